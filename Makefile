@@ -1,0 +1,57 @@
+# make run [CATALOG=folder] [SAMPLE=n]   the whole migration: a folder of listings, or a drawn sample of n
+# make test                              the tests
+# make ui                                the Dagster UI
+# make lint                              formatting, lint, types
+# make lock                              resolve every package anew
+# make clean                             delete what can be made again: environment, caches; never a database
+
+SHELL := /bin/sh
+.DEFAULT_GOAL := run
+.PHONY: run test ui lint lock install clean
+
+SAMPLE ?= 1000
+BIN := .venv/bin
+PIP := $(BIN)/python -m pip --disable-pip-version-check
+INSTALLED := .venv/.installed
+
+# The first one that is Python 3.11, whatever it is called here.
+PYTHON ?= $(shell for python in python3.11 python3 python; do \
+	$$python -c 'import sys; sys.exit(sys.version_info[:2] != (3, 11))' 2>/dev/null && echo $$python && break; done)
+
+run: $(INSTALLED)
+	$(BIN)/fashion-assets run $(if $(CATALOG),--catalog "$(CATALOG)",--sample $(SAMPLE))
+
+test: $(INSTALLED)
+	$(BIN)/python -m pytest
+
+ui: $(INSTALLED)
+	$(BIN)/fashion-assets ui
+
+lint: $(INSTALLED)
+	$(BIN)/ruff format --check
+	$(BIN)/ruff check
+	$(BIN)/pyright
+
+install: $(INSTALLED)
+
+# The stamp is as old as what is installed: a second `make` installs nothing.
+$(INSTALLED): requirements.lock pyproject.toml
+	@test -n "$(PYTHON)" || { echo "Python 3.11 is needed, as python3.11 or python3: see python.org" >&2; exit 1; }
+	test -x $(BIN)/python || $(PYTHON) -m venv .venv
+	$(PIP) install --quiet --requirement requirements.lock
+	$(PIP) install --quiet --no-deps --editable .
+	@touch $@
+
+# In an empty environment, so that nothing is in the lock but what the project asks for.
+lock:
+	rm -rf .venv-lock
+	$(PYTHON) -m venv .venv-lock
+	.venv-lock/bin/python -m pip install --quiet '.[test]'
+	{ sed -n '/^#/p' requirements.lock; .venv-lock/bin/python -m pip freeze --all --exclude fashion-assets --exclude pip \
+		| sed 's/+[a-z0-9.]*$$//' | sort -f; } > requirements.lock.new
+	mv requirements.lock.new requirements.lock
+	rm -rf .venv-lock
+
+clean:
+	rm -rf .venv .venv-lock .pytest_cache .ruff_cache .hypothesis build dist
+	find fashion_assets fashion_assets_tests -name __pycache__ -type d -prune -exec rm -rf {} +
