@@ -1,0 +1,129 @@
+"""The shapes a record takes on its way: listing reference, listing, product, rejection.
+
+What belongs here: Arrow schemas and the identity of listings and products.
+What does not: reading them (`sources`), judging them (`catalog.validation`), storing them (`warehouse`).
+"""
+
+import hashlib
+import uuid
+
+import pyarrow as pa
+
+REFERENCE_SCHEMA = pa.schema(
+    [
+        pa.field("external_id", pa.string()),  # null where the record could not be read
+        pa.field(
+            "locator", pa.string(), nullable=False
+        ),  # where the source finds it again; means nothing elsewhere
+        pa.field(
+            "signature", pa.string(), nullable=False
+        ),  # cheap; changes whenever the content may have changed
+    ]
+)
+"""What a scan of a source yields, in the source's order, without opening pictures."""
+
+ATTRIBUTES = (
+    "title",
+    "description",
+    "brand",
+    "gender",
+    "category",
+    "sub_category",
+    "article_type",
+    "colour",
+    "season",
+    "usage",
+    "year",
+    "price",
+    "currency",
+)
+"""Attributes of a listing, all strings as the source has them; null where the source has no such column."""
+
+VECTORS = pa.list_(pa.struct([pa.field("space", pa.string()), pa.field("vector", pa.list_(pa.float32()))]))
+"""Vectors that came with the record, kept bit for bit; `space` names the model that made them."""
+
+LISTING_SCHEMA = pa.schema(
+    [
+        pa.field("source", pa.string(), nullable=False),
+        pa.field("listing_key", pa.string(), nullable=False),  # unique in the source
+        pa.field("external_id", pa.string()),
+        pa.field(
+            "occurrence", pa.int32(), nullable=False
+        ),  # 0, or n for the n-th repetition of an external_id
+        pa.field("content_hash", pa.string(), nullable=False),  # of the record and the picture's bytes
+        pa.field("record", pa.string(), nullable=False),  # the original record, whole, as JSON
+        *(pa.field(name, pa.string()) for name in ATTRIBUTES),
+        pa.field("image", pa.string()),  # as the source states it
+        pa.field("image_uri", pa.string()),  # resolved, inside the source's folder; null where there is none
+        pa.field("image_sha256", pa.string()),
+        pa.field("defects", pa.list_(pa.string()), nullable=False),  # reasons for rejection the reader saw
+        pa.field("vectors", VECTORS),
+    ]
+)
+"""A listing as `Source.read` gives it."""
+
+PRODUCT_SCHEMA = pa.schema(
+    [
+        pa.field("product_id", pa.string(), nullable=False),  # UUID, see `product_id`
+        *(
+            LISTING_SCHEMA.field(name)
+            for name in (
+                "source",
+                "listing_key",
+                "external_id",
+                "content_hash",
+                "record",
+                "title",
+                "description",
+            )
+        ),
+        *(pa.field(name, pa.string()) for name in ATTRIBUTES[2:10]),
+        pa.field("year", pa.int16()),
+        pa.field("price", pa.decimal128(12, 2)),
+        pa.field("currency", pa.string()),
+        pa.field("image", pa.string(), nullable=False),
+        pa.field("image_uri", pa.string(), nullable=False),
+        pa.field("image_sha256", pa.string(), nullable=False),
+        pa.field("image_width", pa.int32(), nullable=False),
+        pa.field("image_height", pa.int32(), nullable=False),
+        pa.field("vectors", VECTORS),
+        pa.field("validated_with", pa.string(), nullable=False),  # version of the rules that accepted it
+    ]
+)
+"""A listing that passed validation; null-like words are nulls, numbers are numbers, the rest is as the source has it."""
+
+REJECTION_SCHEMA = pa.schema(
+    [
+        *(
+            LISTING_SCHEMA.field(name)
+            for name in ("source", "listing_key", "external_id", "content_hash", "record", "image_uri")
+        ),
+        pa.field("reasons", pa.list_(pa.string()), nullable=False),  # every reason, in the rules' order
+        pa.field("validated_with", pa.string(), nullable=False),
+    ]
+)
+"""A listing that did not pass, with every reason; it lives in quarantine."""
+
+NORMALIZED_SCHEMA = pa.schema(
+    [
+        *PRODUCT_SCHEMA,
+        pa.field("normalized", pa.string(), nullable=False),  # JSON object of canonical values
+        pa.field("brand_origin", pa.string()),  # "source", "title" or null
+    ]
+)
+"""A product with canonical values: the attribute columns hold them, `record` the untouched originals."""
+
+PRODUCT_NAMESPACE = uuid.UUID("3f4d0c5a-6c1b-5d0e-9a52-5e1f6b1c7d11")
+
+
+def product_id(source: str, external_id: str) -> str:
+    """The product's id: a UUID (version 5) of source and external id, so that every installation and every
+    re-run gives the same listing the same id, without coordination."""
+    return str(uuid.uuid5(PRODUCT_NAMESPACE, f"{source}\0{external_id}"))
+
+
+def content_hash(record: str, image_sha256: str | None) -> str:
+    """Hash of what a listing says and shows: 32 hex digits (BLAKE2b, 128 bit) over record and picture."""
+    digest = hashlib.blake2b(record.encode("utf-8", "surrogatepass"), digest_size=16)
+    digest.update(b"\0" + (image_sha256 or "").encode())
+    return digest.hexdigest()
