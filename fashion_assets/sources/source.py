@@ -1,0 +1,95 @@
+"""What every reader of an old system offers: the one interface the rest of the product knows.
+
+What belongs here: the interface, the shapes it yields beside those of `catalog.listing`, its one error.
+What does not: how any particular system is read; judging what was read (`catalog.validation`).
+
+A source is scanned cheaply and often, and read dearly and seldom: `scan` says which listings there are and
+gives each a signature that changes whenever its content may have; `fingerprints` and `read` open the records
+and pictures of those one asks for. Keys and batches are given elsewhere, and come back to `read` with the
+references.
+"""
+
+from abc import ABC, abstractmethod
+from collections.abc import Iterator
+from typing import ClassVar
+
+import pyarrow as pa
+
+from fashion_assets.catalog.listing import LISTING_SCHEMA, REFERENCE_SCHEMA
+
+SCAN_CHUNK_ROWS = 10_000
+"""References of one chunk of a scan, at most: about 2 MB, so that a scan's memory does not grow with the
+source."""
+
+KEYED_REFERENCE_SCHEMA = pa.schema(
+    [*REFERENCE_SCHEMA, LISTING_SCHEMA.field("listing_key"), LISTING_SCHEMA.field("occurrence")]
+)
+"""What `Source.read` is asked with: references with the identity a register gave them."""
+
+USER_SCHEMA = pa.schema(
+    [
+        pa.field("user_id", pa.string()),  # null where the record could not be read
+        pa.field("name", pa.string()),
+        pa.field("email", pa.string()),
+        pa.field("record", pa.string(), nullable=False),  # the original record, whole, as JSON
+        pa.field("problem", pa.string()),  # why the record cannot be used; null where it can
+    ]
+)
+"""A user of the old system."""
+
+FAVOURITE_SCHEMA = pa.schema(
+    [
+        pa.field("user_id", pa.string()),
+        pa.field("external_id", pa.string()),  # of the listing
+        pa.field("record", pa.string(), nullable=False),
+        pa.field("problem", pa.string()),
+    ]
+)
+"""That a user marked a listing."""
+
+
+class SourceError(Exception):
+    """A source cannot be read as it is; the message says what is wrong, where, and what to do about it."""
+
+
+class Source(ABC):
+    """One old system, opened for reading. It is never written to."""
+
+    kind: ClassVar[str]
+    """What `open_source` calls this reader."""
+
+    name: str
+    """Name of this installation's source; part of its products' ids, so it must not change."""
+
+    @abstractmethod
+    def scan(self) -> Iterator[pa.Table]:
+        """Every listing, in the source's order, as chunks of at most `SCAN_CHUNK_ROWS` rows of
+        REFERENCE_SCHEMA.
+
+        Constant memory; no picture is opened. Raises SourceError if there is no such source or it cannot be
+        read.
+        """
+
+    @abstractmethod
+    def fingerprints(self, references: pa.Table) -> list[str]:
+        """The content hash (`catalog.listing.content_hash`) of each reference; what `read` gives as
+        `content_hash`.
+
+        Opens records and pictures. Raises SourceError if the source changed in a way that makes the
+        references point elsewhere: then it must be scanned again.
+        """
+
+    @abstractmethod
+    def read(self, references: pa.Table) -> pa.Table:
+        """The listings (LISTING_SCHEMA) of the references (KEYED_REFERENCE_SCHEMA), in their order.
+
+        Pictures are hashed one at a time and never carried. Raises SourceError as `fingerprints` does.
+        """
+
+    def users(self) -> Iterator[pa.Table]:
+        """The source's users in chunks of USER_SCHEMA; none where it has none."""
+        return iter(())
+
+    def favourites(self) -> Iterator[pa.Table]:
+        """The users' favourites in chunks of FAVOURITE_SCHEMA; none where it has none."""
+        return iter(())

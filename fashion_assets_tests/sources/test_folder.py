@@ -1,0 +1,320 @@
+import csv
+import io
+import json
+import os
+from pathlib import Path
+
+import pyarrow as pa
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+from PIL import Image
+
+from fashion_assets.catalog.listing import LISTING_SCHEMA, REFERENCE_SCHEMA
+from fashion_assets.settings import Settings
+from fashion_assets.sources import SourceError, open_source
+from fashion_assets.sources.folder import Folder, put_back, records, split_fields
+from fashion_assets_tests.catalog.keyed import keyed, read_all
+
+HEADER = "id,gender,masterCategory,subCategory,articleType,baseColour,season,year,usage,productDisplayName"
+SHIRT = "1,Men,Apparel,Topwear,Shirts,Navy Blue,Fall,2011,Casual,Turtle Check Men Navy Blue Shirt"
+
+
+def write(folder: Path, content: str | bytes, pictures: tuple[str, ...] = ("1",)) -> Folder:
+    (folder / "images").mkdir(exist_ok=True)
+    raw = content.encode() if isinstance(content, str) else content
+    (folder / "styles.csv").write_bytes(raw)
+    for number, name in enumerate(pictures):
+        Image.new("RGB", (6, 8), (number, 90, 30)).save(folder / "images" / f"{name}.jpg")
+    return Folder("shop", folder)
+
+
+def rows(source: Folder) -> list[dict]:
+    return read_all(source).to_pylist()
+
+
+def test_reads_the_public_layout(tmp_path):
+    source = write(tmp_path, f"{HEADER}\n{SHIRT}\n")
+    listings = read_all(source)
+    assert listings.schema == LISTING_SCHEMA
+    (row,) = listings.to_pylist()
+    assert row["source"] == "shop"
+    assert row["external_id"] == row["listing_key"] == "1"
+    assert row["title"] == "Turtle Check Men Navy Blue Shirt"
+    assert row["category"] == "Apparel"
+    assert row["colour"] == "Navy Blue"
+    assert row["price"] is None
+    assert row["image"] == "images/1.jpg"
+    assert row["image_uri"] == str(tmp_path.resolve() / "images" / "1.jpg")
+    assert len(row["image_sha256"]) == 64
+    assert row["defects"] == []
+    assert json.loads(row["record"]) == dict(zip(HEADER.split(","), SHIRT.split(","), strict=True))
+
+
+def test_scan_yields_bounded_chunks_of_the_schema(tmp_path):
+    lines = "\n".join(SHIRT.replace("1,Men", f"{n},Men", 1) for n in range(25_000))
+    chunks = list(write(tmp_path, f"{HEADER}\n{lines}\n").scan())
+    assert [chunk.num_rows for chunk in chunks] == [10_000, 10_000, 5_000]
+    assert all(chunk.schema == REFERENCE_SCHEMA for chunk in chunks)
+    assert pa.concat_tables(chunks)["external_id"].to_pylist() == [str(n) for n in range(25_000)]
+
+
+def test_fingerprints_are_the_content_hashes(tmp_path):
+    source = write(tmp_path, f"{HEADER}\n{SHIRT}\n2,broken\n{SHIRT}\n")
+    references = keyed(pa.concat_tables(source.scan()))
+    assert source.fingerprints(references) == source.read(references)["content_hash"].to_pylist()
+
+
+def test_reads_any_references_in_any_order(tmp_path):
+    lines = [SHIRT.replace("1,Men", f"{n},Men", 1) for n in range(9)]
+    source = write(tmp_path, "\n".join([HEADER, *lines]))
+    references = keyed(pa.concat_tables(source.scan())).take([7, 2, 5])
+    assert source.read(references)["external_id"].to_pylist() == ["7", "2", "5"]
+    assert source.read(references.slice(0, 0)).schema == LISTING_SCHEMA
+
+
+@pytest.mark.parametrize("mark", [b"", b"\xef\xbb\xbf"])
+@pytest.mark.parametrize("end", [b"\n", b"\r\n"])
+@pytest.mark.parametrize("last", [True, False])
+def test_byte_order_mark_and_line_ends(tmp_path, mark, end, last):
+    content = mark + HEADER.encode() + end + SHIRT.encode() + end + end + SHIRT.replace("1", "2", 1).encode()
+    listings = rows(write(tmp_path, content + (end if last else b"")))
+    assert [row["external_id"] for row in listings] == ["1", "2"]
+    assert {row["title"] for row in listings} == {"Turtle Check Men Navy Blue Shirt"}
+
+
+def test_quotes_bare_quotes_and_quoted_line_ends(tmp_path):
+    front = ",Men,Apparel,Topwear,Shirts,Red,Fall,2011,Casual,"
+    content = (
+        f'{HEADER}\n1{front}"Shirt, ""red"""\n2{front}Tempo 3.5" Pink\n3{front}"two\nlines, one\n\ntitle"\n'
+        f'4{front}"Best" shirt\n5{front}"never closed\n6{front}"nor this\n7{front}Plain\n'
+    )
+    listings = rows(write(tmp_path, content))
+    assert [(row["external_id"], row["title"]) for row in listings] == [
+        ("1", 'Shirt, "red"'),
+        ("2", 'Tempo 3.5" Pink'),
+        ("3", "two\nlines, one\n\ntitle"),
+        ("4", '"Best" shirt'),
+        ("5", '"never closed'),
+        ("6", '"nor this'),
+        ("7", "Plain"),
+    ]
+
+
+def test_a_quote_that_never_closes_swallows_nothing(tmp_path):
+    front = ",Men,Apparel,Topwear,Shirts,Red,Fall,2011,Casual,"
+    content = "\n".join([HEADER, f'0{front}"open', *(f'{n}{front}"a" and b"' for n in range(1, 500))])
+    assert [row["external_id"] for row in rows(write(tmp_path, content))] == [str(n) for n in range(500)]
+
+
+def test_unquoted_commas_go_back_into_the_title(tmp_path):
+    header = f"{HEADER},price,image"
+    content = (
+        f"{header}\n1,Men,Apparel,Topwear,Shirts,Red,Fall,2011,Casual,Liv,Laugh, Love,19.99,images/1.jpg\n"
+        f"2,Men,Apparel,Topwear,Shirts,Red,Fall,2011,Casual,Plain,5,\n"
+    )
+    first, second = rows(write(tmp_path, content))
+    assert (first["title"], first["price"], first["image"]) == ("Liv,Laugh, Love", "19.99", "images/1.jpg")
+    assert json.loads(first["record"])["productDisplayName"] == "Liv,Laugh, Love"
+    assert (second["title"], second["price"], second["image"]) == ("Plain", "5", "images/2.jpg")
+
+
+def test_surplus_commas_without_a_title_column_cannot_be_placed(tmp_path):
+    (row,) = rows(write(tmp_path, "id,gender\n1,Men,Apparel\n"))
+    assert row["defects"] == ["unreadable_line"]
+
+
+def test_what_cannot_be_read_keeps_its_line_number_and_text(tmp_path):
+    latin = SHIRT.encode().replace(b"Shirt", "Café".encode("latin-1"), 2)
+    nul = SHIRT.encode().replace(b"Men", b"M\0n", 1)
+    content = b"\n".join([HEADER.encode(), b"7,Men,Apparel", b"", latin, nul])
+    short, wrong, empty = rows(write(tmp_path, content))
+    assert short["defects"] == ["unreadable_line"]
+    assert json.loads(short["record"]) == {"line_number": 2, "text": "7,Men,Apparel"}
+    assert short["external_id"] is None and short["title"] is None
+    assert wrong["defects"] == ["wrong_encoding"]
+    assert json.loads(wrong["record"])["line_number"] == 4
+    assert "Caf\\xe9" in json.loads(wrong["record"])["text"]
+    assert empty["defects"] == ["wrong_encoding"]
+    assert "M\\x00n" in json.loads(empty["record"])["text"]
+
+
+def test_unknown_columns_stay_in_the_record(tmp_path):
+    (row,) = rows(write(tmp_path, "id,fit,,fit\n1,slim,x,wide\n"))
+    assert json.loads(row["record"]) == {"id": "1", "fit": "slim", "column_3": "x", "fit (2)": "wide"}
+
+
+def test_header_in_other_letters_and_order(tmp_path):
+    (row,) = rows(write(tmp_path, "ProductDisplayName, ID ,Gender\nA shirt,1,Men\n"))
+    assert (row["external_id"], row["title"], row["gender"]) == ("1", "A shirt", "Men")
+
+
+@pytest.mark.parametrize("word", ["", "NA", " null ", "-", "NaN"])
+def test_null_words_are_no_id_and_no_picture(tmp_path, word):
+    first, second = rows(write(tmp_path, f"id,image\n{word},images/1.jpg\n1,{word}\n"))
+    assert first["external_id"] is None and first["image"] == "images/1.jpg"
+    assert second["image"] == "images/1.jpg" and second["image_sha256"] is not None
+
+
+@pytest.mark.parametrize(
+    "path",
+    [
+        "../secret.jpg",
+        "images/../../secret.jpg",
+        "..\\secret.jpg",
+        "/etc/hostname",
+        "C:\\secret.jpg",
+        "file:///etc/hostname",
+        "https://example.com/1.jpg",
+        "images/link.jpg",
+        "linked/secret.jpg",
+        "images/chain.jpg",
+    ],
+)
+def test_paths_that_leave_the_folder_are_never_opened(tmp_path, path):
+    Image.new("RGB", (6, 8)).save(tmp_path / "secret.jpg")
+    folder = tmp_path / "shop"
+    folder.mkdir()
+    source = write(folder, f"id,image\n1,{path}\n")
+    (folder / "images" / "link.jpg").symlink_to(tmp_path / "secret.jpg")
+    (folder / "images" / "chain.jpg").symlink_to("link.jpg")
+    (folder / "linked").symlink_to(tmp_path)
+    (row,) = rows(source)
+    assert row["defects"] == ["image_path_outside"]
+    assert row["image"] == path and row["image_uri"] is None and row["image_sha256"] is None
+
+
+def test_an_id_cannot_lead_out_of_the_folder(tmp_path):
+    (row,) = rows(write(tmp_path, "id\n../../1\n"))
+    assert row["defects"] == ["image_path_outside"]
+
+
+def test_nul_bytes_in_a_path_are_outside(tmp_path):
+    from fashion_assets.sources.folder import _Pictures
+
+    assert _Pictures(str(tmp_path)).find("images/1.jpg\0.png").outside
+
+
+def test_links_inside_the_folder_are_fine(tmp_path):
+    source = write(tmp_path, "id,image\n1,images/link.jpg\n2,images\\1.jpg\n")
+    (tmp_path / "images" / "link.jpg").symlink_to("1.jpg")
+    for row in rows(source):
+        assert row["defects"] == []
+        assert row["image_uri"] == str(tmp_path.resolve() / "images" / "1.jpg")
+
+
+def test_what_is_no_file_has_no_hash(tmp_path):
+    source = write(tmp_path, "id\n1\n2\n3\n4\n", pictures=())
+    (tmp_path / "images" / "1.jpg").mkdir()
+    os.mkfifo(tmp_path / "images" / "2.jpg")
+    (tmp_path / "images" / "3.jpg").symlink_to("3.jpg")
+    folder, pipe, loop, missing = rows(source)
+    assert folder["image_uri"] is not None and folder["image_sha256"] is None
+    assert pipe["image_uri"] is not None and pipe["image_sha256"] is None
+    assert loop["image_sha256"] is None and loop["defects"] == []
+    assert missing["image_uri"] is None and missing["image"] == "images/4.jpg"
+
+
+def test_signatures_follow_the_line_and_the_picture(tmp_path):
+    source = write(tmp_path, f"{HEADER}\n{SHIRT}\n{SHIRT.replace('1', '2', 1)}\n", pictures=("1", "2"))
+    before = pa.concat_tables(source.scan())["signature"].to_pylist()
+    assert before == pa.concat_tables(source.scan())["signature"].to_pylist()
+    Image.new("RGB", (9, 9)).save(tmp_path / "images" / "2.jpg")
+    second = pa.concat_tables(source.scan())["signature"].to_pylist()
+    assert second[0] == before[0] and second[1] != before[1]
+    write(tmp_path, f"{HEADER}\n{SHIRT.replace('Navy', 'Light')}\n", pictures=())
+    assert pa.concat_tables(source.scan())["signature"].to_pylist()[0] != before[0]
+
+
+def test_a_file_that_changed_must_be_scanned_again(tmp_path):
+    source = write(tmp_path, f"{HEADER}\n{SHIRT}\n")
+    references = keyed(pa.concat_tables(source.scan()))
+    write(tmp_path, f"{HEADER}\n{SHIRT.replace('1', '2', 1)}\n")
+    with pytest.raises(SourceError, match="Scan the source again"):
+        source.read(references)
+
+
+@pytest.mark.parametrize(
+    ("content", "message"),
+    [(None, "There is no"), (b"", "is empty"), (b"\n \n", "is empty"), (b"a,b\n1,2\n", "no column 'id'")],
+)
+def test_a_source_that_is_none(tmp_path, content, message):
+    if content is not None:
+        (tmp_path / "styles.csv").write_bytes(content)
+    with pytest.raises(SourceError, match=message) as error:
+        list(Folder("shop", tmp_path).scan())
+    assert str(tmp_path) in str(error.value)
+
+
+def test_a_folder_that_is_not_there(tmp_path):
+    with pytest.raises(SourceError, match="no folder"):
+        list(Folder("shop", tmp_path / "nowhere").scan())
+    (tmp_path / "styles.csv").mkdir()
+    with pytest.raises(SourceError, match="is a folder"):
+        list(Folder("shop", tmp_path).scan())
+
+
+@pytest.mark.skipif(os.geteuid() == 0, reason="root may read everything")
+def test_a_file_that_may_not_be_read(tmp_path):
+    write(tmp_path, f"{HEADER}\n{SHIRT}\n")
+    (tmp_path / "styles.csv").chmod(0)
+    with pytest.raises(SourceError, match="readable"):
+        list(Folder("shop", tmp_path).scan())
+
+
+def test_users_and_favourites(tmp_path):
+    source = write(tmp_path, f"{HEADER}\n{SHIRT}\n")
+    assert list(source.users()) == [] and list(source.favourites()) == []
+    (tmp_path / "users.csv").write_text(
+        'user_id,name,email,plan\nu1,"Brook, Ada",ada@example.com,gold\n,Ben,,\nu3\n'
+    )
+    (tmp_path / "favourites.csv").write_text("user_id,external_id\nu1,1\nu1,NA\n")
+    users = pa.concat_tables(source.users()).to_pylist()
+    assert (users[0]["user_id"], users[0]["name"], users[0]["problem"]) == ("u1", "Brook, Ada", None)
+    assert json.loads(users[0]["record"])["plan"] == "gold"
+    assert [user["problem"] for user in users] == [None, "null_user_id", "unreadable_line"]
+    favourites = pa.concat_tables(source.favourites()).to_pylist()
+    assert [row["problem"] for row in favourites] == [None, "null_external_id"]
+    (tmp_path / "favourites.csv").write_text("user,item\n")
+    with pytest.raises(SourceError, match="'user_id'"):
+        list(source.favourites())
+
+
+def test_open_source(tmp_path):
+    chosen = Settings(home=tmp_path)
+    assert open_source("folder", "shop", str(tmp_path), chosen).kind == "folder"
+    assert open_source("sample", "sample", "60:3", chosen).kind == "sample"
+    with pytest.raises(SourceError, match="no reader"):
+        open_source("oracle", "shop", "x", chosen)
+    for location in ("", "0", "many", "5:x"):
+        with pytest.raises(SourceError, match="no sample"):
+            open_source("sample", "sample", location, chosen)
+
+
+TEXT = st.text(
+    st.sampled_from('ab1 ,"\n\r\té€') | st.characters(codec="utf-8", exclude_characters="\0"), max_size=12
+)
+
+
+@settings(deadline=None)
+@given(
+    st.lists(
+        st.lists(TEXT, min_size=10, max_size=10).filter(lambda row: any(f.strip() for f in row)), max_size=6
+    )
+)
+def test_what_a_csv_writer_wrote_reads_back(table):
+    buffer = io.StringIO(newline="")
+    csv.writer(buffer).writerows([[f"column {n}" for n in range(10)], *table])
+    found = list(records(io.BytesIO(buffer.getvalue().encode()), 10))[1:]
+    assert [split_fields(record.raw.decode()) for record in found] == table
+
+
+@settings(deadline=None)
+@given(
+    before=st.lists(st.text("ab ", max_size=4), max_size=4),
+    title=st.text("ab, ", max_size=12),
+    after=st.lists(st.text("ab ", max_size=4), max_size=4),
+)
+def test_surplus_commas_are_put_back_wherever_the_title_stands(before, title, after):
+    fields = ",".join([*before, title, *after]).split(",")
+    assert put_back(fields, len(before) + 1 + len(after), len(before)) == [*before, title, *after]
