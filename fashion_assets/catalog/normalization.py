@@ -1,0 +1,285 @@
+"""Canonical values: one lower-case word for one thing, whatever the source calls it.
+
+What belongs here: mapping raw values to the vocabularies in `vocabularies/*.json`, and the `normalized`
+object. What does not: judging (`catalog.validation`); the record, which is passed on untouched; reading
+properties from free text.
+
+Columns are mapped by dictionary encoding: each distinct value is looked up once, and the JSON objects are
+joined from fragments that were encoded once, so the cost per product is that of copying strings.
+"""
+
+# pyarrow.compute makes its functions when it is imported, out of pyright's sight.
+# pyright: reportAttributeAccessIssue=false
+
+import json
+import re
+from collections import Counter
+from collections.abc import Callable, Iterable
+from datetime import UTC, datetime
+from functools import cache
+from importlib import resources
+
+import pyarrow as pa
+import pyarrow.compute as pc
+
+from fashion_assets.catalog.brands import brand_from_title, canonical_brand
+from fashion_assets.catalog.listing import NORMALIZED_SCHEMA, PRODUCT_SCHEMA
+from fashion_assets.catalog.validation import NULL_WORDS
+
+NORMALIZATION_VERSION = "1"
+"""Changes whenever a vocabulary or a rule here changes."""
+
+FIELDS = ("gender", "category", "sub_category", "article_type", "colour", "season", "usage")
+"""Columns with a vocabulary."""
+
+LISTS = ("style", "occasion", "mood", "season")
+"""Lists of the `normalized` object (E1), where the record states them."""
+
+_SEPARATORS = re.compile(r"\s*[,;/|]\s*|\s+&\s+|\s+and\s+")
+_LISTS_IN_RECORD = r'"(?i:style|occasion|mood)s?"\s*:'
+_SEASONS_IN_RECORD = r'"(?i:seasons?)"\s*:\s*\['
+_BRAND_IN_RECORD = r'"(?i:brand(?:_?name)?)"\s*:'
+
+
+@cache
+def vocabulary(field: str) -> dict[str, str]:
+    """Canonical value by name, for each canonical value and each of its synonyms; all lower case."""
+    vocabularies = resources.files("fashion_assets.catalog").joinpath("vocabularies")
+    text = vocabularies.joinpath(f"{field}.json").read_text("utf-8")
+    names: dict[str, str] = {}
+    for value, synonyms in json.loads(text)["values"].items():
+        for name in (value, *synonyms):
+            names[name] = value
+    return names
+
+
+def canonical(field: str, raw: str) -> tuple[str | None, bool]:
+    """The canonical value of a raw one and whether the vocabulary knows it; (None, True) for null-like
+    words."""
+    name = " ".join(raw.replace("\u2019", "'").lower().split())
+    if name in NULL_WORDS:
+        return None, True
+    value = vocabulary(field).get(name)
+    return (name, False) if value is None else (value, True)
+
+
+def canonical_list(field: str, raw: object) -> tuple[list[str], list[str]]:
+    """Canonical values of a raw list (or of text like "Fall/Winter"), each once, in order; and the unknown
+    ones."""
+    if isinstance(raw, str):
+        whole, known = canonical(field, raw)
+        items: Iterable[object] = [raw] if known and whole else _SEPARATORS.split(raw.strip().strip("[]"))
+    elif isinstance(raw, list | tuple):
+        items = raw
+    else:
+        items = ()
+    values: dict[str, bool] = {}
+    for item in items:
+        if isinstance(item, str):
+            value, known = canonical(field, item.strip("\"' "))
+            if value is not None:
+                values.setdefault(value, known)
+    return list(values), [value for value, known in values.items() if not known]
+
+
+def normalize(products: pa.Table, *, at: datetime) -> pa.Table:
+    """Products (PRODUCT_SCHEMA) with canonical attribute columns and a `normalized` JSON object
+    (NORMALIZED_SCHEMA).
+
+    `normalized` holds the canonical `gender`, `category`, `sub_category`, `article_type`, `colour`, `usage`,
+    `brand` (lower case) where there are any, the lists `season`, `style`, `occasion`, `mood` where the record
+    states them, `unknown` (values no vocabulary knows, by field; they are kept, in lower case) where there
+    are any, and `normalized_at` (ISO 8601, UTC) and `normalized_version`. `at` must know its time zone, else
+    ValueError.
+
+    A brand the source states is kept in the gazetteer's spelling; a source without a brand column has its
+    brands read from the titles. Where a source has the column and leaves it empty, it stays empty: its
+    coverage is measured.
+    """
+    if at.tzinfo is None:
+        raise ValueError("normalize(at=...) needs a time with a time zone")
+    products = products.select(PRODUCT_SCHEMA.names).combine_chunks()
+    columns = {name: _one(products[name]) for name in products.column_names}
+    fragments: list[pa.Array] = []
+    unknown: list[pa.Array] = []
+
+    columns["season"] = _with_season_lists(columns["season"], columns["record"])
+    for field in FIELDS:
+        if field == "season":
+            values, pieces, strangers = _mapped(columns[field], _season)
+        else:
+            values, pieces, strangers = _mapped(columns[field], lambda raw, field=field: _scalar(field, raw))
+        columns[field] = values
+        fragments.append(pieces)
+        unknown.append(strangers)
+
+    columns["brand"], brand_origin = _brands(columns)
+    fragments.append(
+        _mapped(columns["brand"], lambda brand: (brand, f'"brand":{_json(brand.lower())}', None))[1]
+    )
+
+    lists, strangers = _lists(columns["record"])
+    if lists is not None and strangers is not None:
+        fragments.append(lists)
+        unknown.append(strangers)
+
+    unknown = [strangers for strangers in unknown if strangers.null_count < len(strangers)]
+    if unknown:
+        inside = _joined(unknown)
+        whole = pc.binary_join_element_wise('"unknown":{', inside, "}", "")
+        fragments.append(pc.if_else(pc.equal(inside, ""), pa.scalar(None, pa.string()), whole))
+    stamp = at.astimezone(UTC).isoformat(timespec="seconds").replace("+00:00", "Z")
+    made = f'"normalized_at":{_json(stamp)},"normalized_version":{_json(NORMALIZATION_VERSION)}'
+    fragments.append(pa.repeat(made, products.num_rows))
+    columns["normalized"] = pc.binary_join_element_wise("{", _joined(fragments), "}", "")
+    columns["brand_origin"] = brand_origin
+    return pa.Table.from_arrays([columns[name] for name in NORMALIZED_SCHEMA.names], schema=NORMALIZED_SCHEMA)
+
+
+def unknown_values(normalized: pa.Table) -> dict[str, dict[str, int]]:
+    """Values no vocabulary knows: field to value to number of products, most frequent first."""
+    objects = _one(normalized["normalized"])
+    affected = objects.filter(pc.match_substring(objects, '"unknown":{'))
+    counts: dict[str, Counter[str]] = {}
+    for text in affected.to_pylist():
+        for field, value in json.loads(text)["unknown"].items():
+            counts.setdefault(field, Counter()).update(value if isinstance(value, list) else [value])
+    return {field: dict(counter.most_common()) for field, counter in sorted(counts.items())}
+
+
+_json: Callable[[object], str] = json.JSONEncoder(ensure_ascii=False, separators=(",", ":")).encode
+
+
+def _one(column: pa.ChunkedArray | pa.Array) -> pa.Array:
+    """The column as a single array."""
+    if isinstance(column, pa.ChunkedArray):
+        return (
+            column.chunk(0)
+            if column.num_chunks == 1
+            else pa.concat_arrays(column.chunks or [pa.array([], column.type)])
+        )
+    return column
+
+
+def _joined(fragments: list[pa.Array]) -> pa.Array:
+    """The fragments of each row, with commas between; nulls are left out."""
+    # The empty text is there because Arrow drops a row of nothing but nulls; its comma is taken off again.
+    return pc.utf8_ltrim(pc.binary_join_element_wise("", *fragments, ",", null_handling="skip"), ",")
+
+
+Mapped = tuple[str | None, str | None, str | None]
+"""A canonical value, its fragment of the JSON object, and the fragment for `unknown`."""
+
+
+def _mapped(column: pa.Array, mapping: Callable[[str], Mapped]) -> tuple[pa.Array, pa.Array, pa.Array]:
+    """Apply `mapping` to each distinct value once."""
+    encoded = pc.dictionary_encode(column)
+    results = [mapping(raw) for raw in encoded.dictionary.to_pylist()]
+    taken = [
+        pa.array([result[part] for result in results], pa.string()).take(encoded.indices) for part in range(3)
+    ]
+    return taken[0], taken[1], taken[2]
+
+
+def _scalar(field: str, raw: str) -> Mapped:
+    value, known = canonical(field, raw)
+    if value is None:
+        return None, None, None
+    fragment = f'"{field}":{_json(value)}'
+    return value, fragment, None if known else fragment
+
+
+def _season(raw: str) -> Mapped:
+    """The column has one season, the first; the object has them all."""
+    values, strangers = canonical_list("season", raw)
+    if not values:
+        return None, None, None
+    return values[0], f'"season":{_json(values)}', f'"season":{_json(strangers)}' if strangers else None
+
+
+def _brands(columns: dict[str, pa.Array]) -> tuple[pa.Array, pa.Array]:
+    """Brands, and where each came from."""
+    none = pa.scalar(None, pa.string())
+    stated = _mapped(columns["brand"], lambda raw: (canonical_brand(raw) or None, None, None))[0]
+    has_column = pc.or_(pc.is_valid(stated), pc.match_substring_regex(columns["record"], _BRAND_IN_RECORD))
+    silent_titles = pc.if_else(has_column, none, columns["title"])
+    read = _mapped(silent_titles, lambda title: (brand_from_title(title), None, None))[0]
+    brand = pc.coalesce(stated, read)
+    origin = pc.if_else(pc.is_valid(stated), "source", pc.if_else(pc.is_valid(read), "title", none))
+    return brand, origin
+
+
+def _with_season_lists(seasons: pa.Array, records: pa.Array) -> pa.Array:
+    """The season column, with the record's list of seasons ("Fall;Winter") where the record has one."""
+    stating = pc.match_substring_regex(records, _SEASONS_IN_RECORD)
+    if not pc.any(stating).as_py():
+        return seasons
+    listed: list[str | None] = []
+    for text in records.filter(stating).to_pylist():
+        raw = _lowered(text).get("season", _lowered(text).get("seasons"))
+        items = [item for item in raw if isinstance(item, str)] if isinstance(raw, list) else []
+        listed.append(";".join(items) or None)
+    return pc.replace_with_mask(
+        seasons, stating, pc.coalesce(pa.array(listed, pa.string()), seasons.filter(stating))
+    )
+
+
+def _lowered(text: str) -> dict[str, object]:
+    """The record with its keys in lower case; nothing if it is no object."""
+    record = json.loads(text)
+    return {str(key).lower(): value for key, value in record.items()} if isinstance(record, dict) else {}
+
+
+def _lists(records: pa.Array) -> tuple[pa.Array | None, pa.Array | None]:
+    """Fragments for the lists only the record states; (None, None) where no record states any."""
+    stating = pc.match_substring_regex(records, _LISTS_IN_RECORD)
+    if not pc.any(stating).as_py():
+        return None, None
+    fragments: list[str | None] = []
+    unknown: list[str | None] = []
+    for text, states in zip(records.to_pylist(), stating.to_pylist(), strict=True):
+        found, strange = _lists_of(text) if states else ([], [])
+        fragments.append(",".join(found) or None)
+        unknown.append(",".join(strange) or None)
+    return pa.array(fragments, pa.string()), pa.array(unknown, pa.string())
+
+
+def _lists_of(text: str) -> tuple[list[str], list[str]]:
+    lowered = _lowered(text)
+    found: list[str] = []
+    strange: list[str] = []
+    for field in LISTS:
+        if field == "season":  # comes with its column, see `_with_season_lists`
+            continue
+        raw = lowered.get(field, lowered.get(f"{field}s"))
+        values, strangers = canonical_list(field, raw)
+        if values:
+            found.append(f'"{field}":{_json(values)}')
+        if strangers:
+            strange.append(f'"{field}":{_json(strangers)}')
+    return found, strange
+
+
+def reuse_normalized(products: pa.Table, old: pa.Table) -> tuple[pa.Table, pa.Table]:
+    """Rows of `old` (NORMALIZED_SCHEMA) that still hold for these products, and the products to normalize.
+
+    A row holds if the product's content is the same, the same rules accepted it, and this version of the
+    vocabularies made it. The picture's place is taken from the product, since a source's folder may have
+    moved.
+    """
+    same_version = pc.match_substring(
+        old["normalized"], f'"normalized_version":{_json(NORMALIZATION_VERSION)}'
+    )
+    old = old.filter(same_version).combine_chunks()
+    positions = _one(pc.index_in(products["product_id"], value_set=_one(old["product_id"])))
+    matched = old.take(positions)
+    same = pc.and_(
+        pc.equal(_one(matched["content_hash"]), _one(products["content_hash"])),
+        pc.equal(_one(matched["validated_with"]), _one(products["validated_with"])),
+    )
+    holds = pc.fill_null(same, False)
+    kept = matched.filter(holds)
+    place = _one(products["image_uri"]).filter(holds)
+    index = kept.schema.get_field_index("image_uri")
+    kept = kept.set_column(index, kept.schema.field(index), place)
+    return kept.cast(NORMALIZED_SCHEMA), products.filter(pc.invert(holds))

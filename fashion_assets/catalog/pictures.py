@@ -1,0 +1,136 @@
+"""Opening pictures: is this a picture, how large is it, and its pixels for the encoder.
+
+What belongs here: everything that knows about picture formats and broken picture files.
+What does not: which listing the picture belongs to, and what a bad picture means for it
+(`catalog.validation`).
+
+Nothing here changes Pillow's global state, so all of it may run in threads.
+"""
+
+import os
+import stat
+from typing import IO, NamedTuple
+
+from PIL import Image, ImageOps
+
+FORMATS = ("JPEG", "PNG", "WEBP", "GIF", "BMP", "TIFF", "AVIF", "MPO")
+"""Formats a catalogue shows. Pillow knows many more, some of which run other programs or read other files."""
+
+IMAGE_MISSING = "image_missing"
+IMAGE_TRUNCATED = "image_truncated"
+IMAGE_NOT_AN_IMAGE = "image_not_an_image"
+IMAGE_TOO_LARGE = "image_too_large"
+IMAGE_UNREADABLE = "image_unreadable"
+
+_MAGIC = (b"\xff\xd8\xff", b"\x89PNG\r\n\x1a\n", b"GIF87a", b"GIF89a", b"II*\0", b"MM\0*")
+"""First bytes that only pictures have: a file with them that cannot be opened was cut off in its header."""
+
+
+class Picture(NamedTuple):
+    """Size of a sound picture in pixels, as stored (before any EXIF turn)."""
+
+    width: int
+    height: int
+
+
+def probe(uri: str, max_pixels: int) -> Picture | str:
+    """The picture's size, or the reason it cannot be shown; raises nothing for bad files.
+
+    The header is read first, so that a picture declaring more than `max_pixels` is never decoded. Then
+    everything is decoded (JPEG at an eighth of its size, which still reads the whole stream), so that a
+    picture that ends too early is seen. Of animations the first frame counts. Pillow itself refuses to open
+    pictures above twice its `Image.MAX_IMAGE_PIXELS` (179 megapixels), whatever `max_pixels` says.
+
+    Reasons: `image_missing`, `image_unreadable` (no permission, disk error), `image_not_an_image`,
+    `image_too_large`, `image_truncated`.
+    """
+    try:
+        # Not a plain `open`: a pipe in the folder would block for ever.
+        descriptor = os.open(uri, os.O_RDONLY | getattr(os, "O_NONBLOCK", 0) | getattr(os, "O_BINARY", 0))
+    except (FileNotFoundError, NotADirectoryError):
+        return IMAGE_MISSING
+    except IsADirectoryError:
+        return IMAGE_NOT_AN_IMAGE
+    except ValueError:  # NUL byte in the path
+        return IMAGE_MISSING
+    except OSError:
+        return IMAGE_UNREADABLE
+    if not stat.S_ISREG(os.fstat(descriptor).st_mode):
+        os.close(descriptor)
+        return IMAGE_NOT_AN_IMAGE
+    with os.fdopen(descriptor, "rb") as file:
+        try:
+            image = Image.open(file, formats=FORMATS)
+        except (Image.DecompressionBombError, Image.DecompressionBombWarning):
+            return IMAGE_TOO_LARGE
+        except Exception as error:  # decoders raise anything at all for bad bytes
+            return _reason_unopened(file, error)
+        width, height = image.size
+        if width * height > max_pixels:
+            return IMAGE_TOO_LARGE
+        try:
+            image.draft(None, (max(width // 8, 1), max(height // 8, 1)))
+            image.load()
+        except (Image.DecompressionBombError, Image.DecompressionBombWarning):
+            return IMAGE_TOO_LARGE
+        except Exception as error:
+            # The header was sound: a decoder that stops in the middle either says so or cannot tell why.
+            said = str(error).lower()
+            early = (
+                "truncated",
+                "decoder object",
+                "unexpected end",
+                "eof",
+                "not enough",
+                "broken data stream",
+            )
+            return IMAGE_TRUNCATED if any(word in said for word in early) else IMAGE_NOT_AN_IMAGE
+        return Picture(width, height)
+
+
+def _reason_unopened(file, error: Exception) -> str:
+    try:
+        file.seek(0)
+        start = file.read(16)
+    except OSError:
+        return IMAGE_UNREADABLE
+    if isinstance(error, OSError) and error.errno is not None:
+        return IMAGE_UNREADABLE
+    cut_off = (
+        start.startswith(_MAGIC)
+        or (start[:4] == b"RIFF" and start[8:12] == b"WEBP")
+        or start[4:12] == b"ftypavif"
+    )
+    return IMAGE_TRUNCATED if cut_off else IMAGE_NOT_AN_IMAGE
+
+
+def load_rgb(uri: str | IO[bytes], size_hint: int | None = None) -> Image.Image:
+    """The picture at a path, or in an open file, as RGB and the right way up, for the encoder.
+
+    Transparent parts become white, grayscale, palette, CMYK and 16-bit pictures become RGB, and the EXIF turn
+    is applied. With `size_hint` (pixels) a JPEG may be decoded at a half, quarter or eighth of its size, as
+    long as neither side falls below the hint.
+
+    Raises OSError (or what else Pillow raises) for a file `probe` would have refused.
+    """
+    with Image.open(uri, formats=FORMATS) as image:
+        if size_hint is not None:
+            image.draft(None, (size_hint, size_hint))
+        image.load()
+        return to_rgb(image)
+
+
+def to_rgb(image: Image.Image) -> Image.Image:
+    """An opened picture as RGB: see `load_rgb`. Never the same object, so the file may be closed."""
+    if image.mode == "RGB" and "transparency" not in image.info:
+        if image.format != "JPEG" or "exif" in image.info:
+            return ImageOps.exif_transpose(image)
+        return image.copy()
+    upright = ImageOps.exif_transpose(image)
+    if upright.mode.startswith("I"):  # 16 or 32 bits of grey: convert() would clip instead of scale
+        upright = upright.convert("I").point(lambda value: value * (1 / 256)).convert("L")
+    if upright.mode in ("RGBA", "LA", "PA", "La", "RGBa") or "transparency" in upright.info:
+        upright = upright.convert("RGBA")
+        white = Image.new("RGBA", upright.size, (255, 255, 255, 255))
+        return Image.alpha_composite(white, upright).convert("RGB")
+    return upright.convert("RGB")

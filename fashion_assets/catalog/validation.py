@@ -1,0 +1,398 @@
+"""What makes a listing a product: the rules, and the split of listings into products and rejections.
+
+What belongs here: every reason a listing can be rejected for, and which earlier verdicts still hold.
+What does not: how many rejections are too many (`criteria`), where the rejected are kept (`warehouse`).
+
+Column rules are computed over whole columns; only pictures are opened one by one, in threads. A listing is
+rejected with every reason that applies. Listings in = products + rejections, always, or `AccountingError`.
+"""
+
+# pyarrow.compute makes its functions when it is imported, out of pyright's sight.
+# pyright: reportAttributeAccessIssue=false
+
+from collections.abc import Iterable
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import dataclass
+from typing import NamedTuple
+
+import numpy as np
+import pyarrow as pa
+import pyarrow.compute as pc
+
+from fashion_assets.catalog import pictures
+from fashion_assets.catalog.listing import (
+    ATTRIBUTES,
+    LISTING_SCHEMA,
+    PRODUCT_SCHEMA,
+    REJECTION_SCHEMA,
+    product_id,
+)
+from fashion_assets.settings import Settings
+
+VALIDATION_VERSION = "1"
+"""Changes whenever a rule here changes its mind, so that earlier verdicts are not reused."""
+
+NULL_WORDS = (
+    "",
+    "na",
+    "n/a",
+    "n.a.",
+    "#n/a",
+    "null",
+    "(null)",
+    "none",
+    "nan",
+    "nil",
+    "<na>",
+    "\\n",
+    "-",
+    "--",
+)
+"""Words (lower case, trimmed) that state nothing. `\\n` is a backslash and an n: Postgres' null in text
+exports."""
+
+
+class Rule(NamedTuple):
+    """A reason for rejection: its name, the requirement it comes from, and what it means."""
+
+    name: str
+    requirement: str
+    meaning: str
+
+
+RULES = (
+    Rule(
+        "unreadable_line", "A1", "The record has too few fields or cannot be taken apart; its text is kept."
+    ),
+    Rule("wrong_encoding", "A1", "The record is not valid UTF-8 text; its bytes are kept, escaped."),
+    Rule("null_external_id", "A2", "No id is stated."),
+    Rule("null_title", "A2", "No title is stated."),
+    Rule("null_gender", "A2", "No gender is stated."),
+    Rule("null_category", "A2", "No category is stated."),
+    Rule("null_article_type", "A2", "No article type is stated."),
+    Rule("duplicate_id", "A2", "An earlier listing of the source has the same id; the first one counts."),
+    Rule(
+        "price_absurd",
+        "A2",
+        "A price is stated that is no number, not above zero, or above the highest allowed.",
+    ),
+    Rule("image_path_outside", "A2", "The picture's path leaves the source's folder; it is never opened."),
+    Rule(pictures.IMAGE_MISSING, "A2", "There is no picture where it should be."),
+    Rule(pictures.IMAGE_UNREADABLE, "A2", "The picture is there but may not, or cannot, be read."),
+    Rule(pictures.IMAGE_NOT_AN_IMAGE, "A2", "The file is no picture (of a known format)."),
+    Rule(
+        pictures.IMAGE_TOO_LARGE, "A2", "The picture declares more pixels than allowed: a decompression bomb."
+    ),
+    Rule(pictures.IMAGE_TRUNCATED, "A2", "The picture ends before all of it could be decoded."),
+    Rule("reader_defect", "A2", "The reader reported a defect that these rules have no name for."),
+)
+"""Every reason for rejection, in the order in which a rejection lists them."""
+
+CRITICAL = {"title": "null_title", "gender": "null_gender", "category": "null_category"} | {
+    "article_type": "null_article_type"
+}
+"""Attributes a product cannot be without (besides id and picture), and the reason where they are null."""
+
+_WHOLE_RECORD = ("unreadable_line", "wrong_encoding")  # nothing else can be said about such a listing
+_POSITION = {rule.name: position for position, rule in enumerate(RULES)}
+_MAX_STATED_PRICE = 10**9  # far above any `max_price` that fits decimal(12, 2)
+_CHUNK = 64  # pictures handed to a thread at once: fewer cost more in handing over than in decoding
+
+
+class AccountingError(AssertionError):
+    """Listings in is not products plus rejections: a fault of this module, never of the data."""
+
+
+@dataclass(frozen=True)
+class Rules:
+    """The limits the rules use."""
+
+    max_price: float = 100_000
+    max_image_pixels: int = 64_000_000
+
+    @classmethod
+    def from_settings(cls, settings: Settings) -> "Rules":
+        """The limits the user has set."""
+        return cls(max_price=settings.max_price, max_image_pixels=settings.max_image_pixels)
+
+    @property
+    def version(self) -> str:
+        """What verdicts are marked with: the rules' version and the limits they were made with."""
+        return f"{VALIDATION_VERSION};max_price={self.max_price:g};max_image_pixels={self.max_image_pixels}"
+
+
+class Validated(NamedTuple):
+    """Products (PRODUCT_SCHEMA) and rejections (REJECTION_SCHEMA), each in the listings' order."""
+
+    products: pa.Table
+    rejections: pa.Table
+
+
+class Reused(NamedTuple):
+    """Earlier verdicts that still hold, and the listings (LISTING_SCHEMA) that need a new one."""
+
+    products: pa.Table
+    rejections: pa.Table
+    to_validate: pa.Table
+
+
+def null_like(column: pa.ChunkedArray | pa.Array) -> pa.Array:
+    """Which values state nothing: null, or one of `NULL_WORDS` in any case, blanks around it ignored."""
+    column = _one(column)
+    words = pc.utf8_trim_whitespace(pc.utf8_lower(column))
+    return pc.or_(
+        pc.is_null(column), pc.is_in(words, value_set=pa.array(NULL_WORDS))
+    )  # is_in says False for null
+
+
+def parse_price(column: pa.ChunkedArray | pa.Array) -> pa.Array:
+    """Prices as decimal(12, 2), rounded half up; null where the text is no amount.
+
+    Understood: digits with a point ("1999.5"), commas between thousands ("1,999.50"), a decimal comma
+    ("19,99"), a sign, a currency sign or code on either side ("€ 19.99", "19.99 EUR").
+    """
+    text = pc.utf8_trim_whitespace(_one(column))
+    currency = r"(?:[A-Z]{3}|[$€£¥₹]|Rs\.?)"
+    text = pc.replace_substring_regex(text, rf"^([+-]?)\s*{currency}\s*", r"\1")
+    text = pc.replace_substring_regex(text, rf"\s*{currency}$", "")
+    # Only one of the two comma forms can match: thousands come in threes, decimals in ones and twos.
+    text = pc.replace_substring_regex(text, r"^([+-]?\d+),(\d{1,2})$", r"\1.\2")
+    thousands = pc.fill_null(pc.match_substring_regex(text, r"^[+-]?\d{1,3}(,\d{3})+(\.\d+)?$"), False)
+    text = pc.if_else(thousands, pc.replace_substring(text, ",", ""), text)
+    text = pc.replace_substring_regex(text, r"^\+", "")
+    text = pc.replace_substring_regex(text, r"(\.\d{6})\d+$", r"\1")
+    text = pc.replace_substring_regex(text, r"\.$", "")
+    amount = pc.fill_null(pc.match_substring_regex(text, r"^-?(\d{1,18}(\.\d{1,6})?|\.\d{1,6})$"), False)
+    number = pc.cast(pc.if_else(amount, text, pa.scalar(None, pa.string())), pa.decimal128(26, 6))
+    fits = pc.fill_null(pc.less_equal(pc.abs(number), pa.scalar(_MAX_STATED_PRICE)), False)
+    rounded = pc.round(
+        pc.if_else(fits, number, pa.scalar(None, number.type)), ndigits=2, round_mode="half_towards_infinity"
+    )
+    return pc.cast(rounded, pa.decimal128(12, 2))
+
+
+def parse_year(column: pa.ChunkedArray | pa.Array) -> pa.Array:
+    """Four-digit years as int16 ("2012", "2012.0"); null for anything else, since a year is not critical."""
+    text = pc.utf8_trim_whitespace(_one(column))
+    year = pc.fill_null(pc.match_substring_regex(text, r"^[12]\d{3}(\.0*)?$"), False)
+    digits = pc.utf8_slice_codeunits(pc.if_else(year, text, pa.scalar(None, pa.string())), 0, 4)
+    return pc.cast(digits, pa.int16())
+
+
+def validate(listings: pa.Table, rules: Rules, *, threads: int = 2) -> Validated:
+    """Split listings (LISTING_SCHEMA) into products and rejections.
+
+    `threads` open pictures side by side. Raises `AccountingError` if a listing were lost or counted twice.
+    """
+    listings = listings.select(LISTING_SCHEMA.names).combine_chunks()
+    failed = np.zeros((listings.num_rows, len(RULES)), dtype=bool)
+
+    def fail(name: str, rows: pa.Array | np.ndarray) -> None:
+        rows = rows if isinstance(rows, np.ndarray) else np.asarray(rows)
+        failed[:, _POSITION[name]] |= rows
+
+    for defect, rows in _defects(listings["defects"], listings.num_rows):
+        fail(defect, rows)
+    readable: np.ndarray = np.asarray(~failed[:, [_POSITION[name] for name in _WHOLE_RECORD]].any(axis=1))
+
+    nulls = {name: null_like(listings[name]) for name in ("external_id", *ATTRIBUTES)}
+    has_id = ~np.asarray(nulls["external_id"])
+    fail("null_external_id", ~has_id & readable)
+    for name, reason in CRITICAL.items():
+        fail(reason, np.asarray(nulls[name]) & readable)
+    fail("duplicate_id", np.asarray(pc.greater(_one(listings["occurrence"]), 0)) & has_id & readable)
+
+    price = parse_price(pc.if_else(nulls["price"], pa.scalar(None, pa.string()), _one(listings["price"])))
+    sane = np.asarray(
+        pc.fill_null(
+            pc.and_(
+                pc.greater(price, pa.scalar(0)), pc.less_equal(pc.cast(price, pa.float64()), rules.max_price)
+            ),
+            False,
+        )
+    )
+    fail("price_absurd", ~np.asarray(nulls["price"]) & ~sane & readable)
+
+    width, height = _judge_pictures(listings, rules, threads, failed, readable, has_id)
+
+    rejected: np.ndarray = np.asarray(failed.any(axis=1))
+    rejections = _rejections(listings, failed, rejected, rules.version)
+    products = _products(listings, ~rejected, nulls, price, width, height, rules.version)
+    if products.num_rows + rejections.num_rows != listings.num_rows:
+        raise AccountingError(
+            f"{listings.num_rows} listings in, but {products.num_rows} products "
+            f"and {rejections.num_rows} rejections"
+        )
+    return Validated(products, rejections)
+
+
+def reuse(listings: pa.Table, old_products: pa.Table, old_rejections: pa.Table, version: str) -> Reused:
+    """Which earlier verdicts still hold for these listings.
+
+    A verdict holds if the listing's key and content are the same, the same rules (`Rules.version`) made it,
+    and the listing is, or is not, a repetition of an id as it was then. Content that could not be read the
+    last time (`image_unreadable`) is always judged again. What holds is given in the listings' order, with
+    the picture's present place, since a source's folder may have moved.
+    """
+    listings = listings.select(LISTING_SCHEMA.names).combine_chunks()
+    repetition = np.asarray(pc.greater(_one(listings["occurrence"]), 0)) & np.asarray(
+        pc.is_valid(_one(listings["external_id"]))
+    )
+
+    product_rows, product_holds = _matches(listings, old_products, version)
+    product_holds &= ~repetition
+
+    rejection_rows, rejection_holds = _matches(listings, old_rejections, version)
+    if old_rejections.num_rows:
+        reasons = _one(old_rejections["reasons"])
+        was_repetition = _any_of(reasons, "duplicate_id")[rejection_rows]
+        unreadable = _any_of(reasons, pictures.IMAGE_UNREADABLE)[rejection_rows]
+        whole_record = (_any_of(reasons, _WHOLE_RECORD[0]) | _any_of(reasons, _WHOLE_RECORD[1]))[
+            rejection_rows
+        ]
+        rejection_holds &= ((was_repetition == repetition) | whole_record) & ~unreadable
+    rejection_holds &= ~product_holds
+
+    def still_valid(old: pa.Table, rows: np.ndarray, holds: np.ndarray) -> pa.Table:
+        kept = old.take(pa.array(rows[holds]))
+        place = _one(listings["image_uri"]).filter(pa.array(holds))
+        return kept.set_column(
+            kept.schema.get_field_index("image_uri"), kept.schema.field("image_uri"), place
+        )
+
+    products = still_valid(old_products, product_rows, product_holds)
+    rejections = still_valid(old_rejections, rejection_rows, rejection_holds)
+    to_validate = listings.filter(pa.array(~(product_holds | rejection_holds)))
+    if products.num_rows + rejections.num_rows + to_validate.num_rows != listings.num_rows:
+        raise AccountingError(
+            f"{listings.num_rows} listings in, but {products.num_rows} products and {rejections.num_rows} "
+            f"rejections still hold and {to_validate.num_rows} are to be validated"
+        )
+    return Reused(products, rejections, to_validate)
+
+
+def _one(column: pa.ChunkedArray | pa.Array) -> pa.Array:
+    """The column as a single array."""
+    if isinstance(column, pa.ChunkedArray):
+        return (
+            column.chunk(0)
+            if column.num_chunks == 1
+            else pa.concat_arrays(column.chunks or [pa.array([], column.type)])
+        )
+    return column
+
+
+def _any_of(lists: pa.Array, value: str) -> np.ndarray:
+    """Which lists hold the value."""
+    found = np.zeros(len(lists), dtype=bool)
+    parents = np.asarray(pc.list_parent_indices(lists))
+    found[parents[np.asarray(pc.equal(pc.list_flatten(lists), value))]] = True
+    return found
+
+
+def _matches(listings: pa.Table, old: pa.Table, version: str) -> tuple[np.ndarray, np.ndarray]:
+    """For each listing the row of `old` with its key, and whether that row has its content and the
+    version."""
+    rows = pc.index_in(_one(listings["listing_key"]), value_set=_one(old["listing_key"]))
+    same = pc.and_(
+        pc.equal(pc.take(_one(old["content_hash"]), rows), _one(listings["content_hash"])),
+        pc.equal(pc.take(_one(old["validated_with"]), rows), version),
+    )
+    holds = np.array(pc.fill_null(same, False), dtype=bool)
+    return np.asarray(pc.fill_null(rows, 0)), holds
+
+
+def _defects(column: pa.ChunkedArray, rows: int) -> Iterable[tuple[str, np.ndarray]]:
+    """The reader's defects, each with a mask of the listings that have it."""
+    lists = _one(column)
+    values = pc.list_flatten(lists)
+    if not len(values):
+        return
+    parents = np.asarray(pc.list_parent_indices(lists))
+    for defect in pc.unique(values).to_pylist():
+        mask = np.zeros(rows, dtype=bool)
+        mask[parents[np.asarray(pc.equal(values, defect))]] = True
+        yield (defect if defect in _POSITION else "reader_defect"), mask
+
+
+def _judge_pictures(
+    listings: pa.Table,
+    rules: Rules,
+    threads: int,
+    failed: np.ndarray,
+    readable: np.ndarray,
+    has_id: np.ndarray,
+) -> tuple[np.ndarray, np.ndarray]:
+    """Mark the listings whose picture fails; give widths and heights (0 where it does)."""
+    uris = _one(listings["image_uri"])
+    placed = np.asarray(pc.is_valid(uris))
+    settled = failed[:, _POSITION["image_path_outside"] : _POSITION["image_truncated"] + 1].any(axis=1)
+    # Where not even an id says which picture it would be, its absence is no reason of its own.
+    named = np.asarray(pc.is_valid(_one(listings["image"]))) | has_id
+    failed[:, _POSITION["image_missing"]] |= ~placed & ~settled & readable & named
+
+    rows = np.flatnonzero(placed & ~settled & readable)
+    paths: list[str] = uris.take(pa.array(rows)).to_pylist()
+    verdicts = _probe_all(paths, rules.max_image_pixels, threads)
+    width = np.zeros(listings.num_rows, dtype=np.int32)
+    height = np.zeros(listings.num_rows, dtype=np.int32)
+    sound = np.asarray(pc.is_valid(_one(listings["image_sha256"])))
+    for row, verdict in zip(rows.tolist(), verdicts, strict=True):
+        if isinstance(verdict, str):
+            failed[row, _POSITION[verdict]] = True
+        elif not sound[row]:  # it could not be read when it was hashed: not this content's picture
+            failed[row, _POSITION["image_unreadable"]] = True
+        else:
+            width[row], height[row] = verdict
+    return width, height
+
+
+def _probe_all(paths: list[str], max_pixels: int, threads: int) -> list[pictures.Picture | str]:
+    def some(start: int) -> list[pictures.Picture | str]:
+        return [pictures.probe(path, max_pixels) for path in paths[start : start + _CHUNK]]
+
+    starts = range(0, len(paths), _CHUNK)
+    if threads <= 1 or len(paths) <= 2:
+        return [verdict for start in starts for verdict in some(start)]
+    with ThreadPoolExecutor(threads, thread_name_prefix="probe") as pool:
+        return [verdict for verdicts in pool.map(some, starts) for verdict in verdicts]
+
+
+def _rejections(listings: pa.Table, failed: np.ndarray, rejected: np.ndarray, version: str) -> pa.Table:
+    kept = listings.filter(pa.array(rejected))
+    verdicts = failed[rejected]
+    offsets = np.concatenate([[0], np.cumsum(verdicts.sum(axis=1))]).astype(np.int32)
+    names = pa.array([rule.name for rule in RULES]).take(pa.array(np.nonzero(verdicts)[1]))
+    columns = [_one(kept[name]) for name in REJECTION_SCHEMA.names[:6]]
+    columns.append(pa.ListArray.from_arrays(pa.array(offsets), names))
+    columns.append(pa.repeat(version, kept.num_rows))
+    return pa.Table.from_arrays(columns, schema=REJECTION_SCHEMA)
+
+
+def _products(
+    listings: pa.Table,
+    accepted: np.ndarray,
+    nulls: dict[str, pa.Array],
+    price: pa.Array,
+    width: np.ndarray,
+    height: np.ndarray,
+    version: str,
+) -> pa.Table:
+    mask = pa.array(accepted)
+    kept = listings.filter(mask)
+    none = pa.scalar(None, pa.string())
+    columns: dict[str, pa.Array] = {
+        name: _one(kept[name]) for name in kept.column_names if name in PRODUCT_SCHEMA.names
+    }
+    for name in ATTRIBUTES:
+        columns[name] = pc.if_else(nulls[name].filter(mask), none, columns[name])
+    columns["year"] = parse_year(columns["year"])
+    columns["price"] = price.filter(mask)
+    columns["image_width"] = pa.array(width[accepted])
+    columns["image_height"] = pa.array(height[accepted])
+    columns["validated_with"] = pa.repeat(version, kept.num_rows)
+    sources, ids = columns["source"].to_pylist(), columns["external_id"].to_pylist()
+    columns["product_id"] = pa.array(
+        [product_id(s, i) for s, i in zip(sources, ids, strict=True)], pa.string()
+    )
+    return pa.Table.from_arrays([columns[name] for name in PRODUCT_SCHEMA.names], schema=PRODUCT_SCHEMA)

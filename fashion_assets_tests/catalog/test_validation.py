@@ -1,0 +1,272 @@
+import json
+from decimal import Decimal
+
+import pyarrow as pa
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+from PIL import Image
+
+from fashion_assets.catalog.listing import (
+    LISTING_SCHEMA,
+    PRODUCT_SCHEMA,
+    REJECTION_SCHEMA,
+    content_hash,
+    product_id,
+)
+from fashion_assets.catalog.validation import (
+    NULL_WORDS,
+    RULES,
+    Rules,
+    null_like,
+    parse_price,
+    parse_year,
+    reuse,
+    validate,
+)
+from fashion_assets.settings import Settings
+
+
+@pytest.fixture(scope="module")
+def picture(tmp_path_factory) -> str:
+    path = tmp_path_factory.mktemp("pictures") / "1.jpg"
+    Image.new("RGB", (60, 80), (200, 30, 60)).save(path)
+    return str(path)
+
+
+def listing(picture: str | None, key: str = "1", **changes) -> dict:
+    row = {
+        "source": "shop",
+        "listing_key": key,
+        "external_id": key,
+        "occurrence": 0,
+        "record": json.dumps({"id": key}),
+        "title": "Acme Men Blue Shirt",
+        "gender": "Men",
+        "category": "Apparel",
+        "article_type": "Shirts",
+        "colour": "Blue",
+        "year": "2012",
+        "image": "images/1.jpg",
+        "image_uri": picture,
+        "image_sha256": "ab" * 32 if picture else None,
+        "defects": [],
+    } | changes
+    row.setdefault(
+        "content_hash", content_hash(row["record"] + repr(sorted(changes.items())), row["image_sha256"])
+    )
+    return row
+
+
+def table(*rows: dict) -> pa.Table:
+    return pa.Table.from_pylist(list(rows), LISTING_SCHEMA)
+
+
+def reasons(row: dict) -> list[str]:
+    validated = validate(table(row), Rules())
+    return validated.rejections.to_pylist()[0]["reasons"] if validated.rejections.num_rows else []
+
+
+def test_a_sound_listing_is_a_product(picture):
+    row = listing(picture, price="1,299.50", currency="NA", season="null", sub_category=" ")
+    products, rejections = validate(table(row), Rules())
+    assert products.schema == PRODUCT_SCHEMA and rejections.schema == REJECTION_SCHEMA
+    assert rejections.num_rows == 0
+    (product,) = products.to_pylist()
+    assert product["product_id"] == product_id("shop", "1")
+    assert product["price"] == Decimal("1299.50") and product["year"] == 2012
+    assert product["currency"] is None and product["season"] is None and product["sub_category"] is None
+    assert (product["image_width"], product["image_height"]) == (60, 80)
+    assert product["title"] == "Acme Men Blue Shirt" and product["record"] == row["record"]
+    assert product["validated_with"] == Rules().version
+
+
+def failing(tmp_path, picture: str) -> dict[str, dict]:
+    text = tmp_path / "text.jpg"
+    text.write_bytes(b"not a picture")
+    cut = tmp_path / "cut.jpg"
+    Image.effect_noise((99, 99), 50).save(cut)
+    cut.write_bytes(cut.read_bytes()[:-100])
+    large = tmp_path / "large.png"
+    Image.new("1", (8001, 8000)).save(large)
+    whole = {"title": None, "gender": None, "category": None, "article_type": None, "external_id": None}
+    nowhere = {"image": None, "image_uri": None, "image_sha256": None}
+    return {
+        "unreadable_line": {"defects": ["unreadable_line"]} | whole | nowhere,
+        "wrong_encoding": {"defects": ["wrong_encoding"]} | whole | nowhere,
+        "null_external_id": {"external_id": None},
+        "null_title": {"title": "N/A"},
+        "null_gender": {"gender": None},
+        "null_category": {"category": "  "},
+        "null_article_type": {"article_type": "None"},
+        "duplicate_id": {"occurrence": 1},
+        "price_absurd": {"price": "-1"},
+        "image_path_outside": {"defects": ["image_path_outside"], "image_uri": None, "image_sha256": None},
+        "image_missing": {"image_uri": None, "image_sha256": None},
+        "image_unreadable": {"image_sha256": None},
+        "image_not_an_image": {"image_uri": str(text)},
+        "image_too_large": {"image_uri": str(large)},
+        "image_truncated": {"image_uri": str(cut)},
+        "reader_defect": {"defects": ["something new"]},
+    }
+
+
+@pytest.mark.parametrize("rule", [rule.name for rule in RULES])
+def test_every_rule_rejects_what_it_is_about_and_nothing_else_does(tmp_path, picture, rule):
+    assert reasons(listing(picture, **failing(tmp_path, picture)[rule])) == [rule]
+
+
+def test_every_reason_is_given_in_the_rules_order(tmp_path, picture):
+    text = tmp_path / "text.jpg"
+    text.write_bytes(b"no")
+    row = listing(
+        picture, image_uri=str(text), price="free", title="-", gender="NA", occurrence=2, article_type="nan"
+    )
+    assert reasons(row) == [
+        "null_title",
+        "null_gender",
+        "null_article_type",
+        "duplicate_id",
+        "price_absurd",
+        "image_not_an_image",
+    ]
+
+
+def test_without_an_id_in_the_public_layout_the_picture_is_not_missed_too(picture):
+    assert reasons(listing(None, external_id=None, image=None)) == ["null_external_id"]
+
+
+def test_vanished_between_reading_and_judging(tmp_path, picture):
+    assert reasons(listing(picture, image_uri=str(tmp_path / "gone.jpg"))) == ["image_missing"]
+
+
+@pytest.mark.parametrize("threads", [1, 2, 4])
+def test_listings_in_are_products_plus_rejections_in_their_order(picture, threads):
+    rows = [listing(picture, str(n), title="NA" if n % 7 == 0 else "A shirt") for n in range(500)]
+    products, rejections = validate(table(*rows), Rules(), threads=threads)
+    assert products["external_id"].to_pylist() == [str(n) for n in range(500) if n % 7]
+    assert rejections["external_id"].to_pylist() == [str(n) for n in range(500) if n % 7 == 0]
+    assert set(products["image_width"].to_pylist()) == {60}
+
+
+def test_nothing_in_nothing_out():
+    products, rejections = validate(LISTING_SCHEMA.empty_table(), Rules())
+    assert products.num_rows == rejections.num_rows == 0
+    reused = reuse(LISTING_SCHEMA.empty_table(), products, rejections, "1")
+    assert [part.num_rows for part in reused] == [0, 0, 0]
+
+
+def test_null_words_in_any_case():
+    words = pa.array([word.upper() for word in NULL_WORDS] + [f"  {word}\t" for word in NULL_WORDS] + [None])
+    assert all(null_like(words).to_pylist())
+    assert not any(null_like(pa.array(["Nantes", "no", "0", "nude", "a-b"])).to_pylist())
+
+
+@pytest.mark.parametrize(
+    ("text", "amount"),
+    [
+        ("19.99", "19.99"),
+        ("19", "19.00"),
+        (" 1,999 ", "1999.00"),
+        ("12,345,678.9", "12345678.90"),
+        ("19,99", "19.99"),
+        ("€ 5.5", "5.50"),
+        ("5.50 EUR", "5.50"),
+        ("Rs. 499", "499.00"),
+        ("-3", "-3.00"),
+        ("+3", "3.00"),
+        (".5", "0.50"),
+        ("7.", "7.00"),
+        ("0.005", "0.01"),
+        ("1.23456789012", "1.23"),
+        ("999999999", "999999999.00"),
+        ("9999999999999999", None),
+        ("1e5", None),
+        ("12.5.6", None),
+        ("1,23,456", None),
+        ("on request", None),
+        ("nan", None),
+        ("", None),
+        (None, None),
+    ],
+)
+def test_prices(text, amount):
+    (price,) = parse_price(pa.array([text], pa.string())).to_pylist()
+    assert price == (None if amount is None else Decimal(amount))
+
+
+@pytest.mark.parametrize(
+    ("price", "absurd"),
+    [
+        (None, False),
+        ("NA", False),
+        ("0", True),
+        ("0.004", True),
+        ("100000", False),
+        ("100000.01", True),
+        ("1e12", True),
+    ],
+)
+def test_absurd_prices(picture, price, absurd):
+    assert (reasons(listing(picture, price=price)) == ["price_absurd"]) is absurd
+
+
+def test_years():
+    years = ["2012", " 2012.0", "12", "20123", "soon", "", None]
+    assert parse_year(pa.array(years)).to_pylist() == [2012, 2012, None, None, None, None, None]
+
+
+@settings(max_examples=60, deadline=None)
+@given(st.lists(st.none() | st.text(max_size=20), max_size=20))
+def test_no_text_breaks_the_parsers(texts):
+    column = pa.array(texts, pa.string())
+    assert len(parse_price(column)) == len(parse_year(column)) == len(null_like(column)) == len(texts)
+
+
+def test_the_version_names_the_limits():
+    assert Rules().version != Rules(max_price=5).version
+    assert Rules.from_settings(Settings(max_price=7, max_image_pixels=9)) == Rules(7, 9)
+
+
+def test_only_changed_listings_are_validated_again(picture, tmp_path):
+    rows = [listing(picture, str(n), title="NA" if n == 3 else f"Shirt {n}") for n in range(6)]
+    rules = Rules()
+    products, rejections = validate(table(*rows), rules)
+    moved = str(tmp_path / "moved.jpg")
+    rows[1] = listing(picture, "1", title="Another shirt")
+    rows[2]["image_uri"] = moved
+    rows.append(listing(picture, "9"))
+    reused = reuse(table(*rows), products, rejections, rules.version)
+    assert reused.products["listing_key"].to_pylist() == ["0", "2", "4", "5"]
+    assert reused.products["image_uri"].to_pylist()[1] == moved
+    assert reused.rejections["listing_key"].to_pylist() == ["3"]
+    assert reused.to_validate["listing_key"].to_pylist() == ["1", "9"]
+    assert reused.products.schema == PRODUCT_SCHEMA and reused.rejections.schema == REJECTION_SCHEMA
+    again = reuse(table(*rows), products, rejections, Rules(max_price=5).version)
+    assert again.to_validate.num_rows == len(rows)
+
+
+def test_verdicts_that_depended_on_another_listing_are_judged_again(picture):
+    first, second = listing(picture, "1"), listing(picture, "1#1", external_id="1", occurrence=1)
+    rules = Rules()
+    products, rejections = validate(table(first, second), rules)
+    assert (products.num_rows, rejections.num_rows) == (1, 1)
+    assert reuse(table(first, second), products, rejections, rules.version).to_validate.num_rows == 0
+    # What was the first is now a repetition, and the other way round.
+    swapped = table(first | {"occurrence": 1}, second | {"occurrence": 0})
+    assert reuse(swapped, products, rejections, rules.version).to_validate.num_rows == 2
+
+
+def test_repeated_unreadable_lines_are_no_duplicates_and_reused(picture, tmp_path):
+    row = listing(picture, **failing(tmp_path, picture)["unreadable_line"]) | {"occurrence": 1}
+    rules = Rules()
+    products, rejections = validate(table(row), rules)
+    assert rejections["reasons"].to_pylist() == [["unreadable_line"]]
+    assert reuse(table(row), products, rejections, rules.version).to_validate.num_rows == 0
+
+
+def test_a_picture_that_could_not_be_read_is_tried_again(picture):
+    row = listing(picture, image_sha256=None)
+    rules = Rules()
+    products, rejections = validate(table(row), rules)
+    assert reuse(table(row), products, rejections, rules.version).to_validate.num_rows == 1
