@@ -1,0 +1,114 @@
+"""Where Dagster keeps its own things: runs, events and schedules in the same server, files in the same home.
+
+What belongs here: the classes `dagster.yaml` names. What does not: anything about assets.
+
+`dagster.yaml` can hold neither. An embedded server's socket is known only once `warehouse.server` has found
+or started it, and the home is a matter of `Settings`, which has a default. These classes ask there, so that
+every Dagster command works in a bare checkout.
+"""
+
+from pathlib import Path
+from typing import Any
+
+from dagster._config.config_schema import UserConfigSchema
+from dagster._core.storage.local_compute_log_manager import LocalComputeLogManager
+from dagster._core.storage.root import LocalArtifactStorage
+from dagster._serdes import ConfigurableClassData
+from dagster_postgres.storage import DagsterPostgresStorage
+from psycopg import sql
+
+from fashion_assets.settings import Settings
+from fashion_assets.warehouse import server
+from fashion_assets.warehouse.database import Connection, connect
+from fashion_assets.warehouse.errors import explained
+from fashion_assets.warehouse.tables import DAGSTER
+
+_STATEMENT_TIMEOUT_MS = 60_000
+"""No question of Dagster's own takes a minute; one that does is stuck."""
+
+_SETTING_UP = 7_051_922_311
+"""Advisory lock while Dagster's tables are made."""
+
+
+class WarehouseDagsterStorage(DagsterPostgresStorage):
+    """`DagsterPostgresStorage` in the schema `dagster` of the server in use; no configuration of its own.
+
+    Raises a `WarehouseError` if the server cannot be used.
+    """
+
+    @classmethod
+    def config_type(cls) -> UserConfigSchema:
+        """No configuration: the server is a matter of `Settings`."""
+        return {}  # type: ignore[return-value]
+
+    @classmethod
+    def from_config_value(
+        cls, inst_data: ConfigurableClassData | None, config_value: Any
+    ) -> "WarehouseDagsterStorage":
+        """Called by Dagster with the (empty) configuration from `dagster.yaml`."""
+        settings = Settings()  # type: ignore[call-arg]
+        # The driver by name: Dagster uses psycopg2's own notifications, and a bare postgresql:// is psycopg
+        # 3.
+        url = server.sqlalchemy_url(settings, driver="psycopg2", search_path=DAGSTER)
+        postgres_url = url.render_as_string(hide_password=False)
+        with (
+            explained(server.describe(settings)),
+            # The one connection that fails at once and says why; Dagster's own would be tried five times
+            # first.
+            connect(settings, autocommit=True, application_name="dagster", vectors=False) as connection,
+        ):
+            if not _is_set_up(connection):
+                # Dagster makes its tables as it is loaded. The UI's processes do so all at once, and would
+                # collide.
+                connection.execute("SELECT pg_advisory_lock(%s)", (_SETTING_UP,))
+                connection.execute(sql.SQL("CREATE SCHEMA IF NOT EXISTS {}").format(sql.Identifier(DAGSTER)))
+            storage = cls(postgres_url, inst_data=inst_data)
+        # Pooled, as Dagster's own webserver asks for. Otherwise every event opens a connection of its own: a
+        # run of a few short steps took 1.8 s instead of 0.4 s.
+        for part in (storage.run_storage, storage.event_log_storage, storage.schedule_storage):
+            part.optimize_for_webserver(
+                statement_timeout=_STATEMENT_TIMEOUT_MS, pool_recycle=600, max_overflow=5
+            )
+        return storage
+
+
+def _is_set_up(connection: Connection) -> bool:
+    tables = [f"{DAGSTER}.{table}" for table in ("runs", "event_logs", "jobs")]
+    row = connection.execute(
+        "SELECT bool_and(to_regclass(t) IS NOT NULL) FROM unnest(%s::text[]) t", (tables,)
+    ).fetchone()
+    return row == (True,)
+
+
+class HomeComputeLogs(LocalComputeLogManager):
+    """What steps print, kept in the installation's folder: `home`/dagster/logs."""
+
+    @classmethod
+    def config_type(cls) -> UserConfigSchema:
+        """No configuration: the folder is a matter of `Settings`."""
+        return {}  # type: ignore[return-value]
+
+    @classmethod
+    def from_config_value(
+        cls, inst_data: ConfigurableClassData | None, config_value: Any
+    ) -> "HomeComputeLogs":
+        """Called by Dagster with the (empty) configuration from `dagster.yaml`."""
+        return cls(base_dir=str(_dagster_files() / "logs"), inst_data=inst_data)
+
+
+class HomeArtifacts(LocalArtifactStorage):
+    """Dagster's own files, kept in the installation's folder: `home`/dagster."""
+
+    @classmethod
+    def config_type(cls) -> UserConfigSchema:
+        """No configuration: the folder is a matter of `Settings`."""
+        return {}  # type: ignore[return-value]
+
+    @classmethod
+    def from_config_value(cls, inst_data: ConfigurableClassData | None, config_value: Any) -> "HomeArtifacts":
+        """Called by Dagster with the (empty) configuration from `dagster.yaml`."""
+        return cls(base_dir=str(_dagster_files()), inst_data=inst_data)
+
+
+def _dagster_files() -> Path:
+    return Settings().home / "dagster"  # type: ignore[call-arg]

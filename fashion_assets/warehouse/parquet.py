@@ -1,0 +1,107 @@
+"""Arrow tables as Parquet files, one for each asset and batch, in a folder or an object store.
+
+What belongs here: names, atomic writing, reading back. What does not: which assets there are (`defs`).
+"""
+
+import os
+import re
+import uuid
+from collections.abc import Mapping, Sequence
+from contextlib import suppress
+from pathlib import Path
+from urllib.parse import quote
+
+import fsspec
+import pyarrow as pa
+import pyarrow.parquet as pq
+from fsspec.implementations.local import LocalFileSystem
+
+ROW_GROUP = 10_000
+"""Rows of a row group: a few megabytes of listings, which is what a streaming reader holds at once."""
+
+_SAFE = re.compile(r"[A-Za-z0-9_][A-Za-z0-9_.-]{0,199}")
+
+
+class ParquetStore:
+    """Tables under one URL: `url`/`asset`/`batch`.parquet. Any fsspec URL, or a local folder."""
+
+    def __init__(self, url: str):
+        self.url = url
+        self._filesystem, self._root = fsspec.core.url_to_fs(url)
+        self._local = isinstance(self._filesystem, LocalFileSystem)
+
+    def path(self, asset: str, batch: str) -> str:
+        """Where the table lies, or would lie. Any name gives a safe path, and different names different
+        ones."""
+        return f"{self._root.rstrip('/')}/{_safe(asset)}/{_safe(batch)}.parquet"
+
+    def write(
+        self, table: pa.Table, asset: str, batch: str, metadata: Mapping[str, str] | None = None
+    ) -> str:
+        """Write the table in place of what was there, with `metadata` for `read_metadata`; returns its path.
+
+        A reader sees the old table or the new one, never a part, whenever the writer is killed.
+        """
+        kept = {
+            **(table.schema.metadata or {}),
+            **{k.encode(): v.encode() for k, v in (metadata or {}).items()},
+        }
+        table = table.replace_schema_metadata(kept)
+        path = self.path(asset, batch)
+        if not self._local:
+            # An object appears when its upload is complete.
+            with self._filesystem.open(path, "wb") as file:
+                _write(table, file)
+            return path
+        target = Path(path)
+        target.parent.mkdir(parents=True, exist_ok=True)
+        aside = target.with_name(f".{uuid.uuid4().hex}.tmp")
+        try:
+            with aside.open("wb") as file:
+                _write(table, file)
+                file.flush()
+                os.fsync(file.fileno())
+            aside.replace(target)
+        except BaseException:
+            aside.unlink(missing_ok=True)
+            raise
+        return path
+
+    def read(self, asset: str, batch: str, columns: Sequence[str] | None = None) -> pa.Table:
+        """Read a table, or some columns of it. Raises `FileNotFoundError`."""
+        with self._open(asset, batch) as file:
+            return pq.ParquetFile(file).read(columns=None if columns is None else list(columns))
+
+    def read_metadata(self, asset: str, batch: str) -> dict[str, str]:
+        """The metadata a table was written with; reads the footer only. Raises `FileNotFoundError`."""
+        with self._open(asset, batch) as file:
+            metadata = pq.read_schema(file).metadata or {}
+        return {k.decode(): v.decode() for k, v in metadata.items() if not k.startswith(b"ARROW:")}
+
+    def count(self, asset: str, batch: str) -> int:
+        """Rows of a table; reads the footer only. Raises `FileNotFoundError`."""
+        with self._open(asset, batch) as file:
+            return pq.read_metadata(file).num_rows
+
+    def exists(self, asset: str, batch: str) -> bool:
+        """Whether there is such a table."""
+        return self._filesystem.exists(self.path(asset, batch))
+
+    def delete(self, asset: str, batch: str) -> None:
+        """Delete a table, if there is one."""
+        with suppress(FileNotFoundError):
+            self._filesystem.rm_file(self.path(asset, batch))
+
+    def _open(self, asset: str, batch: str):
+        return self._filesystem.open(self.path(asset, batch), "rb")
+
+
+def _write(table: pa.Table, file) -> None:
+    pq.write_table(table, file, compression="zstd", row_group_size=ROW_GROUP)
+
+
+def _safe(name: str) -> str:
+    if _SAFE.fullmatch(name) and not name.endswith((".", ".parquet")):
+        return name
+    # "%" never begins a safe name, so that an escaped name cannot meet a plain one.
+    return "%" + quote(name, safe="").replace(".", "%2E")

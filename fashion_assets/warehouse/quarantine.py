@@ -1,0 +1,72 @@
+"""Quarantine: rejected listings, by batch, with every reason.
+
+What belongs here: replacing a batch's quarantine and reading it. What does not: deciding what is rejected
+(`catalog`).
+"""
+
+from collections.abc import Iterator
+from dataclasses import dataclass
+from typing import Any
+
+import psycopg
+import pyarrow as pa
+from psycopg import sql
+
+from fashion_assets.warehouse.copy import copy_rows
+
+_COLUMNS = {
+    "source": "text",
+    "listing_key": "text",
+    "external_id": "text",
+    "batch": "text",
+    "reasons": "text[]",
+    "record": "json",
+    "image_uri": "text",
+    "content_hash": "text",
+}
+
+
+@dataclass(frozen=True)
+class Quarantined:
+    """One rejected listing; `record` is the original, whole."""
+
+    external_id: str | None
+    source: str
+    batch: str
+    reasons: list[str]
+    record: Any
+    image_uri: str | None
+
+
+def replace_quarantine(conn: psycopg.Connection, batch: str, rejections: pa.Table) -> None:
+    """Make the batch's quarantine exactly these rejections, in one transaction."""
+    with conn.transaction():
+        conn.execute("DELETE FROM fashion_ops.quarantine WHERE batch = %s", (batch,))
+        rows = rejections.append_column("batch", pa.repeat(batch, rejections.num_rows))
+        copy_rows(conn, sql.Identifier("fashion_ops", "quarantine"), _COLUMNS, rows.select(list(_COLUMNS)))
+
+
+def quarantined(
+    conn: psycopg.Connection, *, reason: str | None = None, limit: int | None = None
+) -> Iterator[Quarantined]:
+    """Rejected listings of the active sources, streamed."""
+    with conn.cursor(name="quarantine") as cursor:
+        cursor.itersize = 1_000
+        cursor.execute(
+            "SELECT q.external_id, q.source, q.batch, q.reasons, q.record, q.image_uri FROM fashion_ops.quarantine q "
+            "JOIN fashion_ops.sources s ON s.name = q.source AND s.active "
+            "WHERE %(reason)s::text IS NULL OR %(reason)s = ANY (q.reasons) "
+            "ORDER BY q.batch, q.listing_key LIMIT %(limit)s",
+            {"reason": reason, "limit": limit},
+        )
+        for row in cursor:
+            yield Quarantined(*row)
+
+
+def reasons(conn: psycopg.Connection) -> list[tuple[str, int]]:
+    """Reasons and how many listings of the active sources have each, most frequent first."""
+    return conn.execute(
+        "SELECT reason, count(*) FROM fashion_ops.quarantine q "
+        "JOIN fashion_ops.sources s ON s.name = q.source AND s.active, unnest(q.reasons) AS reason "
+        "GROUP BY reason ORDER BY 2 DESC, 1"
+    ).fetchall()

@@ -1,0 +1,401 @@
+"""The register of listings: which there are, in which batch each lives, and what changed since the last look.
+
+What belongs here: identity (`listing_key`), batches, content versions, the sources' own records.
+What does not: reading a source (`sources`), and anything a listing says.
+
+A sync compares a source's scan with the register inside the database, so that neither side is ever held in
+memory. It is one transaction under a lock: whatever happens, the register is as before or as after.
+"""
+
+import json
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any, NamedTuple, Protocol
+
+import psycopg
+import pyarrow as pa
+from psycopg import sql
+
+from fashion_assets.warehouse.copy import copy_rows
+from fashion_assets.warehouse.tables import OPS
+
+CHUNK = 5_000
+"""Listings fingerprinted at once. Fingerprinting opens pictures: this bounds what a source has in hand."""
+
+REFERENCES_SCHEMA = pa.schema(
+    [
+        pa.field("external_id", pa.string()),
+        pa.field("locator", pa.string(), nullable=False),
+        pa.field("signature", pa.string(), nullable=False),
+        pa.field("listing_key", pa.string(), nullable=False),
+        pa.field("occurrence", pa.int32(), nullable=False),
+    ]
+)
+"""What `references` returns: what a scan said of each listing, and who the listing is."""
+
+
+class ScannableSource(Protocol):
+    """The part of a source that a sync needs."""
+
+    @property
+    def name(self) -> str:
+        """Names the source and its batches."""
+        ...
+
+    def scan(self) -> Iterator[pa.Table]:
+        """Every record in the source's order: external_id (null if unreadable), locator, signature."""
+        ...
+
+    def fingerprints(self, references: pa.Table) -> Sequence[str]:
+        """The content hash of each of these scanned records; may open pictures."""
+        ...
+
+
+@dataclass(frozen=True)
+class SyncReport:
+    """What a sync found. `listings` = `new` + `changed` + `unchanged`."""
+
+    listings: int
+    new: int  # never seen before
+    changed: int  # another content hash, or back after having been gone
+    gone: int  # in the register as present, not in the source
+    unchanged: int
+    batches_touched: tuple[str, ...]  # whose content version changed
+
+
+class Batch(NamedTuple):
+    """A fixed set of listings of one source."""
+
+    name: str
+    source: str
+    number: int
+    listings: int  # present ones
+    content_version: str
+
+
+class SourceRecord(NamedTuple):
+    """A source as it was activated."""
+
+    name: str
+    kind: str
+    location: str
+    options: dict[str, Any]
+
+
+def activate_source(
+    connection: psycopg.Connection[Any],
+    name: str,
+    kind: str,
+    location: str,
+    options: Mapping[str, Any] | None = None,
+) -> None:
+    """Record a source and make it the one that is served; every other one is deactivated, and kept."""
+    with connection.transaction():
+        connection.execute(_sql("UPDATE {sources} SET active = false WHERE active AND name <> %s"), (name,))
+        connection.execute(
+            _sql(
+                """
+                INSERT INTO {sources} (name, kind, location, options, active)
+                VALUES (%s, %s, %s, %s::jsonb, true)
+                ON CONFLICT (name) DO UPDATE
+                SET kind = excluded.kind, location = excluded.location, options = excluded.options,
+                    active = true
+                """
+            ),
+            (name, kind, location, json.dumps(dict(options or {}))),
+        )
+
+
+def active_sources(connection: psycopg.Connection[Any]) -> list[SourceRecord]:
+    """The sources in use, by name."""
+    rows = connection.execute(
+        _sql("SELECT name, kind, location, options FROM {sources} WHERE active ORDER BY name")
+    )
+    return [SourceRecord(*row) for row in rows]
+
+
+def batches(connection: psycopg.Connection[Any], source: str | None = None) -> list[Batch]:
+    """Every batch, or those of one source, in order."""
+    rows = connection.execute(
+        _sql(
+            """
+            SELECT batch, source, number, listings, content_version FROM {batches}
+            WHERE %(source)s::text IS NULL OR source = %(source)s ORDER BY source, number
+            """
+        ),
+        {"source": source},
+    )
+    return [Batch(*row) for row in rows]
+
+
+def batch_and_source(connection: psycopg.Connection[Any], name: str) -> tuple[Batch, SourceRecord]:
+    """A batch and the source it belongs to. Raises `LookupError` for a name no scan has given."""
+    row = connection.execute(
+        _sql(
+            """
+            SELECT b.batch, b.source, b.number, b.listings, b.content_version,
+                   s.name, s.kind, s.location, s.options
+            FROM {batches} b JOIN {sources} s ON s.name = b.source WHERE b.batch = %s
+            """
+        ),
+        (name,),
+    ).fetchone()
+    if row is None:
+        raise LookupError(
+            f"there is no batch {name!r} in the register: scan the source (fashion-assets run, or the sensor)"
+        )
+    return Batch(*row[:5]), SourceRecord(*row[5:])
+
+
+def references(connection: psycopg.Connection[Any], batch: str) -> pa.Table:
+    """The listings of a batch that are present, by listing_key, as a source needs them to read them."""
+    rows = connection.execute(
+        _sql(
+            """
+            SELECT external_id, locator, signature, listing_key, occurrence FROM {listings}
+            WHERE batch = %s AND present ORDER BY listing_key COLLATE "C"
+            """
+        ),
+        (batch,),
+    ).fetchall()
+    columns = zip(*rows, strict=True) if rows else [[] for _ in REFERENCES_SCHEMA]
+    return pa.table([list(column) for column in columns], schema=REFERENCES_SCHEMA)
+
+
+def sync(
+    connection: psycopg.Connection[Any],
+    source: ScannableSource,
+    batch_size: int,
+    progress: Callable[[int, int], None] | None = None,
+) -> SyncReport:
+    """Bring the register in line with the source, and say what was found.
+
+    New listings fill new batches of `batch_size`, in the source's order; a known one stays where it is, also
+    when it goes and comes back. Only listings that are new, or whose signature changed, are fingerprinted:
+    `progress` is told how many of them are done, and how many there are. Commits, unless the caller has a
+    transaction open. Raises what the source raises; then nothing has changed.
+    """
+    if batch_size < 1:
+        raise ValueError(f"batch_size is {batch_size}, and must be at least 1")
+    with connection.transaction():
+        connection.execute(
+            "SELECT pg_advisory_xact_lock(hashtextextended(%s, 0))", (f"{OPS}.sync {source.name}",)
+        )
+        # Of this transaction only: enough to sort some 100,000 listings in memory.
+        connection.execute("SET LOCAL work_mem = '32MB'")
+        _load_scan(connection, source)
+        _identify(connection, source.name)
+        _fingerprint(connection, source, progress)
+        report = _apply(connection, source.name, batch_size)
+        for table in ("fingerprinted", "identified", "scanned"):
+            connection.execute(sql.SQL("DROP TABLE {}").format(sql.Identifier("pg_temp", table)))
+    return report
+
+
+# --- the steps of a sync
+
+
+def _load_scan(connection: psycopg.Connection[Any], source: ScannableSource) -> None:
+    connection.execute(
+        """
+        CREATE TEMPORARY TABLE scanned (
+            position bigint NOT NULL, external_id text, locator text NOT NULL, signature text NOT NULL
+        ) ON COMMIT DROP
+        """
+    )
+
+    def numbered() -> Iterator[pa.Table]:
+        position = 0
+        for table in source.scan():
+            positions = pa.array(range(position, position + table.num_rows), pa.int64())
+            position += table.num_rows
+            yield table.select(["external_id", "locator", "signature"]).append_column("position", positions)
+
+    columns = {"position": "int8", "external_id": "text", "locator": "text", "signature": "text"}
+    copy_rows(connection, sql.Identifier("pg_temp", "scanned"), columns, numbered())
+    connection.execute("ANALYZE pg_temp.scanned")
+
+
+def _identify(connection: psycopg.Connection[Any], source: str) -> None:
+    """Give each scanned record its key, and put the register's entry of that key beside it.
+
+    The key is the external id; its n-th repetition adds "#n". So that no id can look like such a key, a "#"
+    in an id is doubled. A record without an id is known by what it is, that is by its signature: a single "#"
+    comes first.
+    """
+    connection.execute(
+        _sql(
+            """
+            CREATE TEMPORARY TABLE identified ON COMMIT DROP AS
+            WITH named AS (
+                SELECT scanned.*, coalesce(
+                           replace(external_id, '#', '##'),
+                           '#unreadable:' || left(encode(sha256(convert_to(signature, 'UTF8')), 'hex'), 32)
+                       ) AS name
+                FROM pg_temp.scanned
+            ), counted AS (
+                SELECT *, (row_number() OVER (PARTITION BY name ORDER BY position) - 1)::integer AS occurrence
+                FROM named
+            )
+            SELECT c.position, c.external_id, c.locator, c.signature, c.occurrence, k.listing_key,
+                   known.listing_key IS NULL AS is_new,
+                   known.signature IS DISTINCT FROM c.signature AS is_suspect,
+                   known.signature IS DISTINCT FROM c.signature OR known.locator IS DISTINCT FROM c.locator
+                       OR NOT known.present AS is_different
+            FROM counted c
+            CROSS JOIN LATERAL (
+                SELECT c.name || CASE c.occurrence WHEN 0 THEN '' ELSE '#' || c.occurrence END
+            ) k(listing_key)
+            LEFT JOIN {listings} known ON known.source = %s AND known.listing_key = k.listing_key
+            """
+        ),
+        (source,),
+    )
+    connection.execute("ANALYZE pg_temp.identified")
+
+
+def _fingerprint(
+    connection: psycopg.Connection[Any], source: ScannableSource, progress: Callable[[int, int], None] | None
+) -> None:
+    connection.execute(
+        """
+        CREATE TEMPORARY TABLE fingerprinted (
+            position bigint NOT NULL, content_hash text NOT NULL
+        ) ON COMMIT DROP
+        """
+    )
+    row = connection.execute("SELECT count(*) FROM pg_temp.identified WHERE is_suspect").fetchone()
+    total, done = (row[0] if row else 0), 0
+    if not total:
+        return
+    with connection.cursor("suspects") as cursor:
+        cursor.execute(
+            """
+            SELECT position, external_id, locator, signature FROM pg_temp.identified
+            WHERE is_suspect ORDER BY position
+            """
+        )
+        while rows := cursor.fetchmany(CHUNK):
+            positions, *scanned = zip(*rows, strict=True)
+            table = pa.table(
+                [list(column) for column in scanned], schema=pa.schema(list(REFERENCES_SCHEMA)[:3])
+            )
+            hashes = list(source.fingerprints(table))
+            if len(hashes) != len(rows):
+                raise ValueError(
+                    f"source {source.name} gave {len(hashes)} fingerprints for {len(rows)} listings"
+                )
+            copy_rows(
+                connection,
+                sql.Identifier("pg_temp", "fingerprinted"),
+                {"position": "int8", "content_hash": "text"},
+                pa.table(
+                    {
+                        "position": pa.array(positions, pa.int64()),
+                        "content_hash": pa.array(hashes, pa.string()),
+                    }
+                ),
+            )
+            done += len(rows)
+            if progress:
+                progress(done, total)
+    connection.execute("ANALYZE pg_temp.fingerprinted")
+
+
+def _apply(connection: psycopg.Connection[Any], source: str, batch_size: int) -> SyncReport:
+    values = {"source": source, "batch_size": batch_size}
+
+    def touched(steps: str) -> dict[str, int]:
+        # Counted in the database: a first sync touches every listing there is.
+        statement = _sql("WITH " + steps + " SELECT batch, count(*) FROM touched GROUP BY batch")
+        return dict(connection.execute(statement, values).fetchall())
+
+    gone = touched(
+        """
+        touched AS (
+            UPDATE {listings} l SET present = false
+            WHERE l.source = %(source)s AND l.present
+              AND NOT EXISTS (SELECT FROM pg_temp.identified i WHERE i.listing_key = l.listing_key)
+            RETURNING l.batch
+        )
+        """
+    )
+    # Three kinds of difference: another content, the same content under another signature, or only another
+    # place.
+    changed = touched(
+        """
+        known AS (
+            SELECT l.source, l.listing_key, l.present, l.content_hash,
+                   coalesce(f.content_hash, l.content_hash) AS found, i.locator, i.signature
+            FROM pg_temp.identified i
+            JOIN {listings} l ON l.source = %(source)s AND l.listing_key = i.listing_key
+            LEFT JOIN pg_temp.fingerprinted f USING (position)
+            WHERE i.is_different AND NOT i.is_new
+        ), updated AS (
+            UPDATE {listings} l
+            SET locator = known.locator, signature = known.signature, content_hash = known.found,
+                present = true
+            FROM known WHERE l.source = known.source AND l.listing_key = known.listing_key
+            RETURNING l.batch, known.present, known.content_hash, known.found
+        ), touched AS (
+            SELECT batch FROM updated WHERE NOT present OR content_hash <> found
+        )
+        """
+    )
+    new = touched(
+        """
+        touched AS (
+            INSERT INTO {listings}
+                (source, listing_key, external_id, occurrence, batch, locator, signature, content_hash,
+                 present)
+            SELECT %(source)s, listing_key, external_id, occurrence,
+                   %(source)s || '-'
+                       || CASE WHEN number < 100000 THEN lpad(number::text, 5, '0') ELSE number::text END,
+                   locator, signature, content_hash, true
+            FROM (
+                SELECT i.*, f.content_hash,
+                       1 + coalesce((SELECT max(number) FROM {batches} WHERE source = %(source)s), 0)
+                         + (row_number() OVER (ORDER BY position) - 1) / %(batch_size)s AS number
+                FROM pg_temp.identified i JOIN pg_temp.fingerprinted f USING (position) WHERE i.is_new
+            ) numbered
+            RETURNING batch
+        )
+        """
+    )
+    names = sorted({*gone, *changed, *new})
+    if names:
+        # A batch's version is a hash over who is in it and what they are; the order is that of bytes, on any
+        # server.
+        connection.execute(
+            _sql(
+                """
+                INSERT INTO {batches} (batch, source, number, listings, content_version)
+                SELECT batch, source, substring(batch FROM length(source) + 2)::integer,
+                       count(*) FILTER (WHERE present),
+                       left(encode(sha256(convert_to(coalesce(string_agg(
+                           listing_key || chr(31) || content_hash, chr(30) ORDER BY listing_key COLLATE "C"
+                       ) FILTER (WHERE present), ''), 'UTF8')), 'hex'), 32)
+                FROM {listings} WHERE batch = ANY(%(names)s) GROUP BY batch, source
+                ON CONFLICT (batch) DO UPDATE
+                SET listings = excluded.listings, content_version = excluded.content_version,
+                    updated_at = now()
+                """
+            ),
+            {"names": names},
+        )
+    connection.execute(_sql("UPDATE {sources} SET scanned_at = now() WHERE name = %(source)s"), values)
+    row = connection.execute("SELECT count(*) FROM pg_temp.identified").fetchone()
+    listings = row[0] if row else 0
+    return SyncReport(
+        listings=listings,
+        new=sum(new.values()),
+        changed=sum(changed.values()),
+        gone=sum(gone.values()),
+        unchanged=listings - sum(new.values()) - sum(changed.values()),
+        batches_touched=tuple(names),
+    )
+
+
+def _sql(statement: str) -> sql.Composed:
+    tables = {name: sql.Identifier(OPS, name) for name in ("sources", "listings", "batches")}
+    return sql.SQL(statement).format(**tables)  # type: ignore[arg-type]

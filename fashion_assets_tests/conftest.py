@@ -1,0 +1,162 @@
+"""What every test may use: an installation of its own, with a database of its own on one real server.
+
+`settings` — `Settings` with a home in the test's temporary folder and a prepared, empty database (pgvector,
+schemas and tables are there); quick enough to be taken by every test. `Settings()`, built anew in the code
+under test or in a process it starts, gives the same. `database` — a connection to that database.
+`bare_settings` — the same without anything in the database, for tests of its preparation. `migrate` — a whole
+migration of a catalogue folder, every run of it a Dagster run in that database. `candidate` — a finished
+candidate (40 products, two batches) in a database of its own, free to be damaged. `server_settings` — the
+server itself: the embedded one, started once for the whole test run. No test mocks it.
+"""
+
+import os
+import shutil
+import tempfile
+import uuid
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from urllib.parse import quote, urlencode
+
+import pytest
+from psycopg import sql
+from pydantic import SecretStr
+from rich.console import Console
+
+from fashion_assets.criteria.candidate import Candidate
+from fashion_assets.migration import Migration, MigrationResult
+from fashion_assets.settings import ENVIRONMENT_PREFIX, Settings
+from fashion_assets.warehouse import releases, server
+from fashion_assets.warehouse.database import Connection, connect, prepare
+from fashion_assets_tests.catalogue import write_catalogue
+
+TEMPLATE = "prepared_template"
+
+
+@pytest.hookimpl(tryfirst=True)
+def pytest_configure(config: pytest.Config) -> None:
+    """Give this run a temporary folder of its own.
+
+    By default runs share one, which every pytest that starts closes to other users. For root, whose embedded
+    server runs as another user, that would shut a running server out of its own data.
+    """
+    if config.option.basetemp is None:
+        config.option.basetemp = tempfile.mkdtemp(prefix="fashion_assets_tests-")
+        config.add_cleanup(lambda: shutil.rmtree(config.option.basetemp, ignore_errors=True))
+
+
+@pytest.fixture(autouse=True)
+def _no_settings_from_outside(monkeypatch: pytest.MonkeyPatch) -> None:
+    """A developer's own settings must not decide what a test does, nor may a test touch that developer's
+    home."""
+    for name in list(os.environ):
+        if name.startswith((ENVIRONMENT_PREFIX, "DAGSTER_")):
+            monkeypatch.delenv(name)
+
+
+@pytest.fixture(scope="session")
+def server_settings(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Settings]:
+    """The embedded server of the test run, in a temporary home."""
+    settings = Settings(home=tmp_path_factory.mktemp("server"), database_url=None)
+    # Migrating once and copying the result is ten times as fast as migrating for every test.
+    _create_database(settings, TEMPLATE, template="template0")
+    prepare(Settings(home=settings.home, database_url=SecretStr(database_url(settings, dbname=TEMPLATE))))
+    yield settings
+    server.stop_embedded(settings)
+
+
+@pytest.fixture
+def settings(
+    server_settings: Settings, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> Iterator[Settings]:
+    """Settings of an installation of its own, its database prepared."""
+    with _own_database(server_settings, tmp_path, TEMPLATE, monkeypatch) as settings:
+        yield settings
+
+
+@pytest.fixture
+def bare_settings(
+    server_settings: Settings, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> Iterator[Settings]:
+    """Settings of an installation of its own, its database empty."""
+    with _own_database(server_settings, tmp_path, "template0", monkeypatch) as settings:
+        yield settings
+
+
+@pytest.fixture
+def database(settings: Settings) -> Iterator[Connection]:
+    """A connection to the database of `settings`."""
+    with connect(settings) as connection:
+        yield connection
+
+
+def database_url(settings: Settings, **changes: str) -> str:
+    """The server of `settings` as the URL a user would give, with some libpq parameters changed."""
+    return "postgresql:///?" + urlencode({**server.parameters(settings), **changes}, quote_via=quote)
+
+
+@contextmanager
+def _own_database(
+    server_settings: Settings, home: Path, template: str, monkeypatch: pytest.MonkeyPatch
+) -> Iterator[Settings]:
+    name = f"test_{uuid.uuid4().hex}"
+    _create_database(server_settings, name, template)
+    monkeypatch.setenv(f"{ENVIRONMENT_PREFIX}HOME", str(home))
+    monkeypatch.setenv(f"{ENVIRONMENT_PREFIX}DATABASE_URL", database_url(server_settings, dbname=name))
+    yield Settings()  # type: ignore[call-arg]
+    with connect(server_settings, autocommit=True, vectors=False) as connection:
+        connection.execute(sql.SQL("DROP DATABASE {} WITH (FORCE)").format(sql.Identifier(name)))
+
+
+def _create_database(server_settings: Settings, name: str, template: str) -> None:
+    with connect(server_settings, autocommit=True, vectors=False) as connection:
+        connection.execute(
+            sql.SQL("CREATE DATABASE {} TEMPLATE {}").format(sql.Identifier(name), sql.Identifier(template))
+        )
+
+
+@pytest.fixture
+def migrate(settings: Settings) -> Callable[..., MigrationResult]:
+    """Run the migration as the command line does, on this test's installation."""
+    return _migrate
+
+
+@pytest.fixture(scope="session")
+def candidate_template(server_settings: Settings, tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
+    """Name of a database that holds a finished candidate of 40 sound listings in two batches, to be
+    copied."""
+    home = tmp_path_factory.mktemp("candidate")
+    with pytest.MonkeyPatch.context() as environment:
+        environment.setenv(f"{ENVIRONMENT_PREFIX}BATCH_SIZE", "20")
+        with _own_database(server_settings, home, TEMPLATE, environment) as settings:
+            _migrate(write_catalogue(home / "catalogue", 40), promote=False)
+            name = server.parameters(settings)["dbname"]
+            with connect(server_settings, autocommit=True, vectors=False) as connection:
+                # Pooled connections that wait for the next run; a database in use cannot be copied.
+                connection.execute(
+                    "SELECT pg_terminate_backend(pid) FROM pg_stat_activity WHERE datname = %s", (name,)
+                )
+            yield name
+
+
+@pytest.fixture
+def candidate_settings(
+    server_settings: Settings, candidate_template: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> Iterator[Settings]:
+    """As `settings`, with a finished candidate in the database."""
+    with _own_database(server_settings, tmp_path, candidate_template, monkeypatch) as settings:
+        yield settings
+
+
+@pytest.fixture
+def candidate(candidate_settings: Settings) -> Iterator[Candidate]:
+    """A finished, sound candidate, free to be damaged."""
+    with connect(candidate_settings) as connection:
+        release = releases.candidate(connection)
+        connection.commit()
+        yield Candidate(connection, release, candidate_settings)
+
+
+def _migrate(catalog: Path | None = None, **options: object) -> MigrationResult:
+    choice: dict = {"sample": None, "dry_run": False, "promote": True, **options}
+    return Migration(Settings(), Console(quiet=True)).run(catalog=catalog, **choice)  # type: ignore[call-arg]

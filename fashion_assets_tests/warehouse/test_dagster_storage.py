@@ -1,0 +1,121 @@
+"""Dagster keeps its runs in our server: a real instance, a real run, and another process that sees it."""
+
+import json
+import shutil
+import subprocess
+import sys
+from pathlib import Path
+
+import dagster as dg
+import pytest
+from dagster._core.instance.config import PoolGranularity
+
+from fashion_assets.settings import PROJECT_ROOT, Settings
+from fashion_assets.warehouse import server
+from fashion_assets.warehouse.dagster_storage import HomeComputeLogs, WarehouseDagsterStorage
+from fashion_assets.warehouse.database import connect
+from fashion_assets.warehouse.errors import ServerUnreachable
+
+YAML = """
+storage:
+  custom:
+    module: fashion_assets.warehouse.dagster_storage
+    class: WarehouseDagsterStorage
+    config: {}
+telemetry:
+  enabled: false
+"""
+
+ELSEWHERE = """
+import json, sys
+from dagster import DagsterInstance
+with DagsterInstance.get() as instance:
+    print(json.dumps([run.run_id for run in instance.get_runs()]))
+"""
+
+
+@pytest.fixture
+def dagster_home(settings: Settings, monkeypatch: pytest.MonkeyPatch) -> Path:
+    (settings.home / "dagster.yaml").write_text(YAML)
+    monkeypatch.setenv("DAGSTER_HOME", str(settings.home))
+    return settings.home
+
+
+@dg.asset
+def one() -> int:
+    return 1
+
+
+def test_a_run_is_kept_in_the_server_and_seen_by_another_process(settings: Settings, dagster_home: Path):
+    with dg.DagsterInstance.get() as instance:
+        result = dg.materialize([one], instance=instance)
+        assert result.success
+        assert instance.get_latest_materialization_event(dg.AssetKey("one")) is not None
+        ref = instance.get_ref()
+        with dg.DagsterInstance.from_ref(ref) as again:
+            assert again.get_run_by_id(result.run_id) is not None
+    seen = subprocess.check_output([sys.executable, "-c", ELSEWHERE], text=True, cwd=PROJECT_ROOT)
+    assert json.loads(seen.strip().splitlines()[-1]) == [result.run_id]
+    with connect(settings) as connection:
+        assert connection.execute("SELECT run_id FROM dagster.runs").fetchall() == [(result.run_id,)]
+        assert connection.execute("SELECT to_regclass('public.runs')").fetchone() == (None,)
+
+
+def test_the_projects_own_instance_keeps_everything_in_the_home(
+    settings: Settings, dagster_home: Path, monkeypatch: pytest.MonkeyPatch
+):
+    shutil.copy(PROJECT_ROOT / "dagster.yaml", dagster_home / "dagster.yaml")
+    with dg.DagsterInstance.get() as instance:
+        assert isinstance(instance.compute_log_manager, HomeComputeLogs)
+        assert Path(instance.storage_directory()).is_relative_to(settings.home)
+        assert not instance.telemetry_enabled and not instance.run_retries_retry_on_asset_or_op_failure
+        assert instance.run_retries_enabled and instance.run_monitoring_enabled
+        concurrency = instance.get_concurrency_config()
+        assert concurrency.pool_config.pool_granularity == PoolGranularity.OP
+        assert concurrency.pool_config.default_pool_limit == 1
+        assert dg.materialize([one], instance=instance).success
+    assert {path.name for path in settings.home.iterdir()} <= {"dagster.yaml", "dagster"}
+
+
+def test_processes_that_open_the_first_instance_at_once_do_not_collide(dagster_home: Path):
+    processes = [
+        subprocess.Popen(
+            [sys.executable, "-c", ELSEWHERE], stdout=subprocess.PIPE, text=True, cwd=PROJECT_ROOT
+        )
+        for _ in range(3)
+    ]
+    assert [process.communicate()[0].strip() for process in processes] == ["[]"] * 3
+
+
+def test_the_password_is_in_no_reference(settings: Settings, dagster_home: Path):
+    with dg.DagsterInstance.get() as instance:
+        assert "postgresql" not in str(instance.get_ref())
+
+
+def test_notifications_pass(settings: Settings):
+    import select
+
+    import psycopg2
+
+    url = server.sqlalchemy_url(settings, driver="psycopg2", search_path="dagster")
+    import sqlalchemy
+
+    engine = sqlalchemy.create_engine(url)
+    raw = engine.raw_connection()
+    listener = raw.driver_connection
+    assert listener is not None
+    listener.set_isolation_level(psycopg2.extensions.ISOLATION_LEVEL_AUTOCOMMIT)
+    listener.cursor().execute("LISTEN run_events")
+    with connect(settings, autocommit=True) as connection:
+        connection.execute("NOTIFY run_events, 'hello'")
+    assert select.select([listener], [], [], 5)[0]
+    listener.poll()
+    assert [notice.payload for notice in listener.notifies] == ["hello"]
+    raw.close()
+    engine.dispose()
+
+
+def test_a_server_that_is_not_there_is_named_at_once(settings: Settings, monkeypatch: pytest.MonkeyPatch):
+    monkeypatch.setenv("FASHION_ASSETS_DATABASE_URL", "postgresql://me@127.0.0.1:1/x")
+    with pytest.raises(ServerUnreachable, match=r"127\.0\.0\.1, port 1"):
+        WarehouseDagsterStorage.from_config_value(None, {})

@@ -1,0 +1,68 @@
+"""Parquet files: what is written reads back, whole or not at all, wherever it lies."""
+
+import uuid
+from pathlib import Path
+
+import pyarrow as pa
+import pytest
+
+from fashion_assets.warehouse import parquet
+from fashion_assets.warehouse.parquet import ParquetStore
+
+TABLE = pa.table({"id": [1, 2, 3], "words": ["a", None, "ü"]})
+
+
+@pytest.fixture(params=["folder", "object store"])
+def store(request: pytest.FixtureRequest, tmp_path: Path) -> ParquetStore:
+    return ParquetStore(
+        str(tmp_path / "with space") if request.param == "folder" else f"memory://{uuid.uuid4().hex}/x"
+    )
+
+
+def test_what_is_written_reads_back(store: ParquetStore):
+    store.write(TABLE, "raw_listings", "shop-00001", {"content_version": "abc", "ü": "ß"})
+    assert store.read("raw_listings", "shop-00001").replace_schema_metadata(None).equals(TABLE)
+    assert store.read("raw_listings", "shop-00001", ["words"]).column_names == ["words"]
+    assert store.read_metadata("raw_listings", "shop-00001") == {"content_version": "abc", "ü": "ß"}
+    assert store.count("raw_listings", "shop-00001") == 3
+
+
+def test_writing_again_replaces(store: ParquetStore):
+    store.write(TABLE, "a", "b")
+    store.write(TABLE.slice(0, 0), "a", "b")
+    assert store.read("a", "b").num_rows == 0 and store.read_metadata("a", "b") == {}
+
+
+def test_what_is_not_there_is_missing(store: ParquetStore):
+    assert not store.exists("a", "b")
+    for read in (store.read, store.read_metadata):
+        with pytest.raises(FileNotFoundError):
+            read("a", "b")
+    store.write(TABLE, "a", "b")
+    assert store.exists("a", "b")
+    store.delete("a", "b")
+    store.delete("a", "b")
+    assert not store.exists("a", "b")
+
+
+@pytest.mark.parametrize("name", ["../../up", "/etc/passwd", "a/b", "", ".", "..", "ü", "a\0b", "%2E"])
+def test_no_name_leads_out_of_the_store(store: ParquetStore, name: str):
+    path = Path(store.write(TABLE, name, name))
+    assert ".." not in path.parts and "\0" not in str(path)
+    assert len(path.parts) == len(Path(store.path("a", "b")).parts)
+    assert store.read(name, name).num_rows == 3
+
+
+def test_a_failed_write_leaves_the_old_table_and_no_rubbish(tmp_path: Path, monkeypatch: pytest.MonkeyPatch):
+    store = ParquetStore(str(tmp_path))
+    store.write(TABLE, "a", "b")
+
+    def fail_half_way(table: pa.Table, file) -> None:
+        file.write(b"half")
+        raise KeyboardInterrupt
+
+    monkeypatch.setattr(parquet, "_write", fail_half_way)
+    with pytest.raises(KeyboardInterrupt):
+        store.write(TABLE, "a", "b")
+    assert store.read("a", "b").num_rows == 3
+    assert [path.name for path in (tmp_path / "a").iterdir()] == ["b.parquet"]
