@@ -1,0 +1,295 @@
+"""Criteria of one batch: what must hold before the next stage may use a stage's tables.
+
+What belongs here: pure functions over Arrow tables. What does not: anything about a whole release (`candidate`).
+"""
+
+# pyarrow.compute makes its functions when it is imported, out of pyright's sight.
+# pyright: reportAttributeAccessIssue=false
+
+import json
+from dataclasses import dataclass
+
+import numpy as np
+import pyarrow as pa
+import pyarrow.compute as pc
+
+from fashion_assets.catalog.normalization import FIELDS
+from fashion_assets.criteria.verdict import Criterion, Finding, holds, not_applicable
+from fashion_assets.embedding.embed import vector_matrix
+from fashion_assets.embedding.spaces import EmbeddingSpace
+
+MIN_LISTINGS_FOR_A_RATE = 20
+"""Below it a rejection rate says nothing: one bad listing of ten is 10 %."""
+
+MAX_UNIT_LENGTH_ERROR = 1e-3
+"""How far a float32 vector's length may be from 1."""
+
+
+@dataclass(frozen=True)
+class RawBatch:
+    """The references the register gave and the listings the source read for them."""
+
+    references: pa.Table
+    listings: pa.Table
+
+
+@dataclass(frozen=True)
+class ValidatedBatch:
+    listings: pa.Table
+    products: pa.Table
+    rejections: pa.Table
+    max_rejection_rate: float
+
+
+@dataclass(frozen=True)
+class NormalizedBatch:
+    products: pa.Table
+    normalized: pa.Table
+
+
+@dataclass(frozen=True)
+class EmbeddedBatch:
+    """Products and, by `product_id`, the vectors of one kind in one space."""
+
+    products: pa.Table
+    embeddings: pa.Table
+    space: EmbeddingSpace
+
+
+def _missing(expected: pa.ChunkedArray, found: pa.ChunkedArray) -> list[str]:
+    return expected.filter(pc.invert(pc.is_in(expected, value_set=found.combine_chunks()))).to_pylist()
+
+
+def _every_reference_is_read(batch: RawBatch) -> Finding:
+    missing = _missing(batch.references["listing_key"], batch.listings["listing_key"])
+    return holds(
+        not missing and batch.references.num_rows == batch.listings.num_rows, batch.listings.num_rows, missing
+    )
+
+
+def _records_are_json(batch: RawBatch) -> Finding:
+    offenders = []
+    for key, record in zip(
+        batch.listings["listing_key"].to_pylist(), batch.listings["record"].to_pylist(), strict=True
+    ):
+        try:
+            whole = isinstance(json.loads(record), dict)
+        except ValueError:
+            whole = False
+        if not whole:
+            offenders.append(key)
+    return holds(not offenders, len(offenders), offenders)
+
+
+def _listings_are_accounted_for(batch: ValidatedBatch) -> Finding:
+    kept = pa.concat_arrays(
+        [
+            *batch.products["listing_key"].chunks,
+            *batch.rejections["listing_key"].chunks,
+            pa.array([], pa.string()),
+        ]
+    )
+    lost = _missing(batch.listings["listing_key"], pa.chunked_array([kept]))
+    balanced = batch.listings.num_rows == len(kept) == len(kept.unique())
+    return holds(
+        balanced and not lost,
+        f"{batch.listings.num_rows} = {batch.products.num_rows} + {batch.rejections.num_rows}",
+        lost,
+    )
+
+
+def _rejection_rate_is_bearable(batch: ValidatedBatch) -> Finding:
+    listings = batch.products.num_rows + batch.rejections.num_rows
+    if listings < MIN_LISTINGS_FOR_A_RATE:
+        return not_applicable(
+            f"{listings} listings are too few for a rate (at least {MIN_LISTINGS_FOR_A_RATE})"
+        )
+    rate = batch.rejections.num_rows / listings
+    reasons = pc.value_counts(pc.list_flatten(batch.rejections["reasons"])).to_pylist()  # type: ignore[attr-defined]
+    worst = sorted(reasons, key=lambda row: -row["counts"])
+    return holds(
+        rate <= batch.max_rejection_rate,
+        round(rate, 4),
+        [f"{row['values']}: {row['counts']}" for row in worst],
+    )
+
+
+def _rejections_have_reasons(batch: ValidatedBatch) -> Finding:
+    silent = batch.rejections.filter(pc.equal(pc.list_value_length(batch.rejections["reasons"]), 0))
+    return holds(silent.num_rows == 0, silent.num_rows, silent["listing_key"].to_pylist())
+
+
+def _every_product_is_normalized(batch: NormalizedBatch) -> Finding:
+    missing = _missing(batch.products["product_id"], batch.normalized["product_id"])
+    return holds(
+        not missing and batch.products.num_rows == batch.normalized.num_rows,
+        batch.normalized.num_rows,
+        missing,
+    )
+
+
+def _originals_are_untouched(batch: NormalizedBatch) -> Finding:
+    before = batch.products.select(["product_id", "record"]).sort_by("product_id")
+    after = batch.normalized.select(["product_id", "record"]).sort_by("product_id")
+    if before.num_rows != after.num_rows:
+        return holds(False, abs(before.num_rows - after.num_rows), reason="rows were lost or added")
+    changed = after.filter(pc.not_equal(before["record"].combine_chunks(), after["record"].combine_chunks()))
+    return holds(changed.num_rows == 0, changed.num_rows, changed["product_id"].to_pylist())
+
+
+def _values_are_canonical(batch: NormalizedBatch) -> Finding:
+    offenders = []
+    for column in FIELDS:
+        values = batch.normalized[column].combine_chunks().unique().drop_null()
+        offenders += [
+            f"{column}={value}" for value in values.to_pylist() if value != value.strip().lower() or not value
+        ]
+    return holds(not offenders, len(offenders), offenders)
+
+
+def _every_product_has_a_vector(batch: EmbeddedBatch) -> Finding:
+    missing = _missing(batch.products["product_id"], batch.embeddings["product_id"])
+    return holds(
+        not missing and batch.products.num_rows == batch.embeddings.num_rows,
+        batch.embeddings.num_rows,
+        missing,
+    )
+
+
+def _vectors_fit_their_space(batch: EmbeddedBatch) -> Finding:
+    own = batch.embeddings.filter(pc.equal(batch.embeddings["space"], batch.space.name))
+    if own.num_rows == 0:
+        return not_applicable(
+            "no vector of this batch was made by this model (all were preserved, or it is empty)"
+        )
+    lengths = pc.list_value_length(own["vector"])
+    offenders = own["product_id"].filter(pc.not_equal(lengths, batch.space.dimension)).to_pylist()
+    return holds(not offenders, pc.unique(lengths).to_pylist(), offenders)
+
+
+def _vectors_are_of_unit_length(batch: EmbeddedBatch) -> Finding:
+    if batch.embeddings.num_rows == 0:
+        return not_applicable("the batch has no products")
+    own = batch.embeddings.filter(pc.equal(batch.embeddings["space"], batch.space.name))
+    if own.num_rows == 0:
+        return not_applicable("preserved vectors keep the length they came with")
+    error = np.abs(np.linalg.norm(vector_matrix(own["vector"]), axis=1) - 1)
+    # Not `error > limit`: a NaN must offend.
+    offenders = own["product_id"].filter(pa.array(~(error <= MAX_UNIT_LENGTH_ERROR)))
+    return holds(len(offenders) == 0, float(error.max()), offenders.to_pylist())
+
+
+def _embedding_criteria(asset: str) -> list[Criterion[EmbeddedBatch]]:
+    return [
+        Criterion(
+            f"{asset}_cover_every_product",
+            "B7",
+            "Every product of the batch has exactly one vector",
+            "none missing",
+            asset,
+            _every_product_has_a_vector,
+        ),
+        Criterion(
+            f"{asset}_fit_their_space",
+            "B1",
+            "Vectors have the dimension of their space",
+            "all",
+            asset,
+            _vectors_fit_their_space,
+        ),
+        Criterion(
+            f"{asset}_are_of_unit_length",
+            "B7",
+            "Vectors are finite and of length 1",
+            f"|length - 1| <= {MAX_UNIT_LENGTH_ERROR}",
+            asset,
+            _vectors_are_of_unit_length,
+        ),
+    ]
+
+
+RAW: list[Criterion[RawBatch]] = [
+    Criterion(
+        "every_reference_is_read",
+        "A1",
+        "Every listing the register assigned to the batch was read",
+        "none missing",
+        "raw_listings",
+        _every_reference_is_read,
+    ),
+    Criterion(
+        "records_are_whole_json",
+        "A1",
+        "The original record is kept whole, as a JSON object",
+        "all",
+        "raw_listings",
+        _records_are_json,
+    ),
+]
+VALIDATED: list[Criterion[ValidatedBatch]] = [
+    Criterion(
+        "listings_are_products_or_quarantined",
+        "A2",
+        "Listings in = products + quarantined",
+        "exactly",
+        "validated_products",
+        _listings_are_accounted_for,
+    ),
+    Criterion(
+        "rejection_rate_is_bearable",
+        "A2",
+        "The share of rejected listings is below the limit",
+        "<= FASHION_ASSETS_MAX_REJECTION_RATE",
+        "validated_products",
+        _rejection_rate_is_bearable,
+    ),
+]
+QUARANTINED: list[Criterion[ValidatedBatch]] = [
+    Criterion(
+        "rejections_have_reasons",
+        "A2",
+        "Every quarantined listing says why",
+        "all",
+        "quarantined_listings",
+        _rejections_have_reasons,
+    ),
+]
+NORMALIZED: list[Criterion[NormalizedBatch]] = [
+    Criterion(
+        "every_product_is_normalized",
+        "E1",
+        "No product is lost on the way to canonical values",
+        "none missing",
+        "normalized_attributes",
+        _every_product_is_normalized,
+    ),
+    Criterion(
+        "originals_are_untouched",
+        "E1",
+        "The original record is what it was",
+        "all",
+        "normalized_attributes",
+        _originals_are_untouched,
+    ),
+    Criterion(
+        "values_are_canonical",
+        "E1",
+        "Vocabulary columns hold trimmed lower-case values",
+        "all",
+        "normalized_attributes",
+        _values_are_canonical,
+    ),
+]
+IMAGE_EMBEDDINGS = _embedding_criteria("image_embeddings")
+TEXT_EMBEDDINGS = _embedding_criteria("text_embeddings")
+PRODUCT_EMBEDDINGS = _embedding_criteria("product_embeddings")
+
+BATCH_CRITERIA: list[Criterion] = [
+    *RAW,
+    *VALIDATED,
+    *QUARANTINED,
+    *NORMALIZED,
+    *IMAGE_EMBEDDINGS,
+    *TEXT_EMBEDDINGS,
+    *PRODUCT_EMBEDDINGS,
+]

@@ -1,0 +1,174 @@
+"""Great Expectations over a candidate's `products` table: nulls, ranges, sets, uniqueness, patterns.
+
+What belongs here: the suite, generated from the catalogue's vocabularies, its validation in the database and the Data
+Docs. What does not: criteria that gate the swap (`candidate`): those need no second framework to be read again.
+"""
+
+import logging
+import os
+import warnings
+from collections.abc import Callable
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from fashion_assets.catalog.normalization import FIELDS, vocabulary
+from fashion_assets.settings import Settings
+from fashion_assets.warehouse.releases import Release
+from fashion_assets.warehouse.server import sqlalchemy_url
+
+OFFENDERS_SHOWN = 10
+
+MOSTLY_KNOWN = 0.95
+"""Share of values a vocabulary must know; the rest are new words, kept as they are and worth a look."""
+
+
+@dataclass(frozen=True)
+class Expected:
+    """One expectation: the check's name, what it claims, and how to build it from the imported library."""
+
+    name: str
+    claim: str
+    build: Callable[[Any, Settings], Any]
+
+
+@dataclass(frozen=True)
+class ExpectationResult:
+    name: str
+    passed: bool
+    unexpected: int
+    elements: int
+    offenders: list[str]
+    expectation: dict[str, Any]
+
+
+def _not_null(column: str) -> Expected:
+    return Expected(
+        f"{column}_is_never_null",
+        f"No product lacks {column}",
+        lambda gxe, _: gxe.ExpectColumnValuesToNotBeNull(column=column),
+    )
+
+
+def _in_vocabulary(column: str) -> Expected:
+    return Expected(
+        f"{column}_is_in_its_vocabulary",
+        f"At least {MOSTLY_KNOWN:.0%} of the values of {column} are known to the vocabulary",
+        lambda gxe, _: gxe.ExpectColumnValuesToBeInSet(
+            column=column, value_set=sorted(set(vocabulary(column).values())), mostly=MOSTLY_KNOWN
+        ),
+    )
+
+
+EXPECTATIONS: list[Expected] = [
+    *(
+        _not_null(column)
+        for column in ("title", "gender", "category", "article_type", "image_path", "embedding_space")
+    ),
+    Expected(
+        "product_id_is_unique",
+        "No product id occurs twice",
+        lambda gxe, _: gxe.ExpectColumnValuesToBeUnique(column="product_id"),
+    ),
+    Expected(
+        "price_is_in_range",
+        "Prices are above zero and at most FASHION_ASSETS_MAX_PRICE",
+        lambda gxe, settings: gxe.ExpectColumnValuesToBeBetween(
+            column="price", min_value=0, strict_min=True, max_value=settings.max_price
+        ),
+    ),
+    Expected(
+        "year_is_plausible",
+        "Years lie between 1900 and 2100",
+        lambda gxe, _: gxe.ExpectColumnValuesToBeBetween(column="year", min_value=1900, max_value=2100),
+    ),
+    Expected(
+        "image_width_is_positive",
+        "Pictures are at least one pixel wide",
+        lambda gxe, _: gxe.ExpectColumnValuesToBeBetween(column="image_width", min_value=1),
+    ),
+    Expected(
+        "image_sha256_is_a_digest",
+        "Picture digests are 64 hexadecimal digits",
+        lambda gxe, _: gxe.ExpectColumnValuesToMatchRegex(column="image_sha256", regex="^[0-9a-f]{64}$"),
+    ),
+    *(_in_vocabulary(column) for column in FIELDS),
+]
+
+
+def data_docs_folder(settings: Settings) -> Path:
+    """Where the Data Docs lie; `index.html` is their first page."""
+    return settings.reports / "data_docs"
+
+
+def validate_products(settings: Settings, release: Release) -> tuple[list[ExpectationResult], Path]:
+    """Run the suite on the candidate's table, in the database; results in the suite's order, and the Data Docs' page."""
+    # Set before the import, which reads it.
+    os.environ.setdefault("GX_ANALYTICS_ENABLED", "false")
+    with warnings.catch_warnings():
+        # The library imports parts of marshmallow and pandas that warn of their own future; nothing a user can change.
+        warnings.simplefilter("ignore", DeprecationWarning)
+        import great_expectations as gx
+        from great_expectations import expectations as gxe
+        from great_expectations.checkpoint.actions import UpdateDataDocsAction
+
+    logging.getLogger("great_expectations").setLevel(logging.ERROR)
+    docs = data_docs_folder(settings)
+    docs.mkdir(parents=True, exist_ok=True)
+    context = gx.get_context(mode="ephemeral")
+    context.variables.progress_bars = {"globally": False, "metric_calculations": False}  # type: ignore[assignment]
+    site = "candidate"
+    if site not in context.list_data_docs_sites():
+        context.add_data_docs_site(
+            site_name=site,
+            site_config={
+                "class_name": "SiteBuilder",
+                "site_index_builder": {"class_name": "DefaultSiteIndexBuilder"},
+                "store_backend": {"class_name": "TupleFilesystemStoreBackend", "base_directory": str(docs)},
+            },
+        )
+    with warnings.catch_warnings():
+        # The library's own Postgres data source refuses socket URLs, and the generic one warns that it is there.
+        warnings.simplefilter("ignore", UserWarning)
+        datasource = context.data_sources.add_sql(
+            release.release, connection_string=sqlalchemy_url(settings).render_as_string(hide_password=False)
+        )
+    asset = datasource.add_table_asset("products", table_name="products", schema_name=release.release)
+    batch = asset.add_batch_definition_whole_table("all")
+    suite = context.suites.add(gx.ExpectationSuite(name=f"{release.release}.products"))
+    for expected in EXPECTATIONS:
+        expectation = expected.build(gxe, settings)
+        expectation.meta = {"check": expected.name}
+        suite.add_expectation(expectation)
+    validation = context.validation_definitions.add(
+        gx.ValidationDefinition(name=release.release, data=batch, suite=suite)
+    )
+    checkpoint = context.checkpoints.add(
+        gx.Checkpoint(
+            name=release.release,
+            validation_definitions=[validation],
+            actions=[UpdateDataDocsAction(name="data_docs", site_names=[site])],
+            result_format={"result_format": "BASIC", "partial_unexpected_count": OFFENDERS_SHOWN},
+        )
+    )
+    run = next(iter(checkpoint.run().run_results.values()))
+    by_name = {_configuration(result)["meta"]["check"]: result for result in run.results}
+    results = []
+    for expected in EXPECTATIONS:
+        result = by_name[expected.name]
+        figures = result.result or {}
+        results.append(
+            ExpectationResult(
+                name=expected.name,
+                passed=bool(result.success),
+                unexpected=int(figures.get("unexpected_count") or 0),
+                elements=int(figures.get("element_count") or 0),
+                offenders=[str(value) for value in figures.get("partial_unexpected_list") or []],
+                expectation=_configuration(result),
+            )
+        )
+    return results, docs / "index.html"
+
+
+def _configuration(result: Any) -> dict[str, Any]:
+    return result.expectation_config.to_json_dict()

@@ -1,0 +1,199 @@
+"""Each criterion of a batch, in a case where it holds and in one where it does not."""
+
+import json
+from dataclasses import replace
+from datetime import UTC, datetime
+from pathlib import Path
+
+import numpy as np
+import pyarrow as pa
+import pyarrow.compute as pc
+import pytest
+
+from fashion_assets.catalog.normalization import normalize
+from fashion_assets.catalog.validation import Rules, validate
+from fashion_assets.criteria.batch import (
+    BATCH_CRITERIA,
+    IMAGE_EMBEDDINGS,
+    NORMALIZED,
+    QUARANTINED,
+    RAW,
+    VALIDATED,
+    EmbeddedBatch,
+    NormalizedBatch,
+    RawBatch,
+    ValidatedBatch,
+)
+from fashion_assets.criteria.verdict import Criterion
+from fashion_assets.embedding.embed import vector_column
+from fashion_assets.embedding.spaces import embedding_space
+from fashion_assets.sources.folder import Folder
+from fashion_assets_tests.catalogue import write_catalogue
+
+SPACE = embedding_space(None)
+
+
+def outcome(criteria: list[Criterion], name: str, subject: object) -> str:
+    return next(criterion for criterion in criteria if criterion.name == name).judge(subject).outcome
+
+
+def changed(table: pa.Table, column: str, values: list) -> pa.Table:
+    index = table.schema.get_field_index(column)
+    return table.set_column(
+        index, table.schema.field(index), pa.array(values, table.schema.field(index).type)
+    )
+
+
+@pytest.fixture
+def raw(tmp_path: Path) -> RawBatch:
+    source = Folder("shop", write_catalogue(tmp_path / "catalogue", 40))
+    references = pa.concat_tables(source.scan())
+    keyed = references.append_column("listing_key", references["external_id"]).append_column(
+        "occurrence", pa.array([0] * references.num_rows, pa.int32())
+    )
+    return RawBatch(keyed, source.read(keyed))
+
+
+@pytest.fixture
+def validated(raw: RawBatch) -> ValidatedBatch:
+    judged = validate(raw.listings, Rules())
+    return ValidatedBatch(raw.listings, judged.products, judged.rejections, max_rejection_rate=0.25)
+
+
+@pytest.fixture
+def normalized(validated: ValidatedBatch) -> NormalizedBatch:
+    return NormalizedBatch(
+        validated.products, normalize(validated.products, at=datetime(2026, 1, 1, tzinfo=UTC))
+    )
+
+
+@pytest.fixture
+def embedded(validated: ValidatedBatch) -> EmbeddedBatch:
+    vectors = np.random.default_rng(0).normal(size=(40, SPACE.dimension)).astype(np.float32)
+    vectors /= np.linalg.norm(vectors, axis=1, keepdims=True)
+    return EmbeddedBatch(validated.products, embeddings(validated.products, vectors), SPACE)
+
+
+def embeddings(products: pa.Table, vectors: np.ndarray) -> pa.Table:
+    return pa.table(
+        {
+            "product_id": products["product_id"],
+            "space": [SPACE.name] * len(vectors),
+            "vector": vector_column(vectors),
+        }
+    )
+
+
+def test_a_sound_batch_passes_every_criterion(raw, validated, normalized, embedded):
+    subjects = [*((c, raw) for c in RAW), *((c, validated) for c in [*VALIDATED, *QUARANTINED])]
+    subjects += [*((c, normalized) for c in NORMALIZED), *((c, embedded) for c in IMAGE_EMBEDDINGS)]
+    assert {criterion.name: criterion.judge(subject).outcome for criterion, subject in subjects} == {
+        criterion.name: "pass" for criterion, _ in subjects
+    }
+
+
+def test_names_are_unique():
+    names = [criterion.name for criterion in BATCH_CRITERIA]
+    assert len(names) == len(set(names))
+
+
+def test_a_reference_that_was_not_read_is_named(raw):
+    verdict = RAW[0].judge(replace(raw, listings=raw.listings.slice(1)))
+    assert verdict.outcome == "fail"
+    assert verdict.offenders == raw.listings["listing_key"].slice(0, 1).to_pylist()
+
+
+def test_a_record_that_is_no_json_object_is_named(raw):
+    records = raw.listings["record"].to_pylist()
+    broken = changed(raw.listings, "record", ["[1]", "{", *records[2:]])
+    verdict = next(c for c in RAW if c.name == "records_are_whole_json").judge(replace(raw, listings=broken))
+    assert verdict.outcome == "fail"
+    assert verdict.offenders == raw.listings["listing_key"].slice(0, 2).to_pylist()
+
+
+def test_a_lost_listing_is_named(validated):
+    verdict = VALIDATED[0].judge(replace(validated, products=validated.products.slice(1)))
+    assert verdict.outcome == "fail"
+    assert verdict.offenders == validated.products["listing_key"].slice(0, 1).to_pylist()
+
+
+def test_a_listing_that_is_both_fails_the_balance(validated):
+    doubled = pa.concat_tables([validated.products.slice(1), validated.products.slice(1, 1)])
+    assert (
+        outcome(VALIDATED, "listings_are_products_or_quarantined", replace(validated, products=doubled))
+        == "fail"
+    )
+
+
+def test_too_many_rejections_fail_and_name_the_reasons(raw):
+    titles = [None] * 11 + raw.listings["title"].to_pylist()[11:]
+    judged = validate(changed(raw.listings, "title", titles), Rules())
+    verdict = VALIDATED[1].judge(ValidatedBatch(raw.listings, judged.products, judged.rejections, 0.25))
+    assert (verdict.outcome, verdict.value, verdict.offenders) == ("fail", 0.275, ["null_title: 11"])
+
+
+def test_a_rate_of_few_listings_is_not_applicable(validated):
+    few = replace(validated, products=validated.products.slice(0, 3))
+    verdict = VALIDATED[1].judge(few)
+    assert verdict.outcome == "not applicable"
+    assert "too few" in verdict.reason
+
+
+def test_a_rejection_without_reason_is_named(raw):
+    listings = changed(raw.listings, "title", [None, *raw.listings["title"].to_pylist()[1:]])
+    judged = validate(listings, Rules())
+    silent = changed(judged.rejections, "reasons", [[]])
+    subject = ValidatedBatch(listings, judged.products, silent, 0.25)
+    assert outcome(QUARANTINED, "rejections_have_reasons", subject) == "fail"
+
+
+def test_a_product_lost_in_normalization_is_named(normalized):
+    lost = replace(normalized, normalized=normalized.normalized.slice(1))
+    assert outcome(NORMALIZED, "every_product_is_normalized", lost) == "fail"
+    assert outcome(NORMALIZED, "originals_are_untouched", lost) == "fail"
+
+
+def test_a_touched_original_is_named(normalized):
+    records = normalized.normalized["record"].to_pylist()
+    touched = changed(normalized.normalized, "record", [json.dumps({"id": "other"}), *records[1:]])
+    verdict = NORMALIZED[1].judge(replace(normalized, normalized=touched))
+    assert verdict.outcome == "fail"
+    assert verdict.offenders == normalized.normalized["product_id"].slice(0, 1).to_pylist()
+
+
+def test_a_value_in_capitals_is_named(normalized):
+    colours = ["Navy Blue", *normalized.normalized["colour"].to_pylist()[1:]]
+    verdict = NORMALIZED[2].judge(
+        replace(normalized, normalized=changed(normalized.normalized, "colour", colours))
+    )
+    assert (verdict.outcome, verdict.offenders) == ("fail", ["colour=Navy Blue"])
+
+
+def test_a_product_without_vector_is_named(embedded):
+    lost = replace(embedded, embeddings=embedded.embeddings.slice(1))
+    assert outcome(IMAGE_EMBEDDINGS, "image_embeddings_cover_every_product", lost) == "fail"
+
+
+def test_a_wrong_dimension_fails(embedded):
+    short = np.ones((40, 8), np.float32) / np.sqrt(8)
+    wrong = replace(embedded, embeddings=embeddings(embedded.products, short))
+    assert outcome(IMAGE_EMBEDDINGS, "image_embeddings_fit_their_space", wrong) == "fail"
+
+
+@pytest.mark.parametrize("value", [0.0, 2.0, float("nan"), float("inf")])
+def test_a_vector_of_another_length_is_named(embedded, value):
+    vectors = np.full((40, SPACE.dimension), SPACE.dimension**-0.5, np.float32)
+    vectors[3] = value
+    wrong = replace(embedded, embeddings=embeddings(embedded.products, vectors))
+    verdict = next(c for c in IMAGE_EMBEDDINGS if c.name.endswith("unit_length")).judge(wrong)
+    assert (verdict.outcome, verdict.offenders) == (
+        "fail",
+        embedded.products["product_id"].slice(3, 1).to_pylist(),
+    )
+
+
+def test_preserved_vectors_are_not_judged_by_this_models_rules(embedded):
+    foreign = embedded.embeddings.set_column(1, "space", pa.array(["other@1"] * 40))
+    for name in ("image_embeddings_fit_their_space", "image_embeddings_are_of_unit_length"):
+        assert outcome(IMAGE_EMBEDDINGS, name, replace(embedded, embeddings=foreign)) == "not applicable"
+    assert pc.all(pc.equal(foreign["space"], "other@1")).as_py()
