@@ -1,0 +1,141 @@
+"""The floor: what migrating a catalogue costs on this machine at the very least, with nothing governed.
+
+What belongs here: the bare parts, timed one after the other: decoding all pictures, the bare model over all of them,
+binary COPY of the final rows, the bare vector index build. What does not: anything the product adds to them.
+"""
+
+import json
+import os
+import time
+from collections.abc import Iterator
+from concurrent.futures import ThreadPoolExecutor
+from contextlib import contextmanager, suppress
+from pathlib import Path
+
+import psycopg
+from psycopg import sql
+from rich.console import Console
+
+from fashion_assets.catalog.pictures import load_rgb
+from fashion_assets.embedding.spaces import embedding_space
+from fashion_assets.settings import Settings
+from fashion_assets.warehouse import releases
+from fashion_assets.warehouse.database import connect, prepare
+from fashion_assets.warehouse.releases import ReleaseError
+
+BATCH = 64
+"""Pictures of one forward pass; the fastest of 32, 64, 128 and 256 for the shipped model on two cores."""
+
+SCRATCH = "fashion_assets_floor"
+"""Schema the rows are copied into; dropped at the end."""
+
+
+class _Stopwatch:
+    def __init__(self, console: Console):
+        self.figures: dict[str, float | int] = {}
+        self._console = console
+
+    @contextmanager
+    def __call__(self, part: str) -> Iterator[None]:
+        started = time.perf_counter()
+        yield
+        self.figures[f"{part}_s"] = round(time.perf_counter() - started, 3)
+        self._console.print(f"{part:<12} {self.figures[f'{part}_s']:8.2f} s", style="dim")
+
+
+def measure_floor(settings: Settings, catalog: Path | None, console: Console) -> dict[str, float | int]:
+    """Seconds of each part and their sum, `floor_s`.
+
+    The pictures are those of `catalog`/images, else of the live release; the rows are the live release's. Raises
+    `ReleaseError` where nothing is live.
+    """
+    prepare(settings)
+    timed = _Stopwatch(console)
+    with connect(settings, autocommit=True) as conn:
+        live = releases.live(conn)
+        if live is None:
+            raise ReleaseError(
+                "the floor copies the live release's rows, and nothing is live: fashion-assets run"
+            )
+        if catalog is not None:
+            paths = sorted(str(path) for path in (catalog / "images").iterdir() if path.is_file())
+        else:
+            rows = conn.execute(
+                sql.SQL("SELECT image_path FROM {} ORDER BY image_path").format(live.table("products"))
+            )
+            paths = [row[0] for row in rows.fetchall()]
+        with timed("decode"):
+            _decode(paths)
+        with timed("model"):
+            _bare_model(settings, len(paths))
+        _copy_and_index(conn, live.release, timed)
+    figures = timed.figures
+    figures["floor_s"] = round(sum(figures.values()), 3)
+    figures["pictures"] = len(paths)
+    return figures
+
+
+def _decode(paths: list[str]) -> None:
+    def decode(path: str) -> None:
+        # A listing may have a bad picture; the product decodes it as far as it goes, and so does the floor.
+        with suppress(OSError, ValueError, SyntaxError):
+            load_rgb(path)
+
+    with ThreadPoolExecutor(os.cpu_count()) as pool:
+        for start in range(0, len(paths), 1000):
+            list(pool.map(decode, paths[start : start + 1000]))
+
+
+def _bare_model(settings: Settings, pictures: int) -> None:
+    """The image tower's forward pass, in torch, over as many pictures of random pixels, in memory."""
+    import torch
+    from transformers import CLIPModel
+
+    space = embedding_space(settings.model, settings.model_revision)
+    model = CLIPModel.from_pretrained(space.folder, dtype=torch.float32).eval()
+    edge = json.loads((space.folder / "config.json").read_text())["vision_config"]["image_size"]
+    pixels = torch.rand(BATCH, 3, edge, edge)
+    with torch.inference_mode():
+        for start in range(0, pictures, BATCH):
+            model.get_image_features(pixel_values=pixels[: min(BATCH, pictures - start)])
+
+
+def _copy_and_index(conn: psycopg.Connection, release: str, timed: _Stopwatch) -> None:
+    """The release's rows, read into memory in COPY's own binary form, written back and indexed."""
+    scratch, products = sql.Identifier(SCRATCH), sql.Identifier(SCRATCH, "products")
+    conn.execute(sql.SQL("DROP SCHEMA IF EXISTS {} CASCADE").format(scratch))
+    conn.execute(sql.SQL("CREATE SCHEMA {}").format(scratch))
+    try:
+        source = sql.Identifier(release, "products")
+        columns = [
+            row[0]
+            for row in conn.execute(
+                "SELECT attname FROM pg_attribute WHERE attrelid = to_regclass(%s) AND attnum > 0 AND attgenerated = '' "
+                "ORDER BY attnum",
+                (f"{release}.products",),
+            ).fetchall()
+        ]
+        names = sql.SQL(", ").join(map(sql.Identifier, columns))
+        with conn.cursor().copy(
+            sql.SQL("COPY {} ({}) TO STDOUT (FORMAT BINARY)").format(source, names)
+        ) as copy:
+            rows = [bytes(block) for block in copy]
+        with timed("copy"), conn.transaction():
+            conn.execute(sql.SQL("CREATE TABLE {} (LIKE {})").format(products, source))
+            with conn.cursor().copy(
+                sql.SQL("COPY {} ({}) FROM STDIN (FORMAT BINARY)").format(products, names)
+            ) as copy:
+                for block in rows:
+                    copy.write(block)
+        row = conn.execute(
+            "SELECT pg_get_indexdef(to_regclass(%s))", (f"{release}.product_embeddings_index",)
+        ).fetchone()
+        assert row is not None
+        definition = row[0].replace(f" ON {release}.products ", f" ON {SCRATCH}.products ")
+        conn.execute(
+            sql.SQL("SET max_parallel_maintenance_workers = {}").format(sql.Literal(os.cpu_count() or 1))
+        )
+        with timed("index"):
+            conn.execute(sql.SQL(definition))
+    finally:
+        conn.execute(sql.SQL("DROP SCHEMA IF EXISTS {} CASCADE").format(scratch))
