@@ -1,0 +1,336 @@
+"""Building a candidate: its tables, the streaming load, the indexes.
+
+What belongs here: everything that writes into a release's own schema. What does not: judging it (`criteria`), making it
+live (`swap`).
+"""
+
+# pyarrow.compute makes its functions when it is imported, out of pyright's sight.
+# pyright: reportAttributeAccessIssue=false
+
+import os
+from collections.abc import Callable, Iterator
+from concurrent.futures import ThreadPoolExecutor
+
+import psycopg
+import pyarrow as pa
+import pyarrow.compute as pc
+from psycopg import sql
+from psycopg.types.json import Jsonb
+
+from fashion_assets.criteria.candidate import INDEX_NAME
+from fashion_assets.embedding.embed import vector_matrix
+from fashion_assets.embedding.spaces import EmbeddingSpace
+from fashion_assets.release.plan import (
+    LAST_STAGE,
+    active_batches,
+    batch_version,
+    content_version,
+    file_version,
+)
+from fashion_assets.settings import Settings
+from fashion_assets.sources import open_source
+from fashion_assets.warehouse import releases
+from fashion_assets.warehouse.copy import copy_rows
+from fashion_assets.warehouse.database import connect
+from fashion_assets.warehouse.parquet import ParquetStore
+from fashion_assets.warehouse.register import Batch, active_sources
+from fashion_assets.warehouse.releases import Release
+
+PRODUCT_COLUMNS = {
+    "product_id": "uuid",
+    "source": "text",
+    "external_id": "text",
+    "batch": "text",
+    "content_hash": "text",
+    "title": "text",
+    "description": "text",
+    "brand": "text",
+    "brand_origin": "text",
+    "gender": "text",
+    "category": "text",
+    "sub_category": "text",
+    "article_type": "text",
+    "colour": "text",
+    "season": "text",
+    "usage": "text",
+    "year": "int2",
+    "price": "numeric",
+    "currency": "text",
+    "image_path": "text",
+    "image_sha256": "text",
+    "image_width": "int4",
+    "image_height": "int4",
+    "normalized": "jsonb",
+    "record": "json",
+    "embedding_space": "text",
+    "embedding": "halfvec",
+}
+"""The columns of `products` that are copied in, with their types, in order. `record` is `json`, not `jsonb`: it keeps
+the original's text as it came."""
+
+EMBEDDING_COLUMNS = {"product_id": "uuid", "embedding_space": "text", "embedding": "vector"}
+"""`product_embeddings`: the float32 originals, bit for bit."""
+
+FILTERED_COLUMNS = (
+    "brand",
+    "gender",
+    "category",
+    "sub_category",
+    "article_type",
+    "colour",
+    "season",
+    "usage",
+    "year",
+    "price",
+)
+"""Columns people filter by (C3)."""
+
+HNSW_M = 16
+HNSW_EF_CONSTRUCTION = 64
+"""B3's start values."""
+
+
+def create_tables(conn: psycopg.Connection, release: Release) -> None:
+    """The empty schema of a release. In the transaction of the load, so that Postgres may skip the log for it."""
+    conn.execute(sql.SQL("CREATE SCHEMA {}").format(sql.Identifier(release.release)))
+    conn.execute(
+        sql.SQL(
+            """
+            CREATE TABLE {products} (
+                product_id uuid NOT NULL, source text NOT NULL, external_id text NOT NULL, batch text NOT NULL,
+                content_hash text NOT NULL, title text NOT NULL, description text, brand text, brand_origin text,
+                gender text NOT NULL, category text NOT NULL, sub_category text, article_type text NOT NULL,
+                colour text, season text, usage text, year smallint, price numeric(12, 2), currency text,
+                image_path text NOT NULL, image_sha256 text NOT NULL, image_width integer NOT NULL,
+                image_height integer NOT NULL, normalized jsonb NOT NULL, record json NOT NULL,
+                embedding_space text NOT NULL, embedding halfvec NOT NULL,
+                search_vector tsvector GENERATED ALWAYS AS (
+                    setweight(to_tsvector('english', title), 'A')
+                    || setweight(to_tsvector('english', coalesce(brand, '') || ' ' || article_type || ' '
+                                 || coalesce(sub_category, '') || ' ' || coalesce(colour, '')), 'B')
+                    || setweight(to_tsvector('english', coalesce(description, '')), 'C')
+                ) STORED
+            )
+            """
+        ).format(products=release.table("products"))
+    )
+    # Inline: vectors in TOAST make the planner prefer a sequential scan, and every distance a second lookup.
+    conn.execute(
+        sql.SQL("ALTER TABLE {} ALTER embedding SET STORAGE PLAIN").format(release.table("products"))
+    )
+    conn.execute(
+        sql.SQL(
+            "CREATE TABLE {} (product_id uuid NOT NULL, embedding_space text NOT NULL, embedding vector NOT NULL)"
+        ).format(release.table("product_embeddings"))
+    )
+    # Not compressed: float32 vectors do not shrink, and trying costs more than writing them.
+    conn.execute(
+        sql.SQL("ALTER TABLE {} ALTER embedding SET STORAGE EXTERNAL").format(
+            release.table("product_embeddings")
+        )
+    )
+    conn.execute(
+        sql.SQL(
+            "CREATE TABLE {} (user_id text, source text NOT NULL, name text, email text, record json NOT NULL, problem text)"
+        ).format(release.table("users"))
+    )
+    conn.execute(
+        sql.SQL(
+            "CREATE TABLE {} (user_id text, source text NOT NULL, external_id text, product_id uuid, "
+            "record json NOT NULL, problem text)"
+        ).format(release.table("favourites"))
+    )
+
+
+def serving_rows(
+    normalized: pa.Table, embeddings: pa.Table, batch: str
+) -> Iterator[tuple[pa.Table, pa.Table]]:
+    """A batch's rows of `products` and `product_embeddings`, one pair of tables per embedding space in it."""
+    joined = _aligned(normalized, embeddings)
+    joined = joined.append_column("batch", pa.repeat(batch, joined.num_rows))
+    joined = joined.append_column("image_path", joined["image_uri"])
+    for space in joined["embedding_space"].unique().to_pylist():
+        own = joined.filter(pc.equal(joined["embedding_space"], space))
+        vectors = vector_matrix(own["embedding"])
+        fixed = pa.FixedSizeListArray.from_arrays(pa.array(vectors.reshape(-1)), vectors.shape[1])
+        own = own.set_column(own.schema.get_field_index("embedding"), "embedding", fixed)
+        yield own.select(list(PRODUCT_COLUMNS)), own.select(list(EMBEDDING_COLUMNS))
+
+
+def _aligned(normalized: pa.Table, embeddings: pa.Table) -> pa.Table:
+    """The products' rows with their vectors beside them, in the products' order."""
+    position = pc.index_in(normalized["product_id"], value_set=embeddings["product_id"].combine_chunks())
+    if position.null_count:
+        lost = normalized["product_id"].filter(pc.is_null(position)).to_pylist()
+        raise ValueError(f"{len(lost)} products have no vector: {', '.join(lost[:5])} …")
+    matched = embeddings.take(position)
+    return normalized.append_column("embedding_space", matched["space"]).append_column(
+        "embedding", matched["vector"]
+    )
+
+
+def load(
+    conn: psycopg.Connection,
+    settings: Settings,
+    space: EmbeddingSpace,
+    run_id: str | None,
+    progress: Callable[[int, int], None] = lambda done, total: None,
+) -> Release:
+    """Build the next candidate of all batches of the active sources, batch by batch, in one transaction.
+
+    Batches without finished files of their current version are left out; `every_batch_is_loaded` names them.
+    Memory holds one batch. Raises the database's errors; nothing of a failed load remains.
+    """
+    store = ParquetStore(settings.assets_url)
+    with conn.transaction():
+        releases.lock(conn)
+        finished = [batch for batch in active_batches(conn) if _is_finished(store, batch, settings, space)]
+        release = releases.begin(conn, content_version(finished, settings, space), space.name, run_id)
+        _register_space(conn, space)
+        create_tables(conn, release)
+        for done, batch in enumerate(finished, start=1):
+            _load_batch(conn, store, release, batch)
+            progress(done, len(finished))
+        _map_ids(conn, release)
+        _load_people(conn, settings, release)
+        conn.execute(
+            sql.SQL(
+                "UPDATE fashion_ops.releases r SET (products, quarantined, listings) = "
+                "(SELECT coalesce(sum(products), 0), coalesce(sum(quarantined), 0), coalesce(sum(listings), 0) "
+                "FROM fashion_ops.release_batches b WHERE b.release = r.release) WHERE release = %s"
+            ),
+            (release.release,),
+        )
+    return releases.get(conn, release.release)
+
+
+def _is_finished(store: ParquetStore, batch: Batch, settings: Settings, space: EmbeddingSpace) -> bool:
+    version = batch_version(batch, settings, space)
+    return all(
+        file_version(store, asset, batch.name) == version for asset in ("normalized_attributes", LAST_STAGE)
+    )
+
+
+def _load_batch(conn: psycopg.Connection, store: ParquetStore, release: Release, batch: Batch) -> None:
+    normalized = store.read("normalized_attributes", batch.name)
+    embeddings = store.read(LAST_STAGE, batch.name)
+    products = 0
+    for rows, vectors in serving_rows(normalized, embeddings, batch.name):
+        products += copy_rows(conn, release.table("products"), PRODUCT_COLUMNS, rows)
+        copy_rows(conn, release.table("product_embeddings"), EMBEDDING_COLUMNS, vectors)
+    quarantined = store.count("quarantined_listings", batch.name)
+    conn.execute(
+        "INSERT INTO fashion_ops.release_batches (release, batch, content_version, products, quarantined, listings) "
+        "VALUES (%s, %s, %s, %s, %s, %s)",
+        (release.release, batch.name, batch.content_version, products, quarantined, batch.listings),
+    )
+
+
+def _load_people(conn: psycopg.Connection, settings: Settings, release: Release) -> None:
+    """Users and favourites of the active sources. A favourite of a listing that is no product keeps its external id
+    and has no product; a row that could not be read is kept with its problem. None is lost."""
+    for entry in active_sources(conn):
+        source = open_source(entry.kind, entry.name, entry.location, settings)
+        for table, columns, chunks in (
+            ("users", ("user_id", "name", "email", "record", "problem"), source.users()),
+            ("favourites", ("user_id", "external_id", "record", "problem"), source.favourites()),
+        ):
+            types = {name: "json" if name == "record" else "text" for name in (*columns, "source")}
+            named = (chunk.append_column("source", pa.repeat(entry.name, chunk.num_rows)) for chunk in chunks)
+            copy_rows(conn, release.table(table), types, named)
+    conn.execute(
+        sql.SQL(
+            "UPDATE {favourites} f SET product_id = p.product_id FROM {products} p "
+            "WHERE p.source = f.source AND p.external_id = f.external_id"
+        ).format(favourites=release.table("favourites"), products=release.table("products"))
+    )
+
+
+def _register_space(conn: psycopg.Connection, space: EmbeddingSpace) -> None:
+    conn.execute(
+        "INSERT INTO fashion_ops.spaces (space, model, revision, dimension, preprocessing, fingerprint) "
+        "VALUES (%s, %s, %s, %s, %s, %s) ON CONFLICT (space) DO NOTHING",
+        (
+            space.name,
+            space.model,
+            space.revision,
+            space.dimension,
+            Jsonb(space.preprocessing),
+            space.fingerprint,
+        ),
+    )
+
+
+def _map_ids(conn: psycopg.Connection, release: Release) -> None:
+    conn.execute(
+        sql.SQL(
+            "INSERT INTO fashion_ops.id_map (source, external_id, product_id, first_release) "
+            "SELECT source, external_id, product_id, {} FROM {} ON CONFLICT (source, external_id) DO NOTHING"
+        ).format(sql.Literal(release.release), release.table("products"))
+    )
+
+
+def index(settings: Settings, release: Release, progress: Callable[[str], None] = lambda step: None) -> None:
+    """Build every index of a loaded candidate, then VACUUM (ANALYZE) it, so that its first query has statistics.
+
+    The vector index is built beside the others, on its own connection, with the server's parallel workers.
+    """
+
+    def execute(*statements: sql.Composed) -> None:
+        with connect(settings, autocommit=True) as conn:
+            for statement in statements:
+                conn.execute(statement)
+
+    products, embeddings = release.table("products"), release.table("product_embeddings")
+    with connect(settings, autocommit=True) as conn:
+        spaces = conn.execute(
+            sql.SQL(
+                "SELECT embedding_space, max(vector_dims(embedding)) FROM {} GROUP BY 1 ORDER BY count(*) DESC, 1"
+            ).format(products)
+        ).fetchall()
+    vector_indexes = [
+        sql.SQL(
+            "CREATE INDEX {name} ON {products} USING hnsw ((embedding::halfvec({dimension})) halfvec_cosine_ops) "
+            "WITH (m = {m}, ef_construction = {ef}) WHERE embedding_space = {space}"
+        ).format(
+            name=sql.Identifier(INDEX_NAME if position == 1 else f"{INDEX_NAME}_{position}"),
+            products=products,
+            dimension=sql.Literal(dimension),
+            m=sql.Literal(HNSW_M),
+            ef=sql.Literal(HNSW_EF_CONSTRUCTION),
+            space=sql.Literal(space),
+        )
+        for position, (space, dimension) in enumerate(spaces, start=1)
+    ]
+    others = [
+        sql.SQL("ALTER TABLE {} ADD PRIMARY KEY (product_id)").format(products),
+        sql.SQL("ALTER TABLE {} ADD PRIMARY KEY (product_id, embedding_space)").format(embeddings),
+        sql.SQL("CREATE UNIQUE INDEX products_external_id ON {} (source, external_id)").format(products),
+        sql.SQL("CREATE INDEX products_search_vector ON {} USING gin (search_vector)").format(products),
+        sql.SQL("CREATE INDEX favourites_user ON {} (user_id)").format(release.table("favourites")),
+        *(
+            sql.SQL("CREATE INDEX {} ON {} ({})").format(
+                sql.Identifier(f"products_{column}"), products, sql.Identifier(column)
+            )
+            for column in FILTERED_COLUMNS
+        ),
+    ]
+    progress("vector index")
+    parallel_workers = sql.SQL("SET max_parallel_maintenance_workers = {}").format(
+        sql.Literal(os.cpu_count() or 1)
+    )
+    execute(parallel_workers, *vector_indexes)
+    progress("other indexes")
+    execute(*others)
+    progress("statistics")
+    with ThreadPoolExecutor(2) as pool:
+        list(
+            pool.map(
+                execute, [sql.SQL("VACUUM (ANALYZE) {}").format(table) for table in (products, embeddings)]
+            )
+        )
+    with connect(settings) as conn:
+        conn.execute(
+            "UPDATE fashion_ops.releases SET state = 'candidate' WHERE release = %s AND state = 'building'",
+            (release.release,),
+        )

@@ -1,0 +1,104 @@
+"""What there is to do: which batches are stale, and whether a new release is due.
+
+What belongs here: comparing what the register wants with what the files and releases hold. What does not: doing it.
+"""
+
+import hashlib
+from dataclasses import dataclass
+
+import psycopg
+
+from fashion_assets.catalog.normalization import NORMALIZATION_VERSION
+from fashion_assets.catalog.validation import Rules
+from fashion_assets.embedding.embed import TEXT_WEIGHT
+from fashion_assets.embedding.spaces import EmbeddingSpace, embedding_space
+from fashion_assets.settings import Settings
+from fashion_assets.warehouse import releases
+from fashion_assets.warehouse.parquet import ParquetStore
+from fashion_assets.warehouse.register import Batch, active_sources, batches
+from fashion_assets.warehouse.releases import Release
+
+RELEASE_VERSION = "1"
+"""Raise it when the serving schema's tables change: the same batches then make a new release."""
+
+LAST_STAGE = "product_embeddings"
+"""The asset whose file says that a batch is through."""
+
+BATCH_VERSION = b"batch_version"
+"""Key of the Parquet metadata that says which version of a batch a file was made of."""
+
+
+def batch_version(batch: Batch, settings: Settings, space: EmbeddingSpace) -> str:
+    """What a batch's files must have been made of: its content, the rules in force, and the model."""
+    parts = (
+        batch.content_version,
+        Rules.from_settings(settings).version,
+        NORMALIZATION_VERSION,
+        space.name,
+        str(TEXT_WEIGHT),
+    )
+    return hashlib.blake2b("\0".join(parts).encode(), digest_size=16).hexdigest()
+
+
+def file_version(store: ParquetStore, asset: str, batch: str) -> str | None:
+    """The batch version a stage's file was made of; None where there is no file."""
+    if not store.exists(asset, batch):
+        return None
+    return store.read_metadata(asset, batch).get(BATCH_VERSION.decode())
+
+
+def active_batches(conn: psycopg.Connection) -> list[Batch]:
+    """The batches of every active source, in order."""
+    return [batch for source in active_sources(conn) for batch in batches(conn, source.name)]
+
+
+@dataclass(frozen=True)
+class Plan:
+    """What a run would do."""
+
+    listings: int
+    batches: list[Batch]
+    stale: list[Batch]
+    content_version: str
+    space: EmbeddingSpace
+    live: Release | None
+    existing: Release | None
+    """A complete release of exactly this content, if there is one."""
+
+    @property
+    def release_is_due(self) -> bool:
+        """Whether a new candidate must be built: something is stale, or nothing holds this content yet."""
+        return bool(self.stale) or self.existing is None
+
+
+def content_version(current: list[Batch], settings: Settings, space: EmbeddingSpace) -> str:
+    """What a release of these batches is made of."""
+    digest = hashlib.blake2b(f"{RELEASE_VERSION}\0{space.name}".encode(), digest_size=16)
+    for batch in current:
+        digest.update(f"{batch.name}\0{batch_version(batch, settings, space)}\n".encode())
+    return digest.hexdigest()
+
+
+def plan(conn: psycopg.Connection, settings: Settings) -> Plan:
+    """Compare register, files and releases. Where a live release holds this very content, no file is opened."""
+    space = embedding_space(settings.model, settings.model_revision)
+    current = active_batches(conn)
+    version = content_version(current, settings, space)
+    existing = releases.with_content(conn, version)
+    stale: list[Batch] = []
+    if existing is None:
+        store = ParquetStore(settings.assets_url)
+        stale = [
+            batch
+            for batch in current
+            if file_version(store, LAST_STAGE, batch.name) != batch_version(batch, settings, space)
+        ]
+    return Plan(
+        listings=sum(batch.listings for batch in current),
+        batches=current,
+        stale=stale,
+        content_version=version,
+        space=space,
+        live=releases.live(conn),
+        existing=existing,
+    )

@@ -1,0 +1,50 @@
+"""The state of an installation, in one JSON-friendly mapping."""
+
+from typing import Any
+
+import psycopg
+
+from fashion_assets.release.plan import plan
+from fashion_assets.settings import Settings
+from fashion_assets.warehouse import releases
+from fashion_assets.warehouse.register import active_sources
+from fashion_assets.warehouse.server import describe
+
+
+def status(conn: psycopg.Connection, settings: Settings) -> dict[str, Any]:
+    """What is live, what stands ready, which batches are through, where everything is; no secrets."""
+    wanted = plan(conn, settings)
+    live = wanted.live
+    return {
+        "live": live
+        and {
+            "release": live.release,
+            "products": live.products,
+            "quarantined": live.quarantined,
+            "promoted_at": live.promoted_at and live.promoted_at.isoformat(),
+        },
+        "sources": [{"name": s.name, "kind": s.kind, "location": s.location} for s in active_sources(conn)],
+        "batches": {
+            "total": len(wanted.batches),
+            "through": len(wanted.batches) - len(wanted.stale),
+            "listings": wanted.listings,
+            "stale": [batch.name for batch in wanted.stale],
+        },
+        "release_is_due": wanted.release_is_due,
+        "releases": [
+            {
+                "release": r.release,
+                "state": r.state,
+                "products": r.products,
+                "quarantined": r.quarantined,
+                "created_at": r.created_at.isoformat(timespec="seconds"),
+                "promoted_at": r.promoted_at and r.promoted_at.isoformat(timespec="seconds"),
+                "report": r.report,
+            }
+            for r in releases.releases(conn)
+            if r.state != "dropped"
+        ],
+        "space": wanted.space.name,
+        "database": describe(settings),
+        "home": str(settings.home),
+    }
