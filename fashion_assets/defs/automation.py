@@ -1,0 +1,100 @@
+"""What happens by itself: a sensor for new and changed batches, a nightly release.
+
+What belongs here: when to ask for runs. What does not: what is stale (`release.plan`).
+"""
+
+import dagster as dg
+
+from fashion_assets.defs.jobs import build_release, migrate_batch
+from fashion_assets.defs.partitions import BATCHES
+from fashion_assets.defs.resources import WarehouseResource
+from fashion_assets.release.plan import batch_version, plan
+from fashion_assets.release.scan import scan_active_sources
+
+UNFINISHED = [
+    dg.DagsterRunStatus.QUEUED,
+    dg.DagsterRunStatus.NOT_STARTED,
+    dg.DagsterRunStatus.STARTING,
+    dg.DagsterRunStatus.STARTED,
+]
+
+
+@dg.sensor(jobs=[migrate_batch, build_release], minimum_interval_seconds=60)
+def new_or_changed_batches(
+    context: dg.SensorEvaluationContext, warehouse: WarehouseResource
+) -> dg.SensorResult | dg.SkipReason:
+    """Scans the active sources, asks for runs of stale batches, a few at a time, and for a release once all are through.
+
+    A run key holds the batch's version: a batch that failed is asked for again only when its content, the rules or the
+    model change; a person may launch it at any time.
+    """
+    settings = warehouse.settings
+    with warehouse.connect() as conn:
+        if not scan_active_sources(conn, settings):
+            return dg.SkipReason(
+                "no source is active: run `fashion-assets run --catalog DIR` once, or --sample N"
+            )
+        wanted = plan(conn, settings)
+    names = {batch.name for batch in wanted.batches}
+    add = sorted(names - set(context.instance.get_dynamic_partitions(BATCHES.name or "")))
+    requests = [BATCHES.build_add_request(add)] if add else []
+    running = context.instance.get_runs(dg.RunsFilter(job_name=migrate_batch.name, statuses=UNFINISHED))
+    if wanted.stale:
+        keys = {
+            batch.name: f"{batch.name}:{batch_version(batch, settings, wanted.space)}"
+            for batch in wanted.stale
+        }
+        asked = {
+            run.tags.get("dagster/run_key")
+            for run in context.instance.get_runs(
+                dg.RunsFilter(job_name=migrate_batch.name), limit=10 * len(keys) + 100
+            )
+        }
+        due = [batch for batch in wanted.stale if keys[batch.name] not in asked]
+        room = max(0, settings.sensor_runs_per_tick - len(running))
+        if due:
+            return dg.SensorResult(
+                run_requests=[
+                    dg.RunRequest(
+                        run_key=keys[batch.name], partition_key=batch.name, job_name=migrate_batch.name
+                    )
+                    for batch in due[:room]
+                ],
+                dynamic_partitions_requests=requests,
+            )
+        if not running:
+            failed = ", ".join(batch.name for batch in wanted.stale[:10])
+            return dg.SensorResult(skip_reason=f"these batches failed and wait for a person: {failed}")
+        return dg.SensorResult(skip_reason=f"{len(running)} batch runs are under way")
+    if running or not wanted.release_is_due:
+        return dg.SensorResult(
+            skip_reason="batch runs are under way" if running else "nothing changed",
+            dynamic_partitions_requests=requests,
+        )
+    return dg.SensorResult(
+        run_requests=[
+            dg.RunRequest(run_key=f"release:{wanted.content_version}", job_name=build_release.name)
+        ],
+        dynamic_partitions_requests=requests,
+    )
+
+
+@dg.schedule(job=build_release, cron_schedule="0 3 * * *", execution_timezone="UTC")
+def nightly_release(
+    context: dg.ScheduleEvaluationContext, warehouse: WarehouseResource
+) -> dg.RunRequest | dg.SkipReason:
+    """Every night at 03:00 UTC: a release of what the batches hold, if anything changed since the last."""
+    with warehouse.connect() as conn:
+        wanted = plan(conn, warehouse.settings)
+    if not wanted.batches:
+        return dg.SkipReason("no batch is registered")
+    if not wanted.release_is_due:
+        return dg.SkipReason("nothing changed since the last release")
+    return dg.RunRequest(
+        run_key=f"nightly:{context.scheduled_execution_time.date()}:{wanted.content_version}"
+    )
+
+
+@dg.definitions
+def automation() -> dg.Definitions:
+    return dg.Definitions(sensors=[new_or_changed_batches], schedules=[nightly_release])

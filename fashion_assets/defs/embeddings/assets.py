@@ -1,0 +1,173 @@
+"""From pictures and titles to a vector for each product.
+
+What belongs here: the Dagster face of `embedding`. A picture or text seen before (same bytes, same model) is not
+embedded again, whatever the batch or run.
+"""
+
+# pyarrow.compute makes its functions when it is imported, out of pyright's sight.
+# pyright: reportAttributeAccessIssue=false
+
+from collections.abc import Iterator
+
+import dagster as dg
+import numpy as np
+import pyarrow as pa
+import pyarrow.compute as pc
+
+from fashion_assets.criteria.batch import IMAGE_EMBEDDINGS, PRODUCT_EMBEDDINGS, TEXT_EMBEDDINGS, EmbeddedBatch
+from fashion_assets.criteria.verdict import Criterion
+from fashion_assets.defs.catalog.assets import carry_version
+from fashion_assets.defs.partitions import BATCHES
+from fashion_assets.defs.resources import EncoderResource, WarehouseResource
+from fashion_assets.defs.verdicts import check_result, check_specs
+from fashion_assets.embedding.embed import (
+    Embedded,
+    combine,
+    embed_images,
+    embed_texts,
+    vector_column,
+    vector_matrix,
+)
+from fashion_assets.embedding.spaces import EmbeddingSpace
+from fashion_assets.warehouse.embedding_store import EmbeddingStore
+
+OWNERS = ["team:search"]
+GROUP = "embeddings"
+
+
+def _own(products: pa.Table) -> pa.Table:
+    """The products that brought no vector with them."""
+    return products.filter(pc.equal(pc.fill_null(pc.list_value_length(products["vectors"]), 0), 0))
+
+
+def _results(
+    table: pa.Table,
+    embedded: Embedded,
+    products: pa.Table,
+    space: EmbeddingSpace,
+    criteria: list[Criterion[EmbeddedBatch]],
+) -> Iterator[dg.Output | dg.AssetCheckResult]:
+    yield dg.Output(
+        table,
+        metadata={
+            "dagster/row_count": table.num_rows,
+            "embedded_anew": embedded.made,
+            "found_in_store": embedded.reused,
+            "space": space.name,
+            "dimension": space.dimension,
+        },
+    )
+    for criterion in criteria:
+        yield check_result(criterion.judge(EmbeddedBatch(products, table, space)), criterion.asset)
+
+
+def _table(products: pa.Table, vectors: np.ndarray, space: EmbeddingSpace) -> pa.Table:
+    return pa.table(
+        {
+            "product_id": products["product_id"],
+            "space": pa.repeat(space.name, products.num_rows),
+            "vector": vector_column(vectors),
+        }
+    )
+
+
+@dg.asset(
+    partitions_def=BATCHES,
+    group_name=GROUP,
+    owners=OWNERS,
+    kinds={"parquet", "onnx"},
+    pool="gpu",
+    check_specs=check_specs(IMAGE_EMBEDDINGS, blocking=True, partitions_def=BATCHES),
+)
+def image_embeddings(
+    validated_products: pa.Table, warehouse: WarehouseResource, encoder: EncoderResource
+) -> Iterator[dg.Output | dg.AssetCheckResult]:
+    """The unit-length image vector of each product's picture."""
+    products, space = _own(validated_products), encoder.space
+    with warehouse.connect() as conn:
+        embedded = embed_images(
+            encoder.loader(),
+            space,
+            EmbeddingStore(conn),
+            products["image_uri"].to_pylist(),
+            products["image_sha256"].to_pylist(),
+        )
+    table = carry_version(_table(products, embedded.vectors, space), validated_products)
+    yield from _results(table, embedded, products, space, IMAGE_EMBEDDINGS)
+
+
+@dg.asset(
+    partitions_def=BATCHES,
+    group_name=GROUP,
+    owners=OWNERS,
+    kinds={"parquet", "onnx"},
+    pool="gpu",
+    check_specs=check_specs(TEXT_EMBEDDINGS, blocking=True, partitions_def=BATCHES),
+)
+def text_embeddings(
+    validated_products: pa.Table, warehouse: WarehouseResource, encoder: EncoderResource
+) -> Iterator[dg.Output | dg.AssetCheckResult]:
+    """The unit-length text vector of each product's title, in the same space as the pictures."""
+    products, space = _own(validated_products), encoder.space
+    with warehouse.connect() as conn:
+        embedded = embed_texts(encoder.loader(), space, EmbeddingStore(conn), products["title"].to_pylist())
+    table = carry_version(_table(products, embedded.vectors, space), validated_products)
+    yield from _results(table, embedded, products, space, TEXT_EMBEDDINGS)
+
+
+@dg.asset(
+    partitions_def=BATCHES,
+    group_name=GROUP,
+    owners=OWNERS,
+    kinds={"parquet"},
+    check_specs=check_specs(PRODUCT_EMBEDDINGS, blocking=True, partitions_def=BATCHES),
+)
+def product_embeddings(
+    validated_products: pa.Table,
+    image_embeddings: pa.Table,
+    text_embeddings: pa.Table,
+    encoder: EncoderResource,
+) -> Iterator[dg.Output | dg.AssetCheckResult]:
+    """One vector for each product: of its picture and title, or, where the record brought one, that very vector."""
+    made = pa.table(
+        {
+            "product_id": image_embeddings["product_id"],
+            "space": image_embeddings["space"],
+            "vector": vector_column(
+                combine(vector_matrix(image_embeddings["vector"]), vector_matrix(text_embeddings["vector"]))
+            )
+            if image_embeddings.num_rows
+            else image_embeddings["vector"],
+        }
+    )
+    preserved = _preserved(validated_products)
+    table = carry_version(pa.concat_tables([made, preserved]), validated_products)
+    yield dg.Output(
+        table,
+        metadata={
+            "dagster/row_count": table.num_rows,
+            "preserved": preserved.num_rows,
+            "spaces": dg.MetadataValue.json(sorted(table["space"].unique().to_pylist())),
+        },
+    )
+    for criterion in PRODUCT_EMBEDDINGS:
+        yield check_result(
+            criterion.judge(EmbeddedBatch(validated_products, table, encoder.space)), criterion.asset
+        )
+
+
+def _preserved(products: pa.Table) -> pa.Table:
+    """The first vector each record brought, untouched."""
+    bringing = products.filter(pc.greater(pc.fill_null(pc.list_value_length(products["vectors"]), 0), 0))
+    first = (
+        pc.list_element(bringing["vectors"], 0)
+        if bringing.num_rows
+        else pa.array([], bringing.schema.field("vectors").type.value_type)
+    )
+    return pa.table(
+        {
+            "product_id": bringing["product_id"],
+            "space": pc.struct_field(first, "space"),
+            "vector": pc.struct_field(first, "vector"),
+        }
+    )

@@ -1,0 +1,35 @@
+"""What people launch."""
+
+import dagster as dg
+
+from fashion_assets.defs.partitions import BATCHES
+
+BATCH_ASSETS = dg.AssetSelection.groups("catalog", "embeddings")
+RELEASE_ASSETS = dg.AssetSelection.groups("release", "benchmarks")
+
+migrate_batch = dg.define_asset_job(
+    "migrate_batch",
+    selection=BATCH_ASSETS,
+    partitions_def=BATCHES,
+    description="One batch from raw lines to vectors. A backfill of this job migrates many.",
+)
+build_release = dg.define_asset_job(
+    "build_release",
+    selection=RELEASE_ASSETS,
+    description="All batches into a candidate, measured, reported and, if every criterion holds, put live.",
+)
+build_candidate = dg.define_asset_job(
+    "build_candidate",
+    selection=RELEASE_ASSETS - dg.AssetSelection.assets("live_release"),
+    description="As build_release, without going live.",
+)
+promote_candidate = dg.define_asset_job(
+    "promote_candidate",
+    selection=dg.AssetSelection.assets("live_release"),
+    description="Put the candidate that stands ready live, if every criterion holds.",
+)
+
+
+@dg.definitions
+def jobs() -> dg.Definitions:
+    return dg.Definitions(jobs=[migrate_batch, build_release, build_candidate, promote_candidate])

@@ -1,0 +1,74 @@
+"""Tables and pictures as asset metadata.
+
+What belongs here: turning Arrow rows into what the Dagster UI draws. What does not: measuring.
+"""
+
+import base64
+import io
+from collections.abc import Sequence
+
+import dagster as dg
+import pyarrow as pa
+from PIL import Image
+
+from fashion_assets.catalog.pictures import load_rgb
+
+SAMPLE_ROWS = 5
+
+
+def sample_table(table: pa.Table, columns: Sequence[str], rows: int = SAMPLE_ROWS) -> dg.TableMetadataValue:
+    """The first rows of a table, cells shortened to what a person reads."""
+    picked = table.select(columns).slice(0, rows).to_pylist()
+    return dg.MetadataValue.table(
+        records=[dg.TableRecord({name: str(value)[:120] for name, value in row.items()}) for row in picked],
+        schema=dg.TableSchema(columns=[dg.TableColumn(name=name) for name in columns]),
+    )
+
+
+def counts_table(counts: Sequence[tuple[str, int]], label: str) -> dg.TableMetadataValue:
+    """Values and how often they occur, as given."""
+    return dg.MetadataValue.table(
+        records=[dg.TableRecord({label: value, "listings": count}) for value, count in counts],
+        schema=dg.TableSchema(
+            columns=[dg.TableColumn(name=label), dg.TableColumn(name="listings", type="int")]
+        ),
+    )
+
+
+def png(image: Image.Image, alt: str) -> dg.MarkdownMetadataValue:
+    """A picture shown inline."""
+    buffer = io.BytesIO()
+    image.save(buffer, "PNG")
+    return dg.MetadataValue.md(
+        f"![{alt}](data:image/png;base64,{base64.b64encode(buffer.getvalue()).decode()})"
+    )
+
+
+def contact_sheet(uris: Sequence[str], edge: int = 64, most: int = 8) -> dg.MarkdownMetadataValue:
+    """A row of thumbnails of picture files."""
+    chosen = list(uris)[:most]
+    sheet = Image.new("RGB", (edge * max(1, len(chosen)), edge), "white")
+    for position, uri in enumerate(chosen):
+        thumbnail = load_rgb(uri, edge)
+        thumbnail.thumbnail((edge, edge))
+        sheet.paste(
+            thumbnail, (position * edge + (edge - thumbnail.width) // 2, (edge - thumbnail.height) // 2)
+        )
+    return png(sheet, "pictures")
+
+
+def bar_chart(title: str, counts: Sequence[tuple[str, int]]) -> dg.MarkdownMetadataValue:
+    """Counts as horizontal bars, in the order given."""
+    # The figure alone, without pyplot: no global state, no display, half the import.
+    from matplotlib.figure import Figure
+
+    figure = Figure(figsize=(6, 0.8 + 0.26 * len(counts)), layout="constrained")
+    axes = figure.subplots()
+    axes.barh([name for name, _ in counts], [count for _, count in counts], color="#7a5af8")
+    axes.invert_yaxis()
+    axes.set_title(title)
+    buffer = io.BytesIO()
+    figure.savefig(buffer, format="png", dpi=80)
+    return dg.MetadataValue.md(
+        f"![{title}](data:image/png;base64,{base64.b64encode(buffer.getvalue()).decode()})"
+    )

@@ -1,0 +1,167 @@
+"""From all batches to a released schema: load, index, report, swap.
+
+What belongs here: the Dagster face of `release`. These assets have no partitions: a release is made of all batches.
+"""
+
+import dagster as dg
+import psycopg
+from psycopg import sql
+
+from fashion_assets.criteria.candidate import Candidate, judge
+from fashion_assets.criteria.verdict import Verdict
+from fashion_assets.defs.metadata import bar_chart, counts_table
+from fashion_assets.defs.resources import EncoderResource, WarehouseResource
+from fashion_assets.release import build, report, swap
+from fashion_assets.warehouse import releases
+from fashion_assets.warehouse.quarantine import reasons
+from fashion_assets.warehouse.releases import Release
+
+OWNERS = ["team:platform"]
+GROUP = "release"
+
+
+def candidate_of(
+    conn: psycopg.Connection, context: dg.AssetExecutionContext | dg.AssetCheckExecutionContext
+) -> Release:
+    """The candidate this run built, or the newest there is."""
+    return releases.candidate(conn, context.run.run_id)
+
+
+def verdict_table(verdicts: list[Verdict]) -> dg.TableMetadataValue:
+    columns = ("criterion", "requirement", "value", "threshold", "outcome", "reason")
+    return dg.MetadataValue.table(
+        records=[
+            dg.TableRecord(
+                dict(
+                    zip(
+                        columns,
+                        (v.name, v.requirement, str(v.value), v.threshold, v.outcome, v.reason),
+                        strict=True,
+                    )
+                )
+            )
+            for v in verdicts
+        ],
+        schema=dg.TableSchema(columns=[dg.TableColumn(name=name) for name in columns]),
+    )
+
+
+@dg.asset(
+    deps=[
+        dg.AssetDep("normalized_attributes", partition_mapping=dg.AllPartitionMapping()),
+        dg.AssetDep("quarantined_listings", partition_mapping=dg.AllPartitionMapping()),
+        dg.AssetDep("product_embeddings", partition_mapping=dg.AllPartitionMapping()),
+    ],
+    group_name=GROUP,
+    owners=OWNERS,
+    kinds={"postgres"},
+)
+def products(
+    context: dg.AssetExecutionContext, warehouse: WarehouseResource, encoder: EncoderResource
+) -> dg.MaterializeResult:
+    """The candidate's tables, loaded from all batches by streaming binary COPY into a fresh schema."""
+    with warehouse.connect() as conn:
+        release = build.load(
+            conn,
+            warehouse.settings,
+            encoder.space,
+            context.run.run_id,
+            lambda done, total: context.log.debug(f"loaded {done} of {total} batches"),
+        )
+        sample = conn.execute(
+            sql.SQL(
+                "SELECT title, brand, gender, article_type, colour FROM {} ORDER BY product_id LIMIT 5"
+            ).format(release.table("products"))
+        ).fetchall()
+        types = conn.execute(
+            sql.SQL("SELECT article_type, count(*) FROM {} GROUP BY 1 ORDER BY 2 DESC LIMIT 15").format(
+                release.table("products")
+            )
+        ).fetchall()
+        rejected = reasons(conn)
+    columns = ("title", "brand", "gender", "article_type", "colour")
+    return dg.MaterializeResult(
+        metadata={
+            "dagster/row_count": release.products or 0,
+            "release": release.release,
+            "listings": release.listings or 0,
+            "quarantined": release.quarantined or 0,
+            "rejection_rate": (release.quarantined or 0) / max(1, release.listings or 0),
+            "sample": dg.MetadataValue.table(
+                records=[
+                    dg.TableRecord({n: str(v) for n, v in zip(columns, row, strict=True)}) for row in sample
+                ],
+                schema=dg.TableSchema(columns=[dg.TableColumn(name=name) for name in columns]),
+            ),
+            "quarantine": counts_table(rejected, "reason"),
+            "article_types": bar_chart("Products by article type", types),
+        }
+    )
+
+
+@dg.asset(deps=[products], group_name=GROUP, owners=OWNERS, kinds={"postgres", "pgvector"})
+def product_embeddings_index(
+    context: dg.AssetExecutionContext, warehouse: WarehouseResource
+) -> dg.MaterializeResult:
+    """The one vector index (HNSW over halfvec), the indexes people filter by, and fresh statistics."""
+    with warehouse.connect() as conn:
+        release = candidate_of(conn, context)
+    build.index(warehouse.settings, release, context.log.debug)
+    with warehouse.connect() as conn:
+        rows = conn.execute(
+            "SELECT indexrelname, pg_relation_size(indexrelid) FROM pg_stat_all_indexes WHERE schemaname = %s "
+            "ORDER BY 2 DESC",
+            (release.release,),
+        ).fetchall()
+    sizes = dict(rows)
+    return dg.MaterializeResult(
+        metadata={
+            "release": release.release,
+            "vector_index_mb": sizes.get(build.INDEX_NAME, 0) / 2**20,
+            "indexes_mb": sum(sizes.values()) / 2**20,
+            "indexes": dg.MetadataValue.json({name: size for name, size in rows}),
+        }
+    )
+
+
+@dg.asset(deps=["search_benchmarks"], group_name=GROUP, owners=OWNERS, kinds={"html"})
+def migration_report(context: dg.AssetExecutionContext, warehouse: WarehouseResource) -> dg.MaterializeResult:
+    """The candidate's report: criteria, counts through the lineage, what was quarantined and why. Kept per release."""
+    with warehouse.connect() as conn:
+        release = candidate_of(conn, context)
+        verdicts = judge(Candidate(conn, release, warehouse.settings))
+        path = report.write(conn, warehouse.settings, release, verdicts)
+    return dg.MaterializeResult(
+        metadata={
+            "release": release.release,
+            "report": dg.MetadataValue.url(path.as_uri()),
+            "path": dg.MetadataValue.path(str(path)),
+            "criteria": verdict_table(verdicts),
+            "criteria_failed": sum(not verdict.passed for verdict in verdicts),
+        }
+    )
+
+
+@dg.asset(
+    deps=[migration_report, product_embeddings_index], group_name=GROUP, owners=OWNERS, kinds={"postgres"}
+)
+def live_release(context: dg.AssetExecutionContext, warehouse: WarehouseResource) -> dg.MaterializeResult:
+    """The swap: every criterion is read anew from the candidate, and the serving views point at it only if all hold."""
+    with warehouse.connect() as conn:
+        release = candidate_of(conn, context)
+        before = releases.live(conn)
+        conn.commit()
+        try:
+            verdicts = swap.promote(conn, warehouse.settings, release)
+        except swap.PromotionRefused as refused:
+            raise dg.Failure(
+                str(refused), metadata={"criteria": verdict_table(refused.failed)}, allow_retries=False
+            ) from refused
+    return dg.MaterializeResult(
+        metadata={
+            "release": release.release,
+            "before": before.release if before else "none",
+            "products": release.products or 0,
+            "criteria": verdict_table(verdicts),
+        }
+    )

@@ -1,0 +1,106 @@
+"""What assets are given: the database, the Parquet files, the encoder.
+
+What belongs here: thin Dagster faces over `settings`, `warehouse` and `embedding`. What does not: any logic of theirs.
+"""
+
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from typing import Any
+
+import dagster as dg
+import psycopg
+import pyarrow as pa
+
+from fashion_assets.embedding.encoder import Encoder, encoder
+from fashion_assets.embedding.spaces import EmbeddingSpace, embedding_space
+from fashion_assets.settings import Settings
+from fashion_assets.warehouse.database import connect, prepare
+from fashion_assets.warehouse.parquet import ParquetStore
+
+
+class WarehouseResource(dg.ConfigurableResource):
+    """Postgres and the settings of this installation; `warehouse.server` decides which server."""
+
+    @property
+    def settings(self) -> Settings:
+        return Settings()
+
+    @contextmanager
+    def connect(self) -> Iterator[psycopg.Connection]:
+        """A connection with its schemas in place; commits on success."""
+        settings = self.settings
+        prepare(settings)
+        with connect(settings) as conn:
+            yield conn
+
+
+class EncoderResource(dg.ConfigurableResource):
+    """A CLIP sentence-transformers can load: a hub name or a folder. Empty: the one that ships with the package."""
+
+    model: str | None = None
+    revision: str | None = None
+    device: str | None = None
+    batch_size: int | None = None
+
+    @property
+    def space(self) -> EmbeddingSpace:
+        """The model's embedding space; does not load the model."""
+        return embedding_space(*self._model)
+
+    def encoder(self) -> Encoder:
+        """The model on the device that is there, loaded once per process."""
+        settings = Settings()
+        return encoder(
+            *self._model, self.device or settings.device, self.batch_size or settings.encode_batch_size
+        )
+
+    @property
+    def _model(self) -> tuple[str | None, str | None]:
+        settings = Settings()
+        return self.model or settings.model, self.revision or settings.model_revision
+
+    def loader(self) -> Callable[[], Encoder]:
+        """For code that may turn out not to need the model."""
+        return self.encoder
+
+
+class ParquetResource(dg.ConfigurableResource):
+    """The Parquet files of the per-batch assets, for assets that read what an earlier run of theirs left."""
+
+    @property
+    def store(self) -> ParquetStore:
+        return ParquetStore(Settings().assets_url)
+
+    def previous(self, asset: str, batch: str, schema: pa.Schema) -> pa.Table:
+        """What the asset held before this run; no rows where there is nothing, or only of an older schema."""
+        if not self.store.exists(asset, batch):
+            return schema.empty_table()
+        table = self.store.read(asset, batch)
+        return table if table.schema.equals(schema) else schema.empty_table()
+
+
+class ParquetIOManager(dg.ConfigurableIOManager):
+    """One Parquet file for each asset and batch, written atomically, in a local folder or at any fsspec URL."""
+
+    def handle_output(self, context: dg.OutputContext, obj: pa.Table) -> None:
+        path = ParquetStore(Settings().assets_url).write(
+            obj, context.asset_key.path[-1], context.partition_key
+        )
+        context.add_output_metadata({"path": dg.MetadataValue.path(str(path))})
+
+    def load_input(self, context: dg.InputContext) -> Any:
+        return ParquetStore(Settings().assets_url).read(context.asset_key.path[-1], context.partition_key)
+
+
+@dg.definitions
+def resources() -> dg.Definitions:
+    return dg.Definitions(
+        resources={
+            "warehouse": WarehouseResource(),
+            "encoder": EncoderResource(),
+            "parquet": ParquetResource(),
+            "io_manager": ParquetIOManager(),
+        },
+        # One process for a run's steps: a batch's steps are short, and a process for each costs seconds.
+        executor=dg.in_process_executor,
+    )

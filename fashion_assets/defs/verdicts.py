@@ -1,0 +1,55 @@
+"""Criteria as asset checks: specs before a run, results in it.
+
+What belongs here: the translation of `criteria` into Dagster's words. What does not: measuring anything.
+"""
+
+import warnings
+
+import dagster as dg
+
+from fashion_assets.criteria.verdict import Criterion, Verdict
+
+
+def check_specs(
+    criteria: list[Criterion], *, blocking: bool, partitions_def: dg.PartitionsDefinition | None = None
+) -> list[dg.AssetCheckSpec]:
+    """One check for each criterion, on the criterion's asset."""
+    with warnings.catch_warnings():
+        # Partitioned checks are in preview. They are what keeps one batch's verdict from standing for another's; the
+        # version of Dagster is pinned, and a test holds it to what is relied on here.
+        warnings.simplefilter("ignore", dg.PreviewWarning)
+        return [
+            dg.AssetCheckSpec(
+                name=criterion.name,
+                asset=criterion.asset,
+                description=f"{criterion.claim} ({criterion.requirement}): {criterion.threshold}.",
+                blocking=blocking,
+                partitions_def=partitions_def,
+                metadata={"requirement": criterion.requirement, "threshold": criterion.threshold},
+            )
+            for criterion in criteria
+        ]
+
+
+def check_result(verdict: Verdict, asset: str) -> dg.AssetCheckResult:
+    """A verdict as a check's result; offenders and the reason for not judging stand in its metadata."""
+    metadata: dict[str, dg.MetadataValue] = {
+        "outcome": dg.MetadataValue.text(verdict.outcome),
+        "value": dg.MetadataValue.text(str(verdict.value)),
+        "threshold": dg.MetadataValue.text(verdict.threshold),
+        "requirement": dg.MetadataValue.text(verdict.requirement),
+    }
+    if verdict.reason:
+        metadata["reason"] = dg.MetadataValue.text(verdict.reason)
+    if verdict.offenders:
+        metadata["offenders"] = dg.MetadataValue.md(
+            "\n".join(f"- {offender}" for offender in verdict.offenders)
+        )
+    return dg.AssetCheckResult(
+        check_name=verdict.name,
+        asset_key=asset,
+        passed=verdict.passed,
+        severity=dg.AssetCheckSeverity.ERROR,
+        description=f"{verdict.outcome}: {verdict.reason or verdict.value}",
+        metadata=metadata,
+    )
