@@ -1,0 +1,120 @@
+"""Vectors for a batch's pictures and words, made only where the store does not have them yet.
+
+What belongs here: the meeting of encoder and content-addressed store, and how a product's vector is made of both.
+What does not: the model (`encoder`), the tables (`warehouse.embedding_store`).
+"""
+
+import hashlib
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+
+import numpy as np
+import pyarrow as pa
+
+from fashion_assets.embedding.encoder import Encoder
+from fashion_assets.embedding.spaces import EmbeddingSpace
+from fashion_assets.warehouse.embedding_store import EmbeddingStore
+
+TEXT_WEIGHT = 0.25
+"""Share of the text vector in a product's vector."""
+
+
+@dataclass(frozen=True)
+class Embedded:
+    """Vectors [n, dimension] in the order asked for, and how many distinct contents were made new or found."""
+
+    vectors: np.ndarray
+    made: int
+    reused: int
+
+
+def text_sha256(text: str) -> str:
+    """The content address of a text: hex SHA-256 of its UTF-8 bytes."""
+    return hashlib.sha256(text.encode()).hexdigest()
+
+
+def _embed(
+    store: EmbeddingStore,
+    space: EmbeddingSpace,
+    kind: str,
+    sha256s: Sequence[str],
+    make: Callable[[list[int]], np.ndarray],
+) -> Embedded:
+    """Look the distinct contents up, `make` the missing ones (positions into `sha256s`), keep them, hand all back."""
+    distinct, first, inverse = np.unique(
+        np.asarray(sha256s, dtype=object), return_index=True, return_inverse=True
+    )
+    # First-seen order rather than hash order: an interrupted batch makes the same vectors in the same groups again.
+    order = np.argsort(first, kind="stable")
+    rank = np.empty_like(order)
+    rank[order] = np.arange(len(order))
+    distinct, first, inverse = distinct[order], first[order], rank[inverse]
+    vectors = np.empty((len(distinct), space.dimension), np.float32)
+    found, known = store.get(space.name, kind, list(distinct))
+    if found.any():
+        vectors[found] = known
+    missing = np.flatnonzero(~found)
+    if len(missing):
+        vectors[missing] = make(first[missing].tolist())
+        store.put(space.name, kind, [distinct[i] for i in missing], vectors[missing])
+    return Embedded(vectors[inverse], made=len(missing), reused=len(distinct) - len(missing))
+
+
+def embed_images(
+    encoder_of: Callable[[], Encoder],
+    space: EmbeddingSpace,
+    store: EmbeddingStore,
+    uris: Sequence[str],
+    sha256s: Sequence[str],
+) -> Embedded:
+    """Image vectors of picture files; `encoder_of` is called only when a picture is new to the space."""
+    return _embed(
+        store,
+        space,
+        "image",
+        sha256s,
+        lambda positions: encoder_of().files([uris[i] for i in positions], [sha256s[i] for i in positions]),
+    )
+
+
+def embed_texts(
+    encoder_of: Callable[[], Encoder], space: EmbeddingSpace, store: EmbeddingStore, texts: Sequence[str]
+) -> Embedded:
+    """Text vectors; `encoder_of` is called only when a text is new to the space."""
+    return _embed(
+        store,
+        space,
+        "text",
+        [text_sha256(text) for text in texts],
+        lambda positions: encoder_of().texts([texts[i] for i in positions]),
+    )
+
+
+def combine(image: np.ndarray, text: np.ndarray, text_weight: float = TEXT_WEIGHT) -> np.ndarray:
+    """A product's vector of its image and text vectors (both unit length, [n, d] float32): their weighted mean,
+    scaled to unit length. One index over it answers text, image and mixed queries."""
+    mixed = (1 - text_weight) * image + text_weight * text
+    return (mixed / np.linalg.norm(mixed, axis=1, keepdims=True)).astype(np.float32)
+
+
+def vector_column(vectors: np.ndarray) -> pa.ListArray:
+    """A [n, d] float32 array as an Arrow list column; lists rather than fixed-size lists, because preserved vectors
+    of several spaces may stand in one column."""
+    rows, dimension = vectors.shape
+    offsets = np.arange(rows + 1, dtype=np.int32) * dimension
+    return pa.ListArray.from_arrays(
+        pa.array(offsets), pa.array(np.ascontiguousarray(vectors, np.float32).reshape(-1))
+    )
+
+
+def vector_matrix(column: pa.ChunkedArray | pa.Array) -> np.ndarray:
+    """The [n, d] float32 array of a list column whose lists are equally long; `ValueError` where they are not."""
+    array = (
+        pa.concat_arrays(column.chunks)
+        if isinstance(column, pa.ChunkedArray) and column.num_chunks
+        else column
+    )
+    if len(array) == 0:
+        return np.empty((0, 0), np.float32)
+    values = np.asarray(array.flatten(), np.float32)  # type: ignore[union-attr]
+    return values.reshape(len(array), -1)

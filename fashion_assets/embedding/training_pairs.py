@@ -1,0 +1,44 @@
+"""What a CLIP learns from: a catalogue's sound listings as picture-caption pairs.
+
+What belongs here: choosing and shaping the pairs, with the catalogue's own rules. What does not: learning (`training`).
+"""
+
+from collections.abc import Iterable
+
+import pandas as pd
+import pyarrow as pa
+
+from fashion_assets.catalog.validation import Rules, validate
+from fashion_assets.sources.source import Source
+
+COLUMNS = {
+    "external_id": "external_id",
+    "image_uri": "image_path",
+    "title": "title",
+    "gender": "gender",
+    "category": "category",
+    "sub_category": "sub_category",
+    "article_type": "article_type",
+    "colour": "colour",
+    "season": "season",
+    "usage": "usage",
+}
+"""Columns of a product, and what training calls them."""
+
+
+def training_pairs(sources: Iterable[Source], rules: Rules) -> pd.DataFrame:
+    """One row for each product of the sources: what validation rejects teaches nothing. Ids carry their source's name.
+
+    Raises `SourceError` where a source cannot be read.
+    """
+    parts = []
+    for source in sources:
+        for references in source.scan():
+            keyed = references.append_column("listing_key", references["locator"]).append_column(
+                "occurrence", pa.repeat(pa.scalar(0, pa.int32()), references.num_rows)
+            )
+            products = validate(source.read(keyed), rules).products
+            pairs = products.select(list(COLUMNS)).rename_columns(list(COLUMNS.values())).to_pandas()
+            pairs["external_id"] = source.name + ":" + pairs["external_id"]
+            parts.append(pairs)
+    return pd.concat(parts, ignore_index=True).drop_duplicates("external_id")

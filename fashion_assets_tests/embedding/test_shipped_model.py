@@ -1,0 +1,132 @@
+"""The CLIP that ships with the package: its size, the two ways to run it, and its recorded figures."""
+
+import json
+import subprocess
+import sys
+
+import numpy as np
+import pytest
+from PIL import Image, ImageDraw
+from sentence_transformers import SentenceTransformer
+
+from fashion_assets.embedding.onnx_towers import OnnxTowers
+from fashion_assets.embedding.spaces import SHIPPED_MODEL
+
+WORDS = [
+    "red tshirts for women",
+    "Titan Women Silver Watch",
+    "navy blue formal shirt for men",
+    "sneakers",
+    "",
+    "black",
+    "United Colors of Benetton Men's Check Blue & White Full-Sleeve Shirt, size 42",
+    "a long text " * 40,
+]
+
+
+def drawn_pictures(count: int) -> list[Image.Image]:
+    random = np.random.default_rng(0)
+    pictures = []
+    for _ in range(count):
+        picture = Image.new("RGB", (60, 80), "white")
+        left, top, right, bottom = random.integers((0, 0, 30, 40), (30, 40, 60, 80)).tolist()
+        fill = tuple(random.integers(0, 256, 3).tolist())
+        ImageDraw.Draw(picture).rectangle((left, top, right, bottom), fill=fill)
+        pictures.append(picture)
+    return pictures
+
+
+def preprocessed(pictures: list[Image.Image]) -> np.ndarray:
+    settings = json.loads((SHIPPED_MODEL / "preprocessor_config.json").read_text())
+    size = (settings["size"]["width"], settings["size"]["height"])
+    pixels = np.stack([np.asarray(picture.resize(size, Image.Resampling.BICUBIC)) for picture in pictures])
+    mean, std = (np.array(settings[name], np.float32) for name in ("image_mean", "image_std"))
+    return ((pixels.astype(np.float32) / 255 - mean) / std).transpose(0, 3, 1, 2)
+
+
+@pytest.fixture(scope="module")
+def towers() -> OnnxTowers:
+    return OnnxTowers(SHIPPED_MODEL, threads=2)
+
+
+@pytest.fixture(scope="module")
+def sentence_transformer() -> SentenceTransformer:
+    return SentenceTransformer(str(SHIPPED_MODEL), device="cpu")
+
+
+def test_the_folder_is_small() -> None:
+    sizes = {path.name: path.stat().st_size for path in SHIPPED_MODEL.rglob("*") if path.is_file()}
+    assert sizes["model.safetensors"] <= 16e6
+    assert sum(sizes.values()) <= 25e6
+    assert sizes["image.onnx"] < 300_000 and sizes["text.onnx"] < 300_000
+
+
+def test_the_recorded_figures_meet_the_promise() -> None:
+    metrics = json.loads((SHIPPED_MODEL / "metrics.json").read_text())
+    everything = metrics["evaluation"]["all_pictures"]
+    assert metrics["data"]["held_out"] > 1000
+    assert everything["titles"]["article_type_precision_at_10"] >= 0.60
+    assert everything["titles_not_in_training"]["article_type_precision_at_10"] >= 0.60
+    assert everything["attribute_words"]["article_type_precision_at_10"] >= 0.60
+
+
+def test_both_ways_give_the_same_vectors_of_pictures(
+    towers: OnnxTowers, sentence_transformer: SentenceTransformer
+) -> None:
+    pictures = drawn_pictures(19)
+    vectors = towers.images(preprocessed(pictures))
+    assert vectors.shape == (19, 512) and vectors.dtype == np.float32
+    np.testing.assert_allclose(np.linalg.norm(vectors, axis=1), 1, atol=1e-5)
+    np.testing.assert_allclose(vectors, sentence_transformer.encode(pictures), atol=1e-4)
+
+
+def test_both_ways_give_the_same_vectors_of_words(
+    towers: OnnxTowers, sentence_transformer: SentenceTransformer
+) -> None:
+    vectors = towers.texts(WORDS)
+    assert vectors.shape == (len(WORDS), 512) and vectors.dtype == np.float32
+    np.testing.assert_allclose(np.linalg.norm(vectors, axis=1), 1, atol=1e-5)
+    np.testing.assert_allclose(vectors, sentence_transformer.encode(WORDS), atol=1e-4)
+
+
+def test_a_vector_does_not_depend_on_what_else_is_embedded(towers: OnnxTowers) -> None:
+    pixels = preprocessed(drawn_pictures(21))
+    order = np.random.default_rng(1).permutation(21)
+    together = towers.images(pixels)
+    assert np.array_equal(towers.images(pixels[order]), together[order])
+    assert np.array_equal(
+        np.concatenate([towers.images(pixels[row : row + 1]) for row in range(21)]), together
+    )
+
+    words = [*WORDS, *(f"{word} shoes for men" for word in WORDS)]
+    together = towers.texts(words)
+    assert np.array_equal(towers.texts(words[::-1])[::-1], together)
+    assert np.array_equal(np.concatenate([towers.texts([word]) for word in words]), together)
+
+
+def test_nothing_in_gives_nothing_out(towers: OnnxTowers) -> None:
+    assert towers.images(np.empty((0, 3, 64, 64), np.float32)).shape == (0, 512)
+    assert towers.texts([]).shape == (0, 512)
+
+
+def test_words_of_one_meaning_are_nearer_than_words_of_another(towers: OnnxTowers) -> None:
+    asked, same, other = towers.texts(
+        ["red tshirts for women", "Nike Women Red T-shirt", "Arrow Men Black Leather Formal Shoes"]
+    )
+    assert asked @ same > asked @ other + 0.2
+
+
+def test_the_towers_need_neither_torch_nor_transformers() -> None:
+    script = (
+        "import sys; from pathlib import Path; from fashion_assets.embedding.onnx_towers import OnnxTowers;"
+        f"OnnxTowers(Path({str(SHIPPED_MODEL)!r}), 1).texts(['red shoes']);"
+        "sys.exit(bool({'torch', 'transformers', 'sentence_transformers'} & set(sys.modules)))"
+    )
+    assert subprocess.run([sys.executable, "-c", script], check=False).returncode == 0
+
+
+def test_a_folder_without_graphs_is_not_available(tmp_path) -> None:
+    assert OnnxTowers.available(SHIPPED_MODEL)
+    assert not OnnxTowers.available(tmp_path)
+    with pytest.raises(FileNotFoundError, match=r"image\.onnx"):
+        OnnxTowers(tmp_path, 1)

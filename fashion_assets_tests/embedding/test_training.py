@@ -1,0 +1,285 @@
+"""Training a very small CLIP on drawn shapes: split, loop and checkpoint, and what is exported."""
+
+import dataclasses
+import hashlib
+import json
+from pathlib import Path
+from typing import Any, NamedTuple
+
+import numpy as np
+import pandas as pd
+import pytest
+import torch
+from PIL import Image, ImageDraw
+from sentence_transformers import SentenceTransformer
+from tokenizers import Tokenizer
+
+from fashion_assets.embedding import training
+from fashion_assets.embedding.onnx_towers import OnnxTowers
+from fashion_assets.embedding.training import TrainingConfig, TrainingResult
+
+SMALL = TrainingConfig(
+    image_size=32,
+    patch_size=8,
+    vision_hidden_size=32,
+    vision_layers=2,
+    vision_heads=2,
+    vision_intermediate_size=64,
+    text_hidden_size=32,
+    text_layers=1,
+    text_heads=2,
+    text_intermediate_size=64,
+    max_tokens=16,
+    vocabulary_size=700,
+    projection_size=24,
+    epochs=3,
+    batch_size=16,
+    held_out_share=0.15,
+    threads=1,
+)
+COLOURS = {"Red": (220, 30, 30), "Green": (20, 160, 40), "Blue": (30, 60, 220), "Yellow": (240, 220, 40)}
+WORDS = [
+    "red circles",
+    "Acme Men Blue Square 7",
+    "",
+    "a very long text of more words than the model reads " * 5,
+]
+
+
+class Trained(NamedTuple):
+    pairs: pd.DataFrame
+    work: Path
+    model: Path
+    result: TrainingResult
+
+
+def drawn_pairs(folder: Path) -> pd.DataFrame:
+    """Sixty coloured shapes; the last three repeat the bytes of the first three."""
+    folder.mkdir()
+    random = np.random.default_rng(0)
+    rows: list[dict[str, Any]] = []
+    for number in range(60):
+        colour, shape = list(COLOURS)[number % 4], ("Circle", "Square", "Bar")[number // 4 % 3]
+        path = folder / f"{number}.png"
+        if number >= 57:
+            path.write_bytes((folder / f"{number - 57}.png").read_bytes())
+            colour, shape = rows[number - 57]["colour"], rows[number - 57]["article_type"][:-1]
+        else:
+            left, top = random.integers(4, 20, 2).tolist()
+            picture = Image.new("RGB", (60, 80), "white")
+            draw = ImageDraw.Draw(picture)
+            box = (left, top, left + 32, top + (12 if shape == "Bar" else 32))
+            (draw.ellipse if shape == "Circle" else draw.rectangle)(box, fill=COLOURS[colour])
+            picture.save(path)
+        gender = ("Men", "Women")[number % 2]
+        rows.append(
+            {
+                "external_id": str(1000 + number),
+                "image_path": str(path),
+                "title": f"Acme {gender} {colour} {shape} {number}",
+                "gender": gender,
+                "category": "Shapes",
+                "sub_category": "Flat" if shape == "Bar" else None,
+                "article_type": f"{shape}s",
+                "colour": colour,
+                "season": None,
+                "usage": "Casual",
+            }
+        )
+    return pd.DataFrame(rows)
+
+
+@pytest.fixture(scope="module")
+def trained(tmp_path_factory: pytest.TempPathFactory) -> Trained:
+    folder = tmp_path_factory.mktemp("training")
+    pairs = drawn_pairs(folder / "pictures")
+    result = training.train(pairs, folder / "work", SMALL)
+    training.export(result.model, result.tokenizer, folder / "model", result.metrics, data="Drawn shapes.")
+    return Trained(pairs, folder / "work", folder / "model", result)
+
+
+def picture_digests(pairs: pd.DataFrame) -> list[bytes]:
+    return [hashlib.sha256(Path(path).read_bytes()).digest() for path in pairs["image_path"]]
+
+
+def test_no_product_and_no_picture_is_on_both_sides(trained: Trained) -> None:
+    held_out = trained.pairs["external_id"].isin(trained.result.held_out_ids)
+    digests = pd.Series(picture_digests(trained.pairs))
+    assert 0 < np.count_nonzero(held_out) < len(trained.pairs)
+    assert not set(digests[held_out]) & set(digests[~held_out])
+    assert trained.result.metrics["data"]["trained_on"] == len(trained.pairs) - np.count_nonzero(held_out)
+
+
+def test_the_side_of_a_product_depends_neither_on_order_nor_on_other_products() -> None:
+    ids = [str(number) for number in range(2000)]
+    digests = [number.to_bytes(4) for number in range(2000)]
+    held_out = training.held_out_mask(ids, digests, 0.1)
+    assert 0.07 < held_out.mean() < 0.13
+    assert np.array_equal(training.held_out_mask(ids[::-1], digests[::-1], 0.1)[::-1], held_out)
+    assert np.array_equal(training.held_out_mask(ids[:50], digests[:50], 0.1), held_out[:50])
+
+
+def test_byte_identical_pictures_share_a_side() -> None:
+    ids = [str(number) for number in range(400)]
+    digests = [(number // 4).to_bytes(4) for number in range(400)]
+    sides = training.held_out_mask(ids, digests, 0.3).reshape(100, 4)
+    assert np.array_equal(sides.min(1), sides.max(1))
+
+
+def test_the_loss_falls(trained: Trained) -> None:
+    curves = trained.result.metrics["curves"]
+    assert [point["epoch"] for point in curves] == [1, 2, 3]
+    assert curves[-1]["contrastive_loss"] + curves[-1]["prototype_loss"] < (
+        curves[0]["contrastive_loss"] + curves[0]["prototype_loss"]
+    )
+
+
+def test_evaluation_covers_both_document_sets_and_both_kinds_of_query(trained: Trained) -> None:
+    evaluation = trained.result.metrics["evaluation"]
+    assert evaluation["all_pictures"]["documents"] == 60
+    assert evaluation["held_out_pictures"]["documents"] == len(trained.result.held_out_ids)
+    titles = evaluation["all_pictures"]["titles"]
+    assert titles["queries"] == len(trained.result.held_out_ids)
+    assert 0 <= titles["recall_at_1"] <= titles["recall_at_10"] <= 1
+    assert 0 < titles["mrr"] <= 1
+    json.dumps(trained.result.metrics)
+
+
+def test_sentence_transformers_loads_the_export_for_pictures_and_words(trained: Trained) -> None:
+    model = SentenceTransformer(str(trained.model), device="cpu")
+    paths = trained.pairs["image_path"].tolist()[:5]
+    pictures = [Image.open(path).convert("RGB") for path in paths]
+    image_vectors, text_vectors = model.encode(pictures), model.encode(WORDS)
+    assert image_vectors.shape == (5, 24) and text_vectors.shape == (4, 24)
+    np.testing.assert_allclose(np.linalg.norm(image_vectors, axis=1), 1, atol=1e-5)
+    # The export is rounded to float16; the vectors are those of the trained model all the same.
+    pixels = training.decode_pictures(paths, 32, trained.work / "again").pixels
+    expected = training.embed_pictures(trained.result.model, pixels).numpy()
+    np.testing.assert_allclose(image_vectors, expected, atol=3e-3)
+    expected = training.embed_texts(trained.result.model, trained.result.tokenizer, WORDS, 16).numpy()
+    np.testing.assert_allclose(text_vectors, expected, atol=3e-3)
+
+
+def test_onnx_towers_agree_with_sentence_transformers(trained: Trained) -> None:
+    model = SentenceTransformer(str(trained.model), device="cpu")
+    paths = trained.pairs["image_path"].tolist()[:11]
+    pixels = training.decode_pictures(paths, 32, trained.work / "again").pixels
+    towers = OnnxTowers(trained.model, threads=1)
+    images = towers.images(training.normalise_pixels(torch.from_numpy(np.array(pixels))).numpy())
+    expected = model.encode([Image.open(path).convert("RGB") for path in paths])
+    np.testing.assert_allclose(images, expected, atol=1e-4)
+    np.testing.assert_allclose(towers.texts(WORDS), model.encode(WORDS), atol=1e-4)
+
+
+def test_the_graphs_hold_no_weights(trained: Trained) -> None:
+    assert (trained.model / "model.safetensors").stat().st_size > 60_000
+    for name in ("image", "text"):
+        assert (trained.model / "onnx" / f"{name}.onnx").stat().st_size < 100_000
+
+
+def test_the_tokenizer_file_reads_the_same_alone(trained: Trained) -> None:
+    alone = Tokenizer.from_file(str(trained.model / "tokenizer.json"))
+    loaded = SentenceTransformer(str(trained.model), device="cpu").tokenizer
+    for text in ["Acme Men RED t-shirt 12", "naïve café ☃", ""]:
+        assert alone.encode(text).ids == loaded(text)["input_ids"]
+
+
+def test_the_model_card_has_the_figures(trained: Trained) -> None:
+    card = (trained.model / "README.md").read_text()
+    recall = trained.result.metrics["evaluation"]["all_pictures"]["titles"]["recall_at_10"]
+    assert "Drawn shapes." in card and f"{recall:.3f}" in card
+    assert json.loads((trained.model / "metrics.json").read_text()) == json.loads(
+        json.dumps(trained.result.metrics)
+    )
+
+
+class Interrupted(Exception):
+    pass
+
+
+def test_an_interrupted_run_goes_on_and_ends_as_if_it_had_not_been(trained: Trained, tmp_path: Path) -> None:
+    def stop_after_first_epoch(facts: dict[str, Any]) -> None:
+        if facts["event"] == "epoch":
+            raise Interrupted
+
+    with pytest.raises(Interrupted):
+        training.train(trained.pairs, tmp_path, SMALL, progress=stop_after_first_epoch)
+    epochs: list[int] = []
+
+    def note(facts: dict[str, Any]) -> None:
+        if facts["event"] == "epoch":
+            epochs.append(facts["epoch"])
+
+    result = training.train(trained.pairs, tmp_path, SMALL, progress=note)
+    assert epochs == [2, 3]
+    for name, tensor in result.model.state_dict().items():
+        torch.testing.assert_close(tensor, trained.result.model.state_dict()[name], rtol=1e-3, atol=1e-4)
+
+
+def test_a_finished_run_is_not_trained_again(trained: Trained) -> None:
+    def fail(facts: dict[str, Any]) -> None:
+        raise AssertionError(facts)
+
+    again = training.train(trained.pairs, trained.work, SMALL, progress=fail)
+    assert again.metrics["steps"] == trained.result.metrics["steps"]
+
+
+def test_a_checkpoint_of_another_run_is_refused(trained: Trained) -> None:
+    with pytest.raises(ValueError, match="another configuration"):
+        training.train(trained.pairs, trained.work, dataclasses.replace(SMALL, seed=1))
+
+
+def test_the_wall_clock_ends_a_run_early(trained: Trained, tmp_path: Path) -> None:
+    config = dataclasses.replace(SMALL, epochs=1000, wall_clock_seconds=0.5)
+    result = training.train(trained.pairs, tmp_path, config)
+    assert 0 < result.metrics["steps"] < 2000
+
+
+def test_unreadable_pictures_are_left_out_and_named(trained: Trained, tmp_path: Path) -> None:
+    broken = tmp_path / "broken.jpg"
+    broken.write_bytes(b"no picture")
+    pairs = trained.pairs.copy()
+    pairs.loc[0, "image_path"] = str(broken)
+    pairs.loc[1, "image_path"] = str(tmp_path / "missing.jpg")
+    result = training.train(pairs, tmp_path / "work", dataclasses.replace(SMALL, epochs=1))
+    assert result.unreadable_ids == ("1000", "1001")
+    assert result.metrics["data"]["products"] == 58
+
+
+@pytest.mark.parametrize(
+    ("change", "message"),
+    [
+        (lambda pairs: pairs.drop(columns="colour"), "lack the columns colour"),
+        (lambda pairs: pairs.assign(title=None), "60 nulls in title"),
+        (lambda pairs: pairs.assign(external_id="7"), "repeat the id 7"),
+        (lambda pairs: pairs.head(12), "fewer than one batch"),
+    ],
+)
+def test_bad_pairs_are_refused(trained: Trained, tmp_path: Path, change: Any, message: str) -> None:
+    with pytest.raises(ValueError, match=message):
+        training.train(change(trained.pairs), tmp_path, SMALL)
+
+
+def test_an_attribute_caption_says_what_it_claims_to_tell() -> None:
+    random = np.random.default_rng(0)
+    values = {"article_type": "kurtas", "colour": "teal", "gender": "women", "usage": "ethnic"}
+    wordings = {
+        "article_type": ("kurta",),
+        "colour": ("teal",),
+        "gender": ("wom", "ladies", "lady", "female"),
+        "usage": ("ethnic",),
+    }
+    captions = [training.attribute_caption(values, random) for _ in range(300)]
+    assert len({caption for caption, _ in captions}) > 30
+    for caption, told in captions:
+        assert "article_type" in told
+        for name, words in wordings.items():
+            assert any(word in caption for word in words) == (name in told), (caption, told)
+
+
+def test_augmentation_keeps_shape_and_range() -> None:
+    pixels = torch.full((6, 32, 32, 3), 255, dtype=torch.uint8)
+    values = training.augment(pixels, torch.Generator().manual_seed(0))
+    assert values.shape == (6, 3, 32, 32)
+    white = training.normalise_pixels(pixels)
+    assert bool((values <= white + 1e-5).all()) and not torch.equal(values[0], values[1])
