@@ -6,6 +6,7 @@ imported where a command needs them, so that a run with nothing to do stays quic
 
 import json
 import os
+import signal
 import sys
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -18,7 +19,7 @@ from rich.console import Console
 from rich.markup import escape
 from rich.table import Table
 
-from fashion_assets.settings import PROJECT_ROOT, Settings, use_home
+from fashion_assets.settings import ENVIRONMENT_PREFIX, PROJECT_ROOT, Settings, use_home
 
 if TYPE_CHECKING:
     from fashion_assets.criteria.verdict import Verdict
@@ -61,7 +62,8 @@ Home = Annotated[
 @app.callback()
 def _main(home: Home = None) -> None:
     os.environ.setdefault("DAGSTER_HOME", str(PROJECT_ROOT))
-    os.environ["FASHION_ASSETS_HOME"] = str(Settings().home.expanduser().resolve())
+    with _clear_errors():
+        os.environ["FASHION_ASSETS_HOME"] = str(Settings().home.expanduser().resolve())
 
 
 def _fail(message: str, code: int = 1) -> NoReturn:
@@ -90,9 +92,14 @@ def _clear_errors() -> Iterator[None]:
         FilterError,
         PromotionRefused,
         ReleaseError,
-        ValidationError,
     ) as error:
         _fail(str(error))
+    except ValidationError as error:
+        said = (
+            f"{ENVIRONMENT_PREFIX}{'.'.join(map(str, each['loc'])).upper()}: {each['msg']}"
+            for each in error.errors()
+        )
+        _fail("; ".join(said))
     except psycopg.Error as error:
         explained = explain(error)
         if explained is None:
@@ -502,4 +509,6 @@ def bench_floor(
 
 def main() -> None:
     """Entry point of the console script."""
+    # A terminated process leaves as an interrupted one does: what it holds, the embedded server above all, is let go.
+    signal.signal(signal.SIGTERM, lambda *_: sys.exit(143))
     app()

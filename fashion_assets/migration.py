@@ -142,10 +142,11 @@ class Migration:
     ) -> tuple[Plan, list[SyncReport]]:
         if choice is None and not active_sources(conn):
             choice = ("sample", "sample", str(DEFAULT_SAMPLE))
-        if choice is not None:
-            name, kind, location = choice
-            activate_source(conn, name, kind, location)
-        with self._progress() as progress:
+        # One transaction: a source that cannot be read must not take the place of the one in use.
+        with conn.transaction(), self._progress() as progress:
+            if choice is not None:
+                name, kind, location = choice
+                activate_source(conn, name, kind, location)
             task = progress.add_task("reading the catalogue", total=None)
             reports = scan_active_sources(
                 conn, self._settings, lambda done, total: progress.update(task, completed=done, total=total)
@@ -296,6 +297,8 @@ class Migration:
             MofNCompleteColumn(),
             TimeElapsedColumn(),
             console=self._console,
+            # In a file or a pipe a bar is a line of noise.
+            disable=not self._console.is_terminal,
         )
 
 

@@ -13,7 +13,7 @@ from typing import IO, NamedTuple
 
 from PIL import Image, ImageOps
 
-FORMATS = ("JPEG", "PNG", "WEBP", "GIF", "BMP", "TIFF", "AVIF", "MPO")
+FORMATS = ("JPEG", "PNG", "WEBP", "GIF", "BMP", "TIFF", "AVIF")
 """Formats a catalogue shows. Pillow knows many more, some of which run other programs or read other files."""
 
 IMAGE_MISSING = "image_missing"

@@ -10,6 +10,7 @@ from fashion_assets.defs.partitions import BATCHES
 from fashion_assets.defs.resources import WarehouseResource
 from fashion_assets.release.plan import batch_version, plan
 from fashion_assets.release.scan import scan_active_sources
+from fashion_assets.warehouse.register import Batch
 
 UNFINISHED = [
     dg.DagsterRunStatus.QUEUED,
@@ -19,14 +20,22 @@ UNFINISHED = [
 ]
 
 
+ASKED_FOR = "fashion_assets/batch_version"
+"""Tag of the runs the sensor asks for: the version of the batch they are for."""
+
+
+def _runs_of(batch: Batch) -> dg.RunsFilter:
+    return dg.RunsFilter(job_name=migrate_batch.name, tags={"dagster/partition": batch.name})
+
+
 @dg.sensor(jobs=[migrate_batch, build_release], minimum_interval_seconds=60)
 def new_or_changed_batches(
     context: dg.SensorEvaluationContext, warehouse: WarehouseResource
 ) -> dg.SensorResult | dg.SkipReason:
     """Scans the active sources, asks for runs of stale batches, a few at a time, and for a release once all are through.
 
-    A run key holds the batch's version: a batch that failed is asked for again only when its content, the rules or the
-    model change; a person may launch it at any time.
+    A batch that failed is asked for again only when its content, the rules or the model change; a person may launch it
+    at any time.
     """
     settings = warehouse.settings
     with warehouse.connect() as conn:
@@ -40,28 +49,28 @@ def new_or_changed_batches(
     requests = [BATCHES.build_add_request(add)] if add else []
     running = context.instance.get_runs(dg.RunsFilter(job_name=migrate_batch.name, statuses=UNFINISHED))
     if wanted.stale:
-        keys = {
-            batch.name: f"{batch.name}:{batch_version(batch, settings, wanted.space)}"
-            for batch in wanted.stale
-        }
-        asked = {
-            run.tags.get("dagster/run_key")
-            for run in context.instance.get_runs(
-                dg.RunsFilter(job_name=migrate_batch.name), limit=10 * len(keys) + 100
-            )
-        }
-        due = [batch for batch in wanted.stale if keys[batch.name] not in asked]
         room = max(0, settings.sensor_runs_per_tick - len(running))
-        if due:
-            return dg.SensorResult(
-                run_requests=[
-                    dg.RunRequest(
-                        run_key=keys[batch.name], partition_key=batch.name, job_name=migrate_batch.name
-                    )
-                    for batch in due[:room]
-                ],
-                dynamic_partitions_requests=requests,
+        due = []
+        for batch in wanted.stale:
+            if len(due) == room:
+                break
+            version = batch_version(batch, settings, wanted.space)
+            latest = next(iter(context.instance.get_runs(_runs_of(batch), limit=1)), None)
+            if latest is not None and (latest.tags.get(ASKED_FOR) == version or latest.status in UNFINISHED):
+                continue
+            # A run key counts for ever. With the run before in it, a batch that went back to an earlier content after
+            # a failed attempt can be asked for again.
+            before = latest.run_id if latest else "none"
+            due.append(
+                dg.RunRequest(
+                    run_key=f"{batch.name}:{version}:{before}",
+                    partition_key=batch.name,
+                    job_name=migrate_batch.name,
+                    tags={ASKED_FOR: version},
+                )
             )
+        if due:
+            return dg.SensorResult(run_requests=due, dynamic_partitions_requests=requests)
         if not running:
             failed = ", ".join(batch.name for batch in wanted.stale[:10])
             return dg.SensorResult(skip_reason=f"these batches failed and wait for a person: {failed}")

@@ -33,9 +33,13 @@ def check_specs(
 
 def check_result(verdict: Verdict, asset: str) -> dg.AssetCheckResult:
     """A verdict as a check's result; offenders and the reason for not judging stand in its metadata."""
+    # A number stays one, so that the UI draws it over time.
+    number = isinstance(verdict.value, int | float) and not isinstance(verdict.value, bool)
     metadata: dict[str, dg.MetadataValue] = {
         "outcome": dg.MetadataValue.text(verdict.outcome),
-        "value": dg.MetadataValue.text(str(verdict.value)),
+        "value": dg.MetadataValue.float(float(verdict.value))
+        if number
+        else dg.MetadataValue.text(str(verdict.value)),
         "threshold": dg.MetadataValue.text(verdict.threshold),
         "requirement": dg.MetadataValue.text(verdict.requirement),
     }

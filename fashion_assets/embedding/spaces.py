@@ -13,8 +13,8 @@ from pathlib import Path
 SHIPPED_MODEL = Path(__file__).parent / "model"
 """The CLIP that comes with the package."""
 
-FINGERPRINTED = (".safetensors", ".bin", ".json", ".txt", ".model")
-"""Files that decide what a model computes: weights, configuration, preprocessing, vocabulary."""
+FINGERPRINTED = (".safetensors", ".bin", ".onnx", ".json", ".txt", ".model")
+"""Files that decide what a model computes: weights, graphs, configuration, preprocessing, vocabulary."""
 
 NOT_FINGERPRINTED = ("metrics.json",)
 

@@ -25,7 +25,7 @@ from fashion_assets.release.plan import (
     active_batches,
     batch_version,
     content_version,
-    file_version,
+    is_through,
 )
 from fashion_assets.settings import Settings
 from fashion_assets.sources import open_source
@@ -184,7 +184,11 @@ def load(
     store = ParquetStore(settings.assets_url)
     with conn.transaction():
         releases.lock(conn)
-        finished = [batch for batch in active_batches(conn) if _is_finished(store, batch, settings, space)]
+        finished = [
+            batch
+            for batch in active_batches(conn)
+            if is_through(store, batch, batch_version(batch, settings, space))
+        ]
         release = releases.begin(conn, content_version(finished, settings, space), space.name, run_id)
         _register_space(conn, space)
         create_tables(conn, release)
@@ -202,13 +206,6 @@ def load(
             (release.release,),
         )
     return releases.get(conn, release.release)
-
-
-def _is_finished(store: ParquetStore, batch: Batch, settings: Settings, space: EmbeddingSpace) -> bool:
-    version = batch_version(batch, settings, space)
-    return all(
-        file_version(store, asset, batch.name) == version for asset in ("normalized_attributes", LAST_STAGE)
-    )
 
 
 def _load_batch(conn: psycopg.Connection, store: ParquetStore, release: Release, batch: Batch) -> None:

@@ -21,8 +21,10 @@ from fashion_assets.warehouse.releases import Release
 RELEASE_VERSION = "1"
 """Raise it when the serving schema's tables change: the same batches then make a new release."""
 
+FIRST_STAGE = "raw_listings"
 LAST_STAGE = "product_embeddings"
-"""The asset whose file says that a batch is through."""
+"""A batch is through when the files of both were made of the wanted version: a run writes the first before anything
+else, so a later attempt that stopped half-way is seen even when the batch went back to what it was."""
 
 BATCH_VERSION = b"batch_version"
 """Key of the Parquet metadata that says which version of a batch a file was made of."""
@@ -45,6 +47,11 @@ def file_version(store: ParquetStore, asset: str, batch: str) -> str | None:
     if not store.exists(asset, batch):
         return None
     return store.read_metadata(asset, batch).get(BATCH_VERSION.decode())
+
+
+def is_through(store: ParquetStore, batch: Batch, version: str) -> bool:
+    """Whether every file of the batch was made of this version of it."""
+    return all(file_version(store, stage, batch.name) == version for stage in (LAST_STAGE, FIRST_STAGE))
 
 
 def active_batches(conn: psycopg.Connection) -> list[Batch]:
@@ -80,19 +87,15 @@ def content_version(current: list[Batch], settings: Settings, space: EmbeddingSp
 
 
 def plan(conn: psycopg.Connection, settings: Settings) -> Plan:
-    """Compare register, files and releases. Where a live release holds this very content, no file is opened."""
+    """Compare register, files and releases; of the files, only footers are read."""
     space = embedding_space(settings.model, settings.model_revision)
     current = active_batches(conn)
     version = content_version(current, settings, space)
     existing = releases.with_content(conn, version)
-    stale: list[Batch] = []
-    if existing is None:
-        store = ParquetStore(settings.assets_url)
-        stale = [
-            batch
-            for batch in current
-            if file_version(store, LAST_STAGE, batch.name) != batch_version(batch, settings, space)
-        ]
+    store = ParquetStore(settings.assets_url)
+    stale = [
+        batch for batch in current if not is_through(store, batch, batch_version(batch, settings, space))
+    ]
     return Plan(
         listings=sum(batch.listings for batch in current),
         batches=current,

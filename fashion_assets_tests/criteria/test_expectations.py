@@ -1,0 +1,45 @@
+"""Each expectation on the products table holds for a sound candidate and fails on a damaged one."""
+
+from psycopg import sql
+
+from fashion_assets.criteria.candidate import Candidate
+from fashion_assets.criteria.expectations import EXPECTATIONS, data_docs_folder, validate_products
+
+DAMAGE = (
+    "ALTER TABLE {products} DROP CONSTRAINT products_pkey, ALTER title DROP NOT NULL, ALTER gender DROP NOT NULL, "
+    "ALTER category DROP NOT NULL, ALTER article_type DROP NOT NULL, ALTER image_path DROP NOT NULL, "
+    "ALTER embedding_space DROP NOT NULL",
+    "UPDATE {products} SET title = NULL, gender = NULL, category = NULL, article_type = NULL, image_path = NULL, "
+    "embedding_space = NULL WHERE external_id = '1'",
+    "UPDATE {products} SET product_id = (SELECT product_id FROM {products} WHERE external_id = '2'), price = 0, "
+    "year = 1815, image_width = 0, image_sha256 = 'not a digest' WHERE external_id = '3'",
+    "UPDATE {products} SET gender = 'gadget', category = 'gadget', sub_category = 'gadget', article_type = 'gadget', "
+    "colour = 'gadget', season = 'gadget', usage = 'gadget' WHERE external_id::int BETWEEN 10 AND 20",
+)
+
+
+def test_the_expectations_hold_and_each_fails_on_damage(candidate: Candidate):
+    results, docs = validate_products(candidate.settings, candidate.release)
+    assert [result.name for result in results] == [expected.name for expected in EXPECTATIONS]
+    assert [result.name for result in results if not result.passed] == []
+    assert {result.elements for result in results} == {40}
+    assert docs == data_docs_folder(candidate.settings) / "index.html" and docs.is_file()
+    password = candidate.settings.database_url
+    assert password is not None
+    pages = [page for page in docs.parent.rglob("*.html")]
+    assert len(pages) > 1
+    assert not any(password.get_secret_value() in page.read_text("utf-8") for page in pages)
+
+    for statement in DAMAGE:
+        candidate.conn.execute(
+            sql.SQL(statement).format(products=candidate.release.table("products"))  # type: ignore[arg-type]
+        )
+    candidate.conn.commit()
+    results, _ = validate_products(candidate.settings, candidate.release)
+    assert [result.name for result in results if result.passed] == []
+    by_name = {result.name: result for result in results}
+    assert by_name["title_is_never_null"].unexpected == 1
+    assert by_name["product_id_is_unique"].unexpected == 2
+    assert by_name["year_is_plausible"].offenders == ["1815"]
+    assert set(by_name["colour_is_in_its_vocabulary"].offenders) == {"gadget"}
+    assert by_name["colour_is_in_its_vocabulary"].unexpected == 11

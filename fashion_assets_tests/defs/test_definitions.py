@@ -1,0 +1,181 @@
+"""What Dagster shows: the assets, checks, jobs, sensor and schedule, and how cheaply they load."""
+
+import os
+import subprocess
+import sys
+from collections import defaultdict
+from pathlib import Path
+
+import dagster as dg
+import pytest
+
+from fashion_assets.criteria.batch import BATCH_CRITERIA
+from fashion_assets.criteria.candidate import CANDIDATE_CRITERIA
+from fashion_assets.criteria.expectations import EXPECTATIONS
+from fashion_assets.definitions import defs
+
+BATCH_ASSETS = {
+    "raw_listings": "catalog",
+    "validated_products": "catalog",
+    "quarantined_listings": "catalog",
+    "normalized_attributes": "catalog",
+    "image_embeddings": "embeddings",
+    "text_embeddings": "embeddings",
+    "product_embeddings": "embeddings",
+}
+RELEASE_ASSETS = {
+    "products": "release",
+    "product_embeddings_index": "release",
+    "search_benchmarks": "benchmarks",
+    "migration_report": "release",
+    "live_release": "release",
+}
+CHECKS = {
+    "raw_listings": {"every_reference_is_read", "records_are_whole_json"},
+    "validated_products": {"listings_are_products_or_quarantined", "rejection_rate_is_bearable"},
+    "quarantined_listings": {"rejections_have_reasons"},
+    "normalized_attributes": {
+        "every_product_is_normalized",
+        "originals_are_untouched",
+        "values_are_canonical",
+    },
+    **{
+        asset: {f"{asset}_cover_every_product", f"{asset}_fit_their_space", f"{asset}_are_of_unit_length"}
+        for asset in ("image_embeddings", "text_embeddings", "product_embeddings")
+    },
+    "products": {
+        "every_batch_is_loaded",
+        "listings_are_accounted_for",
+        "there_are_products",
+        "product_ids_are_unique",
+        "critical_fields_are_not_null",
+        "image_paths_are_valid",
+        "brands_are_present",
+        "prices_are_distributed_as_expected",
+        "embeddings_are_complete",
+        "product_ids_are_mapped",
+        "title_is_never_null",
+        "gender_is_never_null",
+        "category_is_never_null",
+        "article_type_is_never_null",
+        "image_path_is_never_null",
+        "embedding_space_is_never_null",
+        "product_id_is_unique",
+        "price_is_in_range",
+        "year_is_plausible",
+        "image_width_is_positive",
+        "image_sha256_is_a_digest",
+        "gender_is_in_its_vocabulary",
+        "category_is_in_its_vocabulary",
+        "sub_category_is_in_its_vocabulary",
+        "article_type_is_in_its_vocabulary",
+        "colour_is_in_its_vocabulary",
+        "season_is_in_its_vocabulary",
+        "usage_is_in_its_vocabulary",
+    },
+    "product_embeddings_index": {"vector_index_is_whole", "vector_search_uses_the_index"},
+}
+
+
+@pytest.fixture(scope="module")
+def repository() -> dg.RepositoryDefinition:
+    return defs().get_repository_def()
+
+
+def test_loading_needs_no_database_and_no_heavy_library(tmp_path: Path):
+    """The code location is loaded by every Dagster process, and by the UI again and again."""
+    script = (
+        "import sys; from fashion_assets.definitions import defs; defs().get_repository_def();"
+        "print({'torch', 'sentence_transformers', 'transformers', 'great_expectations'} & set(sys.modules))"
+    )
+    nowhere = {
+        "FASHION_ASSETS_HOME": str(tmp_path / "home"),
+        "FASHION_ASSETS_DATABASE_URL": "postgresql://nobody:nothing@127.0.0.1:1/nothing",
+    }
+    loaded = subprocess.run(
+        [sys.executable, "-c", script],
+        env=os.environ | nowhere,
+        capture_output=True,
+        text=True,
+        timeout=120,
+        check=False,
+    )
+    assert loaded.returncode == 0, loaded.stderr
+    assert loaded.stdout.strip() == "set()"
+    assert not (tmp_path / "home").exists()
+
+
+def test_the_assets_are_these_and_each_says_what_and_whose_it_is(repository: dg.RepositoryDefinition):
+    graph = repository.asset_graph
+    nodes = {key.to_user_string(): graph.get(key) for key in graph.get_all_asset_keys()}
+    assert {name: node.group_name for name, node in nodes.items()} == BATCH_ASSETS | RELEASE_ASSETS
+    for name, node in nodes.items():
+        assert node.description, name
+        assert node.owners and all(owner.startswith("team:") for owner in node.owners), name
+        assert node.kinds, name
+
+
+def test_batches_are_partitions_and_releases_are_made_of_all_of_them(repository: dg.RepositoryDefinition):
+    graph = repository.asset_graph
+    partitions = {key.to_user_string(): graph.get(key).partitions_def for key in graph.get_all_asset_keys()}
+    for name in BATCH_ASSETS:
+        partitioned = partitions[name]
+        assert isinstance(partitioned, dg.DynamicPartitionsDefinition) and partitioned.name == "batches"
+    assert all(partitions[name] is None for name in RELEASE_ASSETS)
+
+
+def test_the_checks_are_these_and_those_of_batches_block(repository: dg.RepositoryDefinition):
+    graph = repository.asset_graph
+    names: dict[str, set[str]] = defaultdict(set)
+    for key in graph.asset_check_keys:
+        asset = key.asset_key.to_user_string()
+        names[asset].add(key.name)
+        spec = graph.get_check_spec(key)
+        assert spec.blocking is (asset in BATCH_ASSETS), key
+        assert spec.description, key
+        assert (spec.partitions_def is not None) is (asset in BATCH_ASSETS), key
+    assert dict(names) == CHECKS
+
+
+def test_every_criterion_and_expectation_has_its_check(repository: dg.RepositoryDefinition):
+    keys = {(key.asset_key.to_user_string(), key.name) for key in repository.asset_graph.asset_check_keys}
+    declared = [(c.asset, c.name) for c in [*BATCH_CRITERIA, *CANDIDATE_CRITERIA]]
+    declared += [("products", expectation.name) for expectation in EXPECTATIONS]
+    assert len(declared) == len(set(declared))
+    assert keys == set(declared)
+
+
+def test_the_jobs_do_what_they_are_called(repository: dg.RepositoryDefinition):
+    jobs = {job.name: job for job in repository.get_all_jobs() if not job.name.startswith("__")}
+    selected = {
+        name: {key.to_user_string() for key in job.asset_layer.executable_asset_keys}
+        for name, job in jobs.items()
+    }
+    assert selected == {
+        "migrate_batch": set(BATCH_ASSETS),
+        "build_release": set(RELEASE_ASSETS),
+        "build_candidate": set(RELEASE_ASSETS) - {"live_release"},
+        "promote_candidate": {"live_release"},
+    }
+    assert jobs["migrate_batch"].partitions_def is not None
+    assert jobs["build_release"].partitions_def is None
+
+
+def test_a_sensor_and_a_schedule_ask_for_runs_once_somebody_turns_them_on(
+    repository: dg.RepositoryDefinition,
+):
+    (sensor,) = repository.sensor_defs
+    assert sensor.name == "new_or_changed_batches"
+    assert {target.job_name for target in sensor.targets} == {"migrate_batch", "build_release"}
+    (schedule,) = repository.schedule_defs
+    assert (schedule.name, schedule.job_name) == ("nightly_release", "build_release")
+    assert (schedule.cron_schedule, schedule.execution_timezone) == ("0 3 * * *", "UTC")
+    assert sensor.default_status is dg.DefaultSensorStatus.STOPPED
+    assert schedule.default_status is dg.DefaultScheduleStatus.STOPPED
+
+
+def test_only_embedding_waits_in_the_gpu_pool(repository: dg.RepositoryDefinition):
+    graph = repository.asset_graph
+    pools = {key.to_user_string(): graph.get(key).pools for key in graph.get_all_asset_keys()}
+    assert {name for name, pool in pools.items() if pool} == {"image_embeddings", "text_embeddings"}
+    assert pools["image_embeddings"] == pools["text_embeddings"] == {"gpu"}

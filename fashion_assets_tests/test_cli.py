@@ -1,0 +1,203 @@
+"""The command: JSON of a known shape, exit codes, and one clear line for what a person can mend."""
+
+import json
+import os
+import subprocess
+import sys
+import time
+from collections.abc import Iterator
+from pathlib import Path
+from urllib.parse import quote
+
+import pytest
+from psycopg import sql
+from typer.testing import CliRunner, Result
+
+from fashion_assets.cli import app
+from fashion_assets.criteria.candidate import CANDIDATE_CRITERIA, Candidate
+from fashion_assets.settings import PROJECT_ROOT, Settings
+from fashion_assets.warehouse.database import connect
+from fashion_assets_tests.catalogue import write_catalogue
+from fashion_assets_tests.conftest import database_url
+
+SECRET = "n0b0dy-must-see-this"
+
+
+@pytest.fixture(autouse=True)
+def _environment(monkeypatch: pytest.MonkeyPatch) -> None:
+    """The command sets these for the processes it starts."""
+    monkeypatch.setenv("DAGSTER_HOME", str(PROJECT_ROOT))
+    monkeypatch.setenv("FASHION_ASSETS_BATCH_SIZE", "20")
+    monkeypatch.setenv("COLUMNS", "200")
+
+
+def call(*arguments: object) -> Result:
+    return CliRunner().invoke(app, [str(argument) for argument in arguments])
+
+
+def answer(*arguments: object) -> object:
+    """What a command prints as JSON, and nothing beside it."""
+    result = call(*arguments, "--json")
+    assert result.exit_code == 0, result.output
+    return json.loads(result.stdout)
+
+
+def refusal(*arguments: object, code: int = 1) -> str:
+    """The one clear line of a refused command."""
+    result = call(*arguments)
+    assert result.exit_code == code, result.output
+    assert "Traceback" not in result.output
+    assert result.stdout == "" and result.stderr.startswith("error ")
+    return " ".join(result.stderr.split())
+
+
+def test_a_candidate_is_told_promoted_and_searched(candidate: Candidate):
+    release = candidate.release.release
+    status = answer("status")
+    assert isinstance(status, dict)
+    assert status["live"] is None
+    assert status["sources"][0]["name"] == "fashion_demo"
+    assert status["batches"] == {"total": 2, "through": 2, "listings": 40, "stale": []}
+    assert status["release_is_due"] is False
+    assert [(known["release"], known["state"], known["products"]) for known in status["releases"]] == [
+        (release, "candidate", 40)
+    ]
+    assert status["space"] == candidate.release.space and status["home"] == str(candidate.settings.home)
+    assert "2 of 2 through" in call("status").stdout and "nothing yet" in call("status").stdout
+    assert "nothing is live yet" in refusal("search", "red")
+
+    judged = answer("criteria")
+    assert isinstance(judged, dict) and judged["release"] == release
+    assert {criterion["name"] for criterion in judged["criteria"]} == {c.name for c in CANDIDATE_CRITERIA}
+    assert {criterion["outcome"] for criterion in judged["criteria"]} == {"pass", "not applicable"}
+
+    promoted = call("promote")
+    assert promoted.exit_code == 0 and f"live     {release}: 40 products" in promoted.stdout
+    live = answer("status")
+    assert isinstance(live, dict) and live["live"]["release"] == release and live["live"]["products"] == 40
+    assert live["live"]["promoted_at"]
+
+    hits = answer("search", "red", "tshirts", "--filter", "colour=red", "--limit", 3)
+    assert isinstance(hits, list) and len(hits) == 3
+    assert set(hits[0]) == {"product_id", "external_id", "source", "title", "score"}
+    assert [hit["score"] for hit in hits] == sorted((hit["score"] for hit in hits), reverse=True)
+    assert answer("search", "red", "--filter", "colour=none") == []
+    assert "nothing found" in call("search", "red", "--filter", "colour=none").stdout
+    assert "known filters: brand" in refusal("search", "red", "--filter", "color=red")
+    assert "not NAME=VALUE" in refusal("search", "red", "--filter", "colour")
+    assert "image missing" in refusal("search", "--image", "/nowhere/x.jpg")
+
+    # A mistyped folder takes nobody's place.
+    assert "/nowhere" in refusal("run", "--catalog", "/nowhere")
+    after = answer("status")
+    assert isinstance(after, dict) and after["sources"] == status["sources"]
+
+    assert "no earlier release" in refusal("rollback")
+    assert "known releases: " + release in refusal("criteria", "fashion_sota_r9999")
+    assert "is live" in refusal("retire", release)
+
+    # Rejected listings, hostile ones too, come as they are.
+    assert answer("quarantine") == []
+    record = {"title": "[red]not markup[/] <b>\N{SHORTCAKE}", "price": "-1"}
+    for number, reasons in enumerate((["price_invalid"], ["image_missing", "price_invalid"], ["no_id"])):
+        candidate.conn.execute(
+            "INSERT INTO fashion_ops.quarantine (source, listing_key, external_id, batch, reasons, record, content_hash) "
+            "VALUES ('fashion_demo', %s, %s, 'fashion_demo-00001', %s, %s, 'h')",
+            (f"k{number}", None if number == 2 else str(number), reasons, json.dumps(record)),
+        )
+    candidate.conn.execute("UPDATE fashion_ops.releases SET listings = 41 WHERE state = 'live'")
+    candidate.conn.commit()
+    held = answer("quarantine")
+    assert isinstance(held, list) and len(held) == 3
+    assert held[1] == {
+        "external_id": "1",
+        "reasons": ["image_missing", "price_invalid"],
+        "record": record,
+        "source": "fashion_demo",
+        "batch": "fashion_demo-00001",
+    }
+    some = answer("quarantine", "--reason", "price_invalid", "--limit", 1)
+    assert isinstance(some, list) and len(some) == 1
+    assert "[red]not markup[/]" in call("quarantine").stdout
+
+    # A release that fails a criterion now says so by its exit code.
+    candidate.conn.execute(
+        sql.SQL("DELETE FROM {} WHERE external_id = '7'").format(candidate.release.table("products"))
+    )
+    candidate.conn.commit()
+    failing = call("criteria")
+    assert failing.exit_code == 1 and "listings_are_accounted_for" in failing.stdout
+    failing = call("criteria", "--json")
+    assert failing.exit_code == 1
+    failed = {c["name"] for c in json.loads(failing.stdout)["criteria"] if c["outcome"] == "fail"}
+    assert "listings_are_accounted_for" in failed
+
+
+def test_what_cannot_be_migrated_is_refused_in_one_line(settings: Settings, tmp_path: Path):
+    assert "/nowhere/at/all" in refusal("run", "--catalog", "/nowhere/at/all")
+    (tmp_path / "empty").mkdir()
+    assert "styles.csv" in refusal("run", "--catalog", tmp_path / "empty")
+    assert "not both" in refusal("run", "--catalog", tmp_path, "--sample", 3, code=2)
+    assert "words or --image" in refusal("search", code=2)
+    assert "no release yet" in refusal("criteria")
+    assert "no candidate" in refusal("promote")
+    assert "no release 'x'" in refusal("retire", "x")
+    assert call("run", "--sample", 0).exit_code == 2
+    assert call("no-such-command").exit_code == 2
+    with connect(settings) as conn:
+        assert conn.execute("SELECT count(*) FROM fashion_ops.sources").fetchone() == (0,)
+
+    catalogue = write_catalogue(tmp_path / "catalogue", 3)
+    told = answer("run", "--catalog", catalogue, "--dry-run", "--batch-size", 2)
+    assert isinstance(told, dict)
+    assert (told["listings"], told["batches"], told["batches_run"], told["live"]) == (3, 2, 0, False)
+    assert (told["failed_batches"], told["refusal"], told["release"]) == ({}, None, None)
+
+
+def test_a_setting_that_cannot_be_is_refused_in_one_line(monkeypatch: pytest.MonkeyPatch):
+    monkeypatch.setenv("FASHION_ASSETS_BATCH_SIZE", "many")
+    monkeypatch.setenv("FASHION_ASSETS_HOME", "/tmp")
+    assert "FASHION_ASSETS_BATCH_SIZE: Input should be a valid integer" in refusal("status")
+
+
+@pytest.fixture
+def locked(server_settings: Settings) -> Iterator[str]:
+    """URL of a role of the server that must give its password, with a wrong one."""
+    role = sql.Identifier("locked_out")
+    rules = server_settings.postgres_data / "pg_hba.conf"
+    before = rules.read_text()
+    with connect(server_settings, autocommit=True, vectors=False) as connection:
+        connection.execute(sql.SQL("CREATE ROLE {} LOGIN PASSWORD 'right'").format(role))
+        rules.write_text(f"local all locked_out scram-sha-256\n{before}")
+        connection.execute("SELECT pg_reload_conf()")
+        time.sleep(0.2)
+        yield database_url(server_settings, user="locked_out", password=SECRET, dbname="postgres")
+        rules.write_text(before)
+        connection.execute(sql.SQL("DROP ROLE {}").format(role))
+        connection.execute("SELECT pg_reload_conf()")
+
+
+@pytest.mark.parametrize("command", [["status"], ["run", "--sample", "3"], ["search", "red"]])
+def test_no_database_is_said_in_one_line_without_the_password(
+    command: list[str], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+):
+    monkeypatch.setenv("FASHION_ASSETS_HOME", str(tmp_path))
+    for server in ("127.0.0.1:1", "no-such-host.invalid:5432", f"{quote(str(tmp_path), safe='')}:5432"):
+        monkeypatch.setenv("FASHION_ASSETS_DATABASE_URL", f"postgresql://someone:{SECRET}@{server}/shop")
+        said = refusal(*command)
+        assert SECRET not in said
+
+
+def test_a_process_that_is_not_let_in_never_prints_the_password(locked: str, tmp_path: Path):
+    for command in (["status"], ["run", "--sample", "3", "--json"]):
+        ended = subprocess.run(
+            [sys.executable, "-c", "from fashion_assets.cli import main; main()", *command],
+            env=os.environ | {"FASHION_ASSETS_DATABASE_URL": locked, "FASHION_ASSETS_HOME": str(tmp_path)},
+            capture_output=True,
+            text=True,
+            timeout=60,
+            check=False,
+        )
+        assert ended.returncode == 1 and ended.stdout == ""
+        assert ended.stderr.startswith("error ") and "locked_out" in ended.stderr
+        assert SECRET not in ended.stderr and "Traceback" not in ended.stderr
