@@ -122,8 +122,10 @@ def migrate(settings: Settings) -> Callable[..., MigrationResult]:
 
 
 @pytest.fixture(scope="session")
-def candidate_template(server_settings: Settings, tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
-    """Name of a database that holds a finished candidate of 40 sound listings in two batches, to be
+def candidate_template(
+    server_settings: Settings, tmp_path_factory: pytest.TempPathFactory
+) -> Iterator[tuple[str, Path]]:
+    """Name of a database, and the home beside it, that hold a finished candidate of 40 sound listings in two batches, to be
     copied."""
     home = tmp_path_factory.mktemp("candidate")
     with pytest.MonkeyPatch.context() as environment:
@@ -136,15 +138,20 @@ def candidate_template(server_settings: Settings, tmp_path_factory: pytest.TempP
                 connection.execute(
                     "SELECT pg_terminate_backend(pid) FROM pg_stat_activity WHERE datname = %s", (name,)
                 )
-            yield name
+            yield name, home
 
 
 @pytest.fixture
 def candidate_settings(
-    server_settings: Settings, candidate_template: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    server_settings: Settings,
+    candidate_template: tuple[str, Path],
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
 ) -> Iterator[Settings]:
-    """As `settings`, with a finished candidate in the database."""
-    with _own_database(server_settings, tmp_path, candidate_template, monkeypatch) as settings:
+    """As `settings`, with a finished candidate in the database and its files in the home."""
+    template, home = candidate_template
+    shutil.copytree(home / "assets", tmp_path / "assets")
+    with _own_database(server_settings, tmp_path, template, monkeypatch) as settings:
         yield settings
 
 

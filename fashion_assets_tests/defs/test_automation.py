@@ -144,10 +144,8 @@ def test_once_all_batches_are_through_one_release_is_asked_for_until_it_is_there
     assert isinstance(waiting, dg.SkipReason) and "nothing changed" in (waiting.skip_message or "")
 
     # The release is gone from the register, the batches' files are there.
-    (home,) = conn.execute("SELECT location FROM fashion_ops.sources").fetchone() or ("",)
     conn.execute("UPDATE fashion_ops.releases SET state = 'dropped'")
     conn.commit()
-    monkeypatch.setenv("FASHION_ASSETS_STORAGE_URL", str(Path(home).parent / "assets"))
     (request,) = evaluate(candidate_instance).run_requests or []
     assert (request.job_name, request.partition_key) == ("build_release", None)
     (again,) = evaluate(candidate_instance).run_requests or []
