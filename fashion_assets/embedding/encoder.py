@@ -10,13 +10,14 @@ starts in a fraction of a second and needs no torch; everything else runs in sen
 import hashlib
 import io
 import os
-from collections.abc import Iterator, Sequence
+from collections import deque
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from functools import lru_cache
 from itertools import islice
 from pathlib import Path
-from typing import Protocol
+from typing import Protocol, TypeVar
 
 import numpy as np
 from PIL import Image
@@ -27,6 +28,12 @@ from fashion_assets.embedding.spaces import EmbeddingSpace, ModelError, embeddin
 
 CHUNK = 64
 """Pictures decoded together and handed to the model at once; fastest on a CPU, and small enough to overlap."""
+
+TEXT_CHUNK = 512
+"""Texts handed to a thread at once: many enough to fill the towers' batches of equal length."""
+
+Given = TypeVar("Given")
+Made = TypeVar("Made")
 
 
 @dataclass(frozen=True)
@@ -42,6 +49,9 @@ class PictureChanged(Exception):
 class Backend(Protocol):
     """What a model must offer: pictures or words in, unit-length float32 vectors [n, dimension] out."""
 
+    concurrent: bool
+    """Whether calls should run side by side, each on its caller's thread."""
+
     def images(self, pictures: Sequence[Image.Image]) -> np.ndarray: ...
 
     def texts(self, words: Sequence[str]) -> np.ndarray: ...
@@ -50,19 +60,25 @@ class Backend(Protocol):
 class _Onnx:
     """The towers in onnxruntime; preprocessing as the model's `preprocessor_config.json` says."""
 
-    def __init__(self, space: EmbeddingSpace, threads: int):
-        self._towers = OnnxTowers(space.folder, threads)
+    concurrent = True
+
+    def __init__(self, space: EmbeddingSpace):
+        self._towers = OnnxTowers(space.folder)
         preprocessing = space.preprocessing.get("image_processor", space.preprocessing)
         self._size = (int(preprocessing["size"]["width"]), int(preprocessing["size"]["height"]))
-        self._mean = np.asarray(preprocessing["image_mean"], np.float32).reshape(1, 3, 1, 1)
-        self._deviation = np.asarray(preprocessing["image_std"], np.float32).reshape(1, 3, 1, 1)
+        mean = np.asarray(preprocessing["image_mean"], np.float32).reshape(1, 3, 1, 1)
+        deviation = np.asarray(preprocessing["image_std"], np.float32).reshape(1, 3, 1, 1)
+        # (x / 255 - mean) / deviation, as one multiplication and one addition in place.
+        self._scale, self._shift = 1 / (255 * deviation), -mean / deviation
 
     def images(self, pictures: Sequence[Image.Image]) -> np.ndarray:
         resized = [picture.resize(self._size, Image.Resampling.BICUBIC) for picture in pictures]
         pixels = (
             np.stack([np.asarray(picture) for picture in resized]).transpose(0, 3, 1, 2).astype(np.float32)
         )
-        return self._towers.images((pixels * np.float32(1 / 255) - self._mean) / self._deviation)
+        pixels *= self._scale
+        pixels += self._shift
+        return self._towers.images(pixels)
 
     def texts(self, words: Sequence[str]) -> np.ndarray:
         return self._towers.texts(words)
@@ -70,6 +86,8 @@ class _Onnx:
 
 class _SentenceTransformers:
     """Any CLIP sentence-transformers can load, on the best device."""
+
+    concurrent = False
 
     def __init__(self, space: EmbeddingSpace, device: str, batch_size: int | None):
         # Imported here: torch and transformers take seconds, and most processes never need them.
@@ -135,7 +153,7 @@ class Encoder:
         self.threads = os.cpu_count() or 1
         on_cpu = device == "cpu" or (device == "auto" and not _has_gpu())
         if on_cpu and OnnxTowers.available(space.folder):
-            self._backend: Backend = _Onnx(space, self.threads)
+            self._backend: Backend = _Onnx(space)
         else:
             self._backend = _SentenceTransformers(space, device, batch_size)
 
@@ -145,34 +163,37 @@ class Encoder:
 
     def texts(self, words: Sequence[str]) -> np.ndarray:
         """Unit-length float32 [n, dimension] of texts."""
-        if not words:
-            return np.empty((0, self.space.dimension), np.float32)
-        return self._checked(self._backend.texts(words))
+        chunk = TEXT_CHUNK if self._backend.concurrent else max(1, len(words))
+        chunks = (words[start : start + chunk] for start in range(0, len(words), chunk))
+        parts = _in_order(self._backend.texts, chunks, self.threads)
+        return self._stacked((self._checked(part) for part in parts), len(words))
 
     def files(self, uris: Sequence[str], sha256s: Sequence[str | None] | None = None) -> np.ndarray:
-        """Unit-length float32 [n, dimension] of picture files, decoded in threads while the model works.
+        """Unit-length float32 [n, dimension] of picture files, decoded beside the model.
 
         At most a few chunks of decoded pictures are in memory. With `sha256s`, bytes that do not match raise
         `PictureChanged`; unreadable files raise what reading them raises.
         """
         expected = sha256s if sha256s is not None else [None] * len(uris)
-        vectors = np.empty((len(uris), self.space.dimension), np.float32)
-        done = 0
-        for pictures in self._decoded(list(zip(uris, expected, strict=True))):
-            vectors[done : done + len(pictures)] = self.pictures(pictures)
-            done += len(pictures)
-        return vectors
+        files = list(zip(uris, expected, strict=True))
 
-    def _decoded(self, files: list[tuple[str, str | None]]) -> Iterator[list[Image.Image]]:
         def decode(chunk: list[tuple[str, str | None]]) -> list[Image.Image]:
             return [load_rgb(io.BytesIO(_read(uri, sha256)), self._size_hint) for uri, sha256 in chunk]
 
-        chunks = iter([files[start : start + CHUNK] for start in range(0, len(files), CHUNK)])
-        with ThreadPoolExecutor(max_workers=self.threads, thread_name_prefix="decode") as pool:
-            pending = [pool.submit(decode, chunk) for chunk in islice(chunks, self.threads + 1)]
-            while pending:
-                yield pending.pop(0).result()
-                pending.extend(pool.submit(decode, chunk) for chunk in islice(chunks, 1))
+        chunks = (files[start : start + CHUNK] for start in range(0, len(files), CHUNK))
+        if self._backend.concurrent:
+            made = _in_order(lambda chunk: self.pictures(decode(chunk)), chunks, self.threads)
+        else:
+            made = (self.pictures(pictures) for pictures in _in_order(decode, chunks, self.threads))
+        return self._stacked(made, len(files))
+
+    def _stacked(self, parts: Iterable[np.ndarray], rows: int) -> np.ndarray:
+        vectors = np.empty((rows, self.space.dimension), np.float32)
+        done = 0
+        for part in parts:
+            vectors[done : done + len(part)] = part
+            done += len(part)
+        return vectors
 
     @property
     def _size_hint(self) -> int:
@@ -192,6 +213,16 @@ class Encoder:
                 f"not [n, {self.space.dimension}]"
             )
         return vectors
+
+
+def _in_order(work: Callable[[Given], Made], given: Iterable[Given], workers: int) -> Iterator[Made]:
+    """`work` on each of `given` in threads, results in order; never more than one ahead of each worker."""
+    given = iter(given)
+    with ThreadPoolExecutor(max_workers=workers, thread_name_prefix="encode") as pool:
+        pending = deque(pool.submit(work, item) for item in islice(given, workers + 1))
+        while pending:
+            yield pending.popleft().result()
+            pending.extend(pool.submit(work, item) for item in islice(given, 1))
 
 
 def _has_gpu() -> bool:

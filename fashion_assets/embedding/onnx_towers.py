@@ -29,14 +29,12 @@ class OnnxTowers:
 
     Args:
         folder: the model folder.
-        threads: threads the runtime computes with.
-
     Raises:
         FileNotFoundError: the folder lacks one of the files.
         ImportError: onnxruntime, safetensors or tokenizers is not installed.
     """
 
-    def __init__(self, folder: Path, threads: int) -> None:
+    def __init__(self, folder: Path) -> None:
         # Imported here: code that only asks whether towers are there should not pay for the runtime.
         import onnxruntime
         import safetensors.numpy
@@ -48,7 +46,6 @@ class OnnxTowers:
         self._runtime: Any = onnxruntime
         self._load_weights = safetensors.numpy.load_file
         self._folder = folder
-        self._threads = threads
         self._lock = Lock()
         self._sessions: dict[str, InferenceSession] = {}
         configuration = json.loads((folder / "config.json").read_text())
@@ -115,10 +112,10 @@ class OnnxTowers:
             if name.startswith(prefixes)
         }
         options = self._runtime.SessionOptions()
-        options.intra_op_num_threads = self._threads
+        # A call computes on its caller's thread alone: callers that run side by side keep all cores busy without
+        # waiting for each other at every layer (on two cores 850 pictures/s; one call on two threads, 700).
+        options.intra_op_num_threads = 1
         options.inter_op_num_threads = 1
-        # Idle threads would spin on the cores that decode pictures.
-        options.add_session_config_entry("session.intra_op.allow_spinning", "0")
         values = [self._runtime.OrtValue.ortvalue_from_numpy(tensor) for tensor in weights.values()]
         options.add_external_initializers(list(weights), values)
         return self._runtime.InferenceSession(

@@ -97,7 +97,11 @@ class ParquetStore:
 
 
 def _write(table: pa.Table, file) -> None:
-    pq.write_table(table, file, compression="zstd", row_group_size=ROW_GROUP)
+    # Vectors repeat nothing: looking for repetitions in them takes most of the time of writing.
+    worth_a_dictionary = [field.name for field in table.schema if not pa.types.is_nested(field.type)]
+    pq.write_table(
+        table, file, compression="zstd", row_group_size=ROW_GROUP, use_dictionary=worth_a_dictionary or False
+    )
 
 
 def _safe(name: str) -> str:

@@ -46,7 +46,7 @@ def preprocessed(pictures: list[Image.Image]) -> np.ndarray:
 
 @pytest.fixture(scope="module")
 def towers() -> OnnxTowers:
-    return OnnxTowers(SHIPPED_MODEL, threads=2)
+    return OnnxTowers(SHIPPED_MODEL)
 
 
 @pytest.fixture(scope="module")
@@ -119,7 +119,7 @@ def test_words_of_one_meaning_are_nearer_than_words_of_another(towers: OnnxTower
 def test_the_towers_need_neither_torch_nor_transformers() -> None:
     script = (
         "import sys; from pathlib import Path; from fashion_assets.embedding.onnx_towers import OnnxTowers;"
-        f"OnnxTowers(Path({str(SHIPPED_MODEL)!r}), 1).texts(['red shoes']);"
+        f"OnnxTowers(Path({str(SHIPPED_MODEL)!r})).texts(['red shoes']);"
         "sys.exit(bool({'torch', 'transformers', 'sentence_transformers'} & set(sys.modules)))"
     )
     assert subprocess.run([sys.executable, "-c", script], check=False).returncode == 0
@@ -129,4 +129,4 @@ def test_a_folder_without_graphs_is_not_available(tmp_path) -> None:
     assert OnnxTowers.available(SHIPPED_MODEL)
     assert not OnnxTowers.available(tmp_path)
     with pytest.raises(FileNotFoundError, match=r"image\.onnx"):
-        OnnxTowers(tmp_path, 1)
+        OnnxTowers(tmp_path)

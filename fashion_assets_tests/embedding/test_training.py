@@ -164,7 +164,7 @@ def test_onnx_towers_agree_with_sentence_transformers(trained: Trained) -> None:
     model = SentenceTransformer(str(trained.model), device="cpu")
     paths = trained.pairs["image_path"].tolist()[:11]
     pixels = training.decode_pictures(paths, 32, trained.work / "again").pixels
-    towers = OnnxTowers(trained.model, threads=1)
+    towers = OnnxTowers(trained.model)
     images = towers.images(training.normalise_pixels(torch.from_numpy(np.array(pixels))).numpy())
     expected = model.encode([Image.open(path).convert("RGB") for path in paths])
     np.testing.assert_allclose(images, expected, atol=1e-4)
