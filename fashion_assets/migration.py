@@ -5,9 +5,12 @@ What belongs here: the order of things, progress and what is told to the person.
 """
 
 import logging
+import multiprocessing
 import os
+import threading
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from concurrent.futures import ProcessPoolExecutor, as_completed
+from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -28,10 +31,18 @@ from fashion_assets.warehouse.register import SyncReport, activate_source, activ
 if TYPE_CHECKING:
     from dagster import DagsterInstance, ExecuteInProcessResult
 
+    Launch = Callable[[str, str | None], ExecuteInProcessResult]
+
     from fashion_assets.criteria.verdict import Verdict
 
 DEFAULT_SAMPLE = 1000
 """Listings drawn where nothing else was ever asked for."""
+
+WORKERS = 2
+"""Processes batches are shared out to, each with its share of the cores."""
+
+BATCHES_WORTH_WORKERS = 5
+"""From so many batches on, workers save more than the three seconds each takes to start."""
 
 RUNNER = "fashion_assets/process"
 """Tag of runs this command starts: host and process, so that a later one can tell which died with theirs."""
@@ -219,14 +230,11 @@ class Migration:
     def _migrate(self, wanted: Plan, result: MigrationResult, promote: bool) -> MigrationResult:
         with self._runs() as launch, self._progress() as progress:
             task = progress.add_task("migrating batches", total=len(wanted.stale))
-            for batch in wanted.stale:
-                progress.update(task, description=f"migrating {batch.name}")
-                run = launch("migrate_batch", batch.name)
+            for batch, failure in self._batch_runs([batch.name for batch in wanted.stale], launch):
                 result.batches_run += 1
-                if not run.success:
-                    result.failed_batches[batch.name] = _failure(run)
+                if failure is not None:
+                    result.failed_batches[batch] = failure
                 progress.advance(task)
-            progress.update(task, description="migrating batches")
             task = progress.add_task("building the release", total=None)
             run = launch("build_release" if promote else "build_candidate", None)
             progress.update(task, total=1, completed=1)
@@ -250,39 +258,33 @@ class Migration:
         if not run.success:
             result.refusal = _failure(run)
 
+    def _batch_runs(self, batches: list[str], launch: "Launch") -> Iterator[tuple[str, str | None]]:
+        """Run batches; yields each one's name and why it failed, or None, as they finish.
+
+        Many batches are shared out to worker processes: reading, judging and writing keep one core busy, and leave the
+        others to another batch. For a few, starting workers costs more than it saves.
+        """
+        if len(batches) < BATCHES_WORTH_WORKERS or (os.cpu_count() or 1) < 2:
+            for batch in batches:
+                run = launch("migrate_batch", batch)
+                yield batch, None if run.success else _failure(run)
+            return
+        # Spawned, not forked: a fork would share the parent's connections and the model's threads.
+        context = multiprocessing.get_context("spawn")
+        with ProcessPoolExecutor(WORKERS, mp_context=context, initializer=_become_worker) as pool:
+            runs = {pool.submit(_run_batch, batch): batch for batch in batches}
+            try:
+                for future in as_completed(runs):
+                    yield runs[future], future.result()
+            except BaseException:
+                pool.shutdown(wait=False, cancel_futures=True)
+                raise
+
     @contextmanager
-    def _runs(self) -> Iterator[Callable[[str, str | None], "ExecuteInProcessResult"]]:
-        """Dagster runs in this process, in this installation's instance."""
-        # Dagster is imported here: a run with nothing to do never needs it.
-        import dagster as dg
-
-        from fashion_assets.definitions import defs
-        from fashion_assets.defs.partitions import BATCHES
-
-        logging.getLogger("dagster").setLevel(logging.CRITICAL)
-        repository = defs()
-        with (
-            self._step("opening Dagster's instance"),
-            dg.DagsterInstance.from_config(str(PROJECT_ROOT)) as instance,
-        ):
-            _close_dead_runs(instance)
-            known = set(instance.get_dynamic_partitions(str(BATCHES.name)))
-            jobs: dict[str, dg.JobDefinition] = {}
-
-            def launch(job: str, partition: str | None) -> "ExecuteInProcessResult":
-                if partition is not None and partition not in known:
-                    instance.add_dynamic_partitions(str(BATCHES.name), [partition])
-                    known.add(partition)
-                if job not in jobs:
-                    jobs[job] = repository.resolve_job_def(job)
-                return jobs[job].execute_in_process(
-                    instance=instance,
-                    partition_key=partition,
-                    raise_on_error=False,
-                    tags={RUNNER: f"{os.uname().nodename}:{os.getpid()}"},
-                    run_config={"loggers": {"console": {"config": {"log_level": "CRITICAL"}}}},
-                )
-
+    def _runs(self) -> Iterator["Launch"]:
+        with self._step("opening Dagster's instance"):
+            opened = _open_instance()
+        with opened as launch:
             yield launch
 
     @contextmanager
@@ -300,6 +302,69 @@ class Migration:
             # In a file or a pipe a bar is a line of noise.
             disable=not self._console.is_terminal,
         )
+
+
+@contextmanager
+def _open_instance(first: bool = True) -> Iterator["Launch"]:
+    """Dagster runs in this process, in this installation's instance."""
+    # Dagster is imported here: a run with nothing to do never needs it.
+    import dagster as dg
+
+    from fashion_assets.definitions import defs
+    from fashion_assets.defs.partitions import BATCHES
+
+    logging.getLogger("dagster").setLevel(logging.CRITICAL)
+    repository = defs()
+    with dg.DagsterInstance.from_config(str(PROJECT_ROOT)) as instance:
+        if first:
+            _close_dead_runs(instance)
+        known = set(instance.get_dynamic_partitions(str(BATCHES.name)))
+        jobs: dict[str, dg.JobDefinition] = {}
+
+        def launch(job: str, partition: str | None) -> "ExecuteInProcessResult":
+            if partition is not None and partition not in known:
+                instance.add_dynamic_partitions(str(BATCHES.name), [partition])
+                known.add(partition)
+            if job not in jobs:
+                jobs[job] = repository.resolve_job_def(job)
+            return jobs[job].execute_in_process(
+                instance=instance,
+                partition_key=partition,
+                raise_on_error=False,
+                tags={RUNNER: f"{os.uname().nodename}:{os.getpid()}"},
+                run_config={"loggers": {"console": {"config": {"log_level": "CRITICAL"}}}},
+            )
+
+        yield launch
+
+
+_worker = ExitStack()
+"""What a worker process holds open for its life."""
+
+_worker_launch: "Launch | None" = None
+
+
+def _become_worker() -> None:
+    """Make this process a worker: an instance of its own, and an end when the parent's is."""
+    global _worker_launch
+    parent = multiprocessing.parent_process()
+    assert parent is not None
+
+    def leave_with_parent() -> None:
+        parent.join()
+        os._exit(1)
+
+    threading.Thread(target=leave_with_parent, daemon=True).start()
+    # The workers share the cores; a user's own choice stands.
+    os.environ.setdefault("FASHION_ASSETS_ENCODE_THREADS", str(max(1, (os.cpu_count() or 1) // WORKERS)))
+    _worker_launch = _worker.enter_context(_open_instance(first=False))
+
+
+def _run_batch(batch: str) -> str | None:
+    """In a worker: migrate a batch; why it failed, or None."""
+    assert _worker_launch is not None
+    run = _worker_launch("migrate_batch", batch)
+    return None if run.success else _failure(run)
 
 
 @contextmanager

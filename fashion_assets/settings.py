@@ -74,6 +74,9 @@ class Settings(BaseSettings):
     encode_batch_size: int | None = Field(
         default=None, ge=1, description="Pictures of one forward pass. Unset: by device."
     )
+    encode_threads: int | None = Field(
+        default=None, ge=1, description="Threads that decode and compute in one process. Unset: one a core."
+    )
     keep_releases: int = Field(
         default=3,
         ge=1,

@@ -51,7 +51,10 @@ class EncoderResource(dg.ConfigurableResource):
         """The model on the device that is there, loaded once per process."""
         settings = Settings()
         return encoder(
-            *self._model, self.device or settings.device, self.batch_size or settings.encode_batch_size
+            *self._model,
+            self.device or settings.device,
+            self.batch_size or settings.encode_batch_size,
+            settings.encode_threads,
         )
 
     @property

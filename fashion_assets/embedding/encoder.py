@@ -148,9 +148,16 @@ def _read(uri: str, sha256: str | None) -> bytes:
 class Encoder:
     """A model of one space, ready to encode. Build it once per process (`encoder`): loading costs more than a batch."""
 
-    def __init__(self, space: EmbeddingSpace, *, device: str = "auto", batch_size: int | None = None):
+    def __init__(
+        self,
+        space: EmbeddingSpace,
+        *,
+        device: str = "auto",
+        batch_size: int | None = None,
+        threads: int | None = None,
+    ):
         self.space = space
-        self.threads = os.cpu_count() or 1
+        self.threads = threads or os.cpu_count() or 1
         on_cpu = device == "cpu" or (device == "auto" and not _has_gpu())
         if on_cpu and OnnxTowers.available(space.folder):
             self._backend: Backend = _Onnx(space)
@@ -233,6 +240,8 @@ def _has_gpu() -> bool:
 
 
 @lru_cache(maxsize=2)
-def encoder(model: str | None, revision: str | None, device: str, batch_size: int | None) -> Encoder:
+def encoder(
+    model: str | None, revision: str | None, device: str, batch_size: int | None, threads: int | None = None
+) -> Encoder:
     """The encoder of a model, loaded once per process."""
-    return Encoder(embedding_space(model, revision), device=device, batch_size=batch_size)
+    return Encoder(embedding_space(model, revision), device=device, batch_size=batch_size, threads=threads)
