@@ -42,8 +42,10 @@ def command(home: Path, catalog: str) -> list[str]:
 
 def kill_tree(process: subprocess.Popen, home: Path) -> None:
     """SIGKILL to the command, all it started, and the Postgres that works in its home."""
-    own = psutil.Process(process.pid)
-    victims = [own, *own.children(recursive=True)]
+    victims: list[psutil.Process] = []
+    if process.poll() is None:
+        own = psutil.Process(process.pid)
+        victims += [own, *own.children(recursive=True)]
     for other in psutil.process_iter(["name", "cmdline"]):
         if other.info["name"] == "postgres" and str(home) in " ".join(other.info["cmdline"] or []):
             victims += [other, *other.children(recursive=True)]
@@ -91,13 +93,15 @@ def main() -> int:
     for number in range(1, kills + 1):
         # Of what is left to do, so that the kills fall into all of it.
         instant = random.uniform(0.5, seconds / 2)
-        process = subprocess.Popen(
-            command(killed, catalog), stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL
+        with (work / f"killed-{number}.log").open("w") as log:
+            process = subprocess.Popen(command(killed, catalog), stdout=log, stderr=subprocess.STDOUT)
+            time.sleep(instant)
+            ended = process.poll()
+            kill_tree(process, killed)
+        print(
+            f"kill {number}: after {instant:.1f} s"
+            + (f" (it had ended with {ended})" if ended is not None else "")
         )
-        time.sleep(instant)
-        finished = process.poll() is not None
-        kill_tree(process, killed)
-        print(f"kill {number}: after {instant:.1f} s" + (" (it had finished)" if finished else ""))
     subprocess.run(command(killed, catalog), check=True, stdout=subprocess.DEVNULL)
 
     expected, found = fingerprint(undisturbed), fingerprint(killed)

@@ -9,6 +9,7 @@ import uuid
 from collections.abc import Mapping, Sequence
 from contextlib import suppress
 from pathlib import Path
+from typing import Any
 from urllib.parse import quote
 
 import fsspec
@@ -98,7 +99,7 @@ class ParquetStore:
 
 def _write(table: pa.Table, file) -> None:
     # Vectors repeat nothing: looking for repetitions in them takes most of the time of writing.
-    worth_a_dictionary = [field.name for field in table.schema if not pa.types.is_nested(field.type)]
+    worth_a_dictionary: Any = [field.name for field in table.schema if not pa.types.is_nested(field.type)]
     pq.write_table(
         table, file, compression="zstd", row_group_size=ROW_GROUP, use_dictionary=worth_a_dictionary or False
     )
