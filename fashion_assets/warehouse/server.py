@@ -421,13 +421,15 @@ def _launch(data: Path, programs: Path, user: int | None) -> Path:
             words = file.read().decode("utf-8", "replace").strip()
         # Both are left by a killed server: backends that have not noticed yet, and a process id that someone
         # else, not a server of this folder, has been given since.
-        leftover = "pre-existing shared memory block" in words or "postmaster.pid" in words
+        leftover = any(
+            sign in words for sign in ("pre-existing shared memory block", "postmaster.pid", ".lock")
+        )
         if not leftover or time.monotonic() > deadline:
             last = "; ".join(words.splitlines()[-3:]) or "it said nothing"
             raise EmbeddedServerFailed(
                 f"The embedded server in {data} does not start ({last}). Its log: {log}"
             )
-        _clear_leftovers(data)
+        _clear_leftovers(data, sockets)
 
 
 def _spawn(data: Path, programs: Path, user: int | None, log: Path) -> int:
@@ -498,9 +500,9 @@ def _alive(process: int) -> bool:
         return sys.platform != "linux"
 
 
-def _clear_leftovers(data: Path) -> None:
-    """End the backends of a server that was killed, and drop its lock file. Only after that server was seen
-    dead."""
+def _clear_leftovers(data: Path, sockets: Path) -> None:
+    """End the backends of a server that was killed, and drop its lock files: the data folder's and the socket's. Only
+    after that server was seen dead."""
     import psutil
 
     if _postmaster(data) is not None:
@@ -509,6 +511,7 @@ def _clear_leftovers(data: Path) -> None:
         if process.info["name"] == "postgres" and _works_in(process.pid, data):
             process.kill()
     (data / "postmaster.pid").unlink(missing_ok=True)
+    (sockets / f".s.PGSQL.{PORT}.lock").unlink(missing_ok=True)
     time.sleep(0.05)
 
 

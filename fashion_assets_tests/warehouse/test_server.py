@@ -205,3 +205,12 @@ def test_a_url_that_cannot_be_read_is_refused_without_repeating_it():
     with pytest.raises(LoginRefused) as refused:
         server.parameters(Settings(database_url=SecretStr("postgresql://me:s3cret%zz@host/db")))
     assert "s3cret" not in str(refused.value)
+
+
+def test_a_socket_lock_of_a_process_id_given_to_someone_else_does_not_stop_it(own: Settings):
+    make_table(own)
+    lock = Path(server.parameters(own)["host"]) / ".s.PGSQL.5432.lock"
+    lines = lock.read_text().splitlines()
+    server.stop_embedded(own)
+    lock.write_text("\n".join([str(os.getpid()), *lines[1:]]) + "\n")
+    assert ask(own, "SELECT answer FROM kept") == 42
