@@ -211,6 +211,14 @@ def test_a_socket_lock_of_a_process_id_given_to_someone_else_does_not_stop_it(ow
     make_table(own)
     lock = Path(server.parameters(own)["host"]) / ".s.PGSQL.5432.lock"
     lines = lock.read_text().splitlines()
+    owner = own.postgres_data.stat().st_uid
     server.stop_embedded(own)
-    lock.write_text("\n".join([str(os.getpid()), *lines[1:]]) + "\n")
-    assert ask(own, "SELECT answer FROM kept") == 42
+    # Of the server's own user: Postgres takes no notice of what belongs to others.
+    stranger = subprocess.Popen(["sleep", "60"], user=owner if os.geteuid() == 0 else None)
+    try:
+        lock.write_text("\n".join([str(stranger.pid), *lines[1:]]) + "\n")
+        os.chown(lock, owner, -1)
+        assert ask(own, "SELECT answer FROM kept") == 42
+    finally:
+        stranger.kill()
+        stranger.wait()
