@@ -16,8 +16,9 @@ import os
 import shutil
 import time
 import warnings
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
+from contextlib import contextmanager
 from dataclasses import asdict, dataclass, field
 from io import BytesIO
 from pathlib import Path
@@ -835,6 +836,17 @@ class _Run:
         return model.to(self.model.device).eval()  # pyright: ignore[reportArgumentType]
 
 
+@contextmanager
+def _flushed_denormals() -> Iterator[None]:
+    """Denormal floats of nearly dead units slow a processor down many times over. It is the whole process' setting, and
+    would cost vectors their last bits elsewhere, so it ends with the training."""
+    torch.set_flush_denormal(True)
+    try:
+        yield
+    finally:
+        torch.set_flush_denormal(False)
+
+
 def train(
     pairs: pd.DataFrame,
     folder: Path,
@@ -867,8 +879,6 @@ def train(
     """
     config = config or TrainingConfig()
     torch.set_num_threads(config.threads)
-    # Denormal floats of nearly dead units slow a processor down many times over.
-    torch.set_flush_denormal(True)
     pairs = _checked(pairs)
     pictures = decode_pictures(list(pairs["image_path"]), config.image_size, folder, config.threads)
     readable = np.flatnonzero(pictures.readable)
@@ -891,7 +901,8 @@ def train(
         run.load(checkpoint, identity)
     titles = pairs["title"].astype(str).tolist()
     while not run.finished:
-        _epoch(run, pixels, rows, titles, labels, tokenizer, config, progress or (lambda facts: None))
+        with _flushed_denormals():
+            _epoch(run, pixels, rows, titles, labels, tokenizer, config, progress or (lambda facts: None))
         if held_out.any():
             started = time.monotonic()
             figures = evaluate(

@@ -216,6 +216,11 @@ def test_an_interrupted_run_goes_on_and_ends_as_if_it_had_not_been(trained: Trai
         torch.testing.assert_close(tensor, trained.result.model.state_dict()[name], rtol=1e-3, atol=1e-4)
 
 
+def test_training_leaves_the_process_its_denormal_numbers(trained: Trained) -> None:
+    smallest = np.array([5e-324])
+    assert (smallest * np.array([1.0]))[0] == 5e-324
+
+
 def test_a_finished_run_is_not_trained_again(trained: Trained) -> None:
     def fail(facts: dict[str, Any]) -> None:
         raise AssertionError(facts)

@@ -72,7 +72,7 @@ def test_the_projects_own_instance_keeps_everything_in_the_home(
         assert instance.run_retries_enabled and instance.run_monitoring_enabled
         concurrency = instance.get_concurrency_config()
         assert concurrency.pool_config.pool_granularity == PoolGranularity.OP
-        assert concurrency.pool_config.default_pool_limit == 1
+        assert concurrency.pool_config.default_pool_limit == 2
         assert dg.materialize([one], instance=instance).success
     assert {path.name for path in settings.home.iterdir()} <= {"dagster.yaml", "dagster"}
 
