@@ -416,6 +416,12 @@ def _close_dead_runs(instance: "DagsterInstance") -> None:
             instance.report_run_failed(
                 run, "its process was killed; what it left is continued by a later run"
             )
+    # A killed run still holds its places in the pools, and every later one would wait for them.
+    storage = instance.event_log_storage
+    for run_id in storage.get_concurrency_run_ids():
+        holder = instance.get_run_by_id(run_id)
+        if holder is None or holder.is_finished:
+            storage.free_concurrency_slots_for_run(run_id)
 
 
 def _alive(process: int) -> bool:

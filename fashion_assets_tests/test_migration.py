@@ -243,11 +243,18 @@ def test_a_candidate_waits_until_it_is_promoted(
     )
     for run in (died, alive):
         instance.add_run(run)
+    # What a killed run held of the pool, it must not hold for ever.
+    pools = instance.event_log_storage
+    pools.initialize_concurrency_limit_to_default("gpu")
+    for run in (died, alive):
+        assert pools.claim_concurrency_slot("gpu", run.run_id, "image_embeddings").is_claimed
     live = Migration(Settings(), Console(quiet=True)).promote()  # type: ignore[call-arg]
     assert live.succeeded and live.live and live.release == ready.release
     assert number(database, "SELECT count(*) FROM fashion_sota.products") == 25
     statuses = [instance.get_run_by_id(run.run_id).status for run in (died, alive)]  # type: ignore[union-attr]
     assert statuses == [dg.DagsterRunStatus.FAILURE, dg.DagsterRunStatus.STARTED]
+    assert pools.get_concurrency_run_ids() == {alive.run_id}
+    pools.free_concurrency_slots_for_run(alive.run_id)
     assert (
         Migration(Settings(), Console(quiet=True))
         .run(  # type: ignore[call-arg]
