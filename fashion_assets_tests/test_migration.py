@@ -245,7 +245,6 @@ def test_a_candidate_waits_until_it_is_promoted(
         instance.add_run(run)
     # What a killed run held of the pool, it must not hold for ever.
     pools = instance.event_log_storage
-    pools.initialize_concurrency_limit_to_default("gpu")
     for run in (died, alive):
         assert pools.claim_concurrency_slot("gpu", run.run_id, "image_embeddings").is_claimed
     live = Migration(Settings(), Console(quiet=True)).promote()  # type: ignore[call-arg]
