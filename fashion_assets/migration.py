@@ -41,6 +41,10 @@ DEFAULT_SAMPLE = 1000
 WORKERS = 2
 """Processes batches are shared out to, each with its share of the cores."""
 
+BATCHES_OF_WORKERS = 20
+"""After so many the workers are replaced by fresh ones: what libraries keep from run to run must not grow with the
+catalogue."""
+
 BATCHES_WORTH_WORKERS = 5
 """From so many batches on, workers save more than the three seconds each takes to start."""
 
@@ -271,14 +275,16 @@ class Migration:
             return
         # Spawned, not forked: a fork would share the parent's connections and the model's threads.
         context = multiprocessing.get_context("spawn")
-        with ProcessPoolExecutor(WORKERS, mp_context=context, initializer=_become_worker) as pool:
-            runs = {pool.submit(_run_batch, batch): batch for batch in batches}
-            try:
-                for future in as_completed(runs):
-                    yield runs[future], future.result()
-            except BaseException:
-                pool.shutdown(wait=False, cancel_futures=True)
-                raise
+        for start in range(0, len(batches), BATCHES_OF_WORKERS):
+            with ProcessPoolExecutor(WORKERS, mp_context=context, initializer=_become_worker) as pool:
+                part = batches[start : start + BATCHES_OF_WORKERS]
+                runs = {pool.submit(_run_batch, batch): batch for batch in part}
+                try:
+                    for future in as_completed(runs):
+                        yield runs[future], future.result()
+                except BaseException:
+                    pool.shutdown(wait=False, cancel_futures=True)
+                    raise
 
     @contextmanager
     def _runs(self) -> Iterator["Launch"]:

@@ -14,7 +14,7 @@ import psycopg
 import pytest
 from rich.console import Console
 
-from fashion_assets.migration import RUNNER, Migration, MigrationResult
+from fashion_assets.migration import BATCHES_WORTH_WORKERS, RUNNER, Migration, MigrationResult
 from fashion_assets.release.swap import rollback
 from fashion_assets.settings import PROJECT_ROOT, Settings
 from fashion_assets.sources.drawing import Manifest
@@ -311,3 +311,22 @@ def test_a_sample_is_quarantined_exactly_where_it_was_spoiled(
     assert number(database, lost) == 0
     with connect(settings) as conn:
         assert number(conn, "SELECT count(*) FROM fashion_sota.favourites WHERE product_id IS NOT NULL") > 0
+
+
+def test_many_batches_are_shared_out_to_worker_processes(
+    migrate: Callable[..., MigrationResult],
+    database: psycopg.Connection,
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+):
+    monkeypatch.setenv("FASHION_ASSETS_BATCH_SIZE", "4")
+    result = migrate(write_catalogue(tmp_path / "catalogue", 4 * BATCHES_WORTH_WORKERS))
+    assert result.live and result.products == 4 * BATCHES_WORTH_WORKERS
+    assert result.batches_run == BATCHES_WORTH_WORKERS and result.failed_batches == {}
+    rows = database.execute(
+        "SELECT value FROM dagster.run_tags JOIN dagster.runs USING (run_id) WHERE key = %s AND pipeline_name = 'migrate_batch'",
+        (RUNNER,),
+    ).fetchall()
+    processes = {row[0].rpartition(":")[2] for row in rows}
+    assert len(rows) == BATCHES_WORTH_WORKERS
+    assert str(os.getpid()) not in processes and 1 <= len(processes) <= 2
