@@ -3,7 +3,7 @@
 What belongs here: thin Dagster faces over `settings`, `warehouse` and `embedding`. What does not: any logic of theirs.
 """
 
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from contextlib import contextmanager
 from typing import Any
 
@@ -61,10 +61,6 @@ class EncoderResource(dg.ConfigurableResource):
     def _model(self) -> tuple[str | None, str | None]:
         settings = Settings()
         return self.model or settings.model, self.revision or settings.model_revision
-
-    def loader(self) -> Callable[[], Encoder]:
-        """For code that may turn out not to need the model."""
-        return self.encoder
 
 
 class ParquetResource(dg.ConfigurableResource):

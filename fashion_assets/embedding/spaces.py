@@ -99,10 +99,9 @@ def embedding_space(model: str | None, revision: str | None = None) -> Embedding
     Raises `ModelError` when the folder lacks a CLIP configuration.
     """
     folder = model_folder(model, revision)
-    configuration = next(
-        (json.loads(path.read_text()) for path in [_find(folder, "config.json")] if path is not None), None
-    )
-    if not configuration or "projection_dim" not in configuration:
+    path = _find(folder, "config.json")
+    configuration = json.loads(path.read_text()) if path else {}
+    if "projection_dim" not in configuration:
         raise ModelError(f"{folder} holds no CLIP (no config.json with a projection_dim).")
     preprocessor = _find(folder, "preprocessor_config.json") or _find(folder, "processor_config.json")
     fingerprint = _fingerprint(folder)

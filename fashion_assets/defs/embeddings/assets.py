@@ -86,7 +86,7 @@ def image_embeddings(
     products, space = _own(validated_products), encoder.space
     with warehouse.connect() as conn:
         embedded = embed_images(
-            encoder.loader(),
+            encoder.encoder,
             space,
             EmbeddingStore(conn),
             products["image_uri"].to_pylist(),
@@ -110,7 +110,7 @@ def text_embeddings(
     """The unit-length text vector of each product's title, in the same space as the pictures."""
     products, space = _own(validated_products), encoder.space
     with warehouse.connect() as conn:
-        embedded = embed_texts(encoder.loader(), space, EmbeddingStore(conn), products["title"].to_pylist())
+        embedded = embed_texts(encoder.encoder, space, EmbeddingStore(conn), products["title"].to_pylist())
     table = carry_version(_table(products, embedded.vectors, space), validated_products)
     yield from _results(table, embedded, products, space, TEXT_EMBEDDINGS)
 
