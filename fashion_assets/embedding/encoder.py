@@ -3,8 +3,8 @@
 What belongs here: loading a model on the device that is there, decoding pictures beside it, and unit vectors out.
 What does not: keeping vectors (`warehouse.embedding_store`), deciding which ones are missing (`embed`).
 
-Two backends, same vectors: models that carry ONNX towers (the shipped one does) run in onnxruntime on a CPU, which
-starts in a fraction of a second and needs no torch; everything else runs in sentence-transformers.
+Two backends, same vectors: on a CPU a CLIP's towers are compiled for it (`towers`), which starts in a fraction of a
+second and needs no torch; on a GPU, and for other architectures, sentence-transformers runs the model.
 """
 
 import hashlib
@@ -23,8 +23,8 @@ import numpy as np
 from PIL import Image
 
 from fashion_assets.catalog.pictures import load_rgb
-from fashion_assets.embedding.onnx_towers import OnnxTowers
 from fashion_assets.embedding.spaces import EmbeddingSpace, ModelError, embedding_space
+from fashion_assets.embedding.towers import Towers
 
 CHUNK = 64
 """Pictures decoded together and handed to the model at once; fastest on a CPU, and small enough to overlap."""
@@ -57,31 +57,44 @@ class Backend(Protocol):
     def texts(self, words: Sequence[str]) -> np.ndarray: ...
 
 
-class _Onnx:
-    """The towers in onnxruntime; preprocessing as the model's `preprocessor_config.json` says."""
+class _Compiled:
+    """The towers compiled for the CPU; pictures sized as the model's preprocessor says."""
 
     concurrent = True
 
-    def __init__(self, space: EmbeddingSpace):
-        self._towers = OnnxTowers(space.folder)
+    def __init__(self, space: EmbeddingSpace, folder: Path, threads: int):
         preprocessing = space.preprocessing.get("image_processor", space.preprocessing)
-        self._size = (int(preprocessing["size"]["width"]), int(preprocessing["size"]["height"]))
-        mean = np.asarray(preprocessing["image_mean"], np.float32).reshape(1, 3, 1, 1)
-        deviation = np.asarray(preprocessing["image_std"], np.float32).reshape(1, 3, 1, 1)
-        # (x / 255 - mean) / deviation, as one multiplication and one addition in place.
-        self._scale, self._shift = 1 / (255 * deviation), -mean / deviation
+        self._towers = Towers(folder, preprocessing["image_mean"], preprocessing["image_std"], threads)
+        self._resample = Image.Resampling(preprocessing.get("resample", Image.Resampling.BICUBIC))
+        self._size = _edges(preprocessing["size"])
+        self._crop = _edges(preprocessing["crop_size"]) if preprocessing.get("do_center_crop") else None
 
     def images(self, pictures: Sequence[Image.Image]) -> np.ndarray:
-        resized = [picture.resize(self._size, Image.Resampling.BICUBIC) for picture in pictures]
-        pixels = (
-            np.stack([np.asarray(picture) for picture in resized]).transpose(0, 3, 1, 2).astype(np.float32)
-        )
-        pixels *= self._scale
-        pixels += self._shift
-        return self._towers.images(pixels)
+        if not pictures:
+            return np.empty((0, self._towers.dimension), np.float32)
+        return self._towers.images(np.stack([np.asarray(self._sized(picture)) for picture in pictures]))
 
     def texts(self, words: Sequence[str]) -> np.ndarray:
         return self._towers.texts(words)
+
+    def _sized(self, picture: Image.Image) -> Image.Image:
+        width, height = self._size
+        if height is None:  # the shorter edge alone is given
+            scale = width / min(picture.size)
+            width, height = (max(width, int(edge * scale)) for edge in picture.size)
+        sized = picture.resize((width, height), self._resample)
+        if self._crop is None:
+            return sized
+        across, down = self._crop[0], self._crop[1] or self._crop[0]
+        left, top = (width - across) // 2, (height - down) // 2
+        return sized.crop((left, top, left + across, top + down))
+
+
+def _edges(size: int | dict[str, int]) -> tuple[int, int | None]:
+    """Width and height of a preprocessor's size; no height where it names the shorter edge alone."""
+    if isinstance(size, int):
+        return size, None
+    return (size["shortest_edge"], None) if "shortest_edge" in size else (size["width"], size["height"])
 
 
 class _SentenceTransformers:
@@ -159,8 +172,8 @@ class Encoder:
         self.space = space
         self.threads = threads or os.cpu_count() or 1
         on_cpu = device == "cpu" or (device == "auto" and not _has_gpu())
-        if on_cpu and OnnxTowers.available(space.folder):
-            self._backend: Backend = _Onnx(space)
+        if on_cpu and Towers.available(space.weights):
+            self._backend: Backend = _Compiled(space, space.weights, self.threads)
         else:
             self._backend = _SentenceTransformers(space, device, batch_size)
 
@@ -205,13 +218,9 @@ class Encoder:
     @property
     def _size_hint(self) -> int:
         preprocessing = self.space.preprocessing.get("image_processor", self.space.preprocessing)
-        size = preprocessing.get("size", {})
-        edge = (
-            size
-            if isinstance(size, int)
-            else size.get("shortest_edge") or max(size.get("width", 224), size.get("height", 224))
-        )
-        return int(edge)
+        size = preprocessing.get("size", 224)
+        width, height = _edges(size)
+        return max(width, height or 0)
 
     def _checked(self, vectors: np.ndarray) -> np.ndarray:
         if vectors.ndim != 2 or vectors.shape[1] != self.space.dimension:

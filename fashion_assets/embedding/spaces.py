@@ -13,8 +13,8 @@ from pathlib import Path
 SHIPPED_MODEL = Path(__file__).parent / "model"
 """The CLIP that comes with the package."""
 
-FINGERPRINTED = (".safetensors", ".bin", ".onnx", ".json", ".txt", ".model")
-"""Files that decide what a model computes: weights, graphs, configuration, preprocessing, vocabulary."""
+FINGERPRINTED = (".safetensors", ".bin", ".json", ".txt", ".model")
+"""Files that decide what a model computes: weights, configuration, preprocessing, vocabulary."""
 
 NOT_FINGERPRINTED = ("metrics.json",)
 
@@ -35,6 +35,8 @@ class EmbeddingSpace:
     preprocessing: dict
     fingerprint: str
     folder: Path
+    weights: Path
+    """The folder, or the module's folder in it, that holds the model itself."""
 
 
 def model_folder(model: str | None, revision: str | None = None) -> Path:
@@ -114,4 +116,5 @@ def embedding_space(model: str | None, revision: str | None = None) -> Embedding
         preprocessing=json.loads(preprocessor.read_text()) if preprocessor else {},
         fingerprint=fingerprint,
         folder=folder,
+        weights=path.parent if path else folder,
     )

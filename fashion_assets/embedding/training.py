@@ -15,7 +15,6 @@ import math
 import os
 import shutil
 import time
-import warnings
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
@@ -25,7 +24,6 @@ from pathlib import Path
 from typing import Any, cast
 
 import numpy as np
-import onnx
 import pandas as pd
 import torch
 from PIL import Image
@@ -1156,14 +1154,7 @@ def export(
     """Writes a model folder that `SentenceTransformer(folder)` loads for pictures and words.
 
     In it: `model.safetensors` in float16 (the configuration asks for float32 computation), the tokenizer, the
-    preprocessing (squash to the square, bicubic, no crop; needs no torchvision), `onnx/image.onnx` and
-    `onnx/text.onnx`, which hold the graphs but no weights, `metrics.json` and a model card.
-
-    The graphs' initializers bear the names of the tensors in `model.safetensors`, to be given to onnxruntime
-    as float32 by `SessionOptions.add_external_initializers`.
-
-    Inputs: `pixel_values` float32 [n, 3, s, s]; `input_ids` and `attention_mask` int64 [n, t], padded on the
-    right. Output of both: `embedding` float32 [n, projection], of unit length.
+    preprocessing (squash to the square, bicubic, no crop; needs no torchvision), `metrics.json` and a model card.
 
     Args:
         model: the model, float32; it is not changed.
@@ -1205,7 +1196,6 @@ def export(
     for section in (configuration, configuration["text_config"], configuration["vision_config"]):
         section["dtype"] = "float32"
     _write_json(building / "config.json", configuration)
-    _export_graphs(model, building / "onnx")
     _write_json(building / "metrics.json", metrics or {})
     # The writer leaves the file to its owner alone; a package's data is for all to read.
     (building / "model.safetensors").chmod(0o644)
@@ -1224,72 +1214,6 @@ def _tower_configurations(model: CLIPModel) -> tuple[CLIPVisionConfig, CLIPTextC
 
 def _write_json(file: Path, content: Mapping[str, Any]) -> None:
     file.write_text(json.dumps(content, indent=2) + "\n")
-
-
-# The towers keep CLIPModel's attribute names: the tracer names initializers by them, so they are the names of
-# the state dict.
-class _ImageTower(nn.Module):
-    def __init__(self, model: CLIPModel) -> None:
-        super().__init__()
-        self.vision_model = model.vision_model
-        self.visual_projection = model.visual_projection
-
-    def forward(self, pixel_values: Tensor) -> Tensor:
-        return functional.normalize(
-            self.visual_projection(self.vision_model(pixel_values).pooler_output), dim=-1
-        )
-
-
-class _TextTower(nn.Module):
-    def __init__(self, model: CLIPModel) -> None:
-        super().__init__()
-        self.text_model = model.text_model
-        self.text_projection = model.text_projection
-
-    def forward(self, input_ids: Tensor, attention_mask: Tensor) -> Tensor:
-        pooled = self.text_model(input_ids, attention_mask).pooler_output
-        return functional.normalize(self.text_projection(pooled), dim=-1)
-
-
-def _export_graphs(model: CLIPModel, folder: Path) -> None:
-    folder.mkdir()
-    vision, text = _tower_configurations(model)
-    start, end, pad = text.bos_token_id, text.eos_token_id, text.pad_token_id
-    ids = torch.tensor([[start, pad, pad, end, pad], [start, pad, pad, pad, end]])
-    pixels = torch.zeros(2, 3, vision.image_size, vision.image_size)  # pyright: ignore[reportArgumentType]
-    towers = {
-        "image": (_ImageTower(model), (pixels,), {"pixel_values": {0: "n"}}),
-        "text": (
-            _TextTower(model),
-            (ids, torch.ones_like(ids)),
-            {"input_ids": {0: "n", 1: "t"}, "attention_mask": {0: "n", 1: "t"}},
-        ),
-    }
-    weights = set(model.state_dict())
-    for name, (tower, example, inputs) in towers.items():
-        file = folder / f"{name}.onnx"
-        with warnings.catch_warnings():
-            # The tracer's remarks on shape checks that are constant here, and on its age: the newer exporter
-            # renames the initializers.
-            warnings.simplefilter("ignore")
-            torch.onnx.export(
-                tower.eval(),
-                example,
-                str(file),
-                dynamo=False,
-                do_constant_folding=False,
-                opset_version=17,
-                input_names=list(inputs),
-                output_names=["embedding"],
-                dynamic_axes={**inputs, "embedding": {0: "n"}},
-            )
-        graph = onnx.load(file)
-        for initializer in graph.graph.initializer:
-            if initializer.name in weights:
-                initializer.ClearField("raw_data")
-                initializer.data_location = onnx.TensorProto.EXTERNAL
-                initializer.external_data.add(key="location", value="model.safetensors")
-        file.write_bytes(graph.SerializeToString())
 
 
 _CARD = """\
@@ -1315,7 +1239,6 @@ model.encode(["red tshirts for women"])  # or a list of PIL pictures
 | Pictures | squashed to {size}x{size} pixels, bicubic; patches of {patch}; {vision_shape} |
 | Words | lower-cased byte pairs ({vocabulary}), {tokens} tokens at most; {text_shape} |
 | Weights | float16, {megabytes:.1f} MB; computed in float32 |
-| `onnx/` | both towers' graphs without weights; their initializers are the tensors of `model.safetensors` |
 
 ## Data
 

@@ -15,7 +15,8 @@ from sentence_transformers import SentenceTransformer
 from tokenizers import Tokenizer
 
 from fashion_assets.embedding import training
-from fashion_assets.embedding.onnx_towers import OnnxTowers
+from fashion_assets.embedding.encoder import Encoder
+from fashion_assets.embedding.spaces import embedding_space
 from fashion_assets.embedding.training import TrainingConfig, TrainingResult
 
 SMALL = TrainingConfig(
@@ -160,21 +161,14 @@ def test_sentence_transformers_loads_the_export_for_pictures_and_words(trained: 
     np.testing.assert_allclose(text_vectors, expected, atol=3e-3)
 
 
-def test_onnx_towers_agree_with_sentence_transformers(trained: Trained) -> None:
+def test_the_encoder_agrees_with_sentence_transformers(trained: Trained) -> None:
     model = SentenceTransformer(str(trained.model), device="cpu")
     paths = trained.pairs["image_path"].tolist()[:11]
-    pixels = training.decode_pictures(paths, 32, trained.work / "again").pixels
-    towers = OnnxTowers(trained.model)
-    images = towers.images(training.normalise_pixels(torch.from_numpy(np.array(pixels))).numpy())
+    encoder = Encoder(embedding_space(str(trained.model)), device="cpu")
     expected = model.encode([Image.open(path).convert("RGB") for path in paths])
-    np.testing.assert_allclose(images, expected, atol=1e-4)
-    np.testing.assert_allclose(towers.texts(WORDS), model.encode(WORDS), atol=1e-4)
-
-
-def test_the_graphs_hold_no_weights(trained: Trained) -> None:
-    assert (trained.model / "model.safetensors").stat().st_size > 60_000
-    for name in ("image", "text"):
-        assert (trained.model / "onnx" / f"{name}.onnx").stat().st_size < 100_000
+    # bfloat16, where the processor multiplies it, keeps 8 bits.
+    np.testing.assert_allclose(encoder.files(paths), expected, atol=4e-3)
+    np.testing.assert_allclose(encoder.texts(WORDS), model.encode(WORDS), atol=4e-3)
 
 
 def test_the_tokenizer_file_reads_the_same_alone(trained: Trained) -> None:

@@ -75,7 +75,7 @@ def _table(products: pa.Table, vectors: np.ndarray, space: EmbeddingSpace) -> pa
     partitions_def=BATCHES,
     group_name=GROUP,
     owners=OWNERS,
-    kinds={"parquet", "onnx"},
+    kinds={"parquet", "openvino"},
     pool="gpu",
     check_specs=check_specs(IMAGE_EMBEDDINGS, blocking=True, partitions_def=BATCHES),
 )
@@ -100,7 +100,7 @@ def image_embeddings(
     partitions_def=BATCHES,
     group_name=GROUP,
     owners=OWNERS,
-    kinds={"parquet", "onnx"},
+    kinds={"parquet", "openvino"},
     pool="gpu",
     check_specs=check_specs(TEXT_EMBEDDINGS, blocking=True, partitions_def=BATCHES),
 )

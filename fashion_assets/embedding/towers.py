@@ -1,0 +1,275 @@
+"""A CLIP's two towers, compiled for the processor at hand: pixels and words to vectors without torch or transformers.
+
+What belongs here: the graphs of a transformers `CLIPModel` as OpenVINO operations over the folder's own weights,
+tokenizing, and batching such that a vector depends on its own input alone. What does not: decoding and resizing
+pictures, and choosing a backend (`encoder`).
+
+OpenVINO picks the kernels: AVX2, AVX-512, or bfloat16 on AMX where the processor has it, which is three times as fast
+there (cosine to the float32 vector above 0.999). Building and compiling a tower takes a quarter of a second; importing
+torch and transformers takes five.
+"""
+
+import json
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
+from pathlib import Path
+from queue import SimpleQueue
+from threading import Lock
+from typing import Any
+
+import numpy as np
+
+BATCH = 32
+"""Inputs of one call to a tower; larger calls are no faster on a CPU."""
+
+LENGTHS = (8, 12, 16, 24, 32, 48, 64, 77)
+"""Numbers of tokens that texts are padded to: a text's own length chooses, never its neighbours'."""
+
+_FILES = ("model.safetensors", "tokenizer.json", "config.json")
+_ACTIVATIONS = ("gelu", "quick_gelu")
+_LEGACY_END = 2
+"""`eos_token_id` of the first published CLIPs, whose last token is not that but the highest one."""
+
+
+class Towers:
+    """Both towers of a `CLIPModel` folder; safe to use from several threads, each call computes on one core.
+
+    Args:
+        folder: the model folder in transformers' layout, see `available`.
+        mean, deviation: of the red, green and blue channel, for pixels in 0..1, as the preprocessor states them.
+        threads: calls that may compute side by side; further ones wait.
+    Raises:
+        FileNotFoundError: the folder lacks one of the files.
+    """
+
+    def __init__(
+        self, folder: Path, mean: Sequence[float], deviation: Sequence[float], threads: int = 1
+    ) -> None:
+        # Imported here: code that only asks whether towers are there should not pay for the libraries.
+        import tokenizers
+
+        missing = [name for name in _FILES if not (folder / name).is_file()]
+        if missing:
+            raise FileNotFoundError(f"{folder} lacks {', '.join(missing)}")
+        self._folder = folder
+        self._mean, self._deviation = np.asarray(mean, np.float32), np.asarray(deviation, np.float32)
+        self._threads = threads
+        self._lock = Lock()
+        self._towers: dict[str, _Tower] = {}
+        self._configuration = json.loads((folder / "config.json").read_text())
+        self.dimension = int(self._configuration["projection_dim"])
+        """Of the vectors."""
+        text = self._configuration.get("text_config", {})
+        self._pad = int(text.get("pad_token_id") or 0)
+        self._end = int(text.get("eos_token_id", _LEGACY_END))
+        longest = int(text.get("max_position_embeddings", 77))
+        self._lengths = sorted({min(length, longest) for length in (*LENGTHS, longest)})
+        self._tokenizer = tokenizers.Tokenizer.from_file(str(folder / "tokenizer.json"))
+        self._tokenizer.no_padding()
+        self._tokenizer.enable_truncation(longest)
+
+    @staticmethod
+    def available(folder: Path) -> bool:
+        """Whether the folder holds a CLIP these graphs can be built of; reads its configuration alone."""
+        if not all((folder / name).is_file() for name in _FILES):
+            return False
+        configuration = json.loads((folder / "config.json").read_text())
+        return configuration.get("model_type") == "clip" and all(
+            configuration.get(part, {}).get("hidden_act", "quick_gelu") in _ACTIVATIONS
+            for part in ("text_config", "vision_config")
+        )
+
+    def images(self, pixels: np.ndarray) -> np.ndarray:
+        """Unit-length float32 [n, d] of RGB pictures, uint8 [n, s, s, 3] at the model's size; n may be 0."""
+        vectors = np.empty((len(pixels), self.dimension), np.float32)
+        tower = self._tower("vision")
+        for start in range(0, len(pixels), BATCH):
+            vectors[start : start + BATCH] = tower.run(pixels[start : start + BATCH])
+        return _unit(vectors)
+
+    def texts(self, words: Sequence[str]) -> np.ndarray:
+        """Unit-length float32 [n, d] of texts, in their order; what is longer than the model reads is cut."""
+        vectors = np.empty((len(words), self.dimension), np.float32)
+        tower = self._tower("text")
+        ids = [encoding.ids for encoding in self._tokenizer.encode_batch(list(words))]
+        by_length: dict[int, list[int]] = {}
+        for row, tokens in enumerate(ids):
+            length = next(length for length in self._lengths if length >= len(tokens))
+            by_length.setdefault(length, []).append(row)
+        for length, members in by_length.items():
+            for start in range(0, len(members), BATCH):
+                rows = members[start : start + BATCH]
+                tokens = np.full((len(rows), length), self._pad, np.int32)
+                for place, row in enumerate(rows):
+                    tokens[place, : len(ids[row])] = ids[row]
+                vectors[rows] = tower.run(tokens, self._ends(tokens))
+        return _unit(vectors)
+
+    def _ends(self, tokens: np.ndarray) -> np.ndarray:
+        """Where each text ends: its vector is taken there, and as attention looks back only, padding has no say."""
+        ends = tokens if self._end == _LEGACY_END else tokens == self._end
+        return ends.argmax(axis=1).astype(np.int32)
+
+    def _tower(self, kind: str) -> "_Tower":
+        with self._lock:
+            if kind not in self._towers:
+                graph = _Graph(self._folder, kind, self._configuration.get(f"{kind}_config", {}))
+                model = graph.vision(self._mean, self._deviation) if kind == "vision" else graph.text()
+                self._towers[kind] = _Tower(model, self._threads)
+            return self._towers[kind]
+
+
+def _unit(vectors: np.ndarray) -> np.ndarray:
+    vectors /= np.linalg.norm(vectors, axis=1, keepdims=True)
+    return vectors
+
+
+class _Tower:
+    """A compiled graph and as many requests to it as may run side by side."""
+
+    def __init__(self, model: Any, threads: int) -> None:
+        from fashion_assets.embedding.runtime import openvino
+
+        # One core a call: callers side by side keep all cores busy without waiting for each other at every layer. Not
+        # pinned, because worker processes would be pinned to the same cores.
+        compiled = openvino.Core().compile_model(
+            model,
+            "CPU",
+            {"NUM_STREAMS": threads, "INFERENCE_NUM_THREADS": threads, "ENABLE_CPU_PINNING": False},
+        )
+        self._requests: SimpleQueue[Any] = SimpleQueue()
+        for _ in range(threads):
+            self._requests.put(compiled.create_infer_request())
+
+    def run(self, *inputs: np.ndarray) -> np.ndarray:
+        with self._request() as request:
+            request.infer([np.ascontiguousarray(value) for value in inputs])
+            return np.array(request.get_output_tensor(0).data, np.float32)
+
+    @contextmanager
+    def _request(self) -> Iterator[Any]:
+        request = self._requests.get()
+        try:
+            yield request
+        finally:
+            self._requests.put(request)
+
+
+class _Graph:
+    """One tower of a CLIP (Radford et al. 2021) as operations over the tensors of `model.safetensors`."""
+
+    def __init__(self, folder: Path, kind: str, configuration: dict[str, Any]) -> None:
+        import safetensors.numpy
+
+        from fashion_assets.embedding.runtime import opset13
+
+        self._op: Any = opset13
+        self._kind = kind
+        prefixes = (f"{kind}_model.", "visual_projection." if kind == "vision" else "text_projection.")
+        self._weights = {
+            name: np.ascontiguousarray(tensor, np.float32)
+            for name, tensor in safetensors.numpy.load_file(folder / "model.safetensors").items()
+            if name.startswith(prefixes)
+        }
+        # transformers' defaults, which configurations leave out.
+        self._heads = int(configuration.get("num_attention_heads", 12 if kind == "vision" else 8))
+        self._epsilon = float(configuration.get("layer_norm_eps", 1e-5))
+        self._activation = configuration.get("hidden_act", "quick_gelu")
+
+    def vision(self, mean: np.ndarray, deviation: np.ndarray) -> Any:
+        """uint8 [n, s, s, 3] to [n, d]."""
+        from fashion_assets.embedding.runtime import openvino
+
+        op, weights = self._op, self._weights
+        kernel = weights["vision_model.embeddings.patch_embedding.weight"]
+        places = weights["vision_model.embeddings.position_embedding.weight"]
+        width, patch = kernel.shape[0], kernel.shape[2]
+        patches = len(places) - 1
+        edge = patch * round(patches**0.5)
+        pixels = op.parameter([-1, edge, edge, 3], np.uint8)
+        x = op.subtract(op.convert(pixels, "f32"), op.constant(mean * 255))
+        x = self._transposed(op.multiply(x, op.constant(1 / (deviation * 255))), 0, 3, 1, 2)
+        x = op.convolution(x, op.constant(kernel), [patch, patch], [0, 0], [0, 0], [1, 1])
+        x = self._transposed(self._shaped(x, 0, width, patches), 0, 2, 1)
+        pictures = op.gather(op.shape_of(pixels), _integers(0), op.constant(np.int64(0)))
+        summary = op.constant(weights["vision_model.embeddings.class_embedding"].reshape(1, 1, width))
+        summary = op.broadcast(summary, op.concat([pictures, _integers(1, width)], 0))
+        x = op.add(op.concat([summary, x], 1), op.constant(places[None]))
+        # transformers spells it so.
+        x = self._layers(self._normed(x, "vision_model.pre_layrnorm"), causal=False)
+        x = op.gather(x, op.constant(np.int64(0)), op.constant(np.int64(1)))
+        x = self._linear(self._normed(x, "vision_model.post_layernorm"), "visual_projection")
+        return openvino.Model([x], [pixels], "vision")  # pyright: ignore[reportGeneralTypeIssues]
+
+    def text(self) -> Any:
+        """Tokens int32 [n, length] and each text's last one int32 [n] to [n, d]."""
+        from fashion_assets.embedding.runtime import openvino
+
+        op, weights = self._op, self._weights
+        tokens, ends = op.parameter([-1, -1], np.int32), op.parameter([-1], np.int32)
+        table = op.constant(weights["text_model.embeddings.token_embedding.weight"])
+        places = op.constant(weights["text_model.embeddings.position_embedding.weight"])
+        length = op.gather(op.shape_of(tokens), _integers(1), op.constant(np.int64(0)))
+        x = op.add(
+            op.gather(table, tokens, op.constant(np.int64(0))),
+            op.slice(places, _integers(0), length, _integers(1), _integers(0)),
+        )
+        x = self._layers(x, causal=True)
+        x = op.gather(x, ends, op.constant(np.int64(1)), 1)
+        x = self._linear(self._normed(x, "text_model.final_layer_norm"), "text_projection")
+        return openvino.Model([x], [tokens, ends], "text")  # pyright: ignore[reportGeneralTypeIssues]
+
+    def _layers(self, x: Any, *, causal: bool) -> Any:
+        op, number = self._op, 0
+        while f"{(layer := f'{self._kind}_model.encoder.layers.{number}')}.mlp.fc1.weight" in self._weights:
+            x = op.add(
+                x, self._attention(self._normed(x, f"{layer}.layer_norm1"), f"{layer}.self_attn", causal)
+            )
+            hidden = self._linear(self._normed(x, f"{layer}.layer_norm2"), f"{layer}.mlp.fc1")
+            x = op.add(x, self._linear(self._activated(hidden), f"{layer}.mlp.fc2"))
+            number += 1
+        return x
+
+    def _attention(self, x: Any, name: str, causal: bool) -> Any:
+        width = len(self._weights[f"{name}.q_proj.weight"])
+        query, key, value = (
+            self._transposed(
+                self._shaped(self._linear(x, f"{name}.{part}_proj"), 0, 0, self._heads, width // self._heads),
+                0,
+                2,
+                1,
+                3,
+            )
+            for part in "qkv"
+        )
+        seen = self._op.scaled_dot_product_attention(query, key, value, causal=causal)
+        return self._linear(self._shaped(self._transposed(seen, 0, 2, 1, 3), 0, 0, width), f"{name}.out_proj")
+
+    def _activated(self, x: Any) -> Any:
+        op = self._op
+        if self._activation == "gelu":
+            return op.gelu(x, "erf")
+        return op.multiply(x, op.sigmoid(op.multiply(x, op.constant(np.float32(1.702)))))
+
+    def _linear(self, x: Any, name: str) -> Any:
+        made = self._op.matmul(x, self._op.constant(self._weights[f"{name}.weight"]), False, True)
+        bias = self._weights.get(f"{name}.bias")
+        return made if bias is None else self._op.add(made, self._op.constant(bias))
+
+    def _normed(self, x: Any, name: str) -> Any:
+        op = self._op
+        made = op.mvn(x, _integers(-1), True, self._epsilon, "inside_sqrt")
+        weight, bias = (op.constant(self._weights[f"{name}.{part}"]) for part in ("weight", "bias"))
+        return op.add(op.multiply(made, weight), bias)
+
+    def _shaped(self, x: Any, *shape: int) -> Any:
+        return self._op.reshape(x, _integers(*shape), True)
+
+    def _transposed(self, x: Any, *order: int) -> Any:
+        return self._op.transpose(x, _integers(*order))
+
+
+def _integers(*values: int) -> Any:
+    from fashion_assets.embedding.runtime import opset13
+
+    return opset13.constant(np.array(values, np.int64))
