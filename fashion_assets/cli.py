@@ -156,9 +156,15 @@ def run(
     if batch_size is not None:
         os.environ["FASHION_ASSETS_BATCH_SIZE"] = str(batch_size)
     with _clear_errors():
+        from fashion_assets.runs import prepare_workers
+
+        settings = Settings()
+        if settings.is_new and not dry_run:
+            # A first migration surely has work for them: they import while this process does.
+            prepare_workers()
         from fashion_assets.migration import Migration
 
-        result = Migration(Settings(), err if as_json else out).run(
+        result = Migration(settings, err if as_json else out).run(
             catalog=catalog, sample=sample, dry_run=dry_run, promote=promote
         )
     if as_json:

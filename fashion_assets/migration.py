@@ -4,12 +4,7 @@ What belongs here: the order of things, progress and what is told to the person.
 (`defs`), options and exit codes (`cli`).
 """
 
-import logging
-import multiprocessing
-import os
-import threading
-from collections.abc import Callable, Iterator
-from concurrent.futures import ProcessPoolExecutor, as_completed
+from collections.abc import Iterator
 from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -22,34 +17,18 @@ from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, T
 
 from fashion_assets.release.plan import Plan, plan
 from fashion_assets.release.scan import scan_active_sources
-from fashion_assets.settings import PROJECT_ROOT, Settings
+from fashion_assets.runs import Runs
+from fashion_assets.settings import Settings
 from fashion_assets.sources import open_source
 from fashion_assets.warehouse import releases
 from fashion_assets.warehouse.database import connect, prepare
 from fashion_assets.warehouse.register import SyncReport, activate_source, active_sources
 
 if TYPE_CHECKING:
-    from dagster import DagsterInstance, ExecuteInProcessResult
-
-    Launch = Callable[[str, str | None], ExecuteInProcessResult]
-
     from fashion_assets.criteria.verdict import Verdict
 
 DEFAULT_SAMPLE = 1000
 """Listings drawn where nothing else was ever asked for."""
-
-WORKERS = 2
-"""Processes batches are shared out to, each with its share of the cores."""
-
-BATCHES_OF_WORKERS = 20
-"""After so many the workers are replaced by fresh ones: what libraries keep from run to run must not grow with the
-catalogue."""
-
-BATCHES_WORTH_WORKERS = 5
-"""From so many batches on, workers save more than the three seconds each takes to start."""
-
-RUNNER = "fashion_assets/process"
-"""Tag of runs this command starts: host and process, so that a later one can tell which died with theirs."""
 
 
 @dataclass
@@ -116,11 +95,14 @@ class Migration:
     ) -> MigrationResult:
         """Migrate what changed. Raises what a person can mend (`SourceError`, `WarehouseError` …)."""
         choice = self._choice(catalog, sample)
-        if dry_run and self._settings.database_url is None and not self._settings.postgres_data.exists():
+        if dry_run and self._settings.is_new:
             return self._dry_run_without_database(choice)
+        first = self._settings.is_new
         with self._step("starting the database"):
             prepare(self._settings)
-        with connect(self._settings) as conn:
+        with ExitStack() as stack, connect(self._settings) as conn:
+            # A first migration surely has work for workers: they come to be while the catalogue is read.
+            runs = stack.enter_context(Runs()) if first else Runs()
             if dry_run:
                 # Rolled back: sources, register and batches are compared as a run would, and nothing is kept.
                 with conn.transaction(force_rollback=True):
@@ -132,7 +114,9 @@ class Migration:
             result.lines += [_said(report) for report in reports]
             if not wanted.release_is_due:
                 return self._without_changes(conn, wanted, result, promote)
-        return self._migrate(wanted, result, promote)
+            if not first:
+                stack.enter_context(runs)
+            return self._migrate(wanted, result, promote, runs)
 
     def promote(self) -> MigrationResult:
         """Put the candidate live in a run of its own."""
@@ -140,8 +124,7 @@ class Migration:
         with connect(self._settings) as conn:
             release = releases.candidate(conn)
         result = MigrationResult(release=release.release)
-        with self._runs() as launch:
-            self._finish(launch("promote_candidate", None), result)
+        self._promote(result)
         return result
 
     def _choice(self, catalog: Path | None, sample: int | None) -> tuple[str, str, str] | None:
@@ -227,25 +210,30 @@ class Migration:
                 result.report, result.live = live.report, True
         elif promote:
             conn.commit()
-            with self._runs() as launch:
-                self._finish(launch("promote_candidate", None), result)
+            self._promote(result)
         return result
 
-    def _migrate(self, wanted: Plan, result: MigrationResult, promote: bool) -> MigrationResult:
-        with self._runs() as launch, self._progress() as progress:
-            task = progress.add_task("migrating batches", total=len(wanted.stale))
-            for batch, failure in self._batch_runs([batch.name for batch in wanted.stale], launch):
+    def _migrate(self, wanted: Plan, result: MigrationResult, promote: bool, runs: Runs) -> MigrationResult:
+        stale = [batch.name for batch in wanted.stale]
+        with self._progress() as progress:
+            task = progress.add_task("migrating batches", total=len(stale))
+            for batch, failure in runs.batches(stale):
                 result.batches_run += 1
                 if failure is not None:
                     result.failed_batches[batch] = failure
                 progress.advance(task)
             task = progress.add_task("building the release", total=None)
-            run = launch("build_release" if promote else "build_candidate", None)
+            result.refusal = runs.run("build_release" if promote else "build_candidate")
             progress.update(task, total=1, completed=1)
-            self._finish(run, result)
+        self._finish(result)
         return result
 
-    def _finish(self, run: "ExecuteInProcessResult", result: MigrationResult) -> None:
+    def _promote(self, result: MigrationResult) -> None:
+        with Runs() as runs:
+            result.refusal = runs.run("promote_candidate")
+        self._finish(result)
+
+    def _finish(self, result: MigrationResult) -> None:
         from fashion_assets.criteria.verdict import Verdict
 
         with connect(self._settings) as conn:
@@ -259,39 +247,6 @@ class Migration:
             )
             result.report, result.live = newest.report, newest.state == "live"
             result.verdicts = [Verdict(**verdict) for verdict in newest.criteria or []]
-        if not run.success:
-            result.refusal = _failure(run)
-
-    def _batch_runs(self, batches: list[str], launch: "Launch") -> Iterator[tuple[str, str | None]]:
-        """Run batches; yields each one's name and why it failed, or None, as they finish.
-
-        Many batches are shared out to worker processes: reading, judging and writing keep one core busy, and leave the
-        others to another batch. For a few, starting workers costs more than it saves.
-        """
-        if len(batches) < BATCHES_WORTH_WORKERS or (os.cpu_count() or 1) < 2:
-            for batch in batches:
-                run = launch("migrate_batch", batch)
-                yield batch, None if run.success else _failure(run)
-            return
-        # Spawned, not forked: a fork would share the parent's connections and the model's threads.
-        context = multiprocessing.get_context("spawn")
-        for start in range(0, len(batches), BATCHES_OF_WORKERS):
-            with ProcessPoolExecutor(WORKERS, mp_context=context, initializer=_become_worker) as pool:
-                part = batches[start : start + BATCHES_OF_WORKERS]
-                runs = {pool.submit(_run_batch, batch): batch for batch in part}
-                try:
-                    for future in as_completed(runs):
-                        yield runs[future], future.result()
-                except BaseException:
-                    pool.shutdown(wait=False, cancel_futures=True)
-                    raise
-
-    @contextmanager
-    def _runs(self) -> Iterator["Launch"]:
-        with self._step("opening Dagster's instance"):
-            opened = _open_instance()
-        with opened as launch:
-            yield launch
 
     @contextmanager
     def _step(self, what: str) -> Iterator[None]:
@@ -311,69 +266,6 @@ class Migration:
 
 
 @contextmanager
-def _open_instance(first: bool = True) -> Iterator["Launch"]:
-    """Dagster runs in this process, in this installation's instance."""
-    # Dagster is imported here: a run with nothing to do never needs it.
-    import dagster as dg
-
-    from fashion_assets.definitions import defs
-    from fashion_assets.defs.partitions import BATCHES
-
-    logging.getLogger("dagster").setLevel(logging.CRITICAL)
-    repository = defs()
-    with dg.DagsterInstance.from_config(str(PROJECT_ROOT)) as instance:
-        if first:
-            _close_dead_runs(instance)
-        known = set(instance.get_dynamic_partitions(str(BATCHES.name)))
-        jobs: dict[str, dg.JobDefinition] = {}
-
-        def launch(job: str, partition: str | None) -> "ExecuteInProcessResult":
-            if partition is not None and partition not in known:
-                instance.add_dynamic_partitions(str(BATCHES.name), [partition])
-                known.add(partition)
-            if job not in jobs:
-                jobs[job] = repository.resolve_job_def(job)
-            return jobs[job].execute_in_process(
-                instance=instance,
-                partition_key=partition,
-                raise_on_error=False,
-                tags={RUNNER: f"{os.uname().nodename}:{os.getpid()}"},
-                run_config={"loggers": {"console": {"config": {"log_level": "CRITICAL"}}}},
-            )
-
-        yield launch
-
-
-_worker = ExitStack()
-"""What a worker process holds open for its life."""
-
-_worker_launch: "Launch | None" = None
-
-
-def _become_worker() -> None:
-    """Make this process a worker: an instance of its own, and an end when the parent's is."""
-    global _worker_launch
-    parent = multiprocessing.parent_process()
-    assert parent is not None
-
-    def leave_with_parent() -> None:
-        parent.join()
-        os._exit(1)
-
-    threading.Thread(target=leave_with_parent, daemon=True).start()
-    # The workers share the cores; a user's own choice stands.
-    os.environ.setdefault("FASHION_ASSETS_ENCODE_THREADS", str(max(1, (os.cpu_count() or 1) // WORKERS)))
-    _worker_launch = _worker.enter_context(_open_instance(first=False))
-
-
-def _run_batch(batch: str) -> str | None:
-    """In a worker: migrate a batch; why it failed, or None."""
-    assert _worker_launch is not None
-    run = _worker_launch("migrate_batch", batch)
-    return None if run.success else _failure(run)
-
-
-@contextmanager
 def _nothing() -> Iterator[None]:
     yield
 
@@ -383,60 +275,3 @@ def _said(report: SyncReport) -> str:
         f"read {report.listings:,} listings: {report.new:,} new, {report.changed:,} changed, {report.gone:,} gone, "
         f"{report.unchanged:,} unchanged"
     )
-
-
-def _failure(run: "ExecuteInProcessResult") -> str:
-    """Why a run failed, in words: failed checks by name, or the failing step's message."""
-    failed = [
-        evaluation
-        for evaluation in run.get_asset_check_evaluations()
-        if not evaluation.passed and evaluation.blocking
-    ]
-    if failed:
-        return "; ".join(
-            f"check {evaluation.check_name} failed ({evaluation.metadata['value'].value})"
-            for evaluation in failed
-        )
-    for event in run.filter_events(lambda event: event.is_step_failure):
-        data = event.step_failure_data
-        if data.user_failure_data is not None and data.user_failure_data.description:
-            return data.user_failure_data.description
-        error = data.error
-        while error is not None and error.cause is not None:
-            error = error.cause
-        if error is not None:
-            return f"{event.step_key}: {error.message.strip()}"
-    return "the run failed; see it in the Dagster UI"
-
-
-def _close_dead_runs(instance: "DagsterInstance") -> None:
-    """Runs whose process was killed would stand as started for ever: say that they failed."""
-    import dagster as dg
-
-    unfinished = dg.RunsFilter(
-        statuses=[dg.DagsterRunStatus.STARTED, dg.DagsterRunStatus.STARTING, dg.DagsterRunStatus.NOT_STARTED]
-    )
-    for run in instance.get_runs(unfinished):
-        host, _, process = run.tags.get(RUNNER, "").rpartition(":")
-        if host == os.uname().nodename and process.isdigit() and not _alive(int(process)):
-            instance.report_run_failed(
-                run, "its process was killed; what it left is continued by a later run"
-            )
-    # A killed run still holds its places in the pools, and every later one would wait for them.
-    storage = instance.event_log_storage
-    for run_id in storage.get_concurrency_run_ids():
-        holder = instance.get_run_by_id(run_id)
-        if holder is None or holder.is_finished:
-            storage.free_concurrency_slots_for_run(run_id)
-
-
-def _alive(process: int) -> bool:
-    if process == os.getpid():
-        return False  # a recycled process id: this process has started no run yet
-    try:
-        os.kill(process, 0)
-    except ProcessLookupError:
-        return False
-    except PermissionError:
-        return True
-    return True

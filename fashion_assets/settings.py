@@ -112,6 +112,11 @@ class Settings(BaseSettings):
         return self.home / "reports"
 
     @property
+    def is_new(self) -> bool:
+        """Whether nothing was ever built here: the embedded server is to be used, and has no data yet."""
+        return self.database_url is None and not self.postgres_data.exists()
+
+    @property
     def postgres_data(self) -> Path:
         """Data folder of the embedded server."""
         return self.home / "postgres"

@@ -23,6 +23,7 @@ from psycopg import sql
 from pydantic import SecretStr
 from rich.console import Console
 
+from fashion_assets import runs
 from fashion_assets.criteria.candidate import Candidate
 from fashion_assets.migration import Migration, MigrationResult
 from fashion_assets.settings import ENVIRONMENT_PREFIX, Settings
@@ -31,6 +32,10 @@ from fashion_assets.warehouse.database import Connection, connect, prepare
 from fashion_assets_tests.catalogue import write_catalogue
 
 TEMPLATE = "prepared_template"
+
+# The process workers are forked from lives as long as the test run: what every command imports beside its batches is
+# imported there once.
+runs.IMPORTED_ONCE += runs.IMPORTED_BESIDE
 
 
 @pytest.hookimpl(tryfirst=True)

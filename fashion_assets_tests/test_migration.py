@@ -2,8 +2,11 @@
 
 import os
 import shutil
+import signal
 import subprocess
 import sys
+import threading
+import time
 from collections import defaultdict
 from collections.abc import Callable, Iterator
 from pathlib import Path
@@ -14,8 +17,9 @@ import psycopg
 import pytest
 from rich.console import Console
 
-from fashion_assets.migration import BATCHES_WORTH_WORKERS, RUNNER, Migration, MigrationResult
+from fashion_assets.migration import Migration, MigrationResult
 from fashion_assets.release.swap import rollback
+from fashion_assets.runs import RUNNER
 from fashion_assets.settings import PROJECT_ROOT, Settings
 from fashion_assets.sources.drawing import Manifest
 from fashion_assets.warehouse import releases
@@ -172,7 +176,7 @@ def test_a_spoiled_batch_stops_the_release_and_only_its_own_work(
 ):
     catalogue = write_catalogue(tmp_path / "catalogue", 40)
     first = migrate(catalogue)
-    assert first.live
+    assert first.live, first
 
     for listing in range(21, 41):
         picture = catalogue / "images" / f"{listing}.jpg"
@@ -320,13 +324,45 @@ def test_many_batches_are_shared_out_to_worker_processes(
     monkeypatch: pytest.MonkeyPatch,
 ):
     monkeypatch.setenv("FASHION_ASSETS_BATCH_SIZE", "4")
-    result = migrate(write_catalogue(tmp_path / "catalogue", 4 * BATCHES_WORTH_WORKERS))
-    assert result.live and result.products == 4 * BATCHES_WORTH_WORKERS
-    assert result.batches_run == BATCHES_WORTH_WORKERS and result.failed_batches == {}
+    result = migrate(write_catalogue(tmp_path / "catalogue", 24))
+    assert result.live and result.products == 24
+    assert result.batches_run == 6 and result.failed_batches == {}
     rows = database.execute(
         "SELECT value FROM dagster.run_tags JOIN dagster.runs USING (run_id) WHERE key = %s AND pipeline_name = 'migrate_batch'",
         (RUNNER,),
     ).fetchall()
     processes = {row[0].rpartition(":")[2] for row in rows}
-    assert len(rows) == BATCHES_WORTH_WORKERS
+    assert len(rows) == 6
     assert str(os.getpid()) not in processes and 1 <= len(processes) <= 2
+
+
+def test_a_worker_that_dies_fails_its_batch_in_words_and_the_next_run_repairs_it(
+    migrate: Migrate, settings: Settings, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+):
+    monkeypatch.setenv("FASHION_ASSETS_BATCH_SIZE", "400")
+    catalogue = write_catalogue(tmp_path / "catalogue", 400)
+    killed: list[int] = []
+
+    def kill_the_first_worker() -> None:
+        while not killed:
+            with connect(settings) as conn:
+                started = rows(
+                    conn,
+                    "SELECT t.value FROM dagster.run_tags t JOIN dagster.runs r USING (run_id) WHERE t.key = %s "
+                    "AND r.status = 'STARTED' AND r.pipeline_name = 'migrate_batch'",
+                    RUNNER,
+                )
+            for (runner,) in started:
+                killed.append(int(runner.rpartition(":")[2]))
+                os.kill(killed[-1], signal.SIGKILL)
+            time.sleep(0.02)
+
+    killer = threading.Thread(target=kill_the_first_worker, daemon=True)
+    assert migrate(write_catalogue(tmp_path / "first", 1)).succeeded  # Dagster's tables are there
+    killer.start()
+    result = migrate(catalogue)
+    ((batch, reason),) = result.failed_batches.items()
+    assert killed and "its worker process died" in reason
+    assert not result.succeeded and batch in (result.refusal or "")
+    mended = migrate(catalogue)
+    assert mended.succeeded and mended.products == 400

@@ -1,6 +1,9 @@
-"""Every partition set, named once."""
+"""Every partition set and pool, named once."""
 
 import dagster as dg
 
 BATCHES = dg.DynamicPartitionsDefinition(name="batches")
 """One partition is one batch: `fashion_demo-00012`. The register gives the names; the sensor and the CLI add them."""
+
+GPU_POOL = "gpu"
+"""Steps that run the model wait for a place in it; `dagster.yaml` says how many there are."""

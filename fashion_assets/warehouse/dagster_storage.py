@@ -7,13 +7,19 @@ or started it, and the home is a matter of `Settings`, which has a default. Thes
 every Dagster command works in a bare checkout.
 """
 
+import sys
+from collections.abc import Generator, Sequence
+from contextlib import ExitStack, contextmanager
 from pathlib import Path
 from typing import Any
 
 from dagster._config.config_schema import UserConfigSchema
-from dagster._core.storage.local_compute_log_manager import LocalComputeLogManager
+from dagster._core.execution.compute_logs import redirect_to_file
+from dagster._core.storage.compute_log_manager import CapturedLogContext, ComputeIOType
+from dagster._core.storage.local_compute_log_manager import IO_TYPE_EXTENSION, LocalComputeLogManager
 from dagster._core.storage.root import LocalArtifactStorage
 from dagster._serdes import ConfigurableClassData
+from dagster._utils import ensure_file, touch_file
 from dagster_postgres.storage import DagsterPostgresStorage
 from psycopg import sql
 
@@ -94,6 +100,18 @@ class HomeComputeLogs(LocalComputeLogManager):
     ) -> "HomeComputeLogs":
         """Called by Dagster with the (empty) configuration from `dagster.yaml`."""
         return cls(base_dir=str(_dagster_files() / "logs"), inst_data=inst_data)
+
+    @contextmanager
+    def capture_logs(self, log_key: Sequence[str]) -> Generator[CapturedLogContext, None, None]:
+        """Into the files alone, which is where the UI reads: to show them on the terminal as well, Dagster starts four
+        processes for every run."""
+        with ExitStack() as redirected:
+            for stream, kind in ((sys.stdout, ComputeIOType.STDOUT), (sys.stderr, ComputeIOType.STDERR)):
+                path = self.get_captured_local_path(log_key, IO_TYPE_EXTENSION[kind])
+                ensure_file(path)
+                redirected.enter_context(redirect_to_file(stream, path))
+            yield CapturedLogContext(log_key)
+        touch_file(self.complete_artifact_path(log_key))
 
 
 class HomeArtifacts(LocalArtifactStorage):

@@ -17,7 +17,7 @@ import pyarrow.compute as pc
 from fashion_assets.criteria.batch import IMAGE_EMBEDDINGS, PRODUCT_EMBEDDINGS, TEXT_EMBEDDINGS, EmbeddedBatch
 from fashion_assets.criteria.verdict import Criterion
 from fashion_assets.defs.catalog.assets import carry_version
-from fashion_assets.defs.partitions import BATCHES
+from fashion_assets.defs.partitions import BATCHES, GPU_POOL
 from fashion_assets.defs.resources import EncoderResource, WarehouseResource
 from fashion_assets.defs.verdicts import check_result, check_specs
 from fashion_assets.embedding.embed import (
@@ -76,7 +76,7 @@ def _table(products: pa.Table, vectors: np.ndarray, space: EmbeddingSpace) -> pa
     group_name=GROUP,
     owners=OWNERS,
     kinds={"parquet", "openvino"},
-    pool="gpu",
+    pool=GPU_POOL,
     check_specs=check_specs(IMAGE_EMBEDDINGS, blocking=True, partitions_def=BATCHES),
 )
 def image_embeddings(
@@ -101,7 +101,7 @@ def image_embeddings(
     group_name=GROUP,
     owners=OWNERS,
     kinds={"parquet", "openvino"},
-    pool="gpu",
+    pool=GPU_POOL,
     check_specs=check_specs(TEXT_EMBEDDINGS, blocking=True, partitions_def=BATCHES),
 )
 def text_embeddings(

@@ -1,0 +1,294 @@
+"""Dagster runs in worker processes, for the command line: started early, forked from one that has imported everything.
+
+What belongs here: the processes, what they import while others still work, and why a run failed, in words. What does
+not: which runs there are and in what order (`migration`), and what they do (`defs`).
+
+The command itself never imports Dagster. While it starts the database and reads the catalogue, a server process imports
+what runs need, once; workers are forked from it. While batches run, the worker of the release imports what checks need.
+"""
+
+import logging
+import multiprocessing
+import os
+import signal
+import sys
+import threading
+from collections.abc import Callable, Iterator, Sequence
+from concurrent.futures import Future, ProcessPoolExecutor, as_completed
+from concurrent.futures.process import BrokenProcessPool
+from contextlib import ExitStack, contextmanager
+from importlib import import_module
+from multiprocessing.context import BaseContext
+from typing import TYPE_CHECKING, Self
+
+from fashion_assets.settings import ENVIRONMENT_PREFIX, PROJECT_ROOT
+
+if TYPE_CHECKING:
+    from dagster import DagsterInstance, ExecuteInProcessResult
+
+WORKERS = 2
+"""Processes batches are shared out to, each with its share of the cores."""
+
+BATCHES_OF_WORKERS = 20
+"""After so many the workers are replaced by fresh ones: what libraries keep from run to run must not grow with the
+catalogue."""
+
+RUNNER = "fashion_assets/process"
+"""Tag of runs started here: host and process, so that a later command can tell which died with theirs."""
+
+IMPORTED_ONCE: tuple[str, ...] = (
+    "dagster",
+    "dagster_postgres",
+    "pandas",  # pyarrow imports it when it first turns lists into arrays
+    "fashion_assets.defs.automation",
+    "fashion_assets.defs.jobs",
+    "fashion_assets.defs.resources",
+    "fashion_assets.defs.benchmarks.assets",
+    "fashion_assets.defs.catalog.assets",
+    "fashion_assets.defs.embeddings.assets",
+    "fashion_assets.defs.release.assets",
+    "fashion_assets.defs.release.checks",
+    "fashion_assets.warehouse.dagster_storage",
+    "tokenizers",
+    "safetensors.numpy",
+    "fashion_assets.embedding.runtime",
+)
+"""Modules every run needs. None may start threads, which a fork would lose."""
+
+IMPORTED_BESIDE = ("matplotlib.figure", "matplotlib.backends.backend_agg", "great_expectations")
+"""Modules only a release needs; they take longer than many a batch."""
+
+_KILLED = "its worker process died; if the machine was short of memory, lower FASHION_ASSETS_BATCH_SIZE"
+
+
+def prepare_workers() -> None:
+    """Begin importing in the background, so that workers are there at once when they are wanted."""
+    from multiprocessing import forkserver
+
+    if sys.platform == "linux":
+        _context()
+        with _deaf_to_interrupts():
+            forkserver.ensure_running()
+
+
+@contextmanager
+def _deaf_to_interrupts() -> Iterator[None]:
+    """What starts meanwhile ignores Ctrl-C for life: it is this process's to see to, and it ends the others."""
+    if threading.current_thread() is not threading.main_thread():
+        yield
+        return
+    before = signal.signal(signal.SIGINT, signal.SIG_IGN)
+    try:
+        yield
+    finally:
+        signal.signal(signal.SIGINT, before)
+
+
+def _context() -> BaseContext:
+    # macOS frameworks do not survive a fork.
+    if sys.platform != "linux":
+        return multiprocessing.get_context("spawn")
+    context = multiprocessing.get_context("forkserver")
+    context.set_forkserver_preload(list(IMPORTED_ONCE))
+    return context
+
+
+class Runs:
+    """Worker processes of one command; leave the `with` and they end. The database must be prepared."""
+
+    def __init__(self) -> None:
+        self._cores = os.cpu_count() or 1
+        self._pools = ExitStack()
+
+    def __enter__(self) -> Self:
+        prepare_workers()
+        self._release = self._pool(1, threads=self._cores)
+        self._prepared = self._release.submit(_prepare_instance)
+        return self
+
+    def __exit__(self, kind: type[BaseException] | None, *_: object) -> None:
+        if kind is not None:
+            # Interrupted, or something unforeseen: what a batch left half done is done again by the next run.
+            for process in multiprocessing.active_children():
+                process.kill()
+        self._pools.close()
+
+    def batches(self, batches: Sequence[str]) -> Iterator[tuple[str, str | None]]:
+        """Run `migrate_batch` for each; yields its name and why it failed, or None, as they finish."""
+        if batches:
+            self._release.submit(_import, IMPORTED_BESIDE)
+        workers = max(1, min(WORKERS, len(batches), self._cores))
+        for start in range(0, len(batches), BATCHES_OF_WORKERS):
+            # The workers share the cores.
+            pool = self._pool(workers, threads=max(1, self._cores // workers))
+            for _ in range(workers):
+                pool.submit(_become_ready)
+            self._prepared.result()
+            part = batches[start : start + BATCHES_OF_WORKERS]
+            runs = {pool.submit(_run, "migrate_batch", batch): batch for batch in part}
+            for future in as_completed(runs):
+                yield runs[future], _outcome(future)
+            pool.shutdown()
+
+    def run(self, job: str) -> str | None:
+        """Run a job that has no partitions; why it failed, or None."""
+        return _outcome(self._release.submit(_run, job, None))
+
+    def _pool(self, workers: int, threads: int) -> ProcessPoolExecutor:
+        pool = ProcessPoolExecutor(
+            workers, mp_context=_context(), initializer=_become_worker, initargs=(_environment(threads),)
+        )
+        self._pools.callback(pool.shutdown, wait=True, cancel_futures=True)
+        return pool
+
+
+def _outcome(future: "Future[str | None]") -> str | None:
+    try:
+        return future.result()
+    except BrokenProcessPool:
+        return _KILLED
+
+
+def _environment(threads: int) -> dict[str, str]:
+    """What a worker must know: it is forked from a process that may have been started under other settings."""
+    own = {
+        name: value for name, value in os.environ.items() if name.startswith((ENVIRONMENT_PREFIX, "DAGSTER_"))
+    }
+    # A user's own choice of threads stands.
+    return {f"{ENVIRONMENT_PREFIX}ENCODE_THREADS": str(threads), **own}
+
+
+_held = ExitStack()
+"""What a worker process holds open for its life."""
+
+_launch: "Callable[[str, str | None], ExecuteInProcessResult] | None" = None
+_instance: "DagsterInstance | None" = None
+
+
+def _become_worker(environment: dict[str, str]) -> None:
+    """Make this process a worker: an instance of its own, and an end when the command's is."""
+    for name in list(os.environ):
+        if name.startswith((ENVIRONMENT_PREFIX, "DAGSTER_")):
+            del os.environ[name]
+    os.environ.update(environment)
+    parent = multiprocessing.parent_process()
+    assert parent is not None
+
+    def leave_with_parent() -> None:
+        parent.join()
+        os._exit(1)
+
+    threading.Thread(target=leave_with_parent, daemon=True).start()
+    _open()
+
+
+def _open() -> None:
+    """Dagster's instance of this installation, and its jobs."""
+    global _launch, _instance
+    import dagster as dg
+
+    from fashion_assets.definitions import defs
+    from fashion_assets.defs.partitions import BATCHES
+
+    logging.getLogger("dagster").setLevel(logging.CRITICAL)
+    repository = defs()
+    instance = _held.enter_context(dg.DagsterInstance.from_config(str(PROJECT_ROOT)))
+
+    def launch(job: str, partition: str | None) -> "ExecuteInProcessResult":
+        if partition is not None:
+            instance.add_dynamic_partitions(str(BATCHES.name), [partition])
+        return repository.resolve_job_def(job).execute_in_process(
+            instance=instance,
+            partition_key=partition,
+            raise_on_error=False,
+            tags={RUNNER: f"{os.uname().nodename}:{os.getpid()}"},
+            run_config={"loggers": {"console": {"config": {"log_level": "CRITICAL"}}}},
+        )
+
+    _launch, _instance = launch, instance
+
+
+def _become_ready() -> None:
+    """In a worker: nothing; asked of a new pool, it makes its processes start."""
+
+
+def _import(modules: Sequence[str]) -> None:
+    """In a worker: have modules loaded before they are wanted."""
+    for module in modules:
+        import_module(module)
+
+
+def _run(job: str, partition: str | None) -> str | None:
+    """In a worker: run a job; why it failed, or None."""
+    assert _launch is not None
+    run = _launch(job, partition)
+    return None if run.success else _failure(run)
+
+
+def _failure(run: "ExecuteInProcessResult") -> str:
+    """Why a run failed, in words: failed checks by name, or the failing step's message."""
+    failed = [
+        evaluation
+        for evaluation in run.get_asset_check_evaluations()
+        if not evaluation.passed and evaluation.blocking
+    ]
+    if failed:
+        return "; ".join(
+            f"check {evaluation.check_name} failed ({evaluation.metadata['value'].value})"
+            for evaluation in failed
+        )
+    for event in run.filter_events(lambda event: event.is_step_failure or event.is_failure):
+        data = event.step_failure_data if event.is_step_failure else event.job_failure_data
+        described = getattr(data, "user_failure_data", None)
+        if described is not None and described.description:
+            return described.description
+        error = data.error
+        while error is not None and error.cause is not None:
+            error = error.cause
+        if error is not None:
+            return f"{event.step_key or 'the run itself'}: {error.message.strip()}"
+    return "the run failed; see it in the Dagster UI"
+
+
+def _prepare_instance() -> None:
+    """In a worker, before any run: what is to be done once for all of them."""
+    from fashion_assets.defs.partitions import GPU_POOL
+
+    assert _instance is not None
+    _close_dead_runs(_instance)
+    # Two runs that are the first to enter a pool at the same moment both write its limit, and one of them fails.
+    if GPU_POOL not in _instance.event_log_storage.get_concurrency_keys():
+        _instance.event_log_storage.initialize_concurrency_limit_to_default(GPU_POOL)
+
+
+def _close_dead_runs(instance: "DagsterInstance") -> None:
+    """Runs whose process was killed would stand as started for ever: say that they failed."""
+    import dagster as dg
+
+    unfinished = dg.RunsFilter(
+        statuses=[dg.DagsterRunStatus.STARTED, dg.DagsterRunStatus.STARTING, dg.DagsterRunStatus.NOT_STARTED]
+    )
+    for run in instance.get_runs(unfinished):
+        host, _, process = run.tags.get(RUNNER, "").rpartition(":")
+        if host == os.uname().nodename and process.isdigit() and not _alive(int(process)):
+            instance.report_run_failed(
+                run, "its process was killed; what it left is continued by a later run"
+            )
+    # A killed run still holds its places in the pools, and every later one would wait for them.
+    storage = instance.event_log_storage
+    for run_id in storage.get_concurrency_run_ids():
+        holder = instance.get_run_by_id(run_id)
+        if holder is None or holder.is_finished:
+            storage.free_concurrency_slots_for_run(run_id)
+
+
+def _alive(process: int) -> bool:
+    if process == os.getpid():
+        return False  # a recycled process id: this process has started no run yet
+    try:
+        os.kill(process, 0)
+    except ProcessLookupError:
+        return False
+    except PermissionError:
+        return True
+    return True
