@@ -116,7 +116,7 @@ class Runs:
     def batches(self, batches: Sequence[str]) -> Iterator[tuple[str, str | None]]:
         """Run `migrate_batch` for each; yields its name and why it failed, or None, as they finish."""
         if batches:
-            self._release.submit(_import, IMPORTED_BESIDE)
+            self._release.submit(_prepare_release)
         workers = max(1, min(WORKERS, len(batches), self._cores))
         for start in range(0, len(batches), BATCHES_OF_WORKERS):
             # The workers share the cores.
@@ -212,10 +212,18 @@ def _become_ready() -> None:
     """In a worker: nothing; asked of a new pool, it makes its processes start."""
 
 
-def _import(modules: Sequence[str]) -> None:
-    """In a worker: have modules loaded before they are wanted."""
-    for module in modules:
+def _prepare_release() -> None:
+    """In the release's worker, beside the batches: what its checks and measurements need is there when they want it."""
+    from PIL import Image
+
+    from fashion_assets.defs.resources import EncoderResource
+
+    for module in IMPORTED_BESIDE:
         import_module(module)
+    # The first call of each kind compiles its tower.
+    encoder = EncoderResource().encoder()
+    encoder.texts(["words"])
+    encoder.pictures([Image.new("RGB", (encoder.edge, encoder.edge))])
 
 
 def _run(job: str, partition: str | None) -> str | None:

@@ -198,7 +198,7 @@ class Encoder:
         files = list(zip(uris, expected, strict=True))
 
         def decode(chunk: list[tuple[str, str | None]]) -> list[Image.Image]:
-            return [load_rgb(io.BytesIO(_read(uri, sha256)), self._size_hint) for uri, sha256 in chunk]
+            return [load_rgb(io.BytesIO(_read(uri, sha256)), self.edge) for uri, sha256 in chunk]
 
         chunks = (files[start : start + CHUNK] for start in range(0, len(files), CHUNK))
         if self._backend.concurrent:
@@ -216,7 +216,8 @@ class Encoder:
         return vectors
 
     @property
-    def _size_hint(self) -> int:
+    def edge(self) -> int:
+        """Pixels of the longer edge of what the model sees."""
         preprocessing = self.space.preprocessing.get("image_processor", self.space.preprocessing)
         size = preprocessing.get("size", 224)
         width, height = _edges(size)

@@ -7,10 +7,9 @@ embedded again, whatever the batch or run.
 # pyarrow.compute makes its functions when it is imported, out of pyright's sight.
 # pyright: reportAttributeAccessIssue=false
 
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 
 import dagster as dg
-import numpy as np
 import pyarrow as pa
 import pyarrow.compute as pc
 
@@ -28,7 +27,6 @@ from fashion_assets.embedding.embed import (
     vector_column,
     vector_matrix,
 )
-from fashion_assets.embedding.spaces import EmbeddingSpace
 from fashion_assets.warehouse.embedding_store import EmbeddingStore
 
 OWNERS = ["team:search"]
@@ -40,79 +38,75 @@ def _own(products: pa.Table) -> pa.Table:
     return products.filter(pc.equal(pc.fill_null(pc.list_value_length(products["vectors"]), 0), 0))
 
 
-def _results(
-    table: pa.Table,
-    embedded: Embedded,
-    products: pa.Table,
-    space: EmbeddingSpace,
+def _embeddings(
+    kind: str,
+    description: str,
     criteria: list[Criterion[EmbeddedBatch]],
-) -> Iterator[dg.Output | dg.AssetCheckResult]:
-    yield dg.Output(
-        table,
-        metadata={
-            "dagster/row_count": table.num_rows,
-            "embedded_anew": embedded.made,
-            "found_in_store": embedded.reused,
-            "space": space.name,
-            "dimension": space.dimension,
-        },
+    embed: Callable[[EncoderResource, EmbeddingStore, pa.Table], Embedded],
+) -> dg.AssetsDefinition:
+    """The asset of one kind of vector: of the products that brought none, made where the store has none."""
+
+    @dg.asset(
+        name=f"{kind}_embeddings",
+        description=description,
+        partitions_def=BATCHES,
+        group_name=GROUP,
+        owners=OWNERS,
+        kinds={"parquet", "openvino"},
+        pool=GPU_POOL,
+        check_specs=check_specs(criteria, blocking=True, partitions_def=BATCHES),
     )
-    for criterion in criteria:
-        yield check_result(criterion.judge(EmbeddedBatch(products, table, space)), criterion.asset)
-
-
-def _table(products: pa.Table, vectors: np.ndarray, space: EmbeddingSpace) -> pa.Table:
-    return pa.table(
-        {
-            "product_id": products["product_id"],
-            "space": pa.repeat(space.name, products.num_rows),
-            "vector": vector_column(vectors),
-        }
-    )
-
-
-@dg.asset(
-    partitions_def=BATCHES,
-    group_name=GROUP,
-    owners=OWNERS,
-    kinds={"parquet", "openvino"},
-    pool=GPU_POOL,
-    check_specs=check_specs(IMAGE_EMBEDDINGS, blocking=True, partitions_def=BATCHES),
-)
-def image_embeddings(
-    validated_products: pa.Table, warehouse: WarehouseResource, encoder: EncoderResource
-) -> Iterator[dg.Output | dg.AssetCheckResult]:
-    """The unit-length image vector of each product's picture."""
-    products, space = _own(validated_products), encoder.space
-    with warehouse.connect() as conn:
-        embedded = embed_images(
-            encoder.encoder,
-            space,
-            EmbeddingStore(conn),
-            products["image_uri"].to_pylist(),
-            products["image_sha256"].to_pylist(),
+    def embeddings(
+        validated_products: pa.Table, warehouse: WarehouseResource, encoder: EncoderResource
+    ) -> Iterator[dg.Output | dg.AssetCheckResult]:
+        products, space = _own(validated_products), encoder.space
+        with warehouse.connect() as conn:
+            embedded = embed(encoder, EmbeddingStore(conn), products)
+        made = pa.table(
+            {
+                "product_id": products["product_id"],
+                "space": pa.repeat(space.name, products.num_rows),
+                "vector": vector_column(embedded.vectors),
+            }
         )
-    table = carry_version(_table(products, embedded.vectors, space), validated_products)
-    yield from _results(table, embedded, products, space, IMAGE_EMBEDDINGS)
+        table = carry_version(made, validated_products)
+        yield dg.Output(
+            table,
+            metadata={
+                "dagster/row_count": table.num_rows,
+                "embedded_anew": embedded.made,
+                "found_in_store": embedded.reused,
+                "space": space.name,
+                "dimension": space.dimension,
+            },
+        )
+        for criterion in criteria:
+            yield check_result(criterion.judge(EmbeddedBatch(products, table, space)), criterion.asset)
+
+    return embeddings
 
 
-@dg.asset(
-    partitions_def=BATCHES,
-    group_name=GROUP,
-    owners=OWNERS,
-    kinds={"parquet", "openvino"},
-    pool=GPU_POOL,
-    check_specs=check_specs(TEXT_EMBEDDINGS, blocking=True, partitions_def=BATCHES),
+image_embeddings = _embeddings(
+    "image",
+    "The unit-length image vector of each product's picture.",
+    IMAGE_EMBEDDINGS,
+    lambda encoder, store, products: embed_images(
+        encoder.encoder,
+        encoder.space,
+        store,
+        products["image_uri"].to_pylist(),
+        products["image_sha256"].to_pylist(),
+    ),
 )
-def text_embeddings(
-    validated_products: pa.Table, warehouse: WarehouseResource, encoder: EncoderResource
-) -> Iterator[dg.Output | dg.AssetCheckResult]:
-    """The unit-length text vector of each product's title, in the same space as the pictures."""
-    products, space = _own(validated_products), encoder.space
-    with warehouse.connect() as conn:
-        embedded = embed_texts(encoder.encoder, space, EmbeddingStore(conn), products["title"].to_pylist())
-    table = carry_version(_table(products, embedded.vectors, space), validated_products)
-    yield from _results(table, embedded, products, space, TEXT_EMBEDDINGS)
+
+text_embeddings = _embeddings(
+    "text",
+    "The unit-length text vector of each product's title, in the same space as the pictures.",
+    TEXT_EMBEDDINGS,
+    lambda encoder, store, products: embed_texts(
+        encoder.encoder, encoder.space, store, products["title"].to_pylist()
+    ),
+)
 
 
 @dg.asset(
