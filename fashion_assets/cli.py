@@ -22,7 +22,10 @@ from rich.table import Table
 from fashion_assets.settings import ENVIRONMENT_PREFIX, PROJECT_ROOT, Settings, use_home
 
 if TYPE_CHECKING:
+    import psycopg
+
     from fashion_assets.criteria.verdict import Verdict
+    from fashion_assets.warehouse.releases import Release
 
 app = typer.Typer(
     help="Old fashion catalogues into one validated, searchable, safely released schema.",
@@ -78,7 +81,7 @@ def _clear_errors() -> Iterator[None]:
 
     from fashion_assets.embedding.spaces import ModelError
     from fashion_assets.release.swap import PromotionRefused
-    from fashion_assets.search.vector import FilterError
+    from fashion_assets.search.filters import SearchError
     from fashion_assets.sources import SourceError
     from fashion_assets.warehouse.errors import WarehouseError, explain
     from fashion_assets.warehouse.releases import ReleaseError
@@ -89,7 +92,7 @@ def _clear_errors() -> Iterator[None]:
         WarehouseError,
         SourceError,
         ModelError,
-        FilterError,
+        SearchError,
         PromotionRefused,
         ReleaseError,
     ) as error:
@@ -111,6 +114,24 @@ def _clear_errors() -> Iterator[None]:
 
 def _print_json(value: Any) -> None:
     print(json.dumps(value, indent=2, default=str, ensure_ascii=False))
+
+
+ChosenRelease = Annotated[
+    str | None,
+    typer.Argument(help="A release; default: the candidate, else the live one.", show_default=False),
+]
+
+
+def _chosen(conn: "psycopg.Connection", name: str | None) -> "Release":
+    """The release asked for, or the newest that stands."""
+    from fashion_assets.warehouse import releases
+
+    if name is not None:
+        return releases.get(conn, name)
+    standing = [known for known in releases.releases(conn) if known.state in ("candidate", "live")]
+    if not standing:
+        _fail("there is no release yet: fashion-assets run")
+    return standing[0]
 
 
 def _verdict_table(verdicts: "list[Verdict]", title: str) -> Table:
@@ -227,37 +248,49 @@ def status(home: Home = None, as_json: Json = False) -> None:
 
 @app.command()
 def criteria(
-    release: Annotated[
-        str | None,
-        typer.Argument(help="A release; default: the candidate, else the live one.", show_default=False),
-    ] = None,
+    release: ChosenRelease = None,
     home: Home = None,
     as_json: Json = False,
 ) -> None:
     """Measure every criterion of a release now. Exit code 1 where one fails."""
     with _clear_errors():
         from fashion_assets.criteria.candidate import Candidate, judge
-        from fashion_assets.warehouse import releases
         from fashion_assets.warehouse.database import connect, prepare
 
         settings = Settings()
         prepare(settings)
         with connect(settings) as conn:
-            if release is not None:
-                chosen = releases.get(conn, release)
-            else:
-                standing = [
-                    known for known in releases.releases(conn) if known.state in ("candidate", "live")
-                ]
-                if not standing:
-                    _fail("there is no release yet: fashion-assets run")
-                chosen = standing[0]
+            chosen = _chosen(conn, release)
             verdicts = judge(Candidate(conn, chosen, settings))
     if as_json:
         _print_json({"release": chosen.release, "criteria": [verdict.to_dict() for verdict in verdicts]})
     else:
         out.print(_verdict_table(verdicts, f"Criteria of {chosen.release} ({chosen.state})"))
     raise typer.Exit(0 if all(verdict.passed for verdict in verdicts) else 1)
+
+
+@app.command()
+def report(
+    release: ChosenRelease = None,
+    open_page: Annotated[bool, typer.Option("--open", help="Show it in the browser.")] = False,
+    home: Home = None,
+    as_json: Json = False,
+) -> None:
+    """Where a release's report is: a page, and the same as JSON. A report that is gone is written anew."""
+    with _clear_errors():
+        from fashion_assets.release.report import page_of
+        from fashion_assets.warehouse.database import connect, prepare
+
+        settings = Settings()
+        prepare(settings)
+        with connect(settings) as conn:
+            page = page_of(conn, settings, _chosen(conn, release))
+    print(page.with_suffix(".json").read_text("utf-8") if as_json else page)
+    if open_page:
+        import webbrowser
+
+        if not webbrowser.open(page.as_uri()):
+            _fail("there is no browser to open it with")
 
 
 @app.command()
@@ -310,47 +343,145 @@ def quarantine(
 def search(
     words: Annotated[list[str] | None, typer.Argument(help="What to look for.", show_default=False)] = None,
     image: Annotated[Path | None, typer.Option(help="A picture to look for.", show_default=False)] = None,
+    like: Annotated[
+        str | None,
+        typer.Option(metavar="ID", help="A product to look for the like of.", show_default=False),
+    ] = None,
+    avoid: Annotated[
+        list[str] | None,
+        typer.Option(help="A word hits should not have; may be given again.", show_default=False),
+    ] = None,
     filters: Annotated[
         list[str] | None,
         typer.Option(
-            "--filter", metavar="NAME=VALUE", help="Narrow down; may be given again.", show_default=False
+            "--filter",
+            metavar="NAME=VALUE",
+            help="Narrow down: colour=red,blue, price=10..50; may be given again.",
+            show_default=False,
         ),
     ] = None,
+    mode: Annotated[str, typer.Option(help="hybrid, vector or text.")] = "hybrid",
+    exact: Annotated[bool, typer.Option("--exact", help="Compare with every product; no index.")] = False,
+    facets: Annotated[bool, typer.Option("--facets", help="Count what could be narrowed down by.")] = False,
+    explain: Annotated[bool, typer.Option("--explain", help="Say what brought each hit.")] = False,
     limit: Annotated[int, typer.Option(min=1, max=1000, help="So many hits at the most.")] = 10,
+    page: Annotated[
+        str | None,
+        typer.Option(help="The next page, as the one before names it.", show_default=False),
+    ] = None,
+    show: Annotated[
+        bool, typer.Option("--open", help="Write a page with the hits' pictures and open it.")
+    ] = False,
     home: Home = None,
     as_json: Json = False,
 ) -> None:
-    """Search the live release by words, by a picture, or by both."""
+    """Search the live release by words, by a picture, by a product, or by a mix of them."""
     text = " ".join(words or [])
-    if not text.strip() and image is None:
-        _fail("give words or --image FILE", 2)
+    if not text.strip() and image is None and like is None and not filters:
+        _fail("give words or --image FILE, --like ID, or a --filter", 2)
     with _clear_errors():
-        from fashion_assets.search.query import search as find
-        from fashion_assets.search.vector import parse_filters
-        from fashion_assets.warehouse.database import connect, prepare
+        from fashion_assets.search.engine import SearchEngine
+        from fashion_assets.search.filters import parse_filters
+        from fashion_assets.search.meaning import picture_file
+        from fashion_assets.search.query import FACETS, Query
+        from fashion_assets.warehouse.database import prepare
 
         settings = Settings()
-        narrowed = parse_filters(filters or [])
+        query = Query(
+            words=text,
+            avoid=" ".join(avoid or []),
+            picture=None if image is None else picture_file(image),
+            product=like,
+            filters=parse_filters(filters or []),
+            mode=mode,  # pyright: ignore[reportArgumentType]
+            exact=exact,
+            limit=limit,
+            page=page,
+            facets=FACETS if facets else (),
+        )
         prepare(settings)
-        with connect(settings) as conn:
-            hits = find(conn, settings, text=text, image=image, filters=narrowed, limit=limit)
+        with SearchEngine.open(settings, size=1) as engine:
+            results = engine.search(query)
+        written = None
+        if show:
+            import webbrowser
+
+            from fashion_assets.search.gallery import write_page
+
+            written = write_page(query, results, settings.home / "searches")
+            webbrowser.open(written.as_uri())
     if as_json:
+        keys = ("product_id", "external_id", "source", "title")
         return _print_json(
             [
-                {
-                    "product_id": h.product_id,
-                    "external_id": h.external_id,
-                    "source": h.source,
-                    "title": h.title,
-                    "score": round(h.score, 6),
-                }
-                for h in hits
+                {key: getattr(hit, key) for key in keys}
+                | {"score": round(hit.score, 6)}
+                | ({"explanation": [vars(found) for found in hit.explanation]} if explain else {})
+                for hit in results.hits
             ]
         )
-    table = Table("score", "id", "title", "picture", show_edge=False, pad_edge=False)
-    for hit in hits:
-        table.add_row(f"{hit.score:.3f}", escape(hit.external_id), escape(hit.title), escape(hit.image_path))
-    out.print(table if hits else "nothing found")
+    columns = ("score", "id", "title", "picture", *(("brought by",) if explain else ()))
+    table = Table(*columns, show_edge=False, pad_edge=False)
+    for hit in results.hits:
+        brought = "\n".join(
+            f"{found.leg} #{found.rank}"
+            + (f", distance {found.distance:.3f}" if found.distance is not None else "")
+            + (f", has {found.coverage:.0%} of the words" if found.coverage is not None else "")
+            for found in hit.explanation
+        )
+        cells = (
+            f"{hit.score:.3f}",
+            hit.external_id,
+            hit.title,
+            hit.image_path,
+            *((brought,) if explain else ()),
+        )
+        table.add_row(*map(escape, cells))
+    plan = results.plan
+    if plan.understood not in ("", " ".join(text.split())):
+        out.print(f"read as: {escape(plan.understood)}")
+    out.print(table if results.hits else "nothing found")
+    for column, values in results.facets.items():
+        if values:
+            counted = ", ".join(f"{value} {count:,}" for value, count in values[:8])
+            out.print(f"{column}: {escape(counted)}", soft_wrap=True)
+    if explain:
+        paths = ", ".join(f"{leg} by {path}" for leg, path in plan.legs.items())
+        kept = "" if plan.selectivity is None else f", filters leave about {plan.selectivity:.1%}"
+        out.print(f"searched {plan.release}: {escape(paths)}{kept}", soft_wrap=True)
+    for note in plan.notes:
+        out.print(escape(note), soft_wrap=True)
+    if results.next_page:
+        out.print(f"more: --page {results.next_page}", soft_wrap=True)
+    if written is not None:
+        out.print(str(written), soft_wrap=True)
+
+
+@app.command()
+def recommend(
+    user: Annotated[str, typer.Argument(help="The person's id.", show_default=False)],
+    limit: Annotated[int, typer.Option(min=1, max=100, help="So many products at the most.")] = 10,
+    home: Home = None,
+    as_json: Json = False,
+) -> None:
+    """Products for a person: by favourites, by stated style, or what is popular."""
+    with _clear_errors():
+        from fashion_assets.search.engine import SearchEngine
+        from fashion_assets.warehouse.database import prepare
+
+        settings = Settings()
+        prepare(settings)
+        with SearchEngine.open(settings, size=1) as engine:
+            results = engine.recommend(user, limit=limit)
+    if as_json:
+        keys = ("product_id", "external_id", "source", "title", "score")
+        return _print_json([{key: getattr(hit, key) for key in keys} for hit in results.hits])
+    table = Table("id", "title", "picture", show_edge=False, pad_edge=False)
+    for hit in results.hits:
+        table.add_row(escape(hit.external_id), escape(hit.title), escape(hit.image_path))
+    out.print(table if results.hits else "nothing found")
+    for note in results.plan.notes:
+        out.print(escape(note), soft_wrap=True)
 
 
 @app.command()
@@ -511,6 +642,82 @@ def bench_floor(
     for name, value in figures.items():
         table.add_row(name, f"{value:,.2f}" if isinstance(value, float) else str(value))
     out.print(table)
+
+
+MeasuredRelease = Annotated[
+    str | None,
+    typer.Option(help="A release; default: the candidate, else the live one.", show_default=False),
+]
+
+
+def _measure(name: str, release: str | None, as_json: bool) -> None:
+    """Measure, keep and print. JSON is the list of all rows alone."""
+    with _clear_errors():
+        from fashion_assets.benchmarks.measurements import NotMeasured, measure
+        from fashion_assets.benchmarks.pgbench import PgbenchError
+        from fashion_assets.warehouse.database import connect, prepare
+
+        settings = Settings()
+        prepare(settings)
+        with connect(settings) as conn:
+            chosen = _chosen(conn, release)
+        with (err if as_json else out).status(f"{name} of {chosen.release}") as status:
+            try:
+                measured = measure(
+                    settings,
+                    name,
+                    chosen,
+                    lambda step: status.update(f"{name} of {chosen.release}: {escape(step)}"),
+                )
+            except (NotMeasured, PgbenchError) as error:
+                _fail(str(error))
+    if as_json:
+        return _print_json([row for rows in measured.values() for row in rows])
+    for title, rows in measured.items():
+        columns = list(rows[0]) if rows else []
+        table = Table(
+            title=f"{title.replace('_', ' ')} of {chosen.release}",
+            title_justify="left",
+            show_edge=False,
+            pad_edge=False,
+        )
+        for column in columns:
+            table.add_column(column, justify="left" if isinstance(rows[0][column], str) else "right")
+        for row in rows:
+            table.add_row(
+                *(f"{row[c]:,.3f}" if isinstance(row[c], float) else escape(str(row[c])) for c in columns)
+            )
+        out.print(table if rows else f"{title}: nothing to measure")
+
+
+@bench.command("recall")
+def bench_recall(release: MeasuredRelease = None, home: Home = None, as_json: Json = False) -> None:
+    """How many of the ten nearest a search finds under filters of every selectivity, against an exact search."""
+    _measure("recall", release, as_json)
+
+
+@bench.command("latency")
+def bench_latency(release: MeasuredRelease = None, home: Home = None, as_json: Json = False) -> None:
+    """How long each kind of search takes, and how many are answered, with few and many callers."""
+    _measure("latency", release, as_json)
+
+
+@bench.command("pgbench")
+def bench_pgbench(release: MeasuredRelease = None, home: Home = None, as_json: Json = False) -> None:
+    """The engine beside pgbench with the engine's own statements. Needs the embedded server."""
+    _measure("pgbench", release, as_json)
+
+
+@bench.command("layouts")
+def bench_layouts(release: MeasuredRelease = None, home: Home = None, as_json: Json = False) -> None:
+    """The old layout, built from the same products and dropped again, against the new one."""
+    _measure("layouts", release, as_json)
+
+
+@bench.command("relevance")
+def bench_relevance(release: MeasuredRelease = None, home: Home = None, as_json: Json = False) -> None:
+    """Precision of 240 queries as people type them, and of pictures found by captions and category words."""
+    _measure("relevance", release, as_json)
 
 
 def main() -> None:

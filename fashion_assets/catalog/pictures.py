@@ -59,33 +59,38 @@ def probe(uri: str, max_pixels: int) -> Picture | str:
         os.close(descriptor)
         return IMAGE_NOT_AN_IMAGE
     with os.fdopen(descriptor, "rb") as file:
-        try:
-            image = Image.open(file, formats=FORMATS)
-        except (Image.DecompressionBombError, Image.DecompressionBombWarning):
-            return IMAGE_TOO_LARGE
-        except Exception as error:  # decoders raise anything at all for bad bytes
-            return _reason_unopened(file, error)
-        width, height = image.size
-        if width * height > max_pixels:
-            return IMAGE_TOO_LARGE
-        try:
-            image.draft(None, (max(width // 8, 1), max(height // 8, 1)))
-            image.load()
-        except (Image.DecompressionBombError, Image.DecompressionBombWarning):
-            return IMAGE_TOO_LARGE
-        except Exception as error:
-            # The header was sound: a decoder that stops in the middle either says so or cannot tell why.
-            said = str(error).lower()
-            early = (
-                "truncated",
-                "decoder object",
-                "unexpected end",
-                "eof",
-                "not enough",
-                "broken data stream",
-            )
-            return IMAGE_TRUNCATED if any(word in said for word in early) else IMAGE_NOT_AN_IMAGE
-        return Picture(width, height)
+        return probe_file(file, max_pixels)
+
+
+def probe_file(file: IO[bytes], max_pixels: int) -> Picture | str:
+    """As `probe`, of an open file, or of bytes in memory (`io.BytesIO`)."""
+    try:
+        image = Image.open(file, formats=FORMATS)
+    except (Image.DecompressionBombError, Image.DecompressionBombWarning):
+        return IMAGE_TOO_LARGE
+    except Exception as error:  # decoders raise anything at all for bad bytes
+        return _reason_unopened(file, error)
+    width, height = image.size
+    if width * height > max_pixels:
+        return IMAGE_TOO_LARGE
+    try:
+        image.draft(None, (max(width // 8, 1), max(height // 8, 1)))
+        image.load()
+    except (Image.DecompressionBombError, Image.DecompressionBombWarning):
+        return IMAGE_TOO_LARGE
+    except Exception as error:
+        # The header was sound: a decoder that stops in the middle either says so or cannot tell why.
+        said = str(error).lower()
+        early = (
+            "truncated",
+            "decoder object",
+            "unexpected end",
+            "eof",
+            "not enough",
+            "broken data stream",
+        )
+        return IMAGE_TRUNCATED if any(word in said for word in early) else IMAGE_NOT_AN_IMAGE
+    return Picture(width, height)
 
 
 def _reason_unopened(file, error: Exception) -> str:

@@ -106,9 +106,11 @@ def create_tables(conn: psycopg.Connection, release: Release) -> None:
                 embedding_space text NOT NULL, embedding halfvec NOT NULL,
                 search_vector tsvector GENERATED ALWAYS AS (
                     setweight(to_tsvector('english', title), 'A')
-                    || setweight(to_tsvector('english', coalesce(brand, '') || ' ' || article_type || ' '
-                                 || coalesce(sub_category, '') || ' ' || coalesce(colour, '')), 'B')
-                    || setweight(to_tsvector('english', coalesce(description, '')), 'C')
+                    || setweight(to_tsvector('english', article_type || ' ' || coalesce(sub_category, '') || ' '
+                                 || coalesce(colour, '')), 'B')
+                    || setweight(to_tsvector('english', coalesce(brand, '')), 'C')
+                    || setweight(to_tsvector('english', coalesce(description, '') || ' ' || gender || ' ' || category
+                                 || ' ' || coalesce(season, '') || ' ' || coalesce(usage, '')), 'D')
                 ) STORED
             )
             """
@@ -304,6 +306,9 @@ def index(settings: Settings, release: Release, progress: Callable[[str], None] 
         sql.SQL("ALTER TABLE {} ADD PRIMARY KEY (product_id, embedding_space)").format(embeddings),
         sql.SQL("CREATE UNIQUE INDEX products_external_id ON {} (source, external_id)").format(products),
         sql.SQL("CREATE INDEX products_search_vector ON {} USING gin (search_vector)").format(products),
+        sql.SQL("CREATE INDEX products_normalized ON {} USING gin (normalized jsonb_path_ops)").format(
+            products
+        ),
         sql.SQL("CREATE INDEX favourites_user ON {} (user_id)").format(release.table("favourites")),
         *(
             sql.SQL("CREATE INDEX {} ON {} ({})").format(

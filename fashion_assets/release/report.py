@@ -1,94 +1,138 @@
 """The migration report: one HTML page and the same as JSON for each release, kept in the installation's `reports`.
 
-What belongs here: gathering what a person wants to know of a candidate, and writing it. What does not: judging it.
+What belongs here: gathering what a person wants to know of a candidate, and writing it. What does not: judging it
+(`criteria`), measuring it (`benchmarks`), how a chart is drawn (`charts`) and how the page looks (`templates`).
+
+A report is written for a damaged candidate above all: nothing a listing says, no picture and no failing search may
+keep it from being written.
 """
 
 import base64
 import json
-import os
-from collections.abc import Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from datetime import UTC, datetime
+from functools import lru_cache
 from io import BytesIO
 from pathlib import Path
-from typing import Any
+from typing import Any, NamedTuple
 
 import psycopg
-from jinja2 import Environment, PackageLoader, select_autoescape
-from PIL import Image
+from jinja2 import Environment, PackageLoader, StrictUndefined, select_autoescape
+from markupsafe import Markup
 from psycopg import sql
 
-from fashion_assets.catalog.pictures import load_rgb
+from fashion_assets.benchmarks import results
+from fashion_assets.benchmarks.relevance import load_queries
+from fashion_assets.catalog.pictures import IMAGE_UNREADABLE, load_rgb, probe
+from fashion_assets.criteria.candidate import Candidate, judge
 from fashion_assets.criteria.verdict import Verdict
+from fashion_assets.release.charts import bars, lines, steps
+from fashion_assets.search.engine import SearchEngine
+from fashion_assets.search.query import Query
 from fashion_assets.settings import Settings
 from fashion_assets.warehouse.quarantine import quarantined, reasons
-from fashion_assets.warehouse.releases import Release
+from fashion_assets.warehouse.releases import Release, ReleaseError
 
 EXAMPLES = 12
-"""Pictures and rejections shown."""
+"""Products shown."""
 
-THUMBNAIL = 96
+EXAMPLES_PER_REASON = 6
+"""Rejected listings shown of each reason."""
+
+SEARCHES = 6
+HITS = 6
+"""Example searches, and products shown of each."""
+
+VALUES = 15
+"""Most frequent values shown of a column."""
+
+PRICE_BINS = 40
+"""Of equal width, from nothing to the price that 99 % of the products stay below; dearer ones are in the last."""
+
+RELEASES = 12
+"""Releases whose benchmarks are plotted beside each other."""
+
+BATCHES = 200
+"""Batches the page lists; the JSON has them all."""
+
+THUMBNAIL = 128
 """Longest edge of a picture in the page, pixels."""
+
+PAGE_PIXELS = 400_000_000
+"""Pixels one page may decode, all its pictures together: some seconds' work. Those beyond are not drawn."""
+
+DISTRIBUTED = ("article_type", "colour", "brand")
+"""Columns whose most frequent values are shown."""
+
+PLOTTED = ("recall", "latency", "relevance")
+"""Benchmarks plotted over the last releases."""
+
+MIN_RECALL = 0.99
+"""Recall@10 that is promised at every selectivity (G3)."""
 
 
 def gather(
     conn: psycopg.Connection, settings: Settings, release: Release, verdicts: Sequence[Verdict]
 ) -> dict[str, Any]:
     """Everything the report says, JSON-friendly; pictures are named by path."""
-    products = release.table("products")
-
-    def rows(query: str) -> list[tuple]:
-        return conn.execute(sql.SQL(query).format(products=products)).fetchall()  # type: ignore[arg-type]
-
-    batches = conn.execute(
-        "SELECT batch, listings, products, quarantined FROM fashion_ops.release_batches WHERE release = %s ORDER BY batch",
-        (release.release,),
-    ).fetchall()
+    values = _values(conn, release)
+    by_name = {verdict.name: verdict for verdict in verdicts}
     return {
         "release": release.release,
+        "state": release.state,
         "written_at": datetime.now(UTC).isoformat(timespec="seconds"),
         "space": release.space,
         "counts": {
-            "listings": release.listings,
-            "products": release.products,
-            "quarantined": release.quarantined,
+            "listings": release.listings or 0,
+            "products": release.products or 0,
+            "quarantined": release.quarantined or 0,
         },
         "promotable": all(verdict.passed for verdict in verdicts),
         "criteria": [verdict.to_dict() for verdict in verdicts],
-        "quarantine_reasons": [{"reason": reason, "listings": count} for reason, count in reasons(conn)],
-        "quarantine_examples": [
-            {"external_id": q.external_id, "reasons": q.reasons, "record": q.record, "image": q.image_uri}
-            for q in quarantined(conn, limit=EXAMPLES)
+        "vectors": _vectors(conn, release),
+        "batches": _rows(
+            conn,
+            ("batch", "listings", "products", "quarantined"),
+            "SELECT batch, listings, products, quarantined FROM fashion_ops.release_batches WHERE release = %s ORDER BY batch",
+            (release.release,),
+        ),
+        "quarantine_reasons": [
+            {
+                "reason": reason,
+                "listings": count,
+                "examples": [
+                    {
+                        "external_id": held.external_id,
+                        "batch": held.batch,
+                        "reasons": held.reasons,
+                        "record": held.record,
+                        "image": held.image_uri,
+                    }
+                    for held in quarantined(conn, reason=reason, limit=EXAMPLES_PER_REASON)
+                ],
+            }
+            for reason, count in reasons(conn)
         ],
-        "article_types": [
-            {"article_type": name, "products": count}
-            for name, count in rows(
-                "SELECT article_type, count(*) FROM {products} GROUP BY 1 ORDER BY 2 DESC, 1 LIMIT 20"
-            )
+        "distributions": {
+            column: [{"value": value, "products": count} for value, count in counts[:VALUES]]
+            for column, counts in values.items()
+        },
+        "prices": _prices(conn, release, by_name["prices_are_distributed_as_expected"]),
+        "benchmarks": results.load(conn, release.release),
+        "history": [
+            {"release": name, "created_at": created_at, "benchmark": benchmark, "rows": rows}
+            for name, created_at, benchmark, rows in results.history(conn, PLOTTED, RELEASES)
         ],
-        "brand_coverage": rows("SELECT count(brand)::float8 / greatest(count(*), 1) FROM {products}")[0][0],
-        "examples": [
-            {"title": title, "image": image}
-            for title, image in rows("SELECT title, image_path FROM {products} ORDER BY product_id LIMIT 12")
-        ],
-        "batches": [
-            {"batch": batch, "listings": listings, "products": kept, "quarantined": held}
-            for batch, listings, kept, held in batches
-        ],
+        "searches": _searches(settings, release, _example_words(conn, release, values)),
+        "examples": _rows(
+            conn,
+            ("title", "image"),
+            sql.SQL("SELECT title, image_path FROM {} ORDER BY product_id LIMIT %s").format(
+                release.table("products")
+            ),
+            (EXAMPLES,),
+        ),
     }
-
-
-def thumbnail(path: str | None) -> str | None:
-    """A picture as a data URL small enough to inline; None where it cannot be shown (that is often why it is listed)."""
-    if not path or not os.path.isfile(path):
-        return None
-    try:
-        image = load_rgb(path, THUMBNAIL)
-    except (OSError, ValueError, Image.DecompressionBombError):
-        return None
-    image.thumbnail((THUMBNAIL, THUMBNAIL))
-    buffer = BytesIO()
-    image.save(buffer, "JPEG", quality=80)
-    return "data:image/jpeg;base64," + base64.b64encode(buffer.getvalue()).decode()
 
 
 def write(
@@ -98,20 +142,342 @@ def write(
     content = gather(conn, settings, release, verdicts)
     settings.reports.mkdir(parents=True, exist_ok=True)
     page = settings.reports / f"{release.release}.html"
-    environment = Environment(
-        loader=PackageLoader("fashion_assets.release"),
-        autoescape=select_autoescape(),
-        trim_blocks=True,
-        lstrip_blocks=True,
-    )
-    environment.filters["thumbnail"] = thumbnail
-    html = environment.get_template("report.html").render(**content)
+    html = render(content, settings.max_image_pixels)
     for path, text in ((page.with_suffix(".json"), json.dumps(content, indent=2, default=str)), (page, html)):
         partial = path.with_name(path.name + ".partial")
-        partial.write_text(text, encoding="utf-8")
+        # A record may hold half of a surrogate pair, which no encoding has.
+        partial.write_text(text, encoding="utf-8", errors="backslashreplace")
         partial.replace(path)
     conn.execute(
         "UPDATE fashion_ops.releases SET report = %s, criteria = %s::jsonb WHERE release = %s",
         (str(page), json.dumps(content["criteria"], default=str), release.release),
     )
     return page
+
+
+def page_of(conn: psycopg.Connection, settings: Settings, release: Release) -> Path:
+    """The release's page, with its JSON beside it; judged and written now where either is gone.
+
+    Raises `ReleaseError` where it is gone and so are, or not yet there, the release's tables.
+    """
+    page = settings.reports / f"{release.release}.html"
+    if page.is_file() and page.with_suffix(".json").is_file():
+        return page
+    if release.state not in ("candidate", "live", "retired"):
+        raise ReleaseError(
+            f"{release.release} is {release.state}, and there is no report of it in {page.parent}"
+        )
+    return write(conn, settings, release, judge(Candidate(conn, release, settings)))
+
+
+# What is in the release
+
+
+def _rows(
+    conn: psycopg.Connection, names: Sequence[str], query: Any, parameters: tuple = ()
+) -> list[dict[str, Any]]:
+    return [dict(zip(names, row, strict=True)) for row in conn.execute(query, parameters).fetchall()]
+
+
+def _vectors(conn: psycopg.Connection, release: Release) -> dict[str, int]:
+    """Vectors in the release, and the distinct pictures and texts of its space that were ever embedded."""
+    row = conn.execute(
+        sql.SQL(
+            "SELECT (SELECT count(*) FROM {embeddings}), count(*) FILTER (WHERE kind = 'image'), "
+            "count(*) FILTER (WHERE kind = 'text') FROM fashion_ops.embeddings WHERE space = %s"
+        ).format(embeddings=release.table("product_embeddings")),
+        (release.space,),
+    ).fetchone()
+    assert row is not None
+    return dict(zip(("products", "pictures", "texts"), row, strict=True))
+
+
+def _values(conn: psycopg.Connection, release: Release) -> dict[str, list[tuple[str, int]]]:
+    """For each column of `DISTRIBUTED` all its values and how often they occur, most frequent first; one scan."""
+    columns = sql.SQL(", ").join(map(sql.Identifier, DISTRIBUTED))
+    rows = conn.execute(
+        sql.SQL(
+            "SELECT grouping({columns}), coalesce({columns}), count(*) FROM {products} GROUP BY GROUPING SETS ({sets}) "
+            "HAVING coalesce({columns}) IS NOT NULL ORDER BY 3 DESC, 2"
+        ).format(
+            columns=columns,
+            products=release.table("products"),
+            sets=sql.SQL(", ").join(sql.SQL("({})").format(sql.Identifier(c)) for c in DISTRIBUTED),
+        )
+    ).fetchall()
+    # `grouping` has a bit for each column, the first the highest, set where the row is not of that column's set.
+    every = 2 ** len(DISTRIBUTED) - 1
+    return {
+        column: [(value, count) for mask, value, count in rows if mask == every - 2**bit]
+        for bit, column in enumerate(reversed(DISTRIBUTED))
+    }
+
+
+def _prices(conn: psycopg.Connection, release: Release, verdict: Verdict) -> dict[str, Any]:
+    """Shares of prices in `PRICE_BINS` bins: as the old records state them (numbers as that criterion reads them) and
+    as products have them."""
+    if verdict.outcome == "not applicable":
+        return {"reason": verdict.reason, "edges": [], "old": [], "new": []}
+    rows = conn.execute(
+        sql.SQL(
+            r"""
+            WITH prices AS MATERIALIZED (
+                SELECT price::double precision AS new,
+                       CASE WHEN record ->> 'price' ~ '^\s*\d{{1,9}}(\.\d+)?\s*$'
+                            THEN (record ->> 'price')::double precision END AS old
+                FROM {products}
+            ), axis AS (
+                SELECT percentile_cont(0.99) WITHIN GROUP (ORDER BY coalesce(new, old)) AS highest FROM prices
+            )
+            SELECT axis.highest, side, least(width_bucket(price, 0, axis.highest, %(bins)s), %(bins)s) AS bin, count(*)
+            FROM axis, prices, LATERAL (VALUES ('old', old), ('new', new)) AS both_sides(side, price)
+            WHERE price >= 0 AND axis.highest > 0
+            GROUP BY 1, 2, 3
+            """
+        ).format(products=release.table("products")),
+        {"bins": PRICE_BINS},
+    ).fetchall()
+    highest = rows[0][0] if rows else 0.0
+    shares = {}
+    for side in ("old", "new"):
+        counts = {place: count for _, of, place, count in rows if of == side}
+        total = sum(counts.values()) or 1
+        shares[side] = [counts.get(place, 0) / total for place in range(1, PRICE_BINS + 1)]
+    return {
+        "reason": verdict.reason,
+        "edges": [highest * place / PRICE_BINS for place in range(PRICE_BINS + 1)],
+        **shares,
+    }
+
+
+# Example searches
+
+
+def _searches(settings: Settings, release: Release, words: Sequence[str]) -> dict[str, Any]:
+    """What the release answers when it is asked for each of `words`, with notes of how; or why it answers nothing."""
+    try:
+        with SearchEngine.open(settings, size=1) as engine:
+            answers = [
+                engine.search(Query(words=asked, limit=HITS, release=release.release)) for asked in words
+            ]
+    except Exception as error:  # a damaged candidate may break a search in any way, and is to be reported on
+        return {"notes": [f"no example searches: {error or type(error).__name__}"], "queries": []}
+    return {
+        "notes": list(dict.fromkeys(note for answer in answers for note in answer.plan.notes)),
+        "queries": [
+            {
+                "words": asked,
+                "understood": answer.plan.understood,
+                "hits": [
+                    {"title": hit.title, "image": hit.image_path, "score": round(hit.score, 4)}
+                    for hit in answer.hits
+                ],
+            }
+            for asked, answer in zip(words, answers, strict=True)
+        ],
+    }
+
+
+def _example_words(
+    conn: psycopg.Connection, release: Release, values: Mapping[str, Sequence[tuple[str, int]]]
+) -> list[str]:
+    """Words as people type them, the first of each kind for which the release has what they should find; for a
+    catalogue of other things its most frequent pairs of colour and article type."""
+    held = {column: {value for value, _ in counts} for column, counts in values.items()}
+    of_kind: dict[str, str] = {}
+    for query in load_queries():
+        wanted = [(held[column], found) for column, found in query.finds.items() if column in held]
+        if wanted and all(not there.isdisjoint(found) for there, found in wanted):
+            of_kind.setdefault(query.kind, query.words)
+    if of_kind:
+        return list(of_kind.values())[:SEARCHES]
+    rows = conn.execute(
+        sql.SQL(
+            "SELECT concat_ws(' ', colour, article_type) FROM {} GROUP BY 1 ORDER BY count(*) DESC, 1 LIMIT %s"
+        ).format(release.table("products")),
+        (SEARCHES,),
+    ).fetchall()
+    return [words for (words,) in rows]
+
+
+# The page
+
+
+class Thumbnail(NamedTuple):
+    """A picture small enough to inline, as a data URL; or, with an empty one, why it cannot be shown."""
+
+    data: str
+    reason: str
+
+
+class Thumbnails:
+    """The pictures of one page: each has no more than `max_pixels`, is decoded once, and all together have no more than
+    `page_pixels`."""
+
+    def __init__(self, max_pixels: int, page_pixels: int = PAGE_PIXELS):
+        self._max_pixels = max_pixels
+        self._left = page_pixels
+        self.of = lru_cache(maxsize=None)(self._of)
+
+    def _of(self, path: str | None) -> Thumbnail:
+        if not path:
+            return Thumbnail("", "no picture")
+        seen = probe(path, self._max_pixels)
+        if isinstance(seen, str):
+            return Thumbnail("", _words(seen))
+        self._left -= seen.width * seen.height
+        if self._left < 0:
+            return Thumbnail("", "not drawn: the page has many large pictures")
+        try:
+            image = load_rgb(path, THUMBNAIL)
+            image.thumbnail((THUMBNAIL, THUMBNAIL))
+            buffer = BytesIO()
+            image.save(buffer, "JPEG", quality=75)
+        except (
+            Exception
+        ):  # decoders raise anything at all, and the file may have changed since it was looked at
+            return Thumbnail("", _words(IMAGE_UNREADABLE))
+        return Thumbnail("data:image/jpeg;base64," + base64.b64encode(buffer.getvalue()).decode(), "")
+
+
+def _words(reason: str) -> str:
+    """`image_not_an_image` as "not an image"."""
+    return reason.removeprefix("image_").replace("_", " ")
+
+
+def render(content: Mapping[str, Any], max_pixels: int) -> str:
+    """The page of what `gather` found: HTML that needs nothing beside it. Pictures declaring more than `max_pixels` are
+    not opened."""
+    environment = Environment(
+        loader=PackageLoader("fashion_assets.release"),
+        autoescape=select_autoescape(),
+        trim_blocks=True,
+        lstrip_blocks=True,
+        undefined=StrictUndefined,
+    )
+    environment.filters["thumbnail"] = Thumbnails(max_pixels).of
+    environment.filters["words"] = _words
+    environment.filters["record"] = lambda record: json.dumps(record, ensure_ascii=False)
+    return environment.get_template("report.html").render(
+        **content,
+        failed=[verdict for verdict in content["criteria"] if verdict["outcome"] == "fail"],
+        batches_shown=content["batches"][:BATCHES],
+        charts=_charts(content),
+    )
+
+
+def _charts(content: Mapping[str, Any]) -> dict[str, list[Markup]]:
+    """The page's charts by section; those for which there are no figures are left out."""
+    products = [
+        bars(
+            title,
+            [row["value"] for row in content["distributions"][column]],
+            {"products": [row["products"] for row in content["distributions"][column]]},
+        )
+        for column, title in zip(DISTRIBUTED, ("Article types", "Colours", "Brands"), strict=True)
+        if content["distributions"][column]
+    ]
+    prices = content["prices"]
+    if prices["edges"]:
+        percent = {name: [100 * share for share in prices[name]] for name in ("new", "old")}
+        products.append(
+            steps("Prices, old against new: share of the listings", prices["edges"], percent, " %")
+        )
+    rejected = content["quarantine_reasons"]
+    return {
+        "products": products,
+        "quarantine": [
+            bars(
+                "Listings by reason",
+                [row["reason"] for row in rejected],
+                {"listings": [row["listings"] for row in rejected]},
+            )
+        ],
+        "benchmarks": list(_benchmark_charts(content["benchmarks"])),
+        "trends": list(_trend_charts(content["history"])),
+    }
+
+
+def _benchmark_charts(benchmarks: Mapping[str, Sequence[Mapping[str, Any]]]) -> Iterator[Markup]:
+    if measured := benchmarks.get("recall"):
+        tied = {True: "tied to the query", False: "unrelated"}
+        rows = [
+            {**row, "share": f"{100 * row['selectivity']:g} %", "filter": tied.get(row["tied"], row["tied"])}
+            for row in measured
+        ]
+        yield lines(
+            "Recall@10 by the share of products a filter leaves",
+            *_pivot(rows, "share", "filter", "recall"),
+            threshold=MIN_RECALL,
+            from_zero=False,
+        )
+        labels, engine = _pivot(rows, "share", "filter", "p95_ms")
+        _, exact = _pivot(rows, "share", "filter", "exact_p95_ms")
+        exact = {f"{name}, exact": values for name, values in exact.items()}
+        yield lines("p95 by the share of products a filter leaves", labels, engine | exact, " ms")
+    if rows := benchmarks.get("latency"):
+        callers, p95 = _pivot(rows, "concurrency", "kind", "p95_ms")
+        if len(callers) > 1:
+            yield lines("p95 by concurrent callers", callers, p95, " ms")
+            yield lines("Queries a second by concurrent callers", *_pivot(rows, "concurrency", "kind", "qps"))
+        else:
+            sides = {"p95": [row["p95_ms"] for row in rows], "p50": [row["p50_ms"] for row in rows]}
+            yield bars(
+                f"Latency, concurrent callers: {callers[0]}", [row["kind"] for row in rows], sides, " ms"
+            )
+    if rows := benchmarks.get("layouts"):
+        sides = {"new": [row["new_p50_ms"] for row in rows], "old": [row["old_p50_ms"] for row in rows]}
+        yield bars("p50, old layout against new", [row["kind"] for row in rows], sides, " ms")
+    if rows := benchmarks.get("relevance"):
+        yield bars("Precision@10 by kind of query", *_pivot(rows, "kind", "leg", "precision_at_10"))
+
+
+def _trend_charts(history: Sequence[Mapping[str, Any]]) -> Iterator[Markup]:
+    """One figure of each benchmark over the releases, oldest first."""
+    figures: dict[str, list[dict[str, Any]]] = {name: [] for name in PLOTTED}
+    for kept in sorted(history, key=lambda kept: str(kept["created_at"])):
+        release = kept["release"].rpartition("_")[2]
+        figures[kept["benchmark"]] += [
+            {"release": release, "series": series, "value": value}
+            for series, value in _SUMMARIES[kept["benchmark"]](kept["rows"]).items()
+        ]
+    pivoted = {name: _pivot(rows, "release", "series", "value") for name, rows in figures.items() if rows}
+    if "recall" in pivoted:
+        yield lines("Lowest recall@10", *pivoted["recall"], threshold=MIN_RECALL, from_zero=False)
+    if "latency" in pivoted:
+        yield lines("p95 with the fewest callers", *pivoted["latency"], " ms")
+    if "relevance" in pivoted:
+        yield lines("Precision@10 of all queries", *pivoted["relevance"])
+
+
+def _lowest_recall(rows: Sequence[Mapping[str, Any]]) -> dict[str, float]:
+    return {"lowest": min(row["recall"] for row in rows)} if rows else {}
+
+
+def _calmest_p95(rows: Sequence[Mapping[str, Any]]) -> dict[str, float]:
+    # The last one of a kind stands, that is the one with the fewest callers.
+    return {
+        row["kind"]: row["p95_ms"] for row in sorted(rows, key=lambda row: row["concurrency"], reverse=True)
+    }
+
+
+def _mean_precision(rows: Sequence[Mapping[str, Any]]) -> dict[str, float]:
+    found: dict[str, float] = {}
+    asked: dict[str, int] = {}
+    for row in rows:
+        found[row["leg"]] = found.get(row["leg"], 0.0) + row["queries"] * row["precision_at_10"]
+        asked[row["leg"]] = asked.get(row["leg"], 0) + row["queries"]
+    return {leg: found[leg] / asked[leg] for leg in found if asked[leg]}
+
+
+_SUMMARIES = {"recall": _lowest_recall, "latency": _calmest_p95, "relevance": _mean_precision}
+
+
+def _pivot(
+    rows: Sequence[Mapping[str, Any]], label: str, series: str, value: str
+) -> tuple[list[str], dict[str, list[float | None]]]:
+    """Rows as labels and, for each series, its value at each label or None; both in the order they first occur."""
+    labels = list(dict.fromkeys(str(row[label]) for row in rows))
+    cells = {(str(row[series]), str(row[label])): row[value] for row in rows}
+    names = dict.fromkeys(name for name, _ in cells)
+    return labels, {name: [cells.get((name, each)) for each in labels] for name in names}

@@ -1,61 +1,233 @@
-"""A search as a person asks it: words, a picture, or both, in the space of the live release.
+"""A search as it is asked and as it is answered.
 
-What belongs here: turning the question into one vector. What does not: SQL (`vector`).
+What belongs here: the question, its weights, the answer, and the cursor that leads from one page to the next. What does
+not: reading filters (`filters`), finding anything (`engine`).
 """
 
+import base64
+import hashlib
+import json
+import math
 from collections.abc import Mapping
-from pathlib import Path
+from dataclasses import dataclass, field, fields
+from decimal import Decimal
+from typing import Literal
 
 import numpy as np
-import psycopg
 
-from fashion_assets.catalog.pictures import load_rgb, probe
-from fashion_assets.embedding.encoder import Encoder, encoder
-from fashion_assets.search.vector import FilterError, Hit, nearest
-from fashion_assets.settings import Settings
-from fashion_assets.warehouse import releases
-from fashion_assets.warehouse.releases import ReleaseError
+from fashion_assets.search.filters import Filter, Filters, SearchError, as_filters
+
+MAX_LIMIT = 1_000
+"""Hits of one page, and pages together: nobody reads further, and each leg ranks as many candidates."""
+
+MAX_WORDS = 2_000
+"""Characters of the words; a model reads 77 tokens, and full text a handful of terms."""
+
+WINDOW = 100
+"""Candidates of each leg at the least; all pages of one query are cut from the same window."""
+
+FACETS = ("category", "article_type", "gender", "colour", "brand", "season", "usage", "year")
+"""Columns worth counting where nobody says which."""
+
+Mode = Literal["hybrid", "vector", "text"]
 
 
-def query_vector(model: Encoder, max_pixels: int, text: str = "", image: Path | None = None) -> np.ndarray:
-    """The unit-length vector [d] of words, a picture, or the mean of both.
+@dataclass(frozen=True)
+class Weights:
+    """How much each part of a mixed question counts.
 
-    Raises `FilterError` where the picture is missing, truncated, too large or no picture.
+    The vector asked for is the sum of the parts' unit vectors times their weights, less `avoid` times that of the words
+    to avoid, at unit length. `meaning` and `text` weigh the two legs in the fusion: full text counts double, because it is
+    the better leg where the words name attributes (precision@10 of the package's list of queries).
     """
-    parts = []
-    if text.strip():
-        parts.append(model.texts([text])[0])
-    if image is not None:
-        seen = probe(str(image), max_pixels)
-        if isinstance(seen, str):
-            raise FilterError(f"cannot search by {image}: {seen.replace('_', ' ')}")
-        parts.append(model.pictures([load_rgb(str(image))])[0])
-    mixed = np.mean(parts, axis=0)
-    return (mixed / np.linalg.norm(mixed)).astype(np.float32)
+
+    words: float = 1.0
+    picture: float = 1.0
+    product: float = 1.0
+    vector: float = 1.0
+    avoid: float = 0.5
+    meaning: float = 1.0
+    text: float = 2.0
+
+    def __post_init__(self) -> None:
+        for each in fields(self):
+            weight = getattr(self, each.name)
+            if not math.isfinite(weight) or weight < 0:
+                raise SearchError(f"the weight {each.name!r} is {weight}; it must be zero or more")
 
 
-def search(
-    conn: psycopg.Connection,
-    settings: Settings,
-    *,
-    text: str = "",
-    image: Path | None = None,
-    filters: Mapping[str, str] | None = None,
-    limit: int = 10,
-) -> list[Hit]:
-    """The live products nearest to the question, best first.
+@dataclass(frozen=True)
+class Query:
+    """What is looked for: any mix of words, a picture's bytes, a stored product (its id) and a vector; or nothing but
+    filters, which lists what they leave.
 
-    Raises `ReleaseError` where nothing is live, or where the model is not the one the release was made with: vectors
-    of different spaces cannot be compared.
+    Args:
+        words: as typed; misspelt ones are corrected to words the catalogue has.
+        avoid: words that hits should have nothing of.
+        vector: float [dimension] of the space named, or of the only one there is; any length.
+        filters: of `parse_filters`, or a mapping (`as_filters`).
+        mode: both legs fused, or one.
+        exact: compare with every vector the filters leave instead of using an index.
+        page: `Results.next_page` of the same query.
+        facets: names of columns whose values are counted.
+        release: a release by name instead of the live one; needs the rights of its owner.
+    Raises:
+        SearchError: a part is not what it should be. `FilterError` for filters.
     """
-    live = releases.live(conn)
-    if live is None:
-        raise ReleaseError("nothing is live yet: fashion-assets run")
-    model = encoder(settings.model, settings.model_revision, settings.device, settings.encode_batch_size)
-    if live.space != model.space.name:
-        raise ReleaseError(
-            f"{live.release} was made with the model {live.space}, and the model in use is {model.space.name}: set "
-            "FASHION_ASSETS_MODEL to the former, or run again to embed the catalogue with the latter"
+
+    words: str = ""
+    avoid: str = ""
+    picture: bytes | None = None
+    product: str | None = None
+    vector: np.ndarray | None = None
+    space: str | None = None
+    weights: Weights = field(default_factory=Weights)
+    filters: Filters = ()
+    mode: Mode = "hybrid"
+    exact: bool = False
+    limit: int = 10
+    page: str | None = None
+    facets: tuple[str, ...] = ()
+    release: str | None = None
+
+    def __post_init__(self) -> None:
+        object.__setattr__(self, "filters", as_filters(self.filters))
+        object.__setattr__(self, "words", _clean(self.words))
+        object.__setattr__(self, "avoid", _clean(self.avoid))
+        object.__setattr__(self, "facets", tuple(self.facets))
+        if self.mode not in ("hybrid", "vector", "text"):
+            raise SearchError(f'there is no mode {self.mode!r}; there are "hybrid", "vector" and "text"')
+        if not 1 <= self.limit <= MAX_LIMIT:
+            raise SearchError(f"limit is {self.limit}; it must be from 1 to {MAX_LIMIT:,}")
+        if self.mode == "text" and not self.words:
+            raise SearchError("a text search needs words")
+        if self.vector is not None:
+            vector = np.asarray(self.vector, np.float32)
+            if vector.ndim != 1 or not np.isfinite(vector).all() or not vector.any():
+                raise SearchError("the vector must be one row of finite numbers that are not all zero")
+            object.__setattr__(self, "vector", vector / np.linalg.norm(vector))
+
+    @property
+    def narrowed(self) -> tuple[Filter, ...]:
+        """The filters, read."""
+        assert isinstance(self.filters, tuple)
+        return self.filters
+
+    @property
+    def has_meaning(self) -> bool:
+        """Whether anything is given that a vector can be made of."""
+        return bool(self.words) or any(part is not None for part in (self.picture, self.product, self.vector))
+
+    @property
+    def window(self) -> int:
+        """Candidates of each leg; the same for every page."""
+        return min(MAX_LIMIT, max(WINDOW, 10 * self.limit))
+
+    def digest(self) -> str:
+        """What tells this query from every other, pages aside: hex."""
+        parts = (
+            *(self.words, self.avoid, self.product, self.space, self.mode, self.exact, self.limit),
+            *(repr(self.weights), repr(self.narrowed)),
+            None if self.picture is None else hashlib.sha256(self.picture).hexdigest(),
+            None if self.vector is None else hashlib.sha256(self.vector.tobytes()).hexdigest(),
         )
-    vector = query_vector(model, settings.max_image_pixels, text, image)
-    return nearest(conn, vector, model.space.name, limit=limit, filters=filters)
+        return hashlib.sha256(repr(parts).encode()).hexdigest()[:24]
+
+
+def _clean(words: str) -> str:
+    """Words with single blanks, without characters no text has."""
+    if not isinstance(words, str):
+        raise SearchError(f"words must be text, not {type(words).__name__}")
+    readable = words.encode("utf-8", "ignore").decode().replace("\0", " ")
+    return " ".join(readable[: 4 * MAX_WORDS].split())[:MAX_WORDS]
+
+
+@dataclass(frozen=True)
+class Cursor:
+    """A place in the list of hits of one query on one release."""
+
+    release: str
+    offset: int
+
+    def encode(self, query: Query) -> str:
+        """As an opaque text that only this query takes back."""
+        return base64.urlsafe_b64encode(
+            json.dumps([self.release, self.offset, query.digest()]).encode()
+        ).decode()
+
+    @classmethod
+    def decode(cls, query: Query) -> "Cursor | None":
+        """The place `query.page` names. Raises `SearchError` where it is of another query, or of none."""
+        if query.page is None:
+            return None
+        try:
+            release, offset, digest = json.loads(base64.urlsafe_b64decode(query.page.encode("ascii")))
+        except (ValueError, TypeError):
+            raise SearchError(
+                "the page is none this search gave out; take `next_page` of its results"
+            ) from None
+        if digest != query.digest() or not isinstance(release, str) or type(offset) is not int:
+            raise SearchError("the page belongs to another search: ask the same question with the same limit")
+        if not 0 <= offset < MAX_LIMIT or query.release not in (None, release):
+            raise SearchError("the page belongs to another release")
+        return cls(release, offset)
+
+
+@dataclass(frozen=True)
+class Found:
+    """That one leg brought a hit: its rank in the leg from 1, its part of the fused score, and the cosine distance
+    (0 to 2) or the share of the question's terms that the product has (0 to 1)."""
+
+    leg: str
+    rank: int
+    score: float
+    distance: float | None = None
+    coverage: float | None = None
+
+
+@dataclass(frozen=True)
+class Hit:
+    """A product found. `score` is comparable within one answer only: the cosine similarity (-1 to 1) where one vector
+    leg answered, the share of terms (0 to 1) where full text did, else the fused score."""
+
+    product_id: str
+    external_id: str
+    source: str
+    title: str
+    score: float
+    image_path: str
+    brand: str | None
+    gender: str
+    category: str
+    sub_category: str | None
+    article_type: str
+    colour: str | None
+    price: Decimal | None
+    explanation: tuple[Found, ...] = ()
+
+
+@dataclass(frozen=True)
+class Plan:
+    """How a search was answered."""
+
+    release: str
+    legs: Mapping[str, str]
+    """For each leg, the path taken: `exact`, `index`, `iterative` (index under a filter), `partial`, `terms`."""
+    spaces: tuple[str, ...] = ()
+    selectivity: float | None = None
+    """Share of the products that the filters leave, as the release's sample has it; None without filters."""
+    understood: str = ""
+    """The words as they were read, misspellings corrected."""
+    terms: tuple[str, ...] = ()
+    notes: tuple[str, ...] = ()
+    """What a person should know: spaces skipped, legs left out, a fallback."""
+
+
+@dataclass(frozen=True)
+class Results:
+    """Hits, best first, with the counts asked for and the cursor of the page that follows (None after the last)."""
+
+    hits: tuple[Hit, ...]
+    plan: Plan
+    facets: Mapping[str, list[tuple[str | int | Decimal, int]]] = field(default_factory=dict)
+    next_page: str | None = None

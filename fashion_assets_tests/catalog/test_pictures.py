@@ -5,7 +5,8 @@ import warnings
 import pytest
 from PIL import Image
 
-from fashion_assets.catalog.pictures import Picture, load_rgb, probe
+from fashion_assets.catalog.pictures import IMAGE_TOO_LARGE, Picture, load_rgb, probe, probe_file
+from fashion_assets_tests.catalogue import draw_picture
 
 MEGAPIXELS = 64_000_000
 
@@ -130,3 +131,13 @@ def test_a_hint_makes_large_pictures_small_but_not_too_small(tmp_path):
     assert load_rgb(uri, 224).size == (225, 300)
     assert load_rgb(uri, 500).size == (900, 1200)
     assert load_rgb(uri).size == (1800, 2400)
+
+
+def test_bytes_in_memory_are_judged_as_files_are(tmp_path):
+    draw_picture(tmp_path / "7.jpg", 7)
+    sound = (tmp_path / "7.jpg").read_bytes()
+    for content in (sound, sound[:-400], sound[:30], b"", b"%PDF-1.7"):
+        (tmp_path / "x.jpg").write_bytes(content)
+        assert probe_file(io.BytesIO(content), 10_000) == probe(str(tmp_path / "x.jpg"), 10_000)
+    assert probe_file(io.BytesIO(sound), 10_000) == (60, 80)
+    assert probe_file(io.BytesIO(sound), 100) == IMAGE_TOO_LARGE

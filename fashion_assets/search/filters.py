@@ -1,0 +1,315 @@
+"""Narrowing a search down: conditions on the products' columns, read from text, typed and made canonical.
+
+What belongs here: which names can be filtered by, reading and checking values, the SQL of one condition, and whether a
+row in memory meets it. What does not: whole statements (`statements`), choosing how to search under a filter (`path`).
+"""
+
+import math
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from decimal import Decimal, InvalidOperation
+from functools import cached_property
+from typing import Any, Literal, LiteralString, TypeAlias
+
+from psycopg import sql
+from psycopg.types.json import Jsonb
+
+from fashion_assets.catalog.brands import canonical_brand
+from fashion_assets.catalog.normalization import FIELDS, LISTS, canonical
+
+MAX_VALUES = 10_000
+"""Values of one filter; a longer list is a mistake of the caller's."""
+
+MAX_VALUE_LENGTH = 1_000
+"""Characters of one value; no product states a longer one."""
+
+NORMALIZED = "normalized."
+"""Begins the names of filters on the `normalized` object."""
+
+Kind = Literal["text", "integer", "number"]
+
+COLUMNS: Mapping[str, Kind] = {
+    "brand": "text",
+    "gender": "text",
+    "category": "text",
+    "sub_category": "text",
+    "article_type": "text",
+    "colour": "text",
+    "season": "text",
+    "usage": "text",
+    "year": "integer",
+    "price": "number",
+    "currency": "text",
+    "source": "text",
+    "external_id": "text",
+    "batch": "text",
+    "brand_origin": "text",
+    "embedding_space": "text",
+    "image_width": "integer",
+    "image_height": "integer",
+}
+"""Columns a search can be narrowed by, and the type of their values."""
+
+_SQL_TYPES: Mapping[Kind, LiteralString] = {"text": "text", "integer": "int4", "number": "numeric"}
+_INTEGER_LIMIT = 2**31 - 1
+
+
+class SearchError(ValueError):
+    """A search that cannot be answered as asked; the message says why and what to do."""
+
+
+class FilterError(SearchError):
+    """A filter that does not exist or cannot be read; the message lists those that do."""
+
+
+@dataclass(frozen=True)
+class AnyOf:
+    """The column has one of the values; no value at all matches nothing."""
+
+    column: str
+    values: tuple[str | int | Decimal, ...]
+
+    @property
+    def name(self) -> str:
+        return self.column
+
+    @property
+    def shape(self) -> tuple:
+        return ("any", self.column)
+
+    def parameters(self) -> tuple[Any, ...]:
+        return (list(self.values),)
+
+    def matches(self, row: Mapping[str, Any]) -> bool:
+        return row[self.column] in self._known
+
+    @cached_property
+    def _known(self) -> frozenset:
+        return frozenset(self.values)
+
+
+@dataclass(frozen=True)
+class Between:
+    """The column's number lies between two bounds, both included; None is no bound."""
+
+    column: str
+    low: int | Decimal | None
+    high: int | Decimal | None
+
+    @property
+    def name(self) -> str:
+        return self.column
+
+    @property
+    def shape(self) -> tuple:
+        return ("between", self.column, self.low is not None, self.high is not None)
+
+    def parameters(self) -> tuple[Any, ...]:
+        return tuple(bound for bound in (self.low, self.high) if bound is not None)
+
+    def matches(self, row: Mapping[str, Any]) -> bool:
+        value = row[self.column]
+        return (
+            value is not None
+            and (self.low is None or value >= self.low)
+            and (self.high is None or value <= self.high)
+        )
+
+
+@dataclass(frozen=True)
+class Holds:
+    """The `normalized` object has one of the values under the key, alone or in a list."""
+
+    key: str
+    values: tuple[str | int | float | bool, ...]
+
+    @property
+    def name(self) -> str:
+        return NORMALIZED + self.key
+
+    @property
+    def shape(self) -> tuple:
+        return ("holds",)
+
+    def parameters(self) -> tuple[Any, ...]:
+        return ([Jsonb({self.key: held}) for value in self.values for held in (value, [value])],)
+
+    def matches(self, row: Mapping[str, Any]) -> bool:
+        found = row["normalized"].get(self.key)
+        held = found if isinstance(found, list) else [found]
+        # In JSON true is not 1, in Python it is.
+        return any(
+            (type(one) is type(value) and one == value) or _same_number(one, value)
+            for one in held
+            for value in self.values
+        )
+
+
+Filter: TypeAlias = AnyOf | Between | Holds
+Filters: TypeAlias = Sequence[Filter] | Mapping[str, Any]
+
+
+def _same_number(one: object, other: object) -> bool:
+    numbers = (int, float)
+    return (
+        isinstance(one, numbers)
+        and isinstance(other, numbers)
+        and not isinstance(one, bool)
+        and not isinstance(other, bool)
+        and one == other
+    )
+
+
+def condition(shape: tuple, placeholders: Iterator[sql.Placeholder]) -> sql.Composed:
+    """The SQL of filters of this shape, whose `parameters` are bound to the next placeholders."""
+    if shape[0] == "holds":
+        return sql.SQL("normalized @> ANY({}::jsonb[])").format(next(placeholders))
+    column = sql.Identifier(shape[1])
+    typed = sql.SQL(_SQL_TYPES[COLUMNS[shape[1]]])
+    if shape[0] == "any":
+        return sql.SQL("{} = ANY({}::{}[])").format(column, next(placeholders), typed)
+    bounds = [
+        sql.SQL("{} {} {}::{}").format(column, sql.SQL(operator), next(placeholders), typed)
+        for operator, bounded in zip((">=", "<="), shape[2:], strict=True)
+        if bounded
+    ]
+    return sql.SQL(" AND ").join([*bounds, sql.SQL("{} IS NOT NULL").format(column)])
+
+
+def known_names() -> str:
+    """The names of all filters, for messages."""
+    return ", ".join((*COLUMNS, *(f"{NORMALIZED}{key}" for key in dict.fromkeys((*LISTS, "…")))))
+
+
+def parse_filters(pairs: Iterable[str]) -> tuple[Filter, ...]:
+    """`["colour=red,blue", "price=10..50", "year=2011..", "normalized.material=cotton"]` as filters.
+
+    Commas separate values of which any will do, two dots the bounds of a range. Values are made canonical as the
+    catalogue's were: `colour=gray` finds what is grey. A text that stands in double quotes is one value, commas and all.
+
+    Raises `FilterError` for unknown names (listing the known ones), a missing `=`, and values of a wrong type.
+    """
+    filters = []
+    for pair in pairs:
+        name, equals, text = pair.partition("=")
+        if not equals:
+            raise FilterError(f"filter {pair[:80]!r} is not NAME=VALUE")
+        filters.append(_from_text(name.strip(), text))
+    return tuple(filters)
+
+
+def as_filters(given: Filters) -> tuple[Filter, ...]:
+    """Filters as a query states them: ready ones, or a mapping of name to value, list of values, or (low, high) in a
+    dictionary `{"from": 10, "to": 50}`. Raises `FilterError`."""
+    if not isinstance(given, Mapping):
+        return tuple(given)
+    filters: list[Filter] = []
+    for name, value in given.items():
+        if isinstance(value, Mapping):
+            if not set(value) <= {"from", "to"}:
+                raise FilterError(f'the range of {name!r} has other keys than "from" and "to"')
+            filters.append(_between(_known(name), value.get("from"), value.get("to")))
+        elif isinstance(value, list | tuple | set | frozenset):
+            filters.append(_any_of(_known(name), list(value)))
+        else:
+            filters.append(_any_of(_known(name), [value]))
+    return tuple(filters)
+
+
+def _known(name: object) -> str:
+    if isinstance(name, str) and (
+        name in COLUMNS or (name.startswith(NORMALIZED) and name != NORMALIZED and "\0" not in name)
+    ):
+        return name
+    raise FilterError(f"there is no filter {str(name)[:80]!r}; known filters: {known_names()}")
+
+
+def _from_text(name: str, text: str) -> Filter:
+    name = _known(name)
+    if COLUMNS.get(name) in ("integer", "number") and ".." in text:
+        low, _, high = text.partition("..")
+        return _between(name, low.strip() or None, high.strip() or None)
+    if len(text) >= 2 and text[0] == text[-1] == '"':
+        return _any_of(name, [text[1:-1]])
+    return _any_of(name, [part.strip() for part in text.split(",")])
+
+
+def _between(name: str, low: object, high: object) -> Between:
+    if COLUMNS.get(name) not in ("integer", "number"):
+        raise FilterError(f"{name!r} is no number, so it has no range; give its values, separated by commas")
+    bounds = [None if bound is None else _number(name, bound) for bound in (low, high)]
+    return Between(name, *bounds)
+
+
+def _any_of(name: str, raw: list) -> Filter:
+    if len(raw) > MAX_VALUES:
+        raise FilterError(f"filter {name!r} has {len(raw):,} values; {MAX_VALUES:,} are the most")
+    if name.startswith(NORMALIZED):
+        key = name.removeprefix(NORMALIZED)
+        values = [value for each in raw for value in _json_values(key, each)]
+        return Holds(key, tuple(dict.fromkeys(values)))
+    if COLUMNS[name] in ("integer", "number"):
+        return AnyOf(name, tuple(dict.fromkeys(_number(name, each) for each in raw)))
+    return AnyOf(name, tuple(dict.fromkeys(_text(name, each) for each in raw)))
+
+
+def _number(name: str, raw: object) -> int | Decimal:
+    if isinstance(raw, bool) or not isinstance(raw, int | float | Decimal | str) or len(str(raw)) > 100:
+        raise FilterError(f"filter {name!r} needs a number, not {str(raw)[:80]!r}")
+    try:
+        number = Decimal(str(raw).strip())
+    except InvalidOperation:
+        raise FilterError(f"filter {name!r} needs a number, not {str(raw)[:80]!r}") from None
+    if not number.is_finite() or abs(number) > _INTEGER_LIMIT:
+        raise FilterError(f"filter {name!r} needs a number up to {_INTEGER_LIMIT:,}, not {str(raw)[:80]!r}")
+    if COLUMNS[name] == "number":
+        return number
+    if number != math.trunc(number):
+        raise FilterError(f"filter {name!r} needs a whole number, not {str(raw)[:80]!r}")
+    return int(number)
+
+
+def _checked(name: str, raw: object) -> str:
+    if not isinstance(raw, str):
+        raise FilterError(f"filter {name!r} needs text, not {type(raw).__name__}")
+    if len(raw) > MAX_VALUE_LENGTH:
+        raise FilterError(f"a value of filter {name!r} has {len(raw):,} characters; no product's has")
+    if "\0" in raw:
+        raise FilterError(f"filter {name!r} holds a NUL character, which no product has")
+    try:
+        raw.encode()
+    except UnicodeEncodeError:
+        raise FilterError(f"filter {name!r} holds half a character, which no product has") from None
+    return raw
+
+
+def _text(name: str, raw: object) -> str:
+    text = _checked(name, raw)
+    if name == "brand":
+        return canonical_brand(text)
+    if name in FIELDS:
+        return canonical(name, text)[0] or text
+    return text
+
+
+def _json_values(key: str, raw: object) -> tuple[str | int | float | bool, ...]:
+    """The values of the object a filter's value may mean: text in its canonical form, and `true`, `false` and numbers
+    as text and as themselves, because the object has either."""
+    if isinstance(raw, bool | int):
+        return (raw,)
+    if isinstance(raw, float | Decimal) and math.isfinite(raw):
+        return (float(raw),)
+    text = _checked(NORMALIZED + key, raw)
+    _checked(NORMALIZED + key, key)
+    if key == "brand":
+        return (canonical_brand(text).lower(),)
+    if key in FIELDS or key in LISTS:
+        return ((canonical(key, text)[0] or text),)
+    lowered = text.lower()
+    if lowered in ("true", "false"):
+        return (lowered, lowered == "true")
+    try:
+        number = float(text)
+    except ValueError:
+        return (lowered,)
+    return (lowered, int(number) if number.is_integer() else number) if math.isfinite(number) else (lowered,)

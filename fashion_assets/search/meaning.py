@@ -1,0 +1,183 @@
+"""The parts of a question as vectors of a space: words and pictures encoded once, mixed by weight.
+
+What belongs here: the encoders at hand, the cache of what they made, refusing pictures that are none. What does not: the
+models (`embedding`), vectors of stored products, which the engine reads.
+"""
+
+import hashlib
+import io
+from collections import OrderedDict
+from collections.abc import Callable, Hashable, Mapping
+from pathlib import Path
+from threading import Lock
+from typing import Generic, NamedTuple, TypeVar
+
+import numpy as np
+
+from fashion_assets.catalog.pictures import load_rgb, probe_file
+from fashion_assets.embedding.encoder import Encoder, encoder
+from fashion_assets.embedding.spaces import embedding_space
+from fashion_assets.search.filters import SearchError
+from fashion_assets.search.query import Query
+from fashion_assets.settings import Settings
+
+CACHED_VECTORS = 4_096
+"""Vectors of words and pictures kept; 8 MB at 512 dimensions."""
+
+SMALLEST_EDGE = 8
+"""Pixels. Scaled to the 64 a model sees, a picture narrower than this is stripes and no garment."""
+
+LARGEST_FILE = 64 * 2**20
+"""Bytes of a picture file; a catalogue's have thousands, a camera's raw ones tens of millions."""
+
+Kept = TypeVar("Kept")
+
+
+class CacheFigures(NamedTuple):
+    """How often something asked for was there."""
+
+    hits: int
+    misses: int
+    size: int
+
+
+class Cache(Generic[Kept]):
+    """The values used last, up to `size`; safe to use from several threads."""
+
+    def __init__(self, size: int):
+        self._size = size
+        self._kept: OrderedDict[Hashable, Kept] = OrderedDict()
+        self._lock = Lock()
+        self._hits = self._misses = 0
+
+    def get(self, key: Hashable, make: Callable[[], Kept]) -> Kept:
+        """The value of the key, made if it is not there; side by side it may be made twice."""
+        with self._lock:
+            if key in self._kept:
+                self._hits += 1
+                self._kept.move_to_end(key)
+                return self._kept[key]
+            self._misses += 1
+        value = make()
+        self.put(key, value)
+        return value
+
+    def put(self, key: Hashable, value: Kept) -> None:
+        """Keep a value."""
+        with self._lock:
+            self._kept[key] = value
+            self._kept.move_to_end(key)
+            while len(self._kept) > self._size:
+                self._kept.popitem(last=False)
+
+    def peek(self, key: Hashable) -> Kept | None:
+        """The value, if it is there."""
+        with self._lock:
+            return self._kept.get(key)
+
+    def drop(self, key: Hashable) -> None:
+        """Forget a value, if it is there."""
+        with self._lock:
+            self._kept.pop(key, None)
+
+    def figures(self) -> CacheFigures:
+        """Since the cache was made."""
+        with self._lock:
+            return CacheFigures(self._hits, self._misses, len(self._kept))
+
+
+class Encoders:
+    """The encoders at hand, by space; the one of the settings is loaded when it is first needed."""
+
+    def __init__(self, settings: Settings, further: Mapping[str, Encoder] | None = None):
+        self._settings = settings
+        self._further = dict(further or {})
+        self._own = embedding_space(settings.model, settings.model_revision).name
+        self._vectors: Cache[np.ndarray] = Cache(CACHED_VECTORS)
+
+    @property
+    def spaces(self) -> tuple[str, ...]:
+        """Names of the spaces there is an encoder of."""
+        return (self._own, *(space for space in self._further if space != self._own))
+
+    def figures(self) -> CacheFigures:
+        """Of the cache of words' and pictures' vectors."""
+        return self._vectors.figures()
+
+    def words(self, space: str, words: str) -> np.ndarray:
+        """The unit vector [d] of words."""
+        return self._vectors.get((space, words), lambda: self._encoder(space).texts([words])[0])
+
+    def picture(self, space: str, data: bytes) -> np.ndarray:
+        """The unit vector [d] of a picture's bytes. Raises `SearchError` where they are none, and says why."""
+        key = (space, hashlib.sha256(data).digest())
+
+        def make() -> np.ndarray:
+            check_picture(data, self._settings.max_image_pixels)
+            return self._encoder(space).pictures([load_rgb(io.BytesIO(data))])[0]
+
+        return self._vectors.get(key, make)
+
+    def _encoder(self, space: str) -> Encoder:
+        if space in self._further:
+            return self._further[space]
+        chosen = self._settings
+        return encoder(
+            chosen.model,
+            chosen.model_revision,
+            chosen.device,
+            chosen.encode_batch_size,
+            chosen.encode_threads,
+        )
+
+    def vector(self, query: Query, words: str, space: str, product: np.ndarray | None) -> np.ndarray | None:
+        """The unit vector [d] of a question in a space: see `Weights`. None where no part of it can be in the space.
+
+        `words` are the query's, corrected; `product` is the stored product's vector, where it has one in the space.
+        Raises `SearchError` where the parts cancel each other out.
+        """
+        weights, parts = query.weights, []
+        if space in self.spaces:
+            if words:
+                parts.append(weights.words * self.words(space, words))
+            if query.picture is not None:
+                parts.append(weights.picture * self.picture(space, query.picture))
+        if product is not None:
+            parts.append(weights.product * product)
+        if query.vector is not None and query.space in (None, space):
+            parts.append(weights.vector * query.vector)
+        if not parts:
+            return None
+        if query.avoid and space in self.spaces:
+            parts.append(-weights.avoid * self.words(space, query.avoid))
+        mixed = np.sum(parts, axis=0)
+        length = float(np.linalg.norm(mixed))
+        if length < 1e-3:
+            raise SearchError("the parts of the question cancel each other out: change their weights")
+        return (mixed / length).astype(np.float32)
+
+
+def picture_file(path: Path) -> bytes:
+    """The bytes of a picture file to search by. Raises `SearchError` where it cannot be read; what is in it is looked at
+    when it is searched by."""
+    try:
+        if not path.is_file():
+            reason = "image not an image" if path.exists() else "image missing"
+            raise SearchError(f"cannot search by {path}: {reason}")
+        if path.stat().st_size > LARGEST_FILE:
+            raise SearchError(f"cannot search by {path}: it is larger than {LARGEST_FILE // 2**20} MB")
+        return path.read_bytes()
+    except OSError as error:
+        raise SearchError(f"cannot search by {path}: {error.strerror}") from error
+
+
+def check_picture(data: bytes, max_pixels: int) -> None:
+    """Raise `SearchError` for what cannot be searched by, before it is decoded in full."""
+    seen = probe_file(io.BytesIO(data), max_pixels) if data else "image_empty"
+    if isinstance(seen, str):
+        raise SearchError(f"cannot search by this picture: {seen.replace('_', ' ')}")
+    if min(seen) < SMALLEST_EDGE:
+        raise SearchError(
+            f"cannot search by this picture: it is {seen.width} by {seen.height} pixels, "
+            f"and {SMALLEST_EDGE} is the least for an edge"
+        )

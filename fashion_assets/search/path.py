@@ -1,0 +1,167 @@
+"""Which way a vector search goes: through every vector the filter leaves, or along the index.
+
+What belongs here: what is known of a release (its spaces, its indexes, a sample of its products) and the choice. What
+does not: the statements (`statements`), reading the facts from the database (`engine`).
+
+A filter and the question may have much to do with each other: among the products nearest to "watch" most are watches,
+and hardly one is a saree. So not the number of products a filter leaves decides, but how far along the index one must
+walk to meet enough of them. Both are read off a sample of the release held in memory, its vectors and its columns: no
+statistics of the database, and no assumption that columns are independent.
+"""
+
+import math
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass, field
+from typing import Any
+
+import numpy as np
+
+from fashion_assets.search.filters import AnyOf, Filter, Holds
+from fashion_assets.search.meaning import Cache
+from fashion_assets.search.query import WINDOW
+from fashion_assets.search.statements import EF_SEARCH, Path
+
+SAMPLE = 2_048
+"""Products of the sample; 4 MB of vectors at 512 dimensions, compared with a question in 0.2 ms: by `vecdot`, for a
+product of matrix and vector wakes a thread for every core, which the server needs."""
+
+EXACT_ROWS = 1_500
+"""Vectors compared one by one as fast as the index answers (2 cores: 1 µs each against 1 to 2 ms)."""
+
+INDEX_STEP = 15
+"""Vectors compared one by one in the time of one step along the index, which compares with the neighbours' and fetches
+the row to ask the filter."""
+
+
+PROBES = 16
+"""Products of the sample that an index leg's answer is held against. Half of a graph's misses are whole regions it does
+not enter, so that a few probes tell; over millions of products the nearest of the sample are rarely near enough to."""
+
+TIE = 1e-3
+"""Half-precision distances of unit vectors differ by about so much."""
+
+EXACT_AT_MOST = 250_000
+"""Vectors all compared where the index is in doubt; a quarter of a second. With more, the index searches wider."""
+
+
+@dataclass(frozen=True)
+class Space:
+    """One embedding space of a release, and its indexes."""
+
+    name: str
+    dimension: int
+    indexed: bool
+    partial: tuple[tuple[str, str], ...] = ()
+    """Column and value of each index over the part of the space in which the column has the value."""
+
+
+@dataclass(frozen=True)
+class Sample:
+    """Products drawn at random: their columns and `normalized` objects, their ids, and their vectors (float32 [rows, d]) with the
+    positions of the rows they belong to, by space."""
+
+    rows: Sequence[Mapping[str, Any]]
+    ids: Sequence[str]
+    vectors: Mapping[str, np.ndarray]
+    positions: Mapping[str, np.ndarray]
+
+
+@dataclass(frozen=True)
+class Facts:
+    """What a release is like. Releases do not change, so neither does this."""
+
+    release: str
+    schema: str
+    """Where to read it: the release's own schema, or that of the serving views."""
+    products: int
+    spaces: tuple[Space, ...]
+    sample: Sample
+    indexed: frozenset[str] = frozenset()
+    """Columns an index begins with; a filter on another one has to read every product."""
+    _masks: Cache[np.ndarray] = field(default_factory=lambda: Cache(256), repr=False, compare=False)
+    _codes: Cache[tuple[list[Any], np.ndarray]] = field(
+        default_factory=lambda: Cache(64), repr=False, compare=False
+    )
+
+    def space(self, name: str) -> Space | None:
+        """The space of a name, if the release has vectors in it."""
+        return next((space for space in self.spaces if space.name == name), None)
+
+    def meeting(self, filters: Sequence[Filter]) -> np.ndarray:
+        """Which products of the sample meet all filters, bool [rows]."""
+        kept = np.ones(len(self.sample.rows), bool)
+        for each in filters:
+            kept &= self._masks.get(each, lambda each=each: self._meeting_one(each))
+        return kept
+
+    def _meeting_one(self, each: Filter) -> np.ndarray:
+        if isinstance(each, Holds):
+            return np.array([each.matches(row) for row in self.sample.rows], bool)
+        # Each distinct value is looked at once: most columns have a dozen.
+        values, codes = self._codes.get(each.column, lambda: self._coded(each.column))
+        return np.array([each.matches({each.column: value}) for value in values], bool)[codes]
+
+    def _coded(self, column: str) -> tuple[list[Any], np.ndarray]:
+        numbers: dict[Any, int] = {}
+        codes = [numbers.setdefault(row[column], len(numbers)) for row in self.sample.rows]
+        return list(numbers), np.array(codes, np.int64)
+
+    def selectivity(self, filters: Sequence[Filter]) -> float | None:
+        """Share of the sample that meets all filters; None without filters."""
+        return float(self.meeting(filters).mean()) if filters and self.sample.rows else None
+
+
+def choose(
+    facts: Facts, space: Space, vector: np.ndarray, filters: Sequence[Filter], window: int = WINDOW
+) -> Path:
+    """The path of a search for the `window` products nearest to a unit vector [d], such that its recall does not suffer
+    and its time stays below that of comparing all that the filters leave."""
+    vectors = facts.sample.vectors.get(space.name)
+    if not space.indexed or vectors is None or not len(vectors):
+        return "exact"
+    scale = facts.products / len(facts.sample.rows)
+    if not filters:
+        return "index" if len(vectors) * scale > EXACT_ROWS else "exact"
+    meeting = facts.meeting(filters)[facts.sample.positions[space.name]]
+    sampled = int(meeting.sum())
+    # Two standard deviations of what was counted, and three where nothing was: an upper bound at 95 % (Poisson).
+    unseen = 2 * math.sqrt(sampled) + 3 if scale > 1 else 0
+    most = scale * (sampled + unseen)
+    if most <= EXACT_ROWS:
+        return "exact"
+    if _covered(space, filters):
+        return "partial"
+    needed = max(1, math.ceil(window / scale))
+    if sampled < needed:
+        return "exact"
+    nearness = np.vecdot(vectors, vector)
+    last = np.partition(nearness[meeting], sampled - needed)[sampled - needed]
+    walk = scale * int((nearness >= last).sum()) + EF_SEARCH
+    found_by_index = [each for each in filters if each.name.partition(".")[0] in facts.indexed]
+    compared = scale * int(facts.meeting(found_by_index).sum())
+    return "iterative" if walk * INDEX_STEP <= compared else "exact"
+
+
+def probes(
+    facts: Facts, space: Space, vector: np.ndarray, filters: Sequence[Filter], excluded: Sequence[str] = ()
+) -> list[tuple[str, float]]:
+    """Ids and cosine distances of the sample's products nearest to a unit vector [d] that may be found: what a sound
+    answer cannot leave out, if it holds anything farther."""
+    vectors = facts.sample.vectors[space.name]
+    positions = facts.sample.positions[space.name]
+    distances = 1 - np.vecdot(vectors, vector)
+    if filters:
+        distances = np.where(facts.meeting(filters)[positions], distances, np.inf)
+    nearest = np.argpartition(distances, min(PROBES, len(distances)) - 1)[:PROBES]
+    named = [(facts.sample.ids[int(positions[place])], float(distances[place])) for place in nearest]
+    return [(product, gap) for product, gap in named if np.isfinite(gap) and product not in excluded]
+
+
+def _covered(space: Space, filters: Iterable[Filter]) -> bool:
+    """Whether a partial index holds just what one of several filters, or the only one, leaves."""
+    stated = list(filters)
+    return len(stated) == 1 and any(
+        isinstance(each, AnyOf) and each.values == (value,) and each.column == column
+        for each in stated
+        for column, value in space.partial
+    )

@@ -1,0 +1,304 @@
+"""What a person may like, and what goes with a product.
+
+What belongs here: recommendations from favourites and stated style, completing a look. What does not: how a vector
+search goes (`answering`).
+"""
+
+from collections.abc import Iterator, Mapping, Sequence
+from typing import Any
+
+import numpy as np
+
+from fashion_assets.catalog.brands import canonical_brand
+from fashion_assets.catalog.normalization import FIELDS, canonical_list
+from fashion_assets.search import statements, words
+from fashion_assets.search.answering import Answering, Asked, Compute, Work, array
+from fashion_assets.search.filters import AnyOf, Filter, SearchError
+from fashion_assets.search.path import Facts
+from fashion_assets.search.query import Hit, Plan, Results
+from fashion_assets.search.statements import Statement
+
+FAVOURITES = 500
+"""Favourites looked at, of those a person has."""
+
+TASTES = 4
+"""Groups favourites are put into at the most: someone's shoes and someone's shirts are looked for apart."""
+
+CANDIDATES = 50
+"""Products looked at for each taste."""
+
+RELEVANCE = 0.7
+"""Against novelty, in maximal marginal relevance (Carbonell, Goldstein, SIGIR 1998): the usual choice."""
+
+NEAR_DUPLICATE = 0.98
+"""Cosine similarity above which two products are the same thing shown twice."""
+
+KINDS = 12
+"""Kinds of thing looked through to complete a look."""
+
+LOOK_CATEGORIES = ("apparel", "footwear", "accessories")
+"""Categories of what is worn."""
+
+_PERSON = """
+SELECT (SELECT json_agg(u.record) FROM {other} u WHERE u.user_id = %(user)s AND (%(source)s::text IS NULL OR u.source = %(source)s))
+"""
+
+_FAVOURITES = """
+SELECT p.product_id::text, p.embedding_space, p.embedding, p.title, p.gender FROM {other} f
+LEFT JOIN {products} p USING (product_id)
+WHERE f.user_id = %(user)s AND (%(source)s::text IS NULL OR f.source = %(source)s)
+ORDER BY f.product_id LIMIT %(rows)s
+"""
+
+_POPULAR = """
+SELECT product_id::text FROM {other} WHERE product_id IS NOT NULL
+GROUP BY product_id ORDER BY count(*) DESC, product_id LIMIT %(rows)s
+"""
+
+_VECTORS = "SELECT product_id::text, embedding FROM {products} WHERE product_id = ANY(%(ids)s::uuid[])"
+
+_LOOKED_AT = (
+    "SELECT product_id::text, embedding_space, embedding, gender, category, sub_category FROM {products} "
+    "WHERE product_id = %(key)s::uuid"
+)
+
+
+def recommend(answering: Answering, user_id: str, source: str | None, limit: int) -> Work[Results]:
+    """See `SearchEngine.recommend`."""
+    if "\0" in user_id or not user_id:
+        raise SearchError("there is no person without an id, or with a NUL character in it")
+    return (
+        yield from answering.retried(None, lambda facts: _recommend(answering, facts, user_id, source, limit))
+    )
+
+
+def _recommend(
+    answering: Answering, facts: Facts, user_id: str, source: str | None, limit: int
+) -> Work[Results]:
+    asked = {"user": user_id, "source": source, "rows": FAVOURITES}
+    ((records,),), favourites = yield from answering.read(
+        facts,
+        [
+            Statement(statements.on_products(facts.schema, _PERSON, "users"), asked),
+            Statement(statements.on_products(facts.schema, _FAVOURITES), asked),
+        ],
+    )
+    if not records and not favourites:
+        raise SearchError(f"there is no person {user_id[:80]!r} in {facts.release}")
+    liked = [row for row in favourites if row[0] is not None]
+    owned = tuple(row[0] for row in liked)
+    style = stated_style(records or [])
+    if liked:
+        note = f"like {len(liked)} favourites"
+        hits, paths = yield from _like_favourites(answering, facts, liked, owned, limit)
+    elif style:
+        note = f"by stated style: {', '.join(value for values in style.values() for value in values)}"
+        hits, paths = yield from _by_style(answering, facts, style, limit)
+    else:
+        note = "popular, as neither favourites nor a style are known"
+        hits, paths = yield from _popular(answering, facts, limit)
+    if len(hits) > limit:
+        hits = yield from _spread_out(answering, facts, hits, limit)
+    return Results(tuple(hits[:limit]), Plan(facts.release, paths, tuple(paths), notes=(note,)))
+
+
+def _like_favourites(
+    answering: Answering, facts: Facts, liked: Sequence[tuple], owned: tuple[str, ...], limit: int
+) -> Work[tuple[list[Hit], Mapping[str, str]]]:
+    genders = {row[4] for row in liked}
+    # Someone who only likes women's things is not shown men's; unisex goes with either.
+    filters = (AnyOf("gender", (*genders, "unisex")),) if len(genders) == 1 else ()
+    found: dict[str, Hit] = {}
+    paths: dict[str, str] = {}
+    window = max(CANDIDATES, 2 * limit)
+    for space in {row[1] for row in liked}:
+        vectors = np.stack([array(row[2]) for row in liked if row[1] == space])
+        for taste in tastes(vectors):
+            asked = Asked(
+                {space: taste}, filters=filters, excluded=owned, window=window, limit=window, weights=(1.0,)
+            )
+            answered = yield from answering.answer(facts, asked)
+            paths |= answered.paths
+            for hit in answered.hits:
+                if hit.product_id not in found or found[hit.product_id].score < hit.score:
+                    found[hit.product_id] = hit
+    return sorted(found.values(), key=lambda hit: (-hit.score, hit.product_id)), paths
+
+
+def _by_style(
+    answering: Answering, facts: Facts, style: Mapping[str, tuple[str, ...]], limit: int
+) -> Work[tuple[list[Hit], Mapping[str, str]]]:
+    wanted = " ".join(value for column, values in style.items() if column != "gender" for value in values)
+    wanted = wanted or " ".join(style["gender"])
+    filters: tuple[Filter, ...] = (
+        (AnyOf("gender", (*style["gender"], "unisex")),) if "gender" in style else ()
+    )
+    spaces = [space.name for space in facts.spaces if space.name in answering.encoders.spaces]
+    vectors = yield Compute(lambda: {space: answering.encoders.words(space, wanted) for space in spaces})
+    asked = Asked(
+        vectors,
+        tuple(words.read(wanted)),
+        filters=filters,
+        weights=(*(1.0 for _ in spaces), 1.0),
+        limit=CANDIDATES,
+    )
+    answered = yield from answering.answer(facts, asked)
+    return list(answered.hits), answered.paths
+
+
+def _popular(answering: Answering, facts: Facts, limit: int) -> Work[tuple[list[Hit], Mapping[str, str]]]:
+    (rows,) = yield from answering.read(
+        facts, [Statement(statements.on_products(facts.schema, _POPULAR), {"rows": limit})]
+    )
+    ids = [product_id for (product_id,) in rows]
+    (hits,) = yield from answering.read(facts, [Statement(statements.by_ids(facts.schema), {"ids": ids})])
+    order = {product_id: place for place, product_id in enumerate(ids)}
+    found = [
+        Hit(row[0], score=0.0, **dict(zip(statements.HIT_COLUMNS, row[1:], strict=True))) for row in hits
+    ]
+    if len(found) < limit:
+        # Nobody likes anything yet, or too few do: the rest is a look around.
+        rest = yield from answering.answer(facts, Asked(excluded=tuple(ids), limit=limit - len(found)))
+        found += rest.hits[: limit - len(found)]
+    return sorted(found, key=lambda hit: order.get(hit.product_id, len(order))), {"popular": "exact"}
+
+
+def _spread_out(answering: Answering, facts: Facts, hits: Sequence[Hit], limit: int) -> Work[list[Hit]]:
+    ids = [hit.product_id for hit in hits]
+    (rows,) = yield from answering.read(
+        facts, [Statement(statements.on_products(facts.schema, _VECTORS), {"ids": ids})]
+    )
+    vectors = {product_id: array(vector) for product_id, vector in rows}
+    chosen = marginally_relevant(
+        np.array([hit.score for hit in hits]), [vectors[product_id] for product_id in ids], limit
+    )
+    return [hits[place] for place in chosen]
+
+
+def complete_look(answering: Answering, product_id: str, limit: int, per_kind: int) -> Work[Results]:
+    """See `SearchEngine.complete_look`."""
+    return (
+        yield from answering.retried(
+            None, lambda facts: _complete_look(answering, facts, product_id, limit, per_kind)
+        )
+    )
+
+
+def _complete_look(
+    answering: Answering, facts: Facts, product_id: str, limit: int, per_kind: int
+) -> Work[Results]:
+    key, space, vector = yield from answering.product(facts, product_id)
+    (((_, _, _, gender, category, kind),),) = yield from answering.read(
+        facts, [Statement(statements.on_products(facts.schema, _LOOKED_AT), {"key": key})]
+    )
+    hits: list[Hit] = []
+    paths: dict[str, str] = {}
+    for other in complements(facts, gender, category, kind):
+        asked = Asked(
+            {space: vector},
+            filters=(AnyOf("sub_category", (other,)), AnyOf("gender", (gender, "unisex"))),
+            excluded=(key,),
+            limit=per_kind,
+        )
+        answered = yield from answering.answer(facts, asked)
+        paths |= answered.paths
+        hits += answered.hits[:per_kind]
+    hits.sort(key=lambda hit: (-hit.score, hit.product_id))
+    return Results(tuple(hits[:limit]), Plan(facts.release, paths, (space,)))
+
+
+def complements(facts: Facts, gender: str, category: str, kind: str | None) -> list[str]:
+    """Sub-categories that go with one of a category, for the same gender: of things worn, the other categories' first,
+    the most common first, as the release's sample has them."""
+    counts: dict[tuple[str, str], int] = {}
+    for row in facts.sample.rows:
+        other = row["sub_category"]
+        if (
+            other not in (None, kind)
+            and row["gender"] in (gender, "unisex")
+            and row["category"] in LOOK_CATEGORIES
+        ):
+            counts[row["category"], other] = counts.get((row["category"], other), 0) + 1
+    ranked = sorted(counts, key=lambda each: (-counts[each], each))
+    return list(dict.fromkeys(other for _, other in ranked))[:KINDS]
+
+
+def stated_style(records: Sequence[Mapping[str, Any]]) -> dict[str, tuple[str, ...]]:
+    """Canonical values by column that people's records state as preferences.
+
+    Read from keys that name a column, alone or in the plural, after `preferred_`, `favourite_`, `favorite_` or
+    `style_`, at any depth: `{"style_features": {"preferred_colours": ["Red"]}}`. Values no vocabulary knows are left out.
+    """
+    style: dict[str, dict[str, None]] = {}
+    for key, raw in _leaves(records):
+        column = _column(key)
+        if column is None:
+            continue
+        if column == "brand":
+            values = [
+                canonical_brand(part.strip()) for part in raw.replace(";", ",").split(",") if part.strip()
+            ]
+        else:
+            values, unknown = canonical_list(column, raw)
+            values = [value for value in values if value not in unknown]
+        style.setdefault(column, {}).update(dict.fromkeys(values))
+    return {column: tuple(values) for column, values in style.items() if values}
+
+
+def _leaves(value: Any, key: str = "") -> Iterator[tuple[str, str]]:
+    if isinstance(value, Mapping):
+        for name, inner in value.items():
+            yield from _leaves(inner, str(name))
+    elif isinstance(value, list):
+        for inner in value:
+            yield from _leaves(inner, key)
+    elif isinstance(value, str):
+        yield key, value
+
+
+def _column(key: str) -> str | None:
+    name = key.lower().replace("-", "_").replace(" ", "_").replace("color", "colour")
+    for prefix in ("preferred_", "favourite_", "favorite_", "style_"):
+        name = name.removeprefix(prefix)
+    singular = {"categories": "category", "sub_categories": "sub_category"}.get(name, name.removesuffix("s"))
+    return next((column for column in (name, singular) if column in (*FIELDS, "brand")), None)
+
+
+def tastes(vectors: np.ndarray) -> np.ndarray:
+    """The centres of up to `TASTES` groups of unit vectors [n, d], at unit length: spherical k-means from the vectors
+    farthest from each other, the same for the same vectors."""
+    wanted = min(TASTES, 1 + (len(vectors) - 1) // 3)
+    centres = vectors[:1]
+    while len(centres) < wanted:
+        farthest = int((vectors @ centres.T).max(axis=1).argmin())
+        centres = np.vstack([centres, vectors[farthest]])
+    for _ in range(10):
+        own = (vectors @ centres.T).argmax(axis=1)
+        sums = np.stack(
+            [
+                vectors[own == place].sum(axis=0) if (own == place).any() else centres[place]
+                for place in range(len(centres))
+            ]
+        )
+        centres = sums / np.maximum(np.linalg.norm(sums, axis=1, keepdims=True), 1e-9)
+    return centres.astype(np.float32)
+
+
+def marginally_relevant(scores: np.ndarray, vectors: Sequence[np.ndarray], limit: int) -> list[int]:
+    """Places of `limit` candidates, best first, each chosen for its score and for being unlike those before it (maximal
+    marginal relevance). Scores count as shares of the best one; near-duplicates of one chosen come only where nothing else
+    is left. Vectors are unit vectors; those of different dimensions are not alike."""
+    shares = scores / max(float(np.abs(scores).max()), 1e-9)
+    likeness = np.zeros((len(vectors), len(vectors)))
+    for place, vector in enumerate(vectors):
+        likeness[place] = [float(vector @ other) if vector.shape == other.shape else 0.0 for other in vectors]
+    chosen: list[int] = []
+    left = set(range(len(vectors)))
+    while left and len(chosen) < limit:
+        places = sorted(left)
+        closest = likeness[np.ix_(places, chosen)].max(axis=1) if chosen else np.zeros(len(places))
+        value = RELEVANCE * shares[places] - (1 - RELEVANCE) * closest - 2.0 * (closest > NEAR_DUPLICATE)
+        best = places[int(value.argmax())]
+        chosen.append(best)
+        left.remove(best)
+    return chosen

@@ -1,0 +1,178 @@
+"""Words as people type them: read as terms of the catalogue, misspellings corrected.
+
+What belongs here: finding the vocabularies' values in what was typed, the full-text queries of the terms, the nearest
+known word of an unknown one. What does not: the statements that ask (`statements`), the models (`meaning`).
+"""
+
+import re
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from functools import cache
+
+from rapidfuzz import process
+from rapidfuzz.distance import OSA
+
+from fashion_assets.catalog.brands import gazetteer
+from fashion_assets.catalog.normalization import vocabulary
+
+IMPORTANCE = {
+    "article_type": 4.0,
+    "sub_category": 4.0,
+    "brand": 4.0,
+    "colour": 3.0,
+    "gender": 3.0,
+    "usage": 1.0,
+    "season": 1.0,
+    "category": 1.0,
+}
+"""What a term counts by the column its words name, the most specific column first: who asks for red shoes would rather
+have blue shoes than a red cap. Found with the package's list of queries."""
+
+PLAIN_IMPORTANCE = 2.0
+"""Of words that no vocabulary has."""
+
+LABELLED = {"article_type": "B", "sub_category": "B", "colour": "B", "brand": "C"}
+"""Weight under which `search_vector` has a column's words, see `release.build`."""
+
+MAX_TERMS = 6
+"""Terms asked for; each is one more branch of the statement. The rest only counts by the vector."""
+
+LONGEST_NAME = 4
+"""Words of the longest names looked for in the vocabularies."""
+
+RARE = 3
+"""A word that fewer products have is a misspelling, if a known word is near."""
+
+_TOKEN = re.compile(r"\w+(?:['\u2019&./-]\w+)*")
+
+
+@dataclass(frozen=True)
+class Term:
+    """One thing asked for: any of the phrases will do."""
+
+    phrases: tuple[str, ...]
+    importance: float
+    column: str | None = None
+    """The column whose value the words name, if a vocabulary has them."""
+    value: str | None = None
+
+    @property
+    def tsquery(self) -> str:
+        """For `to_tsquery`: the phrases, quoted, joined by or."""
+        return "(" + " | ".join(_quoted(phrase) for phrase in self.phrases) + ")"
+
+    @property
+    def strict_tsquery(self) -> str:
+        """As `tsquery`, but met only by the attribute itself: Red Tape makes brown shoes too."""
+        if self.column in LABELLED and self.value is not None:
+            return f"{_quoted(self.value.lower())}:{LABELLED[self.column]}"
+        return self.tsquery
+
+
+def _quoted(phrase: str) -> str:
+    escaped = phrase.replace("\\", "\\\\").replace("'", "''")
+    return f"'{escaped}'"
+
+
+@cache
+def names() -> Mapping[str, tuple[str, str]]:
+    """Column and canonical value by name, of every name of the vocabularies and of the brands, in lower case. A name of
+    several columns stands for the most specific one."""
+    found: dict[str, tuple[str, str]] = {}
+    known = gazetteer()
+    for column in reversed(IMPORTANCE):
+        own = (
+            {name: brand for name, brand in known.names.items() if name not in known.needs_gender_word}
+            if column == "brand"
+            else vocabulary(column)
+        )
+        found.update((name, (column, value)) for name, value in own.items() if len(name) > 2)
+    return found
+
+
+def tokens(text: str) -> list[str]:
+    """The words of a text, in lower case."""
+    return [token.replace("\u2019", "'") for token in _TOKEN.findall(text.lower())]
+
+
+def read(text: str) -> list[Term]:
+    """The terms of a text, in its order: the longest names of the vocabularies, and single words between them."""
+    words, terms, start = tokens(text), [], 0
+    while start < len(words):
+        for count in range(min(LONGEST_NAME, len(words) - start), 0, -1):
+            phrase = " ".join(words[start : start + count])
+            named = _named(phrase)
+            if named is not None:
+                column, value = named
+                phrases = tuple(dict.fromkeys((value.lower(), phrase)))
+                terms.append(Term(phrases, IMPORTANCE[column], column, value))
+                break
+        else:
+            count = 1
+            terms.append(Term((words[start],), PLAIN_IMPORTANCE))
+        start += count
+    return list({term.phrases[0]: term for term in terms}.values())
+
+
+def _named(phrase: str) -> tuple[str, str] | None:
+    """What a phrase names, in singular or plural."""
+    forms = [phrase]
+    if len(phrase) > 3:
+        forms += [phrase.removesuffix("'s"), phrase.removesuffix("s"), phrase.removesuffix("es")]
+        if not phrase.endswith("s"):  # "dres" is a misspelling, not one of several "dress"
+            forms += [f"{phrase}s", f"{phrase}es"]
+        if phrase.endswith("ies"):
+            forms.append(f"{phrase[:-3]}y")
+    return next((names()[form] for form in forms if form in names()), None)
+
+
+def strangers(text: str) -> list[str]:
+    """The words of a text that no vocabulary has, each once."""
+    return list(dict.fromkeys(term.phrases[0] for term in read(text) if term.column is None))
+
+
+def nearest_word(word: str, counts: Mapping[str, int]) -> str | None:
+    """The known word most like a misspelt one: of the vocabularies' names and of `counts` (products by word).
+
+    At most one letter in words of up to six, two in longer ones, may be wrong, missing, too many or swapped with its
+    neighbour (optimal string alignment); the first is right. Of equally near ones, one of the vocabularies wins, then the
+    more frequent. None where nothing is near, and for words of three letters or fewer.
+    """
+    if len(word) <= 3 or any(letter.isdigit() for letter in word):
+        return None
+    allowed = 1 if len(word) <= 6 else 2
+    candidates = [known for known in _named_words() | counts.keys() if known[0] == word[0]]
+    near = process.extract(word, candidates, scorer=OSA.distance, score_cutoff=allowed, limit=None)
+    ranked = sorted(
+        near, key=lambda found: (found[1], found[0] not in names(), -counts.get(found[0], 0), found[0])
+    )
+    return ranked[0][0] if ranked else None
+
+
+@cache
+def _named_words() -> frozenset[str]:
+    return frozenset(name for name in names() if len(name) > 3)
+
+
+def asked_for(terms: Sequence[Term]) -> list[Term]:
+    """The most important terms, as many as are asked for."""
+    return sorted(terms, key=lambda term: -term.importance)[:MAX_TERMS]
+
+
+def tiers(ranked: Sequence[Term]) -> list[str]:
+    """Full-text queries of terms, the most important first, that share no match, best first: all terms, as attributes; all terms; all but the least
+    important; … ; the most important alone; any of the others."""
+    if not ranked:
+        return []
+    strict = " & ".join(term.strict_tsquery for term in ranked)
+    chain = []
+    for kept in range(len(ranked), 0, -1):
+        parts = [term.tsquery for term in ranked[:kept]]
+        parts += [f"!{term.tsquery}" for term in ranked[kept : kept + 1]]
+        chain.append(" & ".join(parts))
+    if len(ranked) > 1:
+        rest = " | ".join(term.tsquery for term in ranked[1:])
+        chain.append(f"!{ranked[0].tsquery} & ({rest})")
+    # Only what has all terms can have them all as attributes.
+    chain[0] = f"{chain[0]} & !({strict})"
+    return [strict, *chain]

@@ -1,0 +1,303 @@
+"""Searching as a person does, on a live release of forty T-shirts; blocking and not."""
+
+import asyncio
+import io
+from collections.abc import Iterator
+from dataclasses import replace
+from pathlib import Path
+
+import psycopg
+import pytest
+from PIL import Image
+from psycopg import sql
+
+from fashion_assets.criteria.candidate import Candidate
+from fashion_assets.release.swap import promote
+from fashion_assets.search.answering import Read
+from fashion_assets.search.engine import AsyncSearchEngine, SearchEngine
+from fashion_assets.search.filters import FilterError, SearchError, parse_filters
+from fashion_assets.search.query import Query, Weights
+from fashion_assets.search.statements import Statement
+from fashion_assets.warehouse import releases
+from fashion_assets.warehouse.database import connect
+from fashion_assets.warehouse.releases import SERVING_SCHEMA, ReleaseError
+
+
+@pytest.fixture
+def live(candidate: Candidate) -> Candidate:
+    promote(candidate.conn, candidate.settings, candidate.release)
+    candidate.conn.commit()
+    return candidate
+
+
+@pytest.fixture
+def engine(live: Candidate) -> Iterator[SearchEngine]:
+    with SearchEngine.open(live.settings, size=2) as engine:
+        yield engine
+
+
+def picture_of(candidate: Candidate, external_id: str) -> bytes:
+    row = candidate.conn.execute(
+        sql.SQL("SELECT image_path FROM {} WHERE external_id = %s").format(
+            candidate.release.table("products")
+        ),
+        (external_id,),
+    ).fetchone()
+    assert row is not None
+    return Path(row[0]).read_bytes()
+
+
+def second_release(live: Candidate) -> str:
+    """The live release once more, under the next number, and live in its place."""
+    name = f"{SERVING_SCHEMA}_r0002"
+    conn = live.conn
+    conn.execute(sql.SQL("CREATE SCHEMA {}").format(sql.Identifier(name)))
+    for table in ("products", "product_embeddings", "users", "favourites"):
+        conn.execute(
+            sql.SQL("CREATE TABLE {new} (LIKE {old} INCLUDING ALL)").format(
+                new=sql.Identifier(name, table), old=live.release.table(table)
+            )
+        )
+        columns = conn.execute(
+            "SELECT string_agg(quote_ident(attname), ', ') FROM pg_attribute "
+            "WHERE attrelid = %s::regclass AND attnum > 0 AND attgenerated = '' AND NOT attisdropped",
+            (f"{name}.{table}",),
+        ).fetchone()
+        assert columns is not None
+        conn.execute(
+            sql.SQL("INSERT INTO {new} ({columns}) SELECT {columns} FROM {old}").format(
+                new=sql.Identifier(name, table), columns=sql.SQL(columns[0]), old=live.release.table(table)
+            )
+        )
+        conn.execute(
+            sql.SQL("CREATE OR REPLACE VIEW {} AS SELECT * FROM {}").format(
+                sql.Identifier(SERVING_SCHEMA, table), sql.Identifier(name, table)
+            )
+        )
+    conn.commit()
+    return name
+
+
+def test_words_pictures_products_and_mixes_find_what_they_show(live: Candidate, engine: SearchEngine):
+    for external_id in ("7", "33"):
+        picture = picture_of(live, external_id)
+        hits = engine.search(Query(picture=picture, limit=5)).hits
+        assert hits[0].external_id == external_id and len(hits) == 5
+        assert Path(hits[0].image_path).read_bytes() == picture and hits[0].source == "fashion_demo"
+        assert (
+            engine.search(Query(hits[0].title, picture=picture, limit=5)).hits[0].external_id == external_id
+        )
+        alike = engine.search(Query(product=hits[0].product_id)).hits
+        assert alike and external_id not in {hit.external_id for hit in alike}
+        assert [hit.product_id for hit in engine.search(Query(product=external_id)).hits] == [
+            hit.product_id for hit in alike
+        ]
+    words = engine.search(Query("red tshirts for men", filters=parse_filters(["colour=red"])))
+    assert {hit.external_id for hit in words.hits} == {"8", "16", "24", "32", "40"}
+    assert words.plan.release == live.release.release and words.plan.selectivity == 5 / 40
+    for odd in ("x" * 100_000, "\N{SHORTCAKE}" * 500, "'; DROP TABLE products; --", "(((", "!&|<->:*"):
+        assert len(engine.search(Query(odd)).hits) == 10
+
+
+def test_words_to_avoid_and_weights_change_what_is_found(live: Candidate, engine: SearchEngine):
+    red = picture_of(live, "8")
+    blue = engine.search(Query("blue", picture=red, mode="vector", weights=Weights(words=3))).hits
+    assert {hit.colour for hit in blue[:3]} == {"blue"}
+    without = engine.search(Query("red tshirt", avoid="red", mode="text", limit=40)).hits
+    assert without and "red" not in {hit.colour for hit in without}
+    with pytest.raises(SearchError, match="cancel each other out"):
+        engine.search(Query("red", avoid="red", mode="vector", weights=Weights(avoid=1)))
+
+
+def test_misspelt_words_and_synonyms_are_understood(engine: SearchEngine):
+    results = engine.search(Query("gren tees"))
+    assert results.plan.understood == "green tees"
+    assert {hit.colour for hit in results.hits[:5]} == {"green"}
+
+
+def test_hits_say_what_brought_them(live: Candidate, engine: SearchEngine):
+    results = engine.search(Query("red tshirt"))
+    first = {found.leg: found for found in results.hits[0].explanation}
+    assert set(first) == {live.release.space, "text"} == set(results.plan.legs)
+    assert first["text"].coverage == 1 and first["text"].rank == 1
+    meaning = first[str(live.release.space)]
+    assert meaning.distance is not None and 0 <= meaning.distance <= 2
+    assert results.hits[0].score == pytest.approx(sum(found.score for found in first.values()))
+    alone = engine.search(Query("red tshirt", mode="vector")).hits[0]
+    assert alone.score == pytest.approx(1 - (alone.explanation[0].distance or 0))
+
+
+@pytest.mark.parametrize("mode", ["hybrid", "vector", "text", "listing"])
+def test_pages_neither_overlap_nor_skip(engine: SearchEngine, mode: str):
+    asked = Query() if mode == "listing" else Query("men tshirt", mode=mode)  # type: ignore[arg-type]
+    whole = [hit.product_id for hit in engine.search(replace(asked, limit=40)).hits]
+    assert len(whole) == 40
+    seen: list[str] = []
+    query = replace(asked, limit=7)
+    while True:
+        results = engine.search(query)
+        seen += [hit.product_id for hit in results.hits]
+        if results.next_page is None:
+            break
+        query = replace(query, page=results.next_page)
+    assert seen == whole
+
+
+def test_a_page_is_of_the_release_it_began_with(live: Candidate, engine: SearchEngine):
+    first = engine.search(Query("red", limit=5))
+    assert first.next_page is not None
+    expected = [hit.product_id for hit in engine.search(Query("red", limit=5, page=first.next_page)).hits]
+    name = second_release(live)
+    again = engine.search(Query("red", limit=5, page=first.next_page))
+    assert again.plan.release == live.release.release
+    assert [hit.product_id for hit in again.hits] == expected
+    assert engine.search(Query("red")).plan.release == name
+    live.conn.execute(sql.SQL("DROP SCHEMA {} CASCADE").format(sql.Identifier(live.release.release)))
+    live.conn.commit()
+    with pytest.raises(ReleaseError, match="no longer there"):
+        engine.search(Query("red", limit=5, page=first.next_page))
+    with SearchEngine.open(live.settings) as other, pytest.raises(ReleaseError, match="no longer there"):
+        other.search(Query("red", limit=5, page=first.next_page))
+
+
+def test_a_swap_is_noticed_by_the_next_search(live: Candidate, engine: SearchEngine):
+    assert engine.search(Query("red")).plan.release == live.release.release
+    name = second_release(live)
+    live.conn.execute(sql.SQL("DELETE FROM {} WHERE colour = 'red'").format(sql.Identifier(name, "products")))
+    live.conn.commit()
+    results = engine.search(Query(filters={"colour": "red"}, facets=("colour",)))
+    assert results.plan.release == name and results.hits == () and results.plan.selectivity == 0
+
+
+def test_facets_count_what_the_other_filters_leave(engine: SearchEngine):
+    results = engine.search(
+        Query(filters={"colour": "red", "gender": "men"}, facets=("colour", "gender", "brand"))
+    )
+    assert dict(results.facets["gender"]) == {"men": 5}
+    assert dict(results.facets["brand"]) == {"Puma": 5}
+    assert len(results.facets["colour"]) == 8 and sum(count for _, count in results.facets["colour"]) == 40
+    with pytest.raises(FilterError, match="no facet 'shape'"):
+        engine.search(Query(facets=("shape",)))
+
+
+def picture(size: tuple[int, int], kind: str = "PNG") -> bytes:
+    buffer = io.BytesIO()
+    Image.new("RGB", size, "red").save(buffer, kind)
+    return buffer.getvalue()
+
+
+def test_what_is_no_picture_is_refused_with_the_reason(live: Candidate, engine: SearchEngine):
+    sound = picture_of(live, "7")
+    for content, reason in (
+        (b"", "image empty"),
+        (sound[:-400], "image truncated"),
+        (sound[:40], "image truncated"),
+        (b"%PDF-1.7\n1 0 obj\n<<>>\nendobj\n", "not an image"),
+        (b"<!doctype html><title>404</title>", "not an image"),
+        (picture((1, 300)), "1 by 300 pixels"),
+        (picture((300, 1)), "300 by 1 pixels"),
+        (picture((9_000, 9_000)), "image too large"),
+    ):
+        with pytest.raises(SearchError, match=reason):
+            engine.search(Query(picture=content))
+    assert engine.search(Query(picture=picture((8, 8)))).hits
+
+
+def test_vectors_of_the_wrong_kind_are_refused_by_name(live: Candidate, engine: SearchEngine):
+    with pytest.raises(SearchError, match=r"has 3 dimensions, and fashion-clip@\w+ has 512"):
+        engine.search(Query(vector=[1, 2, 3]))  # type: ignore[arg-type]
+    with pytest.raises(SearchError, match=r"no space 'other'; it has fashion-clip@"):
+        engine.search(Query("red", space="other"))
+    for key in ("no-such", "00000000-0000-0000-0000-000000000000", "'", "\0"):
+        with pytest.raises(SearchError, match="no product"):
+            engine.search(Query(product=key))
+
+
+def test_a_release_of_another_model_is_searched_by_text_or_not_at_all(live: Candidate, engine: SearchEngine):
+    live.conn.execute(
+        sql.SQL("UPDATE {} SET embedding_space = 'other@000000000000'").format(live.release.table("products"))
+    )
+    live.conn.execute(
+        sql.SQL("DROP INDEX {}").format(sql.Identifier(live.release.release, "product_embeddings_index"))
+    )
+    live.conn.commit()
+    with pytest.raises(
+        ReleaseError, match=r"made with the model other@0+, and the model in use is fashion-clip"
+    ):
+        engine.search(Query(picture=picture((64, 64))))
+    words = engine.search(Query("red tshirts"))
+    assert words.hits and set(words.plan.legs) == {"text"}
+    assert "other@000000000000" in words.plan.notes[0]
+
+
+def test_two_spaces_are_searched_side_by_side(live: Candidate, engine: SearchEngine):
+    live.conn.execute(
+        sql.SQL("UPDATE {} SET embedding_space = 'other@000000000000' WHERE external_id::int > 20").format(
+            live.release.table("products")
+        )
+    )
+    live.conn.execute(
+        sql.SQL("DROP INDEX {}").format(sql.Identifier(live.release.release, "product_embeddings_index"))
+    )
+    live.conn.commit()
+    one = engine.search(Query("red tshirts", mode="vector", limit=40))
+    assert len(one.hits) == 20 and "other@000000000000" in one.plan.notes[0]
+    encoder = engine._answering.encoders._encoder(str(live.release.space))
+    with SearchEngine.open(live.settings, encoders={"other@000000000000": encoder}) as both:
+        results = both.search(Query("red tshirts", mode="vector", limit=40))
+        assert len(results.hits) == 40 and len(results.plan.legs) == 2
+        assert {hit.colour for hit in results.hits[:4]} == {"red"}
+
+
+def test_nothing_live_is_said(candidate: Candidate):
+    with SearchEngine.open(candidate.settings) as engine:
+        with pytest.raises(ReleaseError, match="nothing is live yet"):
+            engine.search(Query("red"))
+        named = engine.search(Query("red", release=candidate.release.release))
+        assert len(named.hits) == 10 and named.plan.release == candidate.release.release
+        for unknown in ("fashion_sota_r9999", "public", "fashion_sota_r1; DROP"):
+            with pytest.raises(ReleaseError):
+                engine.search(Query("red", release=unknown))
+
+
+def test_reading_is_all_an_engine_can_do(live: Candidate, engine: SearchEngine):
+    def run(text: bytes, role: bool) -> list:
+        settings = {"role": live.settings.reader_role} if role else {}
+        return engine._read(Read([Statement(text, {})], settings))[0]
+
+    with pytest.raises(psycopg.errors.ReadOnlySqlTransaction):
+        run(b"DELETE FROM fashion_sota.products", False)
+    with pytest.raises(psycopg.errors.InsufficientPrivilege):
+        run(b"SELECT count(*) FROM fashion_ops.releases", True)
+    assert run(b"SELECT current_user::text, current_setting('enable_sort')", False) != [
+        (live.settings.reader_role, "off")
+    ]
+    engine.search(Query("red"))
+    assert engine._answering._reader == live.settings.reader_role
+    releases.live(live.conn)
+    with connect(live.settings) as other:
+        assert other.execute("SHOW enable_sort").fetchone() == ("on",)
+
+
+def test_both_engines_give_the_same_answers(live: Candidate, engine: SearchEngine):
+    asked = [
+        Query("red tshirt"),
+        Query("blue", filters={"colour": ["blue", "red"]}, facets=("colour",)),
+        Query(picture=picture_of(live, "7"), mode="vector", exact=True),
+        Query("gren tees", mode="text"),
+    ]
+
+    async def answers() -> list:
+        async with AsyncSearchEngine.open(live.settings) as other:
+            return await asyncio.gather(*(other.search(query) for query in asked))
+
+    assert asyncio.run(answers()) == [engine.search(query) for query in asked]
+    assert engine.cache().misses >= 3
+
+
+def test_what_was_encoded_once_is_kept(engine: SearchEngine):
+    engine.search(Query("red tshirt"))
+    before = engine.cache()
+    engine.search(Query("red tshirt", filters={"colour": "red"}))
+    after = engine.cache()
+    assert (after.misses, after.hits) == (before.misses, before.hits + 1)

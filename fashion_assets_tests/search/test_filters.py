@@ -1,0 +1,160 @@
+"""Filters: read, typed, canonical, and harmless whatever they hold."""
+
+from decimal import Decimal
+
+import pytest
+from hypothesis import HealthCheck, given
+from hypothesis import settings as effort
+from hypothesis import strategies as st
+from psycopg import sql
+
+from fashion_assets.criteria.candidate import Candidate
+from fashion_assets.search.engine import SearchEngine
+from fashion_assets.search.filters import (
+    COLUMNS,
+    MAX_VALUES,
+    AnyOf,
+    Between,
+    FilterError,
+    Holds,
+    as_filters,
+    parse_filters,
+)
+from fashion_assets.search.query import Query
+
+
+def test_text_becomes_typed_and_canonical_filters():
+    read = parse_filters(
+        [
+            "colour=Gray,blue",
+            "price=10..50",
+            "year=2011..",
+            "normalized.material=Cotton",
+            "brand=PUMA",
+            "gender=Ladies",
+        ]
+    )
+    assert read == (
+        AnyOf("colour", ("grey", "blue")),
+        Between("price", Decimal(10), Decimal(50)),
+        Between("year", 2011, None),
+        Holds("material", ("cotton",)),
+        AnyOf("brand", ("Puma",)),
+        AnyOf("gender", ("women",)),
+    )
+    assert parse_filters(['external_id="a,b"']) == (AnyOf("external_id", ("a,b",)),)
+    assert parse_filters(["normalized.washable=true"]) == (Holds("washable", ("true", True)),)
+    assert as_filters({"year": {"from": 2011}, "colour": ["red"], "normalized.washable": True}) == (
+        Between("year", 2011, None),
+        AnyOf("colour", ("red",)),
+        Holds("washable", (True,)),
+    )
+
+
+@pytest.mark.parametrize(
+    ("pair", "said"),
+    [
+        ("color=red", "known filters: brand, gender"),
+        ("=red", "known filters: brand"),
+        ("Brand=x", "known filters: brand"),
+        ("title=x", "known filters: brand"),
+        ("normalized.=x", "known filters: brand"),
+        ("brand; DROP TABLE products=x", "known filters: brand"),
+        ("brand", "not NAME=VALUE"),
+        ("brand=pu\0ma", "NUL"),
+        ("brand=\ud800", "half a character"),
+        ("year=new", "needs a number"),
+        ("year=2011.5", "whole number"),
+        ("year=99999999999", "up to"),
+        ("price=nan", "up to"),
+        ("price=1..x", "needs a number"),
+        ("brand=" + "x" * 2_000, "characters"),
+        ("brand=" + ",".join(map(str, range(MAX_VALUES + 1))), "are the most"),
+    ],
+)
+def test_what_is_no_filter_is_refused_and_says_why(pair: str, said: str):
+    with pytest.raises(FilterError, match=said):
+        parse_filters([pair])
+
+
+def test_ranges_of_what_is_no_number_are_refused():
+    with pytest.raises(FilterError, match="is no number"):
+        as_filters({"brand": {"from": "a"}})
+    with pytest.raises(FilterError, match="other keys"):
+        as_filters({"year": {"min": 1}})
+    with pytest.raises(FilterError, match="needs text"):
+        as_filters({"brand": 7})
+
+
+HOSTILE = [
+    "'",
+    '"',
+    "%",
+    "_",
+    "' OR '1'='1",
+    "'; DROP TABLE products; --",
+    "\\",
+    "%(limit)s",
+    "{}",
+    "{1,2}",
+    "NULL",
+]
+
+
+@pytest.fixture
+def engine(candidate: Candidate):
+    with SearchEngine.open(candidate.settings, size=1) as engine:
+        yield engine
+
+
+@effort(max_examples=40, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
+@given(
+    name=st.sampled_from([*COLUMNS, "normalized.style", "normalized.gender", "normalized.a'b"]),
+    values=st.lists(
+        st.one_of(
+            st.sampled_from([*HOSTILE, "red", "men", "2012", "puma"]), st.text(max_size=20), st.integers()
+        ),
+        max_size=5,
+    ),
+)
+def test_no_value_does_harm(candidate: Candidate, engine: SearchEngine, name: str, values: list):
+    try:
+        filters = as_filters({name: values})
+    except FilterError:
+        return
+    release = candidate.release.release
+    found = engine.search(Query(filters=filters, release=release, limit=100)).hits
+    rows = [row for row in engine._answering._facts.peek(release).sample.rows if filters[0].matches(row)]  # type: ignore[union-attr]
+    assert sorted(hit.external_id for hit in found) == sorted(row["external_id"] for row in rows)
+    count = candidate.conn.execute(
+        sql.SQL("SELECT count(*) FROM {}").format(candidate.release.table("products"))
+    ).fetchone()
+    assert count == (40,)
+
+
+def test_ten_thousand_values_are_searched(candidate: Candidate, engine: SearchEngine):
+    ids = tuple(str(number) for number in range(7, 7 + MAX_VALUES))
+    query = Query(filters={"external_id": ids}, release=candidate.release.release, limit=100)
+    assert len(engine.search(query).hits) == 34
+
+
+def test_ranges_and_normalized_values_narrow_down(candidate: Candidate, engine: SearchEngine):
+    conn, products = candidate.conn, candidate.release.table("products")
+    conn.execute(sql.SQL("UPDATE {} SET price = external_id::numeric").format(products))
+    conn.execute(
+        sql.SQL(
+            """UPDATE {} SET normalized = normalized || '{{"style": ["boho", "chic"], "washable": true}}'
+            WHERE external_id IN ('3', '4')"""
+        ).format(products)
+    )
+    conn.commit()
+
+    def found(*pairs: str) -> set[str]:
+        query = Query(filters=parse_filters(pairs), release=candidate.release.release, limit=100)
+        return {hit.external_id for hit in engine.search(query).hits}
+
+    assert found("price=10.5..12") == {"11", "12"}
+    assert found("price=..2") == {"1", "2"}
+    assert found("normalized.style=chic") == {"3", "4"}
+    assert found("normalized.washable=true", "price=4") == {"4"}
+    assert found("normalized.washable=false") == set()

@@ -1,0 +1,32 @@
+"""The page of hits: pictures inside, values escaped."""
+
+from pathlib import Path
+
+from fashion_assets.search.gallery import page, thumbnail, write_page
+from fashion_assets.search.query import Hit, Plan, Query, Results
+from fashion_assets_tests.catalogue import draw_picture
+
+
+def hit(path: Path, title: str) -> Hit:
+    return Hit("1", "7", "demo", title, 0.5, str(path), None, "men", "apparel", None, "tshirts", "red", None)
+
+
+def test_a_page_shows_pictures_and_runs_nothing_of_a_listing(tmp_path: Path):
+    draw_picture(tmp_path / "7.jpg", 7)
+    hostile = "<script>alert(1)</script>\" onload='x'"
+    results = Results(
+        (hit(tmp_path / "7.jpg", hostile), hit(tmp_path / "gone.jpg", "Shirt")),
+        Plan("fashion_sota_r0001", {}, understood=hostile, notes=(hostile,)),
+        {"colour": [(hostile, 3)]},
+    )
+    written = write_page(Query(hostile), results, tmp_path / "pages").read_text("utf-8")
+    assert written == page(Query(hostile), results)
+    assert written.count('<img src="data:image/jpeg;base64,') == 1 and "no picture" in written
+    assert "<script" not in written and "onload='x'" not in written
+    assert "http" not in written, "nothing is fetched from elsewhere"
+
+
+def test_what_is_no_picture_has_no_thumbnail(tmp_path: Path):
+    (tmp_path / "x.jpg").write_text("no picture")
+    assert thumbnail(str(tmp_path / "x.jpg")) is None
+    assert "nothing found" in page(Query("red"), Results((), Plan("r", {})))

@@ -1,0 +1,181 @@
+"""The path of a vector search, and that the server takes it: after ANALYZE, with thousands of products."""
+
+import numpy as np
+import pytest
+from psycopg import sql
+
+from fashion_assets.criteria.candidate import Candidate
+from fashion_assets.search import answering
+from fashion_assets.search.engine import SearchEngine
+from fashion_assets.search.filters import AnyOf, Filter
+from fashion_assets.search.path import TIE
+from fashion_assets.search.query import Query, Results
+from fashion_assets_tests.search.large import SPACE, Large, fill
+
+
+@pytest.fixture
+def large(candidate: Candidate) -> Large:
+    return fill(candidate)
+
+
+@pytest.fixture
+def engine(candidate: Candidate):
+    with SearchEngine.open(candidate.settings, size=1) as engine:
+        yield engine
+
+
+def scans(plan: dict) -> set[str]:
+    """Indexes and node types of a plan."""
+    names = {plan["Node Type"], plan.get("Index Name", "")}
+    return names.union(*(scans(inner) for inner in plan.get("Plans", [])))
+
+
+def recall(large: Large, results: Results, vector: np.ndarray, kept: np.ndarray) -> float:
+    distances = large.nearest_distances(vector, kept)
+    assert len(results.hits) == len(distances)
+    return (
+        float(np.mean([1 - hit.score <= distances[-1] + TIE for hit in results.hits]))
+        if len(distances)
+        else 1.0
+    )
+
+
+def filters_of(large: Large, row: int) -> list[tuple[str, tuple[Filter, ...], np.ndarray]]:
+    everything = np.ones(len(large.vectors), bool)
+    own, far = int(large.groups[row]), int(large.groups[(row + 1) % len(large.groups)])
+    cases = [("100 %", (), everything)]
+    for share in (0.001, 0.01, 0.05, 0.1, 0.3):
+        one, kept = large.unrelated(share)
+        cases.append((f"{share:.1%} unrelated", (one,), kept))
+    for groups in (
+        [own],
+        [far],
+        [group for group in range(12) if group != own],
+        sorted({own, *range(11)}),
+    ):
+        one, kept = large.tied(groups)
+        cases.append((f"tied to {groups}", (one,), kept))
+    return cases
+
+
+def test_recall_holds_at_every_selectivity(engine: SearchEngine, large: Large):
+    found: dict[str, list[float]] = {}
+    rng = np.random.default_rng(3)
+    for row in range(0, 300, 15):
+        vector = large.vectors[row] + 0.1 * rng.standard_normal(large.vectors.shape[1])
+        vector = (vector / np.linalg.norm(vector)).astype(np.float32)
+        for name, filters, kept in filters_of(large, row):
+            query = Query(vector=vector, filters=filters, mode="vector", release=large.release)
+            found.setdefault(name.split(" to ")[0], []).append(
+                recall(large, engine.search(query), vector, kept)
+            )
+    assert {name: np.mean(values) for name, values in found.items() if np.mean(values) < 0.99} == {}
+
+
+def test_the_server_takes_the_path_that_was_chosen(engine: SearchEngine, large: Large):
+    vector = large.vectors[0]
+    half, _ = large.unrelated(0.9)
+    tied, _ = large.tied([int(large.groups[1])])
+    for filters, exact, path in (
+        ((), False, "index"),
+        ((half,), False, "iterative"),
+        ((tied,), False, "exact"),
+        ((), True, "exact"),
+    ):
+        query = Query(vector=vector, filters=filters, mode="vector", exact=exact, release=large.release)
+        assert engine.search(query).plan.legs == {SPACE: path}
+        used = scans(engine.explain(query))
+        assert ("product_embeddings_index" in used) == (path != "exact"), (path, used)
+
+
+def test_the_path_does_not_hang_on_statistics(candidate: Candidate, engine: SearchEngine, large: Large):
+    half, kept = large.unrelated(0.9)
+    query = Query(vector=large.vectors[0], filters=(half,), mode="vector", release=large.release)
+    candidate.conn.execute(
+        sql.SQL("DELETE FROM pg_statistic WHERE starelid = {}::regclass").format(
+            sql.Literal(f"{large.release}.products")
+        )
+    )
+    candidate.conn.execute(
+        sql.SQL("UPDATE pg_class SET reltuples = -1, relpages = 0 WHERE oid = {}::regclass").format(
+            sql.Literal(f"{large.release}.products")
+        )
+    )
+    candidate.conn.commit()
+    assert "product_embeddings_index" in scans(engine.explain(query))
+    assert recall(large, engine.search(query), large.vectors[0], kept) >= 0.9
+
+
+def test_a_partial_index_is_used_where_it_holds_what_is_asked(
+    candidate: Candidate, engine: SearchEngine, large: Large
+):
+    conn, products = candidate.conn, candidate.release.table("products")
+    conn.execute(sql.SQL("UPDATE {} SET gender = 'men' WHERE image_width <= 400").format(products))
+    conn.execute(
+        sql.SQL(
+            "CREATE INDEX men ON {} USING hnsw ((embedding::halfvec(32)) halfvec_cosine_ops) "
+            "WHERE embedding_space = {} AND gender = 'men'"
+        ).format(products, sql.Literal(SPACE))
+    )
+    conn.commit()
+    conn.autocommit = True
+    conn.execute(sql.SQL("VACUUM (ANALYZE) {}").format(products))
+    query = Query(
+        vector=large.vectors[0], filters=(AnyOf("gender", ("men",)),), mode="vector", release=large.release
+    )
+    results = engine.search(query)
+    assert results.plan.legs == {SPACE: "partial"} and results.plan.notes == ()
+    assert "men" in scans(engine.explain(query))
+    assert recall(large, results, large.vectors[0], large.numbers <= 400) >= 0.9
+
+
+def test_an_index_that_gives_too_few_is_not_believed(
+    candidate: Candidate, engine: SearchEngine, large: Large, monkeypatch: pytest.MonkeyPatch
+):
+    """What happens where the sample misjudges a filter: made to, it calls every filter a wide one."""
+    monkeypatch.setattr(answering, "choose", lambda *_: "iterative")
+    one, kept = large.unrelated(0.005)
+    results = engine.search(
+        Query(vector=large.vectors[0], filters=(one,), mode="vector", release=large.release)
+    )
+    assert recall(large, results, large.vectors[0], kept) == 1
+    assert results.plan.legs == {SPACE: "exact"} and "found too few" in results.plan.notes[0]
+
+
+def test_an_index_that_lacks_what_is_near_is_not_believed(
+    candidate: Candidate, engine: SearchEngine, large: Large
+):
+    """An index over the far half only stands for a graph that does not reach a region."""
+    conn, products = candidate.conn, candidate.release.table("products")
+    conn.execute(sql.SQL("DROP INDEX {}").format(sql.Identifier(large.release, "product_embeddings_index")))
+    conn.execute(sql.SQL("UPDATE {} SET embedding = embedding WHERE false").format(products))
+    own = [f"kind {large.groups[0]}"]
+    # Zero vectors are not indexed, and come back unindexed.
+    conn.execute(sql.SQL("ALTER TABLE {} ADD kept halfvec").format(products))
+    conn.execute(
+        sql.SQL("UPDATE {} SET kept = embedding, embedding = %s WHERE article_type = ANY(%s)").format(
+            products
+        ),
+        (f"[{','.join('0' * large.vectors.shape[1])}]", own),
+    )
+    conn.execute(
+        sql.SQL(
+            "CREATE INDEX product_embeddings_index ON {} USING hnsw ((embedding::halfvec(32)) halfvec_cosine_ops) "
+            "WHERE embedding_space = {}"
+        ).format(products, sql.Literal(SPACE))
+    )
+    conn.execute("SET enable_indexscan = off")
+    conn.execute("SET session_replication_role = replica")
+    conn.execute(
+        "UPDATE pg_index SET indisready = false WHERE indexrelid = %s::regclass",
+        (f"{large.release}.product_embeddings_index",),
+    )
+    conn.execute(sql.SQL("UPDATE {} SET embedding = kept WHERE kept IS NOT NULL").format(products))
+    conn.execute(
+        "UPDATE pg_index SET indisready = true WHERE indexrelid = %s::regclass",
+        (f"{large.release}.product_embeddings_index",),
+    )
+    conn.commit()
+    results = engine.search(Query(vector=large.vectors[0], mode="vector", release=large.release))
+    assert recall(large, results, large.vectors[0], np.ones(len(large.vectors), bool)) == 1
+    assert any("passed over" in note for note in results.plan.notes)

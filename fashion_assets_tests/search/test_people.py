@@ -1,0 +1,141 @@
+"""What a person may like, and what goes with a product."""
+
+from collections.abc import Iterator
+
+import numpy as np
+import psycopg
+import pytest
+from psycopg import sql
+from psycopg.types.json import Json
+
+from fashion_assets.criteria.candidate import Candidate
+from fashion_assets.release.swap import promote
+from fashion_assets.search.engine import SearchEngine
+from fashion_assets.search.filters import SearchError
+from fashion_assets.search.people import marginally_relevant, stated_style, tastes
+
+
+@pytest.fixture
+def live(candidate: Candidate) -> Candidate:
+    conn, release = candidate.conn, candidate.release
+    people: list[tuple[str, dict]] = [
+        ("by-style", {"style_features": {"preferred_colours": ["Gray", "no such"], "gender": "Men"}}),
+        ("silent", {}),
+        ("likes-red", {}),
+    ]
+    for user, record in people:
+        conn.execute(
+            sql.SQL("INSERT INTO {} (user_id, source, record) VALUES (%s, 'fashion_demo', %s)").format(
+                release.table("users")
+            ),
+            (user, Json(record)),
+        )
+    for external_id in ("8", "16", "24", "gone"):
+        conn.execute(
+            sql.SQL(
+                "INSERT INTO {favourites} (user_id, source, external_id, product_id, record) "
+                "SELECT 'likes-red', 'fashion_demo', %(id)s, (SELECT product_id FROM {products} WHERE external_id = %(id)s), '{{}}'"
+            ).format(favourites=release.table("favourites"), products=release.table("products")),
+            {"id": external_id},
+        )
+    promote(conn, candidate.settings, release)
+    conn.commit()
+    return candidate
+
+
+@pytest.fixture
+def engine(live: Candidate) -> Iterator[SearchEngine]:
+    with SearchEngine.open(live.settings, size=1) as engine:
+        yield engine
+
+
+def test_favourites_lead_to_more_like_them_and_none_of_them(engine: SearchEngine):
+    results = engine.recommend("likes-red", limit=5)
+    assert len(results.hits) == 5 and results.plan.notes == ("like 3 favourites",)
+    ids = {hit.external_id for hit in results.hits}
+    assert not ids & {"8", "16", "24"}
+    assert ids & {"32", "40"}, "the red ones that are left"
+
+
+def test_a_stated_style_stands_in_for_favourites(engine: SearchEngine):
+    results = engine.recommend("by-style", limit=3)
+    assert results.hits[0].colour == "grey" and len(results.hits) == 3
+    assert "by stated style: grey, men" in results.plan.notes[0]
+
+
+def test_who_says_nothing_gets_what_is_popular_and_is_told_so(engine: SearchEngine):
+    results = engine.recommend("silent", limit=5)
+    assert len({hit.product_id for hit in results.hits}) == 5
+    assert {hit.external_id for hit in results.hits[:3]} == {"8", "16", "24"}
+    assert "popular" in results.plan.notes[0]
+
+
+@pytest.mark.parametrize("user", ["nobody", "", "\0", "'; DROP TABLE users; --"])
+def test_who_is_not_known_is_said_so(engine: SearchEngine, user: str):
+    with pytest.raises(SearchError, match="there is no person"):
+        engine.recommend(user)
+
+
+def test_a_look_is_completed_with_other_kinds_for_the_same_gender(live: Candidate, engine: SearchEngine):
+    def put(sub_category: str, category: str, gender: str, ids: tuple[str, ...]) -> None:
+        live.conn.execute(
+            sql.SQL(
+                "UPDATE {} SET sub_category = %s, category = %s, gender = %s WHERE external_id = ANY(%s)"
+            ).format(live.release.table("products")),
+            (sub_category, category, gender, list(ids)),
+        )
+
+    put("shoes", "footwear", "men", ("1", "2", "3"))
+    put("bags", "accessories", "unisex", ("4", "5"))
+    put("dress", "apparel", "women", ("6",))
+    put("lips", "personal care", "men", ("7",))
+    live.conn.commit()
+    key = live.conn.execute(
+        "SELECT product_id::text FROM fashion_sota.products WHERE external_id = '9'"
+    ).fetchone()
+    assert key is not None
+    look = engine.complete_look(key[0])
+    assert sorted((hit.category, hit.sub_category) for hit in look.hits) == [
+        ("accessories", "bags"),
+        ("footwear", "shoes"),
+    ]
+    assert len(engine.complete_look(key[0], per_kind=2).hits) == 4
+    assert len(engine.complete_look(key[0], limit=1).hits) == 1
+    with pytest.raises(SearchError, match="no product"):
+        engine.complete_look("nothing")
+
+
+def test_styles_are_read_from_keys_that_name_a_column():
+    assert stated_style(
+        [{"Colors": "Red; navy", "brands": ["PUMA"], "note": "blue", "style_season": ["Autumn"]}]
+    ) == {
+        "colour": ("red", "navy blue"),
+        "brand": ("Puma",),
+        "season": ("fall",),
+    }
+
+
+def test_tastes_are_the_centres_of_what_is_liked():
+    shirts, shoes = np.eye(4, dtype=np.float32)[:2]
+    found = tastes(np.stack([shirts, shoes, shirts, shoes, shirts]))
+    assert {int(centre.argmax()) for centre in found} == {0, 1}
+    np.testing.assert_allclose(np.linalg.norm(found, axis=1), 1, rtol=1e-6)
+    assert len(tastes(shirts[None])) == 1
+
+
+def test_near_duplicates_come_last():
+    same, other = np.eye(4, dtype=np.float32)[:2]
+    chosen = marginally_relevant(np.array([0.9, 0.89, 0.5]), [same, same, other], 3)
+    assert chosen == [0, 2, 1]
+    assert marginally_relevant(np.array([0.9, 0.8]), [same, np.ones(2, np.float32)], 1) == [0]
+
+
+def test_people_are_read_as_the_reader(live: Candidate, engine: SearchEngine):
+    live.conn.execute(
+        sql.SQL("REVOKE SELECT ON fashion_sota.favourites FROM {}").format(
+            sql.Identifier(live.settings.reader_role)
+        )
+    )
+    live.conn.commit()
+    with pytest.raises(psycopg.errors.InsufficientPrivilege):
+        engine.recommend("silent")
