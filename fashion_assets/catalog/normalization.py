@@ -26,7 +26,7 @@ from fashion_assets.catalog.brands import brand_from_title, canonical_brand
 from fashion_assets.catalog.listing import NORMALIZED_SCHEMA, PRODUCT_SCHEMA
 from fashion_assets.catalog.validation import NULL_WORDS
 
-NORMALIZATION_VERSION = "1"
+NORMALIZATION_VERSION = "2"
 """Changes whenever a vocabulary or a rule here changes."""
 
 FIELDS = ("gender", "category", "sub_category", "article_type", "colour", "season", "usage")
