@@ -55,7 +55,7 @@ IMPORTED_ONCE: tuple[str, ...] = (
 )
 """Modules every run needs. None may start threads, which a fork would lose."""
 
-IMPORTED_BESIDE = ("matplotlib.figure", "matplotlib.backends.backend_agg", "great_expectations")
+IMPORTED_BESIDE = ("great_expectations",)
 """Modules only a release needs; they take longer than many a batch."""
 
 _KILLED = "its worker process died; if the machine was short of memory, lower FASHION_ASSETS_BATCH_SIZE"

@@ -12,6 +12,7 @@ import pyarrow as pa
 from PIL import Image
 
 from fashion_assets.catalog.pictures import load_rgb
+from fashion_assets.release.charts import bars
 
 SAMPLE_ROWS = 5
 
@@ -59,16 +60,6 @@ def contact_sheet(uris: Sequence[str], edge: int = 64, most: int = 8) -> dg.Mark
 
 def bar_chart(title: str, counts: Sequence[tuple[str, int]]) -> dg.MarkdownMetadataValue:
     """Counts as horizontal bars, in the order given."""
-    # The figure alone, without pyplot: no global state, no display, half the import.
-    from matplotlib.figure import Figure
-
-    figure = Figure(figsize=(6, 0.8 + 0.26 * len(counts)), layout="constrained")
-    axes = figure.subplots()
-    axes.barh([name for name, _ in counts], [count for _, count in counts], color="#7a5af8")
-    axes.invert_yaxis()
-    axes.set_title(title)
-    buffer = io.BytesIO()
-    figure.savefig(buffer, format="png", dpi=80)
-    return dg.MetadataValue.md(
-        f"![{title}](data:image/png;base64,{base64.b64encode(buffer.getvalue()).decode()})"
-    )
+    drawn = bars(title, [name for name, _ in counts], {"products": [count for _, count in counts]})
+    encoded = base64.b64encode(drawn.encode()).decode()
+    return dg.MetadataValue.md(f"![{title}](data:image/svg+xml;base64,{encoded})")
