@@ -716,7 +716,7 @@ def bench_layouts(release: MeasuredRelease = None, home: Home = None, as_json: J
 
 @bench.command("relevance")
 def bench_relevance(release: MeasuredRelease = None, home: Home = None, as_json: Json = False) -> None:
-    """Precision of 240 queries as people type them, and of pictures found by captions and category words."""
+    """Precision of what people type, by each leg and the fusion, and of pictures found by captions and category words."""
     _measure("relevance", release, as_json)
 
 

@@ -5,7 +5,8 @@ import dagster as dg
 from fashion_assets.defs.partitions import BATCHES
 
 BATCH_ASSETS = dg.AssetSelection.groups("catalog", "embeddings")
-RELEASE_ASSETS = dg.AssetSelection.groups("release", "benchmarks")
+RELEASE_ASSETS = dg.AssetSelection.groups("release") | dg.AssetSelection.assets("search_benchmarks")
+MEASURING_ASSETS = dg.AssetSelection.groups("benchmarks") - RELEASE_ASSETS
 
 migrate_batch = dg.define_asset_job(
     "migrate_batch",
@@ -28,8 +29,15 @@ promote_candidate = dg.define_asset_job(
     selection=dg.AssetSelection.assets("live_release"),
     description="Put the candidate that stands ready live, if every criterion holds.",
 )
+measure_release = dg.define_asset_job(
+    "measure_release",
+    selection=MEASURING_ASSETS,
+    description="The newest release that stands measured thoroughly, for some minutes: recall, load, layouts, relevance.",
+)
 
 
 @dg.definitions
 def jobs() -> dg.Definitions:
-    return dg.Definitions(jobs=[migrate_batch, build_release, build_candidate, promote_candidate])
+    return dg.Definitions(
+        jobs=[migrate_batch, build_release, build_candidate, promote_candidate, measure_release]
+    )

@@ -132,6 +132,12 @@ def stop_embedded(settings: Settings, *, force: bool = False) -> bool:
         os.close(lock)
 
 
+def program(settings: Settings, name: str) -> Path | None:
+    """A program of the embedded server's installation, `pgbench` for one; None with a given server, whose programs are
+    not here."""
+    return None if settings.database_url is not None else _programs(settings.postgres_data) / name
+
+
 # --- a given server
 
 

@@ -189,13 +189,12 @@ id_map = Table(
     comment="Old id to new id, for everything that refers to a product.",
 )
 
-batch_statistics = Table(
-    "batch_statistics",
+benchmarks = Table(
+    "benchmarks",
     metadata,
-    Column("batch", Text, primary_key=True),
-    Column("stage", Text, primary_key=True),
-    Column("run_id", Text, primary_key=True),
-    _at("at", nullable=False, default=True),
-    Column("figures", JSONB, nullable=False),
-    comment="What each stage counted and how long it took, for every batch and run.",
+    Column("release", Text, ForeignKey(releases.c.release, ondelete="CASCADE"), primary_key=True),
+    Column("name", Text, primary_key=True),
+    Column("rows", JSONB, nullable=False),
+    _at("measured_at", nullable=False, default=True),
+    comment="What was measured on a release: the newest rows of each benchmark.",
 )

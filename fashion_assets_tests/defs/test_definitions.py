@@ -30,6 +30,12 @@ RELEASE_ASSETS = {
     "migration_report": "release",
     "live_release": "release",
 }
+MEASURING_ASSETS = {
+    "recall_benchmark": "benchmarks",
+    "latency_benchmark": "benchmarks",
+    "layout_benchmark": "benchmarks",
+    "relevance_benchmark": "benchmarks",
+}
 CHECKS = {
     "raw_listings": {"every_reference_is_read", "records_are_whole_json"},
     "validated_products": {"listings_are_products_or_quarantined", "rejection_rate_is_bearable"},
@@ -108,7 +114,7 @@ def test_loading_needs_no_database_and_no_heavy_library(tmp_path: Path):
 def test_the_assets_are_these_and_each_says_what_and_whose_it_is(repository: dg.RepositoryDefinition):
     graph = repository.asset_graph
     nodes = {key.to_user_string(): graph.get(key) for key in graph.get_all_asset_keys()}
-    assert {name: node.group_name for name, node in nodes.items()} == BATCH_ASSETS | RELEASE_ASSETS
+    assert {name: node.group_name for name, node in nodes.items()} == BATCH_ASSETS | RELEASE_ASSETS | MEASURING_ASSETS
     for name, node in nodes.items():
         assert node.description, name
         assert node.owners and all(owner.startswith("team:") for owner in node.owners), name
@@ -121,7 +127,7 @@ def test_batches_are_partitions_and_releases_are_made_of_all_of_them(repository:
     for name in BATCH_ASSETS:
         partitioned = partitions[name]
         assert isinstance(partitioned, dg.DynamicPartitionsDefinition) and partitioned.name == "batches"
-    assert all(partitions[name] is None for name in RELEASE_ASSETS)
+    assert all(partitions[name] is None for name in RELEASE_ASSETS | MEASURING_ASSETS)
 
 
 def test_the_checks_are_these_and_those_of_batches_block(repository: dg.RepositoryDefinition):
@@ -156,6 +162,7 @@ def test_the_jobs_do_what_they_are_called(repository: dg.RepositoryDefinition):
         "build_release": set(RELEASE_ASSETS),
         "build_candidate": set(RELEASE_ASSETS) - {"live_release"},
         "promote_candidate": {"live_release"},
+        "measure_release": set(MEASURING_ASSETS),
     }
     assert jobs["migrate_batch"].partitions_def is not None
     assert jobs["build_release"].partitions_def is None
