@@ -236,6 +236,7 @@ def test_a_search_that_fails_does_not_keep_the_report_from_being_written(candida
 
 
 def test_benchmarks_are_plotted_and_tabled_also_over_releases(candidate: Candidate):
+    candidate.conn.execute("DELETE FROM fashion_ops.benchmarks")
     _, content = write(candidate)
     assert content["benchmarks"] == {} and content["history"] == []
     assert "None were kept for this release" in report.render(content, 10**6)
@@ -312,6 +313,7 @@ def test_benchmarks_are_plotted_and_tabled_also_over_releases(candidate: Candida
 
 
 def test_benchmarks_are_those_kept_for_the_release(candidate: Candidate):
+    candidate.conn.execute("DELETE FROM fashion_ops.benchmarks")
     rows = [{"kind": "listing", "old_p50_ms": 2.0, "new_p50_ms": 1.5, "ratio": 0.75}]
     results.save(candidate.conn, candidate.release.release, "layouts", rows)
     latency = [
