@@ -1,17 +1,24 @@
 """Success criteria of a release: what must hold in the candidate's own tables before it may go live.
 
 What belongs here: read-only questions to the candidate's schema and to the register, each answered anew whenever it is
-asked; nothing is taken over from an earlier check. What does not: criteria of one batch (`batch`), the swap (`release`).
+asked; nothing is taken over from an earlier check. And the list of all criteria of a release. What does not: criteria of
+one batch (`batch`), what searches must be like (`searching`, `measured`), the swap (`release`).
 """
 
 import os
-from collections.abc import Iterator
-from dataclasses import dataclass
-from typing import LiteralString
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
+from dataclasses import dataclass, field
+from typing import Any, LiteralString
 
+import numpy as np
 import psycopg
 from psycopg import sql
 
+from fashion_assets.benchmarks import results
+from fashion_assets.criteria.measured import MEASURED_CRITERIA, Measured
+from fashion_assets.criteria.searching import SEARCH_CRITERIA, Searching
+from fashion_assets.criteria.thresholds import INDEX_MB_PER_10K, MIN_VECTORS_FOR_SIZE
 from fashion_assets.criteria.verdict import (
     OFFENDERS_SHOWN,
     Criterion,
@@ -20,7 +27,9 @@ from fashion_assets.criteria.verdict import (
     holds,
     not_applicable,
 )
-from fashion_assets.search.vector import explain_nearest, index_is_worth_it
+from fashion_assets.embedding.spaces import ModelError
+from fashion_assets.search import path
+from fashion_assets.search.filters import SearchError
 from fashion_assets.settings import Settings
 from fashion_assets.warehouse.releases import Release
 
@@ -38,6 +47,20 @@ class Candidate:
     conn: psycopg.Connection
     release: Release
     settings: Settings
+    _searching: list[Searching] = field(default_factory=list, init=False, repr=False, compare=False)
+
+    @contextmanager
+    def searching(self) -> Iterator[Searching]:
+        """The engine on this release. Within one `with`, whatever is asked in it is asked once."""
+        if self._searching:
+            yield self._searching[0]
+            return
+        with Searching(self.conn, self.release, self.settings) as searching:
+            self._searching.append(searching)
+            try:
+                yield searching
+            finally:
+                self._searching.clear()
 
     def rows(self, query: sql.Composed | LiteralString, parameters: tuple | dict = ()) -> list[tuple]:
         """The result of a query in which `{products}` and `{embeddings}` stand for the candidate's tables."""
@@ -144,11 +167,11 @@ def _image_paths(candidate: Candidate) -> Iterator[tuple[str, str]]:
 
 def _image_paths_are_valid(candidate: Candidate) -> Finding:
     missing, offenders = 0, []
-    for product_id, path in _image_paths(candidate):
-        if not path or not os.path.isfile(path):
+    for product_id, picture in _image_paths(candidate):
+        if not picture or not os.path.isfile(picture):
             missing += 1
             if len(offenders) < OFFENDERS_SHOWN:
-                offenders.append(f"{product_id}: {path}")
+                offenders.append(f"{product_id}: {picture}")
     return holds(missing == 0, missing, offenders)
 
 
@@ -247,13 +270,49 @@ def _vector_index_is_whole(candidate: Candidate) -> Finding:
     return holds(not problems, f"{len(rows)} index(es), {len(spaces)} space(s)", problems)
 
 
-def _vector_search_uses_the_index(candidate: Candidate) -> Finding:
-    products = candidate.number("SELECT count(*) FROM {products}")
-    if not index_is_worth_it(products):
+def _vector_search_uses_the_index(searching: Searching) -> Finding:
+    spaces = searching.conn.execute(
+        sql.SQL(
+            "SELECT embedding_space, max(vector_dims(embedding)), count(*) FROM {} GROUP BY 1 ORDER BY 1"
+        ).format(searching.release.table("products"))
+    ).fetchall()
+    # The engine goes by a sample of the release; of twice as many vectors it is sure.
+    large = {space: dimension for space, dimension, vectors in spaces if vectors > 2 * path.EXACT_ROWS}
+    if not large:
+        products = sum(vectors for _, _, vectors in spaces)
         return not_applicable(f"{products} products: reading them all is as fast as the index, and exact")
-    scans = explain_nearest(candidate.conn, candidate.release)
-    offenders = [f"{space}: {scan}" for space, scan in scans.items() if not scan.startswith(INDEX_NAME)]
-    return holds(not offenders, ", ".join(sorted(set(scans.values()))), offenders)
+    offenders = []
+    for space, dimension in large.items():
+        query = searching.query(vector=np.ones(dimension), space=space, mode="vector")
+        try:
+            scans = _scans(searching.engine.explain(query))
+        except SearchError as error:
+            scans = [str(error)]
+        if not any(name.startswith(INDEX_NAME) for name in scans):
+            offenders.append(f"{space}: {', '.join(scans)}")
+    return holds(not offenders, ", ".join(large), offenders)
+
+
+def _scans(plan: dict[str, Any]) -> list[str]:
+    """The indexes, or the tables, that a plan reads, in its order."""
+    own = plan.get("Index Name") or plan.get("Relation Name")
+    inner = [name for node in plan.get("Plans", ()) for name in _scans(node)]
+    return [own, *inner] if own else inner
+
+
+def _vector_index_is_small(candidate: Candidate) -> Finding:
+    vectors = candidate.number("SELECT count(*) FROM {products}")
+    if vectors < MIN_VECTORS_FOR_SIZE:
+        return not_applicable(f"{vectors} vectors are too few (at least {MIN_VECTORS_FOR_SIZE})")
+    size = candidate.number(
+        "SELECT sum(pg_relation_size(i.indexrelid))::bigint FROM pg_index i JOIN pg_class c ON c.oid = i.indexrelid "
+        "JOIN pg_am a ON a.oid = c.relam WHERE i.indrelid = to_regclass(%s) AND a.amname = 'hnsw'",
+        (f"{candidate.release.release}.products",),
+    )
+    share = size / 2**20 / vectors * 10_000
+    return holds(
+        share <= INDEX_MB_PER_10K, f"{share:.1f} MB", reason=f"{size / 2**20:.1f} MB for {vectors:,} vectors"
+    )
 
 
 def _ids_are_mapped(candidate: Candidate) -> Finding:
@@ -266,6 +325,25 @@ def _ids_are_mapped(candidate: Candidate) -> Finding:
         (OFFENDERS_SHOWN,),
     )
     return holds(not rows, len(rows), [row[0] for row in rows])
+
+
+def _asked(criterion: Criterion[Searching]) -> Criterion[Candidate]:
+    def measure(candidate: Candidate) -> Finding:
+        with candidate.searching() as searching:
+            try:
+                return criterion.measure(searching)
+            except ModelError as error:
+                return not_applicable(str(error))
+
+    return criterion.of(measure)
+
+
+def _measured(criterion: Criterion[Measured]) -> Criterion[Candidate]:
+    def measure(candidate: Candidate) -> Finding:
+        benchmarks = results.load(candidate.conn, candidate.release.release)
+        return criterion.measure(Measured(candidate.number("SELECT count(*) FROM {products}"), benchmarks))
+
+    return criterion.of(measure)
 
 
 CANDIDATE_CRITERIA: list[Criterion[Candidate]] = [
@@ -350,18 +428,33 @@ CANDIDATE_CRITERIA: list[Criterion[Candidate]] = [
         "product_embeddings_index",
         _vector_index_is_whole,
     ),
-    Criterion(
-        "vector_search_uses_the_index",
-        "A4",
-        "The planner answers a vector search from the index",
-        "index scan",
-        "product_embeddings_index",
-        _vector_search_uses_the_index,
+    _asked(
+        Criterion(
+            "vector_search_uses_the_index",
+            "A4",
+            "The engine's own statement for a vector search is answered from the index",
+            "index scan",
+            "product_embeddings_index",
+            _vector_search_uses_the_index,
+        )
     ),
+    Criterion(
+        "vector_index_is_small",
+        "B6",
+        "The vector index takes little memory",
+        f"<= {INDEX_MB_PER_10K} MB for 10,000 vectors",
+        "product_embeddings_index",
+        _vector_index_is_small,
+    ),
+    *map(_asked, SEARCH_CRITERIA),
+    *map(_measured, MEASURED_CRITERIA),
 ]
 """Every criterion of a release, in the order they are shown."""
 
 
-def judge(candidate: Candidate) -> list[Verdict]:
-    """All verdicts on the candidate, measured now."""
-    return [criterion.judge(candidate) for criterion in CANDIDATE_CRITERIA]
+def judge(
+    candidate: Candidate, criteria: Sequence[Criterion[Candidate]] = tuple(CANDIDATE_CRITERIA)
+) -> list[Verdict]:
+    """All verdicts on the candidate, or those of some criteria, measured now."""
+    with candidate.searching():
+        return [criterion.judge(candidate) for criterion in criteria]

@@ -8,6 +8,7 @@ from dataclasses import asdict, dataclass, field
 from typing import Any, Generic, Literal, TypeVar
 
 Subject = TypeVar("Subject")
+Whole = TypeVar("Whole")
 
 Outcome = Literal["pass", "fail", "not applicable"]
 
@@ -70,6 +71,10 @@ class Criterion(Generic[Subject]):
     asset: str
     """The asset whose check it is."""
     measure: Callable[[Subject], Finding]
+
+    def of(self, measure: "Callable[[Whole], Finding]") -> "Criterion[Whole]":
+        """The same claim about something its subject is part of, measured so."""
+        return Criterion(self.name, self.requirement, self.claim, self.threshold, self.asset, measure)
 
     def judge(self, subject: Subject) -> Verdict:
         """The verdict on the subject; a database error is raised, never turned into one."""

@@ -78,8 +78,29 @@ CHECKS = {
         "colour_is_in_its_vocabulary",
         "season_is_in_its_vocabulary",
         "usage_is_in_its_vocabulary",
+        "pictures_load",
     },
-    "product_embeddings_index": {"vector_index_is_whole", "vector_search_uses_the_index"},
+    "product_embeddings_index": {
+        "vector_index_is_whole",
+        "vector_search_uses_the_index",
+        "vector_index_is_small",
+        "vector_search_finds_the_product",
+        "titles_find_their_article_type",
+        "text_search_finds_the_product",
+        "picture_search_finds_the_product",
+        "filters_leave_what_meets_them",
+        "recommendations_are_new",
+        "listing_is_quick",
+        "vector_search_is_quick",
+        "picture_search_is_quick",
+        "errors_are_no_more_than_before",
+    },
+    "search_benchmarks": {
+        "new_layout_is_not_slower",
+        "vector_search_bears_its_load",
+        "hybrid_search_bears_its_load",
+        "filtered_search_keeps_its_recall",
+    },
 }
 
 
@@ -114,7 +135,9 @@ def test_loading_needs_no_database_and_no_heavy_library(tmp_path: Path):
 def test_the_assets_are_these_and_each_says_what_and_whose_it_is(repository: dg.RepositoryDefinition):
     graph = repository.asset_graph
     nodes = {key.to_user_string(): graph.get(key) for key in graph.get_all_asset_keys()}
-    assert {name: node.group_name for name, node in nodes.items()} == BATCH_ASSETS | RELEASE_ASSETS | MEASURING_ASSETS
+    assert {
+        name: node.group_name for name, node in nodes.items()
+    } == BATCH_ASSETS | RELEASE_ASSETS | MEASURING_ASSETS
     for name, node in nodes.items():
         assert node.description, name
         assert node.owners and all(owner.startswith("team:") for owner in node.owners), name

@@ -8,7 +8,7 @@ from collections.abc import Iterator
 
 import dagster as dg
 
-from fashion_assets.criteria.candidate import CANDIDATE_CRITERIA, Candidate
+from fashion_assets.criteria.candidate import CANDIDATE_CRITERIA, Candidate, judge
 from fashion_assets.criteria.expectations import EXPECTATIONS, validate_products
 from fashion_assets.defs.release.assets import candidate_of
 from fashion_assets.defs.resources import WarehouseResource
@@ -28,14 +28,15 @@ def _criteria_checks(asset: str) -> dg.AssetChecksDefinition:
     ) -> Iterator[dg.AssetCheckResult]:
         with warehouse.connect() as conn:
             candidate = Candidate(conn, candidate_of(conn, context), warehouse.settings)
-            for criterion in criteria:
-                yield check_result(criterion.judge(candidate), asset)
+            for verdict in judge(candidate, criteria):
+                yield check_result(verdict, asset)
 
     return checks
 
 
 products_criteria = _criteria_checks("products")
 product_embeddings_index_criteria = _criteria_checks("product_embeddings_index")
+search_benchmarks_criteria = _criteria_checks("search_benchmarks")
 
 
 @dg.multi_asset_check(
