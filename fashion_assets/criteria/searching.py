@@ -23,7 +23,6 @@ from fashion_assets.catalog.pictures import probe
 from fashion_assets.criteria.thresholds import MIN_ARTICLE_TYPE_PRECISION, MIN_FOUND, P95_MS
 from fashion_assets.criteria.verdict import Criterion, Finding, holds, not_applicable
 from fashion_assets.embedding.spaces import embedding_space
-from fashion_assets.search import people
 from fashion_assets.search.answering import FACET_ROWS
 from fashion_assets.search.engine import SearchEngine
 from fashion_assets.search.filters import COLUMNS
@@ -277,7 +276,13 @@ class Searching:
             (PEOPLE,),
         ).fetchall()
         known = [Person(user_id, source, owned or ()) for user_id, source, owned in rows]
-        return [self._ask(person, partial(_recommend, self.engine, self.release, person)) for person in known]
+        return [
+            self._ask(
+                person,
+                partial(self.engine.recommend, person.user_id, person.source, LIMIT, self.release.release),
+            )
+            for person in known
+        ]
 
     @property
     def asked(self) -> list[Asked]:
@@ -286,17 +291,6 @@ class Searching:
             *(*self.own_vectors, *self.titles, *self.texts),
             *(*self.uploads, *self.filters, *self.recommendations),
         ]
-
-
-def _recommend(engine: SearchEngine, release: Release, person: Person) -> Results:
-    # `SearchEngine.recommend` asks the live release, and this one is not live yet.
-    answering = engine._answering
-    return engine._drive(
-        answering.retried(
-            release.release,
-            lambda facts: people._recommend(answering, facts, person.user_id, person.source, LIMIT),
-        )
-    )
 
 
 _EMPTY = "there are no products to ask for"

@@ -25,6 +25,7 @@ from fashion_assets.benchmarks import results
 from fashion_assets.benchmarks.relevance import load_queries
 from fashion_assets.catalog.pictures import IMAGE_UNREADABLE, load_rgb, probe
 from fashion_assets.criteria.candidate import Candidate, judge
+from fashion_assets.criteria.thresholds import MIN_RECALL
 from fashion_assets.criteria.verdict import Verdict
 from fashion_assets.release.charts import bars, lines, steps
 from fashion_assets.search.engine import SearchEngine
@@ -66,9 +67,6 @@ DISTRIBUTED = ("article_type", "colour", "brand")
 
 PLOTTED = ("recall", "latency", "relevance")
 """Benchmarks plotted over the last releases."""
-
-MIN_RECALL = 0.99
-"""Recall@10 that is promised at every selectivity (G3)."""
 
 
 def gather(

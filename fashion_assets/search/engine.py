@@ -44,10 +44,12 @@ class SearchEngine:
 
         `encoders`, by space, are those of a catalogue's further spaces; the one of the settings is at hand in any case.
         """
+        # Before the pool: it raises where there is no model, and would leave the connections open.
+        answering = Answering(settings, Encoders(settings, encoders))
         pool: ConnectionPool[Connection] = ConnectionPool(
             kwargs=_connection(settings), min_size=1, max_size=size, configure=_configure, open=True
         )
-        return cls(pool, Answering(settings, Encoders(settings, encoders)))
+        return cls(pool, answering)
 
     def close(self) -> None:
         """Give the connections back to the server."""
@@ -73,13 +75,15 @@ class SearchEngine:
         """The server's plan of the query's statement, as EXPLAIN's JSON has it, without running it."""
         return self._drive(self._answering.explain(query))
 
-    def recommend(self, user_id: str, source: str | None = None, limit: int = 10) -> Results:
+    def recommend(
+        self, user_id: str, source: str | None = None, limit: int = 10, release: str | None = None
+    ) -> Results:
         """Products for a person: like their favourites, none of them, and not one like the other; without favourites,
         of the style they state; without either, what most people like. `Results.plan.notes` says which.
 
         Raises `SearchError` for a person nobody knows.
         """
-        return self._drive(people.recommend(self._answering, user_id, source, limit))
+        return self._drive(people.recommend(self._answering, user_id, source, limit, release))
 
     def complete_look(self, product_id: str, limit: int = 8, per_kind: int = 1) -> Results:
         """What goes with a product: for each of the other kinds of thing, those nearest to it in style.
@@ -151,9 +155,11 @@ class AsyncSearchEngine:
         """See `SearchEngine.explain`."""
         return await self._drive(self._answering.explain(query))
 
-    async def recommend(self, user_id: str, source: str | None = None, limit: int = 10) -> Results:
+    async def recommend(
+        self, user_id: str, source: str | None = None, limit: int = 10, release: str | None = None
+    ) -> Results:
         """See `SearchEngine.recommend`."""
-        return await self._drive(people.recommend(self._answering, user_id, source, limit))
+        return await self._drive(people.recommend(self._answering, user_id, source, limit, release))
 
     async def complete_look(self, product_id: str, limit: int = 8, per_kind: int = 1) -> Results:
         """See `SearchEngine.complete_look`."""

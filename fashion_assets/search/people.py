@@ -63,12 +63,16 @@ _LOOKED_AT = (
 )
 
 
-def recommend(answering: Answering, user_id: str, source: str | None, limit: int) -> Work[Results]:
+def recommend(
+    answering: Answering, user_id: str, source: str | None, limit: int, release: str | None = None
+) -> Work[Results]:
     """See `SearchEngine.recommend`."""
     if "\0" in user_id or not user_id:
         raise SearchError("there is no person without an id, or with a NUL character in it")
     return (
-        yield from answering.retried(None, lambda facts: _recommend(answering, facts, user_id, source, limit))
+        yield from answering.retried(
+            release, lambda facts: _recommend(answering, facts, user_id, source, limit)
+        )
     )
 
 

@@ -151,6 +151,14 @@ def test_the_engine_reads_the_index_of_what_is_worth_one(
     assert (verdict.outcome, verdict.value) == ("pass", candidate.release.space)
 
 
+def test_a_space_without_an_index_is_named(candidate: Candidate, monkeypatch: pytest.MonkeyPatch):
+    monkeypatch.setattr(path, "EXACT_ROWS", 1)
+    damage(candidate, "UPDATE {products} SET embedding_space = 'other@0' WHERE external_id::int <= 20")
+    verdict = verdict_of(candidate, "vector_search_uses_the_index")
+    assert verdict.outcome == "fail"
+    assert len(verdict.offenders) == 1 and verdict.offenders[0].startswith("other@0: ")
+
+
 def test_an_index_of_a_few_vectors_has_no_size_to_judge(candidate: Candidate):
     damage(candidate, "DELETE FROM {products} WHERE external_id::int >= 20")
     verdict = verdict_of(candidate, "vector_index_is_small")

@@ -90,7 +90,7 @@ def test_grants_on_the_views_survive_swap_and_rollback(candidate: Candidate):
     conn.commit()
     second = copy_of(candidate, "second")
     # Another shape: the view cannot be replaced in place, and is made anew.
-    conn.execute(sql.SQL("ALTER TABLE {} DROP COLUMN description CASCADE").format(second.table("products")))
+    conn.execute(sql.SQL("ALTER TABLE {} DROP COLUMN content_hash CASCADE").format(second.table("products")))
     conn.commit()
     promote(conn, settings, second)
     for reader in (role, sql.Identifier(settings.reader_role)):
