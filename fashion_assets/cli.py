@@ -77,6 +77,20 @@ def _fail(message: str, code: int = 1) -> NoReturn:
 @contextmanager
 def _clear_errors() -> Iterator[None]:
     """Errors a person can do something about end in one clear message and exit code 1; others keep their traceback."""
+    try:
+        yield
+    except KeyboardInterrupt:
+        _fail("interrupted; the same command continues from here", 130)
+    except Exception as error:
+        told = _told(error)
+        if told is None:
+            raise
+        _fail(told)
+
+
+def _told(error: Exception) -> str | None:
+    """What to tell a person of an error; None where nobody but us can do anything about it."""
+    # Imported here: loading all that may raise one takes half a second, which a command that succeeds need not spend.
     import psycopg
 
     from fashion_assets.embedding.spaces import ModelError
@@ -86,30 +100,16 @@ def _clear_errors() -> Iterator[None]:
     from fashion_assets.warehouse.errors import WarehouseError, explain
     from fashion_assets.warehouse.releases import ReleaseError
 
-    try:
-        yield
-    except (
-        WarehouseError,
-        SourceError,
-        ModelError,
-        SearchError,
-        PromotionRefused,
-        ReleaseError,
-    ) as error:
-        _fail(str(error))
-    except ValidationError as error:
-        said = (
+    if isinstance(error, ValidationError):
+        return "; ".join(
             f"{ENVIRONMENT_PREFIX}{'.'.join(map(str, each['loc'])).upper()}: {each['msg']}"
             for each in error.errors()
         )
-        _fail("; ".join(said))
-    except psycopg.Error as error:
+    if isinstance(error, psycopg.Error):
         explained = explain(error)
-        if explained is None:
-            raise
-        _fail(str(explained))
-    except KeyboardInterrupt:
-        _fail("interrupted; the same command continues from here", 130)
+        return None if explained is None else str(explained)
+    known = (WarehouseError, SourceError, ModelError, SearchError, PromotionRefused, ReleaseError)
+    return str(error) if isinstance(error, known) else None
 
 
 def _print_json(value: Any) -> None:
