@@ -47,7 +47,7 @@ class Weights:
     vector: float = 1.0
     avoid: float = 0.5
     meaning: float = 1.0
-    text: float = 2.0
+    text: float = 3.0
 
     def __post_init__(self) -> None:
         for each in fields(self):
