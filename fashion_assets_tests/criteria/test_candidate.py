@@ -46,7 +46,8 @@ DAMAGE = {
         * 12
     ),
     "vector_search_finds_the_product": "UPDATE {embeddings} SET embedding = embedding - embedding - embedding",
-    "titles_find_their_article_type": "UPDATE {products} SET article_type = 'kind ' || external_id::int / 10",
+    "titles_find_their_article_type": "UPDATE {products} SET article_type = 'kind ' || external_id::int % 4, "
+    "embedding = embedding - embedding - embedding",
     "text_search_finds_the_product": "ALTER TABLE {products} ALTER search_vector SET EXPRESSION AS (''::tsvector)",
     "picture_search_finds_the_product": "UPDATE {products} SET embedding = embedding - embedding - embedding",
     "filters_leave_what_meets_them": "UPDATE {products} SET gender = 'MEN'",
