@@ -5,7 +5,7 @@ What belongs here: the order of things, progress and what is told to the person.
 """
 
 from collections.abc import Iterator
-from contextlib import ExitStack, contextmanager
+from contextlib import ExitStack, contextmanager, nullcontext
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -250,7 +250,7 @@ class Migration:
 
     @contextmanager
     def _step(self, what: str) -> Iterator[None]:
-        with self._console.status(what) if self._console.is_terminal else _nothing():
+        with self._console.status(what) if self._console.is_terminal else nullcontext():
             yield
 
     def _progress(self) -> Progress:
@@ -263,11 +263,6 @@ class Migration:
             # In a file or a pipe a bar is a line of noise.
             disable=not self._console.is_terminal,
         )
-
-
-@contextmanager
-def _nothing() -> Iterator[None]:
-    yield
 
 
 def _said(report: SyncReport) -> str:

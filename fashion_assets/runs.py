@@ -21,6 +21,8 @@ from importlib import import_module
 from multiprocessing.context import BaseContext
 from typing import TYPE_CHECKING, Self
 
+import psutil
+
 from fashion_assets.settings import ENVIRONMENT_PREFIX, PROJECT_ROOT
 
 if TYPE_CHECKING:
@@ -103,7 +105,7 @@ class Runs:
     def __enter__(self) -> Self:
         prepare_workers()
         self._release = self._pool(1, threads=self._cores)
-        self._prepared = self._release.submit(_prepare_instance)
+        self._prepared = _submitted(self._release, _prepare_instance)
         return self
 
     def __exit__(self, kind: type[BaseException] | None, *_: object) -> None:
@@ -116,23 +118,23 @@ class Runs:
     def batches(self, batches: Sequence[str]) -> Iterator[tuple[str, str | None]]:
         """Run `migrate_batch` for each; yields its name and why it failed, or None, as they finish."""
         if batches:
-            self._release.submit(_prepare_release)
+            _submitted(self._release, _prepare_release)
         workers = max(1, min(WORKERS, len(batches), self._cores))
         for start in range(0, len(batches), BATCHES_OF_WORKERS):
             # The workers share the cores.
             pool = self._pool(workers, threads=max(1, self._cores // workers))
             for _ in range(workers):
-                pool.submit(_become_ready)
-            self._prepared.result()
+                _submitted(pool, _become_ready)
+            _outcome(self._prepared)
             part = batches[start : start + BATCHES_OF_WORKERS]
-            runs = {pool.submit(_run, "migrate_batch", batch): batch for batch in part}
+            runs = {_submitted(pool, _run, "migrate_batch", batch): batch for batch in part}
             for future in as_completed(runs):
                 yield runs[future], _outcome(future)
             pool.shutdown()
 
     def run(self, job: str) -> str | None:
         """Run a job that has no partitions; why it failed, or None."""
-        return _outcome(self._release.submit(_run, job, None))
+        return _outcome(_submitted(self._release, _run, job, None))
 
     def _pool(self, workers: int, threads: int) -> ProcessPoolExecutor:
         pool = ProcessPoolExecutor(
@@ -140,6 +142,18 @@ class Runs:
         )
         self._pools.callback(pool.shutdown, wait=True, cancel_futures=True)
         return pool
+
+
+def _submitted(
+    pool: ProcessPoolExecutor, work: Callable[..., str | None], *given: str | None
+) -> "Future[str | None]":
+    """The work's future. A pool whose worker died takes nothing more and says so at once: then the future says it."""
+    try:
+        return pool.submit(work, *given)
+    except BrokenProcessPool as broken:
+        future: Future[str | None] = Future()
+        future.set_exception(broken)
+        return future
 
 
 def _outcome(future: "Future[str | None]") -> str | None:
@@ -278,7 +292,7 @@ def _close_dead_runs(instance: "DagsterInstance") -> None:
     )
     for run in instance.get_runs(unfinished):
         host, _, process = run.tags.get(RUNNER, "").rpartition(":")
-        if host == os.uname().nodename and process.isdigit() and not _alive(int(process)):
+        if host == os.uname().nodename and process.isdigit() and not _is_at_work(int(process)):
             instance.report_run_failed(
                 run, "its process was killed; what it left is continued by a later run"
             )
@@ -290,13 +304,6 @@ def _close_dead_runs(instance: "DagsterInstance") -> None:
             storage.free_concurrency_slots_for_run(run_id)
 
 
-def _alive(process: int) -> bool:
-    if process == os.getpid():
-        return False  # a recycled process id: this process has started no run yet
-    try:
-        os.kill(process, 0)
-    except ProcessLookupError:
-        return False
-    except PermissionError:
-        return True
-    return True
+def _is_at_work(process: int) -> bool:
+    # One of this number is a later one with a number used before: it has started no run yet.
+    return process != os.getpid() and psutil.pid_exists(process)

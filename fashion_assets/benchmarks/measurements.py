@@ -13,7 +13,7 @@ import psycopg
 from fashion_assets.benchmarks import layouts, pgbench, recall, relevance, results
 from fashion_assets.benchmarks.latency import measure_latency, measure_quickly
 from fashion_assets.benchmarks.results import Row
-from fashion_assets.embedding.encoder import encoder
+from fashion_assets.embedding.encoder import encoder_of
 from fashion_assets.search.engine import SearchEngine
 from fashion_assets.settings import Settings
 from fashion_assets.warehouse import releases, server
@@ -98,11 +98,7 @@ def _relevance(settings: Settings, conn: psycopg.Connection, release: Release, p
     progress("captions")
     captions = relevance.measure_captions(conn, release)
     progress("category words")
-    words = relevance.measure_words(
-        conn,
-        release,
-        encoder(settings.model, settings.model_revision, settings.device, settings.encode_batch_size).texts,
-    )
+    words = relevance.measure_words(conn, release, encoder_of(settings).texts)
     return {
         "relevance": [
             {

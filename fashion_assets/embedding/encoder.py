@@ -25,6 +25,7 @@ from PIL import Image
 from fashion_assets.catalog.pictures import load_rgb
 from fashion_assets.embedding.spaces import EmbeddingSpace, ModelError, embedding_space
 from fashion_assets.embedding.towers import Towers
+from fashion_assets.settings import Settings
 
 CHUNK = 64
 """Pictures decoded together and handed to the model at once; fastest on a CPU, and small enough to overlap."""
@@ -255,3 +256,14 @@ def encoder(
 ) -> Encoder:
     """The encoder of a model, loaded once per process."""
     return Encoder(embedding_space(model, revision), device=device, batch_size=batch_size, threads=threads)
+
+
+def encoder_of(settings: Settings) -> Encoder:
+    """The encoder of an installation's settings, loaded once per process, whoever asks."""
+    return encoder(
+        settings.model,
+        settings.model_revision,
+        settings.device,
+        settings.encode_batch_size,
+        settings.encode_threads,
+    )

@@ -15,7 +15,7 @@ from typing import Generic, NamedTuple, TypeVar
 import numpy as np
 
 from fashion_assets.catalog.pictures import load_rgb, probe_file
-from fashion_assets.embedding.encoder import Encoder, encoder
+from fashion_assets.embedding.encoder import Encoder, encoder_of
 from fashion_assets.embedding.spaces import embedding_space
 from fashion_assets.search.filters import SearchError
 from fashion_assets.search.query import Query
@@ -121,14 +121,7 @@ class Encoders:
     def _encoder(self, space: str) -> Encoder:
         if space in self._further:
             return self._further[space]
-        chosen = self._settings
-        return encoder(
-            chosen.model,
-            chosen.model_revision,
-            chosen.device,
-            chosen.encode_batch_size,
-            chosen.encode_threads,
-        )
+        return encoder_of(self._settings)
 
     def vector(self, query: Query, words: str, space: str, product: np.ndarray | None) -> np.ndarray | None:
         """The unit vector [d] of a question in a space: see `Weights`. None where no part of it can be in the space.
