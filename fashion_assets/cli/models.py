@@ -263,3 +263,35 @@ def model_path(home: Home = None) -> None:
 
         settings = Settings()
         print(model_folder(settings.model, settings.model_revision))
+
+
+@app.command()
+def spaces(home: Home = None, as_json: Json = False) -> None:
+    """Embedding spaces: which model made the vectors there are, how many, and which releases serve them."""
+    with clear_errors():
+        from fashion_assets.warehouse.database import connect, prepare
+        from fashion_assets.warehouse.spaces import spaces as registered
+
+        settings = Settings()
+        prepare(settings)
+        with connect(settings) as conn:
+            known = registered(conn)
+    if as_json:
+        return print_json([vars(space) for space in known])
+    table = Table(show_edge=False, pad_edge=False)
+    for title in ("space", "model", "first seen", "releases"):
+        table.add_column(title, overflow="fold")
+    for title in ("dimension", "pictures", "texts"):
+        table.add_column(title, justify="right")
+    for space in known:
+        served = (f"{each['release']} ({each['state']}, {each['vectors']:,})" for each in space.releases)
+        table.add_row(
+            escape(space.space),
+            escape(space.model),
+            f"{space.first_seen:%Y-%m-%d %H:%M}",
+            "\n".join(served),
+            str(space.dimension),
+            f"{space.pictures:,}",
+            f"{space.texts:,}",
+        )
+    out.print(table if known else "no vectors yet")
