@@ -176,7 +176,10 @@ def unseen(
     for space in spaces:
         record = training_record(space.folder)
         kept = share if share is not None else record and record.share
-        said = "by its own record" if share is None else "as asked for"
+        said = "as asked for"
+        if share is None:
+            checked = record is not None and record.products == len(catalogue)
+            said = "by its own record" if checked else "by its own record, of another number of products"
         if kept is None:
             notes.append(f"{space.name} does not say what it was trained on: all products, seen or not")
         elif kept == 0:

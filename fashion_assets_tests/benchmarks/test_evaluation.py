@@ -194,7 +194,8 @@ def test_a_record_that_cannot_be_of_this_catalogue_is_refused(catalogue: Catalog
         unseen(catalogue, [foreign])
     assert unseen(catalogue, [foreign], everything=True).rows.all()
     # A record of another number of products cannot be checked.
-    assert unseen(catalogue, [embedding_space(str(recorded(tmp_path / "larger", 0.3, 9999, 40)))]).rows.any()
+    larger = unseen(catalogue, [embedding_space(str(recorded(tmp_path / "larger", 0.3, 9999, 40)))])
+    assert larger.rows.any() and "of another number of products" in larger.note
 
 
 def test_named_ids_are_asked_with(catalogue: Catalogue, other: Encoder, tmp_path: Path):
@@ -255,6 +256,7 @@ def test_the_shipped_model_beside_one_of_random_weights(
     write_page(comparison, page)
     html = page.read_text("utf-8")
     assert random.name in html and trained.name in html and "FashionCLIP 2.0, published" in html
+    assert ">other<" in html and ">fashion-clip<" in html  # in the charts' legends
     assert html.count("<svg") == 5 and "beyond chance better" in html
     assert "http" not in html.replace("http://www.w3.org/2000/svg", "")
 
