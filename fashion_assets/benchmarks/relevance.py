@@ -1,7 +1,7 @@
 """How relevant the search is: for words as people type them, and from captions and category words to pictures.
 
-What belongs here: the list of queries and what each should find, the measures, and the measurements on one release.
-What does not: thresholds (`criteria`), searching (`search`).
+What belongs here: the list of queries and what each should find, and the measurements on one release. What does not:
+the measures (`embedding.retrieval`), a model on a folder (`evaluation`), thresholds (`criteria`), searching (`search`).
 """
 
 from collections.abc import Callable, Iterator, Mapping, Sequence
@@ -18,12 +18,10 @@ from pydantic.dataclasses import dataclass as validated
 
 from fashion_assets.catalog.normalization import FIELDS, canonical
 from fashion_assets.embedding.embed import combine, text_sha256
+from fashion_assets.embedding.retrieval import K, precision, recall, reciprocal_rank
 from fashion_assets.search.query import Mode, Query, Results
 from fashion_assets.warehouse.embedding_store import EmbeddingStore
 from fashion_assets.warehouse.releases import Release, ReleaseError
-
-K = 10
-"""Hits looked at: what a first page shows."""
 
 CAPTIONS = 2_000
 """Captions sampled at most, as in the evaluation `measure_captions` follows."""
@@ -38,38 +36,6 @@ BLOCK = 2_048
 """Products held in memory at a time; with 2,000 queries their scores take 16 MB."""
 
 _Text = Annotated[str, Field(pattern=r"\S")]
-
-
-# Measures
-
-
-def precision(relevant: np.ndarray, k: int = K) -> np.ndarray:
-    """precision@k of each query: the share of the first k places that hold something relevant, float [queries].
-
-    `relevant` is bool [queries, places], best place first; places there are none of count as misses, so that a
-    short answer is not a better one. It is `P_k` of trec_eval (Manning, Raghavan, Schütze: Introduction to
-    Information Retrieval, 8.4).
-    """
-    return relevant[:, :k].sum(axis=1) / k
-
-
-def recall(relevant: np.ndarray, totals: np.ndarray, k: int = K) -> np.ndarray:
-    """recall@k of each query: the share of all that is relevant found in the first k places, float [queries].
-
-    `relevant` as in `precision`; `totals`, int [queries], is how much is relevant in the whole corpus; where that is
-    nothing, recall is 0. It is `recall_k` of trec_eval: where more than k are relevant, 1 cannot be reached.
-    """
-    return relevant[:, :k].sum(axis=1) / np.maximum(totals, 1)
-
-
-def reciprocal_rank(relevant: np.ndarray, k: int = K) -> np.ndarray:
-    """One over the place, from 1, of the first relevant hit of each query; 0 where none is in the first k.
-
-    `relevant` as in `precision`; float [queries]. Its mean is the MRR (Voorhees: The TREC-8 Question Answering Track
-    Report, 1999), cut at k as the KAGL evaluation does (marqo-FashionCLIP, utils/metrics.py).
-    """
-    first = relevant[:, :k]
-    return np.where(first.any(axis=1), 1 / (first.argmax(axis=1) + 1), 0.0)
 
 
 # Words as people type them

@@ -4,12 +4,16 @@ What belongs here: the meeting of encoder and content-addressed store, and how a
 What does not: the model (`encoder`), the tables (`warehouse.embedding_store`).
 """
 
+# pyarrow.compute makes its functions when it is imported, out of pyright's sight.
+# pyright: reportAttributeAccessIssue=false
+
 import hashlib
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 
 import numpy as np
 import pyarrow as pa
+import pyarrow.compute as pc
 
 from fashion_assets.embedding.encoder import Encoder
 from fashion_assets.embedding.spaces import EmbeddingSpace
@@ -56,6 +60,8 @@ def _embed(
     missing = np.flatnonzero(~found)
     if len(missing):
         vectors[missing] = make(first[missing].tolist())
+        # Not before: until this transaction ends, another that registers the same space waits.
+        store.register(space)
         store.put(space.name, kind, [distinct[i] for i in missing], vectors[missing])
     return Embedded(vectors[inverse], made=len(missing), reused=len(distinct) - len(missing))
 
@@ -116,5 +122,8 @@ def vector_matrix(column: pa.ChunkedArray | pa.Array) -> np.ndarray:
     )
     if len(array) == 0:
         return np.empty((0, 0), np.float32)
+    lengths = np.unique(np.asarray(pc.list_value_length(array)))
+    if len(lengths) != 1:
+        raise ValueError(f"vectors of different dimensions stand in one column: {lengths.tolist()}")
     values = np.asarray(array.flatten(), np.float32)  # type: ignore[union-attr]
     return values.reshape(len(array), -1)

@@ -8,14 +8,13 @@ live (`swap`).
 # pyright: reportAttributeAccessIssue=false
 
 import os
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping
 from concurrent.futures import ThreadPoolExecutor
 
 import psycopg
 import pyarrow as pa
 import pyarrow.compute as pc
 from psycopg import sql
-from psycopg.types.json import Jsonb
 
 from fashion_assets.criteria.candidate import INDEX_NAME
 from fashion_assets.embedding.embed import vector_matrix
@@ -29,12 +28,13 @@ from fashion_assets.release.plan import (
 )
 from fashion_assets.settings import Settings
 from fashion_assets.sources import open_source
-from fashion_assets.warehouse import releases
+from fashion_assets.warehouse import releases, spaces
 from fashion_assets.warehouse.copy import copy_rows
 from fashion_assets.warehouse.database import connect
 from fashion_assets.warehouse.parquet import ParquetStore
 from fashion_assets.warehouse.register import Batch, active_sources
 from fashion_assets.warehouse.releases import Release
+from fashion_assets.warehouse.spaces import PreservedSpace, WrongDimension
 
 PRODUCT_COLUMNS = {
     "product_id": "uuid",
@@ -67,6 +67,8 @@ PRODUCT_COLUMNS = {
 }
 """The columns of `products` that are copied in, with their types, in order. `record` is `json`, not `jsonb`: it keeps
 the original's text as it came."""
+
+_OF_A_SPACE = sql.Identifier("product_embeddings_space_check")
 
 EMBEDDING_COLUMNS = {"product_id": "uuid", "embedding_space": "text", "embedding": "vector"}
 """`product_embeddings`: the float32 originals, bit for bit."""
@@ -147,13 +149,19 @@ def create_tables(conn: psycopg.Connection, release: Release) -> None:
 def serving_rows(
     normalized: pa.Table, embeddings: pa.Table, batch: str
 ) -> Iterator[tuple[pa.Table, pa.Table]]:
-    """A batch's rows of `products` and `product_embeddings`, one pair of tables per embedding space in it."""
+    """A batch's rows of `products` and `product_embeddings`, one pair of tables per embedding space in it.
+
+    Raises `WrongDimension` where vectors of one space differ in length.
+    """
     joined = _aligned(normalized, embeddings)
     joined = joined.append_column("batch", pa.repeat(batch, joined.num_rows))
     joined = joined.append_column("image_path", joined["image_uri"])
     for space in joined["embedding_space"].unique().to_pylist():
         own = joined.filter(pc.equal(joined["embedding_space"], space))
-        vectors = vector_matrix(own["embedding"])
+        try:
+            vectors = vector_matrix(own["embedding"])
+        except ValueError as error:
+            raise WrongDimension(f"space {space!r} in batch {batch}: {error}") from error
         fixed = pa.FixedSizeListArray.from_arrays(pa.array(vectors.reshape(-1)), vectors.shape[1])
         own = own.set_column(own.schema.get_field_index("embedding"), "embedding", fixed)
         yield own.select(list(PRODUCT_COLUMNS)), own.select(list(EMBEDDING_COLUMNS))
@@ -191,11 +199,13 @@ def load(
             for batch in active_batches(conn)
             if is_through(store, batch, batch_version(batch, settings, space))
         ]
+        spaces.register(conn, space)
         release = releases.begin(conn, content_version(finished, settings, space), space.name, run_id)
-        _register_space(conn, space)
         create_tables(conn, release)
+        dimensions = {space.name: space.dimension}
+        _hold_to_spaces(conn, release, dimensions)
         for done, batch in enumerate(finished, start=1):
-            _load_batch(conn, store, release, batch)
+            _load_batch(conn, store, release, batch, dimensions)
             progress(done, len(finished))
         _map_ids(conn, release)
         _load_people(conn, settings, release)
@@ -210,11 +220,33 @@ def load(
     return releases.get(conn, release.release)
 
 
-def _load_batch(conn: psycopg.Connection, store: ParquetStore, release: Release, batch: Batch) -> None:
+def _load_batch(
+    conn: psycopg.Connection,
+    store: ParquetStore,
+    release: Release,
+    batch: Batch,
+    dimensions: dict[str, int],
+) -> None:
+    """Load one batch. `dimensions` has the release's spaces so far; those of vectors that came with listings are added,
+    and registered. Raises `WrongDimension` for vectors that cannot be of the space they name."""
     normalized = store.read("normalized_attributes", batch.name)
     embeddings = store.read(LAST_STAGE, batch.name)
     products = 0
     for rows, vectors in serving_rows(normalized, embeddings, batch.name):
+        space, dimension = vectors["embedding_space"][0].as_py(), vectors["embedding"].type.list_size
+        if space not in dimensions:
+            spaces.register(conn, PreservedSpace(space, dimension))
+            dimensions[space] = dimension
+            _hold_to_spaces(conn, release, dimensions)
+        elif dimensions[space] != dimension:
+            raise WrongDimension(
+                f"space {space!r} has {dimensions[space]} dimensions, and vectors of batch {batch.name} have {dimension}"
+            )
+        conn.execute(
+            "INSERT INTO fashion_ops.release_spaces AS known (release, space, vectors) VALUES (%s, %s, %s) "
+            "ON CONFLICT (release, space) DO UPDATE SET vectors = known.vectors + excluded.vectors",
+            (release.release, space, vectors.num_rows),
+        )
         products += copy_rows(conn, release.table("products"), PRODUCT_COLUMNS, rows)
         copy_rows(conn, release.table("product_embeddings"), EMBEDDING_COLUMNS, vectors)
     quarantined = store.count("quarantined_listings", batch.name)
@@ -245,18 +277,18 @@ def _load_people(conn: psycopg.Connection, settings: Settings, release: Release)
     )
 
 
-def _register_space(conn: psycopg.Connection, space: EmbeddingSpace) -> None:
+def _hold_to_spaces(conn: psycopg.Connection, release: Release, dimensions: Mapping[str, int]) -> None:
+    """Let `product_embeddings` have vectors of these spaces alone, each of its space's dimension."""
+    table = release.table("product_embeddings")
+    own = sql.SQL(" ").join(
+        sql.SQL("WHEN {} THEN vector_dims(embedding) = {}").format(sql.Literal(space), sql.Literal(dimension))
+        for space, dimension in dimensions.items()
+    )
+    conn.execute(sql.SQL("ALTER TABLE {} DROP CONSTRAINT IF EXISTS {}").format(table, _OF_A_SPACE))
     conn.execute(
-        "INSERT INTO fashion_ops.spaces (space, model, revision, dimension, preprocessing, fingerprint) "
-        "VALUES (%s, %s, %s, %s, %s, %s) ON CONFLICT (space) DO NOTHING",
-        (
-            space.name,
-            space.model,
-            space.revision,
-            space.dimension,
-            Jsonb(space.preprocessing),
-            space.fingerprint,
-        ),
+        sql.SQL("ALTER TABLE {} ADD CONSTRAINT {} CHECK (CASE embedding_space {} ELSE false END)").format(
+            table, _OF_A_SPACE, own
+        )
     )
 
 
@@ -282,7 +314,7 @@ def index(settings: Settings, release: Release, progress: Callable[[str], None] 
 
     products, embeddings = release.table("products"), release.table("product_embeddings")
     with connect(settings, autocommit=True) as conn:
-        spaces = conn.execute(
+        found = conn.execute(
             sql.SQL(
                 "SELECT embedding_space, max(vector_dims(embedding)) FROM {} GROUP BY 1 ORDER BY count(*) DESC, 1"
             ).format(products)
@@ -299,7 +331,7 @@ def index(settings: Settings, release: Release, progress: Callable[[str], None] 
             ef=sql.Literal(HNSW_EF_CONSTRUCTION),
             space=sql.Literal(space),
         )
-        for position, (space, dimension) in enumerate(spaces, start=1)
+        for position, (space, dimension) in enumerate(found, start=1)
     ]
     others = [
         sql.SQL("ALTER TABLE {} ADD PRIMARY KEY (product_id)").format(products),

@@ -611,12 +611,13 @@ def _check_vector(query: Query, facts: Facts) -> None:
         )
     if query.vector is None:
         return
-    if query.space is None and len(facts.spaces) > 1:
+    # Asked even of a release in one space: equal dimension is not equal space.
+    if query.space is None:
         raise SearchError(
             f"say which space the vector is of: {', '.join(space.name for space in facts.spaces)}"
         )
     for space in facts.spaces:
-        if query.space in (None, space.name) and len(query.vector) != space.dimension:
+        if query.space == space.name and len(query.vector) != space.dimension:
             raise SearchError(
                 f"the vector has {len(query.vector)} dimensions, and {space.name} has {space.dimension}"
             )

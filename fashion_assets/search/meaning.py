@@ -92,6 +92,11 @@ class Encoders:
     def __init__(self, settings: Settings, further: Mapping[str, Encoder] | None = None):
         self._settings = settings
         self._further = dict(further or {})
+        for space, encoder in self._further.items():
+            if encoder.space.name != space:
+                raise SearchError(
+                    f"the encoder given for the space {space} makes vectors of {encoder.space.name}"
+                )
         self._own = embedding_space(settings.model, settings.model_revision).name
         self._vectors: Cache[np.ndarray] = Cache(CACHED_VECTORS)
 
@@ -137,7 +142,7 @@ class Encoders:
                 parts.append(weights.picture * self.picture(space, query.picture))
         if product is not None:
             parts.append(weights.product * product)
-        if query.vector is not None and query.space in (None, space):
+        if query.vector is not None and query.space == space:
             parts.append(weights.vector * query.vector)
         if not parts:
             return None

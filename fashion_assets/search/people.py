@@ -55,7 +55,7 @@ SELECT product_id::text FROM {other} WHERE product_id IS NOT NULL
 GROUP BY product_id ORDER BY count(*) DESC, product_id LIMIT %(rows)s
 """
 
-_VECTORS = "SELECT product_id::text, embedding FROM {products} WHERE product_id = ANY(%(ids)s::uuid[])"
+_VECTORS = "SELECT product_id::text, embedding_space, embedding FROM {products} WHERE product_id = ANY(%(ids)s::uuid[])"
 
 _LOOKED_AT = (
     "SELECT product_id::text, embedding_space, embedding, gender, category, sub_category FROM {products} "
@@ -172,7 +172,7 @@ def _spread_out(answering: Answering, facts: Facts, hits: Sequence[Hit], limit: 
     (rows,) = yield from answering.read(
         facts, [Statement(statements.on_products(facts.schema, _VECTORS), {"ids": ids})]
     )
-    vectors = {product_id: array(vector) for product_id, vector in rows}
+    vectors = {product_id: (space, array(vector)) for product_id, space, vector in rows}
     chosen = marginally_relevant(
         np.array([hit.score for hit in hits]), [vectors[product_id] for product_id in ids], limit
     )
@@ -288,14 +288,16 @@ def tastes(vectors: np.ndarray) -> np.ndarray:
     return centres.astype(np.float32)
 
 
-def marginally_relevant(scores: np.ndarray, vectors: Sequence[np.ndarray], limit: int) -> list[int]:
+def marginally_relevant(
+    scores: np.ndarray, vectors: Sequence[tuple[str, np.ndarray]], limit: int
+) -> list[int]:
     """Places of `limit` candidates, best first, each chosen for its score and for being unlike those before it (maximal
     marginal relevance). Scores count as shares of the best one; near-duplicates of one chosen come only where nothing else
-    is left. Vectors are unit vectors; those of different dimensions are not alike."""
+    is left. Vectors are unit vectors with the space they are of; those of different spaces are not alike."""
     shares = scores / max(float(np.abs(scores).max()), 1e-9)
     likeness = np.zeros((len(vectors), len(vectors)))
-    for place, vector in enumerate(vectors):
-        likeness[place] = [float(vector @ other) if vector.shape == other.shape else 0.0 for other in vectors]
+    for place, (space, vector) in enumerate(vectors):
+        likeness[place] = [float(vector @ other) if own == space else 0.0 for own, other in vectors]
     chosen: list[int] = []
     left = set(range(len(vectors)))
     while left and len(chosen) < limit:

@@ -64,7 +64,7 @@ class Query:
     Args:
         words: as typed; misspelt ones are corrected to words the catalogue has.
         avoid: words that hits should have nothing of.
-        vector: float [dimension] of the space named, or of the only one there is; any length.
+        vector: float [dimension] of the space named, which must be named; any length.
         filters: of `parse_filters`, or a mapping (`as_filters`).
         mode: both legs fused, or one.
         exact: compare with every vector the filters leave instead of using an index.

@@ -13,17 +13,13 @@ import pyarrow as pa
 from psycopg import sql
 
 from fashion_assets.warehouse.copy import copy_rows
-from fashion_assets.warehouse.errors import WarehouseError
+from fashion_assets.warehouse.spaces import Space, UnknownSpace, WrongDimension, register
 from fashion_assets.warehouse.tables import OPS
 
 KINDS = ("image", "text")
 
 _TABLE = sql.Identifier(OPS, "embeddings")
 _COLUMNS = {"space": "text", "kind": "text", "sha256": "bytea", "vector": "vector"}
-
-
-class WrongDimension(WarehouseError, ValueError):
-    """Vectors do not have the dimension of their space."""
 
 
 class EmbeddingStore:
@@ -39,6 +35,10 @@ class EmbeddingStore:
             (space,),
         ).fetchone()
         return None if row is None else row[0]
+
+    def register(self, space: Space) -> None:
+        """Make the space known, so that vectors of it can be put. Raises as `spaces.register` does."""
+        register(self._connection, space)
 
     def get(self, space: str, kind: str, sha256s: Sequence[str]) -> tuple[np.ndarray, np.ndarray]:
         """Look up vectors by the SHA-256 of what was embedded, in hexadecimal; repetitions are fine.
@@ -64,8 +64,6 @@ class EmbeddingStore:
         if not rows:
             return found, np.empty((0, self.dimension(space) or 0), np.float32)
         width = len(rows[0][1])
-        if any(len(row[1]) != width for row in rows):
-            raise WrongDimension(f"space {space!r} holds vectors of different dimensions")
         stored = np.frombuffer(b"".join(row[1] for row in rows), np.uint8).reshape(len(rows), width)
         vectors = np.ascontiguousarray(stored[:, 4:]).view(">f4").astype(np.float32)
         return found, vectors[where[found]]
@@ -73,8 +71,8 @@ class EmbeddingStore:
     def put(self, space: str, kind: str, sha256s: Sequence[str], vectors: np.ndarray) -> int:
         """Keep vectors, float32 [len(sha256s), dimension], in one transaction; returns how many were new.
 
-        What is there already stays as it is. Raises `WrongDimension` if the space, or what it holds, has
-        another dimension, `UncopyableValue` for NaN or infinity, `ValueError` for a wrong kind, type, shape
+        What is there already stays as it is. Raises `UnknownSpace` if the space is not registered, `WrongDimension`
+        if it has another dimension, `UncopyableValue` for NaN or infinity, `ValueError` for a wrong kind, type, shape
         or key.
         """
         if kind not in KINDS:
@@ -114,8 +112,9 @@ class EmbeddingStore:
         # In one order everywhere, or two that merge the same keys at once lock each other out.
         new = execute(
             sql.SQL(
-                "INSERT INTO {} SELECT * FROM pg_temp.arriving ORDER BY sha256 ON CONFLICT DO NOTHING"
-            ).format(_TABLE)
+                "INSERT INTO {} ({columns}) SELECT {columns} FROM pg_temp.arriving ORDER BY sha256 "
+                "ON CONFLICT DO NOTHING"
+            ).format(_TABLE, columns=sql.SQL(", ").join(map(sql.Identifier, _COLUMNS)))
         ).rowcount
         execute("DROP TABLE pg_temp.arriving")
         return new
@@ -123,12 +122,8 @@ class EmbeddingStore:
     def _check_dimension(self, space: str, given: int) -> None:
         known = self.dimension(space)
         if known is None:
-            row = self._connection.execute(
-                sql.SQL("SELECT vector_dims(vector) FROM {} WHERE space = %s LIMIT 1").format(_TABLE),
-                (space,),
-            ).fetchone()
-            known = None if row is None else row[0]
-        if known is not None and known != given:
+            raise UnknownSpace(f"space {space!r} is not registered: no vectors of it can be kept")
+        if known != given:
             raise WrongDimension(f"space {space!r} has {known} dimensions, and the vectors have {given}")
 
 

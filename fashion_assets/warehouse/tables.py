@@ -10,8 +10,10 @@ from sqlalchemy import (
     Boolean,
     CheckConstraint,
     Column,
+    Computed,
     DateTime,
     ForeignKey,
+    ForeignKeyConstraint,
     Index,
     Integer,
     MetaData,
@@ -121,9 +123,13 @@ spaces = Table(
     Column("model", Text, nullable=False),
     Column("revision", Text),
     Column("dimension", Integer, nullable=False),
-    Column("preprocessing", Text, nullable=False),
-    Column("fingerprint", Text, nullable=False),
-    _at("created_at", nullable=False, default=True),
+    Column("preprocessing", JSONB, nullable=False),
+    # Null where vectors came with listings: their model is not here.
+    Column("fingerprint", Text),
+    _at("first_seen", nullable=False, default=True),
+    CheckConstraint("dimension > 0", name="dimension"),
+    # What vectors refer to, so that none of another dimension can be kept.
+    UniqueConstraint("space", "dimension"),
     comment="Embedding spaces: the model that made a vector. Equal dimension is not equal space.",
 )
 
@@ -135,6 +141,8 @@ embeddings = Table(
     Column("sha256", BYTEA, primary_key=True),
     # float32, kept bit for bit; as a vector rather than bytes, so that SQL can join, cast and compare it.
     Column("vector", VECTOR(), nullable=False),
+    Column("dimension", Integer, Computed("vector_dims(vector)", persisted=True)),
+    ForeignKeyConstraint(["space", "dimension"], [spaces.c.space, spaces.c.dimension]),
     CheckConstraint("kind IN ('image', 'text')", name="kind"),
     CheckConstraint("octet_length(sha256) = 32", name="sha256"),
     comment="The embedding store, by content: the same bytes in the same space are embedded once.",
@@ -147,7 +155,7 @@ releases = Table(
     Column("number", Integer, nullable=False),
     Column("state", Text, nullable=False),
     Column("content_version", Text),
-    Column("space", Text),
+    Column("space", Text, ForeignKey(spaces.c.space)),
     Column("products", BigInteger),
     Column("quarantined", BigInteger),
     Column("listings", BigInteger),
@@ -176,6 +184,15 @@ release_batches = Table(
     Column("quarantined", Integer, nullable=False),
     Column("listings", Integer, nullable=False),
     comment="What a release was loaded from.",
+)
+
+release_spaces = Table(
+    "release_spaces",
+    metadata,
+    Column("release", Text, ForeignKey(releases.c.release, ondelete="CASCADE"), primary_key=True),
+    Column("space", Text, ForeignKey(spaces.c.space), primary_key=True),
+    Column("vectors", BigInteger, nullable=False),
+    comment="The spaces of a release's vectors, and how many there are of each.",
 )
 
 id_map = Table(

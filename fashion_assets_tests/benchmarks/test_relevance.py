@@ -1,4 +1,4 @@
-"""Relevance: the measures by hand, the list of queries, and both measurements on a finished candidate."""
+"""Relevance: the list of queries, and both measurements on a finished candidate."""
 
 import json
 from collections import Counter
@@ -23,44 +23,12 @@ from fashion_assets.benchmarks.relevance import (
     measure_queries,
     measure_words,
     parse_queries,
-    precision,
-    recall,
-    reciprocal_rank,
 )
 from fashion_assets.criteria.candidate import Candidate
 from fashion_assets.embedding.embed import text_sha256
 from fashion_assets.search.engine import SearchEngine
 from fashion_assets.warehouse.embedding_store import EmbeddingStore
 from fashion_assets.warehouse.releases import ReleaseError
-
-# Two relevant of ten, at places 2 and 4; none; all.
-JUDGED = np.array([[0, 1, 0, 1, 0, 0, 0, 0, 0, 0], [0] * 10, [1] * 10], bool)
-
-
-# Measures
-
-
-def test_precision_by_hand():
-    assert precision(JUDGED).tolist() == [0.2, 0.0, 1.0]
-    assert precision(JUDGED, 1).tolist() == [0.0, 0.0, 1.0]
-    assert precision(JUDGED, 4).tolist() == [0.5, 0.0, 1.0]
-
-
-def test_a_short_answer_is_no_better_than_its_misses():
-    assert precision(np.array([[True, True]])).tolist() == [0.2]
-
-
-def test_recall_by_hand():
-    totals = np.array([4, 1, 40])
-    assert recall(JUDGED, totals).tolist() == [0.5, 0.0, 0.25]
-    assert recall(JUDGED, totals, 1).tolist() == [0.0, 0.0, 0.025]
-    assert recall(JUDGED[1:2], np.array([0])).tolist() == [0.0]
-
-
-def test_reciprocal_rank_by_hand():
-    assert reciprocal_rank(JUDGED).tolist() == [0.5, 0.0, 1.0]
-    assert reciprocal_rank(JUDGED, 1).tolist() == [0.0, 0.0, 1.0]
-
 
 # The list
 

@@ -67,6 +67,7 @@ def test_without_the_model_nothing_is_asked_and_the_reason_names_it(candidate: C
 def test_what_another_model_embedded_is_asked_for_without_it(candidate: Candidate):
     damage(
         candidate,
+        "ALTER TABLE {embeddings} DROP CONSTRAINT product_embeddings_space_check;"
         "UPDATE {products} SET embedding_space = 'other@0'; UPDATE {embeddings} SET embedding_space = 'other@0';"
         "DROP INDEX {schema}.product_embeddings_index",
     )

@@ -8,6 +8,7 @@ from pathlib import Path
 
 import numpy as np
 import psycopg
+import pyarrow as pa
 import pytest
 from PIL import Image
 
@@ -126,6 +127,9 @@ def test_a_product_vector_is_the_weighted_mean_at_unit_length(shipped: Encoder, 
     expected = 0.75 * image + 0.25 * text
     np.testing.assert_allclose(mixed, expected / np.linalg.norm(expected, axis=1, keepdims=True), atol=1e-6)
     assert np.array_equal(vector_matrix(vector_column(mixed)), mixed)
+    # Six numbers in two vectors, of two and of four: not two of three.
+    with pytest.raises(ValueError, match="different dimensions"):
+        vector_matrix(pa.array([[1.0, 2.0], [3.0, 4.0, 5.0, 6.0]], pa.list_(pa.float32())))
 
 
 def test_a_space_is_named_after_every_byte_of_the_model(tmp_path: Path):

@@ -2,16 +2,20 @@
 
 import asyncio
 import io
+import shutil
 from collections.abc import Iterator
 from dataclasses import replace
 from pathlib import Path
 
+import numpy as np
 import psycopg
 import pytest
 from PIL import Image
 from psycopg import sql
 
 from fashion_assets.criteria.candidate import Candidate
+from fashion_assets.embedding.encoder import Encoder
+from fashion_assets.embedding.spaces import SHIPPED_MODEL, embedding_space
 from fashion_assets.release.swap import promote
 from fashion_assets.search.answering import Read
 from fashion_assets.search.engine import AsyncSearchEngine, SearchEngine
@@ -204,8 +208,13 @@ def test_what_is_no_picture_is_refused_with_the_reason(live: Candidate, engine: 
 
 
 def test_vectors_of_the_wrong_kind_are_refused_by_name(live: Candidate, engine: SearchEngine):
+    space = live.release.space
     with pytest.raises(SearchError, match=r"has 3 dimensions, and fashion-clip@\w+ has 512"):
-        engine.search(Query(vector=[1, 2, 3]))  # type: ignore[arg-type]
+        engine.search(Query(vector=[1, 2, 3], space=space))  # type: ignore[arg-type]
+    # Of the right dimension, and yet nobody said of which space.
+    with pytest.raises(SearchError, match="say which space the vector is of: fashion-clip@"):
+        engine.search(Query(vector=np.ones(512)))
+    assert engine.search(Query(vector=np.ones(512), space=space)).hits
     with pytest.raises(SearchError, match=r"no space 'other'; it has fashion-clip@"):
         engine.search(Query("red", space="other"))
     for key in ("no-such", "00000000-0000-0000-0000-000000000000", "'", "\0"):
@@ -230,10 +239,13 @@ def test_a_release_of_another_model_is_searched_by_text_or_not_at_all(live: Cand
     assert "other@000000000000" in words.plan.notes[0]
 
 
-def test_two_spaces_are_searched_side_by_side(live: Candidate, engine: SearchEngine):
+def test_two_spaces_are_searched_side_by_side(live: Candidate, engine: SearchEngine, tmp_path: Path):
+    # The same model under another name: a space of its own, whose vectors happen to be known.
+    encoder = Encoder(embedding_space(str(shutil.copytree(SHIPPED_MODEL, tmp_path / "other"))), device="cpu")
+    other = encoder.space.name
     live.conn.execute(
-        sql.SQL("UPDATE {} SET embedding_space = 'other@000000000000' WHERE external_id::int > 20").format(
-            live.release.table("products")
+        sql.SQL("UPDATE {} SET embedding_space = {} WHERE external_id::int > 20").format(
+            live.release.table("products"), sql.Literal(other)
         )
     )
     live.conn.execute(
@@ -241,9 +253,10 @@ def test_two_spaces_are_searched_side_by_side(live: Candidate, engine: SearchEng
     )
     live.conn.commit()
     one = engine.search(Query("red tshirts", mode="vector", limit=40))
-    assert len(one.hits) == 20 and "other@000000000000" in one.plan.notes[0]
-    encoder = engine._answering.encoders._encoder(str(live.release.space))
-    with SearchEngine.open(live.settings, encoders={"other@000000000000": encoder}) as both:
+    assert len(one.hits) == 20 and other in one.plan.notes[0]
+    with pytest.raises(SearchError, match=f"given for the space a@b makes vectors of {other}"):
+        SearchEngine.open(live.settings, encoders={"a@b": encoder})
+    with SearchEngine.open(live.settings, encoders={other: encoder}) as both:
         results = both.search(Query("red tshirts", mode="vector", limit=40))
         assert len(results.hits) == 40 and len(results.plan.legs) == 2
         assert {hit.colour for hit in results.hits[:4]} == {"red"}

@@ -65,7 +65,7 @@ def test_recall_holds_at_every_selectivity(engine: SearchEngine, large: Large):
         vector = large.vectors[row] + 0.1 * rng.standard_normal(large.vectors.shape[1])
         vector = (vector / np.linalg.norm(vector)).astype(np.float32)
         for name, filters, kept in filters_of(large, row):
-            query = Query(vector=vector, filters=filters, mode="vector", release=large.release)
+            query = Query(vector=vector, space=SPACE, filters=filters, mode="vector", release=large.release)
             found.setdefault(name.split(" to ")[0], []).append(
                 recall(large, engine.search(query), vector, kept)
             )
@@ -82,7 +82,9 @@ def test_the_server_takes_the_path_that_was_chosen(engine: SearchEngine, large: 
         ((tied,), False, "exact"),
         ((), True, "exact"),
     ):
-        query = Query(vector=vector, filters=filters, mode="vector", exact=exact, release=large.release)
+        query = Query(
+            vector=vector, space=SPACE, filters=filters, mode="vector", exact=exact, release=large.release
+        )
         assert engine.search(query).plan.legs == {SPACE: path}
         used = scans(engine.explain(query))
         assert ("product_embeddings_index" in used) == (path != "exact"), (path, used)
@@ -90,7 +92,7 @@ def test_the_server_takes_the_path_that_was_chosen(engine: SearchEngine, large: 
 
 def test_the_path_does_not_hang_on_statistics(candidate: Candidate, engine: SearchEngine, large: Large):
     half, kept = large.unrelated(0.9)
-    query = Query(vector=large.vectors[0], filters=(half,), mode="vector", release=large.release)
+    query = Query(vector=large.vectors[0], space=SPACE, filters=(half,), mode="vector", release=large.release)
     candidate.conn.execute(
         sql.SQL("DELETE FROM pg_statistic WHERE starelid = {}::regclass").format(
             sql.Literal(f"{large.release}.products")
@@ -121,7 +123,11 @@ def test_a_partial_index_is_used_where_it_holds_what_is_asked(
     conn.autocommit = True
     conn.execute(sql.SQL("VACUUM (ANALYZE) {}").format(products))
     query = Query(
-        vector=large.vectors[0], filters=(AnyOf("gender", ("men",)),), mode="vector", release=large.release
+        vector=large.vectors[0],
+        space=SPACE,
+        filters=(AnyOf("gender", ("men",)),),
+        mode="vector",
+        release=large.release,
     )
     results = engine.search(query)
     assert results.plan.legs == {SPACE: "partial"} and results.plan.notes == ()
@@ -136,7 +142,7 @@ def test_an_index_that_gives_too_few_is_not_believed(
     monkeypatch.setattr(answering, "choose", lambda *_: "iterative")
     one, kept = large.unrelated(0.005)
     results = engine.search(
-        Query(vector=large.vectors[0], filters=(one,), mode="vector", release=large.release)
+        Query(vector=large.vectors[0], space=SPACE, filters=(one,), mode="vector", release=large.release)
     )
     assert recall(large, results, large.vectors[0], kept) == 1
     assert results.plan.legs == {SPACE: "exact"} and "found too few" in results.plan.notes[0]
@@ -176,6 +182,6 @@ def test_an_index_that_lacks_what_is_near_is_not_believed(
         (f"{large.release}.product_embeddings_index",),
     )
     conn.commit()
-    results = engine.search(Query(vector=large.vectors[0], mode="vector", release=large.release))
+    results = engine.search(Query(vector=large.vectors[0], space=SPACE, mode="vector", release=large.release))
     assert recall(large, results, large.vectors[0], np.ones(len(large.vectors), bool)) == 1
     assert any("passed over" in note for note in results.plan.notes)

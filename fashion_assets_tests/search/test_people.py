@@ -125,9 +125,15 @@ def test_tastes_are_the_centres_of_what_is_liked():
 
 def test_near_duplicates_come_last():
     same, other = np.eye(4, dtype=np.float32)[:2]
-    chosen = marginally_relevant(np.array([0.9, 0.89, 0.5]), [same, same, other], 3)
+    chosen = marginally_relevant(np.array([0.9, 0.89, 0.5]), [("a", same), ("a", same), ("a", other)], 3)
     assert chosen == [0, 2, 1]
-    assert marginally_relevant(np.array([0.9, 0.8]), [same, np.ones(2, np.float32)], 1) == [0]
+    # Equal dimension is not equal space.
+    assert marginally_relevant(np.array([0.9, 0.89, 0.5]), [("a", same), ("b", same), ("a", other)], 3) == [
+        0,
+        1,
+        2,
+    ]
+    assert marginally_relevant(np.array([0.9, 0.8]), [("a", same), ("b", np.ones(2, np.float32))], 1) == [0]
 
 
 def test_people_are_read_as_the_reader(live: Candidate, engine: SearchEngine):

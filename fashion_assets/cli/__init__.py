@@ -1,0 +1,22 @@
+"""The `fashion-assets` command: a thin face over the same assets the Dagster UI shows.
+
+What belongs here: options, progress, tables, exit codes; `app` has what the commands share, the other files the commands.
+What does not: any work of its own. Heavy libraries are imported where a command needs them, so that a run with nothing
+to do stays quick.
+"""
+
+import signal
+import sys
+
+# Imported for the commands they register, in the order `--help` lists them.
+from fashion_assets.cli import releases, searching, models, bench  # isort: skip  # noqa: F401
+from fashion_assets.cli.app import app
+
+__all__ = ["app", "main"]
+
+
+def main() -> None:
+    """Entry point of the console script."""
+    # A terminated process leaves as an interrupted one does: what it holds, the embedded server above all, is let go.
+    signal.signal(signal.SIGTERM, lambda *_: sys.exit(143))
+    app()

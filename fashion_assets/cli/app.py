@@ -1,0 +1,126 @@
+"""The `fashion-assets` command's app: what all its commands share.
+
+What belongs here: the app itself, options many commands take, consoles, and what becomes of an error. What does not:
+a command (the files beside this one, each registering its own).
+"""
+
+import json
+import os
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated, Any, NoReturn
+
+import typer
+from pydantic import ValidationError
+from rich.console import Console
+from rich.markup import escape
+
+from fashion_assets.settings import ENVIRONMENT_PREFIX, PROJECT_ROOT, Settings, use_home
+
+if TYPE_CHECKING:
+    import psycopg
+
+    from fashion_assets.warehouse.releases import Release
+
+app = typer.Typer(
+    help="Old fashion catalogues into one validated, searchable, safely released schema.",
+    no_args_is_help=True,
+    pretty_exceptions_show_locals=False,  # locals may hold a password
+)
+
+out = Console()
+err = Console(stderr=True)
+
+Json = Annotated[bool, typer.Option("--json", help="Print JSON to standard output and nothing else.")]
+
+
+def _take_home(value: Path | None) -> Path | None:
+    if value is not None:
+        use_home(value)
+    return value
+
+
+Home = Annotated[
+    Path | None,
+    typer.Option(
+        "--home",
+        metavar="DIR",
+        callback=_take_home,
+        show_default=False,
+        help="Everything of one installation: database, files, reports. Default: FASHION_ASSETS_HOME, or "
+        ".fashion_assets beside the project.",
+    ),
+]
+
+
+@app.callback()
+def _main(home: Home = None) -> None:
+    os.environ.setdefault("DAGSTER_HOME", str(PROJECT_ROOT))
+    with clear_errors():
+        os.environ["FASHION_ASSETS_HOME"] = str(Settings().home.expanduser().resolve())
+
+
+def fail(message: str, code: int = 1) -> NoReturn:
+    err.print(f"[bold red]error[/] {escape(message)}")
+    raise typer.Exit(code)
+
+
+@contextmanager
+def clear_errors() -> Iterator[None]:
+    """Errors a person can do something about end in one clear message and exit code 1; others keep their traceback."""
+    try:
+        yield
+    except KeyboardInterrupt:
+        fail("interrupted; the same command continues from here", 130)
+    except Exception as error:
+        told = _told(error)
+        if told is None:
+            raise
+        fail(told)
+
+
+def _told(error: Exception) -> str | None:
+    """What to tell a person of an error; None where nobody but us can do anything about it."""
+    # Imported here: loading all that may raise one takes half a second, which a command that succeeds need not spend.
+    import psycopg
+
+    from fashion_assets.embedding.spaces import ModelError
+    from fashion_assets.release.swap import PromotionRefused
+    from fashion_assets.search.filters import SearchError
+    from fashion_assets.sources import SourceError
+    from fashion_assets.warehouse.errors import WarehouseError, explain
+    from fashion_assets.warehouse.releases import ReleaseError
+
+    if isinstance(error, ValidationError):
+        return "; ".join(
+            f"{ENVIRONMENT_PREFIX}{'.'.join(map(str, each['loc'])).upper()}: {each['msg']}"
+            for each in error.errors()
+        )
+    if isinstance(error, psycopg.Error):
+        explained = explain(error)
+        return None if explained is None else str(explained)
+    known = (WarehouseError, SourceError, ModelError, SearchError, PromotionRefused, ReleaseError)
+    return str(error) if isinstance(error, known) else None
+
+
+def print_json(value: Any) -> None:
+    print(json.dumps(value, indent=2, default=str, ensure_ascii=False))
+
+
+ChosenRelease = Annotated[
+    str | None,
+    typer.Argument(help="A release; default: the candidate, else the live one.", show_default=False),
+]
+
+
+def chosen_release(conn: "psycopg.Connection", name: str | None) -> "Release":
+    """The release asked for, or the newest that stands."""
+    from fashion_assets.warehouse import releases
+
+    if name is not None:
+        return releases.get(conn, name)
+    standing = [known for known in releases.releases(conn) if known.state in ("candidate", "live")]
+    if not standing:
+        fail("there is no release yet: fashion-assets run")
+    return standing[0]

@@ -1,0 +1,114 @@
+"""The `bench` commands: measure this machine and the product on it."""
+
+from pathlib import Path
+from typing import Annotated
+
+import typer
+from rich.markup import escape
+from rich.table import Table
+
+from fashion_assets.cli.app import Home, Json, app, chosen_release, clear_errors, err, fail, out, print_json
+from fashion_assets.settings import Settings
+
+bench = typer.Typer(help="Measure this machine and the product on it.", no_args_is_help=True)
+app.add_typer(bench, name="bench")
+
+
+@bench.command("floor")
+def bench_floor(
+    catalog: Annotated[
+        Path | None,
+        typer.Option(
+            help="Folder with styles.csv and images/; default: the active source's.", show_default=False
+        ),
+    ] = None,
+    home: Home = None,
+    as_json: Json = False,
+) -> None:
+    """What the machine needs at the very least: decoding, the bare model, COPY of the live rows, the index build."""
+    with clear_errors():
+        from fashion_assets.benchmarks.floor import measure_floor
+
+        figures = measure_floor(Settings(), catalog, err if as_json else out)
+    if as_json:
+        return print_json(figures)
+    table = Table("part", "seconds", show_edge=False, pad_edge=False)
+    for name, value in figures.items():
+        table.add_row(name, f"{value:,.2f}" if isinstance(value, float) else str(value))
+    out.print(table)
+
+
+MeasuredRelease = Annotated[
+    str | None,
+    typer.Option(help="A release; default: the candidate, else the live one.", show_default=False),
+]
+
+
+def _measure(name: str, release: str | None, as_json: bool) -> None:
+    """Measure, keep and print. JSON is the list of all rows alone."""
+    with clear_errors():
+        from fashion_assets.benchmarks.measurements import NotMeasured, measure
+        from fashion_assets.benchmarks.pgbench import PgbenchError
+        from fashion_assets.warehouse.database import connect, prepare
+
+        settings = Settings()
+        prepare(settings)
+        with connect(settings) as conn:
+            chosen = chosen_release(conn, release)
+        with (err if as_json else out).status(f"{name} of {chosen.release}") as status:
+            try:
+                measured = measure(
+                    settings,
+                    name,
+                    chosen,
+                    lambda step: status.update(f"{name} of {chosen.release}: {escape(step)}"),
+                )
+            except (NotMeasured, PgbenchError) as error:
+                fail(str(error))
+    if as_json:
+        return print_json([row for rows in measured.values() for row in rows])
+    for title, rows in measured.items():
+        columns = list(rows[0]) if rows else []
+        table = Table(
+            title=f"{title.replace('_', ' ')} of {chosen.release}",
+            title_justify="left",
+            show_edge=False,
+            pad_edge=False,
+        )
+        for column in columns:
+            table.add_column(column, justify="left" if isinstance(rows[0][column], str) else "right")
+        for row in rows:
+            table.add_row(
+                *(f"{row[c]:,.3f}" if isinstance(row[c], float) else escape(str(row[c])) for c in columns)
+            )
+        out.print(table if rows else f"{title}: nothing to measure")
+
+
+@bench.command("recall")
+def bench_recall(release: MeasuredRelease = None, home: Home = None, as_json: Json = False) -> None:
+    """How many of the ten nearest a search finds under filters of every selectivity, against an exact search."""
+    _measure("recall", release, as_json)
+
+
+@bench.command("latency")
+def bench_latency(release: MeasuredRelease = None, home: Home = None, as_json: Json = False) -> None:
+    """How long each kind of search takes, and how many are answered, with few and many callers."""
+    _measure("latency", release, as_json)
+
+
+@bench.command("pgbench")
+def bench_pgbench(release: MeasuredRelease = None, home: Home = None, as_json: Json = False) -> None:
+    """The engine beside pgbench with the engine's own statements. Needs the embedded server."""
+    _measure("pgbench", release, as_json)
+
+
+@bench.command("layouts")
+def bench_layouts(release: MeasuredRelease = None, home: Home = None, as_json: Json = False) -> None:
+    """The old layout, built from the same products and dropped again, against the new one."""
+    _measure("layouts", release, as_json)
+
+
+@bench.command("relevance")
+def bench_relevance(release: MeasuredRelease = None, home: Home = None, as_json: Json = False) -> None:
+    """Precision of what people type, by each leg and the fusion, and of pictures found by captions and category words."""
+    _measure("relevance", release, as_json)

@@ -1,0 +1,297 @@
+"""Commands of embedding models: train one, measure and compare them, find the one in use, list their spaces."""
+
+import os
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated
+
+import typer
+from rich.console import Console
+from rich.markup import escape
+from rich.table import Table
+
+from fashion_assets.cli.app import Home, Json, app, clear_errors, err, fail, out, print_json
+from fashion_assets.settings import Settings
+
+if TYPE_CHECKING:
+    from fashion_assets.benchmarks.evaluation import Comparison
+
+model = typer.Typer(help="The embedding model.", no_args_is_help=True)
+app.add_typer(model, name="model")
+
+
+@app.command()
+def train(
+    data: Annotated[Path, typer.Argument(help="Folder with styles.csv and images/ to learn from.")],
+    folder: Annotated[Path, typer.Option("--out", help="Where the model is written.")] = Path("model"),
+    epochs: Annotated[
+        int | None, typer.Option(min=1, help="Passes over the pictures.", show_default=False)
+    ] = None,
+    minutes: Annotated[
+        float | None, typer.Option(min=0.1, help="Finish within so many minutes.", show_default=False)
+    ] = None,
+    sample: Annotated[int, typer.Option(min=0, help="Drawn listings added to the data.")] = 2000,
+    device: Annotated[str, typer.Option(help="cpu, cuda or mps.")] = "cpu",
+    home: Home = None,
+    as_json: Json = False,
+) -> None:
+    """Train a CLIP on a catalogue's pictures and captions; continues where an interrupted training stopped."""
+    with clear_errors():
+        from fashion_assets.catalog.validation import Rules
+        from fashion_assets.embedding.training import TrainingConfig, export
+        from fashion_assets.embedding.training import train as learn
+        from fashion_assets.embedding.training_pairs import training_pairs
+        from fashion_assets.sources import open_source
+
+        settings = Settings()
+        sources = [open_source("folder", settings.source_name, str(data), settings)]
+        if sample:
+            sources.append(open_source("sample", "sample", str(sample), settings))
+        pairs = training_pairs(sources, Rules.from_settings(settings))
+        choice = {"device": device, "threads": os.cpu_count() or 1}
+        choice |= {} if epochs is None else {"epochs": epochs}
+        choice |= {} if minutes is None else {"wall_clock_seconds": minutes * 60}
+        console = err if as_json else out
+        result = learn(
+            pairs,
+            settings.home / "training",
+            TrainingConfig(**choice),
+            progress=lambda said: console.print(", ".join(f"{k} {v}" for k, v in said.items()), style="dim"),
+        )
+        export(
+            result.model,
+            result.tokenizer,
+            folder,
+            result.metrics,
+            data=f"{len(pairs):,} listings of {data.name}.",
+        )
+    if as_json:
+        return print_json(result.metrics)
+    console.print(f"written to {folder}; use it with FASHION_ASSETS_MODEL={folder}")
+    console.print_json(data=result.metrics.get("evaluation"))
+
+
+SHIPPED = "shipped"
+"""What the model of the package is called where a model must be named."""
+
+
+@app.command()
+def evaluate(
+    chosen: Annotated[
+        str,
+        typer.Argument(metavar="MODEL", help="A CLIP: hub name, folder, or `shipped`.", show_default=False),
+    ],
+    data: Annotated[
+        Path, typer.Argument(help="Folder with styles.csv and images/ to measure on.", show_default=False)
+    ],
+    against: Annotated[
+        str | None, typer.Option(metavar="MODEL", help="A second model, asked the same.", show_default=False)
+    ] = None,
+    vectors: Annotated[
+        Path | None,
+        typer.Option(
+            metavar="FILE",
+            help="Foreign picture vectors to compare with on the same listings: .npz of `ids`, `embeddings`.",
+            show_default=False,
+        ),
+    ] = None,
+    held_out: Annotated[
+        float | None,
+        typer.Option(
+            min=0,
+            max=1,
+            metavar="SHARE",
+            help="Ask only with products a training with this share held out did not see; default: as the model's "
+            "metrics.json says.",
+            show_default=False,
+        ),
+    ] = None,
+    unseen_ids: Annotated[
+        Path | None,
+        typer.Option(
+            metavar="FILE", help="Ask only with the products named here, one id a line.", show_default=False
+        ),
+    ] = None,
+    all_queries: Annotated[
+        bool, typer.Option("--all-queries", help="Ask with every product, trained on or not.")
+    ] = False,
+    captions: Annotated[int, typer.Option(min=1, help="Captions asked at the most.")] = 2000,
+    disturbed: Annotated[int, typer.Option(min=1, help="Pictures disturbed at the most.")] = 1000,
+    seed: Annotated[int, typer.Option(help="Of the draw of what is asked.")] = 0,
+    page: Annotated[
+        Path | None,
+        typer.Option(metavar="FILE", help="Write the figures as one HTML page too.", show_default=False),
+    ] = None,
+    home: Home = None,
+    as_json: Json = False,
+) -> None:
+    """Measure how well a CLIP finds a catalogue's pictures, on products it was not trained on; or two, side by side."""
+    if sum((held_out is not None, unseen_ids is not None, all_queries)) > 1:
+        fail("give one of --held-out, --unseen-ids and --all-queries", 2)
+    with clear_errors():
+        from fashion_assets.benchmarks.evaluation import EvaluationError, compare, read_catalogue, unseen
+        from fashion_assets.embedding.encoder import encoder_of
+
+        settings = Settings()
+        console = err if as_json else out
+        try:
+            ids = None if unseen_ids is None else _lines(unseen_ids)
+            encoders = [
+                encoder_of(
+                    settings.model_copy(
+                        update={"model": None if name == SHIPPED else name, "model_revision": None}
+                    )
+                )
+                for name in (chosen, against)
+                if name is not None
+            ]
+            with console.status(f"reading {escape(str(data))}"):
+                catalogue = read_catalogue(data, settings)
+            spaces = [encoder.space for encoder in encoders]
+            asked = unseen(catalogue, spaces, share=held_out, ids=ids, everything=all_queries)
+            with _steps(console) as progress:
+                comparison = compare(
+                    encoders,
+                    catalogue,
+                    asked,
+                    vectors=vectors,
+                    captions=captions,
+                    disturbed=disturbed,
+                    seed=seed,
+                    progress=progress,
+                )
+        except EvaluationError as error:
+            fail(str(error))
+        if page is not None:
+            from fashion_assets.release.comparison import write_page
+
+            write_page(comparison, page)
+    if as_json:
+        return print_json(comparison.to_dict())
+    _print_comparison(comparison)
+    if page is not None:
+        out.print(f"written to {page}", soft_wrap=True, markup=False)
+
+
+def _lines(path: Path) -> list[str]:
+    """The lines of a file of ids that say something."""
+    try:
+        lines = [line.strip() for line in path.read_text("utf-8").splitlines()]
+    except (OSError, UnicodeDecodeError) as error:
+        fail(f"{path} cannot be read as a list of ids: {error}")
+    return [line for line in lines if line]
+
+
+@contextmanager
+def _steps(console: Console) -> Iterator[Callable[[str, int, int], None]]:
+    """A bar for the step at hand."""
+    from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
+
+    columns = TextColumn("{task.description}"), BarColumn(), MofNCompleteColumn(), TimeRemainingColumn()
+    with Progress(*columns, console=console, transient=True) as bars:
+        task = bars.add_task("", total=None)
+
+        def step(said: str, done: int, total: int) -> None:
+            bars.update(task, description=escape(said), completed=done, total=total)
+
+        yield step
+
+
+def _print_comparison(comparison: "Comparison") -> None:
+    from fashion_assets.benchmarks.evaluation import PROTOCOL, PUBLISHED, PUBLISHED_PROTOCOL
+
+    out.print(f"{comparison.catalogue}: {comparison.listings:,} sound listings", markup=False)
+    out.print(f"asked with {comparison.asked.rows.sum():,}: {comparison.asked.note}\n", markup=False)
+    names = [evaluation.name for evaluation in comparison.models]
+    gaps = {(row["task"], row["measure"]): row for row in comparison.differences()}
+    table = Table(show_edge=False, pad_edge=False)
+    for title in ("task", "measure"):
+        table.add_column(title)
+    for title in ("queries", "documents", *names, *(["difference"] if gaps else []), *PUBLISHED):
+        table.add_column(title, justify="right", overflow="fold")
+    before = None
+    for row in comparison.rows():
+        gap = gaps.get((row["task"], row["measure"]))
+        said = []
+        if gap is not None:
+            told = f"{gap['difference']:+.3f} ± {gap['margin']:.3f}"
+            said = [f"[bold]{told}[/]" if gap["beyond_chance"] else told]
+        table.add_row(
+            "" if row["task"] == before else row["task"],
+            row["measure"],
+            f"{row['queries']:,}",
+            f"{row['documents']:,}",
+            *("" if value is None else f"{value:.3f}" for value in row["values"]),
+            *(said if gaps else []),
+            *("" if value is None else f"[dim]{value:.3f}[/]" for value in row["published"]),
+        )
+        before = row["task"]
+    out.print(table)
+    if comparison.vectors:
+        beside = Table(
+            title="\nPictures only, on the listings the given vectors are of",
+            title_justify="left",
+            show_edge=False,
+            pad_edge=False,
+        )
+        for title in ("task", "measure"):
+            beside.add_column(title)
+        for title in ("queries", "documents", *(each.name for each in comparison.vectors)):
+            beside.add_column(title, justify="right", overflow="fold")
+        for figure in comparison.vectors[0].figures:
+            own = [each.figure(*figure.key) for each in comparison.vectors]
+            beside.add_row(
+                figure.task,
+                figure.measure,
+                f"{len(figure.values):,}",
+                f"{figure.documents:,}",
+                *("" if each is None else f"{each.mean:.3f}" for each in own),
+            )
+        out.print(beside)
+    out.print()
+    for task, said in PROTOCOL.items():
+        out.print(f"{task}: {said}", style="dim", markup=False)
+    out.print(f"published figures: {PUBLISHED_PROTOCOL}", style="dim", markup=False)
+
+
+@model.command("path")
+def model_path(home: Home = None) -> None:
+    """The folder of the model in use; `SentenceTransformer(folder)` loads it."""
+    with clear_errors():
+        from fashion_assets.embedding.spaces import model_folder
+
+        settings = Settings()
+        print(model_folder(settings.model, settings.model_revision))
+
+
+@app.command()
+def spaces(home: Home = None, as_json: Json = False) -> None:
+    """Embedding spaces: which model made the vectors there are, how many, and which releases serve them."""
+    with clear_errors():
+        from fashion_assets.warehouse.database import connect, prepare
+        from fashion_assets.warehouse.spaces import spaces as registered
+
+        settings = Settings()
+        prepare(settings)
+        with connect(settings) as conn:
+            known = registered(conn)
+    if as_json:
+        return print_json([vars(space) for space in known])
+    table = Table(show_edge=False, pad_edge=False)
+    for title in ("space", "model", "first seen", "releases"):
+        table.add_column(title, overflow="fold")
+    for title in ("dimension", "pictures", "texts"):
+        table.add_column(title, justify="right")
+    for space in known:
+        served = (f"{each['release']} ({each['state']}, {each['vectors']:,})" for each in space.releases)
+        table.add_row(
+            escape(space.space),
+            escape(space.model),
+            f"{space.first_seen:%Y-%m-%d %H:%M}",
+            "\n".join(served),
+            str(space.dimension),
+            f"{space.pictures:,}",
+            f"{space.texts:,}",
+        )
+    out.print(table if known else "no vectors yet")

@@ -1,0 +1,284 @@
+"""Commands that make a release, look at it, and put it live or away."""
+
+import json
+import os
+import sys
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated
+
+import typer
+from rich.markup import escape
+from rich.table import Table
+
+from fashion_assets.cli.app import (
+    ChosenRelease,
+    Home,
+    Json,
+    app,
+    chosen_release,
+    clear_errors,
+    err,
+    fail,
+    out,
+    print_json,
+)
+from fashion_assets.settings import PROJECT_ROOT, Settings
+
+if TYPE_CHECKING:
+    from fashion_assets.criteria.verdict import Verdict
+
+
+def _verdict_table(verdicts: "list[Verdict]", title: str) -> Table:
+    table = Table(title=title, title_justify="left", show_edge=False, pad_edge=False)
+    for column in ("", "criterion", "id", "measured", "must be"):
+        table.add_column(column, overflow="fold")
+    marks = {"pass": "[green]✓[/]", "fail": "[bold red]✗[/]", "not applicable": "[dim]-[/]"}
+    for verdict in verdicts:
+        value = "" if verdict.value is None else str(verdict.value)
+        note = verdict.reason if verdict.outcome == "not applicable" else value
+        if verdict.outcome == "fail" and verdict.offenders:
+            note += "\n" + "\n".join(str(offender) for offender in verdict.offenders[:5])
+        table.add_row(
+            marks[verdict.outcome], verdict.name, verdict.requirement, escape(note), escape(verdict.threshold)
+        )
+    return table
+
+
+@app.command()
+def run(
+    catalog: Annotated[
+        Path | None, typer.Option(help="Folder with styles.csv and images/.", show_default=False)
+    ] = None,
+    sample: Annotated[
+        int | None,
+        typer.Option(min=1, help="Draw a sample catalogue of so many listings.", show_default=False),
+    ] = None,
+    batch_size: Annotated[
+        int | None, typer.Option(min=1, help="Listings of one new batch.", show_default=False)
+    ] = None,
+    dry_run: Annotated[
+        bool, typer.Option("--dry-run", help="Say what would be done and change nothing.")
+    ] = False,
+    promote: Annotated[
+        bool, typer.Option("--promote/--no-promote", help="Put the release live if every criterion holds.")
+    ] = True,
+    home: Home = None,
+    as_json: Json = False,
+) -> None:
+    """Migrate what is new or changed, build a release and put it live."""
+    if catalog is not None and sample is not None:
+        fail("give --catalog or --sample, not both", 2)
+    if batch_size is not None:
+        os.environ["FASHION_ASSETS_BATCH_SIZE"] = str(batch_size)
+    with clear_errors():
+        from fashion_assets.runs import prepare_workers
+
+        settings = Settings()
+        if settings.is_new and not dry_run:
+            # A first migration surely has work for them: they import while this process does.
+            prepare_workers()
+        from fashion_assets.migration import Migration
+
+        result = Migration(settings, err if as_json else out).run(
+            catalog=catalog, sample=sample, dry_run=dry_run, promote=promote
+        )
+    if as_json:
+        print_json(result.to_dict())
+    elif result.verdicts:
+        out.print(_verdict_table(result.verdicts, f"\nCriteria of {result.release}"))
+    if not as_json:
+        for line in result.summary():
+            out.print(line, soft_wrap=True)
+    raise typer.Exit(0 if result.succeeded else 1)
+
+
+@app.command()
+def status(home: Home = None, as_json: Json = False) -> None:
+    """What is live, what stands ready, which batches are through."""
+    from fashion_assets.release.status import status as gather
+
+    with clear_errors():
+        from fashion_assets.warehouse.database import connect, prepare
+
+        settings = Settings()
+        prepare(settings)
+        with connect(settings) as conn:
+            state = gather(conn, settings)
+    if as_json:
+        return print_json(state)
+    live = state["live"]
+    out.print(
+        f"live      {live['release']}: {live['products']:,} products, {live['quarantined']:,} quarantined, since {live['promoted_at']}"
+        if live
+        else "live      nothing yet"
+    )
+    for source in state["sources"]:
+        out.print(f"source    {source['name']} ({source['kind']}) {escape(source['location'])}")
+    batches = state["batches"]
+    out.print(
+        f"batches   {batches['through']} of {batches['total']} through, {batches['listings']:,} listings"
+    )
+    out.print(f"database  {escape(state['database'])}")
+    table = Table(show_edge=False, pad_edge=False)
+    for column in ("release", "state", "products", "quarantined", "built", "promoted", "report"):
+        table.add_column(column, overflow="fold")
+    for release in state["releases"]:
+        table.add_row(
+            *(
+                str(release[key] if release[key] is not None else "")
+                for key in (
+                    "release",
+                    "state",
+                    "products",
+                    "quarantined",
+                    "created_at",
+                    "promoted_at",
+                    "report",
+                )
+            )
+        )
+    out.print(table)
+
+
+@app.command()
+def criteria(
+    release: ChosenRelease = None,
+    home: Home = None,
+    as_json: Json = False,
+) -> None:
+    """Measure every criterion of a release now. Exit code 1 where one fails."""
+    with clear_errors():
+        from fashion_assets.criteria.candidate import Candidate, judge
+        from fashion_assets.warehouse.database import connect, prepare
+
+        settings = Settings()
+        prepare(settings)
+        with connect(settings) as conn:
+            chosen = chosen_release(conn, release)
+            verdicts = judge(Candidate(conn, chosen, settings))
+    if as_json:
+        print_json({"release": chosen.release, "criteria": [verdict.to_dict() for verdict in verdicts]})
+    else:
+        out.print(_verdict_table(verdicts, f"Criteria of {chosen.release} ({chosen.state})"))
+    raise typer.Exit(0 if all(verdict.passed for verdict in verdicts) else 1)
+
+
+@app.command()
+def quarantine(
+    reason: Annotated[
+        str | None, typer.Option(help="Only listings rejected for this reason.", show_default=False)
+    ] = None,
+    limit: Annotated[int | None, typer.Option(min=1, help="So many at the most.", show_default=False)] = None,
+    home: Home = None,
+    as_json: Json = False,
+) -> None:
+    """Rejected listings, each with every reason and its original record."""
+    with clear_errors():
+        from fashion_assets.warehouse.database import connect, prepare
+        from fashion_assets.warehouse.quarantine import quarantined, reasons
+
+        settings = Settings()
+        prepare(settings)
+        with connect(settings) as conn:
+            if as_json:
+                # Streamed: a quarantine may be larger than memory.
+                print("[", end="")
+                for number, held in enumerate(quarantined(conn, reason=reason, limit=limit)):
+                    item = {
+                        "external_id": held.external_id,
+                        "reasons": held.reasons,
+                        "record": held.record,
+                        "source": held.source,
+                        "batch": held.batch,
+                    }
+                    print(("," if number else "") + "\n" + json.dumps(item, ensure_ascii=False), end="")
+                print("\n]")
+                return
+            counts = Table("reason", "listings", show_edge=False, pad_edge=False)
+            for name, count in reasons(conn):
+                counts.add_row(name, f"{count:,}")
+            out.print(counts)
+            table = Table("listing", "batch", "reasons", "record", show_edge=False, pad_edge=False)
+            for held in quarantined(conn, reason=reason, limit=limit or 20):
+                table.add_row(
+                    escape(held.external_id or "—"),
+                    held.batch,
+                    ", ".join(held.reasons),
+                    escape(json.dumps(held.record, ensure_ascii=False)[:160]),
+                )
+            out.print(table)
+
+
+@app.command()
+def promote(home: Home = None) -> None:
+    """Put the candidate live, if every criterion holds now."""
+    with clear_errors():
+        from fashion_assets.migration import Migration
+
+        result = Migration(Settings(), out).promote()
+    for line in result.summary():
+        out.print(line, soft_wrap=True)
+    raise typer.Exit(0 if result.succeeded else 1)
+
+
+@app.command()
+def rollback(
+    to: Annotated[
+        str | None, typer.Option(help="A retired release; default: the one live before.", show_default=False)
+    ] = None,
+    home: Home = None,
+) -> None:
+    """Put an earlier release back live, in one transaction."""
+    with clear_errors():
+        from fashion_assets.release.swap import rollback as go_back
+        from fashion_assets.warehouse.database import connect, prepare
+
+        settings = Settings()
+        prepare(settings)
+        with connect(settings) as conn:
+            release = go_back(conn, settings, to)
+    out.print(f"{release.release} is live again: {release.products:,} products")
+
+
+@app.command()
+def retire(release: Annotated[str, typer.Argument(help="The release to drop.")], home: Home = None) -> None:
+    """Drop a release that is no longer wanted, for good."""
+    with clear_errors():
+        from fashion_assets.release.swap import retire as drop
+        from fashion_assets.warehouse.database import connect, prepare
+
+        settings = Settings()
+        prepare(settings)
+        with connect(settings) as conn:
+            drop(conn, release)
+    out.print(f"{release} is dropped")
+
+
+@app.command()
+def migrate(home: Home = None) -> None:
+    """Bring the database's own tables up to date: extension, schemas, roles. Every other command does it too."""
+    with clear_errors():
+        from fashion_assets.warehouse.database import prepare
+        from fashion_assets.warehouse.server import describe
+
+        settings = Settings()
+        prepare(settings)
+    out.print(f"ready: {escape(describe(settings))}")
+
+
+@app.command()
+def ui(
+    port: Annotated[int, typer.Option(help="Port of the Dagster UI.")] = 3000,
+    host: Annotated[str, typer.Option(help="Address to listen on.")] = "127.0.0.1",
+    home: Home = None,
+) -> None:
+    """Open the Dagster UI with its daemon (backfills, sensors, schedules) on this installation."""
+    with clear_errors():
+        from fashion_assets.warehouse.database import prepare
+
+        prepare(Settings())
+    out.print(f"Dagster UI: http://{host}:{port}  (Ctrl-C ends it)")
+    os.chdir(PROJECT_ROOT)
+    sys.stdout.flush()
+    arguments = [sys.executable, "-m", "dagster", "dev", "-w", "workspace.yaml", "-p", str(port), "-h", host]
+    os.execv(sys.executable, arguments)

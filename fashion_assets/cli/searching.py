@@ -1,0 +1,190 @@
+"""Commands that show what a release holds: searches, recommendations, its report."""
+
+from pathlib import Path
+from typing import Annotated
+
+import typer
+from rich.markup import escape
+from rich.table import Table
+
+from fashion_assets.cli.app import (
+    ChosenRelease,
+    Home,
+    Json,
+    app,
+    chosen_release,
+    clear_errors,
+    fail,
+    out,
+    print_json,
+)
+from fashion_assets.settings import Settings
+
+
+@app.command()
+def search(
+    words: Annotated[list[str] | None, typer.Argument(help="What to look for.", show_default=False)] = None,
+    image: Annotated[Path | None, typer.Option(help="A picture to look for.", show_default=False)] = None,
+    like: Annotated[
+        str | None,
+        typer.Option(metavar="ID", help="A product to look for the like of.", show_default=False),
+    ] = None,
+    avoid: Annotated[
+        list[str] | None,
+        typer.Option(help="A word hits should not have; may be given again.", show_default=False),
+    ] = None,
+    filters: Annotated[
+        list[str] | None,
+        typer.Option(
+            "--filter",
+            metavar="NAME=VALUE",
+            help="Narrow down: colour=red,blue, price=10..50; may be given again.",
+            show_default=False,
+        ),
+    ] = None,
+    mode: Annotated[str, typer.Option(help="hybrid, vector or text.")] = "hybrid",
+    exact: Annotated[bool, typer.Option("--exact", help="Compare with every product; no index.")] = False,
+    facets: Annotated[bool, typer.Option("--facets", help="Count what could be narrowed down by.")] = False,
+    explain: Annotated[bool, typer.Option("--explain", help="Say what brought each hit.")] = False,
+    limit: Annotated[int, typer.Option(min=1, max=1000, help="So many hits at the most.")] = 10,
+    page: Annotated[
+        str | None,
+        typer.Option(help="The next page, as the one before names it.", show_default=False),
+    ] = None,
+    show: Annotated[
+        bool, typer.Option("--open", help="Write a page with the hits' pictures and open it.")
+    ] = False,
+    home: Home = None,
+    as_json: Json = False,
+) -> None:
+    """Search the live release by words, by a picture, by a product, or by a mix of them."""
+    text = " ".join(words or [])
+    if not text.strip() and image is None and like is None and not filters:
+        fail("give words or --image FILE, --like ID, or a --filter", 2)
+    with clear_errors():
+        from fashion_assets.search.engine import SearchEngine
+        from fashion_assets.search.filters import parse_filters
+        from fashion_assets.search.meaning import picture_file
+        from fashion_assets.search.query import FACETS, Query
+        from fashion_assets.warehouse.database import prepare
+
+        settings = Settings()
+        query = Query(
+            words=text,
+            avoid=" ".join(avoid or []),
+            picture=None if image is None else picture_file(image),
+            product=like,
+            filters=parse_filters(filters or []),
+            mode=mode,  # pyright: ignore[reportArgumentType]
+            exact=exact,
+            limit=limit,
+            page=page,
+            facets=FACETS if facets else (),
+        )
+        prepare(settings)
+        with SearchEngine.open(settings, size=1) as engine:
+            results = engine.search(query)
+        written = None
+        if show:
+            import webbrowser
+
+            from fashion_assets.search.gallery import write_page
+
+            written = write_page(query, results, settings.home / "searches")
+            webbrowser.open(written.as_uri())
+    if as_json:
+        keys = ("product_id", "external_id", "source", "title")
+        return print_json(
+            [
+                {key: getattr(hit, key) for key in keys}
+                | {"score": round(hit.score, 6)}
+                | ({"explanation": [vars(found) for found in hit.explanation]} if explain else {})
+                for hit in results.hits
+            ]
+        )
+    columns = ("score", "id", "title", "picture", *(("brought by",) if explain else ()))
+    table = Table(*columns, show_edge=False, pad_edge=False)
+    for hit in results.hits:
+        brought = "\n".join(
+            f"{found.leg} #{found.rank}"
+            + (f", distance {found.distance:.3f}" if found.distance is not None else "")
+            + (f", has {found.coverage:.0%} of the words" if found.coverage is not None else "")
+            for found in hit.explanation
+        )
+        cells = (
+            f"{hit.score:.3f}",
+            hit.external_id,
+            hit.title,
+            hit.image_path,
+            *((brought,) if explain else ()),
+        )
+        table.add_row(*map(escape, cells))
+    plan = results.plan
+    if plan.understood not in ("", " ".join(text.split())):
+        out.print(f"read as: {escape(plan.understood)}")
+    out.print(table if results.hits else "nothing found")
+    for column, values in results.facets.items():
+        if values:
+            counted = ", ".join(f"{value} {count:,}" for value, count in values[:8])
+            out.print(f"{column}: {escape(counted)}", soft_wrap=True)
+    if explain:
+        paths = ", ".join(f"{leg} by {path}" for leg, path in plan.legs.items())
+        kept = "" if plan.selectivity is None else f", filters leave about {plan.selectivity:.1%}"
+        out.print(f"searched {plan.release}: {escape(paths)}{kept}", soft_wrap=True)
+    for note in plan.notes:
+        out.print(escape(note), soft_wrap=True)
+    if results.next_page:
+        out.print(f"more: --page {results.next_page}", soft_wrap=True)
+    if written is not None:
+        out.print(str(written), soft_wrap=True)
+
+
+@app.command()
+def recommend(
+    user: Annotated[str, typer.Argument(help="The person's id.", show_default=False)],
+    limit: Annotated[int, typer.Option(min=1, max=100, help="So many products at the most.")] = 10,
+    home: Home = None,
+    as_json: Json = False,
+) -> None:
+    """Products for a person: by favourites, by stated style, or what is popular."""
+    with clear_errors():
+        from fashion_assets.search.engine import SearchEngine
+        from fashion_assets.warehouse.database import prepare
+
+        settings = Settings()
+        prepare(settings)
+        with SearchEngine.open(settings, size=1) as engine:
+            results = engine.recommend(user, limit=limit)
+    if as_json:
+        keys = ("product_id", "external_id", "source", "title", "score")
+        return print_json([{key: getattr(hit, key) for key in keys} for hit in results.hits])
+    table = Table("id", "title", "picture", show_edge=False, pad_edge=False)
+    for hit in results.hits:
+        table.add_row(escape(hit.external_id), escape(hit.title), escape(hit.image_path))
+    out.print(table if results.hits else "nothing found")
+    for note in results.plan.notes:
+        out.print(escape(note), soft_wrap=True)
+
+
+@app.command()
+def report(
+    release: ChosenRelease = None,
+    open_page: Annotated[bool, typer.Option("--open", help="Show it in the browser.")] = False,
+    home: Home = None,
+    as_json: Json = False,
+) -> None:
+    """Where a release's report is: a page, and the same as JSON. A report that is gone is written anew."""
+    with clear_errors():
+        from fashion_assets.release.report import page_of
+        from fashion_assets.warehouse.database import connect, prepare
+
+        settings = Settings()
+        prepare(settings)
+        with connect(settings) as conn:
+            page = page_of(conn, settings, chosen_release(conn, release))
+    print(page.with_suffix(".json").read_text("utf-8") if as_json else page)
+    if open_page:
+        import webbrowser
+
+        if not webbrowser.open(page.as_uri()):
+            fail("there is no browser to open it with")
