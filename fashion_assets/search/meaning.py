@@ -94,11 +94,8 @@ class Encoders:
         self._further = dict(further or {})
         self._own = embedding_space(settings.model, settings.model_revision).name
         self._vectors: Cache[np.ndarray] = Cache(CACHED_VECTORS)
-
-    @property
-    def spaces(self) -> tuple[str, ...]:
+        self.spaces: tuple[str, ...] = tuple(dict.fromkeys((self._own, *self._further)))
         """Names of the spaces there is an encoder of."""
-        return (self._own, *(space for space in self._further if space != self._own))
 
     def figures(self) -> CacheFigures:
         """Of the cache of words' and pictures' vectors."""

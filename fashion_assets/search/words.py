@@ -126,9 +126,9 @@ def _named(phrase: str) -> tuple[str, str] | None:
     return next((names()[form] for form in forms if form in names()), None)
 
 
-def strangers(text: str) -> list[str]:
-    """The words of a text that no vocabulary has, each once."""
-    return list(dict.fromkeys(term.phrases[0] for term in read(text) if term.column is None))
+def strangers(terms: Sequence[Term]) -> list[str]:
+    """The words among a text's terms that no vocabulary has, each once."""
+    return list(dict.fromkeys(term.phrases[0] for term in terms if term.column is None))
 
 
 def nearest_word(word: str, counts: Mapping[str, int]) -> str | None:
