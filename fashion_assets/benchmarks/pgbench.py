@@ -147,6 +147,7 @@ def run(
         environment = os.environ | {
             _ENVIRONMENT[name]: value for name, value in parameters.items() if name in _ENVIRONMENT
         }
+        environment["PGOPTIONS"] = "-c default_transaction_read_only=on"
         ran = subprocess.run(command, env=environment, capture_output=True, text=True, check=False)
     rate = _RATE.search(ran.stdout)
     if ran.returncode or rate is None or _FAILED.search(ran.stdout) or not float(rate[1]):
