@@ -14,6 +14,16 @@ def test_names_of_the_vocabularies_are_found_in_what_is_typed():
     assert read("") == []
 
 
+def test_names_are_known_with_and_without_blanks_and_signs():
+    for typed, value in (
+        ("us polo shirt", "U.S. Polo Assn."),
+        ("U.S. Polo Assn. shirt", "U.S. Polo Assn."),
+        ("fab india shirt", "Fabindia"),
+        ("sun glasses", "sunglasses"),
+    ):
+        assert read(typed)[0].value == value, typed
+
+
 def test_misspelt_words_are_corrected_to_the_nearest_known_one():
     counts = {"printed": 90, "painted": 5}
     assert nearest_word("snekaers", counts) is None or nearest_word("snekaers", counts) == "sneakers"
