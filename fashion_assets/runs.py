@@ -224,12 +224,16 @@ def _open() -> None:
     def launch(job: str, partition: str | None) -> "ExecuteInProcessResult":
         if partition is not None:
             instance.add_dynamic_partitions(str(BATCHES.name), [partition])
-        return repository().resolve_job_def(job).execute_in_process(
-            instance=instance,
-            partition_key=partition,
-            raise_on_error=False,
-            tags={RUNNER: f"{os.uname().nodename}:{os.getpid()}"},
-            run_config={"loggers": {"console": {"config": {"log_level": "CRITICAL"}}}},
+        return (
+            repository()
+            .resolve_job_def(job)
+            .execute_in_process(
+                instance=instance,
+                partition_key=partition,
+                raise_on_error=False,
+                tags={RUNNER: f"{os.uname().nodename}:{os.getpid()}"},
+                run_config={"loggers": {"console": {"config": {"log_level": "CRITICAL"}}}},
+            )
         )
 
     _launch, _instance = launch, instance
@@ -239,21 +243,26 @@ def _become_ready() -> None:
     """In a worker: nothing; asked of a new pool, it makes its processes start."""
 
 
-def _prepare_release() -> None:
-    """In the release's worker, beside the batches: what its checks and measurements need is there when they want it."""
+def _compile_towers() -> None:
+    """The first call of each kind compiles its tower."""
     from PIL import Image
 
-    from fashion_assets.criteria.expectations import import_library
     from fashion_assets.defs.resources import EncoderResource
+
+    encoder = EncoderResource().encoder()
+    encoder.pictures([Image.new("RGB", (encoder.edge, encoder.edge))])
+    encoder.texts(["words"])
+
+
+def _prepare_release() -> None:
+    """In the release's worker, beside the batches: what its checks and measurements need is there when they want it."""
+    from fashion_assets.criteria.expectations import import_library
 
     gc.disable()  # as in `preloaded`
     import_library()
     gc.freeze()
     gc.enable()
-    # The first call of each kind compiles its tower.
-    encoder = EncoderResource().encoder()
-    encoder.texts(["words"])
-    encoder.pictures([Image.new("RGB", (encoder.edge, encoder.edge))])
+    _compile_towers()
 
 
 def _run(job: str, partition: str | None) -> str | None:
