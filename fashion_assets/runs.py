@@ -4,9 +4,11 @@ What belongs here: the processes, what they import while others still work, and 
 not: which runs there are and in what order (`migration`), and what they do (`defs`).
 
 The command itself never imports Dagster. While it starts the database and reads the catalogue, a server process imports
-what runs need, once; workers are forked from it. While batches run, the worker of the release imports what checks need.
+what runs need, once (`preloaded`); workers are forked from it. While batches run, the worker of the release imports what
+checks need.
 """
 
+import gc
 import logging
 import multiprocessing
 import os
@@ -14,10 +16,10 @@ import signal
 import sys
 import threading
 from collections.abc import Callable, Iterator, Sequence
-from concurrent.futures import Future, ProcessPoolExecutor, as_completed
+from concurrent.futures import Future, ProcessPoolExecutor, ThreadPoolExecutor, as_completed
 from concurrent.futures.process import BrokenProcessPool
 from contextlib import ExitStack, contextmanager
-from importlib import import_module
+from functools import cache
 from multiprocessing.context import BaseContext
 from typing import TYPE_CHECKING, Self
 
@@ -26,7 +28,7 @@ import psutil
 from fashion_assets.settings import ENVIRONMENT_PREFIX, PROJECT_ROOT
 
 if TYPE_CHECKING:
-    from dagster import DagsterInstance, ExecuteInProcessResult
+    from dagster import DagsterInstance, Definitions, ExecuteInProcessResult
 
 WORKERS = 2
 """Processes batches are shared out to, each with its share of the cores."""
@@ -39,26 +41,26 @@ RUNNER = "fashion_assets/process"
 """Tag of runs started here: host and process, so that a later command can tell which died with theirs."""
 
 IMPORTED_ONCE: tuple[str, ...] = (
-    "dagster",
+    "dagster._core.execution.execute_in_process",
+    "dagster._core.executor.in_process",
+    "dagster._core.instance.runs.run_domain",
     "dagster_postgres",
-    "pandas",  # pyarrow imports it when it first turns lists into arrays
-    "fashion_assets.defs.automation",
-    "fashion_assets.defs.jobs",
-    "fashion_assets.defs.resources",
-    "fashion_assets.defs.benchmarks.assets",
-    "fashion_assets.defs.catalog.assets",
-    "fashion_assets.defs.embeddings.assets",
-    "fashion_assets.defs.release.assets",
-    "fashion_assets.defs.release.checks",
-    "fashion_assets.warehouse.dagster_storage",
-    "tokenizers",
-    "safetensors.numpy",
     "fashion_assets.embedding.runtime",
+    "fashion_assets.warehouse.dagster_storage",
+    "fsspec.implementations.chained",
+    "pandas",  # pyarrow imports it when it first turns lists into arrays
+    "PIL.BmpImagePlugin",
+    "PIL.GifImagePlugin",
+    "PIL.JpegImagePlugin",
+    "PIL.PngImagePlugin",
+    "PIL.PpmImagePlugin",
+    "safetensors.numpy",
+    "tokenizers",
 )
-"""Modules every run needs. None may start threads, which a fork would lose."""
+"""Modules every run needs, beside the code location. None may start threads, which a fork would lose."""
 
-IMPORTED_BESIDE = ("great_expectations",)
-"""Modules only a release needs; they take longer than many a batch."""
+PRELOADED: tuple[str, ...] = ("fashion_assets.preloaded",)
+"""What the process imports that workers are forked from."""
 
 _KILLED = "its worker process died; if the machine was short of memory, lower FASHION_ASSETS_BATCH_SIZE"
 
@@ -91,7 +93,7 @@ def _context() -> BaseContext:
     if sys.platform != "linux":
         return multiprocessing.get_context("spawn")
     context = multiprocessing.get_context("forkserver")
-    context.set_forkserver_preload(list(IMPORTED_ONCE))
+    context.set_forkserver_preload(list(PRELOADED))
     return context
 
 
@@ -104,8 +106,11 @@ class Runs:
 
     def __enter__(self) -> Self:
         prepare_workers()
-        self._release = self._pool(1, threads=self._cores)
-        self._prepared = _submitted(self._release, _prepare_instance)
+        # A worker is started by whoever asks for the first work, who waits until there is something to fork from. The
+        # command has better to do.
+        self._starter = self._pools.enter_context(ThreadPoolExecutor(1, "starter"))
+        self._release = self._pool(1)
+        self._prepared = self._starter.submit(_submitted, self._release, _prepare_instance)
         return self
 
     def __exit__(self, kind: type[BaseException] | None, *_: object) -> None:
@@ -117,15 +122,15 @@ class Runs:
 
     def batches(self, batches: Sequence[str]) -> Iterator[tuple[str, str | None]]:
         """Run `migrate_batch` for each; yields its name and why it failed, or None, as they finish."""
+        prepared = self._prepared.result()
         if batches:
             _submitted(self._release, _prepare_release)
         workers = max(1, min(WORKERS, len(batches), self._cores))
         for start in range(0, len(batches), BATCHES_OF_WORKERS):
-            # The workers share the cores.
-            pool = self._pool(workers, threads=max(1, self._cores // workers))
+            pool = self._pool(workers)
             for _ in range(workers):
                 _submitted(pool, _become_ready)
-            _outcome(self._prepared)
+            _outcome(prepared)
             part = batches[start : start + BATCHES_OF_WORKERS]
             runs = {_submitted(pool, _run, "migrate_batch", batch): batch for batch in part}
             for future in as_completed(runs):
@@ -134,11 +139,12 @@ class Runs:
 
     def run(self, job: str) -> str | None:
         """Run a job that has no partitions; why it failed, or None."""
+        self._prepared.result()
         return _outcome(_submitted(self._release, _run, job, None))
 
-    def _pool(self, workers: int, threads: int) -> ProcessPoolExecutor:
+    def _pool(self, workers: int) -> ProcessPoolExecutor:
         pool = ProcessPoolExecutor(
-            workers, mp_context=_context(), initializer=_become_worker, initargs=(_environment(threads),)
+            workers, mp_context=_context(), initializer=_become_worker, initargs=(_environment(self._cores),)
         )
         self._pools.callback(pool.shutdown, wait=True, cancel_futures=True)
         return pool
@@ -169,7 +175,7 @@ def _environment(threads: int) -> dict[str, str]:
         name: value for name, value in os.environ.items() if name.startswith((ENVIRONMENT_PREFIX, "DAGSTER_"))
     }
     # A user's own choice of threads stands.
-    return {f"{ENVIRONMENT_PREFIX}ENCODE_THREADS": str(threads), **own}
+    return {f"{ENVIRONMENT_PREFIX}ENCODE_THREADS": str(threads), "DAGSTER_EVENT_BATCH_SIZE": "100", **own}
 
 
 _held = ExitStack()
@@ -193,7 +199,16 @@ def _become_worker(environment: dict[str, str]) -> None:
         os._exit(1)
 
     threading.Thread(target=leave_with_parent, daemon=True).start()
+    gc.enable()
     _open()
+
+
+@cache
+def repository() -> "Definitions":
+    """The code location, loaded once per process."""
+    from fashion_assets.definitions import defs
+
+    return defs()
 
 
 def _open() -> None:
@@ -201,22 +216,24 @@ def _open() -> None:
     global _launch, _instance
     import dagster as dg
 
-    from fashion_assets.definitions import defs
     from fashion_assets.defs.partitions import BATCHES
 
     logging.getLogger("dagster").setLevel(logging.CRITICAL)
-    repository = defs()
     instance = _held.enter_context(dg.DagsterInstance.from_config(str(PROJECT_ROOT)))
 
     def launch(job: str, partition: str | None) -> "ExecuteInProcessResult":
         if partition is not None:
             instance.add_dynamic_partitions(str(BATCHES.name), [partition])
-        return repository.resolve_job_def(job).execute_in_process(
-            instance=instance,
-            partition_key=partition,
-            raise_on_error=False,
-            tags={RUNNER: f"{os.uname().nodename}:{os.getpid()}"},
-            run_config={"loggers": {"console": {"config": {"log_level": "CRITICAL"}}}},
+        return (
+            repository()
+            .resolve_job_def(job)
+            .execute_in_process(
+                instance=instance,
+                partition_key=partition,
+                raise_on_error=False,
+                tags={RUNNER: f"{os.uname().nodename}:{os.getpid()}"},
+                run_config={"loggers": {"console": {"config": {"log_level": "CRITICAL"}}}},
+            )
         )
 
     _launch, _instance = launch, instance
@@ -226,18 +243,26 @@ def _become_ready() -> None:
     """In a worker: nothing; asked of a new pool, it makes its processes start."""
 
 
-def _prepare_release() -> None:
-    """In the release's worker, beside the batches: what its checks and measurements need is there when they want it."""
+def _compile_towers() -> None:
+    """The first call of each kind compiles its tower."""
     from PIL import Image
 
     from fashion_assets.defs.resources import EncoderResource
 
-    for module in IMPORTED_BESIDE:
-        import_module(module)
-    # The first call of each kind compiles its tower.
     encoder = EncoderResource().encoder()
-    encoder.texts(["words"])
     encoder.pictures([Image.new("RGB", (encoder.edge, encoder.edge))])
+    encoder.texts(["words"])
+
+
+def _prepare_release() -> None:
+    """In the release's worker, beside the batches: what its checks and measurements need is there when they want it."""
+    from fashion_assets.criteria.expectations import import_library
+
+    gc.disable()  # as in `preloaded`
+    import_library()
+    gc.freeze()
+    gc.enable()
+    _compile_towers()
 
 
 def _run(job: str, partition: str | None) -> str | None:

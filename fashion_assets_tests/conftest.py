@@ -35,7 +35,7 @@ TEMPLATE = "prepared_template"
 
 # The process workers are forked from lives as long as the test run: what every command imports beside its batches is
 # imported there once.
-runs.IMPORTED_ONCE += runs.IMPORTED_BESIDE
+runs.PRELOADED += ("great_expectations",)
 
 
 @pytest.hookimpl(tryfirst=True)

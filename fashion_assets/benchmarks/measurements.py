@@ -14,6 +14,7 @@ from fashion_assets.benchmarks import layouts, pgbench, recall, relevance, resul
 from fashion_assets.benchmarks.latency import measure_latency, measure_quickly
 from fashion_assets.benchmarks.results import Row
 from fashion_assets.embedding.encoder import encoder_of
+from fashion_assets.embedding.spaces import embedding_space
 from fashion_assets.search.engine import SearchEngine
 from fashion_assets.settings import Settings
 from fashion_assets.warehouse import releases, server
@@ -50,7 +51,12 @@ def measure_quickly_all(settings: Settings, conn: psycopg.Connection, release: R
         measured = {
             "latency": measure_quickly(engine, conn, release),
             "recall": recall.measure_recall(
-                engine.search, conn, release, questions=QUICK_QUESTIONS, selectivities=QUICK_SELECTIVITIES
+                engine.search,
+                conn,
+                release,
+                questions=QUICK_QUESTIONS,
+                tries=1,
+                selectivities=QUICK_SELECTIVITIES,
             ),
         }
     _save(conn, release, measured)
@@ -72,7 +78,10 @@ def _save(conn: psycopg.Connection, release: Release, measured: Rows) -> None:
 
 def _recall(settings: Settings, conn: psycopg.Connection, release: Release, progress: Progress) -> Rows:
     with SearchEngine.open(settings, size=1) as engine:
-        return {"recall": recall.measure_recall(engine.search, conn, release, progress=progress)}
+        progress("queries as people type them")
+        typed = encoder_of(settings).texts([query.words for query in relevance.load_queries()])
+        words = {embedding_space(settings.model, settings.model_revision).name: typed}
+        return {"recall": recall.measure_recall(engine.search, conn, release, words=words, progress=progress)}
 
 
 def _latency(settings: Settings, conn: psycopg.Connection, release: Release, progress: Progress) -> Rows:

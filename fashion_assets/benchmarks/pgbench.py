@@ -21,7 +21,8 @@ from fashion_assets.benchmarks.results import Row
 from fashion_assets.search.answering import Answering, Compute, Read
 from fashion_assets.search.meaning import Encoders
 from fashion_assets.search.query import Query
-from fashion_assets.search.statements import Statement, settle
+from fashion_assets.search.reading import Statement
+from fashion_assets.search.statements import settle
 from fashion_assets.settings import Settings
 from fashion_assets.warehouse import server
 from fashion_assets.warehouse.releases import Release
@@ -136,16 +137,17 @@ def run(
     with tempfile.TemporaryDirectory(prefix="pgbench-") as folder:
         for number, read in enumerate(reads):
             path = Path(folder, f"{number}.sql")
-            lines = [b"\\startpipeline", b"BEGIN READ ONLY;"]
+            lines = [b"\\startpipeline"]
             for place, statement in enumerate([settle(read.settings), *read.statements]):
                 text, values = _as_script(dumping, f"q{number}_{place}_", statement)
                 lines.append(text.strip() + b";")
                 command += [f"--define={name}={value}" for name, value in values.items()]
-            path.write_bytes(b"\n".join([*lines, b"COMMIT;", b"\\endpipeline\n"]))
+            path.write_bytes(b"\n".join([*lines, b"\\endpipeline\n"]))
             command.append(f"--file={path}")
         environment = os.environ | {
             _ENVIRONMENT[name]: value for name, value in parameters.items() if name in _ENVIRONMENT
         }
+        environment["PGOPTIONS"] = "-c default_transaction_read_only=on"
         ran = subprocess.run(command, env=environment, capture_output=True, text=True, check=False)
     rate = _RATE.search(ran.stdout)
     if ran.returncode or rate is None or _FAILED.search(ran.stdout) or not float(rate[1]):

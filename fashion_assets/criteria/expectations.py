@@ -4,8 +4,10 @@ What belongs here: the suite, generated from the catalogue's vocabularies, its v
 Docs. What does not: criteria that gate the swap (`candidate`): those need no second framework to be read again.
 """
 
+import importlib.util
 import logging
 import os
+import sys
 import warnings
 from collections.abc import Callable
 from dataclasses import dataclass
@@ -101,17 +103,39 @@ def data_docs_folder(settings: Settings) -> Path:
     return settings.reports / "data_docs"
 
 
-def validate_products(settings: Settings, release: Release) -> tuple[list[ExpectationResult], Path]:
-    """Run the suite on the candidate's table, in the database; results in the suite's order, and the Data Docs' page."""
+def import_library() -> tuple[Any, Any, Any]:
+    """Great Expectations: the package, its expectations, and the action that writes Data Docs. Takes seconds the first
+    time."""
     # Set before the import, which reads it.
     os.environ.setdefault("GX_ANALYTICS_ENABLED", "false")
+    # A third of its import is scipy's distributions, for two expectations that are not in the suite.
+    _import_when_used("scipy.stats")
     with warnings.catch_warnings():
         # The library imports parts of marshmallow and pandas that warn of their own future; nothing a user can change.
         warnings.simplefilter("ignore", DeprecationWarning)
         import great_expectations as gx
         from great_expectations import expectations as gxe
         from great_expectations.checkpoint.actions import UpdateDataDocsAction
+    return gx, gxe, UpdateDataDocsAction
 
+
+def _import_when_used(name: str) -> None:
+    """Let a module of a package be imported when something of it is first used."""
+    package, _, own = name.rpartition(".")
+    spec = importlib.util.find_spec(name) if name not in sys.modules else None
+    if spec is None or spec.loader is None:
+        return
+    spec.loader = importlib.util.LazyLoader(spec.loader)
+    module = importlib.util.module_from_spec(spec)
+    sys.modules[name] = module
+    spec.loader.exec_module(module)
+    # Otherwise `from package import module` would look whether it is being imported, which is a use.
+    setattr(sys.modules[package], own, module)
+
+
+def validate_products(settings: Settings, release: Release) -> tuple[list[ExpectationResult], Path]:
+    """Run the suite on the candidate's table, in the database; results in the suite's order, and the Data Docs' page."""
+    gx, gxe, UpdateDataDocsAction = import_library()
     logging.getLogger("great_expectations").setLevel(logging.ERROR)
     docs = data_docs_folder(settings)
     docs.mkdir(parents=True, exist_ok=True)

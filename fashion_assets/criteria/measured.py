@@ -100,6 +100,7 @@ def _recall_is_kept(_: Measured, rows: Sequence[Row]) -> Finding:
         )
     offenders: list[Any] = [
         f"{row['recall']:.3f} at {100 * row['selectivity']:g} %, {'tied' if row['tied'] else 'unrelated'}"
+        + (", asked in words" if row.get("asked") == "words" else "")
         for row in rows
         if not row["recall"] >= MIN_RECALL
     ]

@@ -5,6 +5,7 @@ What belongs here: thin Dagster faces over `settings`, `warehouse` and `embeddin
 
 from collections.abc import Iterator
 from contextlib import contextmanager
+from functools import cached_property
 from typing import Any
 
 import dagster as dg
@@ -21,8 +22,9 @@ from fashion_assets.warehouse.parquet import ParquetStore
 class WarehouseResource(dg.ConfigurableResource):
     """Postgres and the settings of this installation; `warehouse.server` decides which server."""
 
-    @property
+    @cached_property
     def settings(self) -> Settings:
+        """As they are when a run first asks; each run has a resource of its own."""
         return Settings()
 
     @contextmanager
@@ -49,7 +51,7 @@ class EncoderResource(dg.ConfigurableResource):
 
     def encoder(self) -> Encoder:
         """The model on the device that is there, loaded once per process."""
-        settings = Settings()
+        settings = self._settings
         return encoder(
             *self._model,
             self.device or settings.device,
@@ -57,16 +59,20 @@ class EncoderResource(dg.ConfigurableResource):
             settings.encode_threads,
         )
 
+    @cached_property
+    def _settings(self) -> Settings:
+        return Settings()
+
     @property
     def _model(self) -> tuple[str | None, str | None]:
-        settings = Settings()
+        settings = self._settings
         return self.model or settings.model, self.revision or settings.model_revision
 
 
 class ParquetResource(dg.ConfigurableResource):
     """The Parquet files of the per-batch assets, for assets that read what an earlier run of theirs left."""
 
-    @property
+    @cached_property
     def store(self) -> ParquetStore:
         return ParquetStore(Settings().assets_url)
 
@@ -82,13 +88,15 @@ class ParquetIOManager(dg.ConfigurableIOManager):
     """One Parquet file for each asset and batch, written atomically, in a local folder or at any fsspec URL."""
 
     def handle_output(self, context: dg.OutputContext, obj: pa.Table) -> None:
-        path = ParquetStore(Settings().assets_url).write(
-            obj, context.asset_key.path[-1], context.partition_key
-        )
+        path = self._store.write(obj, context.asset_key.path[-1], context.partition_key)
         context.add_output_metadata({"path": dg.MetadataValue.path(str(path))})
 
     def load_input(self, context: dg.InputContext) -> Any:
-        return ParquetStore(Settings().assets_url).read(context.asset_key.path[-1], context.partition_key)
+        return self._store.read(context.asset_key.path[-1], context.partition_key)
+
+    @cached_property
+    def _store(self) -> ParquetStore:
+        return ParquetStore(Settings().assets_url)
 
 
 @dg.definitions

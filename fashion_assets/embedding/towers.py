@@ -10,6 +10,7 @@ torch and transformers takes five.
 """
 
 import json
+import math
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
@@ -27,6 +28,7 @@ LENGTHS = (8, 12, 16, 24, 32, 48, 64, 77)
 
 _FILES = ("model.safetensors", "tokenizer.json", "config.json")
 _ACTIVATIONS = ("gelu", "quick_gelu")
+_VISION_ACTIVATIONS = {"clip_vision_model": _ACTIVATIONS, "efficientnet": ("relu6", "swish")}
 _LEGACY_END = 2
 """`eos_token_id` of the first published CLIPs, whose last token is not that but the highest one."""
 
@@ -74,13 +76,21 @@ class Towers:
         if not all((folder / name).is_file() for name in _FILES):
             return False
         configuration = json.loads((folder / "config.json").read_text())
-        return configuration.get("model_type") == "clip" and all(
-            configuration.get(part, {}).get("hidden_act", "quick_gelu") in _ACTIVATIONS
-            for part in ("text_config", "vision_config")
+        text, vision = (configuration.get(part, {}) for part in ("text_config", "vision_config"))
+        if configuration.get("model_type") == "clip":
+            towers = ("clip_text_model", "clip_vision_model")
+        elif configuration.get("model_type") == "vision-text-dual-encoder":
+            towers = (text.get("model_type"), vision.get("model_type"))
+        else:
+            return False
+        return (
+            towers[0] == "clip_text_model"
+            and text.get("hidden_act", "quick_gelu") in _ACTIVATIONS
+            and vision.get("hidden_act", "quick_gelu") in _VISION_ACTIVATIONS.get(str(towers[1]), ())
         )
 
     def images(self, pixels: np.ndarray) -> np.ndarray:
-        """Unit-length float32 [n, d] of RGB pictures, uint8 [n, s, s, 3] at the model's size; n may be 0."""
+        """Unit-length float32 [n, d] of RGB pictures, uint8 [n, h, w, 3] at the model's size; n may be 0."""
         vectors = np.empty((len(pixels), self.dimension), np.float32)
         tower = self._tower("vision")
         for start in range(0, len(pixels), BATCH):
@@ -113,10 +123,16 @@ class Towers:
     def _tower(self, kind: str) -> "_Tower":
         with self._lock:
             if kind not in self._towers:
-                graph = _Graph(self._folder, kind, self._configuration.get(f"{kind}_config", {}))
-                model = graph.vision(self._mean, self._deviation) if kind == "vision" else graph.text()
-                self._towers[kind] = _Tower(model, self._threads)
+                self._towers[kind] = _Tower(self._graph(kind), self._threads)
             return self._towers[kind]
+
+    def _graph(self, kind: str) -> Any:
+        configuration = self._configuration.get(f"{kind}_config", {})
+        if kind == "text":
+            return _TransformerGraph(self._folder, kind, configuration).text()
+        convolutional = configuration.get("model_type") == "efficientnet"
+        graph = _ConvolutionGraph if convolutional else _TransformerGraph
+        return graph(self._folder, kind, configuration).vision(self._mean, self._deviation)
 
 
 def _unit(vectors: np.ndarray) -> np.ndarray:
@@ -156,7 +172,7 @@ class _Tower:
 
 
 class _Graph:
-    """One tower of a CLIP (Radford et al. 2021) as operations over the tensors of `model.safetensors`."""
+    """One tower as operations over the tensors of `model.safetensors`."""
 
     def __init__(self, folder: Path, kind: str, configuration: dict[str, Any]) -> None:
         import safetensors.numpy
@@ -165,12 +181,121 @@ class _Graph:
 
         self._op: Any = opset13
         self._kind = kind
+        self._configuration = configuration
         prefixes = (f"{kind}_model.", "visual_projection." if kind == "vision" else "text_projection.")
         self._weights = {
             name: np.ascontiguousarray(tensor, np.float32)
             for name, tensor in safetensors.numpy.load_file(folder / "model.safetensors").items()
             if name.startswith(prefixes)
         }
+
+    def _standardised(self, pixels: Any, mean: np.ndarray, deviation: np.ndarray) -> Any:
+        """uint8 [n, h, w, 3] to [n, 3, h, w]."""
+        op = self._op
+        x = op.subtract(op.convert(pixels, "f32"), op.constant(mean * 255))
+        return self._transposed(op.multiply(x, op.constant(1 / (deviation * 255))), 0, 3, 1, 2)
+
+    def _linear(self, x: Any, name: str) -> Any:
+        made = self._op.matmul(x, self._op.constant(self._weights[f"{name}.weight"]), False, True)
+        bias = self._weights.get(f"{name}.bias")
+        return made if bias is None else self._op.add(made, self._op.constant(bias))
+
+    def _shaped(self, x: Any, *shape: int) -> Any:
+        return self._op.reshape(x, _integers(*shape), True)
+
+    def _transposed(self, x: Any, *order: int) -> Any:
+        return self._op.transpose(x, _integers(*order))
+
+
+class _ConvolutionGraph(_Graph):
+    """The image tower of an EfficientNet (Tan and Le 2019), batch norms folded into the convolutions."""
+
+    def vision(self, mean: np.ndarray, deviation: np.ndarray) -> Any:
+        """uint8 [n, h, w, 3] to [n, d]."""
+        from fashion_assets.embedding.runtime import openvino
+
+        op, configuration = self._op, self._configuration
+        size = configuration["image_size"]
+        height, width = size if isinstance(size, list) else (size, size)
+        pixels = op.parameter([-1, height, width, 3], np.uint8)
+        x = self._standardised(pixels, mean, deviation)
+        tower = "vision_model"
+        x = self._convolved(x, f"{tower}.embeddings.convolution", f"{tower}.embeddings.batchnorm", stride=2)
+        x = self._activated(x)
+        number, square = 0, set(configuration.get("depthwise_padding", ()))
+        for stage, repeats in enumerate(configuration["num_block_repeats"]):
+            for repeat in range(math.ceil(configuration["depth_coefficient"] * repeats)):
+                stride = configuration["strides"][stage] if repeat == 0 else 1
+                made = self._block(x, f"{tower}.encoder.blocks.{number}", stride, number not in square)
+                x = made if repeat == 0 else op.add(x, made)
+                number += 1
+        x = self._activated(self._convolved(x, f"{tower}.encoder.top_conv", f"{tower}.encoder.top_bn"))
+        x = op.reduce_mean(x, _integers(2, 3), False)
+        return openvino.Model([self._linear(x, "visual_projection")], [pixels], "vision")  # pyright: ignore[reportGeneralTypeIssues]
+
+    def _block(self, x: Any, name: str, stride: int, late_padding: bool) -> Any:
+        if f"{name}.expansion.expand_conv.weight" in self._weights:
+            x = self._convolved(x, f"{name}.expansion.expand_conv", f"{name}.expansion.expand_bn")
+            x = self._activated(x)
+        depthwise = f"{name}.depthwise_conv"
+        x = self._convolved(
+            x,
+            f"{depthwise}.depthwise_conv",
+            f"{depthwise}.depthwise_norm",
+            stride,
+            late_padding,
+            grouped=True,
+        )
+        x = self._gated(self._activated(x), f"{name}.squeeze_excite")
+        return self._convolved(x, f"{name}.projection.project_conv", f"{name}.projection.project_bn")
+
+    def _convolved(
+        self, x: Any, name: str, norm: str, stride: int = 1, late_padding: bool = True, grouped: bool = False
+    ) -> Any:
+        op, weights = self._op, self._weights
+        scale = weights[f"{norm}.weight"] / np.sqrt(
+            weights[f"{norm}.running_var"] + np.float32(self._configuration["batch_norm_eps"])
+        )
+        kernel = weights[f"{name}.weight"] * scale[:, None, None, None]
+        offset = (weights[f"{norm}.bias"] - weights[f"{norm}.running_mean"] * scale).reshape(1, -1, 1, 1)
+        half = kernel.shape[2] // 2
+        # Where it halves the picture, transformers pads less at the start, as TensorFlow does for even sizes.
+        start = half - 1 if stride == 2 and late_padding else half
+        geometry = ([stride, stride], [start, start], [half, half], [1, 1])
+        if grouped:
+            x = op.group_convolution(x, op.constant(kernel[:, None]), *geometry)
+        else:
+            x = op.convolution(x, op.constant(kernel), *geometry)
+        return op.add(x, op.constant(offset))
+
+    def _gated(self, x: Any, name: str) -> Any:
+        """Squeeze-excitation."""
+        op = self._op
+        reduce, expand = (
+            [self._weights[f"{name}.{part}.{of}"] for of in ("weight", "bias")]
+            for part in ("reduce", "expand")
+        )
+        with np.errstate(over="ignore"):
+            gate = 1 / (1 + np.exp(-expand[1]))
+        if not expand[0].any() and (gate == 1).all():
+            return x  # always open, as in a Lite network
+        seen = op.reduce_mean(x, _integers(2, 3), True)
+        for (kernel, offset), act in ((reduce, self._activated), (expand, op.sigmoid)):
+            seen = op.convolution(seen, op.constant(kernel), [1, 1], [0, 0], [0, 0], [1, 1])
+            seen = act(op.add(seen, op.constant(offset.reshape(1, -1, 1, 1))))
+        return op.multiply(x, seen)
+
+    def _activated(self, x: Any) -> Any:
+        if self._configuration["hidden_act"] == "relu6":
+            return self._op.clamp(x, 0.0, 6.0)
+        return self._op.swish(x)
+
+
+class _TransformerGraph(_Graph):
+    """One tower of a CLIP (Radford et al. 2021)."""
+
+    def __init__(self, folder: Path, kind: str, configuration: dict[str, Any]) -> None:
+        super().__init__(folder, kind, configuration)
         # transformers' defaults, which configurations leave out.
         self._heads = int(configuration.get("num_attention_heads", 12 if kind == "vision" else 8))
         self._epsilon = float(configuration.get("layer_norm_eps", 1e-5))
@@ -187,8 +312,7 @@ class _Graph:
         patches = len(places) - 1
         edge = patch * round(patches**0.5)
         pixels = op.parameter([-1, edge, edge, 3], np.uint8)
-        x = op.subtract(op.convert(pixels, "f32"), op.constant(mean * 255))
-        x = self._transposed(op.multiply(x, op.constant(1 / (deviation * 255))), 0, 3, 1, 2)
+        x = self._standardised(pixels, mean, deviation)
         x = op.convolution(x, op.constant(kernel), [patch, patch], [0, 0], [0, 0], [1, 1])
         x = self._transposed(self._shaped(x, 0, width, patches), 0, 2, 1)
         pictures = op.gather(op.shape_of(pixels), _integers(0), op.constant(np.int64(0)))
@@ -251,22 +375,11 @@ class _Graph:
             return op.gelu(x, "erf")
         return op.multiply(x, op.sigmoid(op.multiply(x, op.constant(np.float32(1.702)))))
 
-    def _linear(self, x: Any, name: str) -> Any:
-        made = self._op.matmul(x, self._op.constant(self._weights[f"{name}.weight"]), False, True)
-        bias = self._weights.get(f"{name}.bias")
-        return made if bias is None else self._op.add(made, self._op.constant(bias))
-
     def _normed(self, x: Any, name: str) -> Any:
         op = self._op
         made = op.mvn(x, _integers(-1), True, self._epsilon, "inside_sqrt")
         weight, bias = (op.constant(self._weights[f"{name}.{part}"]) for part in ("weight", "bias"))
         return op.add(op.multiply(made, weight), bias)
-
-    def _shaped(self, x: Any, *shape: int) -> Any:
-        return self._op.reshape(x, _integers(*shape), True)
-
-    def _transposed(self, x: Any, *order: int) -> Any:
-        return self._op.transpose(x, _integers(*order))
 
 
 def _integers(*values: int) -> Any:

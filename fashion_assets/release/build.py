@@ -207,6 +207,7 @@ def load(
         for done, batch in enumerate(finished, start=1):
             _load_batch(conn, store, release, batch, dimensions)
             progress(done, len(finished))
+        _add_keys(conn, release)
         _map_ids(conn, release)
         _load_people(conn, settings, release)
         conn.execute(
@@ -292,6 +293,15 @@ def _hold_to_spaces(conn: psycopg.Connection, release: Release, dimensions: Mapp
     )
 
 
+def _add_keys(conn: psycopg.Connection, release: Release) -> None:
+    # Here rather than with the other indexes: a key shuts readers out until it is there, and those are built beside each
+    # other and beside readers.
+    for table, columns in (("products", "product_id"), ("product_embeddings", "product_id, embedding_space")):
+        conn.execute(
+            sql.SQL("ALTER TABLE {} ADD PRIMARY KEY ({})").format(release.table(table), sql.SQL(columns))
+        )
+
+
 def _map_ids(conn: psycopg.Connection, release: Release) -> None:
     conn.execute(
         sql.SQL(
@@ -304,7 +314,8 @@ def _map_ids(conn: psycopg.Connection, release: Release) -> None:
 def index(settings: Settings, release: Release, progress: Callable[[str], None] = lambda step: None) -> None:
     """Build every index of a loaded candidate, then VACUUM (ANALYZE) it, so that its first query has statistics.
 
-    The vector index is built beside the others, on its own connection, with the server's parallel workers.
+    The vector index is built beside the others, on its own connection, with the server's parallel workers. Reading goes
+    on meanwhile.
     """
 
     def execute(*statements: sql.Composed) -> None:
@@ -334,8 +345,6 @@ def index(settings: Settings, release: Release, progress: Callable[[str], None] 
         for position, (space, dimension) in enumerate(found, start=1)
     ]
     others = [
-        sql.SQL("ALTER TABLE {} ADD PRIMARY KEY (product_id)").format(products),
-        sql.SQL("ALTER TABLE {} ADD PRIMARY KEY (product_id, embedding_space)").format(embeddings),
         sql.SQL("CREATE UNIQUE INDEX products_external_id ON {} (source, external_id)").format(products),
         sql.SQL("CREATE INDEX products_search_vector ON {} USING gin (search_vector)").format(products),
         sql.SQL("CREATE INDEX products_normalized ON {} USING gin (normalized jsonb_path_ops)").format(
@@ -349,15 +358,15 @@ def index(settings: Settings, release: Release, progress: Callable[[str], None] 
             for column in FILTERED_COLUMNS
         ),
     ]
-    progress("vector index")
+    progress("indexes")
     parallel_workers = sql.SQL("SET max_parallel_maintenance_workers = {}").format(
         sql.Literal(os.cpu_count() or 1)
     )
-    execute(parallel_workers, *vector_indexes)
-    progress("other indexes")
-    execute(*others)
-    progress("statistics")
     with ThreadPoolExecutor(2) as pool:
+        beside = pool.submit(execute, *others)
+        execute(parallel_workers, *vector_indexes)
+        beside.result()
+        progress("statistics")
         list(
             pool.map(
                 execute, [sql.SQL("VACUUM (ANALYZE) {}").format(table) for table in (products, embeddings)]

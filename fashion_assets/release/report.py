@@ -398,9 +398,13 @@ def _charts(content: Mapping[str, Any]) -> dict[str, list[Markup]]:
 
 def _benchmark_charts(benchmarks: Mapping[str, Sequence[Mapping[str, Any]]]) -> Iterator[Markup]:
     if measured := benchmarks.get("recall"):
-        tied = {True: "tied to the query", False: "unrelated"}
         rows = [
-            {**row, "share": f"{100 * row['selectivity']:g} %", "filter": tied.get(row["tied"], row["tied"])}
+            {
+                **row,
+                "share": f"{100 * row['selectivity']:g} %",
+                "filter": ("tied to the query" if row["tied"] else "unrelated")
+                + (", words" if row.get("asked") == "words" else ""),
+            }
             for row in measured
         ]
         yield lines(

@@ -4,9 +4,11 @@ What belongs here: the generators that yield what is to be read or computed and 
 between searches. What does not: connections (`engine`), statements, choosing paths, what people like (`people`).
 """
 
+import json
 import re
 from collections.abc import Callable, Generator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
+from functools import cached_property
 from typing import Any, TypeVar
 from uuid import UUID
 
@@ -19,13 +21,12 @@ from fashion_assets.search.filters import COLUMNS, Filter, FilterError, SearchEr
 from fashion_assets.search.meaning import Cache, Encoders
 from fashion_assets.search.path import EXACT_AT_MOST, SAMPLE, TIE, Facts, Sample, Space, choose, probes
 from fashion_assets.search.query import WINDOW, Cursor, Found, Hit, Plan, Query, Results
+from fashion_assets.search.reading import Statement
 from fashion_assets.search.statements import (
     EF_SEARCH,
-    HIT_COLUMNS,
     MAX_EF_SEARCH,
     Path,
     Shape,
-    Statement,
     VectorLeg,
 )
 from fashion_assets.search.words import Term
@@ -87,6 +88,16 @@ class Asked:
     limit: int = 10
     offset: int = 0
 
+    @cached_property
+    def ranked(self) -> list[Term]:
+        """The terms the text leg asks for, the most important first."""
+        return words.asked_for(self.terms)
+
+    @cached_property
+    def tiers(self) -> list[str]:
+        """Their full-text queries, best first."""
+        return words.tiers(self.ranked)
+
 
 @dataclass(frozen=True)
 class Answered:
@@ -103,7 +114,8 @@ class _Leg:
 
     shape: VectorLeg
     vector: np.ndarray
-    probes: list[tuple[str, float]]
+    probes: Mapping[str, float]
+    """Distance by id."""
 
 
 class _ReleaseChanged(Exception):
@@ -253,8 +265,7 @@ class Answering:
         return (yield from self.retried(query.release, work))
 
     def _search(self, query: Query, facts: Facts, offset: int) -> Work[Results]:
-        asked, plan = yield from self._asked(query, facts)
-        asked = replace(asked, offset=offset)
+        asked, plan = yield from self._asked(query, facts, offset)
         answered = yield from self.answer(facts, asked)
         more = len(answered.hits) > query.limit
         facets = yield from self._facets(query, facts)
@@ -265,7 +276,7 @@ class Answering:
             Cursor(facts.release, offset + query.limit).encode(query) if more else None,
         )
 
-    def _asked(self, query: Query, facts: Facts) -> Work[tuple[Asked, Plan]]:
+    def _asked(self, query: Query, facts: Facts, offset: int = 0) -> Work[tuple[Asked, Plan]]:
         _check_vector(query, facts)
         notes: list[str] = []
         understood, terms = yield from self._understand(facts, query.words)
@@ -308,6 +319,7 @@ class Answering:
             weights=(*(weights.meaning / max(1, len(vectors)) for _ in vectors), weights.text),
             window=query.window,
             limit=query.limit,
+            offset=offset,
         )
         return asked, plan
 
@@ -327,20 +339,19 @@ class Answering:
         that does not help or too few were found, all is compared; in a very large release only for the latter. Under a
         filter all that it leaves is compared at once: there are fewer of them, and the wider search takes as long."""
         legs = self._legs(facts, asked)
-        rows = yield from self._page(facts, asked, legs)
+        shape, rows = yield from self._page(facts, asked, legs)
         notes: list[str] = []
         small = facts.products <= EXACT_AT_MOST
         if _doubt(rows, legs, asked.window) == PASSED_OVER and not (asked.filters and small):
             notes.append("the index passed over nearer products, so it searched wider")
             asked = replace(asked, ef_search=MAX_EF_SEARCH)
-            rows = yield from self._page(facts, asked, legs)
+            shape, rows = yield from self._page(facts, asked, legs)
         doubt = _doubt(rows, legs, asked.window)
         if doubt == TOO_FEW or (doubt == PASSED_OVER and small):
             notes.append(f"the index {doubt}, so all was compared")
             asked = replace(asked, exact=True)
             legs = self._legs(facts, asked)
-            rows = yield from self._page(facts, asked, legs)
-        shape = self._shape(facts, asked, legs)
+            shape, rows = yield from self._page(facts, asked, legs)
         paths: dict[str, str] = {leg.shape.space: leg.shape.path for leg in legs}
         if shape.tiers:
             paths["text"] = "terms"
@@ -356,33 +367,35 @@ class Answering:
             space = facts.space(name)
             assert space is not None
             path: Path = "exact"
-            if not asked.exact:
-                path = choose(facts, space, vector, asked.filters, asked.window)
-            nearest = [] if path == "exact" else probes(facts, space, vector, asked.filters, asked.excluded)
+            nearest: Mapping[str, float] = {}
+            if not asked.exact and name in facts.sample.vectors:
+                nearness = facts.nearness(space, vector)
+                path = choose(facts, space, nearness, asked.filters, asked.window)
+                if path != "exact":
+                    nearest = probes(facts, space, nearness, asked.filters, asked.excluded)
             legs.append(_Leg(VectorLeg(name, space.dimension, path), vector, nearest))
         return legs
 
-    def _page(self, facts: Facts, asked: Asked, legs: Sequence["_Leg"]) -> Work[list[tuple]]:
+    def _page(self, facts: Facts, asked: Asked, legs: Sequence["_Leg"]) -> Work[tuple[Shape, list[tuple]]]:
         shape = self._shape(facts, asked, legs)
         statement = Statement(statements.search(shape), self._parameters(asked, shape, legs))
         settings = statements.settings_of(shape, max(asked.ef_search, asked.window))
         (rows,) = yield from self.read(facts, [statement], settings)
-        return rows
+        return shape, rows
 
     def _shape(self, facts: Facts, asked: Asked, legs: Sequence["_Leg"]) -> Shape:
-        terms = words.asked_for(asked.terms)
         return Shape(
             facts.schema,
             tuple(leg.shape for leg in legs),
-            len(words.tiers(terms)),
-            tuple(term.column for term in terms),
-            bool(terms) and asked.avoid is not None,
+            len(asked.tiers),
+            tuple(term.column for term in asked.ranked),
+            bool(asked.ranked) and asked.avoid is not None,
             tuple(each.shape for each in asked.filters),
             bool(asked.excluded),
         )
 
     def _parameters(self, asked: Asked, shape: Shape, legs: Sequence["_Leg"]) -> dict[str, Any]:
-        terms = words.asked_for(asked.terms)
+        terms = asked.ranked
         total = sum(term.importance for term in terms)
         parameters: dict[str, Any] = {
             "window": asked.window,
@@ -395,10 +408,11 @@ class Answering:
         }
         for place, leg in enumerate(legs):
             parameters[f"vector_{place}"] = HalfVector(leg.vector)
-            parameters[f"probes_{place}"] = [product for product, _ in leg.probes]
+            # An array as Postgres writes it, which is read in C; a list would be written in Python.
+            parameters[f"probes_{place}"] = f"{{{','.join(leg.probes)}}}"
         for place, weight in enumerate(asked.weights):
             parameters[f"weight_{place}"] = weight
-        for place, tier in enumerate(words.tiers(terms)):
+        for place, tier in enumerate(asked.tiers):
             parameters[f"tier_{place}"] = tier
         for place, term in enumerate(terms):
             parameters[f"term_{place}"] = term.tsquery
@@ -426,16 +440,21 @@ class Answering:
 
     def _understand(self, facts: Facts, text: str) -> Work[tuple[str, tuple[Term, ...]]]:
         """A text with its misspellings corrected, and its terms without words that say nothing."""
-        asked = words.strangers(text)
+        terms = words.read(text)
+        asked = words.strangers(terms)
+        if not asked:
+            return text, tuple(terms)
         known = {word: self._words.peek((facts.release, word)) for word in asked}
         new = [word for word, reading in known.items() if reading is None]
         if new:
             known |= yield from self._learn(facts, new)
         silent = {word for word, reading in known.items() if reading == ""}
-        for word, reading in known.items():
-            if reading and reading != word:
-                text = re.sub(rf"(?<!\w){re.escape(word)}(?!\w)", reading, text, flags=re.IGNORECASE)
-        return text, tuple(term for term in words.read(text) if term.phrases[0] not in silent)
+        corrected = {word: reading for word, reading in known.items() if reading and reading != word}
+        for word, reading in corrected.items():
+            text = re.sub(rf"(?<!\w){re.escape(word)}(?!\w)", reading, text, flags=re.IGNORECASE)
+        if corrected:
+            terms = words.read(text)
+        return text, tuple(term for term in terms if term.phrases[0] not in silent)
 
     def _learn(self, facts: Facts, new: Sequence[str]) -> Work[dict[str, str | None]]:
         """How unknown words are to be read: as they are, corrected, or, where they say nothing, not at all."""
@@ -629,35 +648,36 @@ def _doubt(rows: Sequence[tuple], legs: Sequence[_Leg], window: int) -> str | No
     for place, leg in enumerate(legs):
         if leg.shape.path == "exact":
             continue
-        found, farthest, met = rows[0][-1][place] if rows else (0, 0.0, None)
+        found, farthest, met = json.loads(rows[0][-1][place]) if rows else (0, 0.0, None)
         if found < window:
             return TOO_FEW
-        if any(gap < farthest - TIE and product not in (met or ()) for product, gap in leg.probes):
+        expected = {product for product, gap in leg.probes.items() if gap < farthest - TIE}
+        if not expected.issubset(met or ()):
             doubt = PASSED_OVER
     return doubt
 
 
 def _hits(rows: Sequence[tuple], shape: Shape, weights: Sequence[float]) -> tuple[Hit, ...]:
-    names = shape.legs
+    names, vectors, constant = shape.legs, len(shape.vectors), statements.RANK_CONSTANT
     hits = []
-    for product_id, *columns, legs, ranks, values, _ in rows:
+    for *product, legs, ranks, values, _ in rows:
         found = tuple(
-            Found(
-                names[leg],
-                rank,
-                weights[leg] / (statements.RANK_CONSTANT + rank),
-                distance=value if leg < len(shape.vectors) else None,
-                coverage=value if leg == len(shape.vectors) and shape.tiers else None,
-            )
-            for leg, rank, value in zip(legs, ranks, values, strict=True)
+            [
+                Found(
+                    names[leg],
+                    rank,
+                    weights[leg] / (constant + rank),
+                    value if leg < vectors else None,
+                    value if leg == vectors and shape.tiers else None,
+                )
+                for leg, rank, value in zip(legs, ranks, values, strict=True)
+            ]
         )
         if len(names) > 1:
             score = sum(each.score for each in found)
-        elif shape.vectors:
+        elif vectors:
             score = 1 - values[0]
         else:
             score = values[0] if shape.tiers else 0.0
-        hits.append(
-            Hit(product_id, score=score, explanation=found, **dict(zip(HIT_COLUMNS, columns, strict=True)))
-        )
+        hits.append(Hit(*product, score, found))
     return tuple(hits)

@@ -4,7 +4,7 @@ What belongs here: `SearchEngine` and `AsyncSearchEngine`, which carry out what 
 not: how a search goes.
 
 A search is one round trip: settings, the statement, and a look at which release answered, in one read-only transaction
-under the reader's role. An engine may be used by many threads, or tasks, at once; there is nothing two engines share.
+under the reader's role (`reading`). An engine may be used by many threads, or tasks, at once; there is nothing two engines share.
 """
 
 import asyncio
@@ -12,8 +12,6 @@ from collections.abc import Mapping
 from types import TracebackType
 from typing import Any, Self, TypeVar
 
-from pgvector.psycopg import register_vector, register_vector_async
-from psycopg import AsyncConnection, Connection
 from psycopg_pool import AsyncConnectionPool, ConnectionPool
 
 from fashion_assets.embedding.encoder import Encoder
@@ -21,6 +19,7 @@ from fashion_assets.search import people, statements
 from fashion_assets.search.answering import Answering, Compute, Read, Work
 from fashion_assets.search.meaning import CacheFigures, Encoders
 from fashion_assets.search.query import Query, Results
+from fashion_assets.search.reading import AsyncReadingConnection, ReadingConnection, Statement
 from fashion_assets.settings import Settings
 from fashion_assets.warehouse import server
 
@@ -32,7 +31,7 @@ Answer = TypeVar("Answer")
 class SearchEngine:
     """Searches over a pool of blocking connections; `with SearchEngine.open(settings) as engine`."""
 
-    def __init__(self, pool: ConnectionPool, answering: Answering):
+    def __init__(self, pool: ConnectionPool[ReadingConnection], answering: Answering):
         self._pool = pool
         self._answering = answering
 
@@ -46,8 +45,13 @@ class SearchEngine:
         """
         # Before the pool: it raises where there is no model, and would leave the connections open.
         answering = Answering(settings, Encoders(settings, encoders))
-        pool: ConnectionPool[Connection] = ConnectionPool(
-            kwargs=_connection(settings), min_size=1, max_size=size, configure=_configure, open=True
+        pool = ConnectionPool(
+            connection_class=ReadingConnection,
+            kwargs=_connection(settings),
+            min_size=1,
+            max_size=size,
+            configure=ReadingConnection.configure,
+            open=True,
         )
         return cls(pool, answering)
 
@@ -110,21 +114,18 @@ class SearchEngine:
             return end.value
 
     def _read(self, step: Read) -> list[list[tuple]]:
-        with self._pool.connection() as conn, conn.pipeline():
-            cursors = []
-            for statement in _with_settings(step):
-                cursor = conn.cursor(binary=True)
-                cursor.execute(statement.text, statement.parameters, prepare=True)
-                cursors.append(cursor)
-            # In the same round trip; the pool's own would be another.
-            conn.commit()
-            return [cursor.fetchall() for cursor in cursors[1:]]
+        # Not `connection()`: its commit has nothing to do here.
+        conn = self._pool.getconn()
+        try:
+            return conn.wait(conn.reader.read(_with_settings(step)))[1:]
+        finally:
+            self._pool.putconn(conn)
 
 
 class AsyncSearchEngine:
     """`SearchEngine` over asynchronous connections; `async with AsyncSearchEngine.open(settings) as engine`."""
 
-    def __init__(self, pool: AsyncConnectionPool, answering: Answering):
+    def __init__(self, pool: AsyncConnectionPool[AsyncReadingConnection], answering: Answering):
         self._pool = pool
         self._answering = answering
 
@@ -133,8 +134,13 @@ class AsyncSearchEngine:
         cls, settings: Settings, size: int = POOL_SIZE, encoders: Mapping[str, Encoder] | None = None
     ) -> Self:
         """As `SearchEngine.open`; connections are made on entering."""
-        pool: AsyncConnectionPool[AsyncConnection] = AsyncConnectionPool(
-            kwargs=_connection(settings), min_size=1, max_size=size, configure=_configure_async, open=False
+        pool = AsyncConnectionPool(
+            connection_class=AsyncReadingConnection,
+            kwargs=_connection(settings),
+            min_size=1,
+            max_size=size,
+            configure=AsyncReadingConnection.configure,
+            open=False,
         )
         return cls(pool, Answering(settings, Encoders(settings, encoders)))
 
@@ -186,31 +192,16 @@ class AsyncSearchEngine:
             return end.value
 
     async def _read(self, step: Read) -> list[list[tuple]]:
-        async with self._pool.connection() as conn, conn.pipeline():
-            cursors = []
-            for statement in _with_settings(step):
-                cursor = conn.cursor(binary=True)
-                await cursor.execute(statement.text, statement.parameters, prepare=True)
-                cursors.append(cursor)
-            await conn.commit()
-            return [await cursor.fetchall() for cursor in cursors[1:]]
+        conn = await self._pool.getconn()
+        try:
+            return (await conn.wait(conn.reader.read(_with_settings(step))))[1:]
+        finally:
+            await self._pool.putconn(conn)
 
 
-def _connection(settings: Settings) -> dict[str, str]:
-    return {"application_name": "fashion-assets search", **server.parameters(settings)}
+def _connection(settings: Settings) -> dict[str, Any]:
+    return {"application_name": "fashion-assets search", "autocommit": True, **server.parameters(settings)}
 
 
-def _with_settings(step: Read) -> list[statements.Statement]:
+def _with_settings(step: Read) -> list[Statement]:
     return [statements.settle(step.settings), *step.statements]
-
-
-def _configure(conn: Connection) -> None:
-    conn.read_only = True
-    register_vector(conn)
-    conn.commit()
-
-
-async def _configure_async(conn: AsyncConnection) -> None:
-    await conn.set_read_only(True)
-    await register_vector_async(conn)
-    await conn.commit()

@@ -6,6 +6,7 @@ models (`embedding`), vectors of stored products, which the engine reads.
 
 import hashlib
 import io
+import math
 from collections import OrderedDict
 from collections.abc import Callable, Hashable, Mapping
 from pathlib import Path
@@ -99,11 +100,8 @@ class Encoders:
                 )
         self._own = embedding_space(settings.model, settings.model_revision).name
         self._vectors: Cache[np.ndarray] = Cache(CACHED_VECTORS)
-
-    @property
-    def spaces(self) -> tuple[str, ...]:
+        self.spaces: tuple[str, ...] = tuple(dict.fromkeys((self._own, *self._further)))
         """Names of the spaces there is an encoder of."""
-        return (self._own, *(space for space in self._further if space != self._own))
 
     def figures(self) -> CacheFigures:
         """Of the cache of words' and pictures' vectors."""
@@ -148,11 +146,11 @@ class Encoders:
             return None
         if query.avoid and space in self.spaces:
             parts.append(-weights.avoid * self.words(space, query.avoid))
-        mixed = np.sum(parts, axis=0)
-        length = float(np.linalg.norm(mixed))
+        mixed = sum(parts[1:], start=parts[0])
+        length = math.sqrt(np.vecdot(mixed, mixed))
         if length < 1e-3:
             raise SearchError("the parts of the question cancel each other out: change their weights")
-        return (mixed / length).astype(np.float32)
+        return np.asarray(mixed / length, np.float32)
 
 
 def picture_file(path: Path) -> bytes:

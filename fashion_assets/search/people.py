@@ -16,7 +16,7 @@ from fashion_assets.search.answering import Answering, Asked, Compute, Work, arr
 from fashion_assets.search.filters import AnyOf, Filter, SearchError
 from fashion_assets.search.path import Facts
 from fashion_assets.search.query import Hit, Plan, Results
-from fashion_assets.search.statements import Statement
+from fashion_assets.search.reading import Statement
 
 FAVOURITES = 500
 """Favourites looked at, of those a person has."""
@@ -157,9 +157,7 @@ def _popular(answering: Answering, facts: Facts, limit: int) -> Work[tuple[list[
     ids = [product_id for (product_id,) in rows]
     (hits,) = yield from answering.read(facts, [Statement(statements.by_ids(facts.schema), {"ids": ids})])
     order = {product_id: place for place, product_id in enumerate(ids)}
-    found = [
-        Hit(row[0], score=0.0, **dict(zip(statements.HIT_COLUMNS, row[1:], strict=True))) for row in hits
-    ]
+    found = [Hit(*row, 0.0) for row in hits]
     if len(found) < limit:
         # Nobody likes anything yet, or too few do: the rest is a look around.
         rest = yield from answering.answer(facts, Asked(excluded=tuple(ids), limit=limit - len(found)))

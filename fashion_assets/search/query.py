@@ -194,7 +194,6 @@ class Hit:
     external_id: str
     source: str
     title: str
-    score: float
     image_path: str
     brand: str | None
     gender: str
@@ -203,6 +202,7 @@ class Hit:
     article_type: str
     colour: str | None
     price: Decimal | None
+    score: float
     explanation: tuple[Found, ...] = ()
 
 

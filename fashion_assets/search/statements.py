@@ -5,14 +5,16 @@ the settings a statement needs to mean what it says. What does not: the values, 
 """
 
 from collections.abc import Iterable, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, fields
 from functools import lru_cache
 from itertools import count
-from typing import Any, Literal, NamedTuple
+from typing import Any, Literal
 
 from psycopg import sql
 
 from fashion_assets.search.filters import condition
+from fashion_assets.search.query import Hit
+from fashion_assets.search.reading import Statement
 
 Path = Literal["exact", "index", "iterative", "partial"]
 
@@ -26,26 +28,8 @@ the index alone is 0.999 for products as questions and 0.97 for words, which lie
 MAX_EF_SEARCH = 1_000
 """What pgvector takes."""
 
-HIT_COLUMNS = (
-    "external_id",
-    "source",
-    "title",
-    "image_path",
-    "brand",
-    "gender",
-    "category",
-    "sub_category",
-    "article_type",
-    "colour",
-    "price",
-)
-
-
-class Statement(NamedTuple):
-    """A statement and its values."""
-
-    text: bytes
-    parameters: Mapping[str, Any]
+HIT_COLUMNS = tuple(field.name for field in fields(Hit))[1:-2]
+"""What is fetched of a product besides its id, in the order of `Hit`."""
 
 
 @dataclass(frozen=True)
@@ -99,8 +83,6 @@ def settings_of(shape: Shape, ef_search: int) -> dict[str, str]:
     return chosen
 
 
-SET = b"SELECT set_config(name, value, true) FROM unnest(%(names)s::text[], %(values)s::text[]) AS given(name, value)"
-
 SERVED = b"""
 SELECT n.nspname FROM pg_rewrite r
 JOIN pg_depend d ON d.classid = 'pg_rewrite'::regclass AND d.objid = r.oid AND d.refclassid = 'pg_class'::regclass
@@ -113,7 +95,19 @@ swap out, so that the answer is the release that was searched."""
 
 def settle(settings: Mapping[str, str]) -> Statement:
     """Make settings hold until the transaction ends."""
-    return Statement(SET, {"names": list(settings), "values": list(settings.values())})
+    values = {f"value_{position}": value for position, value in enumerate(settings.values())}
+    return Statement(_settle(tuple(settings)), values)
+
+
+@lru_cache(maxsize=64)
+def _settle(names: tuple[str, ...]) -> bytes:
+    each = [
+        sql.SQL("set_config({}, {}::text, true)").format(
+            sql.Literal(name), sql.Placeholder(f"value_{position}")
+        )
+        for position, name in enumerate(names)
+    ]
+    return sql.SQL("SELECT {}").format(sql.SQL(", ").join(each)).as_bytes(None)
 
 
 def table(schema: str, name: str = "products") -> sql.Identifier:
@@ -152,6 +146,9 @@ def vector_leg(shape: Shape, position: int) -> sql.Composed:
     """The products nearest to `%(vector_<position>)s` in a leg's space, with their distance."""
     leg = shape.vectors[position]
     nearness = distance(leg, f"vector_{position}")
+    if leg.path == "exact":
+        # Which no index is built on; as the rows' own column, so that it is computed once.
+        nearness = sql.SQL("({}) + 0").format(nearness)
     own: list[sql.Composable] = [sql.SQL("embedding_space = {}").format(sql.Literal(leg.space))]
     return sql.SQL(
         "SELECT product_id, {distance} AS distance FROM {products} WHERE {where} ORDER BY {order} LIMIT %(window)s"
@@ -159,7 +156,7 @@ def vector_leg(shape: Shape, position: int) -> sql.Composed:
         distance=nearness,
         products=table(shape.schema),
         where=where(own + conditions(shape.filters, shape.excludes)),
-        order=sql.SQL("({}) + 0").format(nearness) if leg.path == "exact" else nearness,
+        order=nearness,
     )
 
 
@@ -235,7 +232,7 @@ def search(shape: Shape) -> bytes:
     Placeholders: `vector_<n>`, `tier_<n>`, `term_<n>`, `value_<n>`, `importance_<n>`, `any_term`, `avoid`, `filter_<n>`, `excluded`,
     `weight_<n>` of each leg, `window`, `limit`, `offset`. Rows: `product_id`, the hit's columns, `legs`, `ranks` and
     `values` (distance or coverage) of the legs that brought it, and for each vector leg how many it found, the largest
-    distance, and which of `probes_<n>` are among them.
+    distance, and which of `probes_<n>` are among them, as the text of a JSON array; NULL for an exact leg.
     """
     tables: list[sql.Composable] = [
         sql.SQL("{} AS MATERIALIZED ({})").format(
@@ -284,14 +281,16 @@ def search(shape: Shape) -> bytes:
     proofs = [
         sql.SQL(
             "(SELECT json_build_array(count(*), max(distance), array_agg(product_id) FILTER (WHERE product_id = "
-            "ANY({}::uuid[]))) FROM {})"
+            "ANY({}::uuid[])))::text FROM {})"
         ).format(sql.Placeholder(f"probes_{position}"), sql.Identifier(f"vector_{position}"))
-        for position in range(len(shape.vectors))
+        if leg.path != "exact"
+        else sql.NULL
+        for position, leg in enumerate(shape.vectors)
     ]
     return (
         sql.SQL(
             "WITH {tables} SELECT product_id::text, {columns}, page.legs, page.ranks, page.values, "
-            "ARRAY[{proofs}]::json[] FROM page JOIN {products} USING (product_id) ORDER BY page.score DESC, product_id"
+            "ARRAY[{proofs}]::text[] FROM page JOIN {products} USING (product_id) ORDER BY page.score DESC, product_id"
         )
         .format(
             tables=sql.SQL(", ").join(tables),

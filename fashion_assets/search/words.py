@@ -43,6 +43,7 @@ LONGEST_NAME = 4
 RARE = 3
 """A word that fewer products have is a misspelling, if a known word is near."""
 
+_SIGNS = re.compile(r"[\W_]+")
 _TOKEN = re.compile(r"\w+(?:['\u2019&./-]\w+)*")
 
 
@@ -123,12 +124,25 @@ def _named(phrase: str) -> tuple[str, str] | None:
             forms += [f"{phrase}s", f"{phrase}es"]
         if phrase.endswith("ies"):
             forms.append(f"{phrase[:-3]}y")
-    return next((names()[form] for form in forms if form in names()), None)
+    written = (_joined(form) for form in forms)
+    return next((_joined_names()[form] for form in written if form in _joined_names()), None)
 
 
-def strangers(text: str) -> list[str]:
-    """The words of a text that no vocabulary has, each once."""
-    return list(dict.fromkeys(term.phrases[0] for term in read(text) if term.column is None))
+@cache
+def _joined_names() -> Mapping[str, tuple[str, str]]:
+    """`names` as they are looked up."""
+    joined = {_joined(name): named for name, named in names().items()}
+    return {name: named for name, named in joined.items() if len(name) > 2}
+
+
+def _joined(name: str) -> str:
+    """A name without blanks and signs, which people leave out or put in: "us polo" is U.S. Polo, "fab india" Fabindia."""
+    return _SIGNS.sub("", name)
+
+
+def strangers(terms: Sequence[Term]) -> list[str]:
+    """The words among a text's terms that no vocabulary has, each once."""
+    return list(dict.fromkeys(term.phrases[0] for term in terms if term.column is None))
 
 
 def nearest_word(word: str, counts: Mapping[str, int]) -> str | None:

@@ -14,12 +14,16 @@ from pathlib import Path
 from typing import Any
 
 from dagster._config.config_schema import UserConfigSchema
+from dagster._core.events import ASSET_CHECK_EVENTS, ASSET_EVENTS, DagsterEventType
+from dagster._core.events.log import EventLogEntry
 from dagster._core.execution.compute_logs import redirect_to_file
 from dagster._core.storage.compute_log_manager import CapturedLogContext, ComputeIOType
+from dagster._core.storage.event_log.schema import SqlEventLogStorageTable
 from dagster._core.storage.local_compute_log_manager import IO_TYPE_EXTENSION, LocalComputeLogManager
 from dagster._core.storage.root import LocalArtifactStorage
 from dagster._serdes import ConfigurableClassData
 from dagster._utils import ensure_file, touch_file
+from dagster_postgres.event_log.event_log import PostgresEventLogStorage
 from dagster_postgres.storage import DagsterPostgresStorage
 from psycopg import sql
 
@@ -32,8 +36,57 @@ from fashion_assets.warehouse.tables import DAGSTER
 _STATEMENT_TIMEOUT_MS = 60_000
 """No question of Dagster's own takes a minute; one that does is stuck."""
 
+_PLANS = {DagsterEventType.ASSET_MATERIALIZATION_PLANNED, DagsterEventType.ASSET_CHECK_EVALUATION_PLANNED}
+
 _SETTING_UP = 7_051_922_311
 """Advisory lock while Dagster's tables are made."""
+
+
+class EventLog(PostgresEventLogStorage):
+    """Dagster's own event log, written with a third of the statements; a batch of 2,000 listings has a hundred events.
+
+    What it leaves out: the notice after each event, which nothing listens to any more; the look whether a table is there,
+    once it was; and, of what a run is going to do, a statement for each event (`DAGSTER_EVENT_BATCH_SIZE`).
+    """
+
+    def __init__(self, *args: Any, **kwargs: Any) -> None:
+        self._present: set[str] = set()
+        super().__init__(*args, **kwargs)
+
+    def has_table(self, table_name: str) -> bool:
+        """Whether the table is there. None is ever dropped."""
+        if table_name not in self._present and super().has_table(table_name):
+            self._present.add(table_name)
+        return table_name in self._present
+
+    def store_event(self, event: EventLogEntry) -> None:
+        """One event, and what is noted of it with its asset or check."""
+        self._store([event], self.prepare_insert_event(event))
+
+    def store_event_batch(self, events: Sequence[EventLogEntry]) -> None:
+        """Several events; those of plans together."""
+        if {event.dagster_event_type for event in events} <= _PLANS:
+            self._store(events, self.prepare_insert_event_batch(events))
+        else:
+            super().store_event_batch(events)
+
+    def _store(self, events: Sequence[EventLogEntry], insert: Any) -> None:
+        with self._connect() as conn:
+            ids = conn.execute(insert.returning(SqlEventLogStorageTable.c.id)).scalars().all()
+        stored = list(zip(events, ids, strict=True))
+        of_assets = [
+            (event, number)
+            for event, number in stored
+            if event.dagster_event_type in ASSET_EVENTS and event.get_dagster_event().asset_key
+        ]
+        if of_assets:
+            with self.index_transaction() as conn:
+                self._store_asset_event_tags(conn, *zip(*of_assets, strict=True))
+                for event, number in of_assets:
+                    self._store_asset_event(conn, event, number)
+        for event, number in stored:
+            if event.dagster_event_type in ASSET_CHECK_EVENTS:
+                self.store_asset_check_event(event, number)
 
 
 class WarehouseDagsterStorage(DagsterPostgresStorage):
@@ -69,6 +122,7 @@ class WarehouseDagsterStorage(DagsterPostgresStorage):
                 connection.execute("SELECT pg_advisory_lock(%s)", (_SETTING_UP,))
                 connection.execute(sql.SQL("CREATE SCHEMA IF NOT EXISTS {}").format(sql.Identifier(DAGSTER)))
             storage = cls(postgres_url, inst_data=inst_data)
+            storage._event_log_storage = EventLog(postgres_url)
         # Pooled, as Dagster's own webserver asks for. Otherwise every event opens a connection of its own: a
         # run of a few short steps took 1.8 s instead of 0.4 s.
         for part in (storage.run_storage, storage.event_log_storage, storage.schedule_storage):

@@ -9,7 +9,7 @@ import pytest
 from fashion_assets.benchmarks.pgbench import PgbenchError, measure_pgbench, run
 from fashion_assets.criteria.candidate import Candidate
 from fashion_assets.search.answering import Read
-from fashion_assets.search.statements import Statement
+from fashion_assets.search.reading import Statement
 from fashion_assets.settings import Settings
 from fashion_assets.warehouse import server
 

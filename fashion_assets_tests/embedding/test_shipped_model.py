@@ -106,7 +106,7 @@ def test_a_vector_does_not_depend_on_what_else_is_embedded(towers: Towers) -> No
 
 
 def test_nothing_in_gives_nothing_out(towers: Towers) -> None:
-    assert towers.images(np.empty((0, 64, 64, 3), np.uint8)).shape == (0, 512)
+    assert towers.images(np.empty((0, 128, 96, 3), np.uint8)).shape == (0, 512)
     assert towers.texts([]).shape == (0, 512)
 
 

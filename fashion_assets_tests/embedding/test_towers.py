@@ -9,7 +9,7 @@ import pytest
 import torch
 from PIL import Image
 from sentence_transformers import SentenceTransformer
-from transformers import CLIPConfig, CLIPModel
+from transformers import CLIPConfig, CLIPModel, VisionTextDualEncoderConfig, VisionTextDualEncoderModel
 
 from fashion_assets.embedding.encoder import Encoder
 from fashion_assets.embedding.spaces import SHIPPED_MODEL, embedding_space
@@ -49,6 +49,69 @@ def published(tmp_path_factory: pytest.TempPathFactory) -> Path:
     return folder
 
 
+@pytest.fixture(scope="module")
+def convolutional(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """An EfficientNet as published, with squeeze-excitations, swish and batch norms, beside a CLIP's text tower."""
+    folder = tmp_path_factory.mktemp("models") / "convolutional"
+    shutil.copytree(SHIPPED_MODEL, folder)
+    text = {"hidden_size": 64, "intermediate_size": 96, "num_hidden_layers": 2, "num_attention_heads": 2}
+    configuration = VisionTextDualEncoderConfig(
+        text_config={
+            **text,
+            "model_type": "clip_text_model",
+            "vocab_size": 4000,
+            "max_position_embeddings": 32,
+            "bos_token_id": 0,
+            "eos_token_id": 1,
+            "pad_token_id": 2,
+        },
+        vision_config={
+            "model_type": "efficientnet",
+            "image_size": [64, 32],
+            "width_coefficient": 0.5,
+            # Deeper ones of random weights tell hardly different pictures apart by their last bits.
+            "num_block_repeats": [1, 2, 1, 1, 1, 1, 1],
+            "depth_coefficient": 1.0,
+            "hidden_dim": 640,
+            "hidden_size": 640,
+            "depthwise_padding": [3],
+        },
+        projection_dim=48,
+    )
+    torch.manual_seed(0)
+    model = VisionTextDualEncoderModel(configuration)
+    for module in model.vision_model.modules():
+        if isinstance(module, torch.nn.Conv2d):
+            torch.nn.init.kaiming_normal_(module.weight)
+        elif isinstance(module, torch.nn.BatchNorm2d):
+            # Any norm but the neutral one.
+            torch.nn.init.uniform_(module.weight, 0.8, 1.2)
+            torch.nn.init.uniform_(module.bias, -0.2, 0.2)
+    # Running means and variances such as training leaves.
+    model.train().get_image_features(torch.randn(64, 3, 64, 32))
+    model.eval().save_pretrained(folder)
+    size = {"height": 64, "width": 32}
+    change(folder / "preprocessor_config.json", size=size, crop_size=size, do_center_crop=False)
+    processor = json.loads((folder / "processor_config.json").read_text())
+    processor["processor_class"] = "VisionTextDualEncoderProcessor"
+    processor["image_processor"] |= {"size": size, "crop_size": size, "do_center_crop": False}
+    (folder / "processor_config.json").write_text(json.dumps(processor))
+    return folder
+
+
+def test_pictures_and_texts_of_a_convolutional_tower(convolutional: Path) -> None:
+    encoder = Encoder(embedding_space(str(convolutional)), device="cpu")
+    model = SentenceTransformer(str(convolutional), device="cpu")
+    shown = pictures((60, 80))
+    expected = model.encode(shown, normalize_embeddings=True)
+    vectors = encoder.pictures(shown)
+    # bfloat16 keeps eight bits of every layer.
+    assert float((vectors * expected).sum(1).min()) > 0.99
+    assert float((vectors[:-1] * expected[1:]).sum(1).max()) < 0.95
+    expected = model.encode(WORDS, normalize_embeddings=True)
+    np.testing.assert_allclose(encoder.texts(WORDS), expected, atol=CLOSE)
+
+
 def pictures(size: tuple[int, int]) -> list[Image.Image]:
     random = np.random.default_rng(0)
     small = random.integers(0, 256, (5, 6, 5, 3), np.uint8)
@@ -80,4 +143,11 @@ def test_what_the_graphs_cannot_be_built_of_is_not_available(published: Path, tm
     change(other / "config.json", model_type="siglip")
     assert not Towers.available(other)
     change(other / "config.json", model_type="clip", text_config={"hidden_act": "relu"})
+    assert not Towers.available(other)
+    change(
+        other / "config.json",
+        model_type="vision-text-dual-encoder",
+        text_config={"model_type": "clip_text_model"},
+        vision_config={"model_type": "resnet"},
+    )
     assert not Towers.available(other)

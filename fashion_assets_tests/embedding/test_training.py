@@ -20,12 +20,8 @@ from fashion_assets.embedding.spaces import embedding_space
 from fashion_assets.embedding.training import TrainingConfig, TrainingResult
 
 SMALL = TrainingConfig(
-    image_size=32,
-    patch_size=8,
-    vision_hidden_size=32,
-    vision_layers=2,
-    vision_heads=2,
-    vision_intermediate_size=64,
+    image_height=64,
+    image_width=32,
     text_hidden_size=32,
     text_layers=1,
     text_heads=2,
@@ -154,7 +150,7 @@ def test_sentence_transformers_loads_the_export_for_pictures_and_words(trained: 
     assert image_vectors.shape == (5, 24) and text_vectors.shape == (4, 24)
     np.testing.assert_allclose(np.linalg.norm(image_vectors, axis=1), 1, atol=1e-5)
     # The export is rounded to float16; the vectors are those of the trained model all the same.
-    pixels = training.decode_pictures(paths, 32, trained.work / "again").pixels
+    pixels = training.decode_pictures(paths, 64, 32, trained.work / "again").pixels
     expected = training.embed_pictures(trained.result.model, pixels).numpy()
     np.testing.assert_allclose(image_vectors, expected, atol=3e-3)
     expected = training.embed_texts(trained.result.model, trained.result.tokenizer, WORDS, 16).numpy()
@@ -276,9 +272,40 @@ def test_an_attribute_caption_says_what_it_claims_to_tell() -> None:
             assert any(word in caption for word in words) == (name in told), (caption, told)
 
 
+def test_alike_batches_hold_few_kinds_and_every_row_comes_once() -> None:
+    random = np.random.default_rng(0)
+    codes = np.zeros((1024, len(training.ATTRIBUTES)), np.int64)
+    codes[:, 0] = random.integers(0, 16, 1024)
+    rows = np.arange(1024)
+
+    def kinds(share: float) -> float:
+        config = dataclasses.replace(SMALL, alike_share=share)
+        batches = training.batches_of(rows, codes, config, np.random.default_rng(1))
+        assert np.array_equal(np.sort(np.concatenate(batches)), rows)
+        return float(np.mean([len(np.unique(codes[batch, 0])) for batch in batches]))
+
+    assert kinds(1.0) < 4 < 8 < kinds(0.0)
+
+
+@pytest.mark.parametrize("part", [4, 16])
+def test_a_batch_in_parts_teaches_what_it_teaches_whole(
+    trained: Trained, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, part: int
+) -> None:
+    # Augmentation is drawn part by part, so it is left out here.
+    monkeypatch.setattr(training, "augment", lambda pixels, random: training.normalise_pixels(pixels))
+    monkeypatch.setattr(training, "PART", part)
+    monkeypatch.setattr(training, "has_bfloat16", lambda device: False)
+    config = dataclasses.replace(SMALL, epochs=1, feature_dropout=0.0, threads=2)
+    result = training.train(trained.pairs, tmp_path / "parts", config)
+    monkeypatch.setattr(training, "PART", SMALL.batch_size)
+    whole = training.train(trained.pairs, tmp_path / "whole", config)
+    for key in ("contrastive_loss", "prototype_loss"):
+        assert result.metrics["curves"][0][key] == pytest.approx(whole.metrics["curves"][0][key], rel=1e-3)
+
+
 def test_augmentation_keeps_shape_and_range() -> None:
-    pixels = torch.full((6, 32, 32, 3), 255, dtype=torch.uint8)
+    pixels = torch.full((6, 64, 32, 3), 255, dtype=torch.uint8)
     values = training.augment(pixels, torch.Generator().manual_seed(0))
-    assert values.shape == (6, 3, 32, 32)
+    assert values.shape == (6, 3, 64, 32)
     white = training.normalise_pixels(pixels)
     assert bool((values <= white + 1e-5).all()) and not torch.equal(values[0], values[1])

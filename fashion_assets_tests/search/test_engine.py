@@ -21,7 +21,7 @@ from fashion_assets.search.answering import Read
 from fashion_assets.search.engine import AsyncSearchEngine, SearchEngine
 from fashion_assets.search.filters import FilterError, SearchError, parse_filters
 from fashion_assets.search.query import Query, Weights
-from fashion_assets.search.statements import Statement
+from fashion_assets.search.reading import Statement
 from fashion_assets.warehouse import releases
 from fashion_assets.warehouse.database import connect
 from fashion_assets.warehouse.releases import SERVING_SCHEMA, ReleaseError

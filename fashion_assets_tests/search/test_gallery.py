@@ -8,7 +8,7 @@ from fashion_assets_tests.catalogue import draw_picture
 
 
 def hit(path: Path, title: str) -> Hit:
-    return Hit("1", "7", "demo", title, 0.5, str(path), None, "men", "apparel", None, "tshirts", "red", None)
+    return Hit("1", "7", "demo", title, str(path), None, "men", "apparel", None, "tshirts", "red", None, 0.5)
 
 
 def test_a_page_shows_pictures_and_runs_nothing_of_a_listing(tmp_path: Path):

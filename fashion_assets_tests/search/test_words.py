@@ -9,9 +9,19 @@ def test_names_of_the_vocabularies_are_found_in_what_is_typed():
     assert terms["gray"] == ("colour", "grey")
     assert terms["t-shirts"] == ("article_type", "tshirts")
     assert terms["men's"] == ("gender", "men")
-    assert strangers("zebra kurta zebra") == ["zebra"]
+    assert strangers(read("zebra kurta zebra")) == ["zebra"]
     assert read("navy blue jeans")[0].value == "navy blue"
     assert read("") == []
+
+
+def test_names_are_known_with_and_without_blanks_and_signs():
+    for typed, value in (
+        ("us polo shirt", "U.S. Polo Assn."),
+        ("U.S. Polo Assn. shirt", "U.S. Polo Assn."),
+        ("fab india shirt", "Fabindia"),
+        ("sun glasses", "sunglasses"),
+    ):
+        assert read(typed)[0].value == value, typed
 
 
 def test_misspelt_words_are_corrected_to_the_nearest_known_one():

@@ -7,9 +7,10 @@ import dagster as dg
 import psycopg
 from psycopg import sql
 
-from fashion_assets.criteria.candidate import Candidate, judge
+from fashion_assets.criteria.candidate import Candidate
 from fashion_assets.criteria.verdict import Verdict
 from fashion_assets.defs.metadata import bar_chart, counts_table
+from fashion_assets.defs.release.judgement import Judgement
 from fashion_assets.defs.resources import EncoderResource, WarehouseResource
 from fashion_assets.release import build, report, swap
 from fashion_assets.warehouse import releases
@@ -57,7 +58,10 @@ def verdict_table(verdicts: list[Verdict]) -> dg.TableMetadataValue:
     kinds={"postgres"},
 )
 def products(
-    context: dg.AssetExecutionContext, warehouse: WarehouseResource, encoder: EncoderResource
+    context: dg.AssetExecutionContext,
+    warehouse: WarehouseResource,
+    encoder: EncoderResource,
+    judgement: Judgement,
 ) -> dg.MaterializeResult:
     """The candidate's tables, loaded from all batches by streaming binary COPY into a fresh schema."""
     with warehouse.connect() as conn:
@@ -79,6 +83,7 @@ def products(
             )
         ).fetchall()
         rejected = reasons(conn)
+    judgement.begin_expectations(warehouse.settings, release)
     columns = ("title", "brand", "gender", "article_type", "colour")
     return dg.MaterializeResult(
         metadata={
@@ -125,11 +130,13 @@ def product_embeddings_index(
 
 
 @dg.asset(deps=["search_benchmarks"], group_name=GROUP, owners=OWNERS, kinds={"html"})
-def migration_report(context: dg.AssetExecutionContext, warehouse: WarehouseResource) -> dg.MaterializeResult:
+def migration_report(
+    context: dg.AssetExecutionContext, warehouse: WarehouseResource, judgement: Judgement
+) -> dg.MaterializeResult:
     """The candidate's report: criteria, counts through the lineage, what was quarantined and why. Kept per release."""
     with warehouse.connect() as conn:
         release = candidate_of(conn, context)
-        verdicts = judge(Candidate(conn, release, warehouse.settings))
+        verdicts = judgement.of(Candidate(conn, release, warehouse.settings))
         path = report.write(conn, warehouse.settings, release, verdicts)
     return dg.MaterializeResult(
         metadata={

@@ -8,9 +8,10 @@ from collections.abc import Iterator
 
 import dagster as dg
 
-from fashion_assets.criteria.candidate import CANDIDATE_CRITERIA, Candidate, judge
-from fashion_assets.criteria.expectations import EXPECTATIONS, validate_products
+from fashion_assets.criteria.candidate import CANDIDATE_CRITERIA, Candidate
+from fashion_assets.criteria.expectations import EXPECTATIONS
 from fashion_assets.defs.release.assets import candidate_of
+from fashion_assets.defs.release.judgement import Judgement
 from fashion_assets.defs.resources import WarehouseResource
 from fashion_assets.defs.verdicts import check_result, check_specs
 
@@ -24,11 +25,11 @@ def _criteria_checks(asset: str) -> dg.AssetChecksDefinition:
         description=f"The criteria of {asset}, measured in the candidate.",
     )
     def checks(
-        context: dg.AssetCheckExecutionContext, warehouse: WarehouseResource
+        context: dg.AssetCheckExecutionContext, warehouse: WarehouseResource, judgement: Judgement
     ) -> Iterator[dg.AssetCheckResult]:
         with warehouse.connect() as conn:
             candidate = Candidate(conn, candidate_of(conn, context), warehouse.settings)
-            for verdict in judge(candidate, criteria):
+            for verdict in judgement.of(candidate, criteria):
                 yield check_result(verdict, asset)
 
     return checks
@@ -46,13 +47,13 @@ search_benchmarks_criteria = _criteria_checks("search_benchmarks")
     ],
 )
 def products_expectations(
-    context: dg.AssetCheckExecutionContext, warehouse: WarehouseResource
+    context: dg.AssetCheckExecutionContext, warehouse: WarehouseResource, judgement: Judgement
 ) -> Iterator[dg.AssetCheckResult]:
     """A Great Expectations suite over the candidate's `products`, run in the database; Data Docs are linked."""
     settings = warehouse.settings
     with warehouse.connect() as conn:
         release = candidate_of(conn, context)
-    results, docs = validate_products(settings, release)
+    results, docs = judgement.expectations(settings, release)
     for result in results:
         yield dg.AssetCheckResult(
             check_name=result.name,

@@ -1,0 +1,58 @@
+"""What a run finds out about its candidate, once for all of its steps.
+
+What belongs here: the resource that checks and report share. What does not: measuring (`criteria`), and the swap, which
+asks every criterion itself and takes nothing from here.
+"""
+
+from collections.abc import Sequence
+from concurrent.futures import Future, ThreadPoolExecutor
+from pathlib import Path
+
+import dagster as dg
+from pydantic import PrivateAttr
+
+from fashion_assets.criteria.candidate import CANDIDATE_CRITERIA, Candidate, judge
+from fashion_assets.criteria.expectations import ExpectationResult, validate_products
+from fashion_assets.criteria.verdict import Criterion, Verdict
+from fashion_assets.settings import Settings
+from fashion_assets.warehouse.releases import Release
+
+
+class Judgement(dg.ConfigurableResource):
+    """The verdicts and expectations of one run's candidate. Each run has its own, and where every step is a process of its
+    own, each step: then what another measured is measured again."""
+
+    _verdicts: dict[tuple[str, str], Verdict] = PrivateAttr(default_factory=dict)
+    _begun: dict[str, Future[tuple[list[ExpectationResult], Path]]] = PrivateAttr(default_factory=dict)
+
+    def of(
+        self, candidate: Candidate, criteria: Sequence[Criterion[Candidate]] = tuple(CANDIDATE_CRITERIA)
+    ) -> list[Verdict]:
+        """The verdicts on a candidate whose tables no longer change, in the criteria's order; measured where none of this
+        run's steps has yet."""
+        release = candidate.release.release
+        missing = [criterion for criterion in criteria if (release, criterion.name) not in self._verdicts]
+        if missing:
+            self._verdicts |= {(release, verdict.name): verdict for verdict in judge(candidate, missing)}
+        return [self._verdicts[release, criterion.name] for criterion in criteria]
+
+    def begin_expectations(self, settings: Settings, release: Release) -> None:
+        """Begin to look at the loaded products in a thread: the database is busy with their indexes, and this is not."""
+        pool = ThreadPoolExecutor(1, "expectations")
+        self._begun[release.release] = pool.submit(validate_products, settings, release)
+        pool.shutdown(wait=False)
+
+    def expectations(self, settings: Settings, release: Release) -> tuple[list[ExpectationResult], Path]:
+        """Results and Data Docs of the suite, begun before or not. Raises what the validation raised."""
+        begun = self._begun.get(release.release)
+        return begun.result() if begun is not None else validate_products(settings, release)
+
+    def teardown_after_execution(self, context: dg.InitResourceContext) -> None:
+        """A run does not end before what it began."""
+        for begun in self._begun.values():
+            begun.exception()
+
+
+@dg.definitions
+def judgement() -> dg.Definitions:
+    return dg.Definitions(resources={"judgement": Judgement()})

@@ -1,0 +1,157 @@
+"""Statements sent over one connection, and their rows: one transaction, one round trip.
+
+What belongs here: preparing, binding and sending statements and taking in what comes back, without waiting for it, so
+that blocking and asynchronous connections are driven alike. What does not: which statements (`answering`), whose
+connections (`engine`).
+
+On libpq, because psycopg's cursors cost a search half a millisecond of a core: they send each statement of a pipeline by
+itself, wait for the answer to BEGIN and to COMMIT, and read a statement of more than 4 KB anew each time. Statements of
+a pipeline up to its Sync are one transaction without BEGIN (Postgres manual, Pipelining), and are sent at once here.
+"""
+
+import re
+from collections.abc import Iterator, Mapping, Sequence
+from functools import lru_cache
+from itertools import count
+from typing import Any, NamedTuple
+
+import psycopg
+from pgvector.psycopg import register_vector, register_vector_async
+from psycopg import AsyncConnection, BaseConnection, Connection, generators, pq
+from psycopg.abc import Buffer, PQGen
+from psycopg.adapt import PyFormat, Transformer
+
+PREPARED = 256
+"""Statements kept prepared on a connection; with more, all are let go. A shop asks in a few dozen shapes."""
+
+_PLACEHOLDER = re.compile(rb"%(?:\((\w+)\)s|%)")
+_READ_ONLY = "SET default_transaction_read_only = on"
+
+
+class Statement(NamedTuple):
+    """A statement with `%(name)s` for its values, and the values."""
+
+    text: bytes
+    parameters: Mapping[str, Any]
+
+
+@lru_cache(maxsize=2_048)
+def numbered(text: bytes) -> tuple[bytes, tuple[str, ...]]:
+    """A statement's text with `$1`, `$2`, … for its placeholders, and their names in that order."""
+    numbers: dict[str, int] = {}
+
+    def number(found: re.Match[bytes]) -> bytes:
+        if found[1] is None:
+            return b"%"
+        return b"$%d" % numbers.setdefault(found[1].decode(), len(numbers) + 1)
+
+    return _PLACEHOLDER.sub(number, text), tuple(numbers)
+
+
+class _Bound(NamedTuple):
+    text: bytes
+    types: tuple[int, ...]
+    values: Sequence[Buffer | None]
+    formats: Sequence[pq.Format] | None
+
+
+class Reader:
+    """The reading end of one connection: what is prepared on it, and how its values are written and read."""
+
+    def __init__(self, conn: BaseConnection):
+        self._pgconn = conn.pgconn
+        self._adapting = Transformer(conn)
+        self._prepared: dict[tuple[bytes, tuple[int, ...]], bytes] = {}
+        self._names: Iterator[int] = count()
+        self._forget = False
+
+    def read(self, statements: Sequence[Statement]) -> PQGen[list[list[tuple]]]:
+        """The rows of each statement, all run in one transaction; for `wait` of the connection, which must do nothing else
+        meanwhile. Raises the server's error, of the first statement that failed."""
+        bound = [self._bind(statement) for statement in statements]
+        pgconn = self._pgconn
+        pgconn.enter_pipeline_mode()
+        try:
+            # For each command sent, whether its rows are wanted.
+            wanted: list[bool] = []
+            if self._forget or len(self._prepared) + len(bound) > PREPARED:
+                self._prepared.clear()
+                pgconn.send_query_params(b"DEALLOCATE ALL", None)
+                wanted.append(False)
+            # Until all went well: a plan may be of columns that are no longer there.
+            self._forget = True
+            for each in bound:
+                wanted += self._send(each)
+            pgconn.pipeline_sync()
+            yield from generators.send(pgconn)
+            received = []
+            for _ in wanted:
+                received.append((yield from generators.fetch_many(pgconn))[-1])
+            yield from generators.fetch_many(pgconn)  # the Sync's
+        finally:
+            if pgconn.status == pq.ConnStatus.OK:
+                self._leave()
+        for result in received:
+            if result.status == pq.ExecStatus.FATAL_ERROR:
+                raise psycopg.errors.error_from_result(result, encoding=self._adapting.encoding)
+        self._forget = False
+        return [self._rows(result) for result, rows in zip(received, wanted, strict=True) if rows]
+
+    def _bind(self, statement: Statement) -> "_Bound":
+        text, names = numbered(statement.text)
+        adapting, parameters = self._adapting, statement.parameters
+        values = adapting.dump_sequence([parameters[name] for name in names], _auto(len(names)))
+        return _Bound(text, adapting.types or (), values, adapting.formats)
+
+    def _send(self, bound: "_Bound") -> list[bool]:
+        key = (bound.text, bound.types)
+        name = self._prepared.get(key)
+        wanted = [True]
+        if name is None:
+            name = self._prepared[key] = b"read_%d" % next(self._names)
+            self._pgconn.send_prepare(name, bound.text, bound.types)
+            wanted = [False, True]
+        self._pgconn.send_query_prepared(name, bound.values, bound.formats, pq.Format.BINARY)
+        return wanted
+
+    def _rows(self, result: Any) -> list[tuple]:
+        if result.status != pq.ExecStatus.TUPLES_OK:
+            return []
+        self._adapting.set_pgresult(result)
+        return self._adapting.load_rows(0, result.ntuples, tuple)
+
+    def _leave(self) -> None:
+        try:
+            self._pgconn.exit_pipeline_mode()
+        except psycopg.OperationalError:
+            # Given up half-way, with answers to come: the pool makes another connection.
+            self._pgconn.finish()
+
+
+@lru_cache(maxsize=256)
+def _auto(values: int) -> list[PyFormat]:
+    return [PyFormat.AUTO] * values
+
+
+class ReadingConnection(Connection):
+    """A connection that reads; `configure` it once."""
+
+    reader: Reader
+
+    def configure(self) -> None:
+        """Learn pgvector's types, and never write."""
+        register_vector(self)
+        self.execute(_READ_ONLY)
+        self.reader = Reader(self)
+
+
+class AsyncReadingConnection(AsyncConnection):
+    """`ReadingConnection`, asynchronous."""
+
+    reader: Reader
+
+    async def configure(self) -> None:
+        """See `ReadingConnection.configure`."""
+        await register_vector_async(self)
+        await self.execute(_READ_ONLY)
+        self.reader = Reader(self)
