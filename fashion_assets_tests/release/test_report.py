@@ -21,6 +21,7 @@ from fashion_assets.embedding.encoder import encoder
 from fashion_assets.release import report
 from fashion_assets.warehouse import releases
 from fashion_assets.warehouse.releases import ReleaseError
+from fashion_assets.warehouse.spaces import PreservedSpace, register
 
 HOSTILE = "<script>alert(1)</script> & \"quoted\" '{{ 7*7 }}'"
 PICTURE = '<img src="data:image/jpeg;base64,'
@@ -214,6 +215,7 @@ def test_without_the_release_s_model_it_is_not_loaded_and_the_page_says_so(candi
     elsewhere = "elsewhere@000000000000"
     drop_index(candidate)  # it names the space, too
     change(candidate, "embedding_space = %s", elsewhere)
+    register(candidate.conn, PreservedSpace(elsewhere, 512))
     candidate.conn.execute("UPDATE fashion_ops.releases SET space = %s", (elsewhere,))
     candidate.conn.commit()
     loaded = encoder.cache_info()
