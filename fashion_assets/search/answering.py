@@ -19,7 +19,17 @@ from pgvector import HalfVector
 from fashion_assets.search import statements, words
 from fashion_assets.search.filters import COLUMNS, Filter, FilterError, SearchError
 from fashion_assets.search.meaning import Cache, Encoders
-from fashion_assets.search.path import EXACT_AT_MOST, SAMPLE, TIE, Facts, Sample, Space, choose, probes
+from fashion_assets.search.path import (
+    EXACT_AT_MOST,
+    EXACT_AT_ONCE,
+    SAMPLE,
+    TIE,
+    Facts,
+    Sample,
+    Space,
+    choose,
+    probes,
+)
 from fashion_assets.search.query import WINDOW, Cursor, Found, Hit, Plan, Query, Results
 from fashion_assets.search.reading import Statement
 from fashion_assets.search.statements import (
@@ -334,19 +344,19 @@ class Answering:
 
     def answer(self, facts: Facts, asked: Asked) -> Work[Answered]:
         """One page of hits. Where an index left out what the sample proves to be nearer, it searches wider, and where
-        that does not help or too few were found, all is compared; if it is very much, only for the latter. Under a
-        filter all that it leaves is compared at once: there are fewer of them, and the wider search takes as long."""
+        that does not help or too few were found, all that the filters leave is compared: at once if it is little, and
+        if it is very much only where too few were found."""
         legs = self._legs(facts, asked)
         ef_search = max(facts.ef_search, asked.window)
         shape, rows = yield from self._page(facts, asked, legs, ef_search)
         notes: list[str] = []
         doubt = _doubt(rows, legs, asked.window)
-        few = doubt is not None and facts.left(asked.filters) <= EXACT_AT_MOST
-        if doubt == PASSED_OVER and ef_search < MAX_EF_SEARCH and not (asked.filters and few):
+        left = facts.left(asked.filters) if doubt else 0
+        if doubt == PASSED_OVER and left > EXACT_AT_ONCE and ef_search < MAX_EF_SEARCH:
             notes.append("the index passed over nearer products, so it searched wider")
             shape, rows = yield from self._page(facts, asked, legs, MAX_EF_SEARCH)
             doubt = _doubt(rows, legs, asked.window)
-        if doubt == TOO_FEW or (doubt == PASSED_OVER and few):
+        if doubt == TOO_FEW or (doubt == PASSED_OVER and left <= EXACT_AT_MOST):
             notes.append(f"the index {doubt}, so all was compared")
             asked = replace(asked, exact=True)
             legs = self._legs(facts, asked)

@@ -45,6 +45,9 @@ not enter, so that a few probes tell; over millions of products the nearest of t
 TIE = 1e-3
 """Half-precision distances of unit vectors differ by about so much."""
 
+EXACT_AT_ONCE = 15_000
+"""Vectors all compared as soon as the index is in doubt: no more than searching it wider takes, and certain."""
+
 EXACT_AT_MOST = 500_000
 """Vectors all compared where the index is in doubt and searching it wider does not help: half a second, which is what a
 vector search may take (A8). Where it would be more, the wider search's answer stands."""

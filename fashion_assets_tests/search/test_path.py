@@ -181,34 +181,38 @@ def lacking(candidate: Candidate, large: Large) -> Large:
     return large
 
 
-def test_an_index_that_lacks_what_is_near_is_not_believed(engine: SearchEngine, lacking: Large):
+@pytest.mark.parametrize("at_once", [True, False])
+def test_an_index_that_lacks_what_is_near_is_not_believed(
+    engine: SearchEngine, lacking: Large, at_once: bool, monkeypatch: pytest.MonkeyPatch
+):
+    monkeypatch.setattr(answering, "EXACT_AT_ONCE", len(lacking.vectors) if at_once else 0)
     results = engine.search(Query(vector=lacking.vectors[0], mode="vector", release=lacking.release))
     assert recall(lacking, results, lacking.vectors[0], np.ones(len(lacking.vectors), bool)) == 1
     assert results.plan.legs == {SPACE: "exact"}
-    assert [note for note in results.plan.notes if "passed over" in note] == list(results.plan.notes)
-    assert "searched wider" in results.plan.notes[0] and "all was compared" in results.plan.notes[1]
+    assert ["searched wider" in note for note in results.plan.notes] == [True, False][at_once:]
+    assert "passed over" in results.plan.notes[-1] and "all was compared" in results.plan.notes[-1]
 
 
 def test_what_is_too_much_to_compare_is_only_searched_wider(
     engine: SearchEngine, lacking: Large, monkeypatch: pytest.MonkeyPatch
 ):
-    """A release of millions, stood for by a lower threshold: under a filter that leaves few, all of those are compared."""
+    """A release of millions, stood for by lower thresholds; of what a filter leaves of it, fewer are compared."""
+    monkeypatch.setattr(answering, "EXACT_AT_ONCE", 0)
     monkeypatch.setattr(answering, "EXACT_AT_MOST", len(lacking.vectors) // 2)
     query = Query(vector=lacking.vectors[0], mode="vector", release=lacking.release)
     results = engine.search(query)
-    assert results.plan.legs == {SPACE: "index"}
+    assert results.plan.legs == {SPACE: "index"} and len(results.hits) == query.limit
     assert len(results.plan.notes) == 1 and "searched wider" in results.plan.notes[0]
-    assert len(results.hits) == query.limit
 
     monkeypatch.setattr(answering, "choose", lambda *_: "iterative")
+    most, _ = lacking.unrelated(0.9)
+    results = engine.search(replace(query, filters=(most,)))
+    assert results.plan.legs == {SPACE: "iterative"} and "searched wider" in results.plan.notes[-1]
+
     few, kept = lacking.unrelated(0.4)
     results = engine.search(replace(query, filters=(few,)))
     assert recall(lacking, results, lacking.vectors[0], kept) == 1
-    assert results.plan.legs == {SPACE: "exact"} and "all was compared" in results.plan.notes[0]
-
-    most, kept = lacking.unrelated(0.9)
-    results = engine.search(replace(query, filters=(most,)))
-    assert results.plan.legs == {SPACE: "iterative"} and "searched wider" in results.plan.notes[0]
+    assert results.plan.legs == {SPACE: "exact"} and "all was compared" in results.plan.notes[-1]
 
 
 def test_too_few_are_never_an_answer(engine: SearchEngine, large: Large, monkeypatch: pytest.MonkeyPatch):
