@@ -173,7 +173,8 @@ def draw(conn: psycopg.Connection, release: Release, questions: int, seed: int =
         space, "text", [text_sha256(placed[place][0]) for place in chosen]
     )
     by_words = known & (np.arange(len(chosen)) % 2 == 1)
-    asked[by_words] = titles[by_words[known]]
+    if by_words.any():  # a space whose titles nobody embedded has none
+        asked[by_words] = titles[by_words[known]]
     columns = zip(*rows, strict=True)
     return Catalogue(
         space,

@@ -39,7 +39,7 @@ def train(
     """Train a CLIP on a catalogue's pictures and captions; continues where an interrupted training stopped."""
     with clear_errors():
         from fashion_assets.catalog.validation import Rules
-        from fashion_assets.embedding.training import TrainingConfig, export
+        from fashion_assets.embedding.training import TrainingConfig, TrainingError, export
         from fashion_assets.embedding.training import train as learn
         from fashion_assets.embedding.training_pairs import training_pairs
         from fashion_assets.sources import open_source
@@ -53,12 +53,17 @@ def train(
         choice |= {} if epochs is None else {"epochs": epochs}
         choice |= {} if minutes is None else {"wall_clock_seconds": minutes * 60}
         console = err if as_json else out
-        result = learn(
-            pairs,
-            settings.home / "training",
-            TrainingConfig(**choice),
-            progress=lambda said: console.print(", ".join(f"{k} {v}" for k, v in said.items()), style="dim"),
-        )
+        try:
+            result = learn(
+                pairs,
+                settings.home / "training",
+                TrainingConfig(**choice),
+                progress=lambda said: console.print(
+                    ", ".join(f"{k} {v}" for k, v in said.items()), style="dim"
+                ),
+            )
+        except TrainingError as error:
+            fail(str(error))
         export(
             result.model,
             result.tokenizer,

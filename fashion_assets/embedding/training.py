@@ -38,6 +38,7 @@ from transformers import CLIPTextConfig, CLIPTokenizer, VisionTextDualEncoderPro
 from transformers.models.clip.image_processing_pil_clip import CLIPImageProcessorPil
 
 from fashion_assets.embedding.fashion_clip import FashionClip, load_imagenet
+from fashion_assets.embedding.holdout import held_out_mask
 
 ATTRIBUTES = ("article_type", "colour", "gender", "sub_category", "category", "usage", "season")
 """The columns of `pairs` whose values the captions name and the prototypes stand for."""
@@ -189,32 +190,6 @@ class TrainingResult:
     """`external_id` of every product kept out of the training."""
     unreadable_ids: tuple[str, ...]
     """`external_id` of every product left out because its picture could not be decoded."""
-
-
-def held_out_mask(external_ids: Sequence[str], digests: Sequence[bytes], share: float) -> np.ndarray:
-    """Which products are kept out of the training.
-
-    A product's side follows from the SHA-1 of its id, so it does not depend on order or on a random state.
-    Products with byte-identical pictures follow the smallest id among them, so no picture is on both sides.
-
-    Args:
-        external_ids: n product ids.
-        digests: n hashes of the pictures' bytes.
-        share: the share to keep out, 0 to 1.
-
-    Returns:
-        Boolean array [n], true for what is kept out.
-    """
-    smallest: dict[bytes, str] = {}
-    for external_id, digest in zip(external_ids, digests, strict=True):
-        known = smallest.get(digest)
-        if known is None or external_id < known:
-            smallest[digest] = external_id
-    sides = [
-        int.from_bytes(hashlib.sha1(smallest[digest].encode()).digest()[:4]) / 2**32 < share
-        for digest in digests
-    ]
-    return np.array(sides, dtype=bool)
 
 
 @dataclass(frozen=True)

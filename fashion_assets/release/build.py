@@ -296,10 +296,10 @@ def _hold_to_spaces(conn: psycopg.Connection, release: Release, dimensions: Mapp
 def _add_keys(conn: psycopg.Connection, release: Release) -> None:
     # Here rather than with the other indexes: a key shuts readers out until it is there, and those are built beside each
     # other and beside readers.
-    for table, columns in (("products", "product_id"), ("product_embeddings", "product_id, embedding_space")):
-        conn.execute(
-            sql.SQL("ALTER TABLE {} ADD PRIMARY KEY ({})").format(release.table(table), sql.SQL(columns))
-        )
+    keys = (("products", ["product_id"]), ("product_embeddings", ["product_id", "embedding_space"]))
+    for table, columns in keys:
+        key = sql.SQL(", ").join(map(sql.Identifier, columns))
+        conn.execute(sql.SQL("ALTER TABLE {} ADD PRIMARY KEY ({})").format(release.table(table), key))
 
 
 def _map_ids(conn: psycopg.Connection, release: Release) -> None:

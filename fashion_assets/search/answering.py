@@ -19,11 +19,20 @@ from pgvector import HalfVector
 from fashion_assets.search import statements, words
 from fashion_assets.search.filters import COLUMNS, Filter, FilterError, SearchError
 from fashion_assets.search.meaning import Cache, Encoders
-from fashion_assets.search.path import EXACT_AT_MOST, SAMPLE, TIE, Facts, Sample, Space, choose, probes
+from fashion_assets.search.path import (
+    EXACT_AT_MOST,
+    EXACT_AT_ONCE,
+    SAMPLE,
+    TIE,
+    Facts,
+    Sample,
+    Space,
+    choose,
+    probes,
+)
 from fashion_assets.search.query import WINDOW, Cursor, Found, Hit, Plan, Query, Results
 from fashion_assets.search.reading import Statement
 from fashion_assets.search.statements import (
-    EF_SEARCH,
     MAX_EF_SEARCH,
     Path,
     Shape,
@@ -84,7 +93,6 @@ class Asked:
     weights: tuple[float, ...] = (1.0,)
     """Of each vector leg and of the text leg, in that order."""
     window: int = WINDOW
-    ef_search: int = EF_SEARCH
     limit: int = 10
     offset: int = 0
 
@@ -258,7 +266,7 @@ class Answering:
                 b"EXPLAIN (FORMAT JSON) " + statements.search(shape), self._parameters(asked, shape, legs)
             )
             (((plan,),),) = yield from self.read(
-                facts, [explaining], statements.settings_of(shape, max(asked.ef_search, asked.window))
+                facts, [explaining], statements.settings_of(shape, max(facts.ef_search, asked.window))
             )
             return plan[0]["Plan"]
 
@@ -336,22 +344,23 @@ class Answering:
 
     def answer(self, facts: Facts, asked: Asked) -> Work[Answered]:
         """One page of hits. Where an index left out what the sample proves to be nearer, it searches wider, and where
-        that does not help or too few were found, all is compared; in a very large release only for the latter. Under a
-        filter all that it leaves is compared at once: there are fewer of them, and the wider search takes as long."""
+        that does not help or too few were found, all that the filters leave is compared: at once if it is little, and
+        if it is very much only where too few were found."""
         legs = self._legs(facts, asked)
-        shape, rows = yield from self._page(facts, asked, legs)
+        ef_search = max(facts.ef_search, asked.window)
+        shape, rows = yield from self._page(facts, asked, legs, ef_search)
         notes: list[str] = []
-        small = facts.products <= EXACT_AT_MOST
-        if _doubt(rows, legs, asked.window) == PASSED_OVER and not (asked.filters and small):
-            notes.append("the index passed over nearer products, so it searched wider")
-            asked = replace(asked, ef_search=MAX_EF_SEARCH)
-            shape, rows = yield from self._page(facts, asked, legs)
         doubt = _doubt(rows, legs, asked.window)
-        if doubt == TOO_FEW or (doubt == PASSED_OVER and small):
+        left = facts.left(asked.filters) if doubt else 0
+        if doubt == PASSED_OVER and left > EXACT_AT_ONCE and ef_search < MAX_EF_SEARCH:
+            notes.append("the index passed over nearer products, so it searched wider")
+            shape, rows = yield from self._page(facts, asked, legs, MAX_EF_SEARCH)
+            doubt = _doubt(rows, legs, asked.window)
+        if doubt == TOO_FEW or (doubt == PASSED_OVER and left <= EXACT_AT_MOST):
             notes.append(f"the index {doubt}, so all was compared")
             asked = replace(asked, exact=True)
             legs = self._legs(facts, asked)
-            shape, rows = yield from self._page(facts, asked, legs)
+            shape, rows = yield from self._page(facts, asked, legs, ef_search)
         paths: dict[str, str] = {leg.shape.space: leg.shape.path for leg in legs}
         if shape.tiers:
             paths["text"] = "terms"
@@ -376,10 +385,12 @@ class Answering:
             legs.append(_Leg(VectorLeg(name, space.dimension, path), vector, nearest))
         return legs
 
-    def _page(self, facts: Facts, asked: Asked, legs: Sequence["_Leg"]) -> Work[tuple[Shape, list[tuple]]]:
+    def _page(
+        self, facts: Facts, asked: Asked, legs: Sequence["_Leg"], ef_search: int
+    ) -> Work[tuple[Shape, list[tuple]]]:
         shape = self._shape(facts, asked, legs)
         statement = Statement(statements.search(shape), self._parameters(asked, shape, legs))
-        settings = statements.settings_of(shape, max(asked.ef_search, asked.window))
+        settings = statements.settings_of(shape, ef_search)
         (rows,) = yield from self.read(facts, [statement], settings)
         return shape, rows
 
@@ -679,5 +690,5 @@ def _hits(rows: Sequence[tuple], shape: Shape, weights: Sequence[float]) -> tupl
             score = 1 - values[0]
         else:
             score = values[0] if shape.tiers else 0.0
-        hits.append(Hit(*product, score, found))
+        hits.append(Hit(*product, score=score, explanation=found))
     return tuple(hits)

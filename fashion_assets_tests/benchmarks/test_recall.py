@@ -94,6 +94,36 @@ def test_a_sound_search_has_full_recall(candidate: Candidate, engine: SearchEngi
         assert 0 < row["p50_ms"] <= row["p95_ms"]
 
 
+def test_words_are_rows_of_their_own(candidate: Candidate, engine: SearchEngine):
+    space = candidate.release.space
+    assert space is not None
+    words = np.eye(2, 512, dtype=np.float32)
+    rows = measure_recall(
+        engine.search,
+        candidate.conn,
+        candidate.release,
+        words={space: words, "other": words},
+        questions=3,
+        tries=1,
+        selectivities=(1.0,),
+    )
+    assert [(row["asked"], row["tied"]) for row in rows] == [
+        ("products", False),
+        ("products", True),
+        ("words", False),
+        ("words", True),
+    ]
+    assert all(row["recall"] == 1.0 for row in rows)
+
+
+def test_a_space_without_embedded_titles_is_asked_by_its_products(candidate: Candidate, engine: SearchEngine):
+    candidate.conn.execute("DELETE FROM fashion_ops.embeddings WHERE kind = 'text'")
+    (row, _) = measure_recall(
+        engine.search, candidate.conn, candidate.release, questions=4, tries=1, selectivities=(1.0,)
+    )
+    assert row["recall"] == 1.0
+
+
 def test_the_same_seed_asks_the_same(candidate: Candidate, engine: SearchEngine):
     asked: list[list[Query]] = [[], []]
     for kept in asked:

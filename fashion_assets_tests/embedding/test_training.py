@@ -16,6 +16,7 @@ from tokenizers import Tokenizer
 
 from fashion_assets.embedding import training
 from fashion_assets.embedding.encoder import Encoder
+from fashion_assets.embedding.holdout import held_out_mask
 from fashion_assets.embedding.spaces import embedding_space
 from fashion_assets.embedding.training import TrainingConfig, TrainingResult
 
@@ -110,16 +111,16 @@ def test_no_product_and_no_picture_is_on_both_sides(trained: Trained) -> None:
 def test_the_side_of_a_product_depends_neither_on_order_nor_on_other_products() -> None:
     ids = [str(number) for number in range(2000)]
     digests = [number.to_bytes(4) for number in range(2000)]
-    held_out = training.held_out_mask(ids, digests, 0.1)
+    held_out = held_out_mask(ids, digests, 0.1)
     assert 0.07 < held_out.mean() < 0.13
-    assert np.array_equal(training.held_out_mask(ids[::-1], digests[::-1], 0.1)[::-1], held_out)
-    assert np.array_equal(training.held_out_mask(ids[:50], digests[:50], 0.1), held_out[:50])
+    assert np.array_equal(held_out_mask(ids[::-1], digests[::-1], 0.1)[::-1], held_out)
+    assert np.array_equal(held_out_mask(ids[:50], digests[:50], 0.1), held_out[:50])
 
 
 def test_byte_identical_pictures_share_a_side() -> None:
     ids = [str(number) for number in range(400)]
     digests = [(number // 4).to_bytes(4) for number in range(400)]
-    sides = training.held_out_mask(ids, digests, 0.3).reshape(100, 4)
+    sides = held_out_mask(ids, digests, 0.3).reshape(100, 4)
     assert np.array_equal(sides.min(1), sides.max(1))
 
 

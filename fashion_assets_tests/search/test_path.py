@@ -1,5 +1,7 @@
 """The path of a vector search, and that the server takes it: after ANALYZE, with thousands of products."""
 
+from dataclasses import replace
+
 import numpy as np
 import pytest
 from psycopg import sql
@@ -8,7 +10,7 @@ from fashion_assets.criteria.candidate import Candidate
 from fashion_assets.search import answering
 from fashion_assets.search.engine import SearchEngine
 from fashion_assets.search.filters import AnyOf, Filter
-from fashion_assets.search.path import TIE
+from fashion_assets.search.path import TIE, Facts, Sample
 from fashion_assets.search.query import Query, Results
 from fashion_assets_tests.search.large import SPACE, Large, fill
 
@@ -43,7 +45,7 @@ def recall(large: Large, results: Results, vector: np.ndarray, kept: np.ndarray)
 def filters_of(large: Large, row: int) -> list[tuple[str, tuple[Filter, ...], np.ndarray]]:
     everything = np.ones(len(large.vectors), bool)
     own, far = int(large.groups[row]), int(large.groups[(row + 1) % len(large.groups)])
-    cases = [("100 %", (), everything)]
+    cases: list[tuple[str, tuple[Filter, ...], np.ndarray]] = [("100 %", (), everything)]
     for share in (0.001, 0.01, 0.05, 0.1, 0.3):
         one, kept = large.unrelated(share)
         cases.append((f"{share:.1%} unrelated", (one,), kept))
@@ -148,10 +150,10 @@ def test_an_index_that_gives_too_few_is_not_believed(
     assert results.plan.legs == {SPACE: "exact"} and "found too few" in results.plan.notes[0]
 
 
-def test_an_index_that_lacks_what_is_near_is_not_believed(
-    candidate: Candidate, engine: SearchEngine, large: Large
-):
-    """An index over the far half only stands for a graph that does not reach a region."""
+@pytest.fixture
+def lacking(candidate: Candidate, large: Large) -> Large:
+    """With an index that lacks one group of products, and the first among them: it stands for a graph that does not reach
+    a region."""
     conn, products = candidate.conn, candidate.release.table("products")
     conn.execute(sql.SQL("DROP INDEX {}").format(sql.Identifier(large.release, "product_embeddings_index")))
     conn.execute(sql.SQL("UPDATE {} SET embedding = embedding WHERE false").format(products))
@@ -182,6 +184,56 @@ def test_an_index_that_lacks_what_is_near_is_not_believed(
         (f"{large.release}.product_embeddings_index",),
     )
     conn.commit()
-    results = engine.search(Query(vector=large.vectors[0], space=SPACE, mode="vector", release=large.release))
-    assert recall(large, results, large.vectors[0], np.ones(len(large.vectors), bool)) == 1
-    assert any("passed over" in note for note in results.plan.notes)
+    return large
+
+
+@pytest.mark.parametrize("at_once", [True, False])
+def test_an_index_that_lacks_what_is_near_is_not_believed(
+    engine: SearchEngine, lacking: Large, at_once: bool, monkeypatch: pytest.MonkeyPatch
+):
+    monkeypatch.setattr(answering, "EXACT_AT_ONCE", len(lacking.vectors) if at_once else 0)
+    results = engine.search(
+        Query(vector=lacking.vectors[0], space=SPACE, mode="vector", release=lacking.release)
+    )
+    assert recall(lacking, results, lacking.vectors[0], np.ones(len(lacking.vectors), bool)) == 1
+    assert results.plan.legs == {SPACE: "exact"}
+    assert ["searched wider" in note for note in results.plan.notes] == [True, False][at_once:]
+    assert "passed over" in results.plan.notes[-1] and "all was compared" in results.plan.notes[-1]
+
+
+def test_what_is_too_much_to_compare_is_only_searched_wider(
+    engine: SearchEngine, lacking: Large, monkeypatch: pytest.MonkeyPatch
+):
+    """A release of millions, stood for by lower thresholds; of what a filter leaves of it, fewer are compared."""
+    monkeypatch.setattr(answering, "EXACT_AT_ONCE", 0)
+    monkeypatch.setattr(answering, "EXACT_AT_MOST", len(lacking.vectors) // 2)
+    query = Query(vector=lacking.vectors[0], space=SPACE, mode="vector", release=lacking.release)
+    results = engine.search(query)
+    assert results.plan.legs == {SPACE: "index"} and len(results.hits) == query.limit
+    assert len(results.plan.notes) == 1 and "searched wider" in results.plan.notes[0]
+
+    monkeypatch.setattr(answering, "choose", lambda *_: "iterative")
+    most, _ = lacking.unrelated(0.9)
+    results = engine.search(replace(query, filters=(most,)))
+    assert results.plan.legs == {SPACE: "iterative"} and "searched wider" in results.plan.notes[-1]
+
+    few, kept = lacking.unrelated(0.4)
+    results = engine.search(replace(query, filters=(few,)))
+    assert recall(lacking, results, lacking.vectors[0], kept) == 1
+    assert results.plan.legs == {SPACE: "exact"} and "all was compared" in results.plan.notes[-1]
+
+
+def test_too_few_are_never_an_answer(engine: SearchEngine, large: Large, monkeypatch: pytest.MonkeyPatch):
+    monkeypatch.setattr(answering, "EXACT_AT_MOST", 0)
+    monkeypatch.setattr(answering, "choose", lambda *_: "iterative")
+    one, kept = large.unrelated(0.005)
+    query = Query(vector=large.vectors[0], space=SPACE, filters=(one,), mode="vector", release=large.release)
+    assert recall(large, engine.search(query), large.vectors[0], kept) == 1
+
+
+@pytest.mark.parametrize(
+    ("products", "candidates"), [(10, 200), (40_000, 200), (100_000, 500), (10**7, 1_000)]
+)
+def test_a_larger_release_is_searched_wider(products: int, candidates: int):
+    facts = Facts("r", "r", products, (), Sample([], [], {}, {}))
+    assert facts.ef_search == candidates
