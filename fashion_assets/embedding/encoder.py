@@ -74,6 +74,9 @@ class Backend(Protocol):
     concurrent: bool
     """Whether calls should run side by side, each on its caller's thread."""
 
+    shares_cores: bool
+    """Whether it computes on the cores that decode, rather than on a device of its own."""
+
     batch_size: int
     """Pictures of one call that fill it."""
 
@@ -138,6 +141,7 @@ class _Compiled:
     """The towers compiled for the CPU; pictures sized as the model's preprocessor says."""
 
     concurrent = True
+    shares_cores = True
     batch_size = CHUNK
 
     def __init__(self, space: EmbeddingSpace, folder: Path, threads: int):
@@ -199,6 +203,7 @@ class _SentenceTransformers:
             torch.set_num_threads(threads)
         self.batch_size = batch_size or (GPU_BATCH if device.startswith("cuda") else 32)
         self._torch, self._device = torch, torch.device(device)
+        self.shares_cores = device == "cpu"
         self._clip = self._bare_clip()
         if self._clip is not None:
             preprocessing = _image_preprocessing(space)
@@ -319,6 +324,19 @@ class Encoder:
         prepared = [self._backend.prepared(picture) for picture in pictures]
         return self._checked(self._backend.images(prepared))
 
+    def prepared(self, picture: Image.Image) -> Any:
+        """An RGB picture as the model takes it, see `forward`."""
+        return self._backend.prepared(picture)
+
+    def forward(self, prepared: Sequence[Any]) -> np.ndarray:
+        """Unit-length float32 [n, dimension] of `prepared` pictures: the model alone, on as many threads as `files`."""
+        size = self._backend.batch_size
+        chunks = (prepared[start : start + size] for start in range(0, len(prepared), size))
+        workers = self.threads if self._backend.concurrent else 1
+        return self._stacked(
+            map(self._checked, _in_order(self._backend.images, chunks, workers)), len(prepared)
+        )
+
     def texts(self, words: Sequence[str]) -> np.ndarray:
         """Unit-length float32 [n, dimension] of texts."""
         chunk = TEXT_CHUNK if self._backend.concurrent else max(1, len(words))
@@ -372,6 +390,11 @@ class Encoder:
             vectors[done : done + len(part)] = part
             done += len(part)
         return vectors
+
+    @property
+    def shares_cores(self) -> bool:
+        """Whether the model computes on the cores that decode."""
+        return self._backend.shares_cores
 
     @property
     def edge(self) -> int:
