@@ -25,6 +25,7 @@ from typing import TYPE_CHECKING, Self
 
 import psutil
 
+from fashion_assets.machine import usable_cores
 from fashion_assets.settings import ENVIRONMENT_PREFIX, PROJECT_ROOT
 
 if TYPE_CHECKING:
@@ -101,7 +102,7 @@ class Runs:
     """Worker processes of one command; leave the `with` and they end. The database must be prepared."""
 
     def __init__(self) -> None:
-        self._cores = os.cpu_count() or 1
+        self._cores = usable_cores()
         self._pools = ExitStack()
 
     def __enter__(self) -> Self:
@@ -281,7 +282,7 @@ def _failure(run: "ExecuteInProcessResult") -> str:
     ]
     if failed:
         return "; ".join(
-            f"check {evaluation.check_name} failed ({evaluation.metadata['value'].value})"
+            f"check {evaluation.check_name} failed ({evaluation.metadata.get('reason', evaluation.metadata['value']).value})"
             for evaluation in failed
         )
     for event in run.filter_events(lambda event: event.is_step_failure or event.is_failure):

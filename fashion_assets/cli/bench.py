@@ -38,6 +38,34 @@ def bench_floor(
     out.print(table)
 
 
+@bench.command("encoder")
+def bench_encoder(
+    model: Annotated[
+        str | None,
+        typer.Option(help="A folder or hub name; default: the model in use.", show_default=False),
+    ] = None,
+    home: Home = None,
+    as_json: Json = False,
+) -> None:
+    """Pictures a second from files to vectors, small and large, beside the bare model and sentence-transformers."""
+    with clear_errors():
+        from fashion_assets.benchmarks.encoder import measure_encoder
+
+        settings = Settings()
+        if model is not None:
+            settings = settings.model_copy(update={"model": model, "model_revision": None})
+        with (err if as_json else out).status("encoder") as status:
+            rows = measure_encoder(settings, lambda step: status.update(f"encoder: {escape(step)}"))
+    if as_json:
+        return print_json(rows)
+    table = Table(*rows[0], show_edge=False, pad_edge=False)
+    for row in rows:
+        table.add_row(
+            *(f"{value:,.3f}" if isinstance(value, float) else str(value) for value in row.values())
+        )
+    out.print(table)
+
+
 MeasuredRelease = Annotated[
     str | None,
     typer.Option(help="A release; default: the candidate, else the live one.", show_default=False),

@@ -7,7 +7,8 @@ What belongs here: pure functions over Arrow tables. What does not: anything abo
 # pyright: reportAttributeAccessIssue=false
 
 import json
-from dataclasses import dataclass
+from collections.abc import Mapping
+from dataclasses import dataclass, field
 
 import numpy as np
 import pyarrow as pa
@@ -49,11 +50,12 @@ class NormalizedBatch:
 
 @dataclass(frozen=True)
 class EmbeddedBatch:
-    """Products and, by `product_id`, the vectors of one kind in one space."""
+    """Products and, by `product_id`, the vectors of one kind in one space; `failures` says why a product has none."""
 
     products: pa.Table
     embeddings: pa.Table
     space: EmbeddingSpace
+    failures: Mapping[str, str] = field(default_factory=dict)
 
 
 def _missing(expected: pa.ChunkedArray, found: pa.ChunkedArray) -> list[str]:
@@ -152,7 +154,11 @@ def _every_product_has_a_vector(batch: EmbeddedBatch) -> Finding:
     return holds(
         not missing and batch.products.num_rows == batch.embeddings.num_rows,
         batch.embeddings.num_rows,
-        missing,
+        [f"{key}: {batch.failures[key]}" if key in batch.failures else key for key in missing],
+        f"{len(batch.failures)} of {batch.products.num_rows} products got no vector; "
+        f"{next(iter(batch.failures.values()))}"
+        if batch.failures
+        else "",
     )
 
 

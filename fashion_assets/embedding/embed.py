@@ -9,7 +9,7 @@ What does not: the model (`encoder`), the tables (`warehouse.embedding_store`).
 
 import hashlib
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 
 import numpy as np
 import pyarrow as pa
@@ -25,11 +25,15 @@ TEXT_WEIGHT = 0.25
 
 @dataclass(frozen=True)
 class Embedded:
-    """Vectors [n, dimension] in the order asked for, and how many distinct contents were made new or found."""
+    """Vectors [n, dimension] in the order asked for, and how many distinct contents were made new or found.
+
+    What could not be embedded has a reason in `failures`, by its position, and NaN for a vector.
+    """
 
     vectors: np.ndarray
     made: int
     reused: int
+    failures: dict[int, str] = field(default_factory=dict)
 
 
 def text_sha256(text: str) -> str:
@@ -42,9 +46,13 @@ def _embed(
     space: EmbeddingSpace,
     kind: str,
     sha256s: Sequence[str],
-    make: Callable[[list[int]], np.ndarray],
+    make: Callable[[list[int]], tuple[np.ndarray, dict[int, str]]],
 ) -> Embedded:
-    """Look the distinct contents up, `make` the missing ones (positions into `sha256s`), keep them, hand all back."""
+    """Look the distinct contents up, `make` the missing ones, keep them, hand all back.
+
+    `make` takes positions into `sha256s` and gives their vectors in that order, and why some of them, by position,
+    have none. A content that fails at one position is made of the next that has it: another file may be sound.
+    """
     distinct, first, inverse = np.unique(
         np.asarray(sha256s, dtype=object), return_index=True, return_inverse=True
     )
@@ -58,12 +66,28 @@ def _embed(
     if found.any():
         vectors[found] = known
     missing = np.flatnonzero(~found)
-    if len(missing):
-        vectors[missing] = make(first[missing].tolist())
+    failures: dict[int, str] = {}
+    pending = {content: first[content] for content in missing.tolist()}
+    while pending:
+        positions = [int(position) for position in pending.values()]
+        given, failed = make(positions)
+        contents = np.fromiter(pending, np.int64, len(pending))
+        vectors[contents] = given
+        failures |= failed
+        pending = {
+            content: again[0]
+            for content, position in zip(contents.tolist(), positions, strict=True)
+            if position in failed
+            and len(again := (same := np.flatnonzero(inverse == content))[same > position])
+        }
+    sound = missing[~np.isnan(vectors[missing, :1]).any(axis=1)] if len(missing) else missing
+    if len(sound):
         # Not before: until this transaction ends, another that registers the same space waits.
         store.register(space)
-        store.put(space.name, kind, [distinct[i] for i in missing], vectors[missing])
-    return Embedded(vectors[inverse], made=len(missing), reused=len(distinct) - len(missing))
+        store.put(space.name, kind, [distinct[i] for i in sound], vectors[sound])
+    handed = vectors[inverse]
+    failures = {position: reason for position, reason in failures.items() if np.isnan(handed[position, 0])}
+    return Embedded(handed, made=len(sound), reused=len(distinct) - len(missing), failures=failures)
 
 
 def embed_images(
@@ -73,14 +97,16 @@ def embed_images(
     uris: Sequence[str],
     sha256s: Sequence[str],
 ) -> Embedded:
-    """Image vectors of picture files; `encoder_of` is called only when a picture is new to the space."""
-    return _embed(
-        store,
-        space,
-        "image",
-        sha256s,
-        lambda positions: encoder_of().files([uris[i] for i in positions], [sha256s[i] for i in positions]),
-    )
+    """Image vectors of picture files; `encoder_of` is called only when a picture is new to the space.
+
+    A file that is gone, changed or broken is among the failures; the vectors of the others are kept.
+    """
+
+    def make(positions: list[int]) -> tuple[np.ndarray, dict[int, str]]:
+        encoded = encoder_of().files([uris[i] for i in positions], [sha256s[i] for i in positions])
+        return encoded.vectors, {positions[each.position]: each.reason for each in encoded.failures}
+
+    return _embed(store, space, "image", sha256s, make)
 
 
 def embed_texts(
@@ -92,7 +118,7 @@ def embed_texts(
         space,
         "text",
         [text_sha256(text) for text in texts],
-        lambda positions: encoder_of().texts([texts[i] for i in positions]),
+        lambda positions: (encoder_of().texts([texts[i] for i in positions]), {}),
     )
 
 

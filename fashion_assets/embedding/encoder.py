@@ -17,7 +17,7 @@ from dataclasses import dataclass
 from functools import lru_cache
 from itertools import islice
 from pathlib import Path
-from typing import Protocol, TypeVar
+from typing import Any, Protocol, TypeVar
 
 import numpy as np
 from PIL import Image
@@ -25,10 +25,14 @@ from PIL import Image
 from fashion_assets.catalog.pictures import load_rgb
 from fashion_assets.embedding.spaces import EmbeddingSpace, ModelError, embedding_space
 from fashion_assets.embedding.towers import Towers
+from fashion_assets.machine import usable_cores
 from fashion_assets.settings import Settings
 
 CHUNK = 64
-"""Pictures decoded together and handed to the model at once; fastest on a CPU, and small enough to overlap."""
+"""Pictures decoded and handed to the model at once; fastest on a CPU, and small enough to overlap."""
+
+GPU_BATCH = 256
+"""Pictures of one forward pass on a GPU, until its memory is full; then half of it."""
 
 TEXT_CHUNK = 512
 """Texts handed to a thread at once: many enough to fill the towers' batches of equal length."""
@@ -37,14 +41,31 @@ Given = TypeVar("Given")
 Made = TypeVar("Made")
 
 
-@dataclass(frozen=True)
 class PictureChanged(Exception):
     """A picture's bytes are not those its listing was read with."""
 
-    uri: str
+    def __init__(self, uri: str):
+        super().__init__(
+            f"the picture {uri} changed since its listing was read; run again and it is read anew"
+        )
 
-    def __str__(self) -> str:
-        return f"the picture {self.uri} changed while the batch ran; run again and it is read anew"
+
+@dataclass(frozen=True)
+class Failure:
+    """A picture file that gave no vector, and why; `position` is its place among those asked for."""
+
+    position: int
+    uri: str
+    reason: str
+
+
+@dataclass(frozen=True)
+class EncodedFiles:
+    """Vectors float32 [n, dimension] in the order asked for, and what failed: the rows of failures are NaN, which the
+    embedding store and the criteria refuse."""
+
+    vectors: np.ndarray
+    failures: list[Failure]
 
 
 class Backend(Protocol):
@@ -53,42 +74,56 @@ class Backend(Protocol):
     concurrent: bool
     """Whether calls should run side by side, each on its caller's thread."""
 
-    def images(self, pictures: Sequence[Image.Image]) -> np.ndarray: ...
+    shares_cores: bool
+    """Whether it computes on the cores that decode, rather than on a device of its own."""
+
+    batch_size: int
+    """Pictures of one call that fill it."""
+
+    def prepared(self, picture: Image.Image) -> Any:
+        """What `images` takes of a picture, no larger than the model sees it; called in the decoding threads."""
+        ...
+
+    def images(self, prepared: Sequence[Any]) -> np.ndarray: ...
 
     def texts(self, words: Sequence[str]) -> np.ndarray: ...
 
 
-class _Compiled:
-    """The towers compiled for the CPU; pictures sized as the model's preprocessor says."""
+@dataclass(frozen=True)
+class _Sizing:
+    """How a preprocessor makes a picture as large as the model sees it. Pillow's resampling, as transformers uses it,
+    so that vectors are the same; it runs outside the interpreter's lock."""
 
-    concurrent = True
+    width: int
+    height: int | None
+    """None where `width` is that of the shorter edge."""
+    crop: tuple[int, int] | None
+    """Width and height cut out of the middle."""
+    resample: Image.Resampling
 
-    def __init__(self, space: EmbeddingSpace, folder: Path, threads: int):
-        preprocessing = space.preprocessing.get("image_processor", space.preprocessing)
-        self._towers = Towers(folder, preprocessing["image_mean"], preprocessing["image_std"], threads)
-        self._resample = Image.Resampling(preprocessing.get("resample", Image.Resampling.BICUBIC))
-        self._size = _edges(preprocessing["size"])
-        self._crop = _edges(preprocessing["crop_size"]) if preprocessing.get("do_center_crop") else None
+    @classmethod
+    def of(cls, preprocessing: dict[str, Any]) -> "_Sizing":
+        width, height = _edges(preprocessing["size"])
+        crop = _edges(preprocessing["crop_size"]) if preprocessing.get("do_center_crop") else None
+        return cls(
+            width,
+            height,
+            None if crop is None else (crop[0], crop[1] or crop[0]),
+            Image.Resampling(preprocessing.get("resample", Image.Resampling.BICUBIC)),
+        )
 
-    def images(self, pictures: Sequence[Image.Image]) -> np.ndarray:
-        if not pictures:
-            return np.empty((0, self._towers.dimension), np.float32)
-        return self._towers.images(np.stack([np.asarray(self._sized(picture)) for picture in pictures]))
-
-    def texts(self, words: Sequence[str]) -> np.ndarray:
-        return self._towers.texts(words)
-
-    def _sized(self, picture: Image.Image) -> Image.Image:
-        width, height = self._size
-        if height is None:  # the shorter edge alone is given
+    def __call__(self, picture: Image.Image) -> np.ndarray:
+        """uint8 [h, w, 3] of an RGB picture."""
+        width, height = self.width, self.height
+        if height is None:
             scale = width / min(picture.size)
             width, height = (max(width, int(edge * scale)) for edge in picture.size)
-        sized = picture.resize((width, height), self._resample)
-        if self._crop is None:
-            return sized
-        across, down = self._crop[0], self._crop[1] or self._crop[0]
-        left, top = (width - across) // 2, (height - down) // 2
-        return sized.crop((left, top, left + across, top + down))
+        sized = picture.resize((width, height), self.resample)
+        if self.crop is not None:
+            across, down = self.crop
+            left, top = (width - across) // 2, (height - down) // 2
+            sized = sized.crop((left, top, left + across, top + down))
+        return np.asarray(sized)
 
 
 def _edges(size: int | dict[str, int]) -> tuple[int, int | None]:
@@ -98,12 +133,42 @@ def _edges(size: int | dict[str, int]) -> tuple[int, int | None]:
     return (size["shortest_edge"], None) if "shortest_edge" in size else (size["width"], size["height"])
 
 
+def _image_preprocessing(space: EmbeddingSpace) -> dict[str, Any]:
+    return space.preprocessing.get("image_processor", space.preprocessing)
+
+
+class _Compiled:
+    """The towers compiled for the CPU; pictures sized as the model's preprocessor says."""
+
+    concurrent = True
+    shares_cores = True
+    batch_size = CHUNK
+
+    def __init__(self, space: EmbeddingSpace, folder: Path, threads: int):
+        preprocessing = _image_preprocessing(space)
+        self._towers = Towers(folder, preprocessing["image_mean"], preprocessing["image_std"], threads)
+        self.prepared = _Sizing.of(preprocessing)
+
+    def images(self, prepared: Sequence[np.ndarray]) -> np.ndarray:
+        if not prepared:
+            return np.empty((0, self._towers.dimension), np.float32)
+        return self._towers.images(np.stack(prepared))
+
+    def texts(self, words: Sequence[str]) -> np.ndarray:
+        return self._towers.texts(words)
+
+
 class _SentenceTransformers:
-    """Any CLIP sentence-transformers can load, on the best device."""
+    """Any CLIP sentence-transformers can load, on the best device.
+
+    Where the folder is a CLIP and nothing more, pictures are sized in the decoding threads and go to the device as
+    bytes, through pinned memory where it is a GPU, and are standardised there. Otherwise sentence-transformers does it.
+    """
 
     concurrent = False
 
-    def __init__(self, space: EmbeddingSpace, device: str, batch_size: int | None):
+    def __init__(self, space: EmbeddingSpace, device: str, batch_size: int | None, threads: int):
+        self._space = space
         # Imported here: torch and transformers take seconds, and most processes never need them.
         import torch
         from sentence_transformers import SentenceTransformer
@@ -133,23 +198,91 @@ class _SentenceTransformers:
             raise ModelError(
                 f"sentence-transformers cannot load the model in {space.folder}: {error}"
             ) from error
-        self._batch_size = batch_size or (256 if device.startswith("cuda") else 32)
+        if device == "cpu":
+            # Another worker has the other cores: threads that outnumber the cores wait for each other at every layer.
+            torch.set_num_threads(threads)
+        self.batch_size = batch_size or (GPU_BATCH if device.startswith("cuda") else 32)
+        self._torch, self._device = torch, torch.device(device)
+        self.shares_cores = device == "cpu"
+        self._clip = self._bare_clip()
+        if self._clip is not None:
+            preprocessing = _image_preprocessing(space)
+            self._sizing = _Sizing.of(preprocessing)
+            self._mean, self._deviation = (
+                torch.tensor(preprocessing[name], device=self._device).reshape(1, 3, 1, 1) * 255
+                for name in ("image_mean", "image_std")
+            )
 
-    def _encode(self, inputs: Sequence) -> np.ndarray:
+    def prepared(self, picture: Image.Image) -> Any:
+        return picture if self._clip is None else self._sizing(picture)
+
+    def images(self, prepared: Sequence[Any]) -> np.ndarray:
+        return self._in_batches(self._encode if self._clip is None else self._forward, prepared)
+
+    def texts(self, words: Sequence[str]) -> np.ndarray:
+        # Beside texts as long as itself, little of a batch is padding.
+        order = np.argsort([len(text) for text in words], kind="stable")
+        vectors = self._in_batches(self._encode, [words[place] for place in order])
+        return vectors[np.argsort(order)]
+
+    def _in_batches(self, work: Callable[[Sequence[Any]], np.ndarray], given: Sequence[Any]) -> np.ndarray:
+        """`work` in batches; where the GPU's memory is full they are halved, from then on.
+
+        Raises `ModelError` where it does not hold a single one.
+        """
+        made: list[np.ndarray] = []
+        done = 0
+        while done < len(given):
+            batch = given[done : done + self.batch_size]
+            try:
+                made.append(work(batch))
+            except self._torch.OutOfMemoryError as error:
+                if len(batch) == 1:
+                    raise ModelError(
+                        f"the memory of {self._device} does not hold the model and one input. Free some, or use "
+                        "FASHION_ASSETS_DEVICE=cpu."
+                    ) from error
+                self.batch_size = len(batch) // 2
+            else:
+                done += len(batch)
+                continue
+            # Not in the handler: the error holds what the failed pass had allocated.
+            if self._device.type == "cuda":
+                self._torch.cuda.empty_cache()
+        return np.concatenate(made) if made else np.empty((0, self._space.dimension), np.float32)
+
+    def _encode(self, inputs: Sequence[Any]) -> np.ndarray:
         vectors = self._model.encode(
             list(inputs),
-            batch_size=self._batch_size,
+            batch_size=len(inputs),
             convert_to_numpy=True,
             normalize_embeddings=True,
             show_progress_bar=False,
         )
         return np.asarray(vectors, np.float32)
 
-    def images(self, pictures: Sequence[Image.Image]) -> np.ndarray:
-        return self._encode(pictures)
+    def _forward(self, pixels: Sequence[np.ndarray]) -> np.ndarray:
+        torch, clip = self._torch, self._clip
+        assert clip is not None
+        held = torch.from_numpy(np.stack(pixels))
+        if self._device.type == "cuda":
+            held = held.pin_memory()
+        with torch.inference_mode():
+            x = held.to(self._device, non_blocking=True).permute(0, 3, 1, 2)
+            x = (x.float() - self._mean) / self._deviation
+            made = clip.get_image_features(pixel_values=x.to(clip.dtype))
+            # transformers 5 gives an output object, earlier ones the tensor.
+            vectors = getattr(made, "pooler_output", made).float()
+            return torch.nn.functional.normalize(vectors).cpu().numpy()
 
-    def texts(self, words: Sequence[str]) -> np.ndarray:
-        return self._encode(words)
+    def _bare_clip(self) -> Any | None:
+        """The transformers model, where the folder holds it, CLIP's own preprocessing and nothing after it."""
+        first, *rest = list(self._model)
+        clip = getattr(first, "model", None)
+        preprocessor = str(_image_preprocessing(self._space).get("image_processor_type", ""))
+        if not hasattr(clip, "get_image_features") or not preprocessor.startswith("CLIP"):
+            return None
+        return None if any(type(module).__name__ != "Normalize" for module in rest) else clip
 
 
 def _read(uri: str, sha256: str | None) -> bytes:
@@ -157,6 +290,14 @@ def _read(uri: str, sha256: str | None) -> bytes:
     if sha256 is not None and hashlib.sha256(data).hexdigest() != sha256:
         raise PictureChanged(uri)
     return data
+
+
+def _said(error: Exception) -> str:
+    if isinstance(error, PictureChanged):
+        return str(error)
+    if isinstance(error, FileNotFoundError):
+        return f"the picture {error.filename} is gone; run again and its listing is judged anew"
+    return f"the picture cannot be read: {type(error).__name__}: {error}"
 
 
 class Encoder:
@@ -171,16 +312,30 @@ class Encoder:
         threads: int | None = None,
     ):
         self.space = space
-        self.threads = threads or os.cpu_count() or 1
+        self.threads = threads or usable_cores()
         on_cpu = device == "cpu" or (device == "auto" and not _has_gpu())
         if on_cpu and Towers.available(space.weights):
             self._backend: Backend = _Compiled(space, space.weights, self.threads)
         else:
-            self._backend = _SentenceTransformers(space, device, batch_size)
+            self._backend = _SentenceTransformers(space, device, batch_size, self.threads)
 
     def pictures(self, pictures: Sequence[Image.Image]) -> np.ndarray:
         """Unit-length float32 [n, dimension] of RGB pictures in memory."""
-        return self._checked(self._backend.images(pictures))
+        prepared = [self._backend.prepared(picture) for picture in pictures]
+        return self._checked(self._backend.images(prepared))
+
+    def prepared(self, picture: Image.Image) -> Any:
+        """An RGB picture as the model takes it, see `forward`."""
+        return self._backend.prepared(picture)
+
+    def forward(self, prepared: Sequence[Any]) -> np.ndarray:
+        """Unit-length float32 [n, dimension] of `prepared` pictures: the model alone, on as many threads as `files`."""
+        size = self._backend.batch_size
+        chunks = (prepared[start : start + size] for start in range(0, len(prepared), size))
+        workers = self.threads if self._backend.concurrent else 1
+        return self._stacked(
+            map(self._checked, _in_order(self._backend.images, chunks, workers)), len(prepared)
+        )
 
     def texts(self, words: Sequence[str]) -> np.ndarray:
         """Unit-length float32 [n, dimension] of texts."""
@@ -189,24 +344,44 @@ class Encoder:
         parts = _in_order(self._backend.texts, chunks, self.threads)
         return self._stacked((self._checked(part) for part in parts), len(words))
 
-    def files(self, uris: Sequence[str], sha256s: Sequence[str | None] | None = None) -> np.ndarray:
-        """Unit-length float32 [n, dimension] of picture files, decoded beside the model.
+    def files(self, uris: Sequence[str], sha256s: Sequence[str | None] | None = None) -> EncodedFiles:
+        """Vectors of picture files, decoded beside the model; a file that fails does so alone.
 
-        At most a few chunks of decoded pictures are in memory. With `sha256s`, bytes that do not match raise
-        `PictureChanged`; unreadable files raise what reading them raises.
+        A file fails that cannot be read or decoded, or, with `sha256s`, whose bytes are not those. What the model
+        raises is raised. Each picture is brought to the model's size as soon as it is decoded: memory holds one whole
+        picture for each thread, and a few chunks at the model's size.
         """
         expected = sha256s if sha256s is not None else [None] * len(uris)
-        files = list(zip(uris, expected, strict=True))
+        files = list(enumerate(zip(uris, expected, strict=True)))
+        failures: list[Failure] = []
 
-        def decode(chunk: list[tuple[str, str | None]]) -> list[Image.Image]:
-            return [load_rgb(io.BytesIO(_read(uri, sha256)), self.edge) for uri, sha256 in chunk]
+        def decode(chunk: list[tuple[int, tuple[str, str | None]]]) -> tuple[list[int], list[Any]]:
+            positions, prepared = [], []
+            for position, (uri, sha256) in chunk:
+                try:
+                    picture = load_rgb(io.BytesIO(_read(uri, sha256)), self.edge)
+                    prepared.append(self._backend.prepared(picture))
+                except Exception as error:  # decoders raise anything at all for bad bytes
+                    failures.append(Failure(position, uri, _said(error)))
+                else:
+                    positions.append(position)
+            return positions, prepared
 
-        chunks = (files[start : start + CHUNK] for start in range(0, len(files), CHUNK))
+        def encode(decoded: tuple[list[int], list[Any]]) -> tuple[list[int], np.ndarray]:
+            positions, prepared = decoded
+            return positions, self._checked(self._backend.images(prepared))
+
+        size = min(CHUNK, self._backend.batch_size) if self._backend.concurrent else self._backend.batch_size
+        chunks = (files[start : start + size] for start in range(0, len(files), size))
         if self._backend.concurrent:
-            made = _in_order(lambda chunk: self.pictures(decode(chunk)), chunks, self.threads)
+            # Each thread decodes and computes in turn: no core waits for another, whichever is the slower part.
+            made = _in_order(lambda chunk: encode(decode(chunk)), chunks, self.threads)
         else:
-            made = (self.pictures(pictures) for pictures in _in_order(decode, chunks, self.threads))
-        return self._stacked(made, len(files))
+            made = map(encode, _in_order(decode, chunks, self.threads))
+        vectors = np.full((len(files), self.space.dimension), np.nan, np.float32)
+        for positions, part in made:
+            vectors[positions] = part
+        return EncodedFiles(vectors, sorted(failures, key=lambda failure: failure.position))
 
     def _stacked(self, parts: Iterable[np.ndarray], rows: int) -> np.ndarray:
         vectors = np.empty((rows, self.space.dimension), np.float32)
@@ -217,11 +392,14 @@ class Encoder:
         return vectors
 
     @property
+    def shares_cores(self) -> bool:
+        """Whether the model computes on the cores that decode."""
+        return self._backend.shares_cores
+
+    @property
     def edge(self) -> int:
         """Pixels of the longer edge of what the model sees."""
-        preprocessing = self.space.preprocessing.get("image_processor", self.space.preprocessing)
-        size = preprocessing.get("size", 224)
-        width, height = _edges(size)
+        width, height = _edges(_image_preprocessing(self.space).get("size", 224))
         return max(width, height or 0)
 
     def _checked(self, vectors: np.ndarray) -> np.ndarray:

@@ -3,14 +3,16 @@
 import hashlib
 import os
 import shutil
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from pathlib import Path
 
 import numpy as np
 import psycopg
 import pyarrow as pa
 import pytest
+import torch
 from PIL import Image
+from sentence_transformers import SentenceTransformer
 
 from fashion_assets.catalog.pictures import load_rgb
 from fashion_assets.embedding import encoder as encoding
@@ -21,8 +23,9 @@ from fashion_assets.embedding.embed import (
     vector_column,
     vector_matrix,
 )
-from fashion_assets.embedding.encoder import Encoder, PictureChanged
+from fashion_assets.embedding.encoder import Encoder
 from fashion_assets.embedding.spaces import SHIPPED_MODEL, ModelError, embedding_space
+from fashion_assets.machine import usable_cores
 from fashion_assets.warehouse.embedding_store import EmbeddingStore
 from fashion_assets_tests.catalogue import draw_picture
 
@@ -60,31 +63,111 @@ def refuse() -> Encoder:
 def test_files_give_the_vectors_of_the_pictures_in_them(
     shipped: Encoder, uris: list[str], monkeypatch: pytest.MonkeyPatch
 ):
-    vectors = shipped.files(uris, [sha256(uri) for uri in uris])
+    encoded = shipped.files(uris, [sha256(uri) for uri in uris])
+    vectors = encoded.vectors
+    assert encoded.failures == []
     assert vectors.shape == (len(uris), shipped.space.dimension) and vectors.dtype == np.float32
     np.testing.assert_allclose(np.linalg.norm(vectors, axis=1), 1, atol=1e-5)
     assert np.array_equal(vectors, shipped.pictures([load_rgb(uri) for uri in uris]))
-    assert np.array_equal(shipped.files(uris[::-1])[::-1], vectors)
+    assert np.array_equal(shipped.files(uris[::-1]).vectors[::-1], vectors)
     monkeypatch.setattr(encoding, "CHUNK", 7)
-    assert np.array_equal(shipped.files(uris), vectors)
+    assert np.array_equal(shipped.files(uris).vectors, vectors)
     monkeypatch.setattr(encoding, "CHUNK", 1)
-    assert np.array_equal(shipped.files(uris[:5]), vectors[:5])
-    assert shipped.files([]).shape == shipped.texts([]).shape == (0, shipped.space.dimension)
+    assert np.array_equal(shipped.files(uris[:5]).vectors, vectors[:5])
+    assert shipped.files([]).vectors.shape == shipped.texts([]).shape == (0, shipped.space.dimension)
 
 
-def test_bytes_that_are_not_those_that_were_judged_are_refused(
-    shipped: Encoder, uris: list[str], tmp_path: Path
-):
-    picture = tmp_path / "7.jpg"
-    draw_picture(picture, 7)
-    before = sha256(str(picture))
-    draw_picture(picture, 8)
-    with pytest.raises(PictureChanged, match=r"7\.jpg changed while the batch ran"):
-        shipped.files([*uris[:3], str(picture)], [*map(sha256, uris[:3]), before])
-    with pytest.raises(FileNotFoundError):
-        shipped.files([str(tmp_path / "nowhere.jpg")])
+def test_a_broken_picture_fails_alone(shipped: Encoder, uris: list[str], tmp_path: Path):
+    changed, gone, cut = tmp_path / "changed.jpg", tmp_path / "gone.jpg", tmp_path / "cut.jpg"
+    draw_picture(changed, 7)
+    before = sha256(str(changed))
+    draw_picture(changed, 8)
+    cut.write_bytes(Path(uris[0]).read_bytes()[:400])
+    (tmp_path / "text.jpg").write_text("no picture")
+    bad = [str(changed), str(gone), str(cut), str(tmp_path / "text.jpg"), str(tmp_path)]
+    asked = [uris[0], *bad[:2], *uris[1:3], *bad[2:], uris[3]]
+    encoded = shipped.files(asked, [before if uri == str(changed) else None for uri in asked])
+    assert [failure.uri for failure in encoded.failures] == bad
+    assert [failure.position for failure in encoded.failures] == [1, 2, 5, 6, 7]
+    said = [failure.reason for failure in encoded.failures]
+    assert "changed.jpg changed since its listing was read" in said[0] and "gone.jpg is gone" in said[1]
+    assert all("cannot be read" in reason for reason in said[2:])
+    sound = [0, 3, 4, 8]
+    assert np.array_equal(encoded.vectors[sound], shipped.files(uris[:4]).vectors)
+    assert np.isnan(np.delete(encoded.vectors, sound, axis=0)).all()
     with pytest.raises(ValueError, match="shorter"):
         shipped.files(uris[:2], [sha256(uris[0])])
+
+
+def test_large_pictures_give_the_vectors_sentence_transformers_gives(shipped: Encoder, tmp_path: Path):
+    paths = [str(tmp_path / f"{number}.jpg") for number in range(4)]
+    for number, path in enumerate(paths):
+        draw_picture(Path(path), number)
+        with Image.open(path) as small:
+            small.resize((1800, 2400), Image.Resampling.BICUBIC).save(path, quality=85)
+    expected = SentenceTransformer(str(SHIPPED_MODEL), device="cpu").encode(
+        [Image.open(path) for path in paths], normalize_embeddings=True
+    )
+    # A JPEG of this size is decoded at an eighth.
+    assert (shipped.files(paths).vectors * expected).sum(axis=1).min() > 0.999
+
+
+def test_the_model_in_torch_gives_the_vectors_sentence_transformers_gives(uris: list[str]):
+    space = embedding_space(None)
+    backend = encoding._SentenceTransformers(space, "cpu", 4, 1)
+    assert backend._clip is not None
+    pictures = [load_rgb(uri) for uri in uris]
+    model = SentenceTransformer(str(SHIPPED_MODEL), device="cpu")
+    made = backend.images([backend.prepared(picture) for picture in pictures])
+    assert (made * model.encode(pictures, normalize_embeddings=True)).sum(axis=1).min() > 0.999
+    words = ["red shoes for women who run", "a", "blue jeans", "", "black leather wallet for men"]
+    made = backend.texts(words)
+    assert (made * model.encode(words, normalize_embeddings=True)).sum(axis=1).min() > 0.999
+
+
+def test_where_memory_is_full_the_batch_halves_and_the_run_goes_on(uris: list[str]):
+    backend = encoding._SentenceTransformers(embedding_space(None), "cpu", 16, 1)
+    expected = backend.images([backend.prepared(load_rgb(uri)) for uri in uris])
+    seen, held, forward = [], 5, backend._forward
+
+    def full_above(pixels: Sequence[np.ndarray]) -> np.ndarray:
+        seen.append(len(pixels))
+        if len(pixels) > held:
+            raise torch.OutOfMemoryError("CUDA out of memory")
+        return forward(pixels)
+
+    backend._forward = full_above  # type: ignore[method-assign]
+    made = backend.images([backend.prepared(load_rgb(uri)) for uri in uris])
+    assert seen[:4] == [16, 8, 4, 4] and backend.batch_size == 4 and sum(seen[2:]) == len(uris)
+    assert (made * expected).sum(axis=1).min() > 0.999
+    held = 0
+    with pytest.raises(ModelError, match="does not hold the model and one input"):
+        backend.images([backend.prepared(load_rgb(uris[0]))])
+
+
+def test_a_content_whose_first_file_is_gone_is_made_of_another(
+    shipped: Encoder, uris: list[str], database: psycopg.Connection, tmp_path: Path
+):
+    store, space = EmbeddingStore(database), shipped.space
+    gone = str(tmp_path / "gone.jpg")
+    asked = [gone, uris[20], str(tmp_path / "other.jpg"), uris[21]]
+    hashes = [sha256(uris[21]), sha256(uris[20]), "0" * 64, sha256(uris[21])]
+    embedded = embed_images(lambda: shipped, space, store, asked, hashes)
+    assert (
+        embedded.made == 2 and list(embedded.failures) == [2] and "other.jpg is gone" in embedded.failures[2]
+    )
+    assert np.array_equal(embedded.vectors[[0, 1, 3]], shipped.files([uris[21], uris[20], uris[21]]).vectors)
+    assert np.isnan(embedded.vectors[2]).all()
+    again = embed_images(lambda: shipped, space, store, asked, hashes)
+    assert (again.made, again.reused, list(again.failures)) == (0, 2, [2])
+
+
+def test_cores_are_those_this_process_may_use(tmp_path: Path):
+    limit, all_of_them = tmp_path / "cpu.max", usable_cores(tmp_path / "nowhere")
+    assert all_of_them >= 1
+    for text, cores in (("max 100000", all_of_them), ("100000 100000", 1), ("50000 100000", 1)):
+        limit.write_text(text)
+        assert usable_cores(limit) == cores
 
 
 def test_each_content_is_embedded_once(
@@ -96,14 +179,14 @@ def test_each_content_is_embedded_once(
     store, space, hashes = EmbeddingStore(database), shipped.space, [sha256(uri) for uri in asked]
     first = embed_images(lambda: shipped, space, store, asked, hashes)
     assert (first.made, first.reused) == (4, 0)
-    assert np.array_equal(first.vectors, shipped.files(asked))
+    assert np.array_equal(first.vectors, shipped.files(asked).vectors)
     again = embed_images(refuse, space, store, asked[::-1], hashes[::-1])
     assert (again.made, again.reused) == (0, 4)
     assert np.array_equal(again.vectors[::-1], first.vectors)
     more = [uris[9], uris[1], uris[8]]
     mixed = embed_images(lambda: shipped, space, store, more, [sha256(uri) for uri in more])
     assert (mixed.made, mixed.reused) == (2, 1)
-    assert np.array_equal(mixed.vectors, shipped.files(more))
+    assert np.array_equal(mixed.vectors, shipped.files(more).vectors)
     assert embed_images(refuse, space, store, [], []).vectors.shape == (0, space.dimension)
 
     words = ["red shoes", "blue jeans", "red shoes", ""]
@@ -118,7 +201,7 @@ def test_each_content_is_embedded_once(
 
 
 def test_a_product_vector_is_the_weighted_mean_at_unit_length(shipped: Encoder, uris: list[str]):
-    image, text = shipped.files(uris[:4]), shipped.texts(["a", "b", "c", "d"])
+    image, text = shipped.files(uris[:4]).vectors, shipped.texts(["a", "b", "c", "d"])
     mixed = combine(image, text)
     assert mixed.dtype == np.float32 and mixed.shape == image.shape
     np.testing.assert_allclose(np.linalg.norm(mixed, axis=1), 1, atol=1e-6)

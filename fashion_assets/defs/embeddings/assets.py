@@ -10,6 +10,7 @@ embedded again, whatever the batch or run.
 from collections.abc import Callable, Iterator
 
 import dagster as dg
+import numpy as np
 import pyarrow as pa
 import pyarrow.compute as pc
 
@@ -62,26 +63,35 @@ def _embeddings(
         products, space = _own(validated_products), encoder.space
         with warehouse.connect() as conn:
             embedded = embed(encoder, EmbeddingStore(conn), products)
+        # A product whose picture failed has no row: the check names it and stops the batch, nothing is lost, and the
+        # next run reads the listing anew and finds the vectors of the others in the store.
+        sound = np.ones(products.num_rows, bool)
+        sound[list(embedded.failures)] = False
         made = pa.table(
             {
-                "product_id": products["product_id"],
-                "space": pa.repeat(space.name, products.num_rows),
-                "vector": vector_column(embedded.vectors),
+                "product_id": products["product_id"].filter(pa.array(sound)),
+                "space": pa.repeat(space.name, int(sound.sum())),
+                "vector": vector_column(embedded.vectors[sound]),
             }
         )
         table = carry_version(made, validated_products)
+        ids = products["product_id"].to_pylist()
+        failures = {ids[position]: reason for position, reason in sorted(embedded.failures.items())}
         yield dg.Output(
             table,
             metadata={
                 "dagster/row_count": table.num_rows,
                 "embedded_anew": embedded.made,
                 "found_in_store": embedded.reused,
+                "failed": len(failures),
                 "space": space.name,
                 "dimension": space.dimension,
             },
         )
         for criterion in criteria:
-            yield check_result(criterion.judge(EmbeddedBatch(products, table, space)), criterion.asset)
+            yield check_result(
+                criterion.judge(EmbeddedBatch(products, table, space, failures)), criterion.asset
+            )
 
     return embeddings
 
@@ -123,6 +133,12 @@ def product_embeddings(
     encoder: EncoderResource,
 ) -> Iterator[dg.Output | dg.AssetCheckResult]:
     """One vector for each product: of its picture and title, or, where the record brought one, that very vector."""
+    # By id, not by place: one of them may lack a product that failed.
+    places = pc.index_in(
+        image_embeddings["product_id"], value_set=text_embeddings["product_id"].combine_chunks()
+    )
+    image_embeddings = image_embeddings.filter(pc.is_valid(places))
+    text_embeddings = text_embeddings.take(pc.drop_null(places))
     made = pa.table(
         {
             "product_id": image_embeddings["product_id"],

@@ -1,0 +1,140 @@
+"""The encoder beside the bare model: how much of the model's own speed is left once files are read and decoded too.
+
+What belongs here: drawing the pictures, timing whole and part in turns, and the ratios. What does not: the encoder.
+
+All run on the cores this process may use, the bare model as well. Where decoding shares the cores with the model, the
+ratio cannot exceed model / (model + decoding), each in seconds of a core; `bound` states it, from the parts measured
+alone. On a device of its own the model does not pay for decoding, and the bound is the slower part's.
+"""
+
+import io
+import tempfile
+import time
+from collections.abc import Callable, Sequence
+from concurrent.futures import ThreadPoolExecutor
+from itertools import cycle, islice
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from PIL import Image
+
+from fashion_assets.catalog.pictures import load_rgb
+from fashion_assets.embedding.encoder import Encoder, encoder_of
+from fashion_assets.embedding.spaces import ModelError
+from fashion_assets.settings import Settings
+
+SMALL, LARGE = (60, 80), (1800, 2400)
+"""Width and height of the pictures: the public catalogue's small and full ones."""
+
+ROUNDS = 3
+"""Each part is timed so often, in turns, and the fastest counts: what else runs on the machine only ever slows."""
+
+SECONDS = 1.5
+"""About how long the bare model is kept at work in a round."""
+
+_DISTINCT = {SMALL: 256, LARGE: 16}
+_FEWEST = 32
+_MOST = {SMALL: 8192, LARGE: 512}
+
+
+def measure_encoder(
+    settings: Settings, progress: Callable[[str], None] = lambda step: None, seconds: float = SECONDS
+) -> list[dict[str, Any]]:
+    """Rows of pictures a second, each beside the bare model's, and for files the bound of that ratio.
+
+    Raises `ModelError` where the model cannot be loaded or a drawn picture gives no vector.
+    """
+    progress("loading the model")
+    encoder = encoder_of(settings)
+    with tempfile.TemporaryDirectory() as folder:
+        files = {size: _drawn(Path(folder), size, count) for size, count in _DISTINCT.items()}
+        pictures = [load_rgb(path) for path in files[SMALL]]
+        prepared = [encoder.prepared(picture) for picture in pictures]
+        encoder.files(files[SMALL][:_FEWEST])  # compiles
+        rate = _rate(lambda: encoder.forward(prepared[:128]), len(prepared[:128]))
+
+        def many(given: Sequence[Any], most: int) -> list[Any]:
+            return list(islice(cycle(given), max(_FEWEST, min(most, round(rate * seconds)))))
+
+        asked = {size: many(paths, _MOST[size]) for size, paths in files.items()}
+        inputs = many(prepared, _MOST[SMALL])
+        theirs = many(pictures, 1024)
+        parts: dict[str, tuple[Callable[[], Any], int]] = {
+            "bare model": (lambda: encoder.forward(inputs), len(inputs)),
+        }
+        for size, name in ((SMALL, "small files"), (LARGE, "large files")):
+            paths = asked[size]
+            parts[name] = (lambda paths=paths: _encoded(encoder, paths), len(paths))
+            parts[f"{name}, decoding alone"] = (lambda paths=paths: _decoded(encoder, paths), len(paths))
+        reference = _sentence_transformer(encoder, settings)
+        parts["SentenceTransformer.encode"] = (lambda: reference(theirs), len(theirs))
+        best = dict.fromkeys(parts, 0.0)
+        for turn in range(ROUNDS):
+            for name, (work, count) in parts.items():
+                progress(f"{name}, {turn + 1} of {ROUNDS}")
+                best[name] = max(best[name], _rate(work, count))
+    bare = best["bare model"]
+    rows = []
+    for name, (_, count) in parts.items():
+        decoding = best.get(f"{name}, decoding alone")
+        rows.append(
+            {
+                "what": name,
+                "pictures": count,
+                "per_second": round(best[name], 1),
+                "of_bare_model": round(best[name] / bare, 3),
+                "bound": "" if decoding is None else round(_bound(encoder, bare, decoding), 3),
+                "of_sentence_transformers": round(best[name] / best["SentenceTransformer.encode"], 2),
+            }
+        )
+    return rows
+
+
+def _bound(encoder: Encoder, bare: float, decoding: float) -> float:
+    """The highest ratio to the bare model that its and decoding's rates, each measured on all cores, allow."""
+    return decoding / (bare + decoding) if encoder.shares_cores else min(1.0, decoding / bare)
+
+
+def _drawn(folder: Path, size: tuple[int, int], count: int) -> list[str]:
+    """JPEGs of smooth shapes under a little noise: about as many bytes a pixel as photographs of goods on white."""
+    paths = []
+    for number in range(count):
+        random = np.random.default_rng(number)
+        shape = Image.fromarray(random.integers(0, 256, (12, 9, 3), np.uint8))
+        pixels = np.asarray(shape.resize(size, Image.Resampling.BICUBIC), np.float32)
+        noisy = pixels + random.normal(0, 3, (size[1], size[0], 1)).astype(np.float32)
+        paths.append(str(folder / f"{size[0]}-{number}.jpg"))
+        Image.fromarray(noisy.clip(0, 255).astype(np.uint8)).save(paths[-1], "JPEG", quality=85)
+    return paths
+
+
+def _rate(work: Callable[[], Any], count: int) -> float:
+    started = time.perf_counter()
+    work()
+    return count / (time.perf_counter() - started)
+
+
+def _encoded(encoder: Encoder, paths: list[str]) -> None:
+    for failure in encoder.files(paths).failures:
+        raise ModelError(f"{failure.uri}: {failure.reason}")
+
+
+def _decoded(encoder: Encoder, paths: list[str]) -> None:
+    def decode(path: str) -> None:
+        encoder.prepared(load_rgb(io.BytesIO(Path(path).read_bytes()), encoder.edge))
+
+    with ThreadPoolExecutor(encoder.threads) as pool:
+        for _ in pool.map(decode, paths, chunksize=1):
+            pass
+
+
+def _sentence_transformer(
+    encoder: Encoder, settings: Settings
+) -> Callable[[Sequence[Image.Image]], np.ndarray]:
+    """`SentenceTransformer.encode` as a script would call it, in float32 and on its own choice of threads."""
+    from sentence_transformers import SentenceTransformer
+
+    device = None if settings.device == "auto" else settings.device
+    model = SentenceTransformer(str(encoder.space.folder), device=device)
+    return lambda pictures: model.encode(list(pictures), normalize_embeddings=True, show_progress_bar=False)

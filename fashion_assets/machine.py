@@ -1,0 +1,20 @@
+"""What of this machine is this process's own.
+
+What belongs here: reading the limits the operating system sets. What does not: how work is shared out among cores.
+"""
+
+import os
+from pathlib import Path
+
+CPU_LIMIT = Path("/sys/fs/cgroup/cpu.max")
+"""Quota and period of a container's control group (version 2), in microseconds; `max` where there is no limit."""
+
+
+def usable_cores(limit: Path = CPU_LIMIT) -> int:
+    """Cores this process may use, at least 1: its affinity and its control group's quota, not what the machine has."""
+    cores = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
+    try:
+        quota, period = limit.read_text().split()
+    except (OSError, ValueError):
+        return cores
+    return cores if quota == "max" else max(1, min(cores, int(quota) // int(period)))
