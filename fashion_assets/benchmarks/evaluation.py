@@ -450,11 +450,18 @@ def evaluate(
     """Every task of one model; also its vectors of all pictures, float32 [n, dimension].
 
     Memory: the vectors of pictures and titles, and some chunks. Raises `ModelError` where the model cannot be run, and
-    what reading a picture raises.
+    `EvaluationError` for a picture that can no longer be read.
     """
+
+    def of_files(paths: Sequence[str]) -> np.ndarray:
+        made = encoder.files(paths)
+        for failure in made.failures:
+            raise EvaluationError(f"the picture {failure.uri} cannot be embedded: {failure.reason}")
+        return made.vectors
+
     name = encoder.space.name
     pictures = _in_chunks(
-        encoder.files, catalogue.pairs["image_path"].tolist(), encoder, progress, f"{name}: pictures"
+        of_files, catalogue.pairs["image_path"].tolist(), encoder, progress, f"{name}: pictures"
     )
     titles = _in_chunks(
         encoder.texts, catalogue.pairs["title"].tolist(), encoder, progress, f"{name}: titles"
