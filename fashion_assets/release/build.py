@@ -264,9 +264,14 @@ def _register_space(conn: psycopg.Connection, space: EmbeddingSpace) -> None:
 def _add_keys(conn: psycopg.Connection, release: Release) -> None:
     # Here rather than with the other indexes: a key shuts readers out until it is there, and those are built beside each
     # other and beside readers.
-    for table, columns in (("products", "product_id"), ("product_embeddings", "product_id, embedding_space")):
+    for table, columns in (
+        ("products", ("product_id",)),
+        ("product_embeddings", ("product_id", "embedding_space")),
+    ):
         conn.execute(
-            sql.SQL("ALTER TABLE {} ADD PRIMARY KEY ({})").format(release.table(table), sql.SQL(columns))
+            sql.SQL("ALTER TABLE {} ADD PRIMARY KEY ({})").format(
+                release.table(table), sql.SQL(", ").join(map(sql.Identifier, columns))
+            )
         )
 
 
