@@ -102,7 +102,7 @@ class Migration:
             prepare(self._settings)
         with ExitStack() as stack, connect(self._settings) as conn:
             # A first migration surely has work for workers: they come to be while the catalogue is read.
-            runs = stack.enter_context(Runs()) if first else Runs()
+            runs = stack.enter_context(Runs(all_is_new=True)) if first else Runs()
             if dry_run:
                 # Rolled back: sources, register and batches are compared as a run would, and nothing is kept.
                 with conn.transaction(force_rollback=True):

@@ -15,10 +15,11 @@ import os
 import signal
 import sys
 import threading
+from collections import deque
 from collections.abc import Callable, Iterator, Sequence
-from concurrent.futures import Future, ProcessPoolExecutor, ThreadPoolExecutor, as_completed
+from concurrent.futures import FIRST_COMPLETED, Future, ProcessPoolExecutor, ThreadPoolExecutor, wait
 from concurrent.futures.process import BrokenProcessPool
-from contextlib import ExitStack, contextmanager
+from contextlib import ExitStack, contextmanager, suppress
 from functools import cache
 from multiprocessing.context import BaseContext
 from typing import TYPE_CHECKING, Self
@@ -101,7 +102,9 @@ def _context() -> BaseContext:
 class Runs:
     """Worker processes of one command; leave the `with` and they end. The database must be prepared."""
 
-    def __init__(self) -> None:
+    def __init__(self, all_is_new: bool = False) -> None:
+        """`all_is_new`: nothing was embedded yet, so that every worker surely needs the model."""
+        self._all_is_new = all_is_new
         self._cores = usable_cores()
         self._pools = ExitStack()
 
@@ -122,30 +125,57 @@ class Runs:
         self._pools.close()
 
     def batches(self, batches: Sequence[str]) -> Iterator[tuple[str, str | None]]:
-        """Run `migrate_batch` for each; yields its name and why it failed, or None, as they finish."""
-        prepared = self._prepared.result()
-        if batches:
+        """Run `migrate_batch` for each; yields its name and why it failed, or None, as they finish.
+
+        A worker that dies takes those beside it along. What was running is then tried once more, each batch alone, so
+        that one that kills its worker fails and no other does.
+        """
+        waiting = deque(batches)
+        if waiting:
+            self._prepared.result()
             _submitted(self._release, _prepare_release)
-        workers = max(1, min(WORKERS, len(batches), self._cores))
-        for start in range(0, len(batches), BATCHES_OF_WORKERS):
-            pool = self._pool(workers)
-            for _ in range(workers):
-                _submitted(pool, _become_ready)
-            _outcome(prepared)
-            part = batches[start : start + BATCHES_OF_WORKERS]
-            runs = {_submitted(pool, _run, "migrate_batch", batch): batch for batch in part}
-            for future in as_completed(runs):
-                yield runs[future], _outcome(future)
-            pool.shutdown()
+        while waiting:
+            part = deque(waiting.popleft() for _ in range(min(BATCHES_OF_WORKERS, len(waiting))))
+            together = min(WORKERS, len(part), self._cores)
+            for batch, failure in self._side_by_side(part):
+                if failure == _KILLED and together > 1:
+                    # Its run is closed, and its place in the pool free, before another asks for one.
+                    _outcome(_submitted(self._release, _prepare_instance))
+                    ((_, failure),) = self._side_by_side(deque([batch]))
+                yield batch, failure
+            waiting.extendleft(reversed(part))
+
+    def _side_by_side(self, part: deque[str]) -> Iterator[tuple[str, str | None]]:
+        """Run batches in fresh workers until all are through or a worker died; what was not begun stays in `part`."""
+        workers = max(1, min(WORKERS, len(part), self._cores))
+        pool = self._pool(workers, towers=self._all_is_new)
+        for _ in range(workers):
+            _submitted(pool, _become_ready)
+        _outcome(self._prepared.result())
+        running: dict[Future[str | None], str] = {}
+        whole = True
+        while running or (part and whole):
+            while part and whole and len(running) < workers:
+                batch = part.popleft()
+                running[_submitted(pool, _run, "migrate_batch", batch)] = batch
+            for future in wait(running, return_when=FIRST_COMPLETED).done:
+                failure = _outcome(future)
+                whole = whole and failure != _KILLED
+                yield running.pop(future), failure
+        pool.shutdown()
 
     def run(self, job: str) -> str | None:
         """Run a job that has no partitions; why it failed, or None."""
         self._prepared.result()
         return _outcome(_submitted(self._release, _run, job, None))
 
-    def _pool(self, workers: int) -> ProcessPoolExecutor:
+    def _pool(self, workers: int, towers: bool = False) -> ProcessPoolExecutor:
         pool = ProcessPoolExecutor(
-            workers, mp_context=_context(), initializer=_become_worker, initargs=(_environment(self._cores),)
+            workers,
+            mp_context=_context(),
+            initializer=_become_worker,
+            # Of two batches one is longer, and the last is alone: each worker may use every core.
+            initargs=(_environment(self._cores), towers),
         )
         self._pools.callback(pool.shutdown, wait=True, cancel_futures=True)
         return pool
@@ -186,8 +216,9 @@ _launch: "Callable[[str, str | None], ExecuteInProcessResult] | None" = None
 _instance: "DagsterInstance | None" = None
 
 
-def _become_worker(environment: dict[str, str]) -> None:
-    """Make this process a worker: an instance of its own, and an end when the command's is."""
+def _become_worker(environment: dict[str, str], towers: bool) -> None:
+    """Make this process a worker: an instance of its own, an end when the command's is, and the model, if it is needed
+    at once."""
     for name in list(os.environ):
         if name.startswith((ENVIRONMENT_PREFIX, "DAGSTER_")):
             del os.environ[name]
@@ -201,6 +232,9 @@ def _become_worker(environment: dict[str, str]) -> None:
 
     threading.Thread(target=leave_with_parent, daemon=True).start()
     gc.enable()
+    if towers:
+        # Beside the instance, which waits for the database.
+        threading.Thread(target=_compile_towers, daemon=True).start()
     _open()
 
 
@@ -245,14 +279,16 @@ def _become_ready() -> None:
 
 
 def _compile_towers() -> None:
-    """The first call of each kind compiles its tower."""
+    """The first call of each kind compiles its tower. What is wrong with the model is said by the step that needs it."""
     from PIL import Image
 
     from fashion_assets.defs.resources import EncoderResource
+    from fashion_assets.embedding.spaces import ModelError
 
-    encoder = EncoderResource().encoder()
-    encoder.pictures([Image.new("RGB", (encoder.edge, encoder.edge))])
-    encoder.texts(["words"])
+    with suppress(ModelError):
+        encoder = EncoderResource().encoder()
+        encoder.pictures([Image.new("RGB", (encoder.edge, encoder.edge))])
+        encoder.texts(["words"])
 
 
 def _prepare_release() -> None:

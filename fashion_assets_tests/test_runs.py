@@ -1,17 +1,73 @@
 """Worker processes of a command: one that is gone is told in words, whenever it went."""
 
 import multiprocessing
+import os
+import signal
+import threading
+from concurrent.futures import ThreadPoolExecutor
+from pathlib import Path
 
-from fashion_assets.runs import Runs
+import pytest
+
+from fashion_assets.release.plan import active_batches
+from fashion_assets.release.scan import scan_active_sources
+from fashion_assets.runs import RUNNER, Runs
 from fashion_assets.settings import Settings
+from fashion_assets.warehouse.database import connect
+from fashion_assets.warehouse.register import activate_source
+from fashion_assets_tests.catalogue import write_catalogue
 
 
 def test_a_worker_that_is_gone_before_its_work_is_told_in_words(settings: Settings):
     with Runs() as runs:
-        runs._prepared.result()
+        runs._prepared.result().result()
         for worker in multiprocessing.active_children():
             worker.kill()
             worker.join()
         for _ in range(2):  # the pool notices, and then takes nothing more
             reason = runs.run("promote_candidate")
             assert reason is not None and "its worker process died" in reason
+
+
+def _kill_whoever_runs(settings: Settings, batch: str, times: int, done: threading.Event) -> list[int]:
+    """Kill the worker that runs a batch, so many times; the processes killed."""
+    killed: list[int] = []
+    with connect(settings, autocommit=True) as conn:
+        while len(killed) < times and not done.wait(0.01):
+            if conn.execute("SELECT to_regclass('dagster.run_tags')").fetchone() == (None,):
+                continue
+            rows = conn.execute(
+                "SELECT t.value FROM dagster.runs r JOIN dagster.run_tags t ON t.run_id = r.run_id "
+                "WHERE r.partition = %s AND t.key = %s",
+                (batch, RUNNER),
+            ).fetchall()
+            for process in {int(value.rpartition(":")[2]) for (value,) in rows} - set(killed):
+                os.kill(process, signal.SIGKILL)
+                killed.append(process)
+    return killed
+
+
+@pytest.mark.parametrize("times", [1, 2])
+def test_a_batch_that_kills_its_worker_fails_alone(
+    settings: Settings, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, times: int
+):
+    monkeypatch.setenv("FASHION_ASSETS_BATCH_SIZE", "20")
+    settings = Settings()
+    with connect(settings) as conn:
+        activate_source(conn, "shop", "folder", str(write_catalogue(tmp_path / "catalogue", 80)))
+        scan_active_sources(conn, settings)
+        names = [batch.name for batch in active_batches(conn)]
+    assert len(names) == 4
+    done = threading.Event()
+    with ThreadPoolExecutor(1) as pool, Runs() as runs:
+        killing = pool.submit(_kill_whoever_runs, settings, names[1], times, done)
+        try:
+            outcomes = dict(runs.batches(names))
+        finally:
+            done.set()
+    assert len(killing.result()) == times
+    assert sorted(outcomes) == names
+    reason = outcomes.pop(names[1])
+    assert set(outcomes.values()) == {None}
+    # Killed once it runs again, by itself; killed again it is the one that fails.
+    assert reason is None if times == 1 else reason is not None and "its worker process died" in reason

@@ -28,7 +28,7 @@ from fashion_assets.embedding.towers import Towers
 from fashion_assets.machine import usable_cores
 from fashion_assets.settings import Settings
 
-CHUNK = 64
+CHUNK = 32
 """Pictures decoded and handed to the model at once; fastest on a CPU, and small enough to overlap."""
 
 GPU_BATCH = 256
