@@ -14,7 +14,7 @@ from psycopg import sql
 
 from fashion_assets.warehouse.copy import copy_rows
 from fashion_assets.warehouse.errors import WarehouseError
-from fashion_assets.warehouse.tables import OPS
+from fashion_assets.warehouse.schemas import OPS
 
 KINDS = ("image", "text")
 
