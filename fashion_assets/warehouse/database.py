@@ -21,7 +21,7 @@ from fashion_assets.warehouse.errors import (
     explained,
 )
 from fashion_assets.warehouse.migrations import HEAD
-from fashion_assets.warehouse.tables import DAGSTER, OPS, SERVING, VERSION_TABLE
+from fashion_assets.warehouse.schemas import DAGSTER, OPS, SERVING, VERSION_TABLE
 
 Connection = psycopg.Connection[tuple[Any, ...]]
 

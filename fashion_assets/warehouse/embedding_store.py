@@ -13,8 +13,8 @@ import pyarrow as pa
 from psycopg import sql
 
 from fashion_assets.warehouse.copy import copy_rows
+from fashion_assets.warehouse.schemas import OPS
 from fashion_assets.warehouse.spaces import Space, UnknownSpace, WrongDimension, register
-from fashion_assets.warehouse.tables import OPS
 
 KINDS = ("image", "text")
 

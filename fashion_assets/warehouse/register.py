@@ -17,7 +17,7 @@ import pyarrow as pa
 from psycopg import sql
 
 from fashion_assets.warehouse.copy import copy_rows
-from fashion_assets.warehouse.tables import OPS
+from fashion_assets.warehouse.schemas import OPS
 
 CHUNK = 5_000
 """Listings fingerprinted at once. Fingerprinting opens pictures: this bounds what a source has in hand."""

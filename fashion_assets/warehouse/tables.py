@@ -26,17 +26,7 @@ from sqlalchemy import (
 )
 from sqlalchemy.dialects.postgresql import ARRAY, BYTEA, JSON, JSONB
 
-OPS = "fashion_ops"
-"""Schema of the product's own bookkeeping."""
-
-SERVING = "fashion_sota"
-"""Schema readers use: views onto the live release."""
-
-DAGSTER = "dagster"
-"""Schema of Dagster's own storage."""
-
-VERSION_TABLE = "schema_version"
-"""Where Alembic keeps the version of `fashion_ops`."""
+from fashion_assets.warehouse.schemas import OPS
 
 metadata = MetaData(
     schema=OPS,

@@ -17,7 +17,7 @@ from pydantic import SecretStr
 
 from fashion_assets.settings import Settings
 from fashion_assets.warehouse import database as databases
-from fashion_assets.warehouse import errors, migrations, server, tables
+from fashion_assets.warehouse import errors, migrations, schemas, server
 from fashion_assets.warehouse.database import Connection, check_server, connect, prepare, require_postgres
 from fashion_assets_tests.conftest import database_url
 
@@ -182,8 +182,8 @@ def test_preparing_makes_everything_once(bare_settings: Settings):
     prepare(bare_settings)
     prepare(bare_settings)
     with connect(bare_settings) as connection:
-        schemas = {name for (name,) in connection.execute("SELECT nspname FROM pg_namespace")}
-        assert {tables.OPS, tables.SERVING, tables.DAGSTER} <= schemas
+        present = {name for (name,) in connection.execute("SELECT nspname FROM pg_namespace")}
+        assert {schemas.OPS, schemas.SERVING, schemas.DAGSTER} <= present
         row = connection.execute(
             "SELECT has_schema_privilege('fashion_reader', 'fashion_sota', 'USAGE')"
         ).fetchone()
@@ -251,7 +251,7 @@ def test_the_migrations_can_be_undone_and_done_again(settings: Settings):
     engine = sqlalchemy.create_engine(server.sqlalchemy_url(settings))
     with engine.begin() as connection:
         migrations.downgrade(connection, "base")
-        assert sqlalchemy.inspect(connection).get_table_names(tables.OPS) == [tables.VERSION_TABLE]
+        assert sqlalchemy.inspect(connection).get_table_names(schemas.OPS) == [schemas.VERSION_TABLE]
     prepare(settings)
     with engine.connect() as connection:
         assert migrations.differences(connection) == []

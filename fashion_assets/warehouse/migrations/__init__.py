@@ -7,7 +7,7 @@ does not: the tables' definition (`warehouse.tables`), and deciding when to migr
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from fashion_assets.warehouse.tables import OPS, VERSION_TABLE, metadata
+from fashion_assets.warehouse.schemas import OPS, VERSION_TABLE
 
 if TYPE_CHECKING:
     from alembic.config import Config
@@ -49,6 +49,8 @@ def differences(connection: "Connection") -> list[str]:
     """How the database differs from `warehouse.tables`; empty if it is exactly as it should be."""
     from alembic.autogenerate import compare_metadata
     from alembic.migration import MigrationContext
+
+    from fashion_assets.warehouse.tables import metadata
 
     context = MigrationContext.configure(
         connection,

@@ -2,7 +2,8 @@
 
 from alembic import context
 
-from fashion_assets.warehouse.tables import OPS, VERSION_TABLE, metadata
+from fashion_assets.warehouse.schemas import OPS, VERSION_TABLE
+from fashion_assets.warehouse.tables import metadata
 
 context.configure(
     connection=context.config.attributes["connection"],
