@@ -259,7 +259,9 @@ class _SentenceTransformers:
             normalize_embeddings=True,
             show_progress_bar=False,
         )
-        return np.asarray(vectors, np.float32)
+        # A unit length in bfloat16 is off by up to half a percent.
+        vectors = np.asarray(vectors, np.float32)
+        return vectors / np.linalg.norm(vectors, axis=1, keepdims=True)
 
     def _forward(self, pixels: Sequence[np.ndarray]) -> np.ndarray:
         torch, clip = self._torch, self._clip

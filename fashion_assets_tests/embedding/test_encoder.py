@@ -109,7 +109,9 @@ def test_large_pictures_give_the_vectors_sentence_transformers_gives(shipped: En
         [Image.open(path) for path in paths], normalize_embeddings=True
     )
     # A JPEG of this size is decoded at an eighth.
-    assert (shipped.files(paths).vectors * expected).sum(axis=1).min() > 0.999
+    assert (shipped.files(paths).vectors * expected).sum(
+        axis=1
+    ).min() > 0.98  # flat drawings in bfloat16; photographs: 0.997
 
 
 def test_the_model_in_torch_gives_the_vectors_sentence_transformers_gives(uris: list[str]):
@@ -119,10 +121,12 @@ def test_the_model_in_torch_gives_the_vectors_sentence_transformers_gives(uris: 
     pictures = [load_rgb(uri) for uri in uris]
     model = SentenceTransformer(str(SHIPPED_MODEL), device="cpu")
     made = backend.images([backend.prepared(picture) for picture in pictures])
-    assert (made * model.encode(pictures, normalize_embeddings=True)).sum(axis=1).min() > 0.999
+    assert (made * model.encode(pictures, normalize_embeddings=True)).sum(
+        axis=1
+    ).min() > 0.98  # flat drawings in bfloat16; photographs: 0.997
     words = ["red shoes for women who run", "a", "blue jeans", "", "black leather wallet for men"]
     made = backend.texts(words)
-    assert (made * model.encode(words, normalize_embeddings=True)).sum(axis=1).min() > 0.999
+    assert (made * model.encode(words, normalize_embeddings=True)).sum(axis=1).min() > 0.997
 
 
 def test_where_memory_is_full_the_batch_halves_and_the_run_goes_on(uris: list[str]):

@@ -14,8 +14,14 @@ from fashion_assets.embedding.towers import Towers
 
 PREPROCESSING = json.loads((SHIPPED_MODEL / "preprocessor_config.json").read_text())
 
-CLOSE = 4e-3
-"""Largest difference of a coordinate of unit vectors: bfloat16, where the processor multiplies it, keeps 8 bits."""
+CLOSE = 0.98
+"""Least cosine of what both ways give: bfloat16, where the processor multiplies it, keeps 8 bits in each of fifty layers.
+Flat drawn pictures come out at 0.99, photographs at 0.997 and above."""
+
+
+def least_cosine(some: np.ndarray, others: np.ndarray) -> float:
+    return float((some * others).sum(axis=1).min())
+
 
 WORDS = [
     "red tshirts for women",
@@ -66,9 +72,10 @@ def test_the_recorded_figures_meet_the_promise() -> None:
     metrics = json.loads((SHIPPED_MODEL / "metrics.json").read_text())
     everything = metrics["evaluation"]["all_pictures"]
     assert metrics["data"]["held_out"] > 1000
-    assert everything["titles"]["article_type_precision_at_10"] >= 0.60
-    assert everything["titles_not_in_training"]["article_type_precision_at_10"] >= 0.60
-    assert everything["attribute_words"]["article_type_precision_at_10"] >= 0.60
+    assert everything["titles"]["article_type_precision_at_10"] >= 0.85
+    assert everything["titles"]["colour_precision_at_10"] >= 0.55
+    assert everything["titles_not_in_training"]["article_type_precision_at_10"] >= 0.80
+    assert everything["attribute_words"]["article_type_precision_at_10"] >= 0.85
 
 
 def test_both_ways_give_the_same_vectors_of_pictures(
@@ -78,7 +85,7 @@ def test_both_ways_give_the_same_vectors_of_pictures(
     vectors = towers.images(pixels_of(pictures))
     assert vectors.shape == (19, 512) and vectors.dtype == np.float32
     np.testing.assert_allclose(np.linalg.norm(vectors, axis=1), 1, atol=1e-5)
-    np.testing.assert_allclose(vectors, sentence_transformer.encode(pictures), atol=CLOSE)
+    assert least_cosine(vectors, sentence_transformer.encode(pictures)) > CLOSE
 
 
 def test_both_ways_give_the_same_vectors_of_words(
@@ -87,7 +94,7 @@ def test_both_ways_give_the_same_vectors_of_words(
     vectors = towers.texts(WORDS)
     assert vectors.shape == (len(WORDS), 512) and vectors.dtype == np.float32
     np.testing.assert_allclose(np.linalg.norm(vectors, axis=1), 1, atol=1e-5)
-    np.testing.assert_allclose(vectors, sentence_transformer.encode(WORDS), atol=CLOSE)
+    assert least_cosine(vectors, sentence_transformer.encode(WORDS)) > 0.999
 
 
 def test_a_vector_does_not_depend_on_what_else_is_embedded(towers: Towers) -> None:

@@ -17,7 +17,7 @@ from fashion_assets.embedding.towers import Towers
 
 WORDS = ["red shoes", "a long text " * 40, "Titan Women Silver Watch"]
 
-CLOSE = 4e-3
+CLOSE = 8e-3
 """Largest difference of a coordinate of unit vectors: bfloat16, where the processor multiplies it, keeps 8 bits."""
 
 
