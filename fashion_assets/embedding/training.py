@@ -1353,6 +1353,7 @@ model.encode(["red tshirts for women"])  # or a list of PIL pictures
 - Knows the kinds of things of its catalogue as shops show them; other photographs it has not seen.
 - The words of English listings. Unknown words are spelt in pieces and say little.
 - The catalogue's majorities are its majorities.
+- Blurred pictures lose it: only sharp ones were in the training.
 - Reads no negation and no counts; of two colours in a query it may follow either.
 """
 
