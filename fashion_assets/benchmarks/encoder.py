@@ -92,7 +92,7 @@ def measure_encoder(
 
 
 def _bound(encoder: Encoder, bare: float, decoding: float) -> float:
-    """The highest ratio to the bare model that its and decoding's rates, each measured on all cores, allow."""
+    """About the highest ratio to the bare model that its and decoding's rates, each measured on all cores, allow."""
     return decoding / (bare + decoding) if encoder.shares_cores else min(1.0, decoding / bare)
 
 
