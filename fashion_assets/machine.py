@@ -18,3 +18,12 @@ def usable_cores(limit: Path = CPU_LIMIT) -> int:
     except (OSError, ValueError):
         return cores
     return cores if quota == "max" else max(1, min(cores, int(quota) // int(period)))
+
+
+def has_bfloat16(device: str) -> bool:
+    """Whether the device multiplies bfloat16 in hardware; elsewhere it is emulated and slower than float32."""
+    import torch  # here: it takes seconds, and who asks has it already
+
+    if device.startswith("cuda"):
+        return torch.cuda.is_bf16_supported()
+    return device == "cpu" and torch.cpu._is_avx512_bf16_supported()

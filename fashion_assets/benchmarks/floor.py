@@ -4,7 +4,6 @@ What belongs here: the bare parts, timed one after the other: decoding all pictu
 binary COPY of the final rows, the bare vector index build. What does not: anything the product adds to them.
 """
 
-import os
 import time
 from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
@@ -17,6 +16,7 @@ from rich.console import Console
 
 from fashion_assets.catalog.pictures import load_rgb
 from fashion_assets.embedding.encoder import encoder_of
+from fashion_assets.machine import usable_cores
 from fashion_assets.settings import Settings
 from fashion_assets.warehouse import releases
 from fashion_assets.warehouse.database import connect, prepare
@@ -80,7 +80,7 @@ def _decode(paths: list[str]) -> None:
         with suppress(OSError, ValueError, SyntaxError):
             load_rgb(path)
 
-    with ThreadPoolExecutor(os.cpu_count()) as pool:
+    with ThreadPoolExecutor(usable_cores()) as pool:
         for start in range(0, len(paths), 1000):
             list(pool.map(decode, paths[start : start + 1000]))
 
@@ -125,9 +125,7 @@ def _copy_and_index(conn: psycopg.Connection, release: str, timed: _Stopwatch) -
         ).fetchone()
         assert row is not None
         definition = row[0].replace(f" ON {release}.products ", f" ON {SCRATCH}.products ")
-        conn.execute(
-            sql.SQL("SET max_parallel_maintenance_workers = {}").format(sql.Literal(os.cpu_count() or 1))
-        )
+        conn.execute(sql.SQL("SET max_parallel_maintenance_workers = {}").format(sql.Literal(usable_cores())))
         with timed("index"):
             conn.execute(sql.SQL(definition))
     finally:

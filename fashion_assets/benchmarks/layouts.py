@@ -10,7 +10,6 @@ layout is the release's own `products`, with the indexes the release has. Rows o
 them: in an order of its own, one of them would find a page's products side by side.
 """
 
-import os
 import time
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
@@ -23,6 +22,7 @@ from pgvector import HalfVector, Vector
 from psycopg import sql
 
 from fashion_assets.benchmarks.results import Row
+from fashion_assets.machine import usable_cores
 from fashion_assets.warehouse.releases import Release
 
 SCRATCH = "fashion_assets_layouts"
@@ -148,9 +148,7 @@ def both(
         progress("the old layout's rows")
         execute(_OLD_PRODUCTS, space=space, products=products)
         execute(_OLD_VECTORS)
-        conn.execute(
-            sql.SQL("SET max_parallel_maintenance_workers = {}").format(sql.Literal(os.cpu_count() or 1))
-        )
+        conn.execute(sql.SQL("SET max_parallel_maintenance_workers = {}").format(sql.Literal(usable_cores())))
         for statement in _OLD_INDEXES:
             progress(f"the old layout: {statement.split()[2]}")
             execute(statement)

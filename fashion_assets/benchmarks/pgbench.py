@@ -18,6 +18,7 @@ from psycopg.adapt import PyFormat, Transformer
 
 from fashion_assets.benchmarks.latency import SECONDS, Callers, Kind, questions
 from fashion_assets.benchmarks.results import Row
+from fashion_assets.machine import usable_cores
 from fashion_assets.search.answering import Answering, Compute, Read
 from fashion_assets.search.meaning import Encoders
 from fashion_assets.search.query import Query
@@ -133,7 +134,7 @@ def run(
     values are written. Raises `PgbenchError`."""
     dumping = Transformer(conn)
     command = [str(program), "--no-vacuum", "--protocol=prepared", f"--client={concurrency}"]
-    command += [f"--jobs={min(concurrency, os.cpu_count() or 1)}", f"--time={max(1, round(seconds))}"]
+    command += [f"--jobs={min(concurrency, usable_cores())}", f"--time={max(1, round(seconds))}"]
     with tempfile.TemporaryDirectory(prefix="pgbench-") as folder:
         for number, read in enumerate(reads):
             path = Path(folder, f"{number}.sql")

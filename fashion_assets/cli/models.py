@@ -1,6 +1,5 @@
 """Commands of embedding models: train one, measure and compare them, find the one in use, list their spaces."""
 
-import os
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
@@ -42,6 +41,7 @@ def train(
         from fashion_assets.embedding.training import TrainingConfig, TrainingError, export
         from fashion_assets.embedding.training import train as learn
         from fashion_assets.embedding.training_pairs import training_pairs
+        from fashion_assets.machine import usable_cores
         from fashion_assets.sources import open_source
 
         settings = Settings()
@@ -49,7 +49,7 @@ def train(
         if sample:
             sources.append(open_source("sample", "sample", str(sample), settings))
         pairs = training_pairs(sources, Rules.from_settings(settings))
-        choice = {"device": device, "threads": os.cpu_count() or 1}
+        choice = {"device": device, "threads": usable_cores()}
         choice |= {} if epochs is None else {"epochs": epochs}
         choice |= {} if minutes is None else {"wall_clock_seconds": minutes * 60}
         console = err if as_json else out

@@ -25,7 +25,7 @@ from PIL import Image
 from fashion_assets.catalog.pictures import load_rgb
 from fashion_assets.embedding.spaces import EmbeddingSpace, ModelError, embedding_space
 from fashion_assets.embedding.towers import Towers
-from fashion_assets.machine import usable_cores
+from fashion_assets.machine import has_bfloat16, usable_cores
 from fashion_assets.settings import Settings
 
 CHUNK = 32
@@ -181,18 +181,11 @@ class _SentenceTransformers:
             raise ModelError(
                 f"device {device} was asked for, but torch sees no CUDA device. Use FASHION_ASSETS_DEVICE=auto."
             )
-        # bfloat16 where the hardware multiplies it faster: CUDA, and CPUs with AMX or AVX512-BF16. Elsewhere it is
-        # emulated and slower.
-        fast_bfloat16 = device.startswith("cuda") or (
-            device == "cpu"
-            and torch.backends.cpu.get_cpu_capability() == "AVX512"
-            and torch.ops.mkldnn._is_mkldnn_bf16_supported()
-        )
         try:
             self._model = SentenceTransformer(
                 str(space.folder),
                 device=device,
-                model_kwargs={"dtype": torch.bfloat16 if fast_bfloat16 else torch.float32},
+                model_kwargs={"dtype": torch.bfloat16 if has_bfloat16(device) else torch.float32},
             )
         except (OSError, ValueError, KeyError, RuntimeError) as error:
             raise ModelError(

@@ -1,13 +1,12 @@
 """A CLIP's two towers, compiled for the processor at hand: pixels and words to vectors without torch or transformers.
 
-What belongs here: the graphs of a transformers `CLIPModel`, or an EfficientNet beside a CLIP's text tower, as OpenVINO operations over the folder's own weights,
-tokenizing, and batching such that a vector depends on its own input alone. What does not: decoding and resizing
-pictures, and choosing a backend (`encoder`).
+What belongs here: the graphs of a transformers `CLIPModel`, or of an EfficientNet beside a CLIP's text tower, as OpenVINO
+operations over the folder's own weights, tokenizing, and batching such that a vector depends on its own input alone. What
+does not: decoding and resizing pictures, and choosing a backend (`encoder`).
 
 OpenVINO picks the kernels: AVX2, AVX-512, or bfloat16 on AMX where the processor has it, which is three times as fast
 there (cosine to the float32 vector: words 0.999, photographs 0.9996 in the mean and 0.997 at the least, flat drawings
-0.99). Building and compiling a tower takes a quarter of a second; importing
-torch and transformers takes five.
+0.99). Building and compiling a tower takes a quarter of a second; importing torch and transformers takes five.
 """
 
 import json

@@ -39,6 +39,7 @@ from transformers.models.clip.image_processing_pil_clip import CLIPImageProcesso
 
 from fashion_assets.embedding.fashion_clip import FashionClip, load_imagenet
 from fashion_assets.embedding.holdout import held_out_mask
+from fashion_assets.machine import has_bfloat16
 
 ATTRIBUTES = ("article_type", "colour", "gender", "sub_category", "category", "usage", "season")
 """The columns of `pairs` whose values the captions name and the prototypes stand for."""
@@ -1043,13 +1044,6 @@ def _vocabulary_texts(pairs: pd.DataFrame, labels: _Labels, rows: np.ndarray) ->
     random = np.random.default_rng(0)
     worded = [attribute_caption(labels.words[row], random)[0] for row in rows if labels.words[row]]
     return [*pairs["title"], *worded]
-
-
-def has_bfloat16(device: str) -> bool:
-    """Whether the device multiplies bfloat16 in hardware; elsewhere it is emulated and slower than float32."""
-    if device.startswith("cuda"):
-        return torch.cuda.is_bf16_supported()
-    return device == "cpu" and torch.cpu._is_avx512_bf16_supported()
 
 
 def _new_run(tokenizer: CLIPTokenizer, labels: _Labels, config: TrainingConfig) -> _Run:

@@ -7,7 +7,6 @@ live (`swap`).
 # pyarrow.compute makes its functions when it is imported, out of pyright's sight.
 # pyright: reportAttributeAccessIssue=false
 
-import os
 from collections.abc import Callable, Iterator, Mapping
 from concurrent.futures import ThreadPoolExecutor
 
@@ -19,6 +18,7 @@ from psycopg import sql
 from fashion_assets.criteria.candidate import INDEX_NAME
 from fashion_assets.embedding.embed import vector_matrix
 from fashion_assets.embedding.spaces import EmbeddingSpace
+from fashion_assets.machine import usable_cores
 from fashion_assets.release.plan import (
     LAST_STAGE,
     active_batches,
@@ -360,7 +360,7 @@ def index(settings: Settings, release: Release, progress: Callable[[str], None] 
     ]
     progress("indexes")
     parallel_workers = sql.SQL("SET max_parallel_maintenance_workers = {}").format(
-        sql.Literal(os.cpu_count() or 1)
+        sql.Literal(usable_cores())
     )
     with ThreadPoolExecutor(2) as pool:
         beside = pool.submit(execute, *others)

@@ -32,6 +32,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from fashion_assets.machine import usable_cores
 from fashion_assets.settings import Settings
 from fashion_assets.warehouse.errors import EmbeddedServerFailed, LoginRefused
 
@@ -554,7 +555,7 @@ _TUNING = "fashion_assets.conf"
 
 
 def _tuned(sockets: Path) -> str:
-    memory, cores = _memory(), _cores()
+    memory, cores = _memory(), usable_cores()
     sort_memory = max(64 * MEBIBYTE, min(1024 * MEBIBYTE, memory // 8))
     values = {
         "listen_addresses": "",
@@ -615,16 +616,6 @@ def _memory() -> int:
         except (OSError, ValueError):  # not there, or "max"
             continue
     return memory
-
-
-def _cores() -> int:
-    cores = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
-    try:
-        quota, period = Path("/sys/fs/cgroup/cpu.max").read_text().split()
-        cores = min(cores, -(-int(quota) // int(period)))
-    except (OSError, ValueError):  # not there, or "max"
-        pass
-    return max(cores, 1)
 
 
 def _shared_memory() -> int:
