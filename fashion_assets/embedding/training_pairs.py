@@ -8,6 +8,7 @@ from collections.abc import Iterable
 import pandas as pd
 import pyarrow as pa
 
+from fashion_assets.catalog.brands import brand_from_title, canonical_brand
 from fashion_assets.catalog.validation import Rules, validate
 from fashion_assets.sources.source import Source
 
@@ -23,7 +24,7 @@ COLUMNS = {
     "season": "season",
     "usage": "usage",
 }
-"""Columns of a product, and what training calls them."""
+"""Columns of a product, and what training calls them; beside them `brand`."""
 
 
 def training_pairs(sources: Iterable[Source], rules: Rules) -> pd.DataFrame:
@@ -40,5 +41,12 @@ def training_pairs(sources: Iterable[Source], rules: Rules) -> pd.DataFrame:
             products = validate(source.read(keyed), rules).products
             pairs = products.select(list(COLUMNS)).rename_columns(list(COLUMNS.values())).to_pandas()
             pairs["external_id"] = source.name + ":" + pairs["external_id"]
+            pairs["brand"] = _brands(products["brand"], products["title"])
             parts.append(pairs)
     return pd.concat(parts, ignore_index=True).drop_duplicates("external_id")
+
+
+def _brands(stated: pa.ChunkedArray, titles: pa.ChunkedArray) -> list[str | None]:
+    """As `catalog.normalization` has them: what the source states, else what the title begins with."""
+    pairs = zip(stated.to_pylist(), titles.to_pylist(), strict=True)
+    return [canonical_brand(brand) if brand else brand_from_title(title) for brand, title in pairs]

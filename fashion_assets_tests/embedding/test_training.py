@@ -3,6 +3,7 @@
 import dataclasses
 import hashlib
 import json
+import shutil
 import sys
 from pathlib import Path
 from typing import Any, NamedTuple
@@ -12,6 +13,7 @@ import pandas as pd
 import pytest
 import torch
 from PIL import Image, ImageDraw
+from safetensors.torch import save_file
 from sentence_transformers import SentenceTransformer
 from tokenizers import Tokenizer
 
@@ -84,6 +86,7 @@ def drawn_pairs(folder: Path) -> pd.DataFrame:
                 "colour": colour,
                 "season": None,
                 "usage": "Casual",
+                "brand": "Acme",
             }
         )
     return pd.DataFrame(rows)
@@ -260,12 +263,19 @@ def test_bad_pairs_are_refused(trained: Trained, tmp_path: Path, change: Any, me
 
 def test_an_attribute_caption_says_what_it_claims_to_tell() -> None:
     random = np.random.default_rng(0)
-    values = {"article_type": "kurtas", "colour": "teal", "gender": "women", "usage": "ethnic"}
+    values = {
+        "article_type": "kurtas",
+        "colour": "teal",
+        "gender": "women",
+        "usage": "ethnic",
+        "brand": "levis",
+    }
     wordings = {
         "article_type": ("kurta",),
         "colour": ("teal",),
         "gender": ("wom", "ladies", "lady", "female"),
         "usage": ("ethnic",),
+        "brand": ("levis",),
     }
     captions = [training.attribute_caption(values, random) for _ in range(300)]
     assert len({caption for caption, _ in captions}) > 30
@@ -320,6 +330,63 @@ def test_other_weights_and_other_edges_are_refused(trained: Trained, tmp_path: P
         load_imagenet(trained.result.model.vision_model, tmp_path / "other.pth")
     with pytest.raises(ValueError, match="multiples of 32"):
         training.build_model(trained.result.tokenizer, dataclasses.replace(SMALL, image_width=40))
+
+
+def test_a_training_goes_on_from_a_trained_model_at_another_size(trained: Trained, tmp_path: Path) -> None:
+    config = dataclasses.replace(SMALL, image_width=64, epochs=1, **training.GENTLER)
+    result = training.train(trained.pairs, tmp_path / "work", config, start=trained.model)
+    curves, before = result.metrics["curves"], trained.result.metrics
+    assert curves[0]["contrastive_loss"] < before["curves"][0]["contrastive_loss"]
+    assert result.metrics["started_at"]["curves"] == json.loads(json.dumps(before["curves"]))
+    assert result.held_out_ids == trained.result.held_out_ids
+    assert result.tokenizer.get_vocab() == trained.result.tokenizer.get_vocab()
+    training.export(result.model, result.tokenizer, tmp_path / "model", result.metrics)
+    assert (result.model.height, result.model.width) == (64, 64)
+    assert "began at a trained model" in (tmp_path / "model" / "README.md").read_text()
+    with pytest.raises(ValueError, match="another configuration"):
+        training.train(trained.pairs, tmp_path / "work", config, start=tmp_path / "model")
+
+
+def test_a_started_model_has_the_vectors_of_what_it_starts_at(trained: Trained) -> None:
+    config, tokenizer, _ = training.started_at(
+        trained.model, TrainingConfig(image_height=64, image_width=32, held_out_share=0.1)
+    )
+    model = training.build_model(tokenizer, config, trained.model).eval()
+    vectors = training.embed_texts(model, tokenizer, WORDS, 16)
+    expected = training.embed_texts(trained.result.model, trained.result.tokenizer, WORDS, 16)
+    torch.testing.assert_close(vectors, expected, rtol=0, atol=3e-3)
+    pixels = training.decode_pictures(
+        trained.pairs["image_path"].tolist()[:5], 64, 32, trained.work / "started"
+    ).pixels
+    torch.testing.assert_close(
+        training.embed_pictures(model, pixels),
+        training.embed_pictures(trained.result.model, pixels),
+        rtol=0,
+        atol=3e-3,
+    )
+
+
+def test_what_is_no_model_to_start_at_is_refused(trained: Trained, tmp_path: Path) -> None:
+    with pytest.raises(training.TrainingError, match="what `fashion-assets train` wrote"):
+        training.train(trained.pairs, tmp_path / "work", SMALL, start=tmp_path / "nowhere")
+    # It kept out .15: of .3 it saw one half.
+    more = dataclasses.replace(SMALL, held_out_share=0.3)
+    with pytest.raises(training.TrainingError, match=r"Keep out 0\.15 at the most"):
+        training.train(trained.pairs, tmp_path / "work", more, start=trained.model)
+    other = tmp_path / "other"
+    shutil.copytree(trained.model, other)
+    save_file({"logit_scale": torch.ones(())}, other / "model.safetensors")
+    with pytest.raises(training.TrainingError, match="holds no model of this shape"):
+        training.train(trained.pairs, tmp_path / "work", SMALL, start=other)
+
+
+def test_blurring_spreads_an_edge_and_keeps_what_is_flat() -> None:
+    values = torch.zeros(1, 3, 40, 30)
+    values[..., 15:] = 1
+    blurred = training._blurred(values, 1.0)
+    assert blurred.shape == values.shape
+    torch.testing.assert_close(blurred[..., 0], values[..., 0])
+    assert 0.1 < float(blurred[0, 0, 20, 14]) < 0.5 < float(blurred[0, 0, 20, 15]) < 0.9
 
 
 def test_augmentation_keeps_shape_and_range() -> None:
