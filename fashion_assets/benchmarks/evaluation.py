@@ -34,7 +34,7 @@ from fashion_assets.embedding.retrieval import (
     totals,
 )
 from fashion_assets.embedding.spaces import EmbeddingSpace
-from fashion_assets.embedding.training_pairs import training_pairs
+from fashion_assets.embedding.training.pairs import training_pairs
 from fashion_assets.settings import Settings
 from fashion_assets.sources import open_source
 

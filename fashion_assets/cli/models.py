@@ -48,9 +48,10 @@ def train(
     with clear_errors():
         from fashion_assets.catalog.validation import Rules
         from fashion_assets.embedding.spaces import model_folder
-        from fashion_assets.embedding.training import GENTLER, TrainingConfig, TrainingError, export
-        from fashion_assets.embedding.training import train as learn
-        from fashion_assets.embedding.training_pairs import training_pairs
+        from fashion_assets.embedding.training.configuration import GENTLER, TrainingConfig, TrainingError
+        from fashion_assets.embedding.training.export import export
+        from fashion_assets.embedding.training.loop import train as learn
+        from fashion_assets.embedding.training.pairs import training_pairs
         from fashion_assets.machine import usable_cores
         from fashion_assets.sources import open_source
 

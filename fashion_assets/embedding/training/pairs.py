@@ -1,6 +1,6 @@
 """What a CLIP learns from: a catalogue's sound listings as picture-caption pairs.
 
-What belongs here: choosing and shaping the pairs, with the catalogue's own rules. What does not: learning (`training`).
+What belongs here: choosing and shaping the pairs, with the catalogue's own rules. What does not: learning from them (`loop`).
 """
 
 from collections.abc import Iterable

