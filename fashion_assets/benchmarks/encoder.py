@@ -50,7 +50,7 @@ def measure_encoder(
     with tempfile.TemporaryDirectory() as folder:
         files = {size: _drawn(Path(folder), size, count) for size, count in _DISTINCT.items()}
         pictures = [load_rgb(path) for path in files[SMALL]]
-        prepared = [encoder.prepared(picture) for picture in pictures]
+        prepared = [encoder.prepared(picture.resize(encoder.size)) for picture in pictures]
         encoder.files(files[SMALL][:_FEWEST])  # compiles
         rate = _rate(lambda: encoder.forward(prepared[:128]), len(prepared[:128]))
 
