@@ -20,7 +20,7 @@ import numpy as np
 from PIL import Image
 
 from fashion_assets.catalog.pictures import load_rgb
-from fashion_assets.embedding.encoder import Encoder, encoder_of
+from fashion_assets.embedding.encoder import CHUNK, Encoder, encoder_of
 from fashion_assets.embedding.spaces import ModelError
 from fashion_assets.settings import Settings
 
@@ -34,7 +34,9 @@ SECONDS = 1.5
 """About how long the bare model is kept at work in a round."""
 
 _DISTINCT = {SMALL: 256, LARGE: 16}
-_FEWEST = 32
+_CHUNKS = 2
+"""Each thread is given at least so many chunks, and all equally many: of fewer pictures one thread would do nearly all."""
+
 _MOST = {SMALL: 8192, LARGE: 512}
 
 
@@ -50,16 +52,19 @@ def measure_encoder(
     with tempfile.TemporaryDirectory() as folder:
         files = {size: _drawn(Path(folder), size, count) for size, count in _DISTINCT.items()}
         pictures = [load_rgb(path) for path in files[SMALL]]
-        prepared = [encoder.prepared(picture) for picture in pictures]
-        encoder.files(files[SMALL][:_FEWEST])  # compiles
-        rate = _rate(lambda: encoder.forward(prepared[:128]), len(prepared[:128]))
+        prepared = [encoder.prepared(picture.resize(encoder.size)) for picture in pictures]
+        together = CHUNK * encoder.threads
+        encoder.files([*files[SMALL][:1], *files[LARGE][:1]])  # compiles
+        tried = list(islice(cycle(prepared), together))
+        rate = _rate(lambda: encoder.forward(tried), len(tried))
 
         def many(given: Sequence[Any], most: int) -> list[Any]:
-            return list(islice(cycle(given), max(_FEWEST, min(most, round(rate * seconds)))))
+            chunks = max(_CHUNKS, round(min(most, rate * seconds) / together))
+            return list(islice(cycle(given), chunks * together))
 
         asked = {size: many(paths, _MOST[size]) for size, paths in files.items()}
         inputs = many(prepared, _MOST[SMALL])
-        theirs = many(pictures, 1024)
+        theirs = many(pictures, 512)
         parts: dict[str, tuple[Callable[[], Any], int]] = {
             "bare model": (lambda: encoder.forward(inputs), len(inputs)),
         }
@@ -121,11 +126,13 @@ def _encoded(encoder: Encoder, paths: list[str]) -> None:
 
 
 def _decoded(encoder: Encoder, paths: list[str]) -> None:
-    def decode(path: str) -> None:
-        encoder.prepared(load_rgb(io.BytesIO(Path(path).read_bytes()), encoder.edge))
+    def decode(chunk: list[str]) -> None:
+        for path in chunk:
+            encoder.prepared(load_rgb(io.BytesIO(Path(path).read_bytes()), encoder.edge))
 
     with ThreadPoolExecutor(encoder.threads) as pool:
-        for _ in pool.map(decode, paths, chunksize=1):
+        # Handed over in chunks, as the encoder does: one by one, handing over costs as much as a small picture.
+        for _ in pool.map(decode, (paths[start : start + CHUNK] for start in range(0, len(paths), CHUNK))):
             pass
 
 

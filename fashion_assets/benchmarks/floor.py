@@ -88,7 +88,7 @@ def _decode(paths: list[str]) -> None:
 def _bare_model(settings: Settings, sample: list[str], pictures: int) -> None:
     """The image tower's forward pass, the fastest way there is here, over as many pictures, in memory at its size."""
     encoder = encoder_of(settings)
-    prepared = [encoder.prepared(load_rgb(path)) for path in sample[:BATCH]]
+    prepared = [encoder.prepared(load_rgb(path).resize(encoder.size)) for path in sample[:BATCH]]
     for start in range(0, pictures, BATCH):
         encoder.forward(prepared[: min(BATCH, pictures - start)])
 

@@ -21,6 +21,8 @@ IMAGE_TRUNCATED = "image_truncated"
 IMAGE_NOT_AN_IMAGE = "image_not_an_image"
 IMAGE_TOO_LARGE = "image_too_large"
 IMAGE_UNREADABLE = "image_unreadable"
+IMAGE_CHANGED = "image_changed"
+"""The picture changed, went or broke after its listing was judged: no rule of validation, it is found at embedding."""
 
 _MAGIC = (b"\xff\xd8\xff", b"\x89PNG\r\n\x1a\n", b"GIF87a", b"GIF89a", b"II*\0", b"MM\0*")
 """First bytes that only pictures have: a file with them that cannot be opened was cut off in its header."""

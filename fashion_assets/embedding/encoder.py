@@ -23,6 +23,7 @@ import numpy as np
 from PIL import Image
 
 from fashion_assets.catalog.pictures import load_rgb
+from fashion_assets.embedding.sizing import Sizing, edges
 from fashion_assets.embedding.spaces import EmbeddingSpace, ModelError, embedding_space
 from fashion_assets.embedding.towers import Towers
 from fashion_assets.machine import has_bfloat16, usable_cores
@@ -89,50 +90,6 @@ class Backend(Protocol):
     def texts(self, words: Sequence[str]) -> np.ndarray: ...
 
 
-@dataclass(frozen=True)
-class _Sizing:
-    """How a preprocessor makes a picture as large as the model sees it. Pillow's resampling, as transformers uses it,
-    so that vectors are the same; it runs outside the interpreter's lock."""
-
-    width: int
-    height: int | None
-    """None where `width` is that of the shorter edge."""
-    crop: tuple[int, int] | None
-    """Width and height cut out of the middle."""
-    resample: Image.Resampling
-
-    @classmethod
-    def of(cls, preprocessing: dict[str, Any]) -> "_Sizing":
-        width, height = _edges(preprocessing["size"])
-        crop = _edges(preprocessing["crop_size"]) if preprocessing.get("do_center_crop") else None
-        return cls(
-            width,
-            height,
-            None if crop is None else (crop[0], crop[1] or crop[0]),
-            Image.Resampling(preprocessing.get("resample", Image.Resampling.BICUBIC)),
-        )
-
-    def __call__(self, picture: Image.Image) -> np.ndarray:
-        """uint8 [h, w, 3] of an RGB picture."""
-        width, height = self.width, self.height
-        if height is None:
-            scale = width / min(picture.size)
-            width, height = (max(width, int(edge * scale)) for edge in picture.size)
-        sized = picture.resize((width, height), self.resample)
-        if self.crop is not None:
-            across, down = self.crop
-            left, top = (width - across) // 2, (height - down) // 2
-            sized = sized.crop((left, top, left + across, top + down))
-        return np.asarray(sized)
-
-
-def _edges(size: int | dict[str, int]) -> tuple[int, int | None]:
-    """Width and height of a preprocessor's size; no height where it names the shorter edge alone."""
-    if isinstance(size, int):
-        return size, None
-    return (size["shortest_edge"], None) if "shortest_edge" in size else (size["width"], size["height"])
-
-
 def _image_preprocessing(space: EmbeddingSpace) -> dict[str, Any]:
     return space.preprocessing.get("image_processor", space.preprocessing)
 
@@ -147,12 +104,33 @@ class _Compiled:
     def __init__(self, space: EmbeddingSpace, folder: Path, threads: int):
         preprocessing = _image_preprocessing(space)
         self._towers = Towers(folder, preprocessing["image_mean"], preprocessing["image_std"], threads)
-        self.prepared = _Sizing.of(preprocessing)
+        self._sizing = Sizing.of(preprocessing)
+
+    def prepared(self, picture: Image.Image) -> np.ndarray:
+        """uint8 [h, 3, w]: a small picture as it is, which the tower resizes for less than Pillow can; a larger one at the
+        model's size. Its own size decides, so that no vector depends on its neighbours."""
+        if not self._is_small(picture.size):
+            picture = self._sizing(picture)
+        width, height = picture.size
+        return np.frombuffer(picture.tobytes("raw", "RGB;L"), np.uint8).reshape(height, 3, width)
 
     def images(self, prepared: Sequence[np.ndarray]) -> np.ndarray:
-        if not prepared:
-            return np.empty((0, self._towers.dimension), np.float32)
-        return self._towers.images(np.stack(prepared))
+        vectors = np.empty((len(prepared), self._towers.dimension), np.float32)
+        sizes = [(lines.shape[2], lines.shape[0]) for lines in prepared]
+        small = np.fromiter(map(self._is_small, sizes), bool, len(sizes))
+        if not small.all():
+            vectors[~small] = self._towers.images(
+                np.stack([prepared[row] for row in np.flatnonzero(~small).tolist()])
+            )
+        if small.any():
+            rows = np.flatnonzero(small).tolist()
+            matrices = [self._sizing.matrices(sizes[row]) for row in rows]
+            vectors[small] = self._towers.small_images([prepared[row] for row in rows], matrices)
+        return vectors
+
+    def _is_small(self, size: tuple[int, int]) -> bool:
+        (width, height), seen = size, self._sizing.seen
+        return width <= seen[0] and height <= seen[1] and size != seen
 
     def texts(self, words: Sequence[str]) -> np.ndarray:
         return self._towers.texts(words)
@@ -200,14 +178,14 @@ class _SentenceTransformers:
         self._clip = self._bare_clip()
         if self._clip is not None:
             preprocessing = _image_preprocessing(space)
-            self._sizing = _Sizing.of(preprocessing)
+            self._sizing = Sizing.of(preprocessing)
             self._mean, self._deviation = (
                 torch.tensor(preprocessing[name], device=self._device).reshape(1, 3, 1, 1) * 255
                 for name in ("image_mean", "image_std")
             )
 
     def prepared(self, picture: Image.Image) -> Any:
-        return picture if self._clip is None else self._sizing(picture)
+        return picture if self._clip is None else np.asarray(self._sizing(picture))
 
     def images(self, prepared: Sequence[Any]) -> np.ndarray:
         return self._in_batches(self._encode if self._clip is None else self._forward, prepared)
@@ -281,7 +259,8 @@ class _SentenceTransformers:
 
 
 def _read(uri: str, sha256: str | None) -> bytes:
-    data = Path(uri).read_bytes()
+    with open(uri, "rb", buffering=0) as file:
+        data = file.readall()
     if sha256 is not None and hashlib.sha256(data).hexdigest() != sha256:
         raise PictureChanged(uri)
     return data
@@ -392,9 +371,14 @@ class Encoder:
         return self._backend.shares_cores
 
     @property
+    def size(self) -> tuple[int, int]:
+        """Width and height of what the model sees."""
+        return Sizing.of(_image_preprocessing(self.space)).seen
+
+    @property
     def edge(self) -> int:
-        """Pixels of the longer edge of what the model sees."""
-        width, height = _edges(_image_preprocessing(self.space).get("size", 224))
+        """Pixels of the longer edge that pictures are brought to, before any crop."""
+        width, height = edges(_image_preprocessing(self.space).get("size", 224))
         return max(width, height or 0)
 
     def _checked(self, vectors: np.ndarray) -> np.ndarray:

@@ -7,6 +7,7 @@ live (`swap`).
 # pyarrow.compute makes its functions when it is imported, out of pyright's sight.
 # pyright: reportAttributeAccessIssue=false
 
+import json
 from collections.abc import Callable, Iterator, Mapping
 from concurrent.futures import ThreadPoolExecutor
 
@@ -21,6 +22,7 @@ from fashion_assets.embedding.spaces import EmbeddingSpace
 from fashion_assets.machine import usable_cores
 from fashion_assets.release.plan import (
     LAST_STAGE,
+    WITHOUT_VECTOR,
     active_batches,
     batch_version,
     content_version,
@@ -168,7 +170,12 @@ def serving_rows(
 
 
 def _aligned(normalized: pa.Table, embeddings: pa.Table) -> pa.Table:
-    """The products' rows with their vectors beside them, in the products' order."""
+    """The products' rows with their vectors beside them, in the products' order; without those in quarantine since their
+    picture failed at embedding."""
+    failed = json.loads((embeddings.schema.metadata or {}).get(WITHOUT_VECTOR, b"{}"))
+    if failed:
+        in_quarantine = pc.is_in(normalized["product_id"], value_set=pa.array(list(failed)))
+        normalized = normalized.filter(pc.invert(in_quarantine))
     position = pc.index_in(normalized["product_id"], value_set=embeddings["product_id"].combine_chunks())
     if position.null_count:
         lost = normalized["product_id"].filter(pc.is_null(position)).to_pylist()
@@ -250,7 +257,7 @@ def _load_batch(
         )
         products += copy_rows(conn, release.table("products"), PRODUCT_COLUMNS, rows)
         copy_rows(conn, release.table("product_embeddings"), EMBEDDING_COLUMNS, vectors)
-    quarantined = store.count("quarantined_listings", batch.name)
+    quarantined = store.count("quarantined_listings", batch.name) + normalized.num_rows - products
     conn.execute(
         "INSERT INTO fashion_ops.release_batches (release, batch, content_version, products, quarantined, listings) "
         "VALUES (%s, %s, %s, %s, %s, %s)",

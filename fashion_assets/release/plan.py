@@ -30,6 +30,11 @@ BATCH_VERSION = b"batch_version"
 """Key of the Parquet metadata that says which version of a batch a file was made of."""
 
 
+WITHOUT_VECTOR = b"without_vector"
+"""Key of the Parquet metadata of a batch's vectors that says, as a JSON object, which products have none and why. Such a
+batch is loaded, but is not left at that: the next run judges those listings anew."""
+
+
 def batch_version(batch: Batch, settings: Settings, space: EmbeddingSpace) -> str:
     """What a batch's files must have been made of: its content, the rules in force, and the model."""
     parts = (
@@ -40,6 +45,11 @@ def batch_version(batch: Batch, settings: Settings, space: EmbeddingSpace) -> st
         str(TEXT_WEIGHT),
     )
     return hashlib.blake2b("\0".join(parts).encode(), digest_size=16).hexdigest()
+
+
+def without_vector(store: ParquetStore, batch: str) -> bool:
+    """Whether the picture of a product of the batch could not be embedded."""
+    return WITHOUT_VECTOR.decode() in store.read_metadata(LAST_STAGE, batch)
 
 
 def file_version(store: ParquetStore, asset: str, batch: str) -> str | None:
@@ -94,7 +104,10 @@ def plan(conn: psycopg.Connection, settings: Settings) -> Plan:
     existing = releases.with_content(conn, version)
     store = ParquetStore(settings.assets_url)
     stale = [
-        batch for batch in current if not is_through(store, batch, batch_version(batch, settings, space))
+        batch
+        for batch in current
+        if not is_through(store, batch, batch_version(batch, settings, space))
+        or without_vector(store, batch.name)
     ]
     return Plan(
         listings=sum(batch.listings for batch in current),

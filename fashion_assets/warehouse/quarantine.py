@@ -46,6 +46,20 @@ def replace_quarantine(conn: psycopg.Connection, batch: str, rejections: pa.Tabl
         copy_rows(conn, sql.Identifier("fashion_ops", "quarantine"), _COLUMNS, rows.select(list(_COLUMNS)))
 
 
+def quarantine_accepted(
+    conn: psycopg.Connection, batch: str, accepted: pa.Table, rejections: pa.Table
+) -> None:
+    """Of the batch's listings that validation accepted, have these and no others in quarantine: what a later stage could
+    not use after all. One transaction."""
+    with conn.transaction():
+        conn.execute(
+            "DELETE FROM fashion_ops.quarantine WHERE batch = %s AND listing_key = ANY (%s)",
+            (batch, accepted["listing_key"].to_pylist()),
+        )
+        rows = rejections.append_column("batch", pa.repeat(batch, rejections.num_rows))
+        copy_rows(conn, sql.Identifier("fashion_ops", "quarantine"), _COLUMNS, rows.select(list(_COLUMNS)))
+
+
 def quarantined(
     conn: psycopg.Connection, *, reason: str | None = None, limit: int | None = None
 ) -> Iterator[Quarantined]:

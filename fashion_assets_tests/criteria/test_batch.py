@@ -74,6 +74,23 @@ def embedded(validated: ValidatedBatch) -> EmbeddedBatch:
     return EmbeddedBatch(validated.products, embeddings(validated.products, vectors), SPACE)
 
 
+def test_a_product_without_a_vector_must_have_failed_and_be_bearable(embedded: EmbeddedBatch) -> None:
+    (covers,) = [c for c in IMAGE_EMBEDDINGS if c.name == "image_embeddings_cover_every_product"]
+    first = embedded.products["product_id"][0].as_py()
+    lacking = replace(embedded, embeddings=embedded.embeddings.slice(1), max_failure_rate=0.25)
+    assert not covers.judge(lacking).passed
+    failed = covers.judge(replace(lacking, failures={first: "the picture is gone"}))
+    assert failed.passed and failed.offenders == [f"{first}: the picture is gone"]
+    # Failed, and yet there: one of the two is wrong.
+    assert not covers.judge(replace(embedded, failures={first: "the picture is gone"})).passed
+    many = embedded.products["product_id"][:11].to_pylist()
+    unmounted = replace(
+        lacking, embeddings=embedded.embeddings.slice(11), failures=dict.fromkeys(many, "gone")
+    )
+    assert not covers.judge(unmounted).passed
+    assert covers.judge(replace(unmounted, max_failure_rate=0.3)).passed
+
+
 def embeddings(products: pa.Table, vectors: np.ndarray) -> pa.Table:
     return pa.table(
         {

@@ -49,7 +49,11 @@ def drawn_pictures(count: int) -> list[Image.Image]:
 
 def pixels_of(pictures: list[Image.Image]) -> np.ndarray:
     size = (PREPROCESSING["size"]["width"], PREPROCESSING["size"]["height"])
-    return np.stack([np.asarray(picture.resize(size, Image.Resampling.BICUBIC)) for picture in pictures])
+    return np.ascontiguousarray(
+        np.stack(
+            [np.asarray(picture.resize(size, Image.Resampling.BICUBIC)) for picture in pictures]
+        ).transpose(0, 1, 3, 2)
+    )
 
 
 @pytest.fixture(scope="module")
@@ -113,7 +117,7 @@ def test_a_vector_does_not_depend_on_what_else_is_embedded(towers: Towers) -> No
 
 
 def test_nothing_in_gives_nothing_out(towers: Towers) -> None:
-    assert towers.images(np.empty((0, 128, 96, 3), np.uint8)).shape == (0, 512)
+    assert towers.images(np.empty((0, 128, 3, 96), np.uint8)).shape == (0, 512)
     assert towers.texts([]).shape == (0, 512)
 
 

@@ -7,13 +7,16 @@ embedded again, whatever the batch or run.
 # pyarrow.compute makes its functions when it is imported, out of pyright's sight.
 # pyright: reportAttributeAccessIssue=false
 
-from collections.abc import Callable, Iterator
+import json
+from collections.abc import Callable, Iterator, Mapping
 
 import dagster as dg
 import numpy as np
 import pyarrow as pa
 import pyarrow.compute as pc
 
+from fashion_assets.catalog.listing import REJECTION_SCHEMA
+from fashion_assets.catalog.pictures import IMAGE_CHANGED
 from fashion_assets.criteria.batch import IMAGE_EMBEDDINGS, PRODUCT_EMBEDDINGS, TEXT_EMBEDDINGS, EmbeddedBatch
 from fashion_assets.criteria.verdict import Criterion
 from fashion_assets.defs.catalog.assets import carry_version
@@ -28,7 +31,9 @@ from fashion_assets.embedding.embed import (
     vector_column,
     vector_matrix,
 )
+from fashion_assets.release.plan import WITHOUT_VECTOR
 from fashion_assets.warehouse.embedding_store import EmbeddingStore
+from fashion_assets.warehouse.quarantine import quarantine_accepted
 
 OWNERS = ["team:search"]
 GROUP = "embeddings"
@@ -58,15 +63,21 @@ def _embeddings(
         check_specs=check_specs(criteria, blocking=True, partitions_def=BATCHES),
     )
     def embeddings(
-        validated_products: pa.Table, warehouse: WarehouseResource, encoder: EncoderResource
+        context: dg.AssetExecutionContext,
+        validated_products: pa.Table,
+        warehouse: WarehouseResource,
+        encoder: EncoderResource,
     ) -> Iterator[dg.Output | dg.AssetCheckResult]:
         products, space = _own(validated_products), encoder.space
         with warehouse.connect() as conn:
             embedded = embed(encoder, EmbeddingStore(conn), products)
-        # A product whose picture failed has no row: the check names it and stops the batch, nothing is lost, and the
-        # next run reads the listing anew and finds the vectors of the others in the store.
-        sound = np.ones(products.num_rows, bool)
-        sound[list(embedded.failures)] = False
+            # A product whose picture failed has no row and goes to quarantine, alone. The next run judges it anew and
+            # finds the vectors of the others in the store.
+            sound = np.ones(products.num_rows, bool)
+            sound[list(embedded.failures)] = False
+            if kind == "image":
+                failed = products.filter(pa.array(~sound))
+                quarantine_accepted(conn, context.partition_key, validated_products, _rejected(failed))
         made = pa.table(
             {
                 "product_id": products["product_id"].filter(pa.array(sound)),
@@ -74,9 +85,9 @@ def _embeddings(
                 "vector": vector_column(embedded.vectors[sound]),
             }
         )
-        table = carry_version(made, validated_products)
         ids = products["product_id"].to_pylist()
         failures = {ids[position]: reason for position, reason in sorted(embedded.failures.items())}
+        table = _with_failures(carry_version(made, validated_products), failures)
         yield dg.Output(
             table,
             metadata={
@@ -90,7 +101,10 @@ def _embeddings(
         )
         for criterion in criteria:
             yield check_result(
-                criterion.judge(EmbeddedBatch(products, table, space, failures)), criterion.asset
+                criterion.judge(
+                    EmbeddedBatch(products, table, space, failures, warehouse.settings.max_rejection_rate)
+                ),
+                criterion.asset,
             )
 
     return embeddings
@@ -133,7 +147,8 @@ def product_embeddings(
     encoder: EncoderResource,
 ) -> Iterator[dg.Output | dg.AssetCheckResult]:
     """One vector for each product: of its picture and title, or, where the record brought one, that very vector."""
-    # By id, not by place: one of them may lack a product that failed.
+    failures = _failures(image_embeddings)
+    # By id, not by place: pictures lack the products that failed.
     places = pc.index_in(
         image_embeddings["product_id"], value_set=text_embeddings["product_id"].combine_chunks()
     )
@@ -151,7 +166,10 @@ def product_embeddings(
         }
     )
     preserved = _preserved(validated_products)
-    table = carry_version(pa.concat_tables([made, preserved]), validated_products)
+    table = carry_version(
+        pa.concat_tables([made.replace_schema_metadata(None), preserved]), validated_products
+    )
+    table = _with_failures(table, failures)
     yield dg.Output(
         table,
         metadata={
@@ -162,8 +180,26 @@ def product_embeddings(
     )
     for criterion in PRODUCT_EMBEDDINGS:
         yield check_result(
-            criterion.judge(EmbeddedBatch(validated_products, table, encoder.space)), criterion.asset
+            criterion.judge(EmbeddedBatch(validated_products, table, encoder.space, failures)),
+            criterion.asset,
         )
+
+
+def _with_failures(table: pa.Table, failures: Mapping[str, str]) -> pa.Table:
+    """The table, its file saying which products have no vector and why."""
+    said = {WITHOUT_VECTOR: json.dumps(failures).encode()} if failures else {}
+    return table.replace_schema_metadata({**(table.schema.metadata or {}), **said})
+
+
+def _failures(embeddings: pa.Table) -> dict[str, str]:
+    return json.loads((embeddings.schema.metadata or {}).get(WITHOUT_VECTOR, b"{}"))
+
+
+def _rejected(products: pa.Table) -> pa.Table:
+    """Products as quarantine keeps them."""
+    reasons = pa.array([[IMAGE_CHANGED]] * products.num_rows, REJECTION_SCHEMA.field("reasons").type)
+    kept = [name for name in REJECTION_SCHEMA.names if name != "reasons"]
+    return products.select(kept).append_column("reasons", reasons)
 
 
 def _preserved(products: pa.Table) -> pa.Table:

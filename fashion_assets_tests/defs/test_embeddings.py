@@ -1,0 +1,141 @@
+"""A picture that changes or breaks after its listing was judged: its listing alone is quarantined, and judged anew."""
+
+from collections.abc import Callable
+from pathlib import Path
+
+import dagster as dg
+import psycopg
+import pytest
+
+from fashion_assets.migration import MigrationResult
+from fashion_assets.release.plan import plan
+from fashion_assets.release.scan import scan_active_sources
+from fashion_assets.runs import repository
+from fashion_assets.settings import PROJECT_ROOT, Settings
+from fashion_assets.warehouse.register import activate_source
+from fashion_assets_tests.catalogue import draw_picture, write_catalogue
+
+BATCH = "fashion_demo-00001"
+JUDGING = ("raw_listings", "validated_products", "quarantined_listings", "normalized_attributes")
+EMBEDDING = ("image_embeddings", "text_embeddings", "product_embeddings")
+
+
+@pytest.fixture
+def instance(settings: Settings):
+    with dg.DagsterInstance.from_config(str(PROJECT_ROOT)) as instance:
+        yield instance
+
+
+def execute(
+    instance: dg.DagsterInstance, job: str, assets: tuple[str, ...] = ()
+) -> dg.ExecuteInProcessResult:
+    batch = BATCH if job == "migrate_batch" else None
+    if batch:
+        instance.add_dynamic_partitions("batches", [batch])
+    return (
+        repository()
+        .resolve_job_def(job)
+        .execute_in_process(
+            instance=instance,
+            partition_key=batch,
+            asset_selection=[dg.AssetKey(asset) for asset in assets] or None,
+            raise_on_error=False,
+        )
+    )
+
+
+def scanned(conn: psycopg.Connection, settings: Settings, catalogue: Path) -> None:
+    with conn.transaction():
+        activate_source(conn, "fashion_demo", "folder", str(catalogue))
+        scan_active_sources(conn, settings)
+
+
+def quarantine(conn: psycopg.Connection) -> list[tuple]:
+    found = conn.execute(
+        "SELECT external_id, reasons, record->>'productDisplayName' IS NOT NULL FROM fashion_ops.quarantine ORDER BY 1"
+    ).fetchall()
+    conn.commit()
+    return found
+
+
+def test_a_picture_that_breaks_before_it_is_embedded_costs_its_listing_alone(
+    migrate: Callable[..., MigrationResult],
+    database: psycopg.Connection,
+    settings: Settings,
+    instance: dg.DagsterInstance,
+    tmp_path: Path,
+):
+    catalogue = write_catalogue(tmp_path / "catalogue", 30)
+    scanned(database, settings, catalogue)
+    assert execute(instance, "migrate_batch", JUDGING).success
+    sound, gone, other = (catalogue / "images" / f"{number}.jpg" for number in (3, 7, 9))
+    kept = sound.read_bytes()
+    sound.write_bytes(kept[:300])
+    gone.unlink()
+    draw_picture(other, 1009)
+
+    embedded = execute(instance, "migrate_batch", EMBEDDING)
+    assert embedded.success
+    rejected = ["image_changed"]
+    assert quarantine(database) == [("3", rejected, True), ("7", rejected, True), ("9", rejected, True)]
+    checks = {check.check_name: check for check in embedded.get_asset_check_evaluations()}
+    covering = checks["image_embeddings_cover_every_product"]
+    said = str(covering.metadata)
+    assert covering.passed and "3.jpg" in said and "7.jpg is gone" in said and "9.jpg changed" in said
+
+    # The rest is released, and listings in = products + quarantined.
+    assert execute(instance, "build_release").success
+    live = "SELECT products, quarantined, listings FROM fashion_ops.releases WHERE state = 'live'"
+    assert database.execute(live).fetchall() == [(27, 3, 30)]
+    missing = "SELECT count(*) FROM fashion_sota.products WHERE external_id IN ('3', '7', '9')"
+    assert database.execute(missing).fetchall() == [(0,)]
+    database.commit()
+    assert [batch.name for batch in plan(database, settings).stale] == [BATCH]
+    database.commit()
+
+    # One is sound again, one came back as another, one stays away: an ordinary rejection now.
+    sound.write_bytes(kept)
+    mended = migrate(catalogue)
+    assert mended.succeeded and mended.live and (mended.products, mended.quarantined) == (29, 1)
+    assert quarantine(database) == [("7", ["image_missing"], True)]
+    assert plan(database, settings).stale == []
+    database.commit()
+    assert migrate(catalogue).lines[-1] == "nothing changed"
+
+
+def test_a_picture_that_was_away_for_a_moment_becomes_a_product_without_any_change(
+    migrate: Callable[..., MigrationResult],
+    database: psycopg.Connection,
+    settings: Settings,
+    instance: dg.DagsterInstance,
+    tmp_path: Path,
+):
+    catalogue = write_catalogue(tmp_path / "catalogue", 25)
+    scanned(database, settings, catalogue)
+    assert execute(instance, "migrate_batch", JUDGING).success
+    picture, elsewhere = catalogue / "images" / "4.jpg", tmp_path / "4.jpg"
+    picture.rename(elsewhere)
+    assert execute(instance, "migrate_batch", EMBEDDING).success
+    assert execute(instance, "build_release").success
+    assert [row[0] for row in quarantine(database)] == ["4"]
+    elsewhere.rename(picture)
+    mended = migrate(catalogue)
+    assert mended.live and (mended.products, mended.quarantined) == (25, 0)
+    assert quarantine(database) == []
+    assert "0 changed" in mended.lines[0]
+
+
+def test_where_too_many_pictures_fail_at_once_the_batch_stops(
+    database: psycopg.Connection, settings: Settings, instance: dg.DagsterInstance, tmp_path: Path
+):
+    catalogue = write_catalogue(tmp_path / "catalogue", 25)
+    scanned(database, settings, catalogue)
+    assert execute(instance, "migrate_batch", JUDGING).success
+    (catalogue / "images").rename(catalogue / "unmounted")
+    stopped = execute(instance, "migrate_batch", EMBEDDING)
+    assert not stopped.success
+    failed = {check.check_name for check in stopped.get_asset_check_evaluations() if not check.passed}
+    assert failed == {"image_embeddings_cover_every_product"}
+    (catalogue / "unmounted").rename(catalogue / "images")
+    assert execute(instance, "migrate_batch", EMBEDDING).success
+    assert quarantine(database) == []
