@@ -7,8 +7,9 @@ live (`swap`).
 # pyarrow.compute makes its functions when it is imported, out of pyright's sight.
 # pyright: reportAttributeAccessIssue=false
 
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
+from itertools import zip_longest
 
 import psycopg
 import pyarrow as pa
@@ -189,7 +190,8 @@ def load(
     """Build the next candidate of all batches of the active sources, batch by batch, in one transaction.
 
     Batches without finished files of their current version are left out; `every_batch_is_loaded` names them.
-    Memory holds one batch. Raises the database's errors; nothing of a failed load remains.
+    Memory holds two batches: one is read while the one before is written. Raises the database's errors; nothing of a
+    failed load remains.
     """
     store = ParquetStore(settings.assets_url)
     with conn.transaction():
@@ -204,8 +206,10 @@ def load(
         create_tables(conn, release)
         dimensions = {space.name: space.dimension}
         _hold_to_spaces(conn, release, dimensions)
-        for done, batch in enumerate(finished, start=1):
-            _load_batch(conn, store, release, batch, dimensions)
+        for done, (batch, rows) in enumerate(_read_ahead(store, finished), start=1):
+            _load_batch(
+                conn, release, batch, rows, store.count("quarantined_listings", batch.name), dimensions
+            )
             progress(done, len(finished))
         _add_keys(conn, release)
         _map_ids(conn, release)
@@ -221,19 +225,36 @@ def load(
     return releases.get(conn, release.release)
 
 
+def _read_ahead(
+    store: ParquetStore, batches: Sequence[Batch]
+) -> Iterator[tuple[Batch, list[tuple[pa.Table, pa.Table]]]]:
+    """Each batch with its rows (`serving_rows`), the next one being read in a thread meanwhile."""
+
+    def read(batch: Batch) -> list[tuple[pa.Table, pa.Table]]:
+        normalized = store.read("normalized_attributes", batch.name)
+        return list(serving_rows(normalized, store.read(LAST_STAGE, batch.name), batch.name))
+
+    with ThreadPoolExecutor(1, "read-ahead") as pool:
+        following = pool.submit(read, batches[0]) if batches else None
+        for batch, after in zip_longest(batches, batches[1:]):
+            assert following is not None
+            rows = following.result()
+            following = pool.submit(read, after) if after is not None else None
+            yield batch, rows
+
+
 def _load_batch(
     conn: psycopg.Connection,
-    store: ParquetStore,
     release: Release,
     batch: Batch,
+    serving: Sequence[tuple[pa.Table, pa.Table]],
+    quarantined: int,
     dimensions: dict[str, int],
 ) -> None:
-    """Load one batch. `dimensions` has the release's spaces so far; those of vectors that came with listings are added,
-    and registered. Raises `WrongDimension` for vectors that cannot be of the space they name."""
-    normalized = store.read("normalized_attributes", batch.name)
-    embeddings = store.read(LAST_STAGE, batch.name)
+    """Load one batch's rows (`serving_rows`). `dimensions` has the release's spaces so far; those of vectors that came
+    with listings are added, and registered. Raises `WrongDimension` for vectors that cannot be of the space they name."""
     products = 0
-    for rows, vectors in serving_rows(normalized, embeddings, batch.name):
+    for rows, vectors in serving:
         space, dimension = vectors["embedding_space"][0].as_py(), vectors["embedding"].type.list_size
         if space not in dimensions:
             spaces.register(conn, PreservedSpace(space, dimension))
@@ -250,7 +271,6 @@ def _load_batch(
         )
         products += copy_rows(conn, release.table("products"), PRODUCT_COLUMNS, rows)
         copy_rows(conn, release.table("product_embeddings"), EMBEDDING_COLUMNS, vectors)
-    quarantined = store.count("quarantined_listings", batch.name)
     conn.execute(
         "INSERT INTO fashion_ops.release_batches (release, batch, content_version, products, quarantined, listings) "
         "VALUES (%s, %s, %s, %s, %s, %s)",
@@ -359,12 +379,11 @@ def index(settings: Settings, release: Release, progress: Callable[[str], None] 
         ),
     ]
     progress("indexes")
-    parallel_workers = sql.SQL("SET max_parallel_maintenance_workers = {}").format(
-        sql.Literal(usable_cores())
-    )
+    workers = sql.SQL("SET max_parallel_maintenance_workers = {}")
     with ThreadPoolExecutor(2) as pool:
-        beside = pool.submit(execute, *others)
-        execute(parallel_workers, *vector_indexes)
+        # Whichever index begins first takes the workers there are, and the vector index gains most by them.
+        beside = pool.submit(execute, workers.format(sql.Literal(0)), *others)
+        execute(workers.format(sql.Literal(usable_cores())), *vector_indexes)
         beside.result()
         progress("statistics")
         list(
