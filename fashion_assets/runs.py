@@ -103,10 +103,11 @@ class Runs:
     """Worker processes of one command; leave the `with` and they end. The database must be prepared."""
 
     def __init__(self, all_is_new: bool = False) -> None:
-        """`all_is_new`: nothing was embedded yet, so that every worker surely needs the model."""
+        """`all_is_new`: nothing was embedded yet, so that there surely will be batches, whose workers need the model."""
         self._all_is_new = all_is_new
         self._cores = usable_cores()
         self._pools = ExitStack()
+        self._early: ProcessPoolExecutor | None = None
 
     def __enter__(self) -> Self:
         prepare_workers()
@@ -115,6 +116,12 @@ class Runs:
         self._starter = self._pools.enter_context(ThreadPoolExecutor(1, "starter"))
         self._release = self._pool(1)
         self._prepared = self._starter.submit(_submitted, self._release, _prepare_instance)
+        if self._all_is_new:
+            # Reading the catalogue keeps one core busy. Meanwhile another imports and compiles what comes next: a first
+            # worker for the batches, as there may be but one batch, and the release's.
+            self._early = self._pool(min(WORKERS, self._cores), towers=True)
+            self._starter.submit(_submitted, self._early, _become_ready)
+            self._starter.submit(_submitted, self._release, _prepare_release)
         return self
 
     def __exit__(self, kind: type[BaseException] | None, *_: object) -> None:
@@ -131,7 +138,7 @@ class Runs:
         that one that kills its worker fails and no other does.
         """
         waiting = deque(batches)
-        if waiting:
+        if waiting and not self._all_is_new:
             self._prepared.result()
             _submitted(self._release, _prepare_release)
         while waiting:
@@ -148,7 +155,10 @@ class Runs:
     def _side_by_side(self, part: deque[str]) -> Iterator[tuple[str, str | None]]:
         """Run batches in fresh workers until all are through or a worker died; what was not begun stays in `part`."""
         workers = max(1, min(WORKERS, len(part), self._cores))
-        pool = self._pool(workers, towers=self._all_is_new)
+        pool, self._early = self._early, None
+        # One that died while it waited is noticed before another is started beside it, which would be left over.
+        if pool is None or _outcome(_submitted(pool, _become_ready)) == _KILLED:
+            pool = self._pool(workers, towers=self._all_is_new)
         for _ in range(workers):
             _submitted(pool, _become_ready)
         _outcome(self._prepared.result())

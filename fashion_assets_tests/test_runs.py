@@ -29,6 +29,31 @@ def test_a_worker_that_is_gone_before_its_work_is_told_in_words(settings: Settin
             assert reason is not None and "its worker process died" in reason
 
 
+@pytest.mark.parametrize("killed", [False, True])
+def test_a_first_worker_is_there_before_it_is_known_what_there_is_to_do(
+    settings: Settings, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, killed: bool
+):
+    monkeypatch.setenv("FASHION_ASSETS_BATCH_SIZE", "20")
+    settings = Settings()
+    with Runs(all_is_new=True) as runs:
+        runs._starter.submit(bool).result()
+        early = multiprocessing.active_children()
+        assert len(early) == 2  # the release's, and one for what may be a single batch
+        assert runs._early is not None
+        batches = runs._early._processes
+        with connect(settings) as conn:
+            activate_source(conn, "shop", "folder", str(write_catalogue(tmp_path / "catalogue", 60)))
+            scan_active_sources(conn, settings)
+            names = [batch.name for batch in active_batches(conn)]
+        assert len(names) == 3
+        if killed:
+            for process in list(batches.values()):
+                process.kill()
+                process.join()
+        # One that died with nothing in hand costs no batch.
+        assert dict(runs.batches(names)) == dict.fromkeys(names)
+
+
 def _kill_whoever_runs(settings: Settings, batch: str, times: int, done: threading.Event) -> list[int]:
     """Kill the worker that runs a batch, so many times; the processes killed."""
     killed: list[int] = []

@@ -7,9 +7,9 @@ live (`swap`).
 # pyarrow.compute makes its functions when it is imported, out of pyright's sight.
 # pyright: reportAttributeAccessIssue=false
 
-import json
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
+from itertools import zip_longest
 
 import psycopg
 import pyarrow as pa
@@ -22,11 +22,11 @@ from fashion_assets.embedding.spaces import EmbeddingSpace
 from fashion_assets.machine import usable_cores
 from fashion_assets.release.plan import (
     LAST_STAGE,
-    WITHOUT_VECTOR,
     active_batches,
     batch_version,
     content_version,
     is_through,
+    without_vector,
 )
 from fashion_assets.settings import Settings
 from fashion_assets.sources import open_source
@@ -172,8 +172,7 @@ def serving_rows(
 def _aligned(normalized: pa.Table, embeddings: pa.Table) -> pa.Table:
     """The products' rows with their vectors beside them, in the products' order; without those in quarantine since their
     picture failed at embedding."""
-    failed = json.loads((embeddings.schema.metadata or {}).get(WITHOUT_VECTOR, b"{}"))
-    if failed:
+    if failed := without_vector(embeddings):
         in_quarantine = pc.is_in(normalized["product_id"], value_set=pa.array(list(failed)))
         normalized = normalized.filter(pc.invert(in_quarantine))
     position = pc.index_in(normalized["product_id"], value_set=embeddings["product_id"].combine_chunks())
@@ -196,7 +195,8 @@ def load(
     """Build the next candidate of all batches of the active sources, batch by batch, in one transaction.
 
     Batches without finished files of their current version are left out; `every_batch_is_loaded` names them.
-    Memory holds one batch. Raises the database's errors; nothing of a failed load remains.
+    Memory holds two batches: one is read while the one before is written. Raises the database's errors; nothing of a
+    failed load remains.
     """
     store = ParquetStore(settings.assets_url)
     with conn.transaction():
@@ -211,8 +211,9 @@ def load(
         create_tables(conn, release)
         dimensions = {space.name: space.dimension}
         _hold_to_spaces(conn, release, dimensions)
-        for done, batch in enumerate(finished, start=1):
-            _load_batch(conn, store, release, batch, dimensions)
+        for done, (batch, rows, failed) in enumerate(_read_ahead(store, finished), start=1):
+            quarantined = store.count("quarantined_listings", batch.name) + failed
+            _load_batch(conn, release, batch, rows, quarantined, dimensions)
             progress(done, len(finished))
         _add_keys(conn, release)
         _map_ids(conn, release)
@@ -228,19 +229,38 @@ def load(
     return releases.get(conn, release.release)
 
 
+def _read_ahead(
+    store: ParquetStore, batches: Sequence[Batch]
+) -> Iterator[tuple[Batch, list[tuple[pa.Table, pa.Table]], int]]:
+    """Each batch with its rows (`serving_rows`) and how many of its products went to quarantine at embedding, the next
+    one being read in a thread meanwhile."""
+
+    def read(batch: Batch) -> tuple[list[tuple[pa.Table, pa.Table]], int]:
+        normalized = store.read("normalized_attributes", batch.name)
+        embeddings = store.read(LAST_STAGE, batch.name)
+        return list(serving_rows(normalized, embeddings, batch.name)), len(without_vector(embeddings))
+
+    with ThreadPoolExecutor(1, "read-ahead") as pool:
+        following = pool.submit(read, batches[0]) if batches else None
+        for batch, after in zip_longest(batches, batches[1:]):
+            assert following is not None
+            rows, failed = following.result()
+            following = pool.submit(read, after) if after is not None else None
+            yield batch, rows, failed
+
+
 def _load_batch(
     conn: psycopg.Connection,
-    store: ParquetStore,
     release: Release,
     batch: Batch,
+    serving: Sequence[tuple[pa.Table, pa.Table]],
+    quarantined: int,
     dimensions: dict[str, int],
 ) -> None:
-    """Load one batch. `dimensions` has the release's spaces so far; those of vectors that came with listings are added,
-    and registered. Raises `WrongDimension` for vectors that cannot be of the space they name."""
-    normalized = store.read("normalized_attributes", batch.name)
-    embeddings = store.read(LAST_STAGE, batch.name)
+    """Load one batch's rows (`serving_rows`). `dimensions` has the release's spaces so far; those of vectors that came
+    with listings are added, and registered. Raises `WrongDimension` for vectors that cannot be of the space they name."""
     products = 0
-    for rows, vectors in serving_rows(normalized, embeddings, batch.name):
+    for rows, vectors in serving:
         space, dimension = vectors["embedding_space"][0].as_py(), vectors["embedding"].type.list_size
         if space not in dimensions:
             spaces.register(conn, PreservedSpace(space, dimension))
@@ -257,7 +277,6 @@ def _load_batch(
         )
         products += copy_rows(conn, release.table("products"), PRODUCT_COLUMNS, rows)
         copy_rows(conn, release.table("product_embeddings"), EMBEDDING_COLUMNS, vectors)
-    quarantined = store.count("quarantined_listings", batch.name) + normalized.num_rows - products
     conn.execute(
         "INSERT INTO fashion_ops.release_batches (release, batch, content_version, products, quarantined, listings) "
         "VALUES (%s, %s, %s, %s, %s, %s)",
@@ -366,12 +385,11 @@ def index(settings: Settings, release: Release, progress: Callable[[str], None] 
         ),
     ]
     progress("indexes")
-    parallel_workers = sql.SQL("SET max_parallel_maintenance_workers = {}").format(
-        sql.Literal(usable_cores())
-    )
+    workers = sql.SQL("SET max_parallel_maintenance_workers = {}")
     with ThreadPoolExecutor(2) as pool:
-        beside = pool.submit(execute, *others)
-        execute(parallel_workers, *vector_indexes)
+        # Whichever index begins first takes the workers there are, and the vector index gains most by them.
+        beside = pool.submit(execute, workers.format(sql.Literal(0)), *others)
+        execute(workers.format(sql.Literal(usable_cores())), *vector_indexes)
         beside.result()
         progress("statistics")
         list(

@@ -4,9 +4,11 @@ What belongs here: comparing what the register wants with what the files and rel
 """
 
 import hashlib
+import json
 from dataclasses import dataclass
 
 import psycopg
+import pyarrow as pa
 
 from fashion_assets.catalog.normalization import NORMALIZATION_VERSION
 from fashion_assets.catalog.validation import Rules
@@ -29,7 +31,6 @@ else, so a later attempt that stopped half-way is seen even when the batch went 
 BATCH_VERSION = b"batch_version"
 """Key of the Parquet metadata that says which version of a batch a file was made of."""
 
-
 WITHOUT_VECTOR = b"without_vector"
 """Key of the Parquet metadata of a batch's vectors that says, as a JSON object, which products have none and why. Such a
 batch is loaded, but is not left at that: the next run judges those listings anew."""
@@ -47,8 +48,13 @@ def batch_version(batch: Batch, settings: Settings, space: EmbeddingSpace) -> st
     return hashlib.blake2b("\0".join(parts).encode(), digest_size=16).hexdigest()
 
 
-def without_vector(store: ParquetStore, batch: str) -> bool:
-    """Whether the picture of a product of the batch could not be embedded."""
+def without_vector(embeddings: pa.Table) -> dict[str, str]:
+    """The products of a batch's vectors whose picture could not be embedded, by `product_id`, and why."""
+    return json.loads((embeddings.schema.metadata or {}).get(WITHOUT_VECTOR, b"{}"))
+
+
+def lacks_vectors(store: ParquetStore, batch: str) -> bool:
+    """Whether the picture of a product of the batch could not be embedded; reads no rows."""
     return WITHOUT_VECTOR.decode() in store.read_metadata(LAST_STAGE, batch)
 
 
@@ -107,7 +113,7 @@ def plan(conn: psycopg.Connection, settings: Settings) -> Plan:
         batch
         for batch in current
         if not is_through(store, batch, batch_version(batch, settings, space))
-        or without_vector(store, batch.name)
+        or lacks_vectors(store, batch.name)
     ]
     return Plan(
         listings=sum(batch.listings for batch in current),

@@ -571,8 +571,10 @@ def _tuned(sockets: Path) -> str:
         "maintenance_work_mem": _kilobytes(sort_memory),
         "autovacuum_work_mem": "64MB",
         "work_mem": "16MB",
-        "max_worker_processes": cores + 8,
-        "max_parallel_workers": cores,
+        # Twice the cores: what is asked while the vector index is built must not take its workers away. It is
+        # given them once, as it begins, and without them takes twice as long.
+        "max_worker_processes": 2 * cores + 8,
+        "max_parallel_workers": 2 * cores,
         "max_parallel_maintenance_workers": min(cores, 8),
         "max_parallel_workers_per_gather": min(cores // 2, 4),
         "huge_pages": "try",

@@ -31,7 +31,7 @@ from fashion_assets.embedding.embed import (
     vector_column,
     vector_matrix,
 )
-from fashion_assets.release.plan import WITHOUT_VECTOR
+from fashion_assets.release.plan import WITHOUT_VECTOR, without_vector
 from fashion_assets.warehouse.embedding_store import EmbeddingStore
 from fashion_assets.warehouse.quarantine import quarantine_accepted
 
@@ -147,7 +147,7 @@ def product_embeddings(
     encoder: EncoderResource,
 ) -> Iterator[dg.Output | dg.AssetCheckResult]:
     """One vector for each product: of its picture and title, or, where the record brought one, that very vector."""
-    failures = _failures(image_embeddings)
+    failures = without_vector(image_embeddings)
     # By id, not by place: pictures lack the products that failed.
     places = pc.index_in(
         image_embeddings["product_id"], value_set=text_embeddings["product_id"].combine_chunks()
@@ -189,10 +189,6 @@ def _with_failures(table: pa.Table, failures: Mapping[str, str]) -> pa.Table:
     """The table, its file saying which products have no vector and why."""
     said = {WITHOUT_VECTOR: json.dumps(failures).encode()} if failures else {}
     return table.replace_schema_metadata({**(table.schema.metadata or {}), **said})
-
-
-def _failures(embeddings: pa.Table) -> dict[str, str]:
-    return json.loads((embeddings.schema.metadata or {}).get(WITHOUT_VECTOR, b"{}"))
 
 
 def _rejected(products: pa.Table) -> pa.Table:

@@ -83,7 +83,7 @@ def products(
             )
         ).fetchall()
         rejected = reasons(conn)
-    judgement.begin_expectations(warehouse.settings, release)
+    judgement.begin(warehouse.settings, release)
     columns = ("title", "brand", "gender", "article_type", "colour")
     return dg.MaterializeResult(
         metadata={

@@ -15,6 +15,7 @@ from fashion_assets.criteria.candidate import CANDIDATE_CRITERIA, Candidate, jud
 from fashion_assets.criteria.expectations import ExpectationResult, validate_products
 from fashion_assets.criteria.verdict import Criterion, Verdict
 from fashion_assets.settings import Settings
+from fashion_assets.warehouse.database import connect
 from fashion_assets.warehouse.releases import Release
 
 
@@ -24,6 +25,7 @@ class Judgement(dg.ConfigurableResource):
 
     _verdicts: dict[tuple[str, str], Verdict] = PrivateAttr(default_factory=dict)
     _begun: dict[str, Future[tuple[list[ExpectationResult], Path]]] = PrivateAttr(default_factory=dict)
+    _judged: dict[str, Future[list[Verdict]]] = PrivateAttr(default_factory=dict)
 
     def of(
         self, candidate: Candidate, criteria: Sequence[Criterion[Candidate]] = tuple(CANDIDATE_CRITERIA)
@@ -31,15 +33,19 @@ class Judgement(dg.ConfigurableResource):
         """The verdicts on a candidate whose tables no longer change, in the criteria's order; measured where none of this
         run's steps has yet."""
         release = candidate.release.release
+        if (judged := self._judged.pop(release, None)) is not None:
+            self._verdicts |= {(release, verdict.name): verdict for verdict in judged.result()}
         missing = [criterion for criterion in criteria if (release, criterion.name) not in self._verdicts]
         if missing:
             self._verdicts |= {(release, verdict.name): verdict for verdict in judge(candidate, missing)}
         return [self._verdicts[release, criterion.name] for criterion in criteria]
 
-    def begin_expectations(self, settings: Settings, release: Release) -> None:
-        """Begin to look at the loaded products in a thread: the database is busy with their indexes, and this is not."""
-        pool = ThreadPoolExecutor(1, "expectations")
+    def begin(self, settings: Settings, release: Release) -> None:
+        """Begin to judge the loaded products, by the suite and by their criteria, in a thread: while their indexes are
+        built, they no longer change."""
+        pool = ThreadPoolExecutor(1, "judgement")
         self._begun[release.release] = pool.submit(validate_products, settings, release)
+        self._judged[release.release] = pool.submit(_judge_products, settings, release)
         pool.shutdown(wait=False)
 
     def expectations(self, settings: Settings, release: Release) -> tuple[list[ExpectationResult], Path]:
@@ -49,8 +55,14 @@ class Judgement(dg.ConfigurableResource):
 
     def teardown_after_execution(self, context: dg.InitResourceContext) -> None:
         """A run does not end before what it began."""
-        for begun in self._begun.values():
+        for begun in (*self._begun.values(), *self._judged.values()):
             begun.exception()
+
+
+def _judge_products(settings: Settings, release: Release) -> list[Verdict]:
+    criteria = [criterion for criterion in CANDIDATE_CRITERIA if criterion.asset == "products"]
+    with connect(settings) as conn:
+        return judge(Candidate(conn, release, settings), criteria)
 
 
 @dg.definitions
