@@ -1,5 +1,8 @@
 """What a run finds out about its candidate beside the building of indexes is what it would find out afterwards."""
 
+import subprocess
+import sys
+
 import psycopg
 import pytest
 from dagster import build_init_resource_context
@@ -47,3 +50,32 @@ def test_what_hinders_an_early_judgement_is_raised_where_it_is_asked_for(candida
     judgement.teardown_after_execution(build_init_resource_context())
     with pytest.raises(psycopg.errors.UndefinedTable, match="products"):
         judgement.of(candidate, OF_PRODUCTS)
+
+
+def test_statements_can_be_built_while_the_library_of_expectations_is_imported(candidate: Candidate):
+    # In a process of its own: in this one everything is imported. So does Dagster ask its storage meanwhile.
+    script = """
+import sys
+import sqlalchemy
+from fashion_assets.defs.release.judgement import Judgement
+from fashion_assets.settings import Settings
+from fashion_assets.warehouse import releases
+from fashion_assets.warehouse.database import connect
+
+class Value(str):
+    "A type SQLAlchemy has no rule for, so that it asks what it is."
+
+settings = Settings()
+with connect(settings) as connection:
+    release = releases.candidate(connection)
+assert "great_expectations" not in sys.modules
+judgement = Judgement()
+judgement.begin(settings, release)
+begun = judgement._begun[release.release]
+while not begun.done():
+    sqlalchemy.bindparam("key", Value("a"))
+results, _ = begun.result()
+assert results and "great_expectations" in sys.modules
+"""
+    done = subprocess.run([sys.executable, "-c", script], capture_output=True, text=True, timeout=120)
+    assert done.returncode == 0, done.stderr[-2000:]

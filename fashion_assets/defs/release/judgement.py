@@ -43,6 +43,10 @@ class Judgement(dg.ConfigurableResource):
     def begin(self, settings: Settings, release: Release) -> None:
         """Begin to judge the loaded products, by the suite and by their criteria, in a thread: while their indexes are
         built, they no longer change."""
+        # Great Expectations imports it in that thread. Half imported, it answers SQLAlchemy's own questions all the same,
+        # and fails whoever builds a statement meanwhile.
+        import sqlalchemy.orm  # noqa: F401
+
         pool = ThreadPoolExecutor(1, "judgement")
         self._begun[release.release] = pool.submit(validate_products, settings, release)
         self._judged[release.release] = pool.submit(_judge_products, settings, release)
