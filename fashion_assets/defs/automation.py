@@ -28,15 +28,17 @@ def _runs_of(batch: Batch) -> dg.RunsFilter:
     return dg.RunsFilter(job_name=migrate_batch.name, tags={"dagster/partition": batch.name})
 
 
-@dg.sensor(jobs=[migrate_batch, build_release], minimum_interval_seconds=60)
+@dg.sensor(
+    jobs=[migrate_batch, build_release],
+    minimum_interval_seconds=60,
+    description="Finds new and changed batches of the active sources, asks for their runs a few at a time, and for a "
+    "release once all are through. A batch that failed waits for a person, or for other content.",
+)
 def new_or_changed_batches(
     context: dg.SensorEvaluationContext, warehouse: WarehouseResource
 ) -> dg.SensorResult | dg.SkipReason:
-    """Scans the active sources, asks for runs of stale batches, a few at a time, and for a release once all are through.
-
-    A batch that failed is asked for again only when its content, the rules or the model change; a person may launch it
-    at any time.
-    """
+    """A batch that failed is asked for again only when its content, the rules or the model change; a person may launch it
+    at any time."""
     settings = warehouse.settings
     with warehouse.connect() as conn:
         if not scan_active_sources(conn, settings):
@@ -88,11 +90,16 @@ def new_or_changed_batches(
     )
 
 
-@dg.schedule(job=build_release, cron_schedule="0 3 * * *", execution_timezone="UTC")
+@dg.schedule(
+    job=build_release,
+    cron_schedule="0 3 * * *",
+    execution_timezone="UTC",
+    description="Every night at 03:00 UTC: a release of what the batches hold, if anything changed since the last.",
+)
 def nightly_release(
     context: dg.ScheduleEvaluationContext, warehouse: WarehouseResource
 ) -> dg.RunRequest | dg.SkipReason:
-    """Every night at 03:00 UTC: a release of what the batches hold, if anything changed since the last."""
+    """The run key holds the day: a release that failed is tried again the next night."""
     with warehouse.connect() as conn:
         wanted = plan(conn, warehouse.settings)
     if not wanted.batches:

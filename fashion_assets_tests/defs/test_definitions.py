@@ -200,6 +200,8 @@ def test_a_sensor_and_a_schedule_ask_for_runs_once_somebody_turns_them_on(
     (schedule,) = repository.schedule_defs
     assert (schedule.name, schedule.job_name) == ("nightly_release", "build_release")
     assert (schedule.cron_schedule, schedule.execution_timezone) == ("0 3 * * *", "UTC")
+    assert "asks for their runs" in (sensor.description or "")
+    assert "Every night" in (schedule.description or "")
     assert sensor.default_status is dg.DefaultSensorStatus.STOPPED
     assert schedule.default_status is dg.DefaultScheduleStatus.STOPPED
 
