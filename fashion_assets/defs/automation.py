@@ -19,6 +19,7 @@ UNFINISHED = [
     dg.DagsterRunStatus.STARTED,
 ]
 
+ENDED_WITHOUT_RELEASE = [dg.DagsterRunStatus.FAILURE, dg.DagsterRunStatus.CANCELED]
 
 ASKED_FOR = "fashion_assets/batch_version"
 """Tag of the runs the sensor asks for: the version of the batch they are for."""
@@ -82,10 +83,19 @@ def new_or_changed_batches(
             skip_reason="batch runs are under way" if running else "nothing changed",
             dynamic_partitions_requests=requests,
         )
+    key = f"release:{wanted.content_version}"
+    # Dagster itself would drop a second request of this key, and say nothing of why no release comes.
+    tried = dg.RunsFilter(
+        job_name=build_release.name, tags={"dagster/run_key": key}, statuses=ENDED_WITHOUT_RELEASE
+    )
+    for run in context.instance.get_runs(tried, limit=1):
+        return dg.SensorResult(
+            skip_reason=f"the release of this content failed in run {run.run_id[:8]} and waits for a person: "
+            f"launch {build_release.name} again, or `fashion-assets run`",
+            dynamic_partitions_requests=requests,
+        )
     return dg.SensorResult(
-        run_requests=[
-            dg.RunRequest(run_key=f"release:{wanted.content_version}", job_name=build_release.name)
-        ],
+        run_requests=[dg.RunRequest(run_key=key, job_name=build_release.name)],
         dynamic_partitions_requests=requests,
     )
 

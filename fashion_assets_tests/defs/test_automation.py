@@ -11,7 +11,6 @@ import pytest
 from fashion_assets.criteria.candidate import Candidate
 from fashion_assets.definitions import defs
 from fashion_assets.defs.automation import new_or_changed_batches, nightly_release
-from fashion_assets.defs.jobs import migrate_batch
 from fashion_assets.defs.resources import WarehouseResource
 from fashion_assets.release.swap import promote
 from fashion_assets.settings import PROJECT_ROOT, Settings
@@ -44,9 +43,11 @@ def nightly() -> dg.RunRequest | dg.SkipReason:
 
 def add_run(instance: dg.DagsterInstance, request: dg.RunRequest, status: dg.DagsterRunStatus) -> None:
     """A run as the daemon makes it of a request."""
-    assert request.run_key is not None and request.partition_key is not None
-    tags = {**request.tags, "dagster/run_key": request.run_key, "dagster/partition": request.partition_key}
-    instance.add_run(dg.DagsterRun(job_name=migrate_batch.name, status=status, tags=tags))
+    assert request.run_key is not None and request.job_name is not None
+    tags = {**request.tags, "dagster/run_key": request.run_key}
+    if request.partition_key is not None:
+        tags["dagster/partition"] = request.partition_key
+    instance.add_run(dg.DagsterRun(job_name=request.job_name, status=status, tags=tags))
 
 
 def skipped(result: dg.SensorResult) -> str:
@@ -153,3 +154,8 @@ def test_once_all_batches_are_through_one_release_is_asked_for_until_it_is_there
     due = nightly()
     assert isinstance(due, dg.RunRequest)
     assert due.run_key == f"nightly:2026-01-02:{(request.run_key or '').removeprefix('release:')}"
+
+    # A release that failed would fail again: it waits, and the sensor says so.
+    add_run(candidate_instance, request, dg.DagsterRunStatus.FAILURE)
+    waiting = skipped(evaluate(candidate_instance))
+    assert "failed in run" in waiting and "launch build_release again" in waiting
