@@ -114,12 +114,12 @@ class Runs:
         # A worker is started by whoever asks for the first work, who waits until there is something to fork from. The
         # command has better to do.
         self._starter = self._pools.enter_context(ThreadPoolExecutor(1, "starter"))
-        self._release = self._pool(1)
+        self._release = self._pool()
         self._prepared = self._starter.submit(_submitted, self._release, _prepare_instance)
         if self._all_is_new:
             # Reading the catalogue keeps one core busy. Meanwhile another imports and compiles what comes next: a first
             # worker for the batches, as there may be but one batch, and the release's.
-            self._early = self._pool(min(WORKERS, self._cores), towers=True)
+            self._early = self._pool(towers=True)
             self._starter.submit(_submitted, self._early, _become_ready)
             self._starter.submit(_submitted, self._release, _prepare_release)
         return self
@@ -134,8 +134,8 @@ class Runs:
     def batches(self, batches: Sequence[str]) -> Iterator[tuple[str, str | None]]:
         """Run `migrate_batch` for each; yields its name and why it failed, or None, as they finish.
 
-        A worker that dies takes those beside it along. What was running is then tried once more, each batch alone, so
-        that one that kills its worker fails and no other does.
+        A batch whose worker dies is tried once more, with nothing beside it that could have taken the memory: killed again
+        it fails, and no other does.
         """
         waiting = deque(batches)
         if waiting and not self._all_is_new:
@@ -155,33 +155,38 @@ class Runs:
     def _side_by_side(self, part: deque[str]) -> Iterator[tuple[str, str | None]]:
         """Run batches in fresh workers until all are through or a worker died; what was not begun stays in `part`."""
         workers = max(1, min(WORKERS, len(part), self._cores))
-        pool, self._early = self._early, None
-        # One that died while it waited is noticed before another is started beside it, which would be left over.
-        if pool is None or _outcome(_submitted(pool, _become_ready)) == _KILLED:
-            pool = self._pool(workers, towers=self._all_is_new)
-        for _ in range(workers):
+        early, self._early = self._early, None
+        # One may have died while it waited.
+        pools = [early] if early is not None and _outcome(_submitted(early, _become_ready)) != _KILLED else []
+        pools += [self._pool(towers=self._all_is_new) for _ in range(workers - len(pools))]
+        for pool in pools:
             _submitted(pool, _become_ready)
         _outcome(self._prepared.result())
-        running: dict[Future[str | None], str] = {}
-        whole = True
+        idle, whole = list(pools), True
+        running: dict[Future[str | None], tuple[str, ProcessPoolExecutor]] = {}
         while running or (part and whole):
-            while part and whole and len(running) < workers:
-                batch = part.popleft()
-                running[_submitted(pool, _run, "migrate_batch", batch)] = batch
+            while part and whole and idle:
+                batch, pool = part.popleft(), idle.pop()
+                running[_submitted(pool, _run, "migrate_batch", batch)] = batch, pool
             for future in wait(running, return_when=FIRST_COMPLETED).done:
                 failure = _outcome(future)
                 whole = whole and failure != _KILLED
-                yield running.pop(future), failure
-        pool.shutdown()
+                batch, pool = running.pop(future)
+                idle.append(pool)
+                yield batch, failure
+        for pool in pools:
+            pool.shutdown()
 
     def run(self, job: str) -> str | None:
         """Run a job that has no partitions; why it failed, or None."""
         self._prepared.result()
         return _outcome(_submitted(self._release, _run, job, None))
 
-    def _pool(self, workers: int, towers: bool = False) -> ProcessPoolExecutor:
+    def _pool(self, towers: bool = False) -> ProcessPoolExecutor:
+        """A pool of one worker: of several, one that dies takes the others along, and one that is started while the pool
+        has not noticed yet is never ended."""
         pool = ProcessPoolExecutor(
-            workers,
+            1,
             mp_context=_context(),
             initializer=_become_worker,
             # Of two batches one is longer, and the last is alone: each worker may use every core.
@@ -297,7 +302,8 @@ def _compile_towers() -> None:
 
     with suppress(ModelError):
         encoder = EncoderResource().encoder()
-        encoder.pictures([Image.new("RGB", (encoder.edge, encoder.edge))])
+        # Small pictures have a tower of their own.
+        encoder.pictures([Image.new("RGB", size) for size in (encoder.size, (1, 1))])
         encoder.texts(["words"])
 
 
