@@ -11,6 +11,7 @@ there (cosine to the float32 vector: words 0.999, photographs 0.9996 in the mean
 
 import json
 import math
+from abc import ABC, abstractmethod
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
@@ -207,7 +208,7 @@ class _Tower:
             self._requests.put(request)
 
 
-class _Graph:
+class _Graph(ABC):
     """One tower as operations over the tensors of `model.safetensors`."""
 
     def __init__(self, folder: Path, kind: str, configuration: dict[str, Any]) -> None:
@@ -262,13 +263,13 @@ class _Graph:
     def _byte(self, x: Any) -> Any:
         return self._op.clamp(self._op.round(x, "half_to_even"), 0.0, 255.0)
 
+    @abstractmethod
     def _size(self) -> tuple[int, int]:
         """Height and width of what the image tower sees."""
-        raise NotImplementedError
 
+    @abstractmethod
     def _vector(self, pixels: Any) -> Any:
         """Standardised [n, 3, h, w] to [n, d]."""
-        raise NotImplementedError
 
     def _linear(self, x: Any, name: str) -> Any:
         made = self._op.matmul(x, self._op.constant(self._weights[f"{name}.weight"]), False, True)

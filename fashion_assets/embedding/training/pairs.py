@@ -47,6 +47,6 @@ def training_pairs(sources: Iterable[Source], rules: Rules) -> pd.DataFrame:
 
 
 def _brands(stated: pa.ChunkedArray, titles: pa.ChunkedArray) -> list[str | None]:
-    """As `catalog.normalization` has them: what the source states, else what the title begins with."""
+    """What the source states, else what the title begins with: to learn from, an empty column hides nothing."""
     pairs = zip(stated.to_pylist(), titles.to_pylist(), strict=True)
     return [canonical_brand(brand) if brand else brand_from_title(title) for brand, title in pairs]
