@@ -65,9 +65,10 @@ def register(conn: psycopg.Connection[Any], space: Space) -> None:
     """
     known = _known(conn, space.name)
     if known is None:
+        # Of whichever key: of two workers' at the same instant, one may be stopped by the second key alone.
         conn.execute(
             "INSERT INTO fashion_ops.spaces (space, model, revision, dimension, preprocessing, fingerprint) "
-            "VALUES (%s, %s, %s, %s, %s, %s) ON CONFLICT (space) DO NOTHING",
+            "VALUES (%s, %s, %s, %s, %s, %s) ON CONFLICT DO NOTHING",
             (
                 space.name,
                 space.model,

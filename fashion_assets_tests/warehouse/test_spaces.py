@@ -1,6 +1,8 @@
 """The registry of spaces: what stands in it, what it refuses, and what an older installation brings along."""
 
 import hashlib
+import threading
+from concurrent.futures import ThreadPoolExecutor
 
 import numpy as np
 import pytest
@@ -11,7 +13,7 @@ from fashion_assets.criteria.candidate import Candidate
 from fashion_assets.embedding.spaces import embedding_space
 from fashion_assets.settings import Settings
 from fashion_assets.warehouse import migrations, server
-from fashion_assets.warehouse.database import Connection, prepare
+from fashion_assets.warehouse.database import Connection, connect, prepare
 from fashion_assets.warehouse.embedding_store import EmbeddingStore
 from fashion_assets.warehouse.spaces import OtherSpace, PreservedSpace, WrongDimension, register, spaces
 
@@ -29,6 +31,22 @@ def test_a_space_is_registered_once_with_all_that_tells_it_apart(database: Conne
     assert (known.revision, known.fingerprint) == (shipped.revision, shipped.fingerprint)
     assert known.preprocessing == shipped.preprocessing and known.first_seen.tzinfo is not None
     assert (known.pictures, known.texts, known.releases) == (0, 0, [])
+
+
+def test_workers_register_a_new_space_at_the_same_time(database: Connection, settings: Settings):
+    workers, names = 4, [f"vectors-{number}" for number in range(60)]
+    together = threading.Barrier(workers)
+
+    def work() -> None:
+        with connect(settings, autocommit=True) as conn:
+            for name in names:
+                together.wait(10)
+                register(conn, PreservedSpace(name, 3))
+
+    with ThreadPoolExecutor(workers) as pool:
+        for done in [pool.submit(work) for _ in range(workers)]:
+            done.result()
+    assert {known.space for known in spaces(database)} >= set(names)
 
 
 def test_another_space_of_the_same_name_is_refused(database: Connection):
