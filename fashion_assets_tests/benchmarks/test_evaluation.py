@@ -240,7 +240,7 @@ def test_the_shipped_model_beside_one_of_random_weights(
     assert (random.dimension, trained.dimension) == (48, shipped.space.dimension)
     captions = trained.figure("caption to picture", "colour precision@10")
     guessed = random.figure("caption to picture", "colour precision@10")
-    assert captions is not None and guessed is not None and captions.mean > 0.4 > guessed.mean
+    assert captions is not None and guessed is not None and captions.mean > 3 * guessed.mean > 0
     assert len(captions.values) == asked.rows.sum() and captions.documents == 41
     flipped = trained.figure("picture after flip", "recall@10")
     assert flipped is not None and flipped.mean > 0.8
