@@ -110,6 +110,9 @@ def import_library() -> tuple[Any, Any, Any]:
     os.environ.setdefault("GX_ANALYTICS_ENABLED", "false")
     # A third of its import is scipy's distributions, for two expectations that are not in the suite.
     _import_when_used("scipy.stats")
+    # Makes SQLAlchemy know the types of vectors: of a table with a column it does not know the library validates nothing.
+    import pgvector.sqlalchemy  # noqa: F401
+
     with warnings.catch_warnings():
         # The library imports parts of marshmallow and pandas that warn of their own future; nothing a user can change.
         warnings.simplefilter("ignore", DeprecationWarning)
@@ -181,17 +184,27 @@ def validate_products(settings: Settings, release: Release) -> tuple[list[Expect
     for expected in EXPECTATIONS:
         result = by_name[expected.name]
         figures = result.result or {}
+        # One that could not be computed has no figures; what hindered it is all there is to say.
+        hindered = [info["exception_message"] for info in _exceptions(result) if info.get("raised_exception")]
         results.append(
             ExpectationResult(
                 name=expected.name,
                 passed=bool(result.success),
                 unexpected=int(figures.get("unexpected_count") or 0),
                 elements=int(figures.get("element_count") or 0),
-                offenders=[str(value) for value in figures.get("partial_unexpected_list") or []],
+                offenders=[str(value) for value in figures.get("partial_unexpected_list") or hindered],
                 expectation=_configuration(result),
             )
         )
     return results, docs / "index.html"
+
+
+def _exceptions(result: Any) -> list[dict[str, Any]]:
+    """What the library says of errors: of one, or of one for each metric."""
+    said = result.exception_info or {}
+    return (
+        [said] if "raised_exception" in said else [each for each in said.values() if isinstance(each, dict)]
+    )
 
 
 def _configuration(result: Any) -> dict[str, Any]:

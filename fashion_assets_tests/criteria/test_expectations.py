@@ -43,3 +43,13 @@ def test_the_expectations_hold_and_each_fails_on_damage(candidate: Candidate):
     assert by_name["year_is_plausible"].offenders == ["1815"]
     assert set(by_name["colour_is_in_its_vocabulary"].offenders) == {"gadget"}
     assert by_name["colour_is_in_its_vocabulary"].unexpected == 11
+
+
+def test_an_expectation_that_cannot_be_computed_says_what_hindered_it(candidate: Candidate):
+    candidate.conn.execute(
+        sql.SQL("ALTER TABLE {} DROP COLUMN year").format(candidate.release.table("products"))
+    )
+    candidate.conn.commit()
+    results, _ = validate_products(candidate.settings, candidate.release)
+    (failed,) = [result for result in results if not result.passed]
+    assert failed.name == "year_is_plausible" and "year" in failed.offenders[0]

@@ -75,7 +75,8 @@ begun = judgement._begun[release.release]
 while not begun.done():
     sqlalchemy.bindparam("key", Value("a"))
 results, _ = begun.result()
-assert results and "great_expectations" in sys.modules
+assert "great_expectations" in sys.modules
+assert results and all(result.passed for result in results), results
 """
     done = subprocess.run([sys.executable, "-c", script], capture_output=True, text=True, timeout=120)
     assert done.returncode == 0, done.stderr[-2000:]
