@@ -7,7 +7,6 @@ ratio cannot exceed model / (model + decoding), each in seconds of a core; `boun
 alone. On a device of its own the model does not pay for decoding, and the bound is the slower part's.
 """
 
-import io
 import tempfile
 import time
 from collections.abc import Callable, Sequence
@@ -19,7 +18,7 @@ from typing import Any
 import numpy as np
 from PIL import Image
 
-from fashion_assets.catalog.pictures import load_rgb
+from fashion_assets.catalog.pictures import load_rgb, rgb_pixels
 from fashion_assets.embedding.encoder import CHUNK, Encoder, encoder_of
 from fashion_assets.embedding.spaces import ModelError
 from fashion_assets.settings import Settings
@@ -52,7 +51,7 @@ def measure_encoder(
     with tempfile.TemporaryDirectory() as folder:
         files = {size: _drawn(Path(folder), size, count) for size, count in _DISTINCT.items()}
         pictures = [load_rgb(path) for path in files[SMALL]]
-        prepared = [encoder.prepared(picture.resize(encoder.size)) for picture in pictures]
+        prepared = [encoder.prepared(np.asarray(picture.resize(encoder.size))) for picture in pictures]
         together = CHUNK * encoder.threads
         encoder.files([*files[SMALL][:1], *files[LARGE][:1]])  # compiles
         tried = list(islice(cycle(prepared), together))
@@ -128,7 +127,7 @@ def _encoded(encoder: Encoder, paths: list[str]) -> None:
 def _decoded(encoder: Encoder, paths: list[str]) -> None:
     def decode(chunk: list[str]) -> None:
         for path in chunk:
-            encoder.prepared(load_rgb(io.BytesIO(Path(path).read_bytes()), encoder.edge))
+            encoder.prepared(rgb_pixels(Path(path).read_bytes(), encoder.edge))
 
     with ThreadPoolExecutor(encoder.threads) as pool:
         # Handed over in chunks, as the encoder does: one by one, handing over costs as much as a small picture.

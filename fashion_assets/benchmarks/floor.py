@@ -10,12 +10,13 @@ from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager, suppress
 from pathlib import Path
 
+import numpy as np
 import psycopg
 from psycopg import sql
 from rich.console import Console
 
-from fashion_assets.catalog.pictures import load_rgb
-from fashion_assets.embedding.encoder import encoder_of
+from fashion_assets.catalog.pictures import load_rgb, rgb_pixels
+from fashion_assets.embedding.encoder import CHUNK, encoder_of
 from fashion_assets.machine import usable_cores
 from fashion_assets.settings import Settings
 from fashion_assets.warehouse import releases
@@ -75,20 +76,22 @@ def measure_floor(settings: Settings, catalog: Path | None, console: Console) ->
 
 
 def _decode(paths: list[str]) -> None:
-    def decode(path: str) -> None:
-        # A listing may have a bad picture; the product decodes it as far as it goes, and so does the floor.
-        with suppress(OSError, ValueError, SyntaxError):
-            load_rgb(path)
+    def decode(chunk: list[str]) -> None:
+        for path in chunk:
+            # A listing may have a bad picture; the product decodes it as far as it goes, and so does the floor.
+            with suppress(OSError, ValueError, SyntaxError):
+                rgb_pixels(Path(path).read_bytes())
 
     with ThreadPoolExecutor(usable_cores()) as pool:
-        for start in range(0, len(paths), 1000):
-            list(pool.map(decode, paths[start : start + 1000]))
+        # Handed over in chunks, as the encoder does: one by one, handing over costs as much as a small picture.
+        for _ in pool.map(decode, (paths[start : start + CHUNK] for start in range(0, len(paths), CHUNK))):
+            pass
 
 
 def _bare_model(settings: Settings, sample: list[str], pictures: int) -> None:
     """The image tower's forward pass, the fastest way there is here, over as many pictures, in memory at its size."""
     encoder = encoder_of(settings)
-    prepared = [encoder.prepared(load_rgb(path).resize(encoder.size)) for path in sample[:BATCH]]
+    prepared = [encoder.prepared(np.asarray(load_rgb(path).resize(encoder.size))) for path in sample[:BATCH]]
     for start in range(0, pictures, BATCH):
         encoder.forward(prepared[: min(BATCH, pictures - start)])
 

@@ -10,6 +10,7 @@ rejected with every reason that applies. Listings in = products + rejections, al
 # pyarrow.compute makes its functions when it is imported, out of pyright's sight.
 # pyright: reportAttributeAccessIssue=false
 
+import time
 from collections.abc import Iterable
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
@@ -97,6 +98,9 @@ _WHOLE_RECORD = ("unreadable_line", "wrong_encoding")  # nothing else can be sai
 _POSITION = {rule.name: position for position, rule in enumerate(RULES)}
 _MAX_STATED_PRICE = 10**9  # far above any `max_price` that fits decimal(12, 2)
 _CHUNK = 64  # pictures handed to a thread at once: fewer cost more in handing over than in decoding
+_WORTH_A_THREAD = 0.0005
+"""Seconds a picture must take for threads to judge more of them side by side. Small ones take a tenth of it, and two
+threads, which then do little but take the interpreter from each other, twice as long as one."""
 
 
 class AccountingError(AssertionError):
@@ -182,7 +186,8 @@ def parse_year(column: pa.ChunkedArray | pa.Array) -> pa.Array:
 def validate(listings: pa.Table, rules: Rules, *, threads: int = 2) -> Validated:
     """Split listings (LISTING_SCHEMA) into products and rejections.
 
-    `threads` open pictures side by side. Raises `AccountingError` if a listing were lost or counted twice.
+    `threads` open pictures side by side, where these are large enough for that to be faster. Raises `AccountingError`
+    if a listing were lost or counted twice.
     """
     listings = listings.select(LISTING_SCHEMA.names).combine_chunks()
     failed = np.zeros((listings.num_rows, len(RULES)), dtype=bool)
@@ -351,11 +356,13 @@ def _probe_all(paths: list[str], max_pixels: int, threads: int) -> list[pictures
     def some(start: int) -> list[pictures.Picture | str]:
         return [pictures.probe(path, max_pixels) for path in paths[start : start + _CHUNK]]
 
-    starts = range(0, len(paths), _CHUNK)
-    if threads <= 1 or len(paths) <= 2:
-        return [verdict for start in starts for verdict in some(start)]
+    started = time.perf_counter()
+    verdicts = some(0)
+    rest = range(_CHUNK, len(paths), _CHUNK)
+    if threads <= 1 or time.perf_counter() - started < _WORTH_A_THREAD * len(verdicts):
+        return verdicts + [verdict for start in rest for verdict in some(start)]
     with ThreadPoolExecutor(threads, thread_name_prefix="probe") as pool:
-        return [verdict for verdicts in pool.map(some, starts) for verdict in verdicts]
+        return verdicts + [verdict for judged in pool.map(some, rest) for verdict in judged]
 
 
 def _rejections(listings: pa.Table, failed: np.ndarray, rejected: np.ndarray, version: str) -> pa.Table:

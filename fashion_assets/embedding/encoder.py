@@ -8,7 +8,6 @@ second and needs no torch; on a GPU, and for other architectures, sentence-trans
 """
 
 import hashlib
-import io
 import os
 from collections import deque
 from collections.abc import Callable, Iterable, Iterator, Sequence
@@ -22,7 +21,7 @@ from typing import Any, Protocol, TypeVar
 import numpy as np
 from PIL import Image
 
-from fashion_assets.catalog.pictures import load_rgb
+from fashion_assets.catalog.pictures import rgb_pixels
 from fashion_assets.embedding.sizing import Sizing, edges
 from fashion_assets.embedding.spaces import EmbeddingSpace, ModelError, embedding_space
 from fashion_assets.embedding.towers import Towers
@@ -81,8 +80,9 @@ class Backend(Protocol):
     batch_size: int
     """Pictures of one call that fill it."""
 
-    def prepared(self, picture: Image.Image) -> Any:
-        """What `images` takes of a picture, no larger than the model sees it; called in the decoding threads."""
+    def prepared(self, pixels: np.ndarray) -> Any:
+        """What `images` takes of a picture, uint8 [h, w, 3], no larger than the model sees it; called in the decoding
+        threads."""
         ...
 
     def images(self, prepared: Sequence[Any]) -> np.ndarray: ...
@@ -106,13 +106,13 @@ class _Compiled:
         self._towers = Towers(folder, preprocessing["image_mean"], preprocessing["image_std"], threads)
         self._sizing = Sizing.of(preprocessing)
 
-    def prepared(self, picture: Image.Image) -> np.ndarray:
+    def prepared(self, pixels: np.ndarray) -> np.ndarray:
         """uint8 [h, 3, w]: a small picture as it is, which the tower resizes for less than Pillow can; a larger one at the
         model's size. Its own size decides, so that no vector depends on its neighbours."""
-        if not self._is_small(picture.size):
-            picture = self._sizing(picture)
-        width, height = picture.size
-        return np.frombuffer(picture.tobytes("raw", "RGB;L"), np.uint8).reshape(height, 3, width)
+        height, width, _ = pixels.shape
+        if not self._is_small((width, height)):
+            pixels = np.asarray(self._sizing(Image.fromarray(pixels)))
+        return np.ascontiguousarray(pixels.transpose(0, 2, 1))
 
     def images(self, prepared: Sequence[np.ndarray]) -> np.ndarray:
         vectors = np.empty((len(prepared), self._towers.dimension), np.float32)
@@ -184,7 +184,8 @@ class _SentenceTransformers:
                 for name in ("image_mean", "image_std")
             )
 
-    def prepared(self, picture: Image.Image) -> Any:
+    def prepared(self, pixels: np.ndarray) -> Any:
+        picture = Image.fromarray(pixels)
         return picture if self._clip is None else np.asarray(self._sizing(picture))
 
     def images(self, prepared: Sequence[Any]) -> np.ndarray:
@@ -295,12 +296,12 @@ class Encoder:
 
     def pictures(self, pictures: Sequence[Image.Image]) -> np.ndarray:
         """Unit-length float32 [n, dimension] of RGB pictures in memory."""
-        prepared = [self._backend.prepared(picture) for picture in pictures]
+        prepared = [self._backend.prepared(np.asarray(picture)) for picture in pictures]
         return self._checked(self._backend.images(prepared))
 
-    def prepared(self, picture: Image.Image) -> Any:
-        """An RGB picture as the model takes it, see `forward`."""
-        return self._backend.prepared(picture)
+    def prepared(self, pixels: np.ndarray) -> Any:
+        """An RGB picture, uint8 [h, w, 3], as the model takes it, see `forward`."""
+        return self._backend.prepared(pixels)
 
     def forward(self, prepared: Sequence[Any]) -> np.ndarray:
         """Unit-length float32 [n, dimension] of `prepared` pictures: the model alone, on as many threads as `files`."""
@@ -333,8 +334,8 @@ class Encoder:
             positions, prepared = [], []
             for position, (uri, sha256) in chunk:
                 try:
-                    picture = load_rgb(io.BytesIO(_read(uri, sha256)), self.edge)
-                    prepared.append(self._backend.prepared(picture))
+                    pixels = rgb_pixels(_read(uri, sha256), self.edge)
+                    prepared.append(self._backend.prepared(pixels))
                 except Exception as error:  # decoders raise anything at all for bad bytes
                     failures.append(Failure(position, uri, _said(error)))
                 else:

@@ -24,7 +24,7 @@ import numpy as np
 BATCH = 32
 """Inputs of one call to a tower; larger calls are no faster on a CPU."""
 
-LENGTHS = (8, 12, 16, 24, 32, 48, 64, 77)
+LENGTHS = (6, 8, 10, 12, 14, 16, 20, 24, 32, 48, 64, 77)
 """Numbers of tokens that texts are padded to: a text's own length chooses, never its neighbours'."""
 
 _FILES = ("model.safetensors", "tokenizer.json", "config.json")

@@ -2,10 +2,12 @@ import io
 import os
 import warnings
 
+import numpy as np
 import pytest
 from PIL import Image
 
-from fashion_assets.catalog.pictures import IMAGE_TOO_LARGE, Picture, load_rgb, probe, probe_file
+from fashion_assets.catalog import pictures
+from fashion_assets.catalog.pictures import IMAGE_TOO_LARGE, Picture, load_rgb, probe, probe_file, rgb_pixels
 from fashion_assets_tests.catalogue import draw_picture
 
 MEGAPIXELS = 64_000_000
@@ -141,3 +143,56 @@ def test_bytes_in_memory_are_judged_as_files_are(tmp_path):
         assert probe_file(io.BytesIO(content), 10_000) == probe(str(tmp_path / "x.jpg"), 10_000)
     assert probe_file(io.BytesIO(sound), 10_000) == (60, 80)
     assert probe_file(io.BytesIO(sound), 100) == IMAGE_TOO_LARGE
+
+
+def jpeg(image: Image.Image, **options) -> bytes:
+    buffer = io.BytesIO()
+    image.save(buffer, "JPEG", **options)
+    return buffer.getvalue()
+
+
+@pytest.mark.parametrize("size", [(60, 80), (1, 1), (8, 9), (333, 517), (600, 799), (1800, 2400)])
+def test_both_decoders_give_the_same_pixels(size):
+    picture = Image.effect_mandelbrot(size, (-2, -1.5, 1, 1.5), 40).convert("RGB")
+    red, green, blue = picture.split()
+    picture = Image.merge("RGB", (red, green.transpose(Image.Transpose.FLIP_LEFT_RIGHT), blue))
+    options = [{"subsampling": sampling} for sampling in (0, 1, 2)] + [{"progressive": True}]
+    for content in [*(jpeg(picture, **each) for each in options), jpeg(picture.convert("L"))]:
+        for hint in (None, 96, 128, 224, 10_000):
+            expected = np.asarray(load_rgb(io.BytesIO(content), hint))
+            size_stored = pictures._everyday_jpeg(content)
+            assert size_stored == size
+            decoded = pictures._decoded(content, size_stored, pictures._shrinking(size_stored, hint))
+            assert np.array_equal(decoded, expected) and np.array_equal(rgb_pixels(content, hint), expected)
+
+
+def test_what_the_fast_decoder_finds_odd_is_left_to_pillow(tmp_path):
+    picture = Image.effect_mandelbrot((60, 80), (-2, -1.5, 1, 1.5), 40).convert("RGB")
+    turned = Image.Exif()
+    turned[0x0112] = 6
+    assert rgb_pixels(jpeg(picture, exif=turned)).shape == (60, 80, 3)
+    ink = jpeg(picture.convert("CMYK"))
+    assert np.array_equal(rgb_pixels(ink), np.asarray(load_rgb(io.BytesIO(ink))))
+    whole = jpeg(picture)
+    # It would fill up what is missing: in strict mode it says so instead.
+    for content in (whole[:-2], whole[:-40], whole[:400], whole[:30]):
+        size = pictures._everyday_jpeg(content)
+        assert size is None or pictures._decoded(content, size, 1) is None
+        with pytest.raises(OSError):
+            rgb_pixels(content)
+    # Bytes between two markers are no fault to Pillow; the other warns of them.
+    start = whole.index(b"\xff\xdb")
+    loose = whole[:start] + b"loose" + whole[start:]
+    assert pictures._decoded(loose, Picture(60, 80), 1) is None
+    (tmp_path / "1.jpg").write_bytes(loose)
+    assert probe(str(tmp_path / "1.jpg"), MEGAPIXELS) == probe_file(io.BytesIO(loose), MEGAPIXELS)
+
+
+def test_a_jpeg_over_the_limit_is_not_decoded(tmp_path, monkeypatch):
+    uri = save(tmp_path / "1.jpg", Image.new("RGB", (100, 100)))
+    assert probe(uri, 10_000) == Picture(100, 100) and probe(uri, 9_999) == "image_too_large"
+    # One that is large for a file is read by Pillow from its beginning.
+    monkeypatch.setattr(pictures, "_EVERYDAY_BYTES", 50)
+    assert probe(uri, 10_000) == Picture(100, 100)
+    monkeypatch.setattr(pictures, "_EVERYDAY_PIXELS", 9_999)
+    assert pictures._everyday_jpeg((tmp_path / "1.jpg").read_bytes()) is None

@@ -7,6 +7,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from PIL import Image
 
+from fashion_assets.catalog import validation
 from fashion_assets.catalog.listing import (
     LISTING_SCHEMA,
     PRODUCT_SCHEMA,
@@ -141,7 +142,8 @@ def test_vanished_between_reading_and_judging(tmp_path, picture):
 
 
 @pytest.mark.parametrize("threads", [1, 2, 4])
-def test_listings_in_are_products_plus_rejections_in_their_order(picture, threads):
+def test_listings_in_are_products_plus_rejections_in_their_order(picture, threads, monkeypatch):
+    monkeypatch.setattr(validation, "_WORTH_A_THREAD", 0)
     rows = [listing(picture, str(n), title="NA" if n % 7 == 0 else "A shirt") for n in range(500)]
     products, rejections = validate(table(*rows), Rules(), threads=threads)
     assert products["external_id"].to_pylist() == [str(n) for n in range(500) if n % 7]

@@ -120,7 +120,7 @@ def test_the_model_in_torch_gives_the_vectors_sentence_transformers_gives(uris: 
     assert backend._clip is not None
     pictures = [load_rgb(uri) for uri in uris]
     model = SentenceTransformer(str(SHIPPED_MODEL), device="cpu")
-    made = backend.images([backend.prepared(picture) for picture in pictures])
+    made = backend.images([backend.prepared(np.asarray(picture)) for picture in pictures])
     assert (made * model.encode(pictures, normalize_embeddings=True)).sum(
         axis=1
     ).min() > 0.98  # flat drawings in bfloat16; photographs: 0.997
@@ -131,7 +131,7 @@ def test_the_model_in_torch_gives_the_vectors_sentence_transformers_gives(uris: 
 
 def test_where_memory_is_full_the_batch_halves_and_the_run_goes_on(uris: list[str]):
     backend = encoding._SentenceTransformers(embedding_space(None), "cpu", 16, 1)
-    expected = backend.images([backend.prepared(load_rgb(uri)) for uri in uris])
+    expected = backend.images([backend.prepared(np.asarray(load_rgb(uri))) for uri in uris])
     seen, held, forward = [], 5, backend._forward
 
     def full_above(pixels: Sequence[np.ndarray]) -> np.ndarray:
@@ -141,12 +141,12 @@ def test_where_memory_is_full_the_batch_halves_and_the_run_goes_on(uris: list[st
         return forward(pixels)
 
     backend._forward = full_above  # type: ignore[method-assign]
-    made = backend.images([backend.prepared(load_rgb(uri)) for uri in uris])
+    made = backend.images([backend.prepared(np.asarray(load_rgb(uri))) for uri in uris])
     assert seen[:4] == [16, 8, 4, 4] and backend.batch_size == 4 and sum(seen[2:]) == len(uris)
     assert (made * expected).sum(axis=1).min() > 0.999
     held = 0
     with pytest.raises(ModelError, match="does not hold the model and one input"):
-        backend.images([backend.prepared(load_rgb(uris[0]))])
+        backend.images([backend.prepared(np.asarray(load_rgb(uris[0])))])
 
 
 def test_a_content_whose_first_file_is_gone_is_made_of_another(

@@ -29,6 +29,7 @@ from fashion_assets.defs.metadata import contact_sheet, counts_table, sample_tab
 from fashion_assets.defs.partitions import BATCHES
 from fashion_assets.defs.resources import EncoderResource, ParquetResource, WarehouseResource
 from fashion_assets.defs.verdicts import check_result, check_specs
+from fashion_assets.machine import usable_cores
 from fashion_assets.release.plan import BATCH_VERSION, batch_version
 from fashion_assets.sources import open_source
 from fashion_assets.warehouse.quarantine import replace_quarantine
@@ -111,7 +112,7 @@ def validation(
         parquet.previous("quarantined_listings", batch, REJECTION_SCHEMA),
         rules.version,
     )
-    judged = validate(kept.to_validate, rules)
+    judged = validate(kept.to_validate, rules, threads=usable_cores())
     products = pa.concat_tables([kept.products, judged.products])
     rejections = pa.concat_tables([kept.rejections, judged.rejections])
     subject = ValidatedBatch(raw_listings, products, rejections, settings.max_rejection_rate)
