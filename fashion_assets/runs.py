@@ -64,6 +64,7 @@ IMPORTED_ONCE: tuple[str, ...] = (
 PRELOADED: tuple[str, ...] = ("fashion_assets.preloaded",)
 """What the process imports that workers are forked from."""
 
+_ENCODE_THREADS = f"{ENVIRONMENT_PREFIX}ENCODE_THREADS"
 _KILLED = "its worker process died; if the machine was short of memory, lower FASHION_ASSETS_BATCH_SIZE"
 
 
@@ -106,6 +107,7 @@ class Runs:
         """`all_is_new`: nothing was embedded yet, so that there surely will be batches, whose workers need the model."""
         self._all_is_new = all_is_new
         self._cores = usable_cores()
+        self._share = max(1, self._cores // WORKERS)
         self._pools = ExitStack()
         self._early: ProcessPoolExecutor | None = None
 
@@ -114,12 +116,12 @@ class Runs:
         # A worker is started by whoever asks for the first work, who waits until there is something to fork from. The
         # command has better to do.
         self._starter = self._pools.enter_context(ThreadPoolExecutor(1, "starter"))
-        self._release = self._pool()
+        self._release = self._pool(self._cores)
         self._prepared = self._starter.submit(_submitted, self._release, _prepare_instance)
         if self._all_is_new:
             # Reading the catalogue keeps one core busy. Meanwhile another imports and compiles what comes next: a first
             # worker for the batches, as there may be but one batch, and the release's.
-            self._early = self._pool(towers=True)
+            self._early = self._pool(self._share, towers=True)
             self._starter.submit(_submitted, self._early, _become_ready)
             self._starter.submit(_submitted, self._release, _prepare_release)
         return self
@@ -158,16 +160,18 @@ class Runs:
         early, self._early = self._early, None
         # One may have died while it waited.
         pools = [early] if early is not None and _outcome(_submitted(early, _become_ready)) != _KILLED else []
-        pools += [self._pool(towers=self._all_is_new) for _ in range(workers - len(pools))]
+        pools += [self._pool(self._share, towers=self._all_is_new) for _ in range(workers - len(pools))]
         for pool in pools:
             _submitted(pool, _become_ready)
         _outcome(self._prepared.result())
         idle, whole = list(pools), True
+        threads = deque(shares(len(part), workers, self._cores))
         running: dict[Future[str | None], tuple[str, ProcessPoolExecutor]] = {}
         while running or (part and whole):
             while part and whole and idle:
                 batch, pool = part.popleft(), idle.pop()
-                running[_submitted(pool, _run, "migrate_batch", batch)] = batch, pool
+                work = _submitted(pool, _run, "migrate_batch", batch, str(threads.popleft()))
+                running[work] = batch, pool
             for future in wait(running, return_when=FIRST_COMPLETED).done:
                 failure = _outcome(future)
                 whole = whole and failure != _KILLED
@@ -182,18 +186,24 @@ class Runs:
         self._prepared.result()
         return _outcome(_submitted(self._release, _run, job, None))
 
-    def _pool(self, towers: bool = False) -> ProcessPoolExecutor:
-        """A pool of one worker: of several, one that dies takes the others along, and one that is started while the pool
+    def _pool(self, threads: int, towers: bool = False) -> ProcessPoolExecutor:
+        """A pool of one worker, whose model computes on so many threads: of several, one that dies takes the others along, and one that is started while the pool
         has not noticed yet is never ended."""
         pool = ProcessPoolExecutor(
             1,
             mp_context=_context(),
             initializer=_become_worker,
-            # Of two batches one is longer, and the last is alone: each worker may use every core.
-            initargs=(_environment(self._cores), towers),
+            initargs=(_environment(), str(threads), towers),
         )
         self._pools.callback(pool.shutdown, wait=True, cancel_futures=True)
         return pool
+
+
+def shares(batches: int, workers: int, cores: int) -> list[int]:
+    """How many threads each of so many batches computes on: workers side by side share the cores, as threads that outnumber
+    them cost each picture a twentieth of its time. Where the last round has fewer batches than workers, they have more."""
+    last = batches % workers
+    return [max(1, cores // workers)] * (batches - last) + [max(1, cores // max(1, last))] * last
 
 
 def _submitted(
@@ -215,13 +225,12 @@ def _outcome(future: "Future[str | None]") -> str | None:
         return _KILLED
 
 
-def _environment(threads: int) -> dict[str, str]:
+def _environment() -> dict[str, str]:
     """What a worker must know: it is forked from a process that may have been started under other settings."""
     own = {
         name: value for name, value in os.environ.items() if name.startswith((ENVIRONMENT_PREFIX, "DAGSTER_"))
     }
-    # A user's own choice of threads stands.
-    return {f"{ENVIRONMENT_PREFIX}ENCODE_THREADS": str(threads), "DAGSTER_EVENT_BATCH_SIZE": "100", **own}
+    return {"DAGSTER_EVENT_BATCH_SIZE": "100", **own}
 
 
 _held = ExitStack()
@@ -229,15 +238,20 @@ _held = ExitStack()
 
 _launch: "Callable[[str, str | None], ExecuteInProcessResult] | None" = None
 _instance: "DagsterInstance | None" = None
+_threads_are_chosen = False
+"""Whether the user says how many threads encode."""
 
 
-def _become_worker(environment: dict[str, str], towers: bool) -> None:
+def _become_worker(environment: dict[str, str], threads: str, towers: bool) -> None:
     """Make this process a worker: an instance of its own, an end when the command's is, and the model, if it is needed
     at once."""
+    global _threads_are_chosen
     for name in list(os.environ):
         if name.startswith((ENVIRONMENT_PREFIX, "DAGSTER_")):
             del os.environ[name]
     os.environ.update(environment)
+    _threads_are_chosen = _ENCODE_THREADS in environment
+    _encode_on(threads)
     parent = multiprocessing.parent_process()
     assert parent is not None
 
@@ -318,9 +332,16 @@ def _prepare_release() -> None:
     _compile_towers()
 
 
-def _run(job: str, partition: str | None) -> str | None:
+def _encode_on(threads: str) -> None:
+    if not _threads_are_chosen:
+        os.environ[_ENCODE_THREADS] = threads
+
+
+def _run(job: str, partition: str | None, threads: str | None = None) -> str | None:
     """In a worker: run a job; why it failed, or None."""
     assert _launch is not None
+    if threads is not None:
+        _encode_on(threads)
     run = _launch(job, partition)
     return None if run.success else _failure(run)
 

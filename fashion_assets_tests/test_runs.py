@@ -11,7 +11,7 @@ import pytest
 
 from fashion_assets.release.plan import active_batches
 from fashion_assets.release.scan import scan_active_sources
-from fashion_assets.runs import RUNNER, Runs
+from fashion_assets.runs import RUNNER, Runs, _encode_on, shares
 from fashion_assets.settings import Settings
 from fashion_assets.warehouse.database import connect
 from fashion_assets.warehouse.register import activate_source
@@ -52,6 +52,30 @@ def test_a_first_worker_is_there_before_it_is_known_what_there_is_to_do(
                 process.join()
         # One that died with nothing in hand costs no batch.
         assert dict(runs.batches(names)) == dict.fromkeys(names)
+
+
+def test_batches_side_by_side_share_the_cores():
+    assert shares(20, 2, 2) == [1] * 20
+    assert shares(3, 2, 2) == [1, 1, 2] and shares(1, 1, 2) == [2] and shares(1, 2, 8) == [8]
+    assert shares(5, 3, 12) == [4, 4, 4, 6, 6] and shares(2, 2, 1) == [1, 1] and shares(0, 2, 2) == []
+
+
+@pytest.mark.parametrize("chosen", [None, "3"])
+def test_a_worker_computes_on_its_share_unless_the_user_says_otherwise(
+    settings: Settings, monkeypatch: pytest.MonkeyPatch, chosen: str | None
+):
+    monkeypatch.setattr("fashion_assets.runs.usable_cores", lambda: 8)
+    if chosen is not None:
+        monkeypatch.setenv("FASHION_ASSETS_ENCODE_THREADS", chosen)
+    with Runs() as runs:
+        first = runs._pool(2)
+        assert first.submit(_threads).result() == int(chosen or 2)
+        first.submit(_encode_on, "5").result()
+        assert first.submit(_threads).result() == int(chosen or 5)
+
+
+def _threads() -> int | None:
+    return Settings().encode_threads
 
 
 def _kill_whoever_runs(settings: Settings, batch: str, times: int, done: threading.Event) -> list[int]:
