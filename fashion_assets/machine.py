@@ -4,6 +4,8 @@ What belongs here: reading the limits the operating system sets. What does not: 
 """
 
 import os
+import platform
+from contextlib import suppress
 from pathlib import Path
 
 CPU_LIMIT = Path("/sys/fs/cgroup/cpu.max")
@@ -18,6 +20,15 @@ def usable_cores(limit: Path = CPU_LIMIT) -> int:
     except (OSError, ValueError):
         return cores
     return cores if quota == "max" else max(1, min(cores, int(quota) // int(period)))
+
+
+def processor(facts: Path = Path("/proc/cpuinfo")) -> str:
+    """The processor's name."""
+    with suppress(OSError), facts.open() as lines:
+        for line in lines:
+            if line.startswith("model name"):
+                return line.partition(":")[2].strip()
+    return platform.processor() or platform.machine()
 
 
 def has_bfloat16(device: str) -> bool:

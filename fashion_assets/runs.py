@@ -181,6 +181,18 @@ class Runs:
         for pool in pools:
             pool.shutdown()
 
+    def calibrate(self, batch: str) -> str | None:
+        """Find out how the model runs fastest here, with pictures of a batch, before any batch is run, so that nothing else
+        is at work; why that was not possible, or None."""
+        self._prepared.result()
+        if self._early is not None:  # it has the model as it was
+            self._early.shutdown()
+            self._early = None
+        pool = self._pool(self._cores)
+        failure = _outcome(_submitted(pool, _calibrate, batch))
+        pool.shutdown()
+        return failure
+
     def run(self, job: str) -> str | None:
         """Run a job that has no partitions; why it failed, or None."""
         self._prepared.result()
@@ -319,6 +331,23 @@ def _compile_towers() -> None:
         # Small pictures have a tower of their own.
         encoder.pictures([Image.new("RGB", size) for size in (encoder.size, (1, 1))])
         encoder.texts(["words"])
+
+
+def _calibrate(batch: str) -> str | None:
+    from fashion_assets.embedding.calibration import PICTURES, calibrated
+    from fashion_assets.embedding.spaces import ModelError
+    from fashion_assets.release.scan import pictures_of
+    from fashion_assets.settings import Settings
+    from fashion_assets.warehouse.database import connect
+
+    settings = Settings()
+    with connect(settings) as conn:
+        files = pictures_of(conn, settings, batch, PICTURES)
+    try:
+        calibrated(settings, files)
+    except ModelError as error:
+        return str(error)
+    return None
 
 
 def _prepare_release() -> None:

@@ -133,6 +133,25 @@ def test_a_candidate_is_told_promoted_and_searched(candidate: Candidate):
     assert "listings_are_accounted_for" in failed
 
 
+def test_a_calibration_tells_what_it_found_and_where_it_is_kept(candidate: Candidate, tmp_path: Path):
+    told = answer("model", "calibrate")
+    assert isinstance(told, dict)
+    chosen = {row["part"]: row["value"] for row in told["measured"] if row["chosen"]}
+    assert chosen and chosen.items() <= told["tuning"].items()
+    kept = json.loads(Path(told["kept_in"]).read_text())
+    assert [entry["tuning"] for entry in kept.values()] == [told["tuning"]]
+    folder = write_catalogue(tmp_path / "catalogue", 3)
+    shown = call("model", "calibrate", "--catalog", folder)
+    assert shown.exit_code == 0 and "chosen" in shown.stdout and "kept in" in shown.stdout
+    assert "there is no folder" in refusal("model", "calibrate", "--catalog", tmp_path / "nowhere")
+    (tmp_path / "empty" / "images").mkdir(parents=True)
+    assert "none can be encoded" in refusal("model", "calibrate", "--catalog", tmp_path / "empty")
+
+
+def test_a_calibration_needs_pictures(settings: Settings):
+    assert "no source was ever read" in refusal("model", "calibrate")
+
+
 def test_what_cannot_be_migrated_is_refused_in_one_line(settings: Settings, tmp_path: Path):
     assert "/nowhere/at/all" in refusal("run", "--catalog", "/nowhere/at/all")
     (tmp_path / "empty").mkdir()

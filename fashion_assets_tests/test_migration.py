@@ -1,5 +1,6 @@
 """A whole migration, and every later one: only what changed is done again, and nothing bad goes live."""
 
+import json
 import os
 import shutil
 import signal
@@ -17,6 +18,7 @@ import psycopg
 import pytest
 from rich.console import Console
 
+from fashion_assets.embedding.tuning import FILE
 from fashion_assets.migration import Migration, MigrationResult
 from fashion_assets.release.swap import rollback
 from fashion_assets.runs import RUNNER
@@ -334,6 +336,31 @@ def test_many_batches_are_shared_out_to_worker_processes(
     processes = {row[0].rpartition(":")[2] for row in rows}
     assert len(rows) == 6
     assert str(os.getpid()) not in processes and 1 <= len(processes) <= 2
+
+
+def test_a_large_catalogue_is_preceded_by_a_calibration(
+    migrate: Migrate, settings: Settings, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+):
+    folder = write_catalogue(tmp_path / "catalogue", 45)
+    first = migrate(folder)
+    assert first.live and not (settings.home / FILE).exists()
+    monkeypatch.setattr("fashion_assets.migration.CALIBRATED_FROM", 20)
+    for listing in (1, 2):  # in the first batch; the others stay as they are
+        draw_picture(folder / "images" / f"{listing}.jpg", 1000 + listing)
+    assert migrate(folder).batches_run == 1
+    kept = json.loads((settings.home / FILE).read_text())
+    assert len(kept) == 1
+    written = (settings.home / FILE).stat().st_mtime_ns
+    draw_picture(folder / "images" / "1.jpg", 3000)
+    assert migrate(folder).live and (settings.home / FILE).stat().st_mtime_ns == written
+
+    # Where it is not possible the migration goes on, and says so.
+    (settings.home / FILE).unlink()
+    for picture in (folder / "images").iterdir():
+        picture.write_bytes(b"no picture")
+    spoiled = migrate(folder)
+    assert any("not calibrated: of 20 pictures none can be encoded" in line for line in spoiled.lines)
+    assert spoiled.batches_run == 3 and not spoiled.succeeded
 
 
 def test_a_worker_that_dies_fails_its_batch_in_words_and_the_next_run_repairs_it(

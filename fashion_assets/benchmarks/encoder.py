@@ -19,7 +19,7 @@ import numpy as np
 from PIL import Image
 
 from fashion_assets.catalog.pictures import load_rgb, rgb_pixels
-from fashion_assets.embedding.encoder import CHUNK, Encoder, encoder_of
+from fashion_assets.embedding.encoder import Encoder, encoder_of
 from fashion_assets.embedding.spaces import ModelError
 from fashion_assets.settings import Settings
 
@@ -52,7 +52,7 @@ def measure_encoder(
         files = {size: _drawn(Path(folder), size, count) for size, count in _DISTINCT.items()}
         pictures = [load_rgb(path) for path in files[SMALL]]
         prepared = [encoder.prepared(np.asarray(picture.resize(encoder.size))) for picture in pictures]
-        together = CHUNK * encoder.threads
+        together = encoder.batch_size * encoder.threads
         encoder.files([*files[SMALL][:1], *files[LARGE][:1]])  # compiles
         tried = list(islice(cycle(prepared), together))
         rate = _rate(lambda: encoder.forward(tried), len(tried))
@@ -131,7 +131,8 @@ def _decoded(encoder: Encoder, paths: list[str]) -> None:
 
     with ThreadPoolExecutor(encoder.threads) as pool:
         # Handed over in chunks, as the encoder does: one by one, handing over costs as much as a small picture.
-        for _ in pool.map(decode, (paths[start : start + CHUNK] for start in range(0, len(paths), CHUNK))):
+        size = encoder.batch_size
+        for _ in pool.map(decode, (paths[start : start + size] for start in range(0, len(paths), size))):
             pass
 
 

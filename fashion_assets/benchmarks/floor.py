@@ -16,7 +16,7 @@ from psycopg import sql
 from rich.console import Console
 
 from fashion_assets.catalog.pictures import load_rgb, rgb_pixels
-from fashion_assets.embedding.encoder import CHUNK, encoder_of
+from fashion_assets.embedding.encoder import encoder_of
 from fashion_assets.machine import usable_cores
 from fashion_assets.settings import Settings
 from fashion_assets.warehouse import releases
@@ -25,6 +25,9 @@ from fashion_assets.warehouse.releases import ReleaseError
 
 BATCH = 2048
 """Pictures handed to the bare model at once; it divides them among the cores."""
+
+AT_ONCE = 32
+"""Pictures handed to a decoding thread at once."""
 
 SCRATCH = "fashion_assets_floor"
 """Schema the rows are copied into; dropped at the end."""
@@ -84,7 +87,8 @@ def _decode(paths: list[str]) -> None:
 
     with ThreadPoolExecutor(usable_cores()) as pool:
         # Handed over in chunks, as the encoder does: one by one, handing over costs as much as a small picture.
-        for _ in pool.map(decode, (paths[start : start + CHUNK] for start in range(0, len(paths), CHUNK))):
+        chunks = (paths[start : start + AT_ONCE] for start in range(0, len(paths), AT_ONCE))
+        for _ in pool.map(decode, chunks):
             pass
 
 

@@ -2,6 +2,7 @@
 
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
+from itertools import islice
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
@@ -280,6 +281,61 @@ def model_path(home: Home = None) -> None:
 
         settings = Settings()
         print(model_folder(settings.model, settings.model_revision))
+
+
+@model.command("calibrate")
+def model_calibrate(
+    catalog: Annotated[
+        Path | None,
+        typer.Option(
+            help="Folder with images/ to try with; default: the active source's.", show_default=False
+        ),
+    ] = None,
+    home: Home = None,
+    as_json: Json = False,
+) -> None:
+    """Find out how the model runs fastest on this machine, and keep it: dtype, batch, and which cores decode. Processes that
+    start afterwards run it so."""
+    with clear_errors():
+        from fashion_assets.embedding.calibration import PICTURES, calibrated
+
+        settings = Settings()
+        files = _pictures(settings, catalog, PICTURES)
+        with (err if as_json else out).status("calibrating") as status:
+            tuning, measured, file = calibrated(
+                settings, files, lambda step: status.update(f"calibrating: {escape(step)}")
+            )
+    if as_json:
+        return print_json({"tuning": vars(tuning), "measured": measured, "kept_in": str(file)})
+    table = Table(show_edge=False, pad_edge=False)
+    for title in ("part", "value"):
+        table.add_column(title)
+    table.add_column("pictures/s", justify="right")
+    table.add_column("")
+    for row in measured:
+        chosen = "chosen" if row["chosen"] else ""
+        table.add_row(row["part"], str(row["value"]), f"{row['per_second']:,.0f}", chosen)
+    out.print(table)
+    out.print(f"kept in {file}", soft_wrap=True, markup=False)
+
+
+def _pictures(settings: Settings, catalog: Path | None, most: int) -> list[str]:
+    """Some of a catalogue's pictures."""
+    from fashion_assets.release.plan import active_batches
+    from fashion_assets.release.scan import pictures_of
+    from fashion_assets.warehouse.database import connect, prepare
+
+    if catalog is not None:
+        folder = catalog / "images"
+        if not folder.is_dir():
+            fail(f"there is no folder {folder}")
+        return [str(path) for path in islice(filter(Path.is_file, folder.iterdir()), most)]
+    prepare(settings)
+    with connect(settings) as conn:
+        batches = active_batches(conn)
+        if not batches:
+            fail("no source was ever read: give --catalog, or migrate one first with: fashion-assets run")
+        return pictures_of(conn, settings, batches[0].name, most)
 
 
 @app.command()

@@ -57,6 +57,7 @@ class EncoderResource(dg.ConfigurableResource):
             self.device or settings.device,
             self.batch_size or settings.encode_batch_size,
             settings.encode_threads,
+            settings.home,
         )
 
     @cached_property

@@ -1,7 +1,8 @@
 """Pictures and words to vectors of one space.
 
-What belongs here: loading a model on the device that is there, decoding pictures beside it, and unit vectors out.
-What does not: keeping vectors (`warehouse.embedding_store`), deciding which ones are missing (`embed`).
+What belongs here: the device that is there, decoding pictures beside the model, and unit vectors out in order.
+What does not: running the model (`backends`), keeping vectors (`warehouse.embedding_store`), deciding which ones are missing
+(`embed`).
 
 Two backends, same vectors: on a CPU a CLIP's towers are compiled for it (`towers`), which starts in a fraction of a
 second and needs no torch; on a GPU, and for other architectures, sentence-transformers runs the model.
@@ -16,23 +17,25 @@ from dataclasses import dataclass
 from functools import lru_cache
 from itertools import islice
 from pathlib import Path
-from typing import Any, Protocol, TypeVar
+from typing import Any, TypeVar
 
 import numpy as np
 from PIL import Image
 
 from fashion_assets.catalog.pictures import rgb_pixels
+from fashion_assets.embedding.backends import (
+    Backend,
+    CompiledTowers,
+    TorchModel,
+    best_device,
+    image_preprocessing,
+)
 from fashion_assets.embedding.sizing import Sizing, edges
 from fashion_assets.embedding.spaces import EmbeddingSpace, ModelError, embedding_space
 from fashion_assets.embedding.towers import Towers
-from fashion_assets.machine import has_bfloat16, usable_cores
+from fashion_assets.embedding.tuning import Tuning, kept_tuning
+from fashion_assets.machine import usable_cores
 from fashion_assets.settings import Settings
-
-CHUNK = 32
-"""Pictures decoded and handed to the model at once; fastest on a CPU, and small enough to overlap."""
-
-GPU_BATCH = 256
-"""Pictures of one forward pass on a GPU, until its memory is full; then half of it."""
 
 TEXT_CHUNK = 512
 """Texts handed to a thread at once: many enough to fill the towers' batches of equal length."""
@@ -68,197 +71,6 @@ class EncodedFiles:
     failures: list[Failure]
 
 
-class Backend(Protocol):
-    """What a model must offer: pictures or words in, unit-length float32 vectors [n, dimension] out."""
-
-    concurrent: bool
-    """Whether calls should run side by side, each on its caller's thread."""
-
-    shares_cores: bool
-    """Whether it computes on the cores that decode, rather than on a device of its own."""
-
-    batch_size: int
-    """Pictures of one call that fill it."""
-
-    def prepared(self, pixels: np.ndarray) -> Any:
-        """What `images` takes of a picture, uint8 [h, w, 3], no larger than the model sees it; called in the decoding
-        threads."""
-        ...
-
-    def images(self, prepared: Sequence[Any]) -> np.ndarray: ...
-
-    def texts(self, words: Sequence[str]) -> np.ndarray: ...
-
-
-def _image_preprocessing(space: EmbeddingSpace) -> dict[str, Any]:
-    return space.preprocessing.get("image_processor", space.preprocessing)
-
-
-class _Compiled:
-    """The towers compiled for the CPU; pictures sized as the model's preprocessor says."""
-
-    concurrent = True
-    shares_cores = True
-    batch_size = CHUNK
-
-    def __init__(self, space: EmbeddingSpace, folder: Path, threads: int):
-        preprocessing = _image_preprocessing(space)
-        self._towers = Towers(folder, preprocessing["image_mean"], preprocessing["image_std"], threads)
-        self._sizing = Sizing.of(preprocessing)
-
-    def prepared(self, pixels: np.ndarray) -> np.ndarray:
-        """uint8 [h, 3, w]: a small picture as it is, which the tower resizes for less than Pillow can; a larger one at the
-        model's size. Its own size decides, so that no vector depends on its neighbours."""
-        height, width, _ = pixels.shape
-        if not self._is_small((width, height)):
-            pixels = np.asarray(self._sizing(Image.fromarray(pixels)))
-        return np.ascontiguousarray(pixels.transpose(0, 2, 1))
-
-    def images(self, prepared: Sequence[np.ndarray]) -> np.ndarray:
-        vectors = np.empty((len(prepared), self._towers.dimension), np.float32)
-        sizes = [(lines.shape[2], lines.shape[0]) for lines in prepared]
-        small = np.fromiter(map(self._is_small, sizes), bool, len(sizes))
-        if not small.all():
-            vectors[~small] = self._towers.images(
-                np.stack([prepared[row] for row in np.flatnonzero(~small).tolist()])
-            )
-        if small.any():
-            rows = np.flatnonzero(small).tolist()
-            matrices = [self._sizing.matrices(sizes[row]) for row in rows]
-            vectors[small] = self._towers.small_images([prepared[row] for row in rows], matrices)
-        return vectors
-
-    def _is_small(self, size: tuple[int, int]) -> bool:
-        (width, height), seen = size, self._sizing.seen
-        return width <= seen[0] and height <= seen[1] and size != seen
-
-    def texts(self, words: Sequence[str]) -> np.ndarray:
-        return self._towers.texts(words)
-
-
-class _SentenceTransformers:
-    """Any CLIP sentence-transformers can load, on the best device.
-
-    Where the folder is a CLIP and nothing more, pictures are sized in the decoding threads and go to the device as
-    bytes, through pinned memory where it is a GPU, and are standardised there. Otherwise sentence-transformers does it.
-    """
-
-    concurrent = False
-
-    def __init__(self, space: EmbeddingSpace, device: str, batch_size: int | None, threads: int):
-        self._space = space
-        # Imported here: torch and transformers take seconds, and most processes never need them.
-        import torch
-        from sentence_transformers import SentenceTransformer
-
-        if device == "auto":
-            device = (
-                "cuda" if torch.cuda.is_available() else "mps" if torch.backends.mps.is_available() else "cpu"
-            )
-        if device.startswith("cuda") and not torch.cuda.is_available():
-            raise ModelError(
-                f"device {device} was asked for, but torch sees no CUDA device. Use FASHION_ASSETS_DEVICE=auto."
-            )
-        try:
-            self._model = SentenceTransformer(
-                str(space.folder),
-                device=device,
-                model_kwargs={"dtype": torch.bfloat16 if has_bfloat16(device) else torch.float32},
-            )
-        except (OSError, ValueError, KeyError, RuntimeError) as error:
-            raise ModelError(
-                f"sentence-transformers cannot load the model in {space.folder}: {error}"
-            ) from error
-        if device == "cpu":
-            # Another worker has the other cores: threads that outnumber the cores wait for each other at every layer.
-            torch.set_num_threads(threads)
-        self.batch_size = batch_size or (GPU_BATCH if device.startswith("cuda") else 32)
-        self._torch, self._device = torch, torch.device(device)
-        self.shares_cores = device == "cpu"
-        self._clip = self._bare_clip()
-        if self._clip is not None:
-            preprocessing = _image_preprocessing(space)
-            self._sizing = Sizing.of(preprocessing)
-            self._mean, self._deviation = (
-                torch.tensor(preprocessing[name], device=self._device).reshape(1, 3, 1, 1) * 255
-                for name in ("image_mean", "image_std")
-            )
-
-    def prepared(self, pixels: np.ndarray) -> Any:
-        picture = Image.fromarray(pixels)
-        return picture if self._clip is None else np.asarray(self._sizing(picture))
-
-    def images(self, prepared: Sequence[Any]) -> np.ndarray:
-        return self._in_batches(self._encode if self._clip is None else self._forward, prepared)
-
-    def texts(self, words: Sequence[str]) -> np.ndarray:
-        # Beside texts as long as itself, little of a batch is padding.
-        order = np.argsort([len(text) for text in words], kind="stable")
-        vectors = self._in_batches(self._encode, [words[place] for place in order])
-        return vectors[np.argsort(order)]
-
-    def _in_batches(self, work: Callable[[Sequence[Any]], np.ndarray], given: Sequence[Any]) -> np.ndarray:
-        """`work` in batches; where the GPU's memory is full they are halved, from then on.
-
-        Raises `ModelError` where it does not hold a single one.
-        """
-        made: list[np.ndarray] = []
-        done = 0
-        while done < len(given):
-            batch = given[done : done + self.batch_size]
-            try:
-                made.append(work(batch))
-            except self._torch.OutOfMemoryError as error:
-                if len(batch) == 1:
-                    raise ModelError(
-                        f"the memory of {self._device} does not hold the model and one input. Free some, or use "
-                        "FASHION_ASSETS_DEVICE=cpu."
-                    ) from error
-                self.batch_size = len(batch) // 2
-            else:
-                done += len(batch)
-                continue
-            # Not in the handler: the error holds what the failed pass had allocated.
-            if self._device.type == "cuda":
-                self._torch.cuda.empty_cache()
-        return np.concatenate(made) if made else np.empty((0, self._space.dimension), np.float32)
-
-    def _encode(self, inputs: Sequence[Any]) -> np.ndarray:
-        vectors = self._model.encode(
-            list(inputs),
-            batch_size=len(inputs),
-            convert_to_numpy=True,
-            normalize_embeddings=True,
-            show_progress_bar=False,
-        )
-        # A unit length in bfloat16 is off by up to half a percent.
-        vectors = np.asarray(vectors, np.float32)
-        return vectors / np.linalg.norm(vectors, axis=1, keepdims=True)
-
-    def _forward(self, pixels: Sequence[np.ndarray]) -> np.ndarray:
-        torch, clip = self._torch, self._clip
-        assert clip is not None
-        held = torch.from_numpy(np.stack(pixels))
-        if self._device.type == "cuda":
-            held = held.pin_memory()
-        with torch.inference_mode():
-            x = held.to(self._device, non_blocking=True).permute(0, 3, 1, 2)
-            x = (x.float() - self._mean) / self._deviation
-            made = clip.get_image_features(pixel_values=x.to(clip.dtype))
-            # transformers 5 gives an output object, earlier ones the tensor.
-            vectors = getattr(made, "pooler_output", made).float()
-            return torch.nn.functional.normalize(vectors).cpu().numpy()
-
-    def _bare_clip(self) -> Any | None:
-        """The transformers model, where the folder holds it, CLIP's own preprocessing and nothing after it."""
-        first, *rest = list(self._model)
-        clip = getattr(first, "model", None)
-        preprocessor = str(_image_preprocessing(self._space).get("image_processor_type", ""))
-        if not hasattr(clip, "get_image_features") or not preprocessor.startswith("CLIP"):
-            return None
-        return None if any(type(module).__name__ != "Normalize" for module in rest) else clip
-
-
 def _read(uri: str, sha256: str | None) -> bytes:
     with open(uri, "rb", buffering=0) as file:
         data = file.readall()
@@ -285,19 +97,40 @@ class Encoder:
         device: str = "auto",
         batch_size: int | None = None,
         threads: int | None = None,
+        tuning: Tuning | None = None,
     ):
+        """`batch_size` and `threads`: as `Settings` has them. `tuning`: what else was found to be fastest here."""
         self.space = space
         self.threads = threads or usable_cores()
-        on_cpu = device == "cpu" or (device == "auto" and not _has_gpu())
-        if on_cpu and Towers.available(space.weights):
-            self._backend: Backend = _Compiled(space, space.weights, self.threads)
+        self.tuning = tuning
+        self.device = resolved(device)
+        """What it computes on: "cpu", "cuda", "cuda:1", "mps"."""
+        self._backend: Backend
+        if _is_compiled(space, self.device):
+            self._backend = CompiledTowers(space, space.weights, self.threads, batch_size, tuning)
         else:
-            self._backend = _SentenceTransformers(space, device, batch_size, self.threads)
+            self._backend = TorchModel(space, self.device, self.threads, batch_size, tuning)
+
+    @staticmethod
+    def choices(space: EmbeddingSpace, device: str, threads: int) -> dict[str, list[Any]]:
+        """Values of each part of a `Tuning` worth trying; the first is taken where nothing was measured."""
+        device = resolved(device)
+        if _is_compiled(space, device):
+            return CompiledTowers.choices(threads)
+        return TorchModel.choices(device, threads)
+
+    @property
+    def batch_size(self) -> int:
+        """Pictures of one call of the model."""
+        return self._backend.batch_size
+
+    @batch_size.setter
+    def batch_size(self, pictures: int) -> None:
+        self._backend.batch_size = pictures
 
     def pictures(self, pictures: Sequence[Image.Image]) -> np.ndarray:
         """Unit-length float32 [n, dimension] of RGB pictures in memory."""
-        prepared = [self._backend.prepared(np.asarray(picture)) for picture in pictures]
-        return self._checked(self._backend.images(prepared))
+        return self.forward([self._backend.prepared(np.asarray(picture)) for picture in pictures])
 
     def prepared(self, pixels: np.ndarray) -> Any:
         """An RGB picture, uint8 [h, w, 3], as the model takes it, see `forward`."""
@@ -346,13 +179,13 @@ class Encoder:
             positions, prepared = decoded
             return positions, self._checked(self._backend.images(prepared))
 
-        size = min(CHUNK, self._backend.batch_size) if self._backend.concurrent else self._backend.batch_size
+        size = self._backend.batch_size
         chunks = (files[start : start + size] for start in range(0, len(files), size))
         if self._backend.concurrent:
             # Each thread decodes and computes in turn: no core waits for another, whichever is the slower part.
             made = _in_order(lambda chunk: encode(decode(chunk)), chunks, self.threads)
         else:
-            made = map(encode, _in_order(decode, chunks, self.threads))
+            made = map(encode, _in_order(decode, chunks, self._backend.decoders))
         vectors = np.full((len(files), self.space.dimension), np.nan, np.float32)
         for positions, part in made:
             vectors[positions] = part
@@ -374,12 +207,12 @@ class Encoder:
     @property
     def size(self) -> tuple[int, int]:
         """Width and height of what the model sees."""
-        return Sizing.of(_image_preprocessing(self.space)).seen
+        return Sizing.of(image_preprocessing(self.space)).seen
 
     @property
     def edge(self) -> int:
         """Pixels of the longer edge that pictures are brought to, before any crop."""
-        width, height = edges(_image_preprocessing(self.space).get("size", 224))
+        width, height = edges(image_preprocessing(self.space).get("size", 224))
         return max(width, height or 0)
 
     def _checked(self, vectors: np.ndarray) -> np.ndarray:
@@ -408,12 +241,30 @@ def _has_gpu() -> bool:
     ) or (os.uname().sysname == "Darwin")
 
 
+def resolved(device: str) -> str:
+    """The device meant by a setting: what "auto" comes to here."""
+    if device != "auto":
+        return device
+    return best_device() if _has_gpu() else "cpu"
+
+
+def _is_compiled(space: EmbeddingSpace, device: str) -> bool:
+    return device == "cpu" and Towers.available(space.weights)
+
+
 @lru_cache(maxsize=2)
 def encoder(
-    model: str | None, revision: str | None, device: str, batch_size: int | None, threads: int | None = None
+    model: str | None,
+    revision: str | None,
+    device: str,
+    batch_size: int | None,
+    threads: int | None = None,
+    home: Path | None = None,
 ) -> Encoder:
-    """The encoder of a model, loaded once per process."""
-    return Encoder(embedding_space(model, revision), device=device, batch_size=batch_size, threads=threads)
+    """The encoder of a model, loaded once per process, and run as was found to be fastest in that `home`."""
+    space = embedding_space(model, revision)
+    tuning = None if home is None else kept_tuning(home, space, resolved(device))
+    return Encoder(space, device=device, batch_size=batch_size, threads=threads, tuning=tuning)
 
 
 def encoder_of(settings: Settings) -> Encoder:
@@ -424,4 +275,5 @@ def encoder_of(settings: Settings) -> Encoder:
         settings.device,
         settings.encode_batch_size,
         settings.encode_threads,
+        settings.home,
     )

@@ -22,7 +22,7 @@ from typing import Any
 import numpy as np
 
 BATCH = 32
-"""Inputs of one call to a tower; larger calls are no faster on a CPU."""
+"""Texts of one call to their tower; more are no faster on a CPU."""
 
 LENGTHS = (6, 8, 10, 12, 14, 16, 20, 24, 32, 48, 64, 77)
 """Numbers of tokens that texts are padded to: a text's own length chooses, never its neighbours'."""
@@ -35,18 +35,27 @@ _LEGACY_END = 2
 
 
 class Towers:
-    """Both towers of a `CLIPModel` folder; safe to use from several threads, each call computes on one core.
+    """Both towers of a `CLIPModel` folder; safe to use from several threads.
 
     Args:
         folder: the model folder in transformers' layout, see `available`.
         mean, deviation: of the red, green and blue channel, for pixels in 0..1, as the preprocessor states them.
-        threads: calls that may compute side by side; further ones wait.
+        calls: how many may compute side by side, each on one core; further ones wait.
+        cores: of a call, where `calls` is one.
+        dtype: numbers to multiply, "float32" or "bfloat16"; None: what OpenVINO holds for fastest.
     Raises:
         FileNotFoundError: the folder lacks one of the files.
     """
 
     def __init__(
-        self, folder: Path, mean: Sequence[float], deviation: Sequence[float], threads: int = 1
+        self,
+        folder: Path,
+        mean: Sequence[float],
+        deviation: Sequence[float],
+        *,
+        calls: int = 1,
+        cores: int = 1,
+        dtype: str | None = None,
     ) -> None:
         # Imported here: code that only asks whether towers are there should not pay for the libraries.
         import tokenizers
@@ -56,7 +65,7 @@ class Towers:
             raise FileNotFoundError(f"{folder} lacks {', '.join(missing)}")
         self._folder = folder
         self._mean, self._deviation = np.asarray(mean, np.float32), np.asarray(deviation, np.float32)
-        self._threads = threads
+        self._calls, self._cores, self._dtype = calls, cores, dtype
         self._lock = Lock()
         self._towers: dict[str, _Tower] = {}
         self._configuration = json.loads((folder / "config.json").read_text())
@@ -96,23 +105,16 @@ class Towers:
         Each line holds its reds, then its greens, then its blues: a graph need not part them pixel by pixel, which took a
         ninth of its time.
         """
-        vectors = np.empty((len(lines), self.dimension), np.float32)
-        tower = self._tower("vision")
-        for start in range(0, len(lines), BATCH):
-            vectors[start : start + BATCH] = tower.run(lines[start : start + BATCH])
-        return _unit(vectors)
+        if not len(lines):
+            return np.empty((0, self.dimension), np.float32)
+        return _unit(self._tower("vision").run(lines))
 
     def small_images(
         self, lines: Sequence[np.ndarray], matrices: Sequence[tuple[np.ndarray, np.ndarray]]
     ) -> np.ndarray:
         """As `images`, of pictures uint8 [h, 3, w] of any sizes, no edge longer than the model's, which the graph itself
         brings to the model's size by each one's matrices, float32 [w, W] and [H, h] (`sizing`)."""
-        vectors = np.empty((len(lines), self.dimension), np.float32)
-        tower = self._tower("small_vision")
-        for start in range(0, len(lines), BATCH):
-            part = slice(start, start + BATCH)
-            vectors[part] = tower.run(*_together(lines[part], matrices[part]))
-        return _unit(vectors)
+        return _unit(self._tower("small_vision").run(*_together(lines, matrices)))
 
     def texts(self, words: Sequence[str]) -> np.ndarray:
         """Unit-length float32 [n, d] of texts, in their order; what is longer than the model reads is cut."""
@@ -140,7 +142,7 @@ class Towers:
     def _tower(self, kind: str) -> "_Tower":
         with self._lock:
             if kind not in self._towers:
-                self._towers[kind] = _Tower(self._graph(kind), self._threads)
+                self._towers[kind] = _Tower(self._graph(kind), self._calls, self._cores, self._dtype)
             return self._towers[kind]
 
     def _graph(self, kind: str) -> Any:
@@ -152,6 +154,14 @@ class Towers:
             self._folder, "vision", configuration
         )
         return graph.vision(self._mean, self._deviation, resizing=kind == "small_vision")
+
+
+def native_dtypes() -> list[str]:
+    """What this CPU multiplies in hardware, the one OpenVINO uses of itself first."""
+    from fashion_assets.embedding.runtime import openvino
+
+    known = openvino.Core().get_property("CPU", "OPTIMIZATION_CAPABILITIES")
+    return ["bfloat16", "float32"] if "BF16" in known else ["float32"]
 
 
 def _unit(vectors: np.ndarray) -> np.ndarray:
@@ -180,18 +190,16 @@ def _together(
 class _Tower:
     """A compiled graph and as many requests to it as may run side by side."""
 
-    def __init__(self, model: Any, threads: int) -> None:
+    def __init__(self, model: Any, calls: int, cores: int, dtype: str | None) -> None:
         from fashion_assets.embedding.runtime import openvino
 
-        # One core a call: callers side by side keep all cores busy without waiting for each other at every layer. Not
-        # pinned, because worker processes would be pinned to the same cores.
-        compiled = openvino.Core().compile_model(
-            model,
-            "CPU",
-            {"NUM_STREAMS": threads, "INFERENCE_NUM_THREADS": threads, "ENABLE_CPU_PINNING": False},
-        )
+        # Not pinned, because worker processes would be pinned to the same cores.
+        how = {"NUM_STREAMS": calls, "INFERENCE_NUM_THREADS": calls * cores, "ENABLE_CPU_PINNING": False}
+        if dtype is not None:
+            how["INFERENCE_PRECISION_HINT"] = {"float32": "f32", "bfloat16": "bf16"}[dtype]
+        compiled = openvino.Core().compile_model(model, "CPU", how)
         self._requests: SimpleQueue[Any] = SimpleQueue()
-        for _ in range(threads):
+        for _ in range(calls):
             self._requests.put(compiled.create_infer_request())
 
     def run(self, *inputs: np.ndarray) -> np.ndarray:

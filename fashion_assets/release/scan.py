@@ -1,6 +1,6 @@
 """Looking at the sources: every record into the register, new ones into batches.
 
-What belongs here: the meeting of `sources` and `warehouse.register`.
+What belongs here: the meeting of `sources` and `warehouse.register`. What does not: judging what is read (`catalog`).
 """
 
 from collections.abc import Callable
@@ -9,7 +9,13 @@ import psycopg
 
 from fashion_assets.settings import Settings
 from fashion_assets.sources import open_source
-from fashion_assets.warehouse.register import SyncReport, active_sources, sync
+from fashion_assets.warehouse.register import (
+    SyncReport,
+    active_sources,
+    batch_and_source,
+    references,
+    sync,
+)
 
 
 def scan_active_sources(
@@ -25,3 +31,11 @@ def scan_active_sources(
         )
         for entry in active_sources(conn)
     ]
+
+
+def pictures_of(conn: psycopg.Connection, settings: Settings, batch: str, most: int) -> list[str]:
+    """Where the pictures of a batch's first listings are; whether they are sound nobody has asked yet."""
+    _, entry = batch_and_source(conn, batch)
+    source = open_source(entry.kind, entry.name, entry.location, settings)
+    uris = source.read(references(conn, batch).slice(0, most))["image_uri"]
+    return uris.drop_null().to_pylist()

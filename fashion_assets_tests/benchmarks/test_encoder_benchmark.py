@@ -1,7 +1,7 @@
 """The encoder's benchmark measures every part and states what bounds the ratio."""
 
 from fashion_assets.benchmarks import encoder as measuring
-from fashion_assets.embedding.encoder import CHUNK
+from fashion_assets.embedding.backends import BATCH
 from fashion_assets.machine import usable_cores
 from fashion_assets.settings import Settings
 
@@ -23,5 +23,5 @@ def test_every_part_is_measured(monkeypatch) -> None:
     assert rows["SentenceTransformer.encode"]["of_sentence_transformers"] == 1
     assert all(row["per_second"] > 0 for row in rows.values())
     # Every thread has as much to do as the others.
-    assert all(row["pictures"] % (CHUNK * usable_cores()) == 0 for row in rows.values())
+    assert all(row["pictures"] % (BATCH * usable_cores()) == 0 for row in rows.values())
     assert 0 < rows["large files"]["bound"] < rows["small files"]["bound"] < 1

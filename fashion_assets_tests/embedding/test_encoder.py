@@ -15,7 +15,7 @@ from PIL import Image
 from sentence_transformers import SentenceTransformer
 
 from fashion_assets.catalog.pictures import load_rgb
-from fashion_assets.embedding import encoder as encoding
+from fashion_assets.embedding.backends import TorchModel
 from fashion_assets.embedding.embed import (
     combine,
     embed_images,
@@ -70,9 +70,9 @@ def test_files_give_the_vectors_of_the_pictures_in_them(
     np.testing.assert_allclose(np.linalg.norm(vectors, axis=1), 1, atol=1e-5)
     assert np.array_equal(vectors, shipped.pictures([load_rgb(uri) for uri in uris]))
     assert np.array_equal(shipped.files(uris[::-1]).vectors[::-1], vectors)
-    monkeypatch.setattr(encoding, "CHUNK", 7)
+    monkeypatch.setattr(shipped, "batch_size", 7)
     assert np.array_equal(shipped.files(uris).vectors, vectors)
-    monkeypatch.setattr(encoding, "CHUNK", 1)
+    monkeypatch.setattr(shipped, "batch_size", 1)
     assert np.array_equal(shipped.files(uris[:5]).vectors, vectors[:5])
     assert shipped.files([]).vectors.shape == shipped.texts([]).shape == (0, shipped.space.dimension)
 
@@ -116,7 +116,7 @@ def test_large_pictures_give_the_vectors_sentence_transformers_gives(shipped: En
 
 def test_the_model_in_torch_gives_the_vectors_sentence_transformers_gives(uris: list[str]):
     space = embedding_space(None)
-    backend = encoding._SentenceTransformers(space, "cpu", 4, 1)
+    backend = TorchModel(space, "cpu", 1, 4)
     assert backend._clip is not None
     pictures = [load_rgb(uri) for uri in uris]
     model = SentenceTransformer(str(SHIPPED_MODEL), device="cpu")
@@ -130,7 +130,7 @@ def test_the_model_in_torch_gives_the_vectors_sentence_transformers_gives(uris: 
 
 
 def test_where_memory_is_full_the_batch_halves_and_the_run_goes_on(uris: list[str]):
-    backend = encoding._SentenceTransformers(embedding_space(None), "cpu", 16, 1)
+    backend = TorchModel(embedding_space(None), "cpu", 1, 16)
     expected = backend.images([backend.prepared(np.asarray(load_rgb(uri))) for uri in uris])
     seen, held, forward = [], 5, backend._forward
 

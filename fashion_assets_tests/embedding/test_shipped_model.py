@@ -58,7 +58,7 @@ def pixels_of(pictures: list[Image.Image]) -> np.ndarray:
 
 @pytest.fixture(scope="module")
 def towers() -> Towers:
-    return Towers(SHIPPED_MODEL, PREPROCESSING["image_mean"], PREPROCESSING["image_std"], threads=2)
+    return Towers(SHIPPED_MODEL, PREPROCESSING["image_mean"], PREPROCESSING["image_std"], calls=2)
 
 
 @pytest.fixture(scope="module")
