@@ -17,6 +17,7 @@ from safetensors.torch import save_file
 from sentence_transformers import SentenceTransformer
 from tokenizers import Tokenizer
 
+from fashion_assets.embedding import words as sheets
 from fashion_assets.embedding.encoder import Encoder
 from fashion_assets.embedding.fashion_clip import load_imagenet
 from fashion_assets.embedding.holdout import held_out_mask
@@ -191,6 +192,9 @@ def test_the_model_card_has_the_figures(trained: Trained) -> None:
     card = (trained.model / "README.md").read_text()
     recall = trained.result.metrics["evaluation"]["all_pictures"]["titles"]["recall_at_10"]
     assert "Drawn shapes." in card and f"{recall:.3f}" in card
+    assert "(words.png)" in card
+    with Image.open(trained.model / "words.png") as sheet:
+        assert sheet.size == (8 * 84, len(sheets.WORDS) * 120)
     assert json.loads((trained.model / "metrics.json").read_text()) == json.loads(
         json.dumps(trained.result.metrics)
     )

@@ -15,14 +15,20 @@ from sentence_transformers.base.modules import Normalize, Transformer
 from transformers import CLIPTokenizer, VisionTextDualEncoderProcessor
 from transformers.models.clip.image_processing_pil_clip import CLIPImageProcessorPil
 
+from fashion_assets.embedding.encoder import Encoder
 from fashion_assets.embedding.fashion_clip import FashionClip
+from fashion_assets.embedding.spaces import embedding_space
 from fashion_assets.embedding.training.pictures import IMAGE_MEAN, IMAGE_STD
+from fashion_assets.embedding.words import drawn_sheet
 
 FASHION_PRODUCT_IMAGES = (
     "Pictures (60x80) and captions of the public data set Fashion Product Images (Param Aggarwal, Kaggle;\n"
     "published there under the MIT licence, see the data set's page). No picture or listing of it is here."
 )
 """The model card's words on the data of the shipped model."""
+
+WORDS_SHEET = "words.png"
+"""The picture in the card, beside it."""
 
 
 def export(
@@ -36,7 +42,8 @@ def export(
     """Writes a model folder that `SentenceTransformer(folder)` loads for pictures and words.
 
     In it: `model.safetensors` in float16 (the configuration asks for float32 computation), the tokenizer, the
-    preprocessing (squash to the size, bicubic, no crop; needs no torchvision), `metrics.json` and a model card.
+    preprocessing (squash to the size, bicubic, no crop; needs no torchvision), `metrics.json` and a model card with a
+    sheet of words and the drawn pictures they bring.
 
     Args:
         model: the model, float32; it is not changed.
@@ -79,6 +86,8 @@ def export(
     (building / "model.safetensors").chmod(0o644)
     weights = (building / "model.safetensors").stat().st_size
     (building / "README.md").write_text(_model_card(model, weights, metrics or {}, data))
+    words = drawn_sheet(Encoder(embedding_space(str(building)), device="cpu"))
+    words.quantize(128).save(building / WORDS_SHEET, optimize=True)
     if folder.exists():
         folder.rename(previous)
     building.rename(folder)
@@ -119,6 +128,13 @@ model.encode(["red tshirts for women"])  # or a list of PIL pictures
 
 {data}
 {figures}
+## Words, and what they bring
+
+Of a thousand drawn pictures, the nearest to each line from left to right, by the model's vectors alone. They are drawings so
+that no shop's pictures need stand here; the sheet of one's own catalogue: `benchmarks/words.py`.
+
+![Words, and the drawn pictures nearest to each]({words_sheet})
+
 ## Limits
 
 - Knows the kinds of things of its catalogue as shops show them; other photographs it has not seen.
@@ -150,6 +166,7 @@ def _model_card(model: FashionClip, weight_bytes: int, metrics: Mapping[str, Any
         megabytes=weight_bytes / 1e6,
         data=data,
         figures="\n".join(figures),
+        words_sheet=WORDS_SHEET,
     )
 
 
