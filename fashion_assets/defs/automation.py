@@ -24,6 +24,10 @@ ENDED_WITHOUT_RELEASE = [dg.DagsterRunStatus.FAILURE, dg.DagsterRunStatus.CANCEL
 ASKED_FOR = "fashion_assets/batch_version"
 """Tag of the runs the sensor asks for: the version of the batch they are for."""
 
+AGAIN = "fashion_assets/again"
+"""Tag of those it asks for though nothing changed, since a picture could not be embedded the last time. Once: what is wrong
+with it is not likely to end by itself a second time."""
+
 
 def _runs_of(batch: Batch) -> dg.RunsFilter:
     return dg.RunsFilter(job_name=migrate_batch.name, tags={"dagster/partition": batch.name})
@@ -38,8 +42,8 @@ def _runs_of(batch: Batch) -> dg.RunsFilter:
 def new_or_changed_batches(
     context: dg.SensorEvaluationContext, warehouse: WarehouseResource
 ) -> dg.SensorResult | dg.SkipReason:
-    """A batch that failed is asked for again only when its content, the rules or the model change; a person may launch it
-    at any time."""
+    """A batch that failed is asked for again only when its content, the rules or the model change; one with a picture that
+    could not be embedded once more as it is. A person may launch either at any time."""
     settings = warehouse.settings
     with warehouse.connect() as conn:
         if not scan_active_sources(conn, settings):
@@ -59,8 +63,13 @@ def new_or_changed_batches(
                 break
             version = batch_version(batch, settings, wanted.space)
             latest = next(iter(context.instance.get_runs(_runs_of(batch), limit=1)), None)
-            if latest is not None and (latest.tags.get(ASKED_FOR) == version or latest.status in UNFINISHED):
+            tags = {ASKED_FOR: version}
+            if latest is not None and latest.status in UNFINISHED:
                 continue
+            if latest is not None and latest.tags.get(ASKED_FOR) == version:
+                if batch.name not in wanted.incomplete or AGAIN in latest.tags:
+                    continue
+                tags[AGAIN] = "once"
             # A run key counts for ever. With the run before in it, a batch that went back to an earlier content after
             # a failed attempt can be asked for again.
             before = latest.run_id if latest else "none"
@@ -69,20 +78,25 @@ def new_or_changed_batches(
                     run_key=f"{batch.name}:{version}:{before}",
                     partition_key=batch.name,
                     job_name=migrate_batch.name,
-                    tags={ASKED_FOR: version},
+                    tags=tags,
                 )
             )
         if due:
             return dg.SensorResult(run_requests=due, dynamic_partitions_requests=requests)
-        if not running:
-            failed = ", ".join(batch.name for batch in wanted.stale[:10])
-            return dg.SensorResult(skip_reason=f"these batches failed and wait for a person: {failed}")
-        return dg.SensorResult(skip_reason=f"{len(running)} batch runs are under way")
-    if running or not wanted.release_is_due:
-        return dg.SensorResult(
-            skip_reason="batch runs are under way" if running else "nothing changed",
-            dynamic_partitions_requests=requests,
-        )
+        if running:
+            return dg.SensorResult(skip_reason=f"{len(running)} batch runs are under way")
+        failed = [batch.name for batch in wanted.stale if batch.name not in wanted.incomplete]
+        if failed:
+            return dg.SensorResult(
+                skip_reason=f"these batches failed and wait for a person: {', '.join(failed[:10])}"
+            )
+    # Batches that lack but a few vectors do not hold a release up: what they lack is in quarantine.
+    if running or wanted.existing is not None:
+        reason = "batch runs are under way" if running else "nothing changed"
+        if wanted.incomplete and not running:
+            names = ", ".join(sorted(wanted.incomplete)[:10])
+            reason += f"; pictures in these batches could not be embedded, twice: {names}"
+        return dg.SensorResult(skip_reason=reason, dynamic_partitions_requests=requests)
     key = f"release:{wanted.content_version}"
     # Dagster itself would drop a second request of this key, and say nothing of why no release comes.
     tried = dg.RunsFilter(
@@ -114,7 +128,7 @@ def nightly_release(
         wanted = plan(conn, warehouse.settings)
     if not wanted.batches:
         return dg.SkipReason("no batch is registered")
-    if not wanted.release_is_due:
+    if wanted.existing is not None:
         return dg.SkipReason("nothing changed since the last release")
     return dg.RunRequest(
         run_key=f"nightly:{context.scheduled_execution_time.date()}:{wanted.content_version}"

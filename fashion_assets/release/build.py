@@ -207,7 +207,7 @@ def load(
             if is_through(store, batch, batch_version(batch, settings, space))
         ]
         spaces.register(conn, space)
-        release = releases.begin(conn, content_version(finished, settings, space), space.name, run_id)
+        release = releases.begin(conn, content_version(finished, settings, space, store), space.name, run_id)
         create_tables(conn, release)
         dimensions = {space.name: space.dimension}
         _hold_to_spaces(conn, release, dimensions)

@@ -53,9 +53,11 @@ def without_vector(embeddings: pa.Table) -> dict[str, str]:
     return json.loads((embeddings.schema.metadata or {}).get(WITHOUT_VECTOR, b"{}"))
 
 
-def lacks_vectors(store: ParquetStore, batch: str) -> bool:
-    """Whether the picture of a product of the batch could not be embedded; reads no rows."""
-    return WITHOUT_VECTOR.decode() in store.read_metadata(LAST_STAGE, batch)
+def _said_without_vector(store: ParquetStore, batch: str) -> str:
+    """Which products of the batch have no vector, as its file says it; empty where all have one. Reads no rows."""
+    if not store.exists(LAST_STAGE, batch):
+        return ""
+    return store.read_metadata(LAST_STAGE, batch).get(WITHOUT_VECTOR.decode(), "")
 
 
 def file_version(store: ParquetStore, asset: str, batch: str) -> str | None:
@@ -82,6 +84,9 @@ class Plan:
     listings: int
     batches: list[Batch]
     stale: list[Batch]
+    """Batches a run has something to do for."""
+    incomplete: frozenset[str]
+    """Names of those of them that are through but for products whose picture could not be embedded."""
     content_version: str
     space: EmbeddingSpace
     live: Release | None
@@ -94,11 +99,14 @@ class Plan:
         return bool(self.stale) or self.existing is None
 
 
-def content_version(current: list[Batch], settings: Settings, space: EmbeddingSpace) -> str:
-    """What a release of these batches is made of."""
+def content_version(
+    current: list[Batch], settings: Settings, space: EmbeddingSpace, store: ParquetStore
+) -> str:
+    """What a release of these batches is made of. Once a product that had no vector has one, it is another."""
     digest = hashlib.blake2b(f"{RELEASE_VERSION}\0{space.name}".encode(), digest_size=16)
     for batch in current:
-        digest.update(f"{batch.name}\0{batch_version(batch, settings, space)}\n".encode())
+        lacking = _said_without_vector(store, batch.name)
+        digest.update(f"{batch.name}\0{batch_version(batch, settings, space)}{lacking}\n".encode())
     return digest.hexdigest()
 
 
@@ -106,21 +114,19 @@ def plan(conn: psycopg.Connection, settings: Settings) -> Plan:
     """Compare register, files and releases; of the files, only footers are read."""
     space = embedding_space(settings.model, settings.model_revision)
     current = active_batches(conn)
-    version = content_version(current, settings, space)
-    existing = releases.with_content(conn, version)
     store = ParquetStore(settings.assets_url)
-    stale = [
-        batch
-        for batch in current
-        if not is_through(store, batch, batch_version(batch, settings, space))
-        or lacks_vectors(store, batch.name)
-    ]
+    version = content_version(current, settings, space, store)
+    through = {
+        batch.name for batch in current if is_through(store, batch, batch_version(batch, settings, space))
+    }
+    incomplete = frozenset(name for name in through if _said_without_vector(store, name))
     return Plan(
         listings=sum(batch.listings for batch in current),
         batches=current,
-        stale=stale,
+        stale=[batch for batch in current if batch.name not in through or batch.name in incomplete],
+        incomplete=incomplete,
         content_version=version,
         space=space,
         live=releases.live(conn),
-        existing=existing,
+        existing=releases.with_content(conn, version),
     )

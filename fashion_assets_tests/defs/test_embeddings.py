@@ -7,6 +7,7 @@ import dagster as dg
 import psycopg
 import pytest
 
+from fashion_assets.defs.automation import AGAIN
 from fashion_assets.migration import MigrationResult
 from fashion_assets.release.plan import plan
 from fashion_assets.release.scan import scan_active_sources
@@ -14,6 +15,7 @@ from fashion_assets.runs import repository
 from fashion_assets.settings import PROJECT_ROOT, Settings
 from fashion_assets.warehouse.register import activate_source
 from fashion_assets_tests.catalogue import draw_picture, write_catalogue
+from fashion_assets_tests.defs.test_automation import add_run, evaluate, nightly, skipped
 
 BATCH = "fashion_demo-00001"
 JUDGING = ("raw_listings", "validated_products", "quarantined_listings", "normalized_attributes")
@@ -123,6 +125,49 @@ def test_a_picture_that_was_away_for_a_moment_becomes_a_product_without_any_chan
     assert mended.live and (mended.products, mended.quarantined) == (25, 0)
     assert quarantine(database) == []
     assert "0 changed" in mended.lines[0]
+
+
+def test_the_sensor_tries_such_a_batch_once_more_and_releases_the_others_either_way(
+    database: psycopg.Connection, settings: Settings, instance: dg.DagsterInstance, tmp_path: Path
+):
+    catalogue = write_catalogue(tmp_path / "catalogue", 25)
+    scanned(database, settings, catalogue)
+
+    def embed_without_one() -> None:
+        assert execute(instance, "migrate_batch", JUDGING).success
+        picture, elsewhere = catalogue / "images" / "4.jpg", tmp_path / "4.jpg"
+        picture.rename(elsewhere)
+        assert execute(instance, "migrate_batch", EMBEDDING).success
+        elsewhere.rename(picture)
+
+    def asked() -> dg.RunRequest:
+        (request,) = evaluate(instance).run_requests or []
+        return request
+
+    embed_without_one()
+    first = asked()
+    assert first.partition_key == BATCH and AGAIN not in first.tags
+    add_run(instance, first, dg.DagsterRunStatus.SUCCESS)
+    again = asked()
+    assert again.partition_key == BATCH and AGAIN in again.tags and again.run_key != first.run_key
+    add_run(instance, again, dg.DagsterRunStatus.SUCCESS)
+    release = asked()
+    assert release.job_name == "build_release"
+    assert execute(instance, "build_release").success
+    assert f"could not be embedded, twice: {BATCH}" in skipped(evaluate(instance))
+    night = nightly()
+    assert isinstance(night, dg.SkipReason) and "nothing changed" in (night.skip_message or "")
+
+    # Once it has a vector a release is due that has it, though no listing changed.
+    assert execute(instance, "migrate_batch", EMBEDDING).success
+    assert plan(database, settings).incomplete == frozenset()
+    database.commit()
+    complete = asked()
+    assert complete.job_name == "build_release" and complete.run_key != release.run_key
+    assert execute(instance, "build_release").success
+    live = "SELECT products, quarantined FROM fashion_ops.releases WHERE state = 'live'"
+    assert database.execute(live).fetchall() == [(25, 0)]
+    assert skipped(evaluate(instance)) == "nothing changed"
 
 
 def test_where_too_many_pictures_fail_at_once_the_batch_stops(
