@@ -17,6 +17,7 @@ from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, T
 
 from fashion_assets.release.plan import Plan, plan
 from fashion_assets.release.scan import scan_active_sources
+from fashion_assets.release.status import unmet_expectations
 from fashion_assets.runs import Runs
 from fashion_assets.settings import Settings
 from fashion_assets.sources import open_source
@@ -264,6 +265,10 @@ class Migration:
             )
             result.report, result.live = newest.report, newest.state == "live"
             result.verdicts = [Verdict(**verdict) for verdict in newest.criteria or []]
+            if unmet := unmet_expectations(newest):
+                result.lines.append(
+                    f"expectations not met, which hold nothing up but want a look: {', '.join(unmet)}"
+                )
 
     @contextmanager
     def _step(self, what: str) -> Iterator[None]:

@@ -270,6 +270,22 @@ def test_a_candidate_waits_until_it_is_promoted(
     )
 
 
+def test_expectations_that_are_not_met_are_told_and_hold_nothing_up(migrate: Migrate, tmp_path: Path):
+    folder = write_catalogue(tmp_path / "catalogue", 22)
+    met = migrate(folder)
+    assert met.live and not any("expectations" in line for line in met.lines)
+    assert met.report is not None and "18 of 18 are met" in Path(met.report).read_text()
+
+    replace_line(folder, 3, line(3).replace(",2012,", ",2999,"))
+    told = migrate(folder)
+    assert told.live and told.release != met.release
+    assert any(said.endswith("want a look: year_is_plausible") for said in told.lines)
+    assert told.report is not None
+    page = Path(told.report).read_text()
+    assert "17 of 18 are met" in page and "Years lie between 1900 and 2100" in page
+    assert "1 of 22 are otherwise" in page and "<code>2999</code>" in page
+
+
 def test_a_dry_run_of_a_fresh_home_leaves_it_without_a_database(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ):

@@ -98,6 +98,10 @@ EXPECTATIONS: list[Expected] = [
 ]
 
 
+CLAIMS = {expected.name: expected.claim for expected in EXPECTATIONS}
+"""What each check says, by its name."""
+
+
 def data_docs_folder(settings: Settings) -> Path:
     """Where the Data Docs lie; `index.html` is their first page."""
     return settings.reports / "data_docs"

@@ -25,6 +25,7 @@ from fashion_assets.benchmarks import results
 from fashion_assets.benchmarks.relevance import load_queries
 from fashion_assets.catalog.pictures import IMAGE_UNREADABLE, load_rgb, probe
 from fashion_assets.criteria.candidate import Candidate, judge
+from fashion_assets.criteria.expectations import CLAIMS, ExpectationResult
 from fashion_assets.criteria.thresholds import MIN_RECALL
 from fashion_assets.criteria.verdict import Verdict
 from fashion_assets.release.charts import bars, lines, steps
@@ -70,9 +71,14 @@ PLOTTED = ("recall", "latency", "relevance")
 
 
 def gather(
-    conn: psycopg.Connection, settings: Settings, release: Release, verdicts: Sequence[Verdict]
+    conn: psycopg.Connection,
+    settings: Settings,
+    release: Release,
+    verdicts: Sequence[Verdict],
+    expectations: Sequence[ExpectationResult] = (),
 ) -> dict[str, Any]:
-    """Everything the report says, JSON-friendly; pictures are named by path."""
+    """Everything the report says, JSON-friendly; pictures are named by path. `expectations`: what the suite found, where it
+    was run."""
     values = _values(conn, release)
     by_name = {verdict.name: verdict for verdict in verdicts}
     return {
@@ -87,6 +93,17 @@ def gather(
         },
         "promotable": all(verdict.passed for verdict in verdicts),
         "criteria": [verdict.to_dict() for verdict in verdicts],
+        "expectations": [
+            {
+                "name": result.name,
+                "claim": CLAIMS[result.name],
+                "passed": result.passed,
+                "unexpected": result.unexpected,
+                "elements": result.elements,
+                "offenders": result.offenders,
+            }
+            for result in expectations
+        ],
         "vectors": _vectors(conn, release),
         "batches": _rows(
             conn,
@@ -134,10 +151,14 @@ def gather(
 
 
 def write(
-    conn: psycopg.Connection, settings: Settings, release: Release, verdicts: Sequence[Verdict]
+    conn: psycopg.Connection,
+    settings: Settings,
+    release: Release,
+    verdicts: Sequence[Verdict],
+    expectations: Sequence[ExpectationResult] = (),
 ) -> Path:
     """Write `<release>.html` and `<release>.json`; returns the page's path and notes it with the release."""
-    content = gather(conn, settings, release, verdicts)
+    content = gather(conn, settings, release, verdicts, expectations)
     settings.reports.mkdir(parents=True, exist_ok=True)
     page = settings.reports / f"{release.release}.html"
     html = render(content, settings.max_image_pixels)

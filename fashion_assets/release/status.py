@@ -1,5 +1,7 @@
-"""The state of an installation, in one JSON-friendly mapping."""
+"""The state of an installation, for people and programs."""
 
+import json
+from pathlib import Path
 from typing import Any
 
 import psycopg
@@ -8,6 +10,7 @@ from fashion_assets.release.plan import plan
 from fashion_assets.settings import Settings
 from fashion_assets.warehouse import releases
 from fashion_assets.warehouse.register import active_sources
+from fashion_assets.warehouse.releases import Release
 from fashion_assets.warehouse.server import describe
 
 
@@ -48,3 +51,14 @@ def status(conn: psycopg.Connection, settings: Settings) -> dict[str, Any]:
         "database": describe(settings),
         "home": str(settings.home),
     }
+
+
+def unmet_expectations(release: Release) -> list[str]:
+    """Names of the expectations that the release's report says are unmet; none where there is no report to read."""
+    if release.report is None:
+        return []
+    try:
+        said = json.loads(Path(release.report).with_suffix(".json").read_text("utf-8"))
+    except (OSError, ValueError):
+        return []
+    return [each["name"] for each in said.get("expectations", ()) if not each["passed"]]
