@@ -15,7 +15,7 @@ from collections.abc import Callable, Iterable, Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from functools import lru_cache
-from itertools import islice
+from itertools import chain, islice
 from pathlib import Path
 from typing import Any, TypeVar
 
@@ -225,8 +225,14 @@ class Encoder:
 
 
 def _in_order(work: Callable[[Given], Made], given: Iterable[Given], workers: int) -> Iterator[Made]:
-    """`work` on each of `given` in threads, results in order; never more than one ahead of each worker."""
+    """`work` on each of `given` in threads, results in order; never more than one ahead of each worker. A single one, such as
+    a question's words, is not worth a thread."""
     given = iter(given)
+    first = list(islice(given, 2))
+    if len(first) < 2:
+        yield from map(work, first)
+        return
+    given = chain(first, given)
     with ThreadPoolExecutor(max_workers=workers, thread_name_prefix="encode") as pool:
         pending = deque(pool.submit(work, item) for item in islice(given, workers + 1))
         while pending:
