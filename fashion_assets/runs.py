@@ -199,8 +199,8 @@ class Runs:
         return _outcome(_submitted(self._release, _run, job, None))
 
     def _pool(self, threads: int, towers: bool = False) -> ProcessPoolExecutor:
-        """A pool of one worker, whose model computes on so many threads: of several, one that dies takes the others along, and one that is started while the pool
-        has not noticed yet is never ended."""
+        """A pool of one worker, whose model computes on so many threads: of several, one that dies takes the others along,
+        and one that is started while the pool has not noticed yet is never ended."""
         pool = ProcessPoolExecutor(
             1,
             mp_context=_context(),

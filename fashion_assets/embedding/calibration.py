@@ -22,8 +22,8 @@ from fashion_assets.machine import usable_cores
 from fashion_assets.settings import Settings
 
 TURNS = 3
-SECONDS = 0.2
-"""About how long one turn takes."""
+SECONDS, LONGEST = 0.2, 0.5
+"""About how long one turn takes, and how long it may where calls of many pictures are tried."""
 
 LOOKING, _AT_A_LOOK = 2.0, 32
 
@@ -56,13 +56,15 @@ def calibrate(
     rows: list[dict[str, Any]] = []
     for part, values in choices.items():
         tried = [replace(best, **{part: value}) for value in values]
+        least = 2 * threads
         if part == "batch":
-            # A call that takes long gains nothing by being longer, and each thread must have several of them.
-            tried = [way for way in tried if way == best or 2 * threads * way.batch <= rate * SECONDS]
+            # A call that takes long gains nothing by being longer; of the others there must be several in a turn.
+            calls = 2 * encoders[best].calls
+            tried = [way for way in tried if way == best or calls * way.batch <= rate * LONGEST]
+            least = calls * min(max(way.batch for way in tried), round(rate * LONGEST))
         if len(tried) < 2:
             continue
-        count = max(2 * threads * max(way.batch for way in tried) if part == "batch" else 0, rate * SECONDS)
-        asked = list(islice(cycle(sound), max(2 * threads, round(count))))
+        asked = list(islice(cycle(sound), max(least, round(rate * SECONDS))))
         made = {
             way: encoders.get(way) or _running(space, device, threads, way, encoders[best]) for way in tried
         }
@@ -70,7 +72,7 @@ def calibrate(
         for turn in range(TURNS + 1):
             for way, encoder in made.items():
                 progress(f"{part} {getattr(way, part)}")
-                encoder.batch_size = _at_once(way.batch, len(asked), threads)
+                encoder.batch_size = max(1, min(way.batch, len(asked) // (2 * encoder.calls)))
                 spent = _seconds(encoder, asked)
                 if turn:  # the first compiles
                     rates[way] = max(rates[way], len(asked) / spent)
@@ -128,10 +130,6 @@ def _warm_rate(encoder: Encoder, files: Sequence[str], threads: int) -> float:
     rate = len(asked) / min(_seconds(encoder, asked) for _ in range(2))
     encoder.batch_size = batch
     return rate
-
-
-def _at_once(batch: int, asked: int, threads: int) -> int:
-    return max(1, min(batch, asked // (2 * threads)))
 
 
 def _seconds(encoder: Encoder, files: list[str]) -> float:

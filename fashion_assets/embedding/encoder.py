@@ -120,6 +120,11 @@ class Encoder:
         return TorchModel.choices(device, threads)
 
     @property
+    def calls(self) -> int:
+        """Calls of the model that run side by side."""
+        return self.threads if self._backend.concurrent else 1
+
+    @property
     def batch_size(self) -> int:
         """Pictures of one call of the model."""
         return self._backend.batch_size
@@ -140,9 +145,8 @@ class Encoder:
         """Unit-length float32 [n, dimension] of `prepared` pictures: the model alone, on as many threads as `files`."""
         size = self._backend.batch_size
         chunks = (prepared[start : start + size] for start in range(0, len(prepared), size))
-        workers = self.threads if self._backend.concurrent else 1
         return self._stacked(
-            map(self._checked, _in_order(self._backend.images, chunks, workers)), len(prepared)
+            map(self._checked, _in_order(self._backend.images, chunks, self.calls)), len(prepared)
         )
 
     def texts(self, words: Sequence[str]) -> np.ndarray:
