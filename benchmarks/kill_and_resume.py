@@ -15,6 +15,7 @@ import time
 from pathlib import Path
 
 import psutil
+from processes import tree
 from psycopg import sql
 
 from fashion_assets.settings import Settings
@@ -42,13 +43,7 @@ def command(home: Path, catalog: str) -> list[str]:
 
 def kill_tree(process: subprocess.Popen, home: Path) -> None:
     """SIGKILL to the command, all it started, and the Postgres that works in its home."""
-    victims: list[psutil.Process] = []
-    if process.poll() is None:
-        own = psutil.Process(process.pid)
-        victims += [own, *own.children(recursive=True)]
-    for other in psutil.process_iter(["name", "cmdline"]):
-        if other.info["name"] == "postgres" and str(home) in " ".join(other.info["cmdline"] or []):
-            victims += [other, *other.children(recursive=True)]
+    victims = tree(psutil.Process(process.pid) if process.poll() is None else None, home)
     for victim in victims:
         try:
             victim.kill()

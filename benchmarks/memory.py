@@ -16,6 +16,7 @@ import time
 from pathlib import Path
 
 import psutil
+from processes import tree
 
 INTERVAL = 0.25
 """Seconds between samples. A peak between two of them is missed."""
@@ -43,15 +44,6 @@ def doubled(catalog: Path, target: Path) -> Path:
     return target
 
 
-def tree(command: psutil.Process, home: Path) -> list[psutil.Process]:
-    """The command, all it started, and the Postgres that works in its home."""
-    found = {process.pid: process for process in (command, *command.children(recursive=True))}
-    for process in psutil.process_iter(["name", "cmdline"]):
-        if process.info["name"] == "postgres" and str(home) in " ".join(process.info["cmdline"] or []):
-            found |= {each.pid: each for each in (process, *process.children(recursive=True))}
-    return list(found.values())
-
-
 def proportional(process: psutil.Process) -> int:
     """Bytes of its proportional set size; 0 for one that has ended."""
     try:
@@ -71,10 +63,7 @@ def peak(catalog: Path, home: Path) -> tuple[int, float]:
     with subprocess.Popen(command, stdout=subprocess.DEVNULL) as running:
         own = psutil.Process(running.pid)
         while running.poll() is None:
-            try:
-                most = max(most, sum(map(proportional, tree(own, home))))
-            except psutil.NoSuchProcess:  # one ended while it was asked for its children
-                continue
+            most = max(most, sum(map(proportional, tree(own, home))))
             time.sleep(INTERVAL)
     if running.returncode:
         raise subprocess.CalledProcessError(running.returncode, command)
