@@ -1,7 +1,7 @@
 """What runs a model: the towers compiled for the CPU, or sentence-transformers on whatever device there is.
 
-What belongs here: choosing between the two, and pictures or words in, unit vectors out. What does not: files, threads that
-decode, order (`encoder`), and finding out which way of running is fastest (`calibration`).
+What belongs here: pictures or words in, unit vectors out, and which ways of running there are. What does not: which of the two
+a model is run by, files, threads that decode, order (`encoder`), and finding out which way is fastest (`calibration`).
 """
 
 from collections.abc import Callable, Sequence
@@ -50,6 +50,7 @@ class Backend(Protocol):
 
 
 def image_preprocessing(space: EmbeddingSpace) -> dict[str, Any]:
+    """The preprocessor's settings for pictures, wherever the model keeps them."""
     return space.preprocessing.get("image_processor", space.preprocessing)
 
 

@@ -16,6 +16,8 @@ from fashion_assets.machine import processor, usable_cores
 
 FILE = "tuning.json"
 
+DTYPES = ("bfloat16", "float32")
+
 
 @dataclass(frozen=True)
 class Tuning:
@@ -30,6 +32,10 @@ class Tuning:
 
     batch: int
     """Pictures of one call."""
+
+    def __post_init__(self) -> None:
+        if self.dtype not in DTYPES or self.decoders < 0 or self.batch < 1:
+            raise ValueError(f"no model can be run as {self}")
 
 
 def kept_tuning(home: Path, space: EmbeddingSpace, device: str) -> Tuning | None:

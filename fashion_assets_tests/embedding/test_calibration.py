@@ -101,7 +101,19 @@ def test_it_is_kept_for_this_model_and_machine(tmp_path: Path, monkeypatch: pyte
     assert encoder(None, None, "cpu", None, 2).tuning is None
 
 
-@pytest.mark.parametrize("text", ["", "[]", '{"half', '{"KEY": {"tuning": {"size": 3}}}', '{"KEY": 3}'])
+@pytest.mark.parametrize(
+    "text",
+    [
+        "",
+        "[]",
+        '{"half',
+        '{"KEY": {"tuning": {"size": 3}}}',
+        '{"KEY": 3}',
+        '{"KEY": {"tuning": {"dtype": "int8", "decoders": 0, "batch": 8}}}',
+        '{"KEY": {"tuning": {"dtype": "float32", "decoders": 0, "batch": 0}}}',
+        '{"KEY": {"tuning": {"dtype": "float32", "decoders": "1", "batch": 8}}}',
+    ],
+)
 def test_a_file_that_says_nothing_costs_nothing(tmp_path: Path, text: str):
     (tmp_path / FILE).write_text(text.replace("KEY", tuning._key(SPACE, "cpu")))
     assert kept_tuning(tmp_path, SPACE, "cpu") is None
