@@ -170,6 +170,33 @@ def test_the_sensor_tries_such_a_batch_once_more_and_releases_the_others_either_
     assert skipped(evaluate(instance)) == "nothing changed"
 
 
+def test_expectations_that_cannot_be_validated_are_not_told_as_met(
+    database: psycopg.Connection,
+    settings: Settings,
+    instance: dg.DagsterInstance,
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+):
+    scanned(database, settings, write_catalogue(tmp_path / "catalogue", 5))
+    assert execute(instance, "migrate_batch").success
+
+    def report() -> tuple[dg.ExecuteInProcessResult, dict]:
+        run = execute(instance, "build_candidate")
+        (made,) = run.asset_materializations_for_node("migration_report")
+        return run, dict(made.metadata)
+
+    run, said = report()
+    assert run.success and said["expectations_unmet"].value == 0
+
+    def hindered(*_: object) -> None:
+        raise OSError("no space left for the Data Docs")
+
+    monkeypatch.setattr("fashion_assets.defs.release.judgement.validate_products", hindered)
+    run, said = report()
+    assert not run.success and "expectations_unmet" not in said
+    assert Path(said["path"].value).is_file()
+
+
 def test_where_too_many_pictures_fail_at_once_the_batch_stops(
     database: psycopg.Connection, settings: Settings, instance: dg.DagsterInstance, tmp_path: Path
 ):

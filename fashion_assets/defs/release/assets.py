@@ -144,11 +144,13 @@ def migration_report(
         # What hinders them their own check says; the report is written whatever it is.
         with suppress(Exception):
             expectations, _ = judgement.expectations(warehouse.settings, release)
+        unmet = [result.name for result in expectations if not result.passed]
         path = report.write(conn, warehouse.settings, release, verdicts, expectations)
     return dg.MaterializeResult(
         metadata={
             "release": release.release,
-            "expectations_unmet": sum(not result.passed for result in expectations),
+            # Where they could not be validated their number is not known, and not nought.
+            **({"expectations_unmet": len(unmet)} if expectations else {}),
             "report": dg.MetadataValue.url(path.as_uri()),
             "path": dg.MetadataValue.path(str(path)),
             "criteria": verdict_table(verdicts),
