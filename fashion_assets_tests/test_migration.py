@@ -355,23 +355,39 @@ def test_many_batches_are_shared_out_to_worker_processes(
 
 
 def test_a_large_catalogue_is_preceded_by_a_calibration(
-    migrate: Migrate, settings: Settings, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    migrate: Migrate,
+    settings: Settings,
+    database: psycopg.Connection,
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
 ):
-    folder = write_catalogue(tmp_path / "catalogue", 45)
-    first = migrate(folder)
-    assert first.live and not (settings.home / FILE).exists()
-    monkeypatch.setattr("fashion_assets.migration.CALIBRATED_FROM", 20)
-    for listing in (1, 2):  # in the first batch; the others stay as they are
-        draw_picture(folder / "images" / f"{listing}.jpg", 1000 + listing)
-    assert migrate(folder).batches_run == 1
-    kept = json.loads((settings.home / FILE).read_text())
-    assert len(kept) == 1
-    written = (settings.home / FILE).stat().st_mtime_ns
-    draw_picture(folder / "images" / "1.jpg", 3000)
-    assert migrate(folder).live and (settings.home / FILE).stat().st_mtime_ns == written
+    folder, kept = write_catalogue(tmp_path / "catalogue", 45), settings.home / FILE
+    assert migrate(folder).live and not kept.exists()
+    monkeypatch.setattr("fashion_assets.migration.CALIBRATED_FROM", 40)
+
+    def forget_vectors() -> None:
+        database.execute("DELETE FROM fashion_ops.embeddings")
+        database.commit()
+
+    def change(*listings: int) -> None:
+        for listing in listings:
+            picture = folder / "images" / f"{listing}.jpg"
+            draw_picture(picture, listing + picture.stat().st_mtime_ns % 10**6)
+
+    # A change in every batch makes all of them stale, but there is hardly a picture to embed.
+    change(1, 21, 41)
+    assert migrate(folder).batches_run == 3 and not kept.exists()
+    forget_vectors()
+    change(1, 21, 41)
+    assert migrate(folder).live and len(json.loads(kept.read_text())) == 1
+    written = kept.stat().st_mtime_ns
+    forget_vectors()
+    change(1, 21, 41)
+    assert migrate(folder).live and kept.stat().st_mtime_ns == written
 
     # Where it is not possible the migration goes on, and says so.
-    (settings.home / FILE).unlink()
+    kept.unlink()
+    forget_vectors()
     for picture in (folder / "images").iterdir():
         picture.write_bytes(b"no picture")
     spoiled = migrate(folder)

@@ -36,6 +36,14 @@ class EmbeddingStore:
         ).fetchone()
         return None if row is None else row[0]
 
+    def count(self, space: str, kind: str) -> int:
+        """Vectors of a kind that there are; reads their keys."""
+        row = self._connection.execute(
+            sql.SQL("SELECT count(*) FROM {} WHERE space = %s AND kind = %s").format(_TABLE), (space, kind)
+        ).fetchone()
+        assert row is not None
+        return row[0]
+
     def register(self, space: Space) -> None:
         """Make the space known, so that vectors of it can be put. Raises as `spaces.register` does."""
         register(self._connection, space)

@@ -192,6 +192,8 @@ def test_each_content_is_embedded_once(
     assert (mixed.made, mixed.reused) == (2, 1)
     assert np.array_equal(mixed.vectors, shipped.files(more).vectors)
     assert embed_images(refuse, space, store, [], []).vectors.shape == (0, space.dimension)
+    assert (store.count(space.name, "image"), store.count(space.name, "text")) == (6, 0)
+    assert store.count("another", "image") == 0
 
     words = ["red shoes", "blue jeans", "red shoes", ""]
     texts = embed_texts(lambda: shipped, space, store, words)
