@@ -39,6 +39,10 @@ class Backend(Protocol):
     batch_size: int
     """Pictures of one call that fill it."""
 
+    def compute_on(self, threads: int) -> None:
+        """Share out so many cores between model and decoding, from now on."""
+        ...
+
     def prepared(self, pixels: np.ndarray) -> Any:
         """What `images` takes of a picture, uint8 [h, w, 3], no larger than the model sees it; called in the decoding
         threads."""
@@ -63,19 +67,25 @@ class CompiledTowers:
         self, space: EmbeddingSpace, folder: Path, threads: int, batch_size: int | None, tuning: Tuning | None
     ):
         preprocessing = image_preprocessing(space)
-        # Calls side by side keep all cores busy without waiting for each other at every layer.
-        self.decoders = min(tuning.decoders, threads - 1) if tuning else 0
-        self.concurrent = self.decoders == 0
         self._towers = Towers(
             folder,
             preprocessing["image_mean"],
             preprocessing["image_std"],
-            calls=threads if self.concurrent else 1,
-            cores=max(1, threads - self.decoders) if not self.concurrent else 1,
             dtype=tuning.dtype if tuning else None,
         )
         self._sizing = Sizing.of(preprocessing)
+        self._apart = tuning.decoders if tuning else 0
         self.batch_size = batch_size or (tuning.batch if tuning else BATCH)
+        self.compute_on(threads)
+
+    def compute_on(self, threads: int) -> None:
+        self.decoders = min(self._apart, threads - 1)
+        # Calls side by side keep all cores busy without waiting for each other at every layer.
+        self.concurrent = self.decoders == 0
+        if self.concurrent:
+            self._towers.compute_on(calls=threads, cores=1)
+        else:
+            self._towers.compute_on(calls=1, cores=threads - self.decoders)
 
     @staticmethod
     def choices(threads: int) -> dict[str, list[Any]]:
@@ -139,8 +149,6 @@ class TorchModel:
         import torch
         from sentence_transformers import SentenceTransformer
 
-        if device == "auto":
-            device = best_device()
         if device.startswith("cuda") and not torch.cuda.is_available():
             raise ModelError(
                 f"device {device} was asked for, but torch sees no CUDA device. Use FASHION_ASSETS_DEVICE=auto."
@@ -155,13 +163,11 @@ class TorchModel:
             raise ModelError(
                 f"sentence-transformers cannot load the model in {space.folder}: {error}"
             ) from error
-        self.decoders = tuning.decoders if tuning and tuning.decoders else threads
-        if device == "cpu":
-            # Another worker has the other cores: threads that outnumber the cores wait for each other at every layer.
-            torch.set_num_threads(threads if self.decoders >= threads else threads - self.decoders)
         self.batch_size = batch_size or (tuning.batch if tuning else _batches(device)[0])
         self._torch, self._device = torch, torch.device(device)
         self.shares_cores = device == "cpu"
+        self._apart = tuning.decoders if tuning else 0
+        self.compute_on(threads)
         self._clip = self._bare_clip()
         if self._clip is not None:
             preprocessing = image_preprocessing(space)
@@ -170,6 +176,12 @@ class TorchModel:
                 torch.tensor(preprocessing[name], device=self._device).reshape(1, 3, 1, 1) * 255
                 for name in ("image_mean", "image_std")
             )
+
+    def compute_on(self, threads: int) -> None:
+        self.decoders = self._apart or threads
+        if self.shares_cores:
+            # Another worker has the other cores: threads that outnumber the cores wait for each other at every layer.
+            self._torch.set_num_threads(threads if self.decoders >= threads else threads - self.decoders)
 
     def prepared(self, pixels: np.ndarray) -> Any:
         picture = Image.fromarray(pixels)

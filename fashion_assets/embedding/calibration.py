@@ -22,10 +22,13 @@ from fashion_assets.machine import usable_cores
 from fashion_assets.settings import Settings
 
 TURNS = 3
+"""Of each value, after one that compiles."""
+
 SECONDS, LONGEST = 0.2, 0.5
 """About how long one turn takes, and how long it may where calls of many pictures are tried."""
 
 LOOKING, _AT_A_LOOK = 2.0, 32
+"""Seconds spent on finding pictures that can be encoded, and how many are tried at once."""
 
 PICTURES = 256
 """Of the catalogue, to try with: enough to be of its usual sizes."""
@@ -52,7 +55,7 @@ def calibrate(
     best = Tuning(**{part: values[0] for part, values in choices.items()})
     encoders = {best: Encoder(space, device=device, threads=threads, tuning=best)}
     sound = _sound(encoders[best], files)
-    rate = _warm_rate(encoders[best], sound, threads)
+    rate = _warm_rate(encoders[best], sound)
     rows: list[dict[str, Any]] = []
     for part, values in choices.items():
         tried = [replace(best, **{part: value}) for value in values]
@@ -124,8 +127,8 @@ def _sound(encoder: Encoder, files: Sequence[str]) -> list[str]:
     return sound
 
 
-def _warm_rate(encoder: Encoder, files: Sequence[str], threads: int) -> float:
-    asked = list(islice(cycle(files), 2 * threads))
+def _warm_rate(encoder: Encoder, files: Sequence[str]) -> float:
+    asked = list(islice(cycle(files), 2 * encoder.threads))
     batch, encoder.batch_size = encoder.batch_size, 1
     rate = len(asked) / min(_seconds(encoder, asked) for _ in range(2))
     encoder.batch_size = batch

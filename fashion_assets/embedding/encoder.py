@@ -119,6 +119,12 @@ class Encoder:
             return CompiledTowers.choices(threads)
         return TorchModel.choices(device, threads)
 
+    def compute_on(self, threads: int) -> None:
+        """Share out so many cores between model and decoding, from now on; the model stays loaded."""
+        if threads != self.threads:
+            self.threads = threads
+            self._backend.compute_on(threads)
+
     @property
     def calls(self) -> int:
         """Calls of the model that run side by side."""
@@ -262,7 +268,6 @@ def _is_compiled(space: EmbeddingSpace, device: str) -> bool:
     return device == "cpu" and Towers.available(space.weights)
 
 
-@lru_cache(maxsize=2)
 def encoder(
     model: str | None,
     revision: str | None,
@@ -271,10 +276,20 @@ def encoder(
     threads: int | None = None,
     home: Path | None = None,
 ) -> Encoder:
-    """The encoder of a model, loaded once per process, and run as was found to be fastest in that `home`."""
+    """The encoder of a model, loaded once per process on however many threads it is asked for, and run as was found to be
+    fastest in that `home`."""
+    loaded = _loaded(model, revision, device, batch_size, home)
+    loaded.compute_on(threads or usable_cores())
+    return loaded
+
+
+@lru_cache(maxsize=2)
+def _loaded(
+    model: str | None, revision: str | None, device: str, batch_size: int | None, home: Path | None
+) -> Encoder:
     space = embedding_space(model, revision)
     tuning = None if home is None else kept_tuning(home, space, resolved(device))
-    return Encoder(space, device=device, batch_size=batch_size, threads=threads, tuning=tuning)
+    return Encoder(space, device=device, batch_size=batch_size, tuning=tuning)
 
 
 def encoder_of(settings: Settings) -> Encoder:

@@ -116,6 +116,14 @@ class Towers:
         brings to the model's size by each one's matrices, float32 [w, W] and [H, h] (`sizing`)."""
         return _unit(self._tower("small_vision").run(*_together(lines, matrices)))
 
+    def compute_on(self, calls: int, cores: int) -> None:
+        """From now on so many calls side by side, each on so many cores; what is compiled for another number is made anew
+        when it is next needed."""
+        with self._lock:
+            if (calls, cores) != (self._calls, self._cores):
+                self._calls, self._cores = calls, cores
+                self._towers.clear()
+
     def texts(self, words: Sequence[str]) -> np.ndarray:
         """Unit-length float32 [n, d] of texts, in their order; what is longer than the model reads is cut."""
         vectors = np.empty((len(words), self.dimension), np.float32)

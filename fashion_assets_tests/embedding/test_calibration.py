@@ -13,6 +13,7 @@ from fashion_assets.embedding.calibration import calibrate
 from fashion_assets.embedding.encoder import Encoder, encoder
 from fashion_assets.embedding.spaces import ModelError, embedding_space
 from fashion_assets.embedding.tuning import FILE, Tuning, keep_tuning, kept_tuning
+from fashion_assets.machine import usable_cores
 from fashion_assets_tests.catalogue import draw_picture
 
 SPACE = embedding_space(None)
@@ -50,6 +51,22 @@ def test_a_tuning_is_obeyed_and_a_users_choice_goes_before_it():
     torch = TorchModel(SPACE, "cpu", 2, tuning=Tuning("float32", 1, 9))
     assert (torch.decoders, torch.batch_size) == (1, 9)
     assert TorchModel.choices("cuda", 4)["batch"][0] == 256
+
+
+def test_a_model_stays_loaded_whatever_the_threads(files: list[str], tmp_path: Path):
+    keep_tuning(tmp_path, SPACE, "cpu", Tuning("float32", 1, 7), [])
+    alone = encoder(None, None, "cpu", None, 1, tmp_path)
+    assert (alone.threads, alone.calls, alone._backend.concurrent) == (1, 1, True)
+    expected = alone.files(files).vectors
+    shared = encoder(None, None, "cpu", None, 4, tmp_path)
+    assert shared is alone
+    assert (shared.threads, shared.calls, shared._backend.decoders) == (4, 1, 1)
+    assert (shared.files(files).vectors * expected).sum(axis=1).min() > 0.9999
+    torch = TorchModel(SPACE, "cpu", 4, tuning=Tuning("float32", 1, 9))
+    assert (torch._torch.get_num_threads(), torch.decoders) == (3, 1)
+    torch.compute_on(1)
+    assert (torch._torch.get_num_threads(), torch.decoders) == (1, 1)
+    torch.compute_on(usable_cores())  # torch's threads are the process's
 
 
 @pytest.mark.parametrize(("faster", "expected"), [(1.5, Tuning("float32", 1, 8)), (1.02, OWN), (0.5, OWN)])
@@ -96,7 +113,6 @@ def test_it_is_kept_for_this_model_and_machine(tmp_path: Path, monkeypatch: pyte
         assert kept_tuning(tmp_path / "new", SPACE, "cpu") == other
     assert kept_tuning(tmp_path / "new", SPACE, "cpu") == way
     assert len(json.loads((tmp_path / "new" / FILE).read_text())) == 2
-    encoder.cache_clear()
     assert encoder(None, None, "cpu", None, 2, tmp_path / "new").tuning == way
     assert encoder(None, None, "cpu", None, 2).tuning is None
 

@@ -17,7 +17,7 @@ from typer.testing import CliRunner
 from fashion_assets.benchmarks import results
 from fashion_assets.cli import app
 from fashion_assets.criteria.candidate import Candidate, judge
-from fashion_assets.embedding.encoder import encoder
+from fashion_assets.embedding.encoder import _loaded
 from fashion_assets.release import report
 from fashion_assets.warehouse import releases
 from fashion_assets.warehouse.releases import ReleaseError
@@ -218,10 +218,10 @@ def test_without_the_release_s_model_it_is_not_loaded_and_the_page_says_so(candi
     register(candidate.conn, PreservedSpace(elsewhere, 512))
     candidate.conn.execute("UPDATE fashion_ops.releases SET space = %s", (elsewhere,))
     candidate.conn.commit()
-    loaded = encoder.cache_info()
+    loaded = _loaded.cache_info()
     release = releases.get(candidate.conn, candidate.release.release)
     html, content = write(Candidate(candidate.conn, release, candidate.settings))
-    assert encoder.cache_info() == loaded
+    assert _loaded.cache_info() == loaded
     (note,) = content["searches"]["notes"]
     assert elsewhere in note and str(escape(note)) in html
     assert all(query["hits"] for query in content["searches"]["queries"])  # full text needs no model
