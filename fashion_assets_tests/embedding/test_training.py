@@ -1,5 +1,6 @@
 """Training a very small CLIP on drawn shapes: split, loop and checkpoint, and what is exported."""
 
+import copy
 import dataclasses
 import hashlib
 import json
@@ -22,14 +23,17 @@ from fashion_assets.embedding.encoder import Encoder
 from fashion_assets.embedding.fashion_clip import load_imagenet
 from fashion_assets.embedding.holdout import held_out_mask
 from fashion_assets.embedding.spaces import embedding_space
-from fashion_assets.embedding.training import loop
+from fashion_assets.embedding.training import state
 from fashion_assets.embedding.training.captions import attribute_caption
 from fashion_assets.embedding.training.configuration import GENTLER, TrainingConfig, TrainingError
 from fashion_assets.embedding.training.export import export
 from fashion_assets.embedding.training.figures import embed_pictures, embed_texts
 from fashion_assets.embedding.training.labels import ATTRIBUTES
 from fashion_assets.embedding.training.loop import TrainingResult, batches_of, train
+from fashion_assets.embedding.training.material import material_of
+from fashion_assets.embedding.training.objective import Prototypes
 from fashion_assets.embedding.training.pictures import augment, blurred, decode_pictures, normalise_pixels
+from fashion_assets.embedding.training.refinement import refine
 from fashion_assets.embedding.training.start import build_model, started_at
 
 SMALL = TrainingConfig(
@@ -316,12 +320,12 @@ def test_a_batch_in_parts_teaches_what_it_teaches_whole(
     trained: Trained, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, part: int
 ) -> None:
     # Augmentation is drawn part by part, so it is left out here.
-    monkeypatch.setattr(loop, "augment", lambda pixels, random: normalise_pixels(pixels))
-    monkeypatch.setattr(loop, "PART", part)
-    monkeypatch.setattr(loop, "has_bfloat16", lambda device: False)
+    monkeypatch.setattr(state, "augment", lambda pixels, random: normalise_pixels(pixels))
+    monkeypatch.setattr(state, "PART", part)
+    monkeypatch.setattr(state, "has_bfloat16", lambda device: False)
     config = dataclasses.replace(SMALL, epochs=1, feature_dropout=0.0, threads=2)
     result = train(trained.pairs, tmp_path / "parts", config)
-    monkeypatch.setattr(loop, "PART", SMALL.batch_size)
+    monkeypatch.setattr(state, "PART", SMALL.batch_size)
     whole = train(trained.pairs, tmp_path / "whole", config)
     for key in ("contrastive_loss", "prototype_loss"):
         assert result.metrics["curves"][0][key] == pytest.approx(whole.metrics["curves"][0][key], rel=1e-3)
@@ -375,6 +379,58 @@ def test_a_started_model_has_the_vectors_of_what_it_starts_at(trained: Trained) 
         rtol=0,
         atol=3e-3,
     )
+
+
+def test_a_deeper_text_tower_is_made_shallower_and_its_words_are_learnt(
+    trained: Trained, tmp_path: Path
+) -> None:
+    deep = dataclasses.replace(SMALL, text_layers=3, epochs=1, refined_passes=0)
+    before = train(trained.pairs, tmp_path / "deep", deep)
+    export(before.model, before.tokenizer, tmp_path / "model", before.metrics)
+    said: list[dict[str, Any]] = []
+    config = dataclasses.replace(SMALL, epochs=1, refined_passes=10, **GENTLER)
+    result = train(trained.pairs, tmp_path / "work", config, start=tmp_path / "model", progress=said.append)
+    assert len(result.model.text_model.encoder.layers) == 1
+    refined = [facts["distance"] for facts in said if facts["event"] == "refined"]
+    assert len(refined) == 20
+    assert refined[9] < 0.3 * refined[0]
+
+
+def test_words_are_refined_among_pictures_that_stay(trained: Trained, tmp_path: Path) -> None:
+    config = dataclasses.replace(SMALL, refined_passes=12, refined_among=20, refined_distance=0.0)
+    material = material_of(trained.pairs, tmp_path, config, trained.result.tokenizer)
+    before = trained.result.model
+    model = copy.deepcopy(before)
+    pictures = embed_pictures(model, material.pixels[material.rows])
+    said: list[dict[str, Any]] = []
+    refine(model, before, pictures, material, config, said.append)
+    assert [facts["pass"] for facts in said] == list(range(1, 13))
+    assert said[-1]["contrastive_loss"] < said[0]["contrastive_loss"]
+    torch.testing.assert_close(
+        embed_pictures(model, material.pixels[material.rows]), pictures, rtol=0, atol=0
+    )
+    moved = (
+        embed_texts(model, material.tokenizer, WORDS, 16) - embed_texts(before, material.tokenizer, WORDS, 16)
+    ).norm()
+    # Held to where they were, the same words move less.
+    held = copy.deepcopy(before)
+    refine(held, before, pictures, material, dataclasses.replace(config, refined_distance=100.0), said.append)
+    less = (
+        embed_texts(held, material.tokenizer, WORDS, 16) - embed_texts(before, material.tokenizer, WORDS, 16)
+    ).norm()
+    assert less < 0.7 * moved
+
+
+def test_prototypes_begin_where_pictures_have_their_values() -> None:
+    prototypes = Prototypes({name: ["one", "two", "three"] for name in ATTRIBUTES}, 4)
+    never = prototypes.directions["colour"][2].clone()
+    vectors = torch.eye(4)
+    codes = torch.tensor([[0] * 8, [0] * 8, [1] * 8, [-1] * 8])
+    prototypes.begin_at(vectors, codes)
+    directions = prototypes.directions["colour"]
+    torch.testing.assert_close(directions[0], torch.tensor([0.5**0.5, 0.5**0.5, 0, 0]))
+    torch.testing.assert_close(directions[1], torch.tensor([0.0, 0, 1, 0]))
+    torch.testing.assert_close(directions[2], never)
 
 
 def test_what_is_no_model_to_start_at_is_refused(trained: Trained, tmp_path: Path) -> None:

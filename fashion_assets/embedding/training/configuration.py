@@ -25,8 +25,8 @@ class TrainingConfig:
     """Width of the picture the model sees, in pixels: catalogue pictures are three by four."""
     text_hidden_size: int = 256
     """Width of the text tower."""
-    text_layers: int = 3
-    """Transformer layers of the text tower."""
+    text_layers: int = 1
+    """Transformer layers of the text tower: three or six tell no more (docs/performance.md) and cost as many times more."""
     text_heads: int = 4
     """Attention heads of the text tower; divides `text_hidden_size`."""
     text_intermediate_size: int = 512
@@ -63,6 +63,14 @@ class TrainingConfig:
     """Share of captions that are the full title."""
     shortened_title_share: float = 0.2
     """Share of captions that are the title with words dropped; the rest are worded from attributes."""
+    refined_passes: int = 6
+    """Passes over the captions at the end, in which words alone learn (`refinement`); 0 leaves that out."""
+    refined_among: int = 8192
+    """Pictures a title is told from there."""
+    refined_contrast: float = 0.3
+    """Weight of that contrast."""
+    refined_distance: float = 10.0
+    """Weight, beside it, of the cosine distance to the vector a caption had."""
     held_out_share: float = 0.05
     """Share of products kept out of the training, by a hash of their ids."""
     seed: int = 0

@@ -162,7 +162,7 @@ def _model_card(model: FashionClip, weight_bytes: int, metrics: Mapping[str, Any
         vocabulary=text.vocab_size,
         tokens=text.max_position_embeddings,
         history=_history(metrics),
-        text_shape=f"{text.num_hidden_layers} layers of {text.hidden_size}",
+        text_shape=f"{text.num_hidden_layers} layer{'s' * (text.num_hidden_layers > 1)} of {text.hidden_size}",
         megabytes=weight_bytes / 1e6,
         data=data,
         figures="\n".join(figures),

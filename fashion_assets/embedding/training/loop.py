@@ -1,6 +1,6 @@
-"""A training run: its state, its steps, and its checkpoint.
+"""A training run: its steps, what comes before them and after.
 
-What belongs here: the order of things, and what survives an interruption. What does not: what a step is made of
+What belongs here: the order of things. What does not: what survives an interruption (`state`), what a step is made of
 (`captions`, `pictures`, `objective`, `muon`) and what becomes of the model (`export`).
 """
 
@@ -8,13 +8,10 @@ import copy
 import hashlib
 import json
 import math
-import os
 import time
 from collections.abc import Callable, Iterator
-from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
-from dataclasses import asdict, dataclass, field
-from functools import partial
+from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 from typing import Any, cast
 
@@ -22,25 +19,23 @@ import numpy as np
 import pandas as pd
 import torch
 from torch import Tensor
-from torch.nn import functional
 from transformers import CLIPTokenizer
 
 from fashion_assets.embedding.fashion_clip import FashionClip
-from fashion_assets.embedding.holdout import held_out_mask
-from fashion_assets.embedding.training.captions import captions_of, train_tokenizer, vocabulary_texts
+from fashion_assets.embedding.training.captions import captions_of
 from fashion_assets.embedding.training.configuration import TrainingConfig
-from fashion_assets.embedding.training.figures import PART, evaluate, one_core_each, text_features, token_ids
-from fashion_assets.embedding.training.labels import ATTRIBUTES, Labels, labels_of
-from fashion_assets.embedding.training.muon import Muon
-from fashion_assets.embedding.training.objective import Prototypes, matches_of, soft_cross_entropy
-from fashion_assets.embedding.training.pictures import augment, decode_pictures
-from fashion_assets.embedding.training.start import build_model, started_at
-from fashion_assets.machine import has_bfloat16
-
-_REQUIRED = ("external_id", "image_path", "title", *ATTRIBUTES)
-
+from fashion_assets.embedding.training.figures import embed_pictures, evaluate, one_core_each, token_ids
+from fashion_assets.embedding.training.labels import ATTRIBUTES
+from fashion_assets.embedding.training.material import Material, material_of
+from fashion_assets.embedding.training.objective import matches_of, soft_cross_entropy
+from fashion_assets.embedding.training.refinement import refine
+from fashion_assets.embedding.training.start import build_model, layers_of, started_at
+from fashion_assets.embedding.training.state import Run, new_run
 
 _CHECKPOINT = "checkpoint.pt"
+
+_PICTURES_FOR_PROTOTYPES = 8192
+"""Of a trained model's pictures, so many tell where it places an attribute's values."""
 
 
 @dataclass(frozen=True)
@@ -96,68 +91,44 @@ def train(
     config, tokenizer, before = config or TrainingConfig(), None, None
     if start is not None:
         config, tokenizer, before = started_at(start, config)
-    pairs = _checked(pairs)
-    pictures = decode_pictures(
-        list(pairs["image_path"]), config.image_height, config.image_width, folder, config.threads
-    )
-    readable = np.flatnonzero(pictures.readable)
-    unreadable_ids = tuple(pairs["external_id"][~pictures.readable])
-    all_readable = len(readable) == len(pairs)
-    pixels = pictures.pixels if all_readable else pictures.pixels[readable]
-    pairs = pairs.iloc[readable].reset_index(drop=True)
-    digests = [pictures.digests[row] for row in readable]
-    held_out = held_out_mask(list(pairs["external_id"]), digests, config.held_out_share)
-    rows = np.flatnonzero(~held_out)
-    if len(rows) < config.batch_size:
-        raise ValueError(f"{len(rows)} products to train on are fewer than one batch of {config.batch_size}")
-
-    labels = labels_of(pairs)
-    if tokenizer is None:
-        tokenizer = train_tokenizer(vocabulary_texts(pairs.iloc[rows], labels, rows), config)
-    run = _new_run(tokenizer, labels, config, start)
+    material = material_of(pairs, folder, config, tokenizer)
+    said = progress or (lambda facts: None)
+    run = new_run(material.tokenizer, material.labels, config, start)
     checkpoint = folder / _CHECKPOINT
-    identity = _identity(pairs, config, start)
-    if checkpoint.exists():
-        run.load(checkpoint, identity)
-    titles = pairs["title"].astype(str).tolist()
+    identity = _identity(material.pairs, config, start)
     with run.threads:
+        if checkpoint.exists():
+            run.load(checkpoint, identity)
+        elif start is not None:
+            _begin_at(run, start, material, config, said)
         while not run.finished:
             with one_core_each(), _flushed_denormals():
-                _epoch(run, pixels, rows, titles, labels, tokenizer, config, progress or (lambda facts: None))
-            if held_out.any():
+                _epoch(run, material, config, said)
+            if material.held_out.any():
                 started = time.monotonic()
-                figures = evaluate(
-                    run.mean_model(),
-                    tokenizer,
-                    pairs,
-                    pixels,
-                    held_out,
-                    max_tokens=config.max_tokens,
-                    seen_too=False,
-                )["held_out_pictures"]["titles"]
-                run.history[-1]["held_out_article_type_precision_at_10"] = figures[
-                    "article_type_precision_at_10"
-                ]
-                run.history[-1]["held_out_recall_at_10"] = figures["recall_at_10"]
+                figures = _evaluated(run.mean_model(), material, config, seen_too=False)["held_out_pictures"]
+                for name in ("article_type_precision_at_10", "recall_at_10"):
+                    run.history[-1][f"held_out_{name}"] = figures["titles"][name]
                 run.seconds += time.monotonic() - started
             run.save(checkpoint, identity)
-            if progress is not None:
-                progress({"event": "epoch", **run.history[-1]})
-    model = run.mean_model()
-    if run.evaluation is None:
-        run.evaluation = (
-            evaluate(model, tokenizer, pairs, pixels, held_out, max_tokens=config.max_tokens)
-            if held_out.any()
-            else {}
-        )
-        run.save(checkpoint, identity)
+            said({"event": "epoch", **run.history[-1]})
+        model = run.mean_model()
+        if run.evaluation is None:
+            started = time.monotonic()
+            vectors = embed_pictures(model, material.pixels[material.rows])
+            with _flushed_denormals():
+                refine(model, copy.deepcopy(model), vectors, material, config, said)
+            run.take(model)
+            run.seconds += time.monotonic() - started
+            run.evaluation = _evaluated(model, material, config) if material.held_out.any() else {}
+            run.save(checkpoint, identity)
     metrics = {
         "config": asdict(config),
         "data": {
-            "products": len(pairs),
-            "trained_on": len(rows),
-            "held_out": int(held_out.sum()),
-            "unreadable": len(unreadable_ids),
+            "products": len(material.pairs),
+            "trained_on": len(material.rows),
+            "held_out": int(material.held_out.sum()),
+            "unreadable": len(material.unreadable_ids),
         },
         "parameters": sum(parameter.numel() for parameter in model.parameters()),
         "steps": run.step,
@@ -166,25 +137,48 @@ def train(
         "evaluation": run.evaluation,
         **({} if before is None else {"started_at": before}),
     }
-    held_out_ids = tuple(pairs["external_id"][held_out])
+    held_out_ids = tuple(material.pairs["external_id"][material.held_out])
     model.to("cpu")  # pyright: ignore[reportArgumentType]
-    return TrainingResult(model, tokenizer, metrics, held_out_ids, unreadable_ids)
+    return TrainingResult(model, material.tokenizer, metrics, held_out_ids, material.unreadable_ids)
 
 
-def _checked(pairs: pd.DataFrame) -> pd.DataFrame:
-    missing = [name for name in _REQUIRED if name not in pairs.columns]
-    if missing:
-        raise ValueError(f"pairs lack the columns {', '.join(missing)}")
-    pairs = pairs.loc[:, list(_REQUIRED)].reset_index(drop=True)
-    for name in ("external_id", "image_path", "title"):
-        nulls = int(np.count_nonzero(pairs[name].isna()))
-        if nulls:
-            raise ValueError(f"pairs have {nulls} nulls in {name}")
-        pairs[name] = pairs[name].astype(str)
-    repeated = pairs.loc[pairs["external_id"].duplicated(), "external_id"].tolist()
-    if repeated:
-        raise ValueError(f"pairs repeat the id {repeated[0]}")
-    return pairs
+def _begin_at(
+    run: Run,
+    start: Path,
+    material: Material,
+    config: TrainingConfig,
+    progress: Callable[[dict[str, Any]], None],
+) -> None:
+    """What a run that goes on from a trained model must have before its first step: prototypes where that model places
+    the attributes' values, and, where its text tower is to be a shallower one, the words."""
+    before = build_model(material.tokenizer, replace(config, text_layers=layers_of(start)), start)
+    is_shallower = layers_of(start) > config.text_layers
+    rows = material.rows
+    known = rows if is_shallower else rows[:: max(1, len(rows) // _PICTURES_FOR_PROTOTYPES)]
+    vectors = embed_pictures(run.model, material.pixels[known])
+    run.prototypes.begin_at(
+        vectors.to(config.device), torch.from_numpy(material.labels.codes[known]).to(config.device)
+    )
+    if is_shallower:
+        model = run.mean_model()
+        with _flushed_denormals():
+            refine(model, before.to(config.device).eval(), vectors, material, config, progress)
+        run.take(model)
+        run.model.load_state_dict(model.state_dict())
+
+
+def _evaluated(
+    model: FashionClip, material: Material, config: TrainingConfig, seen_too: bool = True
+) -> dict[str, Any]:
+    return evaluate(
+        model,
+        material.tokenizer,
+        material.pairs,
+        material.pixels,
+        material.held_out,
+        max_tokens=config.max_tokens,
+        seen_too=seen_too,
+    )
 
 
 def _identity(pairs: pd.DataFrame, config: TrainingConfig, start: Path | None) -> str:
@@ -194,140 +188,6 @@ def _identity(pairs: pd.DataFrame, config: TrainingConfig, start: Path | None) -
     # How it is computed may change between two calls; what is computed may not.
     kept = {name: value for name, value in asdict(config).items() if name not in ("threads", "device")}
     return hashlib.sha256(json.dumps(kept, sort_keys=True).encode() + content).hexdigest()
-
-
-@dataclass(frozen=True)
-class _Part:
-    """Some of a batch's vectors, with the graph they came by."""
-
-    pictures: bool
-    """Of pictures; else of captions."""
-    rows: Tensor
-    """int64 [m]: places in the batch."""
-    vectors: Tensor
-    """[m, projection], unit length."""
-
-
-@dataclass
-class _Run:
-    """All that changes while training; what a checkpoint holds."""
-
-    model: FashionClip
-    prototypes: Prototypes
-    optimizers: list[torch.optim.Optimizer]
-    mean_weights: list[Tensor]
-    threads: ThreadPoolExecutor
-    """Compute parts of a batch, each on one core: threads that wait for each other at every layer stand still as soon as
-    something else needs a core."""
-    bfloat16: bool = False
-    """Whether the device multiplies bfloat16 faster: then the text tower and what is not trained are computed in it."""
-    epoch: int = 0
-    step: int = 0
-    seconds: float = 0.0
-    finished: bool = False
-    history: list[dict[str, float]] = field(default_factory=list)
-    evaluation: dict[str, Any] | None = None
-
-    def forward(
-        self,
-        pixels: np.ndarray,
-        batch: np.ndarray,
-        ids: list[list[int]],
-        config: TrainingConfig,
-        random: np.random.Generator,
-    ) -> "list[_Part]":
-        """The vectors of a batch's pictures and captions, in parts that threads compute side by side."""
-        pieces = max(1, len(batch) // PART) if config.device == "cpu" else 1
-        by_length = np.array(sorted(range(len(ids)), key=lambda row: len(ids[row])))
-        # A generator for each part, so that what is drawn does not depend on which thread is first.
-        seed = int(random.integers(2**31))
-        works = [
-            partial(self._pictures, pixels, batch, rows, config, seed + number)
-            for number, rows in enumerate(np.array_split(np.arange(len(batch)), pieces))
-        ]
-        works += [partial(self._texts, ids, rows) for rows in np.array_split(by_length, pieces)]
-        return list(self.threads.map(lambda work: work(), works))
-
-    def _pictures(
-        self, pixels: np.ndarray, batch: np.ndarray, rows: np.ndarray, config: TrainingConfig, seed: int
-    ) -> "_Part":
-        random = torch.Generator().manual_seed(seed)
-        device, tower = config.device, self.model.vision_model
-        pictures = augment(torch.from_numpy(np.array(pixels[batch[rows]])).to(device), random)
-        with torch.no_grad(), torch.autocast(pictures.device.type, torch.bfloat16, enabled=self.bfloat16):
-            maps = tower.early(pictures.contiguous(memory_format=torch.channels_last))
-        features = tower.late(maps.float())
-        kept = torch.rand(features.shape, generator=random).to(device) >= config.feature_dropout
-        features = features * kept / (1 - config.feature_dropout)
-        vectors = functional.normalize(self.model.visual_projection(features), dim=-1)
-        return _Part(True, torch.from_numpy(rows), vectors)
-
-    def _texts(self, ids: list[list[int]], rows: np.ndarray) -> "_Part":
-        with torch.autocast(self.model.device.type, torch.bfloat16, enabled=self.bfloat16):
-            features = text_features(self.model, [ids[row] for row in rows])
-        return _Part(False, torch.from_numpy(rows), functional.normalize(features.float(), dim=-1))
-
-    def backward(self, parts: "list[_Part]", images: Tensor, texts: Tensor) -> None:
-        """Sends the gradients of the vectors [n, projection] back through the towers, part by part in threads."""
-        model = self.model
-        learnt = {
-            True: [*model.vision_model.parameters(), *model.visual_projection.parameters()],
-            False: [*model.text_model.parameters(), *model.text_projection.parameters()],
-        }
-        learnt = {kind: [p for p in parameters if p.requires_grad] for kind, parameters in learnt.items()}
-
-        def back(part: "_Part") -> tuple[Tensor | None, ...]:
-            given = (images if part.pictures else texts)[part.rows]
-            return torch.autograd.grad(part.vectors, learnt[part.pictures], given, allow_unused=True)
-
-        # Added up in order, so that equal runs stay equal to the last bit.
-        for part, gradients in zip(parts, self.threads.map(back, parts), strict=True):
-            for parameter, gradient in zip(learnt[part.pictures], gradients, strict=True):
-                if gradient is not None:
-                    parameter.grad = gradient if parameter.grad is None else parameter.grad.add_(gradient)
-
-    def save(self, file: Path, identity: str) -> None:
-        state = {
-            "identity": identity,
-            "model": self.model.state_dict(),
-            "prototypes": self.prototypes.state_dict(),
-            "optimizers": [optimizer.state_dict() for optimizer in self.optimizers],
-            "mean_weights": self.mean_weights,
-            "epoch": self.epoch,
-            "step": self.step,
-            "seconds": self.seconds,
-            "finished": self.finished,
-            "history": self.history,
-            "evaluation": self.evaluation,
-        }
-        temporary = file.with_suffix(".tmp")
-        torch.save(state, temporary)
-        os.replace(temporary, file)
-
-    def load(self, file: Path, identity: str) -> None:
-        state = torch.load(file, map_location=self.model.device, weights_only=True)
-        if state["identity"] != identity:
-            raise ValueError(
-                f"{file} is the checkpoint of a run with another configuration or other pairs; "
-                "give an empty folder to start afresh"
-            )
-        self.model.load_state_dict(state["model"])
-        self.prototypes.load_state_dict(state["prototypes"])
-        for optimizer, saved in zip(self.optimizers, state["optimizers"], strict=True):
-            optimizer.load_state_dict(saved)
-        for mean, saved in zip(self.mean_weights, state["mean_weights"], strict=True):
-            mean.copy_(saved)
-        self.epoch, self.step, self.seconds = state["epoch"], state["step"], state["seconds"]
-        self.finished, self.history = state["finished"], state["history"]
-        self.evaluation = state["evaluation"]
-
-    def mean_model(self) -> FashionClip:
-        """A copy of the model with the mean weights, in evaluation mode."""
-        model = copy.deepcopy(self.model)
-        with torch.no_grad():
-            for parameter, mean in zip(model.parameters(), self.mean_weights, strict=True):
-                parameter.copy_(mean)
-        return model.eval()
 
 
 @contextmanager
@@ -341,55 +201,13 @@ def _flushed_denormals() -> Iterator[None]:
         torch.set_flush_denormal(False)
 
 
-def _new_run(tokenizer: CLIPTokenizer, labels: Labels, config: TrainingConfig, start: Path | None) -> _Run:
-    model = build_model(tokenizer, config, start)
-    model.to(config.device, memory_format=torch.channels_last)  # pyright: ignore[reportArgumentType,reportCallIssue]
-    prototypes = Prototypes(labels.values, config.projection_size).to(config.device)
-    matrices, decayed, plain, kernels, offsets = [], [], [], [], []
-    for name, parameter in [*model.named_parameters(), *prototypes.named_parameters()]:
-        if not parameter.requires_grad:
-            continue
-        if name.startswith("vision_model."):
-            (kernels if parameter.ndim >= 2 else offsets).append(parameter)
-        elif parameter.ndim == 2 and ".layers." in name:
-            matrices.append(parameter)
-        else:
-            (decayed if parameter.ndim >= 2 else plain).append(parameter)
-    image_rate = config.image_learning_rate
-    optimizers = [
-        Muon(matrices, lr=config.matrix_learning_rate, weight_decay=config.weight_decay),
-        torch.optim.AdamW(
-            [
-                {"params": decayed, "weight_decay": config.weight_decay},
-                {"params": plain, "weight_decay": 0.0},
-                {"params": kernels, "weight_decay": config.weight_decay, "lr": image_rate},
-                {"params": offsets, "weight_decay": 0.0, "lr": image_rate},
-            ],
-            lr=config.learning_rate,
-            betas=(0.9, 0.98),
-        ),
-    ]
-    means = [parameter.detach().clone() for parameter in model.parameters()]
-    threads = ThreadPoolExecutor(
-        config.threads, "train", initializer=torch.set_flush_denormal, initargs=(True,)
-    )
-    return _Run(model, prototypes, optimizers, means, threads, has_bfloat16(config.device))
-
-
 def _epoch(
-    run: _Run,
-    pixels: np.ndarray,
-    rows: np.ndarray,
-    titles: list[str],
-    labels: Labels,
-    tokenizer: CLIPTokenizer,
-    config: TrainingConfig,
-    progress: Callable[[dict[str, Any]], None],
+    run: Run, material: Material, config: TrainingConfig, progress: Callable[[dict[str, Any]], None]
 ) -> None:
-    """One pass over `rows` in random order, as far as the wall clock allows; adds to the run's history."""
+    """One pass over the products in random order, as far as the wall clock allows; adds to the run's history."""
     # Seeded by the epoch, so that a resumed run draws what an uninterrupted one would.
     random = np.random.default_rng((config.seed, run.epoch))
-    batches = batches_of(rows, labels.codes, config, random)
+    batches = batches_of(material.rows, material.labels.codes, config, random)
     steps_per_epoch = len(batches)
     steps = steps_per_epoch * config.epochs
     base_rates = [
@@ -409,7 +227,7 @@ def _epoch(
         rate = risen * (1 + math.cos(math.pi * share)) / 2
         for group, base in base_rates:
             group["lr"] = base * rate
-        figures = _step(run, batches[number], pixels, titles, labels, tokenizer, config, random)
+        figures = _step(run, batches[number], material, config, random)
         run.step += 1
         done += 1
         run.seconds = before + time.monotonic() - started
@@ -460,19 +278,14 @@ def batches_of(
 
 
 def _step(
-    run: _Run,
-    batch: np.ndarray,
-    pixels: np.ndarray,
-    titles: list[str],
-    labels: Labels,
-    tokenizer: CLIPTokenizer,
-    config: TrainingConfig,
-    random: np.random.Generator,
+    run: Run, batch: np.ndarray, material: Material, config: TrainingConfig, random: np.random.Generator
 ) -> dict[str, float]:
-    captions, told, by_title = captions_of(batch, titles, labels, config, random)
+    labels = material.labels
+    captions, told, by_title = captions_of(batch, material.titles, labels, config, random)
     codes = torch.from_numpy(labels.codes[batch]).to(config.device)
     matches = matches_of(codes, told.to(config.device), by_title.to(config.device), labels.titles[batch])
-    parts = run.forward(pixels, batch, token_ids(tokenizer, captions, config.max_tokens), config, random)
+    ids = token_ids(material.tokenizer, captions, config.max_tokens)
+    parts = run.forward(material.pixels, batch, ids, config, random)
     images, texts = (torch.empty(len(batch), config.projection_size, device=config.device) for _ in range(2))
     for part in parts:
         (images if part.pictures else texts)[part.rows] = part.vectors.detach()

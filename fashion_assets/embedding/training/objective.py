@@ -43,6 +43,20 @@ class Prototypes(nn.Module):
         )
         self.scale = nn.Parameter(torch.tensor(math.log(16.0)))
 
+    def begin_at(self, embeddings: Tensor, codes: Tensor) -> None:
+        """Put each value's direction at the mean of vectors [n, size] that have it; one that none has stays as it is.
+
+        For a model that was trained before: directions drawn at random would first tear apart what it knows.
+        """
+        with torch.no_grad():
+            for column, name in enumerate(ATTRIBUTES):
+                known = codes[:, column] >= 0
+                values, vectors = codes[known, column], embeddings[known]
+                directions = self.directions[name]
+                sums = torch.zeros_like(directions).index_add_(0, values, vectors)
+                seen = torch.bincount(values, minlength=len(directions)) > 0
+                directions[seen] = functional.normalize(sums[seen], dim=-1)
+
     def forward(self, embeddings: Tensor, codes: Tensor) -> tuple[Tensor, Tensor]:
         """Weighted mean cross-entropy over the attributes, and the share of article types that are right.
 

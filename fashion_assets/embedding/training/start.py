@@ -3,6 +3,7 @@
 What belongs here: the model before its first step. What does not: the steps (`loop`).
 """
 
+import copy
 import json
 from dataclasses import replace
 from pathlib import Path
@@ -17,7 +18,7 @@ from fashion_assets.embedding.training.configuration import TrainingConfig, Trai
 
 def build_model(tokenizer: CLIPTokenizer, config: TrainingConfig, start: Path | None = None) -> FashionClip:
     """A model for the vocabulary of `tokenizer`: with the weights of the model folder `start`, or untrained but for its
-    image tower, which knows ImageNet.
+    image tower, which knows ImageNet. Of a deeper text tower it has the last layers.
 
     Raises:
         TrainingError: `start` holds another architecture, or ImageNet's weights are not installed.
@@ -27,7 +28,7 @@ def build_model(tokenizer: CLIPTokenizer, config: TrainingConfig, start: Path | 
         vocab_size=len(tokenizer),
         hidden_size=config.text_hidden_size,
         intermediate_size=config.text_intermediate_size,
-        num_hidden_layers=config.text_layers,
+        num_hidden_layers=config.text_layers if start is None else layers_of(start),
         num_attention_heads=config.text_heads,
         max_position_embeddings=config.max_tokens,
         hidden_act="gelu",
@@ -46,6 +47,8 @@ def build_model(tokenizer: CLIPTokenizer, config: TrainingConfig, start: Path | 
             raise TrainingError(
                 f"training cannot start at {start}: {error}. It takes what `fashion-assets train` wrote"
             ) from error
+        if layers_of(start) > config.text_layers:
+            model = _shallower(model, config.text_layers)
     for parameter in model.vision_model.frozen_parameters():
         parameter.requires_grad_(False)
     return model
@@ -55,7 +58,7 @@ def started_at(folder: Path, config: TrainingConfig) -> tuple[TrainingConfig, CL
     """What a training that starts at the model in `folder` takes of it beside the weights.
 
     Returns:
-        The configuration with that model's text tower and space, its tokenizer, and what its `metrics.json` says of its
+        The configuration with that model's space and text tower, which has no more layers than `config` wants, its tokenizer, and what its `metrics.json` says of its
         own training.
     Raises:
         TrainingError: the folder holds no model of `train`, or one that saw products this training would keep out.
@@ -67,7 +70,7 @@ def started_at(folder: Path, config: TrainingConfig) -> tuple[TrainingConfig, CL
         config = replace(
             config,
             text_hidden_size=text.hidden_size,
-            text_layers=text.num_hidden_layers,
+            text_layers=min(config.text_layers, text.num_hidden_layers),
             text_heads=text.num_attention_heads,
             text_intermediate_size=text.intermediate_size,
             max_tokens=text.max_position_embeddings,
@@ -92,6 +95,30 @@ def started_at(folder: Path, config: TrainingConfig) -> tuple[TrainingConfig, CL
         if name in record
     }
     return config, tokenizer, history
+
+
+def layers_of(folder: Path) -> int:
+    """Of the text tower of the model in `folder`."""
+    return int(json.loads((folder / "config.json").read_text())["text_config"]["num_hidden_layers"])
+
+
+def _shallower(model: FashionClip, layers: int) -> FashionClip:
+    """A copy whose text tower has only so many layers, the last ones; its words are to be learnt (`refine`)."""
+    text = copy.deepcopy(model.text_config)
+    dropped = int(text.num_hidden_layers) - layers
+    text.num_hidden_layers = layers
+    made = FashionClip(text, model.dimension, model.height, model.width)
+    state = {}
+    for name, tensor in model.state_dict().items():
+        before, layer, after = name.partition(".layers.")
+        if layer and name.startswith("text_model."):
+            place, _, rest = after.partition(".")
+            if int(place) < dropped:
+                continue
+            name = f"{before}{layer}{int(place) - dropped}.{rest}"
+        state[name] = tensor
+    made.load_state_dict(state)
+    return made.to(model.device)  # pyright: ignore[reportArgumentType]
 
 
 def _imagenet_weights() -> Path:
