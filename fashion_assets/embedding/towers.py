@@ -411,8 +411,8 @@ class _TransformerGraph(_Graph):
         summary = op.broadcast(summary, op.concat([pictures, _integers(1, width)], 0))
         x = op.add(op.concat([summary, x], 1), op.constant(places[None]))
         # transformers spells it so.
-        x = self._layers(self._normed(x, "vision_model.pre_layrnorm"), causal=False)
-        x = op.gather(x, op.constant(np.int64(0)), op.constant(np.int64(1)))
+        first = op.broadcast(op.constant(np.int32(0)), op.concat([pictures, _integers(1)], 0))
+        x = self._layers(self._normed(x, "vision_model.pre_layrnorm"), first, causal=False)
         return self._linear(self._normed(x, "vision_model.post_layernorm"), "visual_projection")
 
     def text(self) -> Any:
@@ -428,35 +428,46 @@ class _TransformerGraph(_Graph):
             op.gather(table, tokens, op.constant(np.int64(0))),
             op.slice(places, _integers(0), length, _integers(1), _integers(0)),
         )
-        x = self._layers(x, causal=True)
-        x = op.gather(x, ends, op.constant(np.int64(1)), 1)
+        x = self._layers(x, op.unsqueeze(ends, _integers(1)), causal=True)
         x = self._linear(self._normed(x, "text_model.final_layer_norm"), "text_projection")
         return openvino.Model([x], [tokens, ends], "text")  # pyright: ignore[reportGeneralTypeIssues]
 
-    def _layers(self, x: Any, *, causal: bool) -> Any:
-        op, number = self._op, 0
-        while f"{(layer := f'{self._kind}_model.encoder.layers.{number}')}.mlp.fc1.weight" in self._weights:
-            x = op.add(
-                x, self._attention(self._normed(x, f"{layer}.layer_norm1"), f"{layer}.self_attn", causal)
-            )
+    def _layers(self, x: Any, read: Any, *, causal: bool) -> Any:
+        """All layers, [n, length, width] to [n, width] at the one place of each sequence, `read`, int32 [n, 1], that its
+        vector is made of: the last layer computes no other."""
+        op, prefix = self._op, f"{self._kind}_model.encoder.layers"
+        layers = len({name.split(".")[3] for name in self._weights if name.startswith(f"{prefix}.")})
+        for number in range(layers):
+            layer, is_last = f"{prefix}.{number}", number == layers - 1
+            normed = self._normed(x, f"{layer}.layer_norm1")
+            asking = normed
+            if is_last:
+                asking, x = (op.gather(each, read, _integers(1), 1) for each in (normed, x))
+            attention = f"{layer}.self_attn"
+            x = op.add(x, self._attention(asking, normed, attention, causal, read if is_last else None))
             hidden = self._linear(self._normed(x, f"{layer}.layer_norm2"), f"{layer}.mlp.fc1")
             x = op.add(x, self._linear(self._activated(hidden), f"{layer}.mlp.fc2"))
-            number += 1
-        return x
+        return op.squeeze(x, _integers(1))
 
-    def _attention(self, x: Any, name: str, causal: bool) -> Any:
-        width = len(self._weights[f"{name}.q_proj.weight"])
-        query, key, value = (
-            self._transposed(
-                self._shaped(self._linear(x, f"{name}.{part}_proj"), 0, 0, self._heads, width // self._heads),
-                0,
-                2,
-                1,
-                3,
+    def _attention(self, asking: Any, asked: Any, name: str, causal: bool, read: Any | None) -> Any:
+        """`asking` is `asked`, or its one place `read`, which sees what is before it where attention is causal."""
+        op, width = self._op, len(self._weights[f"{name}.q_proj.weight"])
+
+        def heads(x: Any, part: str) -> Any:
+            made = self._shaped(
+                self._linear(x, f"{name}.{part}_proj"), 0, 0, self._heads, width // self._heads
             )
-            for part in "qkv"
-        )
-        seen = self._op.scaled_dot_product_attention(query, key, value, causal=causal)
+            return self._transposed(made, 0, 2, 1, 3)
+
+        query, key, value = heads(asking, "q"), heads(asked, "k"), heads(asked, "v")
+        if causal and read is not None:
+            length = op.gather(op.shape_of(asked), op.constant(np.int64(1)), op.constant(np.int64(0)))
+            zero, one = op.constant(np.int32(0)), op.constant(np.int32(1))
+            places = op.range(zero, op.convert(length, "i32"), one, "i32")
+            before = op.unsqueeze(op.less_equal(places, read), _integers(1, 2))
+            seen = op.scaled_dot_product_attention(query, key, value, before)
+        else:
+            seen = op.scaled_dot_product_attention(query, key, value, causal=causal)
         return self._linear(self._shaped(self._transposed(seen, 0, 2, 1, 3), 0, 0, width), f"{name}.out_proj")
 
     def _activated(self, x: Any) -> Any:
