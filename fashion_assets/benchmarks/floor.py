@@ -18,6 +18,7 @@ from rich.console import Console
 from fashion_assets.catalog.pictures import load_rgb, rgb_pixels
 from fashion_assets.embedding.encoder import encoder_of
 from fashion_assets.machine import usable_cores
+from fashion_assets.release.build import PAGE_FILLING_ROW
 from fashion_assets.settings import Settings
 from fashion_assets.warehouse import releases
 from fashion_assets.warehouse.database import connect, prepare
@@ -101,32 +102,30 @@ def _bare_model(settings: Settings, sample: list[str], pictures: int) -> None:
 
 
 def _copy_and_index(conn: psycopg.Connection, release: str, timed: _Stopwatch) -> None:
-    """The release's rows, read into memory in COPY's own binary form, written back and indexed."""
-    scratch, products = sql.Identifier(SCRATCH), sql.Identifier(SCRATCH, "products")
+    """The release's rows of both tables, read into memory in COPY's own binary form, written back and indexed."""
+    scratch = sql.Identifier(SCRATCH)
     conn.execute(sql.SQL("DROP SCHEMA IF EXISTS {} CASCADE").format(scratch))
     conn.execute(sql.SQL("CREATE SCHEMA {}").format(scratch))
     try:
-        source = sql.Identifier(release, "products")
-        columns = [
-            row[0]
-            for row in conn.execute(
-                "SELECT attname FROM pg_attribute WHERE attrelid = to_regclass(%s) AND attnum > 0 AND attgenerated = '' "
-                "ORDER BY attnum",
-                (f"{release}.products",),
-            ).fetchall()
-        ]
-        names = sql.SQL(", ").join(map(sql.Identifier, columns))
-        with conn.cursor().copy(
-            sql.SQL("COPY {} ({}) TO STDOUT (FORMAT BINARY)").format(source, names)
-        ) as copy:
-            rows = [bytes(block) for block in copy]
-        with timed("copy"), conn.transaction():
-            conn.execute(sql.SQL("CREATE TABLE {} (LIKE {})").format(products, source))
+        rows: dict[str, list[bytes]] = {}
+        for table in ("products", "product_embeddings"):
+            source = sql.Identifier(release, table)
             with conn.cursor().copy(
-                sql.SQL("COPY {} ({}) FROM STDIN (FORMAT BINARY)").format(products, names)
+                sql.SQL("COPY (SELECT * FROM {}) TO STDOUT (FORMAT BINARY)").format(source)
             ) as copy:
-                for block in rows:
-                    copy.write(block)
+                rows[table] = [bytes(block) for block in copy]
+        with timed("copy"), conn.transaction():
+            for table, blocks in rows.items():
+                own = sql.Identifier(SCRATCH, table)
+                # What the release computes as it goes is a column like others here.
+                conn.execute(
+                    sql.SQL(
+                        "CREATE TABLE {} (LIKE {} INCLUDING STORAGE) WITH (toast_tuple_target = {})"
+                    ).format(own, sql.Identifier(release, table), sql.Literal(PAGE_FILLING_ROW))
+                )
+                with conn.cursor().copy(sql.SQL("COPY {} FROM STDIN (FORMAT BINARY)").format(own)) as copy:
+                    for block in blocks:
+                        copy.write(block)
         row = conn.execute(
             "SELECT pg_get_indexdef(to_regclass(%s))", (f"{release}.product_embeddings_index",)
         ).fetchone()
