@@ -18,7 +18,7 @@ from dagster._core.events import ASSET_CHECK_EVENTS, ASSET_EVENTS, DagsterEventT
 from dagster._core.events.log import EventLogEntry
 from dagster._core.execution.compute_logs import redirect_to_file
 from dagster._core.storage.compute_log_manager import CapturedLogContext, ComputeIOType
-from dagster._core.storage.event_log.schema import SqlEventLogStorageTable
+from dagster._core.storage.event_log.schema import AssetKeyTable, SqlEventLogStorageTable
 from dagster._core.storage.local_compute_log_manager import IO_TYPE_EXTENSION, LocalComputeLogManager
 from dagster._core.storage.root import LocalArtifactStorage
 from dagster._serdes import ConfigurableClassData
@@ -45,12 +45,14 @@ _SETTING_UP = 7_051_922_311
 class EventLog(PostgresEventLogStorage):
     """Dagster's own event log, written with a third of the statements; a batch of 2,000 listings has a hundred events.
 
-    What it leaves out: the notice after each event, which nothing listens to any more; the look whether a table is there,
-    once it was; and, of what a run is going to do, a statement for each event (`DAGSTER_EVENT_BATCH_SIZE`).
+    What it leaves out: the notice after each event, which nothing listens to any more; the look whether a table or a
+    column is there, once it was, or a partition that this process made; and, of what a run is going to do, a statement for
+    each event (`DAGSTER_EVENT_BATCH_SIZE`).
     """
 
     def __init__(self, *args: Any, **kwargs: Any) -> None:
         self._present: set[str] = set()
+        self._made: set[tuple[str, str]] = set()
         super().__init__(*args, **kwargs)
 
     def has_table(self, table_name: str) -> bool:
@@ -58,6 +60,27 @@ class EventLog(PostgresEventLogStorage):
         if table_name not in self._present and super().has_table(table_name):
             self._present.add(table_name)
         return table_name in self._present
+
+    def _has_asset_key_col_on_connection(self, conn: Any, column_name: str) -> bool:
+        column = f"{AssetKeyTable.name}.{column_name}"
+        if column not in self._present and super()._has_asset_key_col_on_connection(conn, column_name):
+            self._present.add(column)
+        return column in self._present
+
+    def add_dynamic_partitions(self, partitions_def_name: str, partition_keys: Sequence[str]) -> None:
+        """Keeps partitions, and in mind that they are there: a run asks fifty times whether its own is."""
+        super().add_dynamic_partitions(partitions_def_name, partition_keys)
+        self._made.update((partitions_def_name, key) for key in partition_keys)
+
+    def delete_dynamic_partition(self, partitions_def_name: str, partition_key: str) -> None:
+        """Removes a partition."""
+        super().delete_dynamic_partition(partitions_def_name, partition_key)
+        self._made.discard((partitions_def_name, partition_key))
+
+    def has_dynamic_partition(self, partitions_def_name: str, partition_key: str) -> bool:
+        """Whether a partition is there."""
+        made = (partitions_def_name, partition_key) in self._made
+        return made or super().has_dynamic_partition(partitions_def_name, partition_key)
 
     def store_event(self, event: EventLogEntry) -> None:
         """One event, and what is noted of it with its asset or check."""

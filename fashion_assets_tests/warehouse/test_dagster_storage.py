@@ -8,11 +8,12 @@ from pathlib import Path
 
 import dagster as dg
 import pytest
+import sqlalchemy
 from dagster._core.instance.config import PoolGranularity
 
 from fashion_assets.settings import PROJECT_ROOT, Settings
 from fashion_assets.warehouse import server
-from fashion_assets.warehouse.dagster_storage import HomeComputeLogs, WarehouseDagsterStorage
+from fashion_assets.warehouse.dagster_storage import EventLog, HomeComputeLogs, WarehouseDagsterStorage
 from fashion_assets.warehouse.database import connect
 from fashion_assets.warehouse.errors import ServerUnreachable
 
@@ -85,6 +86,46 @@ def test_processes_that_open_the_first_instance_at_once_do_not_collide(dagster_h
         for _ in range(3)
     ]
     assert [process.communicate()[0].strip() for process in processes] == ["[]"] * 3
+
+
+def test_a_partition_is_there_until_it_is_deleted(settings: Settings, dagster_home: Path):
+    with dg.DagsterInstance.get() as instance, dg.DagsterInstance.from_ref(instance.get_ref()) as other:
+        assert not instance.has_dynamic_partition("batches", "one")
+        instance.add_dynamic_partitions("batches", ["one", "two"])
+        asked = statements_of(instance)
+        assert instance.has_dynamic_partition("batches", "one")
+        assert not asked
+        assert other.has_dynamic_partition("batches", "one")
+        other.delete_dynamic_partition("batches", "two")
+        assert not other.has_dynamic_partition("batches", "two")
+        instance.delete_dynamic_partition("batches", "one")
+        assert not instance.has_dynamic_partition("batches", "one")
+        assert asked
+
+
+def test_columns_are_looked_for_until_they_are_found(settings: Settings, dagster_home: Path):
+    with dg.DagsterInstance.get() as instance:
+        events = instance.event_log_storage
+        assert isinstance(events, EventLog)
+        assert events.has_asset_key_index_cols()
+        asked = statements_of(instance)
+        assert events.has_asset_key_index_cols() and not asked
+        for _ in range(2):
+            before = len(asked)
+            assert not events.has_asset_key_col("no_such_column")
+            assert len(asked) > before
+
+
+def statements_of(instance: dg.DagsterInstance) -> list[str]:
+    """What its event log sends to the server from now on."""
+    sent: list[str] = []
+
+    def note(conn: object, cursor: object, statement: str, *rest: object) -> None:
+        sent.append(statement)
+
+    assert isinstance(instance.event_log_storage, EventLog)
+    sqlalchemy.event.listen(instance.event_log_storage._engine, "before_cursor_execute", note)
+    return sent
 
 
 def test_the_password_is_in_no_reference(settings: Settings, dagster_home: Path):
