@@ -15,7 +15,7 @@ from fashion_assets.cli.app import Home, Json, app, clear_errors, err, fail, out
 from fashion_assets.settings import Settings
 
 if TYPE_CHECKING:
-    from fashion_assets.benchmarks.evaluation import Comparison
+    from fashion_assets.benchmarks.evaluation.comparison import Comparison
 
 model = typer.Typer(help="The embedding model.", no_args_is_help=True)
 app.add_typer(model, name="model")
@@ -148,7 +148,8 @@ def evaluate(
     if sum((held_out is not None, unseen_ids is not None, all_queries)) > 1:
         fail("give one of --held-out, --unseen-ids and --all-queries", 2)
     with clear_errors():
-        from fashion_assets.benchmarks.evaluation import EvaluationError, compare, read_catalogue, unseen
+        from fashion_assets.benchmarks.evaluation.catalogue import EvaluationError, read_catalogue, unseen
+        from fashion_assets.benchmarks.evaluation.comparison import compare
         from fashion_assets.embedding.encoder import encoder_of
 
         settings = Settings()
@@ -217,7 +218,7 @@ def _steps(console: Console) -> Iterator[Callable[[str, int, int], None]]:
 
 
 def _print_comparison(comparison: "Comparison") -> None:
-    from fashion_assets.benchmarks.evaluation import PROTOCOL, PUBLISHED, PUBLISHED_PROTOCOL
+    from fashion_assets.benchmarks.evaluation.published import PROTOCOL, PUBLISHED, PUBLISHED_PROTOCOL
 
     out.print(f"{comparison.catalogue}: {comparison.listings:,} sound listings", markup=False)
     out.print(f"asked with {comparison.asked.rows.sum():,}: {comparison.asked.note}\n", markup=False)

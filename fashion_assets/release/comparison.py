@@ -10,13 +10,9 @@ from pathlib import Path
 from jinja2 import Environment, PackageLoader, StrictUndefined, select_autoescape
 from markupsafe import Markup
 
-from fashion_assets.benchmarks.evaluation import (
-    PROTOCOL,
-    PUBLISHED,
-    PUBLISHED_PROTOCOL,
-    Comparison,
-    Evaluation,
-)
+from fashion_assets.benchmarks.evaluation.comparison import Comparison
+from fashion_assets.benchmarks.evaluation.published import PROTOCOL, PUBLISHED, PUBLISHED_PROTOCOL
+from fashion_assets.benchmarks.evaluation.tasks import Evaluation
 from fashion_assets.release.charts import bars
 
 CHARTS = {

@@ -11,24 +11,25 @@ import pytest
 from PIL import Image
 from typer.testing import CliRunner, Result
 
-from fashion_assets.benchmarks.evaluation import (
-    DISTURBANCES,
-    PUBLISHED,
+from fashion_assets.benchmarks.evaluation.catalogue import (
     Asked,
     Catalogue,
     EvaluationError,
+    read_catalogue,
+    unseen,
+)
+from fashion_assets.benchmarks.evaluation.comparison import compare, read_vectors
+from fashion_assets.benchmarks.evaluation.disturbances import DISTURBANCES
+from fashion_assets.benchmarks.evaluation.figures import (
     Figure,
     caption_figures,
-    compare,
     difference,
     disturbance_figures,
-    draw,
     neighbour_figures,
-    read_catalogue,
-    read_vectors,
-    unseen,
     word_figures,
 )
+from fashion_assets.benchmarks.evaluation.published import PUBLISHED
+from fashion_assets.benchmarks.evaluation.tasks import draw
 from fashion_assets.cli import app
 from fashion_assets.embedding.encoder import Encoder, encoder
 from fashion_assets.embedding.holdout import held_out_mask

@@ -8,13 +8,13 @@ import pytest
 from fashion_assets.catalog.validation import RULES, Rules, validate
 from fashion_assets.sources import SourceError
 from fashion_assets.sources.drawing import (
-    ARTICLES,
     HARMLESS_SHARES,
     REJECTED_SHARES,
     Manifest,
     draw_catalogue,
     special_listings,
 )
+from fashion_assets.sources.garments import ARTICLES
 from fashion_assets.sources.sample import Sample
 from fashion_assets_tests.catalog.keyed import read_all
 
