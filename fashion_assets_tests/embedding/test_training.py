@@ -352,6 +352,7 @@ def test_a_training_goes_on_from_a_trained_model_at_another_size(trained: Traine
     result = train(trained.pairs, tmp_path / "work", config, start=trained.model)
     curves, before = result.metrics["curves"], trained.result.metrics
     assert curves[0]["contrastive_loss"] < before["curves"][0]["contrastive_loss"]
+    assert result.metrics["config"]["seed"] == before["config"]["seed"] + 1
     assert result.metrics["started_at"]["curves"] == json.loads(json.dumps(before["curves"]))
     assert result.held_out_ids == trained.result.held_out_ids
     assert result.tokenizer.get_vocab() == trained.result.tokenizer.get_vocab()

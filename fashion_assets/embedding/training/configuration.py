@@ -67,7 +67,7 @@ class TrainingConfig:
     """Passes over the captions at the end, in which words alone learn (`refinement`); 0 leaves that out."""
     refined_among: int = 8192
     """Pictures a title is told from there."""
-    refined_contrast: float = 0.3
+    refined_contrast: float = 1.0
     """Weight of that contrast."""
     refined_distance: float = 10.0
     """Weight, beside it, of the cosine distance to the vector a caption had."""
@@ -88,5 +88,7 @@ GENTLER: Mapping[str, float] = {
     "learning_rate": 8e-4,
     "image_learning_rate": 3e-4,
     "matrix_learning_rate": 0.01,
+    "alike_share": 0.7,
 }
-"""Rates of `TrainingConfig` for a training that starts at a trained model: about half, so that it is not first unlearnt."""
+"""What of `TrainingConfig` is other for a training that starts at a trained model: rates are about half, so that it is not
+first unlearnt, and more steps tell like products apart, which it has yet to learn."""

@@ -58,8 +58,8 @@ def started_at(folder: Path, config: TrainingConfig) -> tuple[TrainingConfig, CL
     """What a training that starts at the model in `folder` takes of it beside the weights.
 
     Returns:
-        The configuration with that model's space and text tower, which has no more layers than `config` wants, its tokenizer, and what its `metrics.json` says of its
-        own training.
+        The configuration with that model's space and text tower, which has no more layers than `config` wants, and another
+        seed than it had; its tokenizer; what its `metrics.json` says of its own training.
     Raises:
         TrainingError: the folder holds no model of `train`, or one that saw products this training would keep out.
     """
@@ -78,6 +78,8 @@ def started_at(folder: Path, config: TrainingConfig) -> tuple[TrainingConfig, CL
             projection_size=configuration["projection_dim"],
         )
         kept_out = float(record["config"]["held_out_share"])
+        # Other draws than those it was trained with.
+        config = replace(config, seed=max(config.seed, int(record["config"].get("seed", 0)) + 1))
         tokenizer = CLIPTokenizer.from_pretrained(folder)
     except (OSError, ValueError, KeyError, TypeError) as error:
         raise TrainingError(
