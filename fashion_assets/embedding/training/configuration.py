@@ -81,7 +81,7 @@ class TrainingConfig:
     """torch device the training runs on."""
     wall_clock_seconds: float | None = None
     """Budget of training time, all resumed runs together; the learning-rate schedule then ends within it even
-    if fewer than `epochs` passes are done."""
+    if fewer than `epochs` passes are done. Refining the words and measuring come after it."""
 
 
 GENTLER: Mapping[str, float] = {
