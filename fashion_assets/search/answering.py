@@ -347,7 +347,8 @@ class Answering:
         that does not help or too few were found, all that the filters leave is compared: at once if it is little, and
         if it is very much only where too few were found."""
         legs = self._legs(facts, asked)
-        ef_search = max(facts.ef_search, asked.window)
+        filtered = any(leg.shape.path == "iterative" for leg in legs)
+        ef_search = max(facts.candidates(asked.filters) if filtered else facts.ef_search, asked.window)
         shape, rows = yield from self._page(facts, asked, legs, ef_search)
         notes: list[str] = []
         doubt = _doubt(rows, legs, asked.window)

@@ -124,6 +124,12 @@ class Facts:
         """Candidates HNSW keeps while it searches this release."""
         return min(MAX_EF_SEARCH, max(EF_SEARCH, self.products // PRODUCTS_PER_CANDIDATE))
 
+    def candidates(self, filters: Sequence[Filter]) -> int:
+        """Candidates HNSW keeps while it looks for products that meet filters: the ten nearest of a third of the products are
+        among the thirty nearest of all, and a graph that is searched for ten loses more of the latter."""
+        share = self.selectivity(filters)
+        return min(MAX_EF_SEARCH, round(self.ef_search / share)) if share else self.ef_search
+
     def left(self, filters: Sequence[Filter]) -> float:
         """About how many products the filters leave."""
         share = self.selectivity(filters)
@@ -157,7 +163,7 @@ def choose(
     if sampled < needed:
         return "exact"
     last = np.partition(nearness[meeting], sampled - needed)[sampled - needed]
-    walk = scale * int((nearness >= last).sum()) + facts.ef_search
+    walk = scale * int((nearness >= last).sum()) + facts.candidates(filters)
     found_by_index = [each for each in filters if each.name.partition(".")[0] in facts.indexed]
     compared = scale * int(facts.meeting(found_by_index).sum())
     return "iterative" if walk * INDEX_STEP <= compared else "exact"
