@@ -141,10 +141,16 @@ class Facts:
 
 
 def choose(
-    facts: Facts, space: Space, nearness: np.ndarray, filters: Sequence[Filter], window: int = WINDOW
+    facts: Facts,
+    space: Space,
+    nearness: np.ndarray,
+    filters: Sequence[Filter],
+    window: int = WINDOW,
+    candidates: int = EF_SEARCH,
 ) -> Path:
     """The path of a search for the `window` nearest products, such that its recall does not suffer and its time stays
-    below that of comparing all that the filters leave; `nearness` is the sample's, to what is asked for."""
+    below that of comparing all that the filters leave; `nearness` is the sample's, to what is asked for, `candidates` are what
+    the index would keep while it searches."""
     if not space.indexed:
         return "exact"
     scale = facts.products / len(facts.sample.rows)
@@ -163,7 +169,7 @@ def choose(
     if sampled < needed:
         return "exact"
     last = np.partition(nearness[meeting], sampled - needed)[sampled - needed]
-    walk = scale * int((nearness >= last).sum()) + facts.candidates(filters)
+    walk = scale * int((nearness >= last).sum()) + candidates
     found_by_index = [each for each in filters if each.name.partition(".")[0] in facts.indexed]
     compared = scale * int(facts.meeting(found_by_index).sum())
     return "iterative" if walk * INDEX_STEP <= compared else "exact"
