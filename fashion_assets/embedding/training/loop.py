@@ -80,8 +80,9 @@ def train(
         config: see `TrainingConfig`.
         start: the folder of a model that `export` wrote, to go on from; its tokenizer and the shape of its text tower
             are kept, the size of its pictures is not. Without it only ImageNet is known at the start.
-        progress: called every 20 steps (`event` "step") and after each epoch's checkpoint (`event` "epoch")
-            with plain numbers; what it raises ends the run.
+        progress: called with plain numbers every 20 steps (`event` "step"), after each epoch's checkpoint ("epoch"), where
+            all pictures are embedded ("beginning", "refining") and after each pass that refines words ("refined"); what it
+            raises ends the run.
 
     Raises:
         ValueError: a column is missing, an id or a critical value is null, an id is repeated, too few
@@ -115,6 +116,7 @@ def train(
         model = run.mean_model()
         if run.evaluation is None:
             started = time.monotonic()
+            said({"event": "refining", "pictures": len(material.rows)})
             vectors = embed_pictures(model, material.pixels[material.rows])
             with _flushed_denormals():
                 refine(model, copy.deepcopy(model), vectors, material, config, said)
@@ -155,6 +157,7 @@ def _begin_at(
     is_shallower = layers_of(start) > config.text_layers
     rows = material.rows
     known = rows if is_shallower else rows[:: max(1, len(rows) // _PICTURES_FOR_PROTOTYPES)]
+    progress({"event": "beginning", "pictures": len(known)})
     vectors = embed_pictures(run.model, material.pixels[known])
     run.prototypes.begin_at(
         vectors.to(config.device), torch.from_numpy(material.labels.codes[known]).to(config.device)
