@@ -73,6 +73,13 @@ def token_ids(tokenizer: CLIPTokenizer, texts: list[str], max_tokens: int) -> li
     return tokenizer(texts, truncation=True, max_length=max_tokens)["input_ids"]  # pyright: ignore
 
 
+def text_vectors(model: FashionClip, ids: list[list[int]], bfloat16: bool) -> Tensor:
+    """Unit vectors [n, projection], float32, to learn by."""
+    with torch.autocast(model.device.type, torch.bfloat16, enabled=bfloat16):
+        features = text_features(model, ids)
+    return functional.normalize(features.float(), dim=-1)
+
+
 def text_features(model: FashionClip, ids: list[list[int]]) -> Tensor:
     """[n, projection], not of unit length."""
     pad, length = cast(int, model.text_config.pad_token_id), max(len(tokens) for tokens in ids)

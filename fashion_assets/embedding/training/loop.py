@@ -28,6 +28,7 @@ from fashion_assets.embedding.training.figures import embed_pictures, evaluate, 
 from fashion_assets.embedding.training.labels import ATTRIBUTES
 from fashion_assets.embedding.training.material import Material, material_of
 from fashion_assets.embedding.training.objective import matches_of, soft_cross_entropy
+from fashion_assets.embedding.training.optimization import follow, set_rate
 from fashion_assets.embedding.training.refinement import refine
 from fashion_assets.embedding.training.start import build_model, layers_of, started_at
 from fashion_assets.embedding.training.state import Run, new_run
@@ -116,11 +117,12 @@ def train(
         model = run.mean_model()
         if run.evaluation is None:
             started = time.monotonic()
-            said({"event": "refining", "pictures": len(material.rows)})
-            vectors = embed_pictures(model, material.pixels[material.rows])
-            with _flushed_denormals():
-                refine(model, copy.deepcopy(model), vectors, material, config, said)
-            run.take(model)
+            if config.refined_passes:
+                said({"event": "refining", "pictures": len(material.rows)})
+                vectors = embed_pictures(model, material.pixels[material.rows])
+                with _flushed_denormals():
+                    refine(model, copy.deepcopy(model), vectors, material, config, said)
+                run.take(model)
             run.seconds += time.monotonic() - started
             run.evaluation = _evaluated(model, material, config) if material.held_out.any() else {}
             run.save(checkpoint, identity)
@@ -153,7 +155,6 @@ def _begin_at(
 ) -> None:
     """What a run that goes on from a trained model must have before its first step: prototypes where that model places
     the attributes' values, and, where its text tower is to be a shallower one, the words."""
-    before = build_model(material.tokenizer, replace(config, text_layers=layers_of(start)), start)
     is_shallower = layers_of(start) > config.text_layers
     rows = material.rows
     known = rows if is_shallower else rows[:: max(1, len(rows) // _PICTURES_FOR_PROTOTYPES)]
@@ -163,6 +164,7 @@ def _begin_at(
         vectors.to(config.device), torch.from_numpy(material.labels.codes[known]).to(config.device)
     )
     if is_shallower:
+        before = build_model(material.tokenizer, replace(config, text_layers=layers_of(start)), start)
         model = run.mean_model()
         with _flushed_denormals():
             refine(model, before.to(config.device).eval(), vectors, material, config, progress)
@@ -213,9 +215,6 @@ def _epoch(
     batches = batches_of(material.rows, material.labels.codes, config, random)
     steps_per_epoch = len(batches)
     steps = steps_per_epoch * config.epochs
-    base_rates = [
-        (group, group.setdefault("base_lr", group["lr"])) for o in run.optimizers for group in o.param_groups
-    ]
     started, before = time.monotonic(), run.seconds
     sums: dict[str, float] = {}
     done = 0
@@ -226,10 +225,7 @@ def _epoch(
             share = max(share, run.seconds / config.wall_clock_seconds)
         if share >= 1:
             break
-        risen = min(1.0, (share + 1 / steps) / max(config.warmup, 1 / steps))
-        rate = risen * (1 + math.cos(math.pi * share)) / 2
-        for group, base in base_rates:
-            group["lr"] = base * rate
+        rate = set_rate(run.optimizers, share, steps, config.warmup)
         figures = _step(run, batches[number], material, config, random)
         run.step += 1
         done += 1
@@ -306,11 +302,7 @@ def _step(
     run.backward(parts, cast(Tensor, images.grad), cast(Tensor, texts.grad))
     for optimizer in run.optimizers:
         optimizer.step()
-    with torch.no_grad():
-        # Early on the mean is short, so that it does not remember the untrained weights.
-        decay = min(config.ema_decay, (1 + run.step) / (10 + run.step))
-        for mean, parameter in zip(run.mean_weights, run.model.parameters(), strict=True):
-            mean.lerp_(parameter, 1 - decay)
+    follow(run.mean_weights, run.model.parameters(), run.step, config.ema_decay)
     return {
         "contrastive_loss": round(contrast.item(), 4),
         "prototype_loss": round(attributes.item(), 4),

@@ -15,14 +15,13 @@ from typing import Any
 import numpy as np
 import torch
 from torch import Tensor
-from torch.nn import functional
 
 from fashion_assets.embedding.fashion_clip import FashionClip
 from fashion_assets.embedding.training.captions import captions_of
 from fashion_assets.embedding.training.configuration import TrainingConfig
-from fashion_assets.embedding.training.figures import PART, text_features, token_ids
+from fashion_assets.embedding.training.figures import PART, text_vectors, token_ids
 from fashion_assets.embedding.training.material import Material
-from fashion_assets.embedding.training.muon import Muon
+from fashion_assets.embedding.training.optimization import follow, optimizers_of, set_rate
 from fashion_assets.machine import has_bfloat16
 
 _BATCH = 512
@@ -53,24 +52,12 @@ def refine(
     """
     device, passes, rows, labels = model.device, config.refined_passes, material.rows, material.labels
     size = min(_BATCH, len(rows))
-    matrices, decayed, plain = [], [], []
-    for name, parameter in model.named_parameters():
-        if name.startswith(("text_model.", "text_projection.")):
-            inner = parameter.ndim == 2 and ".layers." in name
-            (matrices if inner else decayed if parameter.ndim == 2 else plain).append(parameter)
-    bfloat16 = has_bfloat16(config.device)
-    optimizers = [
-        Muon(matrices, lr=config.matrix_learning_rate, weight_decay=config.weight_decay),
-        torch.optim.AdamW(
-            [
-                {"params": decayed, "weight_decay": config.weight_decay},
-                {"params": [*plain, model.logit_scale], "weight_decay": 0.0},
-            ],
-            lr=config.learning_rate,
-            betas=(0.9, 0.98),
-        ),
+    learnt = [
+        (name, parameter)
+        for name, parameter in model.named_parameters()
+        if name.startswith(("text_model.", "text_projection.", "logit_scale"))
     ]
-    rates = [(group, group["lr"]) for optimizer in optimizers for group in optimizer.param_groups]
+    optimizers, bfloat16 = optimizers_of(learnt, config), has_bfloat16(config.device)
     means = [parameter.detach().clone() for parameter in model.parameters()]
     own_titles = torch.from_numpy(labels.titles[rows]).to(device)
     pictures = pictures.to(device)
@@ -80,10 +67,7 @@ def refine(
         order, sums = random.permutation(len(rows)), {"contrastive_loss": 0.0, "distance": 0.0}
         model.train()
         for start in range(0, len(order) - size + 1, size):
-            rate = min(1.0, (step + 1) / max(1.0, config.warmup * steps))
-            rate *= (1 + math.cos(math.pi * step / steps)) / 2
-            for group, peak in rates:
-                group["lr"] = peak * rate
+            set_rate(optimizers, step / steps, steps, config.warmup)
             places = np.sort(order[start : start + size])
             captions, _, by_title = captions_of(rows[places], material.titles, labels, config, random)
             others = random.choice(len(rows), min(config.refined_among, len(rows)), replace=False)
@@ -105,10 +89,7 @@ def refine(
             (config.refined_contrast * contrast + config.refined_distance * distance).backward()
             for optimizer in optimizers:
                 optimizer.step()
-            decay = min(config.ema_decay, (1 + step) / (10 + step))
-            with torch.no_grad():
-                for mean, parameter in zip(means, model.parameters(), strict=True):
-                    mean.lerp_(parameter, 1 - decay)
+            follow(means, model.parameters(), step, config.ema_decay)
             step += 1
             sums["contrastive_loss"] += contrast.item()
             sums["distance"] += distance.item()
@@ -124,8 +105,7 @@ def _vectors(model: FashionClip, ids: list[list[int]], bfloat16: bool) -> Tensor
     """Unit vectors [n, d] of tokenized captions, those of like length together."""
     by_length = sorted(range(len(ids)), key=lambda row: len(ids[row]))
     parts = [by_length[start : start + 4 * PART] for start in range(0, len(by_length), 4 * PART)]
-    with torch.autocast(model.device.type, torch.bfloat16, enabled=bfloat16):
-        features = torch.cat([text_features(model, [ids[row] for row in part]) for part in parts])
+    vectors = torch.cat([text_vectors(model, [ids[row] for row in part], bfloat16) for part in parts])
     back = torch.empty(len(ids), dtype=torch.int64)
     back[torch.tensor(by_length)] = torch.arange(len(ids))
-    return functional.normalize(features[back.to(features.device)].float(), dim=-1)
+    return vectors[back.to(vectors.device)]

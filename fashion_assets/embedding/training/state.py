@@ -20,10 +20,10 @@ from transformers import CLIPTokenizer
 
 from fashion_assets.embedding.fashion_clip import FashionClip
 from fashion_assets.embedding.training.configuration import TrainingConfig
-from fashion_assets.embedding.training.figures import PART, text_features
+from fashion_assets.embedding.training.figures import PART, text_vectors
 from fashion_assets.embedding.training.labels import Labels
-from fashion_assets.embedding.training.muon import Muon
 from fashion_assets.embedding.training.objective import Prototypes
+from fashion_assets.embedding.training.optimization import optimizers_of
 from fashion_assets.embedding.training.pictures import augment
 from fashion_assets.embedding.training.start import build_model
 from fashion_assets.machine import has_bfloat16
@@ -96,9 +96,8 @@ class Run:
         return Part(True, torch.from_numpy(rows), vectors)
 
     def _texts(self, ids: list[list[int]], rows: np.ndarray) -> Part:
-        with torch.autocast(self.model.device.type, torch.bfloat16, enabled=self.bfloat16):
-            features = text_features(self.model, [ids[row] for row in rows])
-        return Part(False, torch.from_numpy(rows), functional.normalize(features.float(), dim=-1))
+        vectors = text_vectors(self.model, [ids[row] for row in rows], self.bfloat16)
+        return Part(False, torch.from_numpy(rows), vectors)
 
     def backward(self, parts: list[Part], images: Tensor, texts: Tensor) -> None:
         """Sends the gradients of the vectors [n, projection] back through the towers, part by part in threads."""
@@ -173,30 +172,7 @@ def new_run(tokenizer: CLIPTokenizer, labels: Labels, config: TrainingConfig, st
     model = build_model(tokenizer, config, start)
     model.to(config.device, memory_format=torch.channels_last)  # pyright: ignore[reportArgumentType,reportCallIssue]
     prototypes = Prototypes(labels.values, config.projection_size).to(config.device)
-    matrices, decayed, plain, kernels, offsets = [], [], [], [], []
-    for name, parameter in [*model.named_parameters(), *prototypes.named_parameters()]:
-        if not parameter.requires_grad:
-            continue
-        if name.startswith("vision_model."):
-            (kernels if parameter.ndim >= 2 else offsets).append(parameter)
-        elif parameter.ndim == 2 and ".layers." in name:
-            matrices.append(parameter)
-        else:
-            (decayed if parameter.ndim >= 2 else plain).append(parameter)
-    image_rate = config.image_learning_rate
-    optimizers = [
-        Muon(matrices, lr=config.matrix_learning_rate, weight_decay=config.weight_decay),
-        torch.optim.AdamW(
-            [
-                {"params": decayed, "weight_decay": config.weight_decay},
-                {"params": plain, "weight_decay": 0.0},
-                {"params": kernels, "weight_decay": config.weight_decay, "lr": image_rate},
-                {"params": offsets, "weight_decay": 0.0, "lr": image_rate},
-            ],
-            lr=config.learning_rate,
-            betas=(0.9, 0.98),
-        ),
-    ]
+    optimizers = optimizers_of([*model.named_parameters(), *prototypes.named_parameters()], config)
     means = [parameter.detach().clone() for parameter in model.parameters()]
     threads = ThreadPoolExecutor(
         config.threads, "train", initializer=torch.set_flush_denormal, initargs=(True,)
