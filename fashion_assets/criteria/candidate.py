@@ -17,7 +17,8 @@ from psycopg import sql
 
 from fashion_assets.benchmarks import results
 from fashion_assets.criteria.measured import MEASURED_CRITERIA, Measured
-from fashion_assets.criteria.searching import SEARCH_CRITERIA, Searching
+from fashion_assets.criteria.questions import Searching
+from fashion_assets.criteria.searching import SEARCH_CRITERIA
 from fashion_assets.criteria.thresholds import INDEX_MB_PER_10K, MIN_VECTORS_FOR_SIZE
 from fashion_assets.criteria.verdict import (
     OFFENDERS_SHOWN,
