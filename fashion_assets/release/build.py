@@ -10,6 +10,7 @@ live (`swap`).
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from itertools import zip_longest
+from typing import NamedTuple
 
 import psycopg
 import pyarrow as pa
@@ -31,7 +32,7 @@ from fashion_assets.release.plan import (
 from fashion_assets.settings import Settings
 from fashion_assets.sources import open_source
 from fashion_assets.warehouse import releases, spaces
-from fashion_assets.warehouse.copy import copy_rows
+from fashion_assets.warehouse.copy import EncodedRows, copy_encoded, copy_rows, encode_rows
 from fashion_assets.warehouse.database import connect
 from fashion_assets.warehouse.parquet import ParquetStore
 from fashion_assets.warehouse.register import Batch, active_sources
@@ -73,10 +74,10 @@ the original's text as it came."""
 _OF_A_SPACE = sql.Identifier("product_embeddings_space_check")
 
 EMBEDDING_COLUMNS = {"product_id": "uuid", "embedding_space": "text", "embedding": "vector"}
+"""`product_embeddings`: the float32 originals, bit for bit."""
 
 PAGE_FILLING_ROW = 8160
 """Bytes of the largest row PostgreSQL keeps in one page."""
-"""`product_embeddings`: the float32 originals, bit for bit."""
 
 FILTERED_COLUMNS = (
     "brand",
@@ -152,10 +153,17 @@ def create_tables(conn: psycopg.Connection, release: Release) -> None:
     )
 
 
-def serving_rows(
-    normalized: pa.Table, embeddings: pa.Table, batch: str
-) -> Iterator[tuple[pa.Table, pa.Table]]:
-    """A batch's rows of `products` and `product_embeddings`, one pair of tables per embedding space in it.
+class ServingRows(NamedTuple):
+    """A batch's rows whose vectors are of one space."""
+
+    space: str
+    dimension: int
+    products: EncodedRows
+    product_embeddings: EncodedRows
+
+
+def serving_rows(normalized: pa.Table, embeddings: pa.Table, batch: str) -> Iterator[ServingRows]:
+    """A batch's rows of `products` and `product_embeddings`, by the embedding spaces in it.
 
     Raises `WrongDimension` where vectors of one space differ in length.
     """
@@ -170,7 +178,12 @@ def serving_rows(
             raise WrongDimension(f"space {space!r} in batch {batch}: {error}") from error
         fixed = pa.FixedSizeListArray.from_arrays(pa.array(vectors.reshape(-1)), vectors.shape[1])
         own = own.set_column(own.schema.get_field_index("embedding"), "embedding", fixed)
-        yield own.select(list(PRODUCT_COLUMNS)), own.select(list(EMBEDDING_COLUMNS))
+        yield ServingRows(
+            space,
+            vectors.shape[1],
+            encode_rows(PRODUCT_COLUMNS, own),
+            encode_rows(EMBEDDING_COLUMNS, own),
+        )
 
 
 def _aligned(normalized: pa.Table, embeddings: pa.Table) -> pa.Table:
@@ -199,7 +212,7 @@ def load(
     """Build the next candidate of all batches of the active sources, batch by batch, in one transaction.
 
     Batches without finished files of their current version are left out; `every_batch_is_loaded` names them.
-    Memory holds two batches: one is read while the one before is written. Raises the database's errors; nothing of a
+    Memory holds two batches: one is read and encoded while the one before is written. Raises the database's errors; nothing of a
     failed load remains.
     """
     store = ParquetStore(settings.assets_url)
@@ -235,11 +248,11 @@ def load(
 
 def _read_ahead(
     store: ParquetStore, batches: Sequence[Batch]
-) -> Iterator[tuple[Batch, list[tuple[pa.Table, pa.Table]], int]]:
-    """Each batch with its rows (`serving_rows`) and how many of its products went to quarantine at embedding, the next
-    one being read in a thread meanwhile."""
+) -> Iterator[tuple[Batch, list[ServingRows], int]]:
+    """Each batch with its rows and how many of its products went to quarantine at embedding, the next one being read and
+    encoded in a thread meanwhile."""
 
-    def read(batch: Batch) -> tuple[list[tuple[pa.Table, pa.Table]], int]:
+    def read(batch: Batch) -> tuple[list[ServingRows], int]:
         normalized = store.read("normalized_attributes", batch.name)
         embeddings = store.read(LAST_STAGE, batch.name)
         return list(serving_rows(normalized, embeddings, batch.name)), len(without_vector(embeddings))
@@ -257,15 +270,14 @@ def _load_batch(
     conn: psycopg.Connection,
     release: Release,
     batch: Batch,
-    serving: Sequence[tuple[pa.Table, pa.Table]],
+    serving: Sequence[ServingRows],
     quarantined: int,
     dimensions: dict[str, int],
 ) -> None:
-    """Load one batch's rows (`serving_rows`). `dimensions` has the release's spaces so far; those of vectors that came
-    with listings are added, and registered. Raises `WrongDimension` for vectors that cannot be of the space they name."""
+    """Load one batch's rows. `dimensions` has the release's spaces so far; those of vectors that came with listings are
+    added, and registered. Raises `WrongDimension` for vectors that cannot be of the space they name."""
     products = 0
-    for rows, vectors in serving:
-        space, dimension = vectors["embedding_space"][0].as_py(), vectors["embedding"].type.list_size
+    for space, dimension, of_products, of_vectors in serving:
         if space not in dimensions:
             spaces.register(conn, PreservedSpace(space, dimension))
             dimensions[space] = dimension
@@ -274,13 +286,13 @@ def _load_batch(
             raise WrongDimension(
                 f"space {space!r} has {dimensions[space]} dimensions, and vectors of batch {batch.name} have {dimension}"
             )
+        products += copy_encoded(conn, release.table("products"), of_products)
+        vectors = copy_encoded(conn, release.table("product_embeddings"), of_vectors)
         conn.execute(
             "INSERT INTO fashion_ops.release_spaces AS known (release, space, vectors) VALUES (%s, %s, %s) "
             "ON CONFLICT (release, space) DO UPDATE SET vectors = known.vectors + excluded.vectors",
-            (release.release, space, vectors.num_rows),
+            (release.release, space, vectors),
         )
-        products += copy_rows(conn, release.table("products"), PRODUCT_COLUMNS, rows)
-        copy_rows(conn, release.table("product_embeddings"), EMBEDDING_COLUMNS, vectors)
     conn.execute(
         "INSERT INTO fashion_ops.release_batches (release, batch, content_version, products, quarantined, listings) "
         "VALUES (%s, %s, %s, %s, %s, %s)",

@@ -10,7 +10,7 @@ Rows are built a few megabytes at a time, so memory does not grow with the table
 
 import struct
 from collections.abc import Callable, Iterable, Iterator, Mapping
-from typing import Any
+from typing import Any, NamedTuple
 
 import numpy as np
 import psycopg
@@ -46,16 +46,53 @@ def copy_rows(
     type cannot hold, `TypeError` for an Arrow type that does not fit, `KeyError` for a column the rows do not
     have; then nothing is appended.
     """
+    blocks = _blocks(columns, [rows] if isinstance(rows, pa.Table | pa.RecordBatch) else rows)
+    return _copy(connection, table, columns, blocks)
+
+
+class EncodedRows(NamedTuple):
+    """Rows as COPY wants them, in memory: encoded by one thread, written by another."""
+
+    columns: Mapping[str, str]
+    blocks: list[tuple[memoryview, int]]
+    """Bytes, and how many rows they are."""
+
+
+def encode_rows(columns: Mapping[str, str], rows: pa.Table) -> EncodedRows:
+    """The rows for `copy_encoded`; as `copy_rows`, but that nothing is appended yet."""
+    return EncodedRows(columns, list(_blocks(columns, [rows])))
+
+
+def copy_encoded(connection: psycopg.Connection[Any], table: sql.Composable, rows: EncodedRows) -> int:
+    """Append encoded rows to `table`, in the caller's transaction, and return how many."""
+    return _copy(connection, table, rows.columns, rows.blocks)
+
+
+def _copy(
+    connection: psycopg.Connection[Any],
+    table: sql.Composable,
+    columns: Mapping[str, str],
+    blocks: Iterable[tuple[memoryview, int]],
+) -> int:
     count = 0
     names = sql.SQL(", ").join(map(sql.Identifier, columns))
     statement = sql.SQL("COPY {} ({}) FROM STDIN (FORMAT BINARY)").format(table, names)
     with connection.cursor().copy(statement) as copy:
         copy.write(_HEADER)
-        for piece in _pieces([rows] if isinstance(rows, pa.Table | pa.RecordBatch) else rows, list(columns)):
-            copy.write(_encode(piece, columns, count))
-            count += piece.num_rows
+        for block, rows in blocks:
+            copy.write(block)
+            count += rows
         copy.write(_TRAILER)
     return count
+
+
+def _blocks(
+    columns: Mapping[str, str], rows: Iterable[pa.RecordBatch | pa.Table]
+) -> Iterator[tuple[memoryview, int]]:
+    count = 0
+    for piece in _pieces(rows, list(columns)):
+        yield _encode(piece, columns, count), piece.num_rows
+        count += piece.num_rows
 
 
 def _pieces(rows: Iterable[pa.RecordBatch | pa.Table], columns: list[str]) -> Iterator[pa.RecordBatch]:
