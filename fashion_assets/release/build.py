@@ -354,7 +354,7 @@ def _map_ids(conn: psycopg.Connection, release: Release) -> None:
 
 
 def index(settings: Settings, release: Release, progress: Callable[[str], None] = lambda step: None) -> None:
-    """Build every index of a loaded candidate, then VACUUM (ANALYZE) it, so that its first query has statistics.
+    """VACUUM (ANALYZE) a loaded candidate, so that whoever asks it has statistics, and build every index of it.
 
     The vector index is built beside the others, on its own connection, with the server's parallel workers. Reading goes
     on meanwhile.
@@ -400,19 +400,20 @@ def index(settings: Settings, release: Release, progress: Callable[[str], None] 
             for column in FILTERED_COLUMNS
         ),
     ]
-    progress("indexes")
     workers = sql.SQL("SET max_parallel_maintenance_workers = {}")
     with ThreadPoolExecutor(2) as pool:
-        # Whichever index begins first takes the workers there are, and the vector index gains most by them.
-        beside = pool.submit(execute, workers.format(sql.Literal(0)), *others)
-        execute(workers.format(sql.Literal(usable_cores())), *vector_indexes)
-        beside.result()
         progress("statistics")
+        # First: it takes a core, while the judging of the rows takes the other. Building indexes takes all there are.
         list(
             pool.map(
                 execute, [sql.SQL("VACUUM (ANALYZE) {}").format(table) for table in (products, embeddings)]
             )
         )
+        progress("indexes")
+        # Whichever index begins first takes the workers there are, and the vector index gains most by them.
+        beside = pool.submit(execute, workers.format(sql.Literal(0)), *others)
+        execute(workers.format(sql.Literal(usable_cores())), *vector_indexes)
+        beside.result()
     with connect(settings) as conn:
         conn.execute(
             "UPDATE fashion_ops.releases SET state = 'candidate' WHERE release = %s AND state = 'building'",
