@@ -30,10 +30,14 @@ class WarehouseResource(dg.ConfigurableResource):
     @contextmanager
     def connect(self) -> Iterator[psycopg.Connection]:
         """A connection with its schemas in place; commits on success."""
-        settings = self.settings
-        prepare(settings)
-        with connect(settings) as conn:
+        with connect(self._prepared) as conn:
             yield conn
+
+    @cached_property
+    def _prepared(self) -> Settings:
+        """The settings, once their database is ready, which it stays."""
+        prepare(self.settings)
+        return self.settings
 
 
 class EncoderResource(dg.ConfigurableResource):

@@ -8,13 +8,15 @@ every Dagster command works in a bare checkout.
 """
 
 import sys
-from collections.abc import Generator, Sequence
+from collections.abc import Callable, Generator, Sequence
 from contextlib import ExitStack, contextmanager
 from pathlib import Path
 from typing import Any
 
+from dagster import AssetKey, AssetRecordsFilter, EventLogRecord, EventRecordsResult
 from dagster._config.config_schema import UserConfigSchema
-from dagster._core.events import ASSET_CHECK_EVENTS, ASSET_EVENTS, DagsterEventType
+from dagster._core.event_api import EventLogCursor
+from dagster._core.events import ASSET_CHECK_EVENTS, ASSET_EVENTS, PIPELINE_EVENTS, DagsterEventType
 from dagster._core.events.log import EventLogEntry
 from dagster._core.execution.compute_logs import redirect_to_file
 from dagster._core.storage.compute_log_manager import CapturedLogContext, ComputeIOType
@@ -24,6 +26,7 @@ from dagster._core.storage.root import LocalArtifactStorage
 from dagster._serdes import ConfigurableClassData
 from dagster._utils import ensure_file, touch_file
 from dagster_postgres.event_log.event_log import PostgresEventLogStorage
+from dagster_postgres.run_storage.run_storage import PostgresRunStorage
 from dagster_postgres.storage import DagsterPostgresStorage
 from psycopg import sql
 
@@ -46,13 +49,14 @@ class EventLog(PostgresEventLogStorage):
     """Dagster's own event log, written with a third of the statements; a batch of 2,000 listings has a hundred events.
 
     What it leaves out: the notice after each event, which nothing listens to any more; the look whether a table or a
-    column is there, once it was, or a partition that this process made; and, of what a run is going to do, a statement for
-    each event (`DAGSTER_EVENT_BATCH_SIZE`).
+    column is there, once it was, or a partition that this process made; what a check is about, which is what the run it is
+    of wrote just before; and, of what a run is going to do, a statement for each event (`DAGSTER_EVENT_BATCH_SIZE`).
     """
 
     def __init__(self, *args: Any, **kwargs: Any) -> None:
         self._present: set[str] = set()
         self._made: set[tuple[str, str]] = set()
+        self._written: dict[tuple[AssetKey, str], EventLogRecord] = {}
         super().__init__(*args, **kwargs)
 
     def has_table(self, table_name: str) -> bool:
@@ -82,6 +86,23 @@ class EventLog(PostgresEventLogStorage):
         made = (partitions_def_name, partition_key) in self._made
         return made or super().has_dynamic_partition(partitions_def_name, partition_key)
 
+    def fetch_materializations(
+        self,
+        records_filter: AssetKey | AssetRecordsFilter,
+        limit: int,
+        cursor: str | None = None,
+        ascending: bool = False,
+    ) -> EventRecordsResult:
+        """Records of materializations. The newest of a partition is, as long as a run of this process goes on that wrote it,
+        that one: each of its checks asks for it."""
+        if limit == 1 and cursor is None and not ascending and isinstance(records_filter, AssetRecordsFilter):
+            for partition in records_filter.asset_partitions or ():
+                own = self._written.get((records_filter.asset_key, partition))
+                if own and records_filter == AssetRecordsFilter(records_filter.asset_key, [partition]):
+                    place = EventLogCursor.from_storage_id(own.storage_id)
+                    return EventRecordsResult([own], place.to_string(), has_more=True)
+        return super().fetch_materializations(records_filter, limit, cursor, ascending)
+
     def store_event(self, event: EventLogEntry) -> None:
         """One event, and what is noted of it with its asset or check."""
         self._store([event], self.prepare_insert_event(event))
@@ -108,8 +129,40 @@ class EventLog(PostgresEventLogStorage):
                 for event, number in of_assets:
                     self._store_asset_event(conn, event, number)
         for event, number in stored:
+            self._keep_in_mind(event, number)
             if event.dagster_event_type in ASSET_CHECK_EVENTS:
                 self.store_asset_check_event(event, number)
+
+    def _keep_in_mind(self, event: EventLogEntry, number: int) -> None:
+        if (
+            event.dagster_event_type in PIPELINE_EVENTS
+        ):  # begun or ended: what is written belongs to no run that goes on
+            self._written.clear()
+        elif event.dagster_event_type == DagsterEventType.ASSET_MATERIALIZATION and event.step_key:
+            written = event.get_dagster_event()
+            if written.asset_key and written.partition:
+                self._written[written.asset_key, written.partition] = EventLogRecord(number, event)
+
+
+class RunStorage(PostgresRunStorage):
+    """Dagster's own record of runs, without the look whether its table has a column, once it had: six a batch."""
+
+    def __init__(self, *args: Any, **kwargs: Any) -> None:
+        self._present: set[str] = set()
+        super().__init__(*args, **kwargs)
+
+    def has_run_stats_index_cols(self) -> bool:
+        """Whether runs have their times in columns."""
+        return self._once("run_stats", super().has_run_stats_index_cols)
+
+    def has_backfill_id_column(self) -> bool:
+        """Whether runs have their backfill in a column."""
+        return self._once("backfill_id", super().has_backfill_id_column)
+
+    def _once(self, what: str, look: Callable[[], bool]) -> bool:
+        if what not in self._present and look():
+            self._present.add(what)
+        return what in self._present
 
 
 class WarehouseDagsterStorage(DagsterPostgresStorage):
@@ -146,6 +199,7 @@ class WarehouseDagsterStorage(DagsterPostgresStorage):
                 connection.execute(sql.SQL("CREATE SCHEMA IF NOT EXISTS {}").format(sql.Identifier(DAGSTER)))
             storage = cls(postgres_url, inst_data=inst_data)
             storage._event_log_storage = EventLog(postgres_url)
+            storage._run_storage = RunStorage(postgres_url)
         # Pooled, as Dagster's own webserver asks for. Otherwise every event opens a connection of its own: a
         # run of a few short steps took 1.8 s instead of 0.4 s.
         for part in (storage.run_storage, storage.event_log_storage, storage.schedule_storage):

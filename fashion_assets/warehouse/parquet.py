@@ -98,11 +98,20 @@ class ParquetStore:
 
 
 def _write(table: pa.Table, file) -> None:
-    # Vectors repeat nothing: looking for repetitions in them takes most of the time of writing.
+    # Vectors repeat nothing: looking for repetitions in them takes most of the time of writing, and compressing them, by a
+    # twelfth, most of the time of reading.
     worth_a_dictionary: Any = [field.name for field in table.schema if not pa.types.is_nested(field.type)]
     pq.write_table(
-        table, file, compression="zstd", row_group_size=ROW_GROUP, use_dictionary=worth_a_dictionary or False
+        table,
+        file,
+        compression="none" if any(map(_is_vector, table.schema.types)) else "zstd",
+        row_group_size=ROW_GROUP,
+        use_dictionary=worth_a_dictionary or False,
     )
+
+
+def _is_vector(kind: pa.DataType) -> bool:
+    return pa.types.is_list(kind) and pa.types.is_floating(kind.value_type)
 
 
 def _safe(name: str) -> str:

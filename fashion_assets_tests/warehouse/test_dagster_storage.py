@@ -10,10 +10,16 @@ import dagster as dg
 import pytest
 import sqlalchemy
 from dagster._core.instance.config import PoolGranularity
+from dagster_postgres.run_storage.run_storage import PostgresRunStorage
 
 from fashion_assets.settings import PROJECT_ROOT, Settings
 from fashion_assets.warehouse import server
-from fashion_assets.warehouse.dagster_storage import EventLog, HomeComputeLogs, WarehouseDagsterStorage
+from fashion_assets.warehouse.dagster_storage import (
+    EventLog,
+    HomeComputeLogs,
+    RunStorage,
+    WarehouseDagsterStorage,
+)
 from fashion_assets.warehouse.database import connect
 from fashion_assets.warehouse.errors import ServerUnreachable
 
@@ -101,6 +107,57 @@ def test_a_partition_is_there_until_it_is_deleted(settings: Settings, dagster_ho
         instance.delete_dynamic_partition("batches", "one")
         assert not instance.has_dynamic_partition("batches", "one")
         assert asked
+
+
+def test_checks_are_told_what_they_are_about_without_asking(settings: Settings, dagster_home: Path):
+    batches = dg.DynamicPartitionsDefinition(name="batches")
+    asked: list[str] = []
+    asked_between: list[int] = []
+
+    @dg.asset(
+        partitions_def=batches,
+        check_specs=[dg.AssetCheckSpec("first", asset="counted", partitions_def=batches)],
+    )
+    def counted():
+        yield dg.Output(1)
+        asked_between.append(len(asked))
+        yield dg.AssetCheckResult(passed=True)
+        asked_between.append(len(asked))
+
+    with dg.DagsterInstance.get() as instance, dg.DagsterInstance.from_ref(instance.get_ref()) as other:
+        instance.add_dynamic_partitions("batches", ["one", "two"])
+        asked = statements_of(instance)
+        result = dg.materialize([counted], instance=instance, partition_key="one")
+        began, ended = asked_between
+        assert not any("FROM event_logs" in statement for statement in asked[began:ended])
+        (check,) = result.get_asset_check_evaluations()
+        wanted = dg.AssetRecordsFilter(dg.AssetKey("counted"), asset_partitions=["one"])
+        (record,) = other.fetch_materializations(wanted, limit=1).records
+        assert check.target_materialization_data is not None
+        assert check.target_materialization_data.storage_id == record.storage_id
+        # Once the run has ended, another process may write what is newer.
+        other.report_runless_asset_event(dg.AssetMaterialization("counted", partition="one"))
+        (newer,) = instance.fetch_materializations(wanted, limit=1).records
+        assert newer.storage_id > record.storage_id
+        unasked = dg.AssetRecordsFilter(dg.AssetKey("counted"), asset_partitions=["two"])
+        assert not instance.fetch_materializations(unasked, limit=1).records
+
+
+def test_columns_of_runs_are_looked_for_until_they_are_found(
+    settings: Settings, dagster_home: Path, monkeypatch: pytest.MonkeyPatch
+):
+    with dg.DagsterInstance.get() as instance:
+        runs = instance.run_storage
+        assert isinstance(runs, RunStorage)
+        looked: list[str] = []
+        for name in ("has_run_stats_index_cols", "has_backfill_id_column"):
+            look = getattr(PostgresRunStorage, name)
+            answers = iter([False, look(runs)])
+            monkeypatch.setattr(
+                PostgresRunStorage, name, lambda self, n=name, a=answers: looked.append(n) or next(a)
+            )
+            assert [getattr(runs, name)() for _ in range(4)] == [False, True, True, True]
+        assert looked == ["has_run_stats_index_cols"] * 2 + ["has_backfill_id_column"] * 2
 
 
 def test_columns_are_looked_for_until_they_are_found(settings: Settings, dagster_home: Path):
