@@ -120,9 +120,10 @@ class Runs:
         self._prepared = self._starter.submit(_submitted, self._release, _prepare_instance)
         if self._all_is_new:
             # Reading the catalogue keeps one core busy. Meanwhile another imports and compiles what comes next: a first
-            # worker for the batches, as there may be but one batch, and the release's.
-            self._early = self._pool(self._share, towers=True)
-            self._starter.submit(_submitted, self._early, _become_ready)
+            # worker for the batches, as there may be but one batch, and then the release's. Both at once would take
+            # turns with the reading, for which all wait.
+            early = self._early = self._pool(self._share, towers=True)
+            self._starter.submit(lambda: _outcome(_submitted(early, _become_ready)))
             self._starter.submit(_submitted, self._release, _prepare_release)
         return self
 
