@@ -11,8 +11,11 @@ import tempfile
 import time
 from collections.abc import Callable, Sequence
 from concurrent.futures import ThreadPoolExecutor
+from functools import partial
 from itertools import cycle, islice
+from operator import truediv
 from pathlib import Path
+from statistics import median
 from typing import Any
 
 import numpy as np
@@ -26,8 +29,9 @@ from fashion_assets.settings import Settings
 SMALL, LARGE = (60, 80), (1800, 2400)
 """Width and height of the pictures: the public catalogue's small and full ones."""
 
-ROUNDS = 3
-"""Each part is timed so often, in turns, and the fastest counts: what else runs on the machine only ever slows."""
+ROUNDS = 5
+"""Each part is timed so often, in turns. Medians count, of ratios those of each round: where the machine's speed drifts, all
+parts of a round drift with it."""
 
 SECONDS = 1.5
 """About how long the bare model is kept at work in a round."""
@@ -73,23 +77,24 @@ def measure_encoder(
             parts[f"{name}, decoding alone"] = (lambda paths=paths: _decoded(encoder, paths), len(paths))
         reference = _sentence_transformer(encoder, settings)
         parts["SentenceTransformer.encode"] = (lambda: reference(theirs), len(theirs))
-        best = dict.fromkeys(parts, 0.0)
+        rates: dict[str, list[float]] = {name: [] for name in parts}
         for turn in range(ROUNDS):
             for name, (work, count) in parts.items():
                 progress(f"{name}, {turn + 1} of {ROUNDS}")
-                best[name] = max(best[name], _rate(work, count))
-    bare = best["bare model"]
+                rates[name].append(_rate(work, count))
+    bare, theirs_too = rates["bare model"], rates["SentenceTransformer.encode"]
     rows = []
     for name, (_, count) in parts.items():
-        decoding = best.get(f"{name}, decoding alone")
+        decoding = rates.get(f"{name}, decoding alone")
+        bounds = map(partial(_bound, encoder), bare, decoding) if decoding else None
         rows.append(
             {
                 "what": name,
                 "pictures": count,
-                "per_second": round(best[name], 1),
-                "of_bare_model": round(best[name] / bare, 3),
-                "bound": "" if decoding is None else round(_bound(encoder, bare, decoding), 3),
-                "of_sentence_transformers": round(best[name] / best["SentenceTransformer.encode"], 2),
+                "per_second": round(median(rates[name]), 1),
+                "of_bare_model": round(median(map(truediv, rates[name], bare)), 3),
+                "bound": "" if bounds is None else round(median(bounds), 3),
+                "of_sentence_transformers": round(median(map(truediv, rates[name], theirs_too)), 2),
             }
         )
     return rows
