@@ -16,10 +16,11 @@ from psycopg_pool import AsyncConnectionPool, ConnectionPool
 
 from fashion_assets.embedding.encoder import Encoder
 from fashion_assets.search import people, statements
-from fashion_assets.search.answering import Answering, Compute, Read, Work
+from fashion_assets.search.answering import Answering
 from fashion_assets.search.meaning import CacheFigures, Encoders
 from fashion_assets.search.query import Query, Results
 from fashion_assets.search.reading import AsyncReadingConnection, ReadingConnection, Statement
+from fashion_assets.search.work import Compute, Read, Work
 from fashion_assets.settings import Settings
 from fashion_assets.warehouse import server
 

@@ -1,7 +1,7 @@
 """Which way a vector search goes: through every vector the filter leaves, or along the index.
 
 What belongs here: what is known of a release (its spaces, its indexes, a sample of its products) and the choice. What
-does not: the statements (`statements`), reading the facts from the database (`engine`).
+does not: the statements (`statements`), reading the facts from the database (`served`).
 
 A filter and the question may have much to do with each other: among the products nearest to "watch" most are watches,
 and hardly one is a saree. So not the number of products a filter leaves decides, but how far along the index one must

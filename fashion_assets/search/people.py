@@ -12,11 +12,13 @@ import numpy as np
 from fashion_assets.catalog.brands import canonical_brand
 from fashion_assets.catalog.normalization import FIELDS, canonical_list
 from fashion_assets.search import statements, words
-from fashion_assets.search.answering import Answering, Asked, Compute, Work, array
+from fashion_assets.search.answering import Answering, Asked
 from fashion_assets.search.filters import AnyOf, Filter, SearchError
 from fashion_assets.search.path import Facts
 from fashion_assets.search.query import Hit, Plan, Results
 from fashion_assets.search.reading import Statement
+from fashion_assets.search.served import array
+from fashion_assets.search.work import Compute, Work
 
 FAVOURITES = 500
 """Favourites looked at, of those a person has."""
@@ -70,7 +72,7 @@ def recommend(
     if "\0" in user_id or not user_id:
         raise SearchError("there is no person without an id, or with a NUL character in it")
     return (
-        yield from answering.retried(
+        yield from answering.releases.retried(
             release, lambda facts: _recommend(answering, facts, user_id, source, limit)
         )
     )
@@ -80,7 +82,7 @@ def _recommend(
     answering: Answering, facts: Facts, user_id: str, source: str | None, limit: int
 ) -> Work[Results]:
     asked = {"user": user_id, "source": source, "rows": FAVOURITES}
-    ((records,),), favourites = yield from answering.read(
+    ((records,),), favourites = yield from answering.releases.read(
         facts,
         [
             Statement(statements.on_products(facts.schema, _PERSON, "users"), asked),
@@ -151,11 +153,13 @@ def _by_style(
 
 
 def _popular(answering: Answering, facts: Facts, limit: int) -> Work[tuple[list[Hit], Mapping[str, str]]]:
-    (rows,) = yield from answering.read(
+    (rows,) = yield from answering.releases.read(
         facts, [Statement(statements.on_products(facts.schema, _POPULAR), {"rows": limit})]
     )
     ids = [product_id for (product_id,) in rows]
-    (hits,) = yield from answering.read(facts, [Statement(statements.by_ids(facts.schema), {"ids": ids})])
+    (hits,) = yield from answering.releases.read(
+        facts, [Statement(statements.by_ids(facts.schema), {"ids": ids})]
+    )
     order = {product_id: place for place, product_id in enumerate(ids)}
     found = [Hit(*row, score=0.0) for row in hits]
     if len(found) < limit:
@@ -167,7 +171,7 @@ def _popular(answering: Answering, facts: Facts, limit: int) -> Work[tuple[list[
 
 def _spread_out(answering: Answering, facts: Facts, hits: Sequence[Hit], limit: int) -> Work[list[Hit]]:
     ids = [hit.product_id for hit in hits]
-    (rows,) = yield from answering.read(
+    (rows,) = yield from answering.releases.read(
         facts, [Statement(statements.on_products(facts.schema, _VECTORS), {"ids": ids})]
     )
     vectors = {product_id: (space, array(vector)) for product_id, space, vector in rows}
@@ -180,7 +184,7 @@ def _spread_out(answering: Answering, facts: Facts, hits: Sequence[Hit], limit: 
 def complete_look(answering: Answering, product_id: str, limit: int, per_kind: int) -> Work[Results]:
     """See `SearchEngine.complete_look`."""
     return (
-        yield from answering.retried(
+        yield from answering.releases.retried(
             None, lambda facts: _complete_look(answering, facts, product_id, limit, per_kind)
         )
     )
@@ -190,7 +194,7 @@ def _complete_look(
     answering: Answering, facts: Facts, product_id: str, limit: int, per_kind: int
 ) -> Work[Results]:
     key, space, vector = yield from answering.product(facts, product_id)
-    (((_, _, _, gender, category, kind),),) = yield from answering.read(
+    (((_, _, _, gender, category, kind),),) = yield from answering.releases.read(
         facts, [Statement(statements.on_products(facts.schema, _LOOKED_AT), {"key": key})]
     )
     hits: list[Hit] = []

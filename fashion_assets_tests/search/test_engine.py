@@ -17,11 +17,11 @@ from fashion_assets.criteria.candidate import Candidate
 from fashion_assets.embedding.encoder import Encoder
 from fashion_assets.embedding.spaces import SHIPPED_MODEL, embedding_space
 from fashion_assets.release.swap import promote
-from fashion_assets.search.answering import Read
 from fashion_assets.search.engine import AsyncSearchEngine, SearchEngine
 from fashion_assets.search.filters import FilterError, SearchError, parse_filters
 from fashion_assets.search.query import Query, Weights
 from fashion_assets.search.reading import Statement
+from fashion_assets.search.work import Read
 from fashion_assets.warehouse import releases
 from fashion_assets.warehouse.database import connect
 from fashion_assets.warehouse.releases import SERVING_SCHEMA, ReleaseError
@@ -286,7 +286,7 @@ def test_reading_is_all_an_engine_can_do(live: Candidate, engine: SearchEngine):
         (live.settings.reader_role, "off")
     ]
     engine.search(Query("red"))
-    assert engine._answering._reader == live.settings.reader_role
+    assert engine._answering.releases._reader == live.settings.reader_role
     releases.live(live.conn)
     with connect(live.settings) as other:
         assert other.execute("SHOW enable_sort").fetchone() == ("on",)

@@ -124,7 +124,9 @@ def test_no_value_does_harm(candidate: Candidate, engine: SearchEngine, name: st
         return
     release = candidate.release.release
     found = engine.search(Query(filters=filters, release=release, limit=100)).hits
-    rows = [row for row in engine._answering._facts.peek(release).sample.rows if filters[0].matches(row)]  # type: ignore[union-attr]
+    facts = engine._answering.releases._facts.peek(release)
+    assert facts is not None
+    rows = [row for row in facts.sample.rows if filters[0].matches(row)]
     assert sorted(hit.external_id for hit in found) == sorted(row["external_id"] for row in rows)
     count = candidate.conn.execute(
         sql.SQL("SELECT count(*) FROM {}").format(candidate.release.table("products"))

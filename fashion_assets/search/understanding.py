@@ -1,0 +1,93 @@
+"""Words held against a release: which of them it has, and how those it has not are to be read.
+
+What belongs here: asking a release for words no vocabulary has, and what is kept of its answers. What does not: reading
+words as terms, and which known word is nearest (`words`).
+"""
+
+import re
+from collections.abc import Mapping, Sequence
+
+from fashion_assets.search import statements, words
+from fashion_assets.search.meaning import Cache
+from fashion_assets.search.path import Facts
+from fashion_assets.search.reading import Statement
+from fashion_assets.search.served import ServedReleases
+from fashion_assets.search.words import Term
+from fashion_assets.search.work import Compute, Work
+
+LEXICON_PRODUCTS = 20_000
+"""Products whose titles give the words misspelt ones are corrected to."""
+
+LEXICON_WORDS = 20_000
+
+_WORDS = """
+SELECT word, numnode(plainto_tsquery('english', word)) > 0,
+    (SELECT count(*) FROM (SELECT FROM {products} p WHERE p.search_vector @@ plainto_tsquery('english', word)
+                           LIMIT %(rare)s) AS found)
+FROM unnest(%(words)s::text[]) AS word
+"""
+
+_TITLES = (
+    f"SELECT to_tsvector('simple', title) FROM {{products}} ORDER BY product_id LIMIT {LEXICON_PRODUCTS}"
+)
+_LEXICON = b"""
+SELECT word, ndoc FROM ts_stat(%(titles)s) WHERE ndoc >= %(rare)s AND length(word) > 3 AND word ~ '^[[:alpha:]]+$'
+ORDER BY ndoc DESC, word LIMIT %(words)s
+"""
+
+
+class Understanding:
+    """The words of all searches of one engine: how each is read in each release, found out once."""
+
+    def __init__(self, releases: ServedReleases):
+        self._releases = releases
+        self._words: Cache[str] = Cache(65_536)
+        self._lexicons: Cache[Mapping[str, int]] = Cache(2)
+
+    def understand(self, facts: Facts, text: str) -> Work[tuple[str, tuple[Term, ...]]]:
+        """A text with its misspellings corrected, and its terms without words that say nothing."""
+        terms = words.read(text)
+        asked = words.strangers(terms)
+        if not asked:
+            return text, tuple(terms)
+        known = {word: self._words.peek((facts.release, word)) for word in asked}
+        new = [word for word, reading in known.items() if reading is None]
+        if new:
+            known |= yield from self._learn(facts, new)
+        silent = {word for word, reading in known.items() if reading == ""}
+        corrected = {word: reading for word, reading in known.items() if reading and reading != word}
+        for word, reading in corrected.items():
+            text = re.sub(rf"(?<!\w){re.escape(word)}(?!\w)", reading, text, flags=re.IGNORECASE)
+        if corrected:
+            terms = words.read(text)
+        return text, tuple(term for term in terms if term.phrases[0] not in silent)
+
+    def _learn(self, facts: Facts, new: Sequence[str]) -> Work[dict[str, str | None]]:
+        """How unknown words are to be read: as they are, corrected, or, where they say nothing, not at all."""
+        text = statements.on_products(facts.schema, _WORDS)
+        (rows,) = yield from self._releases.read(
+            facts, [Statement(text, {"words": list(new), "rare": words.RARE})], {"enable_seqscan": "off"}
+        )
+        readings: dict[str, str | None] = {}
+        for word, says_something, products in rows:
+            reading = word if says_something else ""
+            if says_something and products < words.RARE:
+                lexicon = yield from self._lexicon(facts)
+                nearest = yield Compute(lambda word=word, lexicon=lexicon: words.nearest_word(word, lexicon))
+                reading = nearest or word
+            readings[word] = reading
+            self._words.put((facts.release, word), reading)
+        return readings
+
+    def _lexicon(self, facts: Facts) -> Work[Mapping[str, int]]:
+        known = self._lexicons.peek(facts.release)
+        if known is None:
+            parameters = {
+                "titles": statements.on_products(facts.schema, _TITLES).decode(),
+                "words": LEXICON_WORDS,
+                "rare": words.RARE,
+            }
+            (rows,) = yield from self._releases.read(facts, [Statement(_LEXICON, parameters)])
+            known = dict(rows)
+            self._lexicons.put(facts.release, known)
+        return known
