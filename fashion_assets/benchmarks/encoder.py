@@ -82,7 +82,7 @@ def measure_encoder(
             for name, (work, count) in parts.items():
                 progress(f"{name}, {turn + 1} of {ROUNDS}")
                 rates[name].append(_rate(work, count))
-    bare, theirs_too = rates["bare model"], rates["SentenceTransformer.encode"]
+    bare, their_rates = rates["bare model"], rates["SentenceTransformer.encode"]
     rows = []
     for name, (_, count) in parts.items():
         decoding = rates.get(f"{name}, decoding alone")
@@ -94,7 +94,7 @@ def measure_encoder(
                 "per_second": round(median(rates[name]), 1),
                 "of_bare_model": round(median(map(truediv, rates[name], bare)), 3),
                 "bound": "" if bounds is None else round(median(bounds), 3),
-                "of_sentence_transformers": round(median(map(truediv, rates[name], theirs_too)), 2),
+                "of_sentence_transformers": round(median(map(truediv, rates[name], their_rates)), 2),
             }
         )
     return rows

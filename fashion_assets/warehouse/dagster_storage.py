@@ -134,9 +134,8 @@ class EventLog(PostgresEventLogStorage):
                 self.store_asset_check_event(event, number)
 
     def _keep_in_mind(self, event: EventLogEntry, number: int) -> None:
-        if (
-            event.dagster_event_type in PIPELINE_EVENTS
-        ):  # begun or ended: what is written belongs to no run that goes on
+        if event.dagster_event_type in PIPELINE_EVENTS:
+            # A run began or ended: what was written until now is of none that goes on.
             self._written.clear()
         elif event.dagster_event_type == DagsterEventType.ASSET_MATERIALIZATION and event.step_key:
             written = event.get_dagster_event()
