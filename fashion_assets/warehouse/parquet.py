@@ -99,7 +99,7 @@ class ParquetStore:
 
 def _write(table: pa.Table, file) -> None:
     # Vectors repeat nothing: looking for repetitions in them takes most of the time of writing, and compressing them, by a
-    # twelfth, most of the time of reading.
+    # twelfth, half of the time of reading.
     worth_a_dictionary: Any = [field.name for field in table.schema if not pa.types.is_nested(field.type)]
     pq.write_table(
         table,
