@@ -26,7 +26,12 @@ def train(
     data: Annotated[Path, typer.Argument(help="Folder with styles.csv and images/ to learn from.")],
     folder: Annotated[Path, typer.Option("--out", help="Where the model is written.")] = Path("model"),
     epochs: Annotated[
-        int | None, typer.Option(min=1, help="Passes over the pictures.", show_default=False)
+        int | None,
+        typer.Option(
+            min=0,
+            help="Passes over the pictures; 0: only what ends a training, words and then projections of pictures.",
+            show_default=False,
+        ),
     ] = None,
     minutes: Annotated[
         float | None, typer.Option(min=0.1, help="Finish within so many minutes.", show_default=False)
@@ -46,6 +51,8 @@ def train(
     as_json: Json = False,
 ) -> None:
     """Train a CLIP on a catalogue's pictures and captions; continues where an interrupted training stopped."""
+    if epochs == 0 and start is None:
+        fail("--epochs 0 learns only what ends a training, so it needs a trained model: --from MODEL", 2)
     with clear_errors():
         from fashion_assets.catalog.validation import Rules
         from fashion_assets.embedding.spaces import model_folder

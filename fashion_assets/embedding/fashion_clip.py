@@ -150,10 +150,6 @@ class FashionClip(nn.Module):
     def device(self) -> torch.device:
         return self.logit_scale.device
 
-    def image_features(self, pictures: Tensor) -> Tensor:
-        """[n, dimension], not of unit length, of standardised pictures [n, 3, height, width]."""
-        return self.visual_projection(self.vision_model(pictures))
-
     def text_features(self, tokens: Tensor) -> Tensor:
         """[n, dimension], not of unit length, of tokens int64 [n, length]."""
         # No mask: attention is causal and the vector is read at the first end token, before any padding.

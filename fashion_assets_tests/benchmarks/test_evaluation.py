@@ -11,6 +11,7 @@ import pytest
 from PIL import Image
 from typer.testing import CliRunner, Result
 
+from fashion_assets.benchmarks.evaluation import tasks
 from fashion_assets.benchmarks.evaluation.catalogue import (
     Asked,
     Catalogue,
@@ -29,7 +30,7 @@ from fashion_assets.benchmarks.evaluation.figures import (
     word_figures,
 )
 from fashion_assets.benchmarks.evaluation.published import PUBLISHED
-from fashion_assets.benchmarks.evaluation.tasks import draw
+from fashion_assets.benchmarks.evaluation.tasks import draw, evaluate
 from fashion_assets.cli import app
 from fashion_assets.embedding.encoder import Encoder, encoder
 from fashion_assets.embedding.holdout import held_out_mask
@@ -90,6 +91,13 @@ def test_neighbours_are_other_pictures():
     # The first has one of its kind beside it, the last none; places there are none of count as misses.
     assert figures[0].values.tolist() == [0.1, 0.0]
     assert neighbour_figures("t", pictures, np.array([0]), {"colour": np.full(3, -1)}) == []
+
+
+def test_neighbours_among_some_are_of_these():
+    pictures, colours = AXES[[0, 0, 1, 0]], np.array([1, 1, 2, 1])
+    figures = neighbour_figures("t", pictures, np.array([0]), {"colour": colours}, np.array([2, 3]))
+    # Of the two it may find one has its colour; the one beside it is none of them.
+    assert figures[0].values.tolist() == [0.1] and figures[0].documents == 2
 
 
 def test_a_difference_is_told_from_chance_query_by_query():
@@ -218,6 +226,23 @@ def test_the_same_is_drawn_for_the_same_seed(catalogue: Catalogue):
     assert (questions.captions % 2 == 0).all()
     assert np.array_equal(draw(catalogue, asked, captions=5).captions, questions.captions)
     assert not np.array_equal(draw(catalogue, asked, captions=5, seed=1).captions, questions.captions)
+    assert not len(questions.neighbourhood)  # so few others there are not
+
+
+def test_neighbours_are_looked_for_among_a_drawn_part_too(
+    catalogue: Catalogue, shipped: Encoder, monkeypatch: pytest.MonkeyPatch
+):
+    monkeypatch.setattr(tasks, "NEIGHBOURHOOD", 20)
+    asked = Asked(np.arange(len(catalogue)) % 2 == 0, "every other")
+    questions = draw(catalogue, asked, captions=8, disturbed=2)
+    assert len(questions.neighbourhood) == 20
+    assert not np.isin(questions.neighbourhood, questions.neighbours).any()
+    made, _ = evaluate(shipped, catalogue, questions)
+    some, of_all = (
+        made.figure(task, "colour precision@10") for task in ("neighbours among 20", "neighbours")
+    )
+    assert some is not None and of_all is not None
+    assert (some.documents, of_all.documents) == (20, 41) and some.mean < of_all.mean
 
 
 # Models

@@ -14,20 +14,29 @@ import pandas as pd
 import pytest
 import torch
 from PIL import Image, ImageDraw
-from safetensors.torch import save_file
+from safetensors.torch import load_file, save_file
 from sentence_transformers import SentenceTransformer
 from tokenizers import Tokenizer
+from torch.nn import functional
+from typer.testing import CliRunner
 
+from fashion_assets.cli import app
 from fashion_assets.embedding import words as sheets
 from fashion_assets.embedding.encoder import Encoder
-from fashion_assets.embedding.fashion_clip import load_imagenet
+from fashion_assets.embedding.fashion_clip import FashionClip, load_imagenet
 from fashion_assets.embedding.holdout import held_out_mask
 from fashion_assets.embedding.spaces import embedding_space
 from fashion_assets.embedding.training import state
+from fashion_assets.embedding.training.arrangement import arrange, neighbour_loss, words_loss
 from fashion_assets.embedding.training.captions import attribute_caption
 from fashion_assets.embedding.training.configuration import GENTLER, TrainingConfig, TrainingError
 from fashion_assets.embedding.training.export import export
-from fashion_assets.embedding.training.figures import embed_pictures, embed_texts
+from fashion_assets.embedding.training.figures import (
+    embed_pictures,
+    embed_texts,
+    picture_features,
+    projected,
+)
 from fashion_assets.embedding.training.labels import ATTRIBUTES
 from fashion_assets.embedding.training.loop import TrainingResult, batches_of, train
 from fashion_assets.embedding.training.material import material_of
@@ -153,6 +162,9 @@ def test_evaluation_covers_both_document_sets_and_both_kinds_of_query(trained: T
     evaluation = trained.result.metrics["evaluation"]
     assert evaluation["all_pictures"]["documents"] == 60
     assert evaluation["held_out_pictures"]["documents"] == len(trained.result.held_out_ids)
+    neighbours = evaluation["all_pictures"]["pictures"]
+    assert neighbours["queries"] == len(trained.result.held_out_ids)
+    assert 0 < neighbours["article_type_precision_at_10"] <= 1
     titles = evaluation["all_pictures"]["titles"]
     assert titles["queries"] == len(trained.result.held_out_ids)
     assert 0 <= titles["recall_at_1"] <= titles["recall_at_10"] <= 1
@@ -420,6 +432,83 @@ def test_words_are_refined_among_pictures_that_stay(trained: Trained, tmp_path: 
         embed_texts(held, material.tokenizer, WORDS, 16) - embed_texts(before, material.tokenizer, WORDS, 16)
     ).norm()
     assert less < 0.7 * moved
+
+
+def test_pictures_of_like_products_come_to_lie_together(trained: Trained, tmp_path: Path) -> None:
+    config = dataclasses.replace(
+        SMALL, arranged_passes=40, arranged_titles=0.0, arranged_words=0.0, arranged_distance=0.0
+    )
+    tokenizer = trained.result.tokenizer
+    material = material_of(trained.pairs, tmp_path, config, tokenizer)
+    torch.manual_seed(0)
+    before = build_model(tokenizer, config).eval()
+    features = picture_features(before, material.pixels[material.rows])
+    titles = embed_texts(before, tokenizer, [material.titles[row] for row in material.rows], 16)
+    words = {"colour": embed_texts(before, tokenizer, material.labels.values["colour"], 16)}
+    codes = torch.from_numpy(material.labels.codes[material.rows])
+    types = codes[:, 0]
+
+    def of_a_kind(model: FashionClip) -> float:
+        vectors = projected(model, features)
+        nearest = (vectors @ vectors.T - 2 * torch.eye(len(vectors))).topk(5).indices
+        return float((types[nearest] == types[:, None]).float().mean())
+
+    said: list[dict[str, Any]] = []
+    model = copy.deepcopy(before)
+    arrange(model, features, titles, words, material, config, said.append)
+    assert [facts["pass"] for facts in said] == list(range(1, 41))
+    assert said[-1]["neighbour_loss"] < 0.7 * said[0]["neighbour_loss"]
+    assert 1 - of_a_kind(model) < 0.7 * (1 - of_a_kind(before))
+    # The projection alone has moved.
+    for name, tensor in model.state_dict().items():
+        assert torch.equal(tensor, before.state_dict()[name]) == (name != "visual_projection.weight"), name
+    # Held to where they were, pictures move less; held to their titles, they come nearer to them.
+    for held, measure in (
+        ({"arranged_distance": 100.0}, lambda made: (made * projected(before, features)).sum(1).mean()),
+        ({"arranged_titles": 30.0}, lambda made: (made * titles).sum(1).mean()),
+        ({"arranged_words": 30.0}, lambda made: -words_loss(14 * made, codes, words)),
+    ):
+        other = copy.deepcopy(before)
+        arrange(other, features, titles, words, material, dataclasses.replace(config, **held), said.append)
+        assert measure(projected(other, features)) > measure(projected(model, features)) + 0.05
+
+
+def test_the_neighbour_loss_is_the_chance_of_another_kind() -> None:
+    vectors = functional.normalize(torch.tensor([[1.0, 0.0], [0.8, 0.6], [0.0, 1.0]]), dim=1)
+    codes = torch.full((3, len(ATTRIBUTES)), -1)
+    assert neighbour_loss(vectors, codes, 0.5) == 0
+    codes[:2, 0], codes[2, 0] = 7, 3  # the third's type no other has
+    near, far = np.exp(0.8 / 0.5), np.exp([0.0, 0.6 / 0.5])
+    expected = -1.5 * np.log(near / (near + far)).mean()  # a type weighs one and a half
+    assert float(neighbour_loss(vectors, codes, 0.5)) == pytest.approx(expected, rel=1e-5)
+
+
+def test_the_loss_of_words_asks_each_for_the_pictures_that_bear_it() -> None:
+    vectors, codes = torch.eye(3), torch.full((3, len(ATTRIBUTES)), -1)
+    words = {"colour": torch.eye(3)}
+    assert words_loss(vectors, codes, words) == 0
+    codes[:, ATTRIBUTES.index("colour")] = torch.tensor([0, 0, -1])
+    # One word of three is borne, by two pictures: one at a cosine of one, one at zero; the third bears none.
+    expected = -(np.log(np.e / (np.e + 2)) + np.log(1 / (np.e + 2))) / 2
+    assert float(words_loss(vectors, codes, words)) == pytest.approx(expected, rel=1e-5)
+
+
+def test_what_ends_a_training_can_be_learnt_alone(trained: Trained, tmp_path: Path) -> None:
+    config = dataclasses.replace(SMALL, epochs=0, refined_passes=0, arranged_passes=2, **GENTLER)
+    said: list[dict[str, Any]] = []
+    result = train(trained.pairs, tmp_path / "work", config, start=trained.model, progress=said.append)
+    assert [facts["event"] for facts in said] == ["refining", "arranged", "arranged"]
+    assert result.metrics["steps"] == 0 and result.metrics["curves"] == []
+    export(result.model, result.tokenizer, tmp_path / "model", result.metrics)
+    assert "and only arranged its pictures." in (tmp_path / "model" / "README.md").read_text()
+    started, made = (
+        load_file(folder / "model.safetensors") for folder in (trained.model, tmp_path / "model")
+    )
+    assert {name for name in made if not torch.equal(made[name], started[name])} == {
+        "visual_projection.weight"
+    }
+    wrong = CliRunner().invoke(app, ["train", str(tmp_path), "--epochs", "0"])
+    assert wrong.exit_code == 2 and "--from MODEL" in wrong.stderr
 
 
 def test_prototypes_begin_where_pictures_have_their_values() -> None:

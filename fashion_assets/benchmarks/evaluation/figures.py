@@ -128,13 +128,21 @@ def disturbance_figures(
 
 
 def neighbour_figures(
-    task: str, pictures: np.ndarray, rows: np.ndarray, attributes: Mapping[str, np.ndarray]
+    task: str,
+    pictures: np.ndarray,
+    rows: np.ndarray,
+    attributes: Mapping[str, np.ndarray],
+    among: np.ndarray | None = None,
 ) -> list[Figure]:
     """precision@10 of each attribute among the ten nearest other pictures: unit vectors float32 [n, d], the places asked
-    with, int [q], and the number of each picture's value, int [n], -1 for none."""
-    found = nearest(pictures[rows], pictures, but=rows)
-    pairs = {name: (labels[rows], labels) for name, labels in attributes.items()}
-    return attribute_figures(task, found, pairs, len(pictures))
+    with, int [q], the number of each picture's value, int [n], -1 for none, and the places of the others, int [m], none of
+    them asked with; without these all others."""
+    if among is None:
+        documents, found = slice(None), nearest(pictures[rows], pictures, but=rows)
+    else:
+        documents, found = among, nearest(pictures[rows], pictures[among])
+    pairs = {name: (labels[rows], labels[documents]) for name, labels in attributes.items()}
+    return attribute_figures(task, found, pairs, len(pictures) if among is None else len(among))
 
 
 # Disturbances

@@ -28,7 +28,8 @@ PROTOCOL = {
     ),
     "neighbours": (
         "Not in KAGL: pictures only, the ten nearest other pictures by cosine (leave-one-out), and the share of them "
-        "with the picture's own article type, colour, gender."
+        "with the picture's own article type, colour, gender; once more among 2,000 drawn pictures, where the same ten are "
+        "a larger part of what there is."
     ),
 }
 """What each group of tasks asks, and how it compares with the published evaluation."""

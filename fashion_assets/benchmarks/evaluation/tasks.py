@@ -31,6 +31,9 @@ from fashion_assets.embedding.encoder import Encoder
 DISTURBED = 1_000
 """Pictures disturbed at most, in each way."""
 
+NEIGHBOURHOOD = 2_000
+"""Pictures among which neighbours are looked for a second time: in a smaller catalogue ten of a kind lie further apart."""
+
 ATTRIBUTES = ("article_type", "colour", "gender")
 """Attributes whose precision is measured."""
 
@@ -69,6 +72,8 @@ class Questions:
     """Places of the products whose pictures are disturbed."""
     neighbours: np.ndarray
     """Places of the products whose neighbours are looked at."""
+    neighbourhood: np.ndarray
+    """Places of `NEIGHBOURHOOD` other products; empty where there are not as many others."""
     unseen: np.ndarray
     """Which products are asked with, bool [n]."""
     seed: int
@@ -79,15 +84,20 @@ def draw(
 ) -> Questions:
     """Draw what is asked, of the products asked with: the same for the same seed, whatever else the catalogue has."""
 
-    def drawn(column: str, count: int) -> np.ndarray:
-        own = catalogue.pairs.loc[asked.rows, column].drop_duplicates()
+    def drawn(column: str, count: int, of: np.ndarray = asked.rows) -> np.ndarray:
+        own = catalogue.pairs.loc[of, column].drop_duplicates()
         ranked = sorted((hashlib.md5(f"{seed}:{text}".encode()).digest(), row) for row, text in own.items())
         return np.array(sorted(row for _, row in ranked[:count]), np.int64)
 
+    neighbours = drawn("external_id", captions)
+    others = np.ones(len(catalogue), bool)
+    others[neighbours] = False
+    enough = others.sum() >= NEIGHBOURHOOD
     return Questions(
         drawn("title", captions),
         drawn("external_id", disturbed),
-        drawn("external_id", captions),
+        neighbours,
+        drawn("external_id", NEIGHBOURHOOD if enough else 0, others),
         asked.rows,
         seed,
     )
@@ -112,6 +122,7 @@ def evaluate(
         return made.vectors
 
     name = encoder.space.name
+    codes = {each: catalogue.codes(each) for each in ATTRIBUTES}
     pictures = _in_chunks(
         of_files, catalogue.pairs["image_path"].tolist(), encoder, progress, f"{name}: pictures"
     )
@@ -128,10 +139,16 @@ def evaluate(
         ),
         *_words(encoder, catalogue, questions, combine(pictures, titles, WORD_TEXT_WEIGHT)),
         *_disturbances(encoder, catalogue, questions, pictures, progress),
-        *neighbour_figures(
-            "neighbours", pictures, questions.neighbours, {each: catalogue.codes(each) for each in ATTRIBUTES}
-        ),
+        *neighbour_figures("neighbours", pictures, questions.neighbours, codes),
     ]
+    if len(questions.neighbourhood):
+        figures += neighbour_figures(
+            f"neighbours among {NEIGHBOURHOOD:,}",
+            pictures,
+            questions.neighbours,
+            codes,
+            questions.neighbourhood,
+        )
     return Evaluation(name, encoder.space.dimension, tuple(figures)), pictures
 
 

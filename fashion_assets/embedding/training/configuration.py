@@ -38,7 +38,7 @@ class TrainingConfig:
     projection_size: int = 512
     """Dimension of the common space of pictures and words."""
     epochs: int = 16
-    """Passes over the training pairs, unless the wall clock ends the run earlier."""
+    """Passes over the training pairs, unless the wall clock ends the run earlier; 0: only what ends a training."""
     batch_size: int = 256
     """Pairs of one step; the contrast is within the batch."""
     learning_rate: float = 1.5e-3
@@ -71,6 +71,17 @@ class TrainingConfig:
     """Weight of that contrast."""
     refined_distance: float = 10.0
     """Weight, beside it, of the cosine distance to the vector a caption had."""
+    arranged_passes: int = 8
+    """Passes over the pictures after that, in which the image tower's projection alone learns (`arrangement`); 0 leaves
+    that out."""
+    arranged_temperature: float = 0.1
+    """What cosines of neighbours are divided by there."""
+    arranged_titles: float = 0.5
+    """Weight, beside the neighbours, of the contrast with titles."""
+    arranged_words: float = 0.2
+    """Weight, beside them, of the contrast of attributes' words with pictures."""
+    arranged_distance: float = 1.0
+    """Weight, beside them, of the cosine distance to the vector a picture had."""
     held_out_share: float = 0.05
     """Share of products kept out of the training, by a hash of their ids."""
     seed: int = 0
@@ -81,7 +92,7 @@ class TrainingConfig:
     """torch device the training runs on."""
     wall_clock_seconds: float | None = None
     """Budget of training time, all resumed runs together; the learning-rate schedule then ends within it even
-    if fewer than `epochs` passes are done. Refining the words and measuring come after it."""
+    if fewer than `epochs` passes are done. Refining words, arranging pictures and measuring come after it."""
 
 
 GENTLER: Mapping[str, float] = {

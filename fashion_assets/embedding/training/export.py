@@ -179,7 +179,12 @@ def _history(metrics: Mapping[str, Any]) -> str:
         record = record.get("started_at")
     if not parts:
         return ""
-    return f"\nThis training began at a trained model ({', before that '.join(parts)}) and took {metrics['steps']:,} more."
+    own = metrics["config"]
+    ends = {"refined its words": own["refined_passes"], "arranged its pictures": own["arranged_passes"]}
+    more = f"took {metrics['steps']:,} more"
+    if not metrics["steps"]:
+        more = f"only {' and '.join(end for end, passes in ends.items() if passes)}"
+    return f"\nThis training began at a trained model ({', before that '.join(parts)}) and {more}."
 
 
 def _card_figures(evaluation: Mapping[str, Any]) -> list[str]:
@@ -187,6 +192,7 @@ def _card_figures(evaluation: Mapping[str, Any]) -> list[str]:
         "titles": "titles of held-out products",
         "titles_not_in_training": "of these, titles no trained product bears",
         "attribute_words": 'attribute words ("red tshirts for women")',
+        "pictures": "held-out pictures, for their neighbours",
     }
     columns = {
         "article_type_precision_at_10": "article type P@10",

@@ -4,7 +4,7 @@ What belongs here: a model's vectors in torch, and its figures during and after 
 any model by the published protocol (`benchmarks.evaluation`).
 """
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
 from typing import Any, cast
@@ -38,6 +38,21 @@ def one_core_each() -> Iterator[None]:
 
 def embed_pictures(model: FashionClip, pixels: np.ndarray) -> Tensor:
     """Unit vectors [n, projection] on the CPU of uint8 pictures [n, height, width, 3]."""
+    return _of_pictures(model, pixels, lambda features: projected(model, features))
+
+
+def picture_features(model: FashionClip, pixels: np.ndarray) -> Tensor:
+    """What the image tower makes of the same before its projection: [n, 1280], on the CPU."""
+    return _of_pictures(model, pixels, lambda features: features)
+
+
+def projected(model: FashionClip, features: Tensor) -> Tensor:
+    """Unit vectors [n, projection] of such features."""
+    with torch.no_grad():
+        return functional.normalize(model.visual_projection(features), dim=-1)
+
+
+def _of_pictures(model: FashionClip, pixels: np.ndarray, made_of: Callable[[Tensor], Tensor]) -> Tensor:
     on_cpu = model.device.type == "cpu"
     size = PART if on_cpu else 256
 
@@ -45,11 +60,11 @@ def embed_pictures(model: FashionClip, pixels: np.ndarray) -> Tensor:
         with torch.inference_mode():
             batch = torch.from_numpy(np.array(pixels[start : start + size])).to(model.device)
             pictures = normalise_pixels(batch).contiguous(memory_format=torch.channels_last)
-            return functional.normalize(model.image_features(pictures), dim=-1).cpu()
+            return made_of(model.vision_model(pictures)).cpu()
 
     with one_core_each(), ThreadPoolExecutor(usable_cores() if on_cpu else 1) as threads:
         parts = list(threads.map(embed, range(0, len(pixels), size)))
-    return torch.cat(parts) if parts else torch.empty(0, model.dimension)
+    return torch.cat(parts)
 
 
 def embed_texts(
@@ -99,9 +114,9 @@ def evaluate(
 ) -> dict[str, Any]:
     """How well words find pictures, by exact cosine, on products the model was not trained on.
 
-    Two kinds of queries: the titles of the held-out products, and attribute words ("red tshirts for women")
+    Three kinds of queries: the titles of the held-out products, attribute words ("red tshirts for women")
     for every combination of colour, article type and gender that occurs among them and at least ten times
-    among the documents. Two sets of documents: all pictures, and the held-out ones alone.
+    among the documents, and the held-out pictures themselves, whose neighbours are looked at. Two sets of documents: all pictures, and the held-out ones alone.
 
     `*_precision_at_10` is the share of the ten nearest pictures whose attribute is the query's, over the
     queries whose attribute is known. Of a type with fewer than ten pictures ten cannot be found; it is not
@@ -142,6 +157,7 @@ def evaluate(
         figures["attribute_words"] = _attribute_figures(
             model, tokenizer, labels, queries, documents, document_vectors, max_tokens
         )
+        figures["pictures"] = _neighbour_figures(document_vectors, own, labels.codes[documents])
         result[name] = figures
     return result
 
@@ -167,6 +183,20 @@ def _title_figures(
         figures.setdefault("recall_at_10", []).append((rank <= 10).astype(float))
         figures.setdefault("mrr", []).append(1 / rank)
     return {name: np.concatenate(parts) for name, parts in figures.items()}
+
+
+def _neighbour_figures(documents: Tensor, asked: np.ndarray, codes: np.ndarray) -> dict[str, Any]:
+    """precision@10 of the neighbours of the documents at the places `asked`, int [q], over those whose attribute is known."""
+    figures: dict[str, Any] = {"queries": len(asked)}
+    scores = documents[asked] @ documents.T
+    scores[torch.arange(len(asked)), torch.from_numpy(asked)] = -torch.inf
+    nearest = scores.topk(min(10, len(documents) - 1)).indices.numpy()
+    for name in ("article_type", "colour", "gender"):
+        values = codes[:, ATTRIBUTES.index(name)]
+        known = values[asked] >= 0
+        hits = (values[nearest] == values[asked, None]).sum(1) / 10
+        figures[f"{name}_precision_at_10"] = round(float(hits[known].mean()), 4) if known.any() else None
+    return figures
 
 
 def _means(figures: dict[str, np.ndarray], chosen: np.ndarray | slice) -> dict[str, Any]:

@@ -22,9 +22,18 @@ from torch import Tensor
 from transformers import CLIPTokenizer
 
 from fashion_assets.embedding.fashion_clip import FashionClip
+from fashion_assets.embedding.training.arrangement import FOUND_BY_WORD, arrange
 from fashion_assets.embedding.training.captions import captions_of
 from fashion_assets.embedding.training.configuration import TrainingConfig
-from fashion_assets.embedding.training.figures import embed_pictures, evaluate, one_core_each, token_ids
+from fashion_assets.embedding.training.figures import (
+    embed_pictures,
+    embed_texts,
+    evaluate,
+    one_core_each,
+    picture_features,
+    projected,
+    token_ids,
+)
 from fashion_assets.embedding.training.labels import ATTRIBUTES
 from fashion_assets.embedding.training.material import Material, material_of
 from fashion_assets.embedding.training.objective import matches_of, soft_cross_entropy
@@ -82,8 +91,8 @@ def train(
         start: the folder of a model that `export` wrote, to go on from; its tokenizer and the shape of its text tower
             are kept, the size of its pictures is not. Without it only ImageNet is known at the start.
         progress: called with plain numbers every 20 steps (`event` "step"), after each epoch's checkpoint ("epoch"), where
-            all pictures are embedded ("beginning", "refining") and after each pass that refines words ("refined"); what it
-            raises ends the run.
+            all pictures are embedded ("beginning", "refining"), after each pass that refines words ("refined") and each that
+            arranges pictures ("arranged"); what it raises ends the run.
 
     Raises:
         ValueError: a column is missing, an id or a critical value is null, an id is repeated, too few
@@ -117,12 +126,8 @@ def train(
         model = run.mean_model()
         if run.evaluation is None:
             started = time.monotonic()
-            if config.refined_passes:
-                said({"event": "refining", "pictures": len(material.rows)})
-                vectors = embed_pictures(model, material.pixels[material.rows])
-                with _flushed_denormals():
-                    refine(model, copy.deepcopy(model), vectors, material, config, said)
-                run.take(model)
+            _end(model, material, config, said)
+            run.take(model)
             run.seconds += time.monotonic() - started
             run.evaluation = _evaluated(model, material, config) if material.held_out.any() else {}
             run.save(checkpoint, identity)
@@ -156,6 +161,8 @@ def _begin_at(
     """What a run that goes on from a trained model must have before its first step: prototypes where that model places
     the attributes' values, and, where its text tower is to be a shallower one, the words."""
     is_shallower = layers_of(start) > config.text_layers
+    if run.finished and not is_shallower:
+        return
     rows = material.rows
     known = rows if is_shallower else rows[:: max(1, len(rows) // _PICTURES_FOR_PROTOTYPES)]
     progress({"event": "beginning", "pictures": len(known)})
@@ -170,6 +177,30 @@ def _begin_at(
             refine(model, before.to(config.device).eval(), vectors, material, config, progress)
         run.take(model)
         run.model.load_state_dict(model.state_dict())
+
+
+def _end(
+    model: FashionClip,
+    material: Material,
+    config: TrainingConfig,
+    progress: Callable[[dict[str, Any]], None],
+) -> None:
+    """What is learnt from pictures that are computed once: words among all of them, then which of them lie together."""
+    if not config.refined_passes and not config.arranged_passes:
+        return
+    progress({"event": "refining", "pictures": len(material.rows)})
+    features = picture_features(model, material.pixels[material.rows])
+    with _flushed_denormals():
+        if config.refined_passes:
+            refine(model, copy.deepcopy(model), projected(model, features), material, config, progress)
+        if config.arranged_passes:
+
+            def of(texts: list[str]) -> Tensor:
+                return embed_texts(model, material.tokenizer, texts, config.max_tokens).to(config.device)
+
+            titles = of([material.titles[row] for row in material.rows])
+            words = {name: of(material.labels.values[name]) for name in FOUND_BY_WORD}
+            arrange(model, features, titles, words, material, config, progress)
 
 
 def _evaluated(

@@ -177,4 +177,12 @@ def new_run(tokenizer: CLIPTokenizer, labels: Labels, config: TrainingConfig, st
     threads = ThreadPoolExecutor(
         config.threads, "train", initializer=torch.set_flush_denormal, initargs=(True,)
     )
-    return Run(model, prototypes, optimizers, means, threads, has_bfloat16(config.device))
+    return Run(
+        model,
+        prototypes,
+        optimizers,
+        means,
+        threads,
+        has_bfloat16(config.device),
+        finished=config.epochs == 0,
+    )
