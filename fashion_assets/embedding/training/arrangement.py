@@ -64,7 +64,8 @@ def arrange(
     size = min(_BATCH, len(rows))
     projection = model.visual_projection.weight
     before = projection.detach().clone()
-    optimizers = optimizers_of([("visual_projection.weight", projection)], config)
+    learnt = [(name, each) for name, each in model.named_parameters() if name == "visual_projection.weight"]
+    optimizers = optimizers_of(learnt, config)
     codes, wordings = (torch.from_numpy(each[rows]) for each in (labels.codes, labels.titles))
     # The temperature is bounded as in CLIP, at 100.
     scale = model.logit_scale.detach().clamp(max=math.log(100.0)).exp()
