@@ -10,6 +10,7 @@ for directly both gain much and captions lose next to nothing, because there are
 
 import math
 from collections.abc import Callable, Mapping
+from dataclasses import replace
 from typing import Any
 
 import numpy as np
@@ -26,6 +27,9 @@ from fashion_assets.embedding.training.optimization import optimizers_of, set_ra
 
 _BATCH = 2048
 """Pictures of a step: a value must be there several times, rare ones too."""
+
+_RATE = 8e-4
+"""Peak rate of AdamW, whatever the towers learnt at: it is one matrix, and near where it should be."""
 
 _NEIGHBOURS_ALIKE_IN: Mapping[str, float] = {"article_type": 1.5, "colour": 0.6, "gender": 0.4}
 """What a picture's neighbours should share with it, and how much that weighs."""
@@ -65,7 +69,7 @@ def arrange(
     projection = model.visual_projection.weight
     before = projection.detach().clone()
     learnt = [(name, each) for name, each in model.named_parameters() if name == "visual_projection.weight"]
-    optimizers = optimizers_of(learnt, config)
+    optimizers = optimizers_of(learnt, replace(config, learning_rate=_RATE))
     codes, wordings = (torch.from_numpy(each[rows]) for each in (labels.codes, labels.titles))
     # The temperature is bounded as in CLIP, at 100.
     scale = model.logit_scale.detach().clamp(max=math.log(100.0)).exp()
@@ -81,12 +85,13 @@ def arrange(
             given = features[places].to(device)
             kept = torch.rand(given.shape, generator=left_out).to(device) >= config.feature_dropout
             vectors = functional.normalize(given * kept / (1 - config.feature_dropout) @ projection.T, dim=-1)
-            neighbours = neighbour_loss(vectors, codes[places].to(device), config.arranged_temperature)
+            values = codes[places].to(device)
+            neighbours = neighbour_loss(vectors, values, config.arranged_temperature)
             same_title = (wordings[places][:, None] == wordings[places][None, :]).to(device)
             logits = scale * titles[places].to(device) @ vectors.T
             contrast = (soft_cross_entropy(logits, same_title) + soft_cross_entropy(logits.T, same_title)) / 2
+            told = words_loss(scale * vectors, values, words)
             now, was = (functional.normalize(given @ matrix.T, dim=-1) for matrix in (projection, before))
-            told = words_loss(scale * vectors, codes[places].to(device), words)
             distance = (1 - (now * was).sum(1)).mean()
             held = (
                 config.arranged_titles * contrast
@@ -106,7 +111,7 @@ def arrange(
 
 
 def neighbour_loss(vectors: Tensor, codes: Tensor, temperature: float) -> Tensor:
-    """How unlikely it is that a picture's neighbour shares its values, see `arrange`.
+    """How unlikely it is that a picture's neighbour shares its values, weighted and added up, see `arrange`.
 
     Args:
         vectors: unit vectors [n, d].

@@ -17,6 +17,7 @@ from torch.nn import functional
 from transformers import CLIPTokenizer
 
 from fashion_assets.embedding.fashion_clip import FashionClip
+from fashion_assets.embedding.retrieval import nearest, precision, relevance
 from fashion_assets.embedding.training.labels import ATTRIBUTES, Labels, labels_of
 from fashion_assets.embedding.training.pictures import normalise_pixels
 from fashion_assets.machine import usable_cores
@@ -47,9 +48,9 @@ def picture_features(model: FashionClip, pixels: np.ndarray) -> Tensor:
 
 
 def projected(model: FashionClip, features: Tensor) -> Tensor:
-    """Unit vectors [n, projection] of such features."""
+    """Unit vectors [n, projection], where the model is, of such features."""
     with torch.no_grad():
-        return functional.normalize(model.visual_projection(features), dim=-1)
+        return functional.normalize(model.visual_projection(features.to(model.device)), dim=-1)
 
 
 def _of_pictures(model: FashionClip, pixels: np.ndarray, made_of: Callable[[Tensor], Tensor]) -> Tensor:
@@ -116,7 +117,8 @@ def evaluate(
 
     Three kinds of queries: the titles of the held-out products, attribute words ("red tshirts for women")
     for every combination of colour, article type and gender that occurs among them and at least ten times
-    among the documents, and the held-out pictures themselves, whose neighbours are looked at. Two sets of documents: all pictures, and the held-out ones alone.
+    among the documents, and the held-out pictures themselves, whose neighbours are looked at. Two sets of
+    documents: all pictures, and the held-out ones alone.
 
     `*_precision_at_10` is the share of the ten nearest pictures whose attribute is the query's, over the
     queries whose attribute is known. Of a type with fewer than ten pictures ten cannot be found; it is not
@@ -188,14 +190,12 @@ def _title_figures(
 def _neighbour_figures(documents: Tensor, asked: np.ndarray, codes: np.ndarray) -> dict[str, Any]:
     """precision@10 of the neighbours of the documents at the places `asked`, int [q], over those whose attribute is known."""
     figures: dict[str, Any] = {"queries": len(asked)}
-    scores = documents[asked] @ documents.T
-    scores[torch.arange(len(asked)), torch.from_numpy(asked)] = -torch.inf
-    nearest = scores.topk(min(10, len(documents) - 1)).indices.numpy()
+    found = nearest(documents[asked].numpy(), documents.numpy(), but=asked)
     for name in ("article_type", "colour", "gender"):
         values = codes[:, ATTRIBUTES.index(name)]
         known = values[asked] >= 0
-        hits = (values[nearest] == values[asked, None]).sum(1) / 10
-        figures[f"{name}_precision_at_10"] = round(float(hits[known].mean()), 4) if known.any() else None
+        hits = precision(relevance(found, values[asked], values))[known]
+        figures[f"{name}_precision_at_10"] = round(float(hits.mean()), 4) if len(hits) else None
     return figures
 
 
