@@ -10,7 +10,6 @@ for directly both gain much and captions lose next to nothing, because there are
 
 import math
 from collections.abc import Callable, Mapping
-from dataclasses import replace
 from typing import Any
 
 import numpy as np
@@ -23,7 +22,7 @@ from fashion_assets.embedding.training.configuration import TrainingConfig
 from fashion_assets.embedding.training.labels import ATTRIBUTES
 from fashion_assets.embedding.training.material import Material
 from fashion_assets.embedding.training.objective import soft_cross_entropy
-from fashion_assets.embedding.training.optimization import optimizers_of, set_rate
+from fashion_assets.embedding.training.optimization import BETAS, set_rate
 
 _BATCH = 2048
 """Pictures of a step: a value must be there several times, rare ones too."""
@@ -68,8 +67,7 @@ def arrange(
     size = min(_BATCH, len(rows))
     projection = model.visual_projection.weight
     before = projection.detach().clone()
-    learnt = [(name, each) for name, each in model.named_parameters() if name == "visual_projection.weight"]
-    optimizers = optimizers_of(learnt, replace(config, learning_rate=_RATE))
+    optimizer = torch.optim.AdamW([projection], lr=_RATE, betas=BETAS, weight_decay=config.weight_decay)
     codes, wordings = (torch.from_numpy(each[rows]) for each in (labels.codes, labels.titles))
     # The temperature is bounded as in CLIP, at 100.
     scale = model.logit_scale.detach().clamp(max=math.log(100.0)).exp()
@@ -80,7 +78,7 @@ def arrange(
         left_out = torch.Generator().manual_seed(int(random.integers(2**31)))
         order, sums = random.permutation(len(rows)), {"neighbour_loss": 0.0, "distance": 0.0}
         for start in range(0, len(order) - size + 1, size):
-            set_rate(optimizers, step / steps, steps, config.warmup)
+            set_rate([optimizer], step / steps, steps, config.warmup)
             places = torch.from_numpy(np.sort(order[start : start + size]))
             given = features[places].to(device)
             kept = torch.rand(given.shape, generator=left_out).to(device) >= config.feature_dropout
@@ -98,11 +96,9 @@ def arrange(
                 + config.arranged_words * told
                 + config.arranged_distance * distance
             )
-            for optimizer in optimizers:
-                optimizer.zero_grad(set_to_none=True)
+            optimizer.zero_grad(set_to_none=True)
             (neighbours + held).backward()
-            for optimizer in optimizers:
-                optimizer.step()
+            optimizer.step()
             step += 1
             sums["neighbour_loss"] += neighbours.item()
             sums["distance"] += distance.item()

@@ -13,6 +13,9 @@ from torch import Tensor, nn
 from fashion_assets.embedding.training.configuration import TrainingConfig
 from fashion_assets.embedding.training.muon import Muon
 
+BETAS = (0.9, 0.98)
+"""Decay of AdamW's running means of gradients and of their squares; the second is that of CLIP's transformers, 0.98."""
+
 
 def optimizers_of(
     parameters: Iterable[tuple[str, nn.Parameter]], config: TrainingConfig
@@ -35,13 +38,12 @@ def optimizers_of(
         {"params": kernels, "weight_decay": config.weight_decay, "lr": config.image_learning_rate},
         {"params": offsets, "weight_decay": 0.0, "lr": config.image_learning_rate},
     ]
-    groups = [group for group in groups if group["params"]]
-    made: list[torch.optim.Optimizer] = []
-    if matrices:
-        made.append(Muon(matrices, lr=config.matrix_learning_rate, weight_decay=config.weight_decay))
-    if groups:
-        made.append(torch.optim.AdamW(groups, lr=config.learning_rate, betas=(0.9, 0.98)))
-    return made
+    return [
+        Muon(matrices, lr=config.matrix_learning_rate, weight_decay=config.weight_decay),
+        torch.optim.AdamW(
+            [group for group in groups if group["params"]], lr=config.learning_rate, betas=BETAS
+        ),
+    ]
 
 
 def set_rate(optimizers: Sequence[torch.optim.Optimizer], share: float, steps: int, warmup: float) -> float:
