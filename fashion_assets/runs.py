@@ -16,13 +16,13 @@ import signal
 import sys
 import threading
 from collections import deque
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from concurrent.futures import FIRST_COMPLETED, Future, ProcessPoolExecutor, ThreadPoolExecutor, wait
 from concurrent.futures.process import BrokenProcessPool
 from contextlib import ExitStack, contextmanager, suppress
 from functools import cache
 from multiprocessing.context import BaseContext
-from typing import TYPE_CHECKING, Self
+from typing import TYPE_CHECKING, Any, Self
 
 import psutil
 
@@ -41,6 +41,12 @@ catalogue."""
 
 RUNNER = "fashion_assets/process"
 """Tag of runs started here: host and process, so that a later command can tell which died with theirs."""
+
+
+def this_process() -> str:
+    """What `RUNNER` says of runs of this process."""
+    return f"{os.uname().nodename}:{os.getpid()}"
+
 
 IMPORTED_ONCE: tuple[str, ...] = (
     "dagster._core.execution.execute_in_process",
@@ -194,10 +200,10 @@ class Runs:
         pool.shutdown()
         return failure
 
-    def run(self, job: str) -> str | None:
-        """Run a job that has no partitions; why it failed, or None."""
+    def run(self, job: str, ops: Mapping[str, Mapping[str, Any]] | None = None) -> str | None:
+        """Run a job that has no partitions, with the config of its ops by name; why it failed, or None."""
         self._prepared.result()
-        return _outcome(_submitted(self._release, _run, job, None))
+        return _outcome(_submitted(self._release, _run, job, None, None, ops))
 
     def _pool(self, threads: int, towers: bool = False) -> ProcessPoolExecutor:
         """A pool of one worker, whose model computes on so many threads: of several, one that dies takes the others along,
@@ -220,7 +226,7 @@ def shares(batches: int, workers: int, cores: int) -> list[int]:
 
 
 def _submitted(
-    pool: ProcessPoolExecutor, work: Callable[..., str | None], *given: str | None
+    pool: ProcessPoolExecutor, work: Callable[..., str | None], *given: Any
 ) -> "Future[str | None]":
     """The work's future. A pool whose worker died takes nothing more and says so at once: then the future says it."""
     try:
@@ -249,7 +255,7 @@ def _environment() -> dict[str, str]:
 _held = ExitStack()
 """What a worker process holds open for its life."""
 
-_launch: "Callable[[str, str | None], ExecuteInProcessResult] | None" = None
+_launch: "Callable[[str, str | None, Mapping[str, Any]], ExecuteInProcessResult] | None" = None
 _instance: "DagsterInstance | None" = None
 _threads_are_chosen = False
 """Whether the user says how many threads encode."""
@@ -298,7 +304,7 @@ def _open() -> None:
     logging.getLogger("dagster").setLevel(logging.CRITICAL)
     instance = _held.enter_context(dg.DagsterInstance.from_config(str(PROJECT_ROOT)))
 
-    def launch(job: str, partition: str | None) -> "ExecuteInProcessResult":
+    def launch(job: str, partition: str | None, ops: Mapping[str, Any]) -> "ExecuteInProcessResult":
         if partition is not None:
             instance.add_dynamic_partitions(str(BATCHES.name), [partition])
         return (
@@ -308,8 +314,11 @@ def _open() -> None:
                 instance=instance,
                 partition_key=partition,
                 raise_on_error=False,
-                tags={RUNNER: f"{os.uname().nodename}:{os.getpid()}"},
-                run_config={"loggers": {"console": {"config": {"log_level": "CRITICAL"}}}},
+                tags={RUNNER: this_process()},
+                run_config={
+                    "loggers": {"console": {"config": {"log_level": "CRITICAL"}}},
+                    "ops": {name: {"config": dict(config)} for name, config in ops.items()},
+                },
             )
         )
 
@@ -367,12 +376,17 @@ def _encode_on(threads: str) -> None:
         os.environ[_ENCODE_THREADS] = threads
 
 
-def _run(job: str, partition: str | None, threads: str | None = None) -> str | None:
+def _run(
+    job: str,
+    partition: str | None,
+    threads: str | None = None,
+    ops: Mapping[str, Mapping[str, Any]] | None = None,
+) -> str | None:
     """In a worker: run a job; why it failed, or None."""
     assert _launch is not None
     if threads is not None:
         _encode_on(threads)
-    run = _launch(job, partition)
+    run = _launch(job, partition, ops or {})
     return None if run.success else _failure(run)
 
 

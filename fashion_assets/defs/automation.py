@@ -10,6 +10,7 @@ from fashion_assets.defs.partitions import BATCHES
 from fashion_assets.defs.resources import WarehouseResource
 from fashion_assets.release.plan import batch_version, plan
 from fashion_assets.release.scan import scan_active_sources
+from fashion_assets.warehouse.locks import Busy, run_lock
 from fashion_assets.warehouse.register import Batch
 
 UNFINISHED = [
@@ -46,11 +47,15 @@ def new_or_changed_batches(
     could not be embedded once more as it is. A person may launch either at any time."""
     settings = warehouse.settings
     with warehouse.connect() as conn:
-        if not scan_active_sources(conn, settings):
-            return dg.SkipReason(
-                "no source is active: run `fashion-assets run --catalog DIR` once, or --sample N"
-            )
-        wanted = plan(conn, settings)
+        try:
+            with run_lock(settings, new_or_changed_batches.name, shared=True, wait=0):
+                if not scan_active_sources(conn, settings):
+                    return dg.SkipReason(
+                        "no source is active: run `fashion-assets run --catalog DIR` once, or --sample N"
+                    )
+                wanted = plan(conn, settings)
+        except Busy as busy:
+            return dg.SkipReason(str(busy))
     names = {batch.name for batch in wanted.batches}
     add = sorted(names - set(context.instance.get_dynamic_partitions(BATCHES.name or "")))
     requests = [BATCHES.build_add_request(add)] if add else []

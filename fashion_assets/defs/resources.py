@@ -6,7 +6,7 @@ What belongs here: thin Dagster faces over `settings`, `warehouse` and `embeddin
 from collections.abc import Iterator
 from contextlib import contextmanager
 from functools import cached_property
-from typing import Any
+from typing import Any, ClassVar, Self
 
 import dagster as dg
 import psycopg
@@ -14,8 +14,10 @@ import pyarrow as pa
 
 from fashion_assets.embedding.encoder import Encoder, encoder
 from fashion_assets.embedding.spaces import EmbeddingSpace, embedding_space
+from fashion_assets.runs import RUNNER, this_process
 from fashion_assets.settings import Settings
 from fashion_assets.warehouse.database import connect, prepare
+from fashion_assets.warehouse.locks import run_lock
 from fashion_assets.warehouse.parquet import ParquetStore
 
 
@@ -38,6 +40,37 @@ class WarehouseResource(dg.ConfigurableResource):
         """The settings, once their database is ready, which it stays."""
         prepare(self.settings)
         return self.settings
+
+
+class _Turn(dg.ConfigurableResource):
+    """The right to run, held as long as the run's steps need it; a run of the command line has its command's."""
+
+    SHARED: ClassVar[bool]
+
+    @contextmanager
+    def yield_for_execution(self, context: dg.InitResourceContext) -> Iterator[Self]:
+        """Waits for whoever is at it, and says for whom."""
+        run, log = context.run, context.log
+        if run is None or run.tags.get(RUNNER) == this_process():
+            yield self
+            return
+        settings = Settings()
+        prepare(settings)
+        what = " ".join(filter(None, (run.job_name, run.tags.get("dagster/partition"))))
+        with run_lock(settings, what, shared=self.SHARED, told=log.info if log else lambda said: None):
+            yield self
+
+
+class BatchTurn(_Turn):
+    """That of a batch: beside other batches, not beside a release that is built of them."""
+
+    SHARED = True
+
+
+class ReleaseTurn(_Turn):
+    """That of a release: alone."""
+
+    SHARED = False
 
 
 class EncoderResource(dg.ConfigurableResource):
@@ -111,6 +144,8 @@ def resources() -> dg.Definitions:
             "warehouse": WarehouseResource(),
             "encoder": EncoderResource(),
             "parquet": ParquetResource(),
+            "batch_turn": BatchTurn(),
+            "release_turn": ReleaseTurn(),
             "io_manager": ParquetIOManager(),
         },
         # One process for a run's steps: a batch's steps are short, and a process for each costs seconds.

@@ -155,13 +155,30 @@ releases = Table(
     _at("promoted_at"),
     _at("retired_at"),
     Column("run_id", Text),
+    # What was live when this one first went live: where going back leads.
+    Column("replaced", Text),
     UniqueConstraint("number"),
     CheckConstraint(
-        "state IN ('building', 'candidate', 'live', 'retired', 'failed', 'dropped')",
+        "state IN ('building', 'candidate', 'live', 'retired', 'failed', 'dropped', 'dropping')",
         name="state",
     ),
     Index("releases_one_live_idx", "state", unique=True, postgresql_where=text("state = 'live'")),
     comment="Every build of the serving schema and what became of it; at most one is live.",
+)
+
+# Nobody ever writes to these two. Whoever may lock them is who may do what they stand for; an advisory lock anyone takes.
+run_lock = Table(
+    "run_lock",
+    metadata,
+    Column("nothing", Boolean),
+    comment="Locked while a run reads sources, batches are made or a release is built; never written to.",
+)
+
+swap_lock = Table(
+    "swap_lock",
+    metadata,
+    Column("nothing", Boolean),
+    comment="Locked for the moment in which a release changes its state; never written to.",
 )
 
 release_batches = Table(

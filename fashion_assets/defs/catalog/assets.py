@@ -27,7 +27,7 @@ from fashion_assets.criteria.batch import (
 )
 from fashion_assets.defs.metadata import contact_sheet, counts_table, sample_table
 from fashion_assets.defs.partitions import BATCHES
-from fashion_assets.defs.resources import EncoderResource, ParquetResource, WarehouseResource
+from fashion_assets.defs.resources import BatchTurn, EncoderResource, ParquetResource, WarehouseResource
 from fashion_assets.defs.verdicts import check_result, check_specs
 from fashion_assets.machine import usable_cores
 from fashion_assets.release.plan import BATCH_VERSION, batch_version
@@ -52,7 +52,10 @@ def carry_version(made: pa.Table, origin: pa.Table) -> pa.Table:
     check_specs=check_specs(RAW, blocking=True, partitions_def=BATCHES),
 )
 def raw_listings(
-    context: dg.AssetExecutionContext, warehouse: WarehouseResource, encoder: EncoderResource
+    context: dg.AssetExecutionContext,
+    batch_turn: BatchTurn,
+    warehouse: WarehouseResource,
+    encoder: EncoderResource,
 ) -> Iterator[dg.Output | dg.AssetCheckResult]:
     """The batch's listings as the source has them, good or bad: each with its original record whole, the hash of its
     content, and what the reader could not read."""
@@ -99,6 +102,7 @@ def raw_listings(
 def validation(
     context: dg.AssetExecutionContext,
     raw_listings: pa.Table,
+    batch_turn: BatchTurn,
     warehouse: WarehouseResource,
     parquet: ParquetResource,
 ) -> Iterator[dg.Output | dg.AssetCheckResult]:
@@ -159,7 +163,10 @@ def validation(
     check_specs=check_specs(NORMALIZED, blocking=True, partitions_def=BATCHES),
 )
 def normalized_attributes(
-    context: dg.AssetExecutionContext, validated_products: pa.Table, parquet: ParquetResource
+    context: dg.AssetExecutionContext,
+    validated_products: pa.Table,
+    batch_turn: BatchTurn,
+    parquet: ParquetResource,
 ) -> Iterator[dg.Output | dg.AssetCheckResult]:
     """Products with canonical lower-case values from the vocabularies, the brand read from the title where the source
     has none, and the `normalized` object; the original record is not touched."""

@@ -21,7 +21,7 @@ from fashion_assets.criteria.batch import IMAGE_EMBEDDINGS, PRODUCT_EMBEDDINGS, 
 from fashion_assets.criteria.verdict import Criterion
 from fashion_assets.defs.catalog.assets import carry_version
 from fashion_assets.defs.partitions import BATCHES, GPU_POOL
-from fashion_assets.defs.resources import EncoderResource, WarehouseResource
+from fashion_assets.defs.resources import BatchTurn, EncoderResource, WarehouseResource
 from fashion_assets.defs.verdicts import check_result, check_specs
 from fashion_assets.embedding.embed import (
     Embedded,
@@ -65,6 +65,7 @@ def _embeddings(
     def embeddings(
         context: dg.AssetExecutionContext,
         validated_products: pa.Table,
+        batch_turn: BatchTurn,
         warehouse: WarehouseResource,
         encoder: EncoderResource,
     ) -> Iterator[dg.Output | dg.AssetCheckResult]:
@@ -144,6 +145,7 @@ def product_embeddings(
     validated_products: pa.Table,
     image_embeddings: pa.Table,
     text_embeddings: pa.Table,
+    batch_turn: BatchTurn,
     encoder: EncoderResource,
 ) -> Iterator[dg.Output | dg.AssetCheckResult]:
     """One vector for each product: of its picture and title, or, where the record brought one, that very vector."""

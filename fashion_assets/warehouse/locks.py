@@ -1,0 +1,206 @@
+"""One run at a time, one swap at a time: the locks of an installation and of its database, and who holds them.
+
+What belongs here: taking these locks, waiting for them, naming their holders. What does not: what is done under them.
+
+The database's locks are locks of tables nobody writes to: only who owns the product's tables can take them, while an
+advisory lock is anyone's. They end with their holder's connection, so that none is ever left behind. A lock of the
+installation's folder stands beside the run's: two runs may share a folder and not a database.
+"""
+
+import fcntl
+import os
+import time
+from collections.abc import Callable, Iterable, Iterator, Sequence
+from contextlib import contextmanager, suppress
+from dataclasses import dataclass
+from datetime import UTC, datetime
+from typing import Any
+
+import psycopg
+from psycopg import sql
+from psycopg.rows import class_row
+
+from fashion_assets.settings import Settings
+from fashion_assets.warehouse.database import connect
+from fashion_assets.warehouse.errors import ServerGone, WarehouseError
+from fashion_assets.warehouse.schemas import OPS
+
+RUN_LOCK = sql.Identifier(OPS, "run_lock")
+SWAP_LOCK = sql.Identifier(OPS, "swap_lock")
+
+SWAP_WAIT_MS = 5_000
+"""How long one swap waits for another: each holds the lock for a fraction of a second."""
+
+LOOK_AGAIN_SECONDS = 0.25
+
+APPLICATION_NAME_BYTES = 63
+"""What PostgreSQL keeps of an application's name."""
+
+
+class Busy(WarehouseError):
+    """Somebody else is at it. The message says who, since when, and what to do."""
+
+
+@dataclass(frozen=True)
+class Holder:
+    """A session that holds a lock of a table, or view; times are the server's."""
+
+    table: str
+    process: int
+    role: str
+    application: str
+    since: datetime | None
+    """Begin of its transaction; None where the role may not see it."""
+    transaction_seconds: float
+    """How long its transaction is open."""
+    idle_seconds: float
+    """How long it has waited for its client, the transaction open; 0 where it does not."""
+
+    def __str__(self) -> str:
+        what = f"{self.application or 'a session'} (server process {self.process}, role {self.role}"
+        if self.idle_seconds:
+            what += ", idle in an open transaction"
+        return what + (f", since {self.since:%Y-%m-%d %H:%M:%S %Z})" if self.since else ")")
+
+
+def holders(conn: psycopg.Connection[Any], tables: Sequence[sql.Identifier]) -> list[Holder]:
+    """Who else holds a lock on which of the tables, the oldest transaction first."""
+    # Sessions are seen as they were when the transaction first asked, unless it says otherwise.
+    conn.execute("SELECT pg_stat_clear_snapshot()")
+    with conn.cursor(row_factory=class_row(Holder)) as cursor:
+        return cursor.execute(
+            """
+            SELECT DISTINCT asked.name AS table, a.pid AS process, a.usename::text AS role,
+                   coalesce(a.application_name, '') AS application, a.xact_start AS since,
+                   coalesce(extract(epoch FROM clock_timestamp() - a.xact_start), 0)::float8 AS transaction_seconds,
+                   CASE WHEN starts_with(a.state, 'idle in transaction')
+                        THEN extract(epoch FROM clock_timestamp() - a.state_change) ELSE 0 END::float8 AS idle_seconds
+            FROM unnest(%s::text[]) AS asked(name)
+            JOIN pg_locks l ON l.relation = to_regclass(asked.name) AND l.locktype = 'relation' AND l.granted
+                AND l.database = (SELECT oid FROM pg_database WHERE datname = current_database())
+            JOIN pg_stat_activity a ON a.pid = l.pid AND a.pid <> pg_backend_pid()
+            ORDER BY since NULLS LAST, process
+            """,
+            ([table.as_string(conn) for table in tables],),
+        ).fetchall()
+
+
+def named(holding: Iterable[Holder]) -> str:
+    """Who that is, each once, in words; empty where it is nobody."""
+    return "; ".join({each.process: str(each) for each in holding}.values())
+
+
+def lock_swaps(conn: psycopg.Connection[Any]) -> None:
+    """Let no other release change its state until the transaction ends. Raises `Busy` where another swap does not end."""
+    conn.execute(sql.SQL("SET LOCAL lock_timeout = {}").format(sql.Literal(SWAP_WAIT_MS)))
+    try:
+        with conn.transaction():
+            conn.execute(sql.SQL("LOCK TABLE {} IN EXCLUSIVE MODE").format(SWAP_LOCK))
+    except psycopg.errors.LockNotAvailable:
+        at_it = named(holders(conn, [SWAP_LOCK])) or "it has just ended"
+        raise Busy(f"Another promotion, rollback or retirement is at it: {at_it}. Try again.") from None
+    conn.execute("SET LOCAL lock_timeout = 0")
+
+
+@dataclass
+class RunLock:
+    """The right to run, as long as its `with` lasts (`run_lock`)."""
+
+    conn: psycopg.Connection[Any]
+
+    def check(self) -> None:
+        """Raise `ServerGone` where the lock was lost: the server ended the connection that held it."""
+        try:
+            self.conn.execute("SELECT 1")
+        except psycopg.OperationalError as error:
+            raise ServerGone(
+                "The database server ended the connection that kept other runs away, so another may have begun. Run the "
+                "same command again: finished work is kept."
+            ) from error
+
+
+@contextmanager
+def run_lock(
+    settings: Settings,
+    what: str,
+    *,
+    shared: bool = False,
+    wait: float | None = None,
+    told: Callable[[str], None] = lambda said: None,
+) -> Iterator[RunLock]:
+    """The right to run on this installation and its database, which must be prepared. `what` names the run to others.
+
+    A `shared` one goes beside other shared ones: batches do. Waits so many seconds for who is at it (None: as long as it
+    takes) and tells whom it waits for. Raises `Busy` where the wait is over.
+    """
+    waiting = _Waiting(wait, told)
+    own = f"{what}, process {os.getpid()} on {os.uname().nodename}"
+    with _folder_lock(settings, own, shared, waiting), connect(settings, vectors=False) as conn:
+        while True:
+            try:
+                _lock_runs(conn, own, shared)
+                break
+            except psycopg.errors.LockNotAvailable:
+                conn.rollback()
+                at_it = named(holders(conn, [RUN_LOCK]))
+                conn.rollback()
+                waiting.on(at_it)
+        yield RunLock(conn)
+        with suppress(psycopg.Error):
+            conn.rollback()
+
+
+def _lock_runs(conn: psycopg.Connection[Any], own: str, shared: bool) -> None:
+    # The lock lasts as long as the transaction, which does nothing: it holds no snapshot, and keeps no vacuum from its
+    # work. Set for it alone, since behind a pooler the session is not this process's.
+    conn.execute(
+        """
+        SELECT set_config(name, given.value, true) FROM pg_settings JOIN (VALUES
+            ('application_name', %s), ('statement_timeout', '0'), ('lock_timeout', '0'),
+            ('idle_in_transaction_session_timeout', '0'), ('transaction_timeout', '0'),
+            ('tcp_keepalives_idle', '30'), ('tcp_keepalives_interval', '10'), ('tcp_keepalives_count', '3')
+        ) AS given (name, value) USING (name)
+        """,
+        (_short(f"fashion-assets {own}"),),
+    )
+    mode = sql.SQL("SHARE" if shared else "EXCLUSIVE")
+    conn.execute(sql.SQL("LOCK TABLE {} IN {} MODE NOWAIT").format(RUN_LOCK, mode))
+
+
+def _short(name: str) -> str:
+    return name.encode()[:APPLICATION_NAME_BYTES].decode("utf-8", "ignore")
+
+
+class _Waiting:
+    def __init__(self, seconds: float | None, told: Callable[[str], None]):
+        self._until = None if seconds is None else time.monotonic() + seconds
+        self._told = told
+        self._said = ""
+
+    def on(self, who: str) -> None:
+        """Somebody is at it: wait a moment, or raise `Busy`."""
+        who = who or self._said or "somebody who does not say who"
+        if self._until is not None and time.monotonic() >= self._until:
+            raise Busy(f"Another run is at it: {who}. Run again when it has ended.")
+        if who != self._said:
+            self._said = who
+            self._told(f"another run is at it: {who}; waiting for it to end")
+        time.sleep(LOOK_AGAIN_SECONDS)
+
+
+@contextmanager
+def _folder_lock(settings: Settings, own: str, shared: bool, waiting: _Waiting) -> Iterator[None]:
+    settings.home.mkdir(parents=True, exist_ok=True)
+    file = os.open(settings.home / "run.lock", os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600)
+    try:
+        while True:
+            try:
+                fcntl.flock(file, (fcntl.LOCK_SH if shared else fcntl.LOCK_EX) | fcntl.LOCK_NB)
+                break
+            except BlockingIOError:
+                waiting.on(os.pread(file, 1_000, 0).decode("utf-8", "replace"))
+        os.ftruncate(file, 0)
+        os.pwrite(file, f"{own}, since {datetime.now(UTC):%Y-%m-%d %H:%M:%S %Z}".encode(), 0)
+        yield
+    finally:
+        os.close(file)
