@@ -23,6 +23,7 @@ from fashion_assets.settings import Settings
 from fashion_assets.sources import open_source
 from fashion_assets.warehouse import releases
 from fashion_assets.warehouse.database import connect, prepare
+from fashion_assets.warehouse.locks import RunLock, run_lock
 from fashion_assets.warehouse.register import SyncReport, activate_source, active_sources
 
 if TYPE_CHECKING:
@@ -69,7 +70,10 @@ class MigrationResult:
         if self.release and self.live:
             yield f"[bold green]live[/]     {self.release}: {self.products or 0:,} products, {self.quarantined or 0:,} quarantined"
         elif self.release and not self.refusal:
-            yield f"ready    {self.release}: {self.products or 0:,} products; put it live with: fashion-assets promote"
+            yield (
+                f"ready    {self.release}: {self.products or 0:,} products; put it live with: "
+                f"fashion-assets promote {self.release}"
+            )
 
     def to_dict(self) -> dict[str, Any]:
         return {
@@ -96,23 +100,25 @@ class Migration:
         self._console = console
 
     def run(
-        self, *, catalog: Path | None, sample: int | None, dry_run: bool, promote: bool
+        self, *, catalog: Path | None, sample: int | None, dry_run: bool, promote: bool, wait: bool = True
     ) -> MigrationResult:
-        """Migrate what changed. Raises what a person can mend (`SourceError`, `WarehouseError` …)."""
+        """Migrate what changed. One run at a time: another one is waited for, or with `wait` false left alone (`Busy`).
+        Raises what a person can mend (`SourceError`, `WarehouseError` …)."""
         choice = self._choice(catalog, sample)
         if dry_run and self._settings.is_new:
             return self._dry_run_without_database(choice)
         first = self._settings.is_new
         with self._step("starting the database"):
             prepare(self._settings)
-        with ExitStack() as stack, connect(self._settings) as conn:
+        if dry_run:
+            # Rolled back: sources, register and batches are compared as a run would, and nothing is kept.
+            with connect(self._settings) as conn, conn.transaction(force_rollback=True):
+                return self._told(*self._scan(conn, choice))
+        # From before the sources are read until the release stands: what was read is what is released.
+        lock = run_lock(self._settings, "run", wait=None if wait else 0, told=self._console.print)
+        with lock as turn, connect(self._settings) as conn, ExitStack() as stack:
             # A first migration surely has work for workers: they come to be while the catalogue is read.
             runs = stack.enter_context(Runs(all_is_new=True)) if first else Runs()
-            if dry_run:
-                # Rolled back: sources, register and batches are compared as a run would, and nothing is kept.
-                with conn.transaction(force_rollback=True):
-                    wanted, reports = self._scan(conn, choice)
-                return self._told(wanted, reports)
             wanted, reports = self._scan(conn, choice)
             conn.commit()
             result = MigrationResult(listings=wanted.listings, batches=len(wanted.batches))
@@ -121,15 +127,12 @@ class Migration:
                 return self._without_changes(conn, wanted, result, promote)
             if not first:
                 stack.enter_context(runs)
-            return self._migrate(wanted, result, promote, runs)
+            return self._migrate(wanted, result, promote, runs, turn)
 
-    def promote(self) -> MigrationResult:
-        """Put the candidate live in a run of its own."""
-        prepare(self._settings)
-        with connect(self._settings) as conn:
-            release = releases.candidate(conn)
-        result = MigrationResult(release=release.release)
-        self._promote(result)
+    def promote(self, name: str, force: bool = False) -> MigrationResult:
+        """Put a candidate, or a retired release, live in a run of its own."""
+        result = MigrationResult(release=name)
+        self._promote(result, force)
         return result
 
     def _choice(self, catalog: Path | None, sample: int | None) -> tuple[str, str, str] | None:
@@ -203,7 +206,7 @@ class Migration:
         elif existing.state == "retired":
             result.lines.append(
                 f"nothing changed since {existing.release}, which was rolled back. It stays so; put it live again with: "
-                f"fashion-assets rollback --to {existing.release}"
+                f"fashion-assets promote {existing.release}"
             )
             live = wanted.live
             if live is not None:
@@ -218,7 +221,9 @@ class Migration:
             self._promote(result)
         return result
 
-    def _migrate(self, wanted: Plan, result: MigrationResult, promote: bool, runs: Runs) -> MigrationResult:
+    def _migrate(
+        self, wanted: Plan, result: MigrationResult, promote: bool, runs: Runs, turn: RunLock
+    ) -> MigrationResult:
         stale = [batch.name for batch in wanted.stale]
         if sum(batch.listings for batch in wanted.stale) >= CALIBRATED_FROM:
             self._calibrate(wanted, result, runs)
@@ -229,6 +234,7 @@ class Migration:
                 if failure is not None:
                     result.failed_batches[batch] = failure
                 progress.advance(task)
+            turn.check()
             task = progress.add_task("building the release", total=None)
             result.refusal = runs.run("build_release" if promote else "build_candidate")
             progress.update(task, total=1, completed=1)
@@ -252,9 +258,10 @@ class Migration:
         if failure is not None:
             result.lines.append(f"the model was not calibrated: {failure}")
 
-    def _promote(self, result: MigrationResult) -> None:
+    def _promote(self, result: MigrationResult, force: bool = False) -> None:
         with Runs() as runs:
-            result.refusal = runs.run("promote_candidate")
+            wanted = {"live_release": {"release": result.release, "force": force}}
+            result.refusal = runs.run("promote_candidate", wanted)
         self._finish(result)
 
     def _finish(self, result: MigrationResult) -> None:

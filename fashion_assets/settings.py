@@ -82,6 +82,11 @@ class Settings(BaseSettings):
         ge=1,
         description="Retired releases kept beside the live one, for rollback; older ones are dropped.",
     )
+    keep_candidates: int = Field(
+        default=2,
+        ge=1,
+        description="Finished candidates that wait to go live; when one more is built, older ones are dropped.",
+    )
     reader_role: str = Field(
         default="fashion_reader",
         pattern=r"^[a-z_][a-z0-9_]*$",

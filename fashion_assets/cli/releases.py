@@ -62,6 +62,9 @@ def run(
     promote: Annotated[
         bool, typer.Option("--promote/--no-promote", help="Put the release live if every criterion holds.")
     ] = True,
+    wait: Annotated[
+        bool, typer.Option("--wait/--no-wait", help="Wait for another run that is at it, or leave.")
+    ] = True,
     home: Home = None,
     as_json: Json = False,
 ) -> None:
@@ -80,7 +83,7 @@ def run(
         from fashion_assets.migration import Migration
 
         result = Migration(settings, err if as_json else out).run(
-            catalog=catalog, sample=sample, dry_run=dry_run, promote=promote
+            catalog=catalog, sample=sample, dry_run=dry_run, promote=promote, wait=wait
         )
     if as_json:
         print_json(result.to_dict())
@@ -209,13 +212,57 @@ def quarantine(
             out.print(table)
 
 
+Force = Annotated[
+    bool,
+    typer.Option("--force", help="End the sessions that keep the serving views from being changed."),
+]
+Yes = Annotated[bool, typer.Option("--yes", "-y", help="Do not ask.")]
+
+
+def _agreed(question: str, yes: bool, *, without_terminal: bool) -> None:
+    """Ask a person; leave where the answer is no. Where nobody can be asked, `without_terminal` is the answer."""
+    if yes:
+        return
+    if sys.stdin.isatty():
+        if not typer.confirm(question):
+            raise typer.Exit(1)
+    elif not without_terminal:
+        fail(f"{question} There is no terminal to ask at: add --yes", 2)
+
+
 @app.command()
-def promote(home: Home = None) -> None:
-    """Put the candidate live, if every criterion holds now."""
+def promote(
+    release: Annotated[
+        str | None,
+        typer.Argument(
+            help="A candidate, or a retired release to go forward to again; default: the only candidate.",
+            show_default=False,
+        ),
+    ] = None,
+    force: Force = False,
+    yes: Yes = False,
+    home: Home = None,
+) -> None:
+    """Put a release live, if every criterion holds now. Look at it before: report, search --release."""
     with clear_errors():
         from fashion_assets.migration import Migration
+        from fashion_assets.warehouse import releases
+        from fashion_assets.warehouse.database import connect, prepare
 
-        result = Migration(Settings(), out).promote()
+        settings = Settings()
+        prepare(settings)
+        with connect(settings) as conn:
+            chosen = releases.get(conn, release) if release else releases.only_candidate(conn)
+            live = releases.live(conn)
+        if release is None:
+            instead = f" instead of {live.release} ({live.products or 0:,})" if live else ""
+            _agreed(
+                f"Put {chosen.release} ({chosen.products or 0:,} products, built {chosen.created_at:%Y-%m-%d %H:%M}) "
+                f"live{instead}?",
+                yes,
+                without_terminal=True,
+            )
+        result = Migration(settings, out).promote(chosen.release, force)
     for line in result.summary():
         out.print(line, soft_wrap=True)
     raise typer.Exit(0 if result.succeeded else 1)
@@ -224,34 +271,67 @@ def promote(home: Home = None) -> None:
 @app.command()
 def rollback(
     to: Annotated[
-        str | None, typer.Option(help="A retired release; default: the one live before.", show_default=False)
+        str | None,
+        typer.Option(
+            help="An earlier release that is kept; default: the one the live one replaced.",
+            show_default=False,
+        ),
     ] = None,
+    force: Force = False,
     home: Home = None,
 ) -> None:
-    """Put an earlier release back live, in one transaction."""
+    """Put an earlier release back live, in one transaction. Never waits for a run; going forward again is promote."""
     with clear_errors():
-        from fashion_assets.release.swap import rollback as go_back
+        from fashion_assets.release import swap
+        from fashion_assets.warehouse import releases
         from fashion_assets.warehouse.database import connect, prepare
 
         settings = Settings()
         prepare(settings)
         with connect(settings) as conn:
-            release = go_back(conn, settings, to)
-    out.print(f"{release.release} is live again: {release.products:,} products")
+            live = releases.live(conn)
+            target = releases.get(conn, to) if to else swap.previous(conn)
+            if live is not None and target.number > live.number:
+                fail(
+                    f"{target.release} is later than {live.release}, which is live. To go forward: "
+                    f"fashion-assets promote {target.release}"
+                )
+            left = live.release if live else None
+            release = swap.rollback(conn, settings, target.release, away_from=left, force=force)
+    out.print(f"{release.release} is live again: {release.products or 0:,} products", soft_wrap=True)
+    if left is not None:
+        out.print(f"{left} is kept; go forward to it with: fashion-assets promote {left}", soft_wrap=True)
 
 
 @app.command()
-def retire(release: Annotated[str, typer.Argument(help="The release to drop.")], home: Home = None) -> None:
+def retire(
+    release: Annotated[str, typer.Argument(help="The release to drop.")],
+    yes: Yes = False,
+    home: Home = None,
+) -> None:
     """Drop a release that is no longer wanted, for good."""
     with clear_errors():
-        from fashion_assets.release.swap import retire as drop
+        from fashion_assets.release import swap
+        from fashion_assets.warehouse import releases
         from fashion_assets.warehouse.database import connect, prepare
 
         settings = Settings()
         prepare(settings)
         with connect(settings) as conn:
-            drop(conn, release)
-    out.print(f"{release} is dropped")
+            chosen = releases.get(conn, release)
+            if chosen.state in ("candidate", "retired"):
+                _agreed(
+                    f"Drop {release} ({chosen.state}, {chosen.products or 0:,} products) for good?",
+                    yes,
+                    without_terminal=False,
+                )
+            gone = swap.retire(conn, release)
+    if gone:
+        out.print(f"{release} is dropped")
+    else:
+        out.print(
+            f"{release} is retired for good; somebody still reads its tables, so they are dropped by a later command"
+        )
 
 
 @app.command()

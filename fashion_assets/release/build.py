@@ -29,6 +29,7 @@ from fashion_assets.release.plan import (
     is_through,
     without_vector,
 )
+from fashion_assets.release.swap import tidy
 from fashion_assets.settings import Settings
 from fashion_assets.sources import open_source
 from fashion_assets.warehouse import releases, spaces
@@ -209,15 +210,16 @@ def load(
     run_id: str | None,
     progress: Callable[[int, int], None] = lambda done, total: None,
 ) -> Release:
-    """Build the next candidate of all batches of the active sources, batch by batch, in one transaction.
+    """Build the next candidate of all batches of the active sources, batch by batch, in one transaction. One at a time
+    (`warehouse.locks.run_lock`).
 
     Batches without finished files of their current version are left out; `every_batch_is_loaded` names them.
     Memory holds two batches: one is read and encoded while the one before is written. Raises the database's errors; nothing of a
     failed load remains.
     """
     store = ParquetStore(settings.assets_url)
+    tidy(conn, settings, building=True)
     with conn.transaction():
-        releases.lock(conn)
         finished = [
             batch
             for batch in active_batches(conn)

@@ -1,11 +1,11 @@
-"""Going live and going back: re-pointing the serving views in one transaction.
+"""Going live, going back, and letting go: which release the serving views lead to, and which stay.
 
-What belongs here: promotion, rollback and retirement, and the refusal. What does not: building (`build`), the criteria.
+What belongs here: promotion, rollback and retirement, their order, and the refusal. What does not: building (`build`), the
+criteria, how the views are re-pointed (`serving`).
 """
 
-import time
-from collections.abc import Callable
-from typing import LiteralString, cast
+from collections.abc import Collection
+from contextlib import suppress
 
 import psycopg
 from psycopg import sql
@@ -13,16 +13,17 @@ from psycopg.types.json import Jsonb
 
 from fashion_assets.criteria.candidate import Candidate, judge
 from fashion_assets.criteria.verdict import Verdict
+from fashion_assets.release.serving import SERVED_TABLES, drop_former_views, point_views_at
 from fashion_assets.settings import Settings
 from fashion_assets.warehouse import releases
-from fashion_assets.warehouse.releases import SERVING_SCHEMA, Release, ReleaseError
+from fashion_assets.warehouse.locks import Busy, holders, lock_swaps, named
+from fashion_assets.warehouse.releases import Release, ReleaseError
 
-SERVED_TABLES = ("products", "product_embeddings", "users", "favourites")
+STILL_WRITTEN_MS = 10_000
+"""How long a promotion waits for somebody who still writes to the candidate (its indexing, a vacuum)."""
 
-LOCK_TIMEOUT_MS = 500
-"""How long the swap waits for a view before it steps back: readers that arrive behind a waiting swap wait with it."""
-
-LOCK_ATTEMPTS = 40
+DROP_WAIT_MS = 1_000
+"""How long the dropping of a release waits for who reads it; what is left is dropped by whoever comes next."""
 
 
 class PromotionRefused(Exception):
@@ -40,96 +41,129 @@ class PromotionRefused(Exception):
         super().__init__("\n".join(lines))
 
 
-def promote(conn: psycopg.Connection, settings: Settings, release: Release) -> list[Verdict]:
-    """Put a candidate (or a retired release) live, if every criterion holds *now*, measured in the swap's own
-    transaction. Returns the verdicts. Raises `PromotionRefused` or `ReleaseError`; then nothing has changed.
+def promote(
+    conn: psycopg.Connection, settings: Settings, release: Release, *, force: bool = False
+) -> list[Verdict]:
+    """Put a candidate (or a retired release) live, if every criterion holds *now*: measured in the swap's own transaction,
+    in which nobody can write to the release. Returns the verdicts.
+
+    `force` ends who holds the views up. Raises `PromotionRefused`, `ReleaseError`, `Busy` or `HeldUp`; then nothing has
+    changed.
     """
+    # A transaction the caller left open would hold the views' locks until the caller came round to committing.
+    conn.commit()
+    with conn.transaction():
+        _check_promotable(releases.get(conn, release.release), releases.live(conn))
+        _keep_from_changing(conn, release)
+        verdicts = judge(Candidate(conn, release, settings))
+        failed = [verdict for verdict in verdicts if not verdict.passed]
+        if failed:
+            raise PromotionRefused(release, failed)
+
+        def register() -> None:
+            live = releases.live(conn)
+            _check_promotable(releases.get(conn, release.release), live)
+            _make_live(conn, release)
+            conn.execute(
+                "UPDATE fashion_ops.releases SET criteria = %s, replaced = coalesce(%s, replaced) WHERE release = %s",
+                (
+                    Jsonb([verdict.to_dict() for verdict in verdicts]),
+                    live.release if live is not None and live.number < release.number else None,
+                    release.release,
+                ),
+            )
+
+        point_views_at(conn, settings, release, register, force)
+    with suppress(Busy):  # whoever swaps just now tidies up
+        tidy(conn, settings)
+    return verdicts
+
+
+def _check_promotable(release: Release, live: Release | None) -> None:
     if release.state not in ("candidate", "retired"):
         raise ReleaseError(
             f"{release.release} is {release.state}; only a finished candidate or a retired release goes live"
         )
-    verdicts: list[Verdict] = []
-
-    def swap() -> None:
-        verdicts[:] = judge(Candidate(conn, release, settings))
-        failed = [verdict for verdict in verdicts if not verdict.passed]
-        if failed:
-            raise PromotionRefused(release, failed)
-        _point_views_at(conn, settings, release)
-        conn.execute(
-            "UPDATE fashion_ops.releases SET criteria = %s WHERE release = %s",
-            (Jsonb([verdict.to_dict() for verdict in verdicts]), release.release),
+    if release.state == "candidate" and live is not None and live.number > release.number:
+        raise ReleaseError(
+            f"{release.release} was built before {live.release}, which is live by now: fashion-assets run builds what "
+            "the sources hold today"
         )
 
-    _in_one_transaction(conn, swap)
-    _retire_beyond(conn, settings.keep_releases)
-    return verdicts
+
+def _keep_from_changing(conn: psycopg.Connection, release: Release) -> None:
+    """Let nobody write to the release's tables, nor drop them, until the transaction ends. Readers read on."""
+    tables = [release.table(table) for table in SERVED_TABLES]
+    try:
+        with conn.transaction():
+            conn.execute(sql.SQL("SET LOCAL lock_timeout = {}").format(sql.Literal(STILL_WRITTEN_MS)))
+            conn.execute(sql.SQL("LOCK TABLE {} IN SHARE MODE").format(sql.SQL(", ").join(tables)))
+            conn.execute("SET LOCAL lock_timeout = 0")
+    except psycopg.errors.LockNotAvailable:
+        who = named(holders(conn, tables)) or "somebody who has just ended"
+        raise Busy(
+            f"{release.release} is still being written to by {who}. Try again when that has ended."
+        ) from None
 
 
-def rollback(conn: psycopg.Connection, settings: Settings, to: str | None = None) -> Release:
-    """Put an earlier release back live: the one named, or the one retired last. Returns it.
+def previous(conn: psycopg.Connection) -> Release:
+    """Where going back leads: the release that the live one replaced, or the one before that which is still there. Never a
+    later one: going forward is a promotion. Raises `ReleaseError` where there is none."""
+    known = {release.release: release for release in releases.releases(conn)}
+    live = next((release for release in known.values() if release.state == "live"), None)
+    if live is None:
+        raise ReleaseError("nothing is live, so there is nothing to go back from")
+    step: Release | None = live
+    # Each replaced one of a lower number.
+    while step is not None and step.replaced is not None:
+        step = known.get(step.replaced)
+        if step is not None and step.state == "retired":
+            return step
+    earlier = [
+        release for release in known.values() if release.state == "retired" and release.number < live.number
+    ]
+    if not earlier:
+        raise ReleaseError(f"there is no earlier release to go back to from {live.release}")
+    return max(earlier, key=lambda release: release.number)
 
-    The criteria are not asked again: it was live, and going back must never wait. Raises `ReleaseError` when there is
-    nothing to go back to.
+
+def rollback(
+    conn: psycopg.Connection,
+    settings: Settings,
+    to: str | None = None,
+    *,
+    away_from: str | None = None,
+    force: bool = False,
+) -> Release:
+    """Put an earlier release back live: the one named, or the one that the live one replaced. Returns it.
+
+    The criteria are not asked again: it was live, and going back must never wait. `away_from` is the release that is live as
+    far as the caller knows: where it is no longer, somebody else went back meanwhile, and nothing is done. Raises
+    `ReleaseError` where there is nothing to go back to, `Busy` or `HeldUp`.
     """
-    known = releases.releases(conn)
-    if to is not None:
-        target = releases.get(conn, to)
-        if target.state != "retired":
-            raise ReleaseError(f"{to} is {target.state}; only a retired release can be gone back to")
-    else:
-        retired = [release for release in known if release.state == "retired" and release.retired_at]
-        if not retired:
-            raise ReleaseError("there is no earlier release to go back to")
-        target = max(retired, key=lambda release: (release.retired_at, release.number))  # type: ignore[arg-type,return-value]
-    _in_one_transaction(conn, lambda: _point_views_at(conn, settings, target))
+    conn.commit()
+    with conn.transaction():
+        target = previous(conn) if to is None else releases.get(conn, to)
+
+        def register() -> None:
+            live = releases.live(conn)
+            if away_from is not None and (live is None or live.release != away_from):
+                raise ReleaseError(
+                    f"{away_from} is no longer live, {live.release if live else 'nothing'} is: somebody else was at it. "
+                    "Nothing was done."
+                )
+            now = releases.get(conn, target.release)
+            if now.state != "retired":
+                raise ReleaseError(
+                    f"{target.release} is {now.state}; only a retired release can be gone back to"
+                )
+            _make_live(conn, target)
+
+        point_views_at(conn, settings, target, register, force)
     return releases.get(conn, target.release)
 
 
-def retire(conn: psycopg.Connection, name: str) -> None:
-    """Drop a release that is no longer wanted. Refuses the live one with `ReleaseError`."""
-    with conn.transaction():
-        releases.lock(conn)
-        releases.drop(conn, releases.get(conn, name))
-
-
-def _in_one_transaction(conn: psycopg.Connection, action: Callable[[], None]) -> None:
-    # Within a transaction the caller left open, ours would be a mere savepoint: its locks would be held, and readers
-    # kept waiting, until the caller came round to committing.
-    conn.commit()
-    for attempt in range(1, LOCK_ATTEMPTS + 1):
-        try:
-            with conn.transaction():
-                releases.lock(conn)
-                # The server may run with synchronous_commit off; which release is live must survive a power cut.
-                conn.execute("SET LOCAL synchronous_commit = on")
-                conn.execute(sql.SQL("SET LOCAL lock_timeout = {}").format(sql.Literal(LOCK_TIMEOUT_MS)))
-                action()
-            return
-        except psycopg.errors.LockNotAvailable:
-            if attempt == LOCK_ATTEMPTS:
-                raise
-            time.sleep(0.25)
-
-
-def _point_views_at(conn: psycopg.Connection, settings: Settings, release: Release) -> None:
-    reader = sql.Identifier(settings.reader_role)
-    conn.execute(sql.SQL("CREATE SCHEMA IF NOT EXISTS {}").format(sql.Identifier(SERVING_SCHEMA)))
-    conn.execute(sql.SQL("GRANT USAGE ON SCHEMA {} TO {}").format(sql.Identifier(SERVING_SCHEMA), reader))
-    for table in SERVED_TABLES:
-        view = sql.Identifier(SERVING_SCHEMA, table)
-        grants = _grants(conn, table)
-        definition = sql.SQL("VIEW {} AS SELECT * FROM {}").format(view, release.table(table))
-        try:
-            with conn.transaction():
-                conn.execute(sql.SQL("CREATE OR REPLACE ") + definition)
-        except psycopg.errors.InvalidTableDefinition:
-            # Columns were dropped, renamed or retyped: the view is made anew, and its grants with it.
-            conn.execute(sql.SQL("DROP VIEW {}").format(view))
-            conn.execute(sql.SQL("CREATE ") + definition)
-            for role, privilege in grants:
-                conn.execute(sql.SQL("GRANT {} ON {} TO {}").format(_trusted(privilege), view, role))
-        conn.execute(sql.SQL("GRANT SELECT ON {} TO {}").format(view, reader))
+def _make_live(conn: psycopg.Connection, release: Release) -> None:
     conn.execute(
         "UPDATE fashion_ops.releases SET state = 'retired', retired_at = clock_timestamp() WHERE state = 'live'"
     )
@@ -139,26 +173,56 @@ def _point_views_at(conn: psycopg.Connection, settings: Settings, release: Relea
     )
 
 
-def _grants(conn: psycopg.Connection, view: str) -> list[tuple[sql.Composable, str]]:
-    rows = conn.execute(
-        "SELECT g.grantee::regrole::text, g.grantee = 0, g.privilege_type FROM pg_class c "
-        "JOIN pg_namespace n ON n.oid = c.relnamespace, aclexplode(c.relacl) g "
-        "WHERE n.nspname = %s AND c.relname = %s AND g.grantee <> c.relowner",
-        (SERVING_SCHEMA, view),
-    ).fetchall()
-    # `regrole` text is quoted already where it must be; privilege names come from Postgres itself.
-    return [(sql.SQL("PUBLIC") if public else _trusted(role), privilege) for role, public, privilege in rows]
-
-
-def _trusted(keyword: str) -> sql.SQL:
-    """SQL that Postgres itself printed."""
-    return sql.SQL(cast(LiteralString, keyword))
-
-
-def _retire_beyond(conn: psycopg.Connection, keep: int) -> None:
+def retire(conn: psycopg.Connection, name: str) -> bool:
+    """Let a release go that is no longer wanted: nobody finds it any more, and its tables are dropped. Returns whether they
+    are; where somebody still reads them, they are dropped by whoever comes next. Refuses the live one with `ReleaseError`.
+    """
+    conn.commit()
     with conn.transaction():
-        releases.lock(conn)
-        retired = [release for release in releases.releases(conn) if release.state == "retired"]
-        retired.sort(key=lambda release: (release.retired_at, release.number), reverse=True)  # type: ignore[arg-type,return-value]
-        for release in retired[keep:]:
-            releases.drop(conn, release)
+        lock_swaps(conn)
+        release = releases.get(conn, name)
+        if release.state == "live":
+            raise ReleaseError(f"{name} is live; promote or roll back to another release before dropping it")
+        if release.state == "building":
+            raise ReleaseError(f"{name} is being built; end the run that builds it instead")
+        if release.state == "dropped":
+            raise ReleaseError(f"{name} was dropped already")
+        releases.mark_dropping(conn, [name])
+    return name not in _drop(conn)
+
+
+def tidy(conn: psycopg.Connection, settings: Settings, building: bool = False) -> None:
+    """Let go what nobody needs: retired releases and candidates beyond those that are kept, candidates that something
+    later replaced, and, before one is built (`building`, under the run's lock), what dead runs left half built."""
+    conn.commit()
+    with conn.transaction():
+        lock_swaps(conn)
+        releases.mark_dropping(conn, _beyond(releases.releases(conn), settings, building))
+    _drop(conn)
+
+
+def _beyond(known: Collection[Release], settings: Settings, building: bool) -> list[str]:
+    live = next((release for release in known if release.state == "live"), None)
+    retired = sorted(
+        (release for release in known if release.state == "retired"),
+        key=lambda release: (release.retired_at is not None, release.retired_at, release.number),
+        reverse=True,
+    )
+    waiting = [release for release in known if release.state == "candidate"]
+    outdated = [release for release in waiting if live is not None and release.number < live.number]
+    standing = sorted(
+        (release for release in waiting if release not in outdated),
+        key=lambda release: release.number,
+        reverse=True,
+    )
+    # One more is about to be built.
+    kept = max(1, settings.keep_candidates - 1) if building else settings.keep_candidates
+    unfinished = [release for release in known if building and release.state in ("building", "failed")]
+    gone = [*retired[settings.keep_releases :], *outdated, *standing[kept:], *unfinished]
+    return [release.release for release in gone]
+
+
+def _drop(conn: psycopg.Connection) -> list[str]:
+    """Drop what is marked for it; names of the releases that somebody still reads."""
+    drop_former_views(conn, DROP_WAIT_MS)
+    return releases.drop_marked(conn, DROP_WAIT_MS)

@@ -1,9 +1,11 @@
 """The register of releases: which serving schemas exist, in which state, and what went into each.
 
-What belongs here: naming, reading and advancing rows of `fashion_ops.releases` and `release_batches`. What
-does not: building a schema's tables (`release.build`), judging them (`criteria`), the swap (`release.swap`).
+What belongs here: naming, reading and advancing rows of `fashion_ops.releases` and `release_batches`, and dropping the
+schemas of those that go. What does not: building a schema's tables (`release.build`), judging them (`criteria`), which go
+(`release.swap`).
 """
 
+from collections.abc import Collection
 from dataclasses import dataclass
 from datetime import datetime
 from typing import Any, Self
@@ -17,7 +19,7 @@ SERVING_SCHEMA = "fashion_sota"
 
 _COLUMNS = sql.SQL(
     "release, number, state, content_version, space, products, quarantined, listings, criteria, report, "
-    "created_at, promoted_at, retired_at, run_id"
+    "created_at, promoted_at, retired_at, run_id, replaced"
 )
 
 
@@ -43,6 +45,8 @@ class Release:
     promoted_at: datetime | None
     retired_at: datetime | None
     run_id: str | None
+    replaced: str | None
+    """What was live when this one first went live."""
 
     def table(self, name: str) -> sql.Identifier:
         """A table of this release."""
@@ -72,6 +76,32 @@ def get(conn: psycopg.Connection, name: str) -> Release:
 def live(conn: psycopg.Connection) -> Release | None:
     """The release readers see now."""
     found = Release._select(conn, sql.SQL("WHERE state = 'live'"))
+    return found[0] if found else None
+
+
+def candidates(conn: psycopg.Connection) -> list[Release]:
+    """The finished releases that wait to go live, newest first."""
+    return Release._select(conn, sql.SQL("WHERE state = 'candidate' ORDER BY number DESC"))
+
+
+def only_candidate(conn: psycopg.Connection) -> Release:
+    """The candidate, where there is one and no other. Raises `ReleaseError` that says which there are."""
+    waiting = candidates(conn)
+    if not waiting:
+        raise ReleaseError("no candidate waits to go live: fashion-assets run --no-promote builds one")
+    if len(waiting) > 1:
+        names = ", ".join(f"{each.release} (built {each.created_at:%Y-%m-%d %H:%M})" for each in waiting)
+        raise ReleaseError(f"several candidates wait, so say which is to go live: {names}")
+    return waiting[0]
+
+
+def built_by(conn: psycopg.Connection, run_id: str) -> Release | None:
+    """What a Dagster run built, finished or not; None where it built nothing that still stands."""
+    found = Release._select(
+        conn,
+        sql.SQL("WHERE run_id = %s AND state NOT IN ('dropping', 'dropped', 'failed') ORDER BY number DESC"),
+        (run_id,),
+    )
     return found[0] if found else None
 
 
@@ -105,12 +135,7 @@ def with_content(conn: psycopg.Connection, content_version: str) -> Release | No
 
 
 def begin(conn: psycopg.Connection, content_version: str, space: str | None, run_id: str | None) -> Release:
-    """Register a new candidate under the next number; candidates left behind by earlier runs are dropped.
-
-    Must run in a transaction that holds the release lock (`lock`).
-    """
-    for stale in Release._select(conn, sql.SQL("WHERE state IN ('building', 'candidate', 'failed')")):
-        drop(conn, stale)
+    """Register a new candidate under the next number. One run at a time (`locks.run_lock`)."""
     row = conn.execute("SELECT coalesce(max(number), 0) + 1 FROM fashion_ops.releases").fetchone()
     assert row is not None
     name = f"{SERVING_SCHEMA}_r{row[0]:04d}"
@@ -123,16 +148,33 @@ def begin(conn: psycopg.Connection, content_version: str, space: str | None, run
     return get(conn, name)
 
 
-def drop(conn: psycopg.Connection, release: Release) -> None:
-    """Drop a release's schema; its row stays as history. Refuses the live one with `ReleaseError`."""
-    if release.state == "live":
-        raise ReleaseError(
-            f"{release.release} is live; promote or roll back to another release before dropping it"
-        )
-    conn.execute(sql.SQL("DROP SCHEMA IF EXISTS {} CASCADE").format(sql.Identifier(release.release)))
-    conn.execute("UPDATE fashion_ops.releases SET state = 'dropped' WHERE release = %s", (release.release,))
+def mark_dropping(conn: psycopg.Connection, names: Collection[str]) -> None:
+    """Let releases go: nothing leads to them any more, and `drop_marked` drops their tables. The live one never goes."""
+    conn.execute(
+        "UPDATE fashion_ops.releases SET state = 'dropping' WHERE release = ANY(%s) AND state NOT IN ('live', 'dropped')",
+        (list(names),),
+    )
 
 
-def lock(conn: psycopg.Connection) -> None:
-    """Let one transaction at a time build or swap; released when the transaction ends."""
-    conn.execute("SELECT pg_advisory_xact_lock(hashtext('fashion_assets.release'))")
+def drop_marked(conn: psycopg.Connection, wait_ms: int) -> list[str]:
+    """Drop the schemas of the releases marked so, each in a transaction of its own; their rows stay as history.
+
+    One that somebody reads (a search under way, a `pg_dump`) is waited for so long, and else stays marked: the names of
+    those are returned. Not within a transaction.
+    """
+    left = []
+    marked = Release._select(conn, sql.SQL("WHERE state = 'dropping' ORDER BY number"))
+    conn.commit()
+    for release in marked:
+        try:
+            with conn.transaction():
+                conn.execute(sql.SQL("SET LOCAL lock_timeout = {}").format(sql.Literal(wait_ms)))
+                conn.execute(
+                    sql.SQL("DROP SCHEMA IF EXISTS {} CASCADE").format(sql.Identifier(release.release))
+                )
+                conn.execute(
+                    "UPDATE fashion_ops.releases SET state = 'dropped' WHERE release = %s", (release.release,)
+                )
+        except psycopg.errors.LockNotAvailable:
+            left.append(release.release)
+    return left

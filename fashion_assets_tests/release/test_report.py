@@ -349,7 +349,8 @@ def test_a_report_that_is_gone_is_written_anew_while_the_release_stands(candidat
     assert report.page_of(conn, settings, release).read_text() != "as it was"
     conn.commit()
 
-    releases.drop(conn, release)
+    releases.mark_dropping(conn, [release.release])
+    releases.drop_marked(conn, 1_000)
     dropped = releases.get(conn, release.release)
     assert report.page_of(conn, settings, dropped) == page  # what became of it can still be read
     page.unlink()

@@ -1,71 +1,17 @@
-"""Going live and back: one transaction, grants in place, no failed query."""
-
-import threading
-from pathlib import Path
+"""Going live, going back, letting go: the order of releases, and what is refused."""
 
 import psycopg
 import pytest
 from psycopg import sql
 
 from fashion_assets.criteria.candidate import Candidate
-from fashion_assets.release import swap
-from fashion_assets.release.swap import promote, retire, rollback
+from fashion_assets.release.swap import PromotionRefused, previous, promote, retire, rollback, tidy
 from fashion_assets.settings import Settings
 from fashion_assets.warehouse import releases
 from fashion_assets.warehouse.database import connect
-from fashion_assets.warehouse.releases import Release, ReleaseError
-
-
-def copy_of(candidate: Candidate, title: str) -> Release:
-    """A further candidate with the same tables, its products told apart by their title."""
-    conn, first = candidate.conn, candidate.release
-    with conn.transaction():
-        number = conn.execute("SELECT max(number) + 1 FROM fashion_ops.releases").fetchone()[0]
-        name = f"fashion_sota_r{number:04d}"
-        conn.execute(
-            "INSERT INTO fashion_ops.releases (release, number, state, content_version, space, products, quarantined, "
-            "listings) SELECT %s, %s, 'candidate', %s, space, products, quarantined, listings FROM fashion_ops.releases "
-            "WHERE release = %s",
-            (name, number, title, first.release),
-        )
-        conn.execute(
-            "INSERT INTO fashion_ops.release_batches (release, batch, content_version, products, quarantined, listings) "
-            "SELECT %s, batch, content_version, products, quarantined, listings FROM fashion_ops.release_batches "
-            "WHERE release = %s",
-            (name, first.release),
-        )
-        conn.execute(sql.SQL("CREATE SCHEMA {}").format(sql.Identifier(name)))
-        for table in swap.SERVED_TABLES:
-            conn.execute(
-                sql.SQL("CREATE TABLE {} (LIKE {} INCLUDING ALL)").format(
-                    sql.Identifier(name, table), first.table(table)
-                )
-            )
-            columns = sql.SQL(", ").join(
-                sql.Identifier(row[0])
-                for row in conn.execute(
-                    "SELECT column_name FROM information_schema.columns WHERE table_schema = %s AND table_name = %s "
-                    "AND is_generated = 'NEVER'",
-                    (name, table),
-                ).fetchall()
-            )
-            conn.execute(
-                sql.SQL("INSERT INTO {} ({columns}) SELECT {columns} FROM {}").format(
-                    sql.Identifier(name, table), first.table(table), columns=columns
-                )
-            )
-        conn.execute(sql.SQL("UPDATE {} SET title = %s").format(sql.Identifier(name, "products")), (title,))
-        index = conn.execute(
-            "SELECT indexrelid::regclass::text FROM pg_index JOIN pg_class c ON c.oid = indexrelid JOIN pg_am a ON "
-            "a.oid = c.relam WHERE indrelid = to_regclass(%s) AND amname = 'hnsw'",
-            (f"{name}.products",),
-        ).fetchone()[0]
-        conn.execute(
-            sql.SQL("ALTER INDEX {} RENAME TO product_embeddings_index").format(
-                sql.Identifier(*index.split("."))
-            )
-        )
-    return releases.get(conn, name)
+from fashion_assets.warehouse.locks import Busy
+from fashion_assets.warehouse.releases import ReleaseError
+from fashion_assets_tests.release.copies import copy_of
 
 
 def served_titles(conn: psycopg.Connection) -> set[str]:
@@ -81,58 +27,111 @@ def test_promotion_serves_the_release_and_keeps_its_verdicts(candidate: Candidat
     assert candidate.number("SELECT count(*) FROM fashion_sota.products") == 40
 
 
-def test_grants_on_the_views_survive_swap_and_rollback(candidate: Candidate):
-    conn, settings = candidate.conn, candidate.settings
-    promote(conn, settings, candidate.release)
-    role = sql.Identifier(f"analyst_{candidate.conn.info.dbname}")
-    conn.execute(sql.SQL("CREATE ROLE {}").format(role))
-    conn.execute(sql.SQL("GRANT SELECT ON fashion_sota.products TO {}").format(role))
-    conn.commit()
-    second = copy_of(candidate, "second")
-    # Another shape: the view cannot be replaced in place, and is made anew.
-    conn.execute(sql.SQL("ALTER TABLE {} DROP COLUMN content_hash CASCADE").format(second.table("products")))
-    conn.commit()
-    promote(conn, settings, second)
-    for reader in (role, sql.Identifier(settings.reader_role)):
-        granted = conn.execute(
-            sql.SQL("SELECT has_table_privilege({}, 'fashion_sota.products', 'SELECT')").format(
-                sql.Literal(reader.as_string(conn).strip('"'))
-            )
-        ).fetchone()
-        assert granted == (True,)
-    conn.rollback()
-    rollback(conn, settings)
-    conn.execute(sql.SQL("SET ROLE {}").format(sql.Identifier(settings.reader_role)))
-    assert candidate.number("SELECT count(*) FROM fashion_sota.products") == 40
-    with pytest.raises(psycopg.errors.InsufficientPrivilege):
-        conn.execute(sql.SQL("SELECT 1 FROM {}").format(candidate.release.table("products")))
-    conn.rollback()
-    conn.execute(sql.SQL("DROP OWNED BY {}").format(role))
-    conn.execute(sql.SQL("DROP ROLE {}").format(role))
-    conn.commit()
+def states(candidate: Candidate) -> dict[int, str]:
+    found = {release.number: release.state for release in releases.releases(candidate.conn)}
+    candidate.conn.commit()
+    return found
 
 
-def test_rollback_goes_to_the_release_before_and_back_again(candidate: Candidate):
+def test_going_back_leads_ever_further_back_and_forward_is_a_promotion(candidate: Candidate):
     conn, settings = candidate.conn, candidate.settings
     promote(conn, settings, candidate.release)
-    second = copy_of(candidate, "second")
+    second, third = copy_of(candidate, "second"), copy_of(candidate, "third")
     promote(conn, settings, second)
-    assert served_titles(conn) == {"second"}
-    conn.commit()
+    promote(conn, settings, third)
+    assert served_titles(conn) == {"third"}
+    assert rollback(conn, settings).release == second.release
+    # Not forward to the one that was gone back from.
     assert rollback(conn, settings).release == candidate.release.release
-    assert "second" not in served_titles(conn)
-    conn.commit()
+    with pytest.raises(ReleaseError, match="no earlier release"):
+        rollback(conn, settings)
+    assert states(candidate) == {1: "live", 2: "retired", 3: "retired"}
+    promote(conn, settings, releases.get(conn, third.release))
+    assert served_titles(conn) == {"third"}
+    # What it replaced the last time it went forward.
+    assert previous(conn).release == candidate.release.release
     assert rollback(conn, settings, to=second.release).state == "live"
     assert served_titles(conn) == {"second"}
 
 
+def test_going_back_twice_at_once_goes_back_once(candidate: Candidate):
+    conn, settings = candidate.conn, candidate.settings
+    promote(conn, settings, candidate.release)
+    second, third = copy_of(candidate, "second"), copy_of(candidate, "third")
+    promote(conn, settings, second)
+    promote(conn, settings, third)
+    assert rollback(conn, settings, away_from=third.release).release == second.release
+    with pytest.raises(ReleaseError, match=f"{third.release} is no longer live, {second.release} is"):
+        rollback(conn, settings, candidate.release.release, away_from=third.release)
+    assert states(candidate) == {1: "retired", 2: "live", 3: "retired"}
+
+
 def test_there_must_be_something_to_go_back_to(candidate: Candidate):
-    with pytest.raises(ReleaseError, match="no earlier release"):
+    with pytest.raises(ReleaseError, match="nothing is live"):
         rollback(candidate.conn, candidate.settings)
     with pytest.raises(ReleaseError, match="there is no release 'nonsense'"):
         rollback(candidate.conn, candidate.settings, to="nonsense")
     with pytest.raises(ReleaseError, match="only a retired release"):
         rollback(candidate.conn, candidate.settings, to=candidate.release.release)
+
+
+def test_a_candidate_that_fails_stays_and_nothing_changes(candidate: Candidate):
+    conn, settings = candidate.conn, candidate.settings
+    promote(conn, settings, candidate.release)
+    second = copy_of(candidate, "second")
+    conn.execute(sql.SQL("UPDATE {} SET gender = ''").format(second.table("products")))
+    with pytest.raises(PromotionRefused, match="critical_fields_are_not_null"):
+        promote(conn, settings, second)
+    assert states(candidate) == {1: "live", 2: "candidate"}
+    assert "second" not in served_titles(conn)
+
+
+def test_a_candidate_that_is_still_written_to_is_not_judged(
+    candidate: Candidate, monkeypatch: pytest.MonkeyPatch
+):
+    monkeypatch.setattr("fashion_assets.release.swap.STILL_WRITTEN_MS", 50)
+    with connect(candidate.settings) as writing:
+        writing.execute(sql.SQL("UPDATE {} SET title = 'half'").format(candidate.release.table("products")))
+        with pytest.raises(Busy, match="still being written to by fashion-assets"):
+            promote(candidate.conn, candidate.settings, candidate.release)
+    promote(candidate.conn, candidate.settings, candidate.release)
+
+
+def test_candidates_stand_until_something_later_is_live(
+    candidate: Candidate, monkeypatch: pytest.MonkeyPatch
+):
+    monkeypatch.setenv("FASHION_ASSETS_KEEP_CANDIDATES", "2")
+    conn, settings = candidate.conn, Settings()  # type: ignore[call-arg]
+    second, third = copy_of(candidate, "second"), copy_of(candidate, "third")
+    with pytest.raises(
+        ReleaseError, match=r"say which is to go live: fashion_sota_r0003 .*, fashion_sota_r0002"
+    ):
+        releases.only_candidate(conn)
+    tidy(conn, settings)
+    assert states(candidate) == {1: "dropped", 2: "candidate", 3: "candidate"}
+    # One more is about to be built.
+    tidy(conn, settings, building=True)
+    assert states(candidate) == {1: "dropped", 2: "dropped", 3: "candidate"}
+    fourth = copy_of(Candidate(conn, third, settings), "fourth")
+    promote(conn, settings, fourth)
+    assert states(candidate) == {1: "dropped", 2: "dropped", 3: "dropped", 4: "live"}
+    with pytest.raises(ReleaseError, match="only a finished candidate"):
+        promote(conn, settings, second)
+    with pytest.raises(ReleaseError, match="no candidate waits"):
+        releases.only_candidate(conn)
+
+
+def test_what_a_dead_run_left_half_built_goes_before_the_next_is_built(candidate: Candidate):
+    half = copy_of(candidate, "half")
+    candidate.conn.execute(
+        "UPDATE fashion_ops.releases SET state = 'building' WHERE release = %s", (half.release,)
+    )
+    tidy(candidate.conn, candidate.settings)
+    assert states(candidate) == {1: "candidate", 2: "building"}
+    tidy(candidate.conn, candidate.settings, building=True)
+    assert states(candidate) == {1: "candidate", 2: "dropped"}
+    schema = "SELECT count(*) FROM pg_namespace WHERE nspname = %s"
+    assert candidate.number(schema, (half.release,)) == 0
 
 
 def test_only_so_many_retired_releases_are_kept(candidate: Candidate, monkeypatch: pytest.MonkeyPatch):
@@ -141,12 +140,9 @@ def test_only_so_many_retired_releases_are_kept(candidate: Candidate, monkeypatc
     promote(candidate.conn, settings, candidate.release)
     for title in ("second", "third"):
         promote(candidate.conn, settings, copy_of(candidate, title))
-    states = {release.number: release.state for release in releases.releases(candidate.conn)}
-    assert list(states.values()) == ["live", "retired", "dropped"]
-    assert (
-        candidate.number("SELECT count(*) FROM pg_namespace WHERE nspname = %s", (candidate.release.release,))
-        == 0
-    )
+    assert states(candidate) == {1: "dropped", 2: "retired", 3: "live"}
+    schema = "SELECT count(*) FROM pg_namespace WHERE nspname = %s"
+    assert candidate.number(schema, (candidate.release.release,)) == 0
 
 
 def test_the_live_release_cannot_be_retired(candidate: Candidate):
@@ -155,56 +151,49 @@ def test_the_live_release_cannot_be_retired(candidate: Candidate):
         retire(candidate.conn, candidate.release.release)
 
 
-def test_no_query_fails_while_releases_are_swapped(candidate: Candidate):
-    conn, settings = candidate.conn, candidate.settings
-    promote(conn, settings, candidate.release)
-    second = copy_of(candidate, "second")
-    failures: list[BaseException] = []
-    answers: list[int] = []
-    stop = threading.Event()
-
-    def read() -> None:
-        try:
-            with connect(settings, autocommit=True) as reader:
-                while not stop.is_set():
-                    row = reader.execute(
-                        "SELECT count(*), count(DISTINCT title) FROM fashion_sota.products"
-                    ).fetchone()
-                    assert row is not None
-                    answers.append(row[0])
-        except BaseException as error:
-            failures.append(error)
-
-    readers = [threading.Thread(target=read) for _ in range(3)]
-    for reader in readers:
-        reader.start()
-    try:
-        promote(conn, settings, second)
-        for _ in range(10):
-            rollback(conn, settings)
-    finally:
-        stop.set()
-    for reader in readers:
-        reader.join(timeout=20)
-    assert failures == []
-    assert set(answers) == {40}
-    assert len(answers) > 10
-
-
-def test_a_swap_waits_for_a_long_reader_without_holding_up_others(
-    candidate: Candidate, monkeypatch, tmp_path: Path
+def test_retiring_marks_first_and_drops_when_nobody_reads(
+    candidate: Candidate, monkeypatch: pytest.MonkeyPatch
 ):
+    monkeypatch.setattr("fashion_assets.release.swap.DROP_WAIT_MS", 50)
     conn, settings = candidate.conn, candidate.settings
     promote(conn, settings, candidate.release)
-    second = copy_of(candidate, "second")
-    monkeypatch.setattr(swap, "LOCK_TIMEOUT_MS", 50)
-    with connect(settings) as slow:
-        slow.execute("SELECT count(*) FROM fashion_sota.products")  # its transaction stays open
-        monkeypatch.setattr(swap, "LOCK_ATTEMPTS", 2)
-        with pytest.raises(psycopg.errors.LockNotAvailable):
-            promote(conn, settings, second)
-        with connect(settings) as other:
-            assert "second" not in served_titles(other)
-    monkeypatch.setattr(swap, "LOCK_ATTEMPTS", 40)
-    promote(conn, settings, second)
-    assert served_titles(conn) == {"second"}
+    promote(conn, settings, copy_of(candidate, "second"))
+    third = copy_of(candidate, "third")
+    promote(conn, settings, third)
+    with connect(settings) as dump:
+        # As pg_dump does for as long as it takes.
+        dump.execute(
+            sql.SQL("LOCK TABLE {} IN ACCESS SHARE MODE").format(candidate.release.table("products"))
+        )
+        assert retire(conn, candidate.release.release) is False
+        assert states(candidate) == {1: "dropping", 2: "retired", 3: "live"}
+        # Nobody waits for it, and nobody finds what is on its way out.
+        assert rollback(conn, settings).number == 2
+        with pytest.raises(ReleaseError, match="is dropping"):
+            rollback(conn, settings, to=candidate.release.release)
+        with pytest.raises(ReleaseError, match="no earlier release"):
+            rollback(conn, settings)
+    tidy(conn, settings)
+    assert states(candidate) == {1: "dropped", 2: "live", 3: "retired"}
+
+
+def test_one_swap_at_a_time_and_it_is_said_whose(candidate: Candidate, monkeypatch: pytest.MonkeyPatch):
+    conn, settings = candidate.conn, candidate.settings
+    promote(conn, settings, candidate.release)
+    promote(conn, settings, copy_of(candidate, "second"))
+    monkeypatch.setattr("fashion_assets.warehouse.locks.SWAP_WAIT_MS", 50)
+    with connect(settings, application_name="another swap") as other:
+        other.execute("LOCK TABLE fashion_ops.swap_lock IN EXCLUSIVE MODE")
+        with pytest.raises(Busy, match=r"another swap \(server process \d+, role .*since \d{4}-"):
+            rollback(conn, settings)
+    assert rollback(conn, settings).release == candidate.release.release
+
+
+@pytest.mark.parametrize("table", ["run_lock", "swap_lock"])
+def test_readers_cannot_take_the_locks(candidate: Candidate, table: str):
+    candidate.conn.execute(sql.SQL("SET ROLE {}").format(sql.Identifier(candidate.settings.reader_role)))
+    with pytest.raises(psycopg.errors.InsufficientPrivilege):
+        candidate.conn.execute(
+            sql.SQL("LOCK TABLE {} IN ACCESS SHARE MODE").format(sql.Identifier("fashion_ops", table))
+        )
+    candidate.conn.rollback()

@@ -8,17 +8,19 @@ from contextlib import suppress
 import dagster as dg
 import psycopg
 from psycopg import sql
+from pydantic import Field
 
 from fashion_assets.criteria.candidate import Candidate
 from fashion_assets.criteria.expectations import ExpectationResult
 from fashion_assets.criteria.verdict import Verdict
 from fashion_assets.defs.metadata import bar_chart, counts_table
 from fashion_assets.defs.release.judgement import Judgement
-from fashion_assets.defs.resources import EncoderResource, WarehouseResource
+from fashion_assets.defs.resources import EncoderResource, ReleaseTurn, WarehouseResource
 from fashion_assets.release import build, report, swap
 from fashion_assets.warehouse import releases
+from fashion_assets.warehouse.errors import WarehouseError
 from fashion_assets.warehouse.quarantine import reasons
-from fashion_assets.warehouse.releases import Release
+from fashion_assets.warehouse.releases import Release, ReleaseError
 
 OWNERS = ["team:platform"]
 GROUP = "release"
@@ -62,6 +64,7 @@ def verdict_table(verdicts: list[Verdict]) -> dg.TableMetadataValue:
 )
 def products(
     context: dg.AssetExecutionContext,
+    release_turn: ReleaseTurn,
     warehouse: WarehouseResource,
     encoder: EncoderResource,
     judgement: Judgement,
@@ -109,7 +112,7 @@ def products(
 
 @dg.asset(deps=[products], group_name=GROUP, owners=OWNERS, kinds={"postgres", "pgvector"})
 def product_embeddings_index(
-    context: dg.AssetExecutionContext, warehouse: WarehouseResource
+    context: dg.AssetExecutionContext, release_turn: ReleaseTurn, warehouse: WarehouseResource
 ) -> dg.MaterializeResult:
     """The one vector index (HNSW over halfvec), the indexes people filter by, and fresh statistics."""
     with warehouse.connect() as conn:
@@ -159,21 +162,37 @@ def migration_report(
     )
 
 
+class Promotion(dg.Config):
+    """Which release goes live."""
+
+    release: str = Field(
+        default="",
+        description="A candidate, or a retired release, by name. Empty: what this run built, or "
+        "the only candidate there is.",
+    )
+    force: bool = Field(
+        default=False, description="End the sessions that keep the serving views from being changed."
+    )
+
+
 @dg.asset(
     deps=[migration_report, product_embeddings_index], group_name=GROUP, owners=OWNERS, kinds={"postgres"}
 )
-def live_release(context: dg.AssetExecutionContext, warehouse: WarehouseResource) -> dg.MaterializeResult:
+def live_release(
+    context: dg.AssetExecutionContext, config: Promotion, warehouse: WarehouseResource
+) -> dg.MaterializeResult:
     """The swap: every criterion is read anew from the candidate, and the serving views point at it only if all hold."""
     with warehouse.connect() as conn:
-        release = candidate_of(conn, context)
         before = releases.live(conn)
-        conn.commit()
         try:
-            verdicts = swap.promote(conn, warehouse.settings, release)
+            release = _to_promote(conn, context.run.run_id, config.release)
+            verdicts = swap.promote(conn, warehouse.settings, release, force=config.force)
         except swap.PromotionRefused as refused:
             raise dg.Failure(
                 str(refused), metadata={"criteria": verdict_table(refused.failed)}, allow_retries=False
             ) from refused
+        except (ReleaseError, WarehouseError) as error:
+            raise dg.Failure(str(error), allow_retries=False) from error
     return dg.MaterializeResult(
         metadata={
             "release": release.release,
@@ -182,3 +201,13 @@ def live_release(context: dg.AssetExecutionContext, warehouse: WarehouseResource
             "criteria": verdict_table(verdicts),
         }
     )
+
+
+def _to_promote(conn: psycopg.Connection, run_id: str, name: str) -> Release:
+    """The release named, or what this run built, or the only candidate there is. Raises `ReleaseError`: nothing goes live
+    because it happens to be the newest."""
+    if name:
+        return releases.get(conn, name)
+    if (built := releases.built_by(conn, run_id)) is not None:
+        return built
+    return releases.only_candidate(conn)

@@ -1,0 +1,309 @@
+"""Readers while releases swap: what they wait for, and that no answer fails or mixes two releases.
+
+Usage: python benchmarks/swaps.py WORK_FOLDER [SWAPS [LISTINGS]]
+
+Two releases of a drawn catalogue, every title of one marked. Eight searching connections, four of SQL that look at the
+views in any order, one and several statements a transaction, and one that is idle in a transaction after it looked at one
+view. First nothing swaps, then releases swap back to back. Then a rollback is asked for while a run builds, a `pg_dump`
+reads, and a retirement waits for it. Exit code 0 where no query failed and no statement's answer was of two releases.
+"""
+
+import collections
+import csv
+import json
+import random
+import subprocess
+import sys
+import threading
+import time
+from collections.abc import Callable
+from pathlib import Path
+
+import psycopg
+from psycopg import sql
+
+from fashion_assets.release import swap
+from fashion_assets.search.engine import SearchEngine
+from fashion_assets.search.query import Query
+from fashion_assets.settings import Settings
+from fashion_assets.sources.drawing import draw_catalogue
+from fashion_assets.warehouse import releases, server
+from fashion_assets.warehouse.database import connect
+
+VIEWS = ("products", "product_embeddings", "users", "favourites")
+MARK = "mk2"
+WORDS = ("red shirt", "women dress", "blue jeans", "black shoes", "watch", "summer top", "bag", "kurta")
+JOINED = (
+    "SELECT p.title FROM fashion_sota.products p JOIN fashion_sota.product_embeddings e USING (product_id) "
+    "ORDER BY product_id LIMIT 20"
+)
+QUIET_SECONDS = 15
+
+
+class Readers:
+    """Searching and SQL readers in threads; what they saw, and how long each answer took."""
+
+    def __init__(self, settings: Settings, marked: str):
+        self._settings, self._marked = settings, marked
+        with connect(settings) as conn:
+            # Of damaged lines, which are as they were in both releases.
+            self._unmarked = {
+                title
+                for (title,) in conn.execute(
+                    sql.SQL("SELECT title FROM {} WHERE title NOT LIKE %s").format(
+                        sql.Identifier(marked, "products")
+                    ),
+                    (f"% {MARK}",),
+                )
+            }
+        self._stop = threading.Event()
+        self._guard = threading.Lock()
+        self.taken: dict[str, list[float]] = collections.defaultdict(list)
+        self.failed: collections.Counter[str] = collections.Counter()
+        self.mixed: collections.Counter[str] = collections.Counter()
+
+    def __enter__(self) -> "Readers":
+        self._engine = SearchEngine.open(self._settings, size=8)
+        self._engine.search(Query("red shirt"))
+        self._threads = [threading.Thread(target=self._search, args=(n,)) for n in range(8)]
+        self._threads += [threading.Thread(target=self._look, args=(n,)) for n in range(4)]
+        self._idle = connect(self._settings)
+        self._idle.execute("SELECT 1 FROM fashion_sota.users LIMIT 1").fetchall()
+        for thread in self._threads:
+            thread.start()
+        time.sleep(2)
+        self.taken.clear()
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self._stop.set()
+        for thread in self._threads:
+            thread.join()
+        self._engine.close()
+        try:
+            self._idle.execute("SELECT 1 FROM fashion_sota.products LIMIT 1").fetchall()
+        except psycopg.Error as error:
+            self.failed[f"idle reader: {error}"] += 1
+        self._idle.close()
+
+    def _timed(self, kind: str, ask: Callable[[], list[str]], release: Callable[[], str | None]) -> None:
+        began = time.perf_counter()
+        try:
+            titles = ask()
+        except Exception as error:
+            with self._guard:
+                self.failed[f"{kind}: {type(error).__name__}: {str(error)[:120]}"] += 1
+            return
+        taken = time.perf_counter() - began
+        seen = {title.endswith(MARK) for title in titles if title not in self._unmarked}
+        said = release()
+        with self._guard:
+            self.taken[kind].append(taken)
+            if len(seen) > 1 or (seen and said is not None and seen != {said == self._marked}):
+                self.mixed[kind] += 1
+
+    def _search(self, number: int) -> None:
+        rng = random.Random(number)
+        while not self._stop.is_set():
+            word = rng.choice(WORDS)
+            query = rng.choice(
+                (
+                    Query(word),
+                    Query(word, filters={"gender": "women"}),
+                    Query(filters={"colour": "black"}, facets=("brand", "colour")),
+                    Query(word, mode="text"),
+                    Query(word, mode="vector"),
+                )
+            )
+            answered: list = []
+
+            def ask(query: Query = query, answered: list = answered) -> list[str]:
+                answered.append(self._engine.search(query))
+                return [hit.title for hit in answered[0].hits]
+
+            self._timed("search", ask, lambda answered=answered: answered[0].plan.release)
+
+    def _look(self, number: int) -> None:
+        rng = random.Random(100 + number)
+        with psycopg.connect(**server.parameters(self._settings), autocommit=True) as conn:  # pyright: ignore[reportArgumentType]
+            conn.execute("SET ROLE fashion_reader")
+            while not self._stop.is_set():
+                one, other = rng.sample(VIEWS, 2)
+                title = "(SELECT title FROM fashion_sota.products LIMIT 1)"
+                if rng.random() < 0.5:
+                    self._timed("statement", lambda: _titles(conn, JOINED), lambda: None)
+                else:
+                    with conn.transaction():
+                        for view in (one, other):
+                            counted = f"SELECT {title} FROM fashion_sota.{view} LIMIT 1"
+                            self._timed(
+                                "in a transaction", lambda text=counted: _titles(conn, text), lambda: None
+                            )
+                time.sleep(0.002)
+
+    def figures(self) -> dict[str, dict[str, float]]:
+        return {
+            kind: {
+                "answers": len(taken),
+                "p50_ms": round(1000 * sorted(taken)[len(taken) // 2], 1),
+                "p99_ms": round(1000 * sorted(taken)[int(len(taken) * 0.99)], 1),
+                "max_ms": round(1000 * max(taken), 1),
+            }
+            for kind, taken in sorted(self.taken.items())
+        }
+
+
+def _titles(conn: psycopg.Connection, text: str) -> list[str]:
+    return [title for (title,) in conn.execute(text.encode()).fetchall() if title is not None]
+
+
+def command(home: Path, *arguments: str) -> list[str]:
+    program = Path(sys.executable).with_name("fashion-assets")
+    return [str(program), "--home", str(home), *arguments]
+
+
+def mark_titles(catalogue: Path, mark: str = MARK) -> None:
+    """End every title with a mark."""
+    path = catalogue / "styles.csv"
+    lines = path.read_text("utf-8", "surrogateescape").splitlines(keepends=True)
+    header = next(csv.reader(lines[:1]))
+    place = header.index("productDisplayName")
+    marked = []
+    for line in lines[1:]:
+        fields = line.split(",", place + 1)
+        # Damaged lines stay as they are.
+        sound = len(next(csv.reader([line]), ())) == len(header) and '"' not in "".join(fields[: place + 1])
+        if sound and fields[0].isdigit() and fields[place].strip():
+            fields[place] += f" {mark}"
+        marked.append(",".join(fields))
+    path.write_text("".join([lines[0], *marked]), "utf-8", "surrogateescape")
+
+
+def prepared(home: Path, catalogue: Path, listings: int) -> None:
+    """An installation with three releases: one to retire, one to go back to, and the live one, its titles marked."""
+    draw_catalogue(catalogue, listings, 0, None)
+    for change in (lambda: None, lambda: mark_titles(catalogue, "mk1"), lambda: mark_titles(catalogue)):
+        change()
+        subprocess.run(
+            command(home, "run", "--catalog", str(catalogue)), check=True, stdout=subprocess.DEVNULL
+        )
+
+
+def swaps(home: Path, count: int) -> list[float]:
+    """Swap so often in a process of its own, as a command does; seconds of each, in order of size."""
+    ran = subprocess.run(
+        [sys.executable, __file__, "--swap", str(home), str(count)],
+        check=True,
+        capture_output=True,
+        text=True,
+    )
+    return sorted(json.loads(ran.stdout))
+
+
+def swap_here(home: Path, count: int) -> None:
+    settings = Settings(home=home, database_url=None)
+    taken = []
+    with connect(settings) as conn:
+        for _ in range(count):
+            other = max(
+                (r for r in releases.releases(conn) if r.state == "retired"), key=lambda r: r.number
+            ).release
+            conn.commit()
+            began = time.perf_counter()
+            swap.rollback(conn, settings, other)
+            taken.append(time.perf_counter() - began)
+    print(json.dumps(taken))
+
+
+def rollback_beside(settings: Settings, home: Path, catalogue: Path) -> dict[str, float | str]:
+    """Seconds of a rollback while a run builds, a dump reads and a retirement waits for the dump."""
+    program = server.program(settings, "pg_dump")
+    assert program is not None
+    parameters = server.parameters(settings)
+    build = subprocess.Popen(
+        command(home, "run", "--catalog", str(catalogue), "--no-promote"), stdout=subprocess.DEVNULL
+    )
+    with connect(settings, autocommit=True) as conn:
+        while not conn.execute(
+            "SELECT 1 FROM pg_stat_activity WHERE query LIKE 'COPY \"fashion_sota_r%'"
+        ).fetchone():
+            time.sleep(0.01)
+            assert build.poll() is None, "the run ended before it built anything"
+        held = connect(settings)
+        # As a dump does before it begins: this one never ends.
+        for release in releases.releases(conn):
+            if release.state in ("live", "retired"):
+                held.execute(f'LOCK TABLE "{release.release}".products IN ACCESS SHARE MODE')  # pyright: ignore[reportArgumentType]
+        dump = subprocess.Popen(
+            [program, "--host", parameters["host"], "--port", parameters["port"], "--username", "postgres"],
+            stdout=subprocess.DEVNULL,
+        )
+        oldest = [r.release for r in releases.releases(conn) if r.state == "retired"][-1]
+        retiring = threading.Thread(target=lambda: _retire(settings, oldest))
+        retiring.start()
+        time.sleep(0.2)
+        began = time.perf_counter()
+        subprocess.run(command(home, "rollback"), check=True, stdout=subprocess.DEVNULL)
+        outside = time.perf_counter() - began
+        later = next(r.release for r in releases.releases(conn) if r.state == "retired")
+        began = time.perf_counter()
+        swap.rollback(conn, settings, later)
+        inside = time.perf_counter() - began
+        building = build.poll() is None
+        held.rollback()
+        held.close()
+        retiring.join()
+        dump.wait()
+    build.wait()
+    return {
+        "rollback_by_the_command_seconds": round(outside, 3),
+        "the_swap_alone_seconds": round(inside, 3),
+        "run": "still building" if building else "had ended",
+        "run_exit": build.returncode,
+        "dump_exit": dump.returncode,
+    }
+
+
+def _retire(settings: Settings, name: str) -> None:
+    with connect(settings) as conn:
+        swap.retire(conn, name)
+
+
+def main() -> int:
+    if sys.argv[1] == "--swap":
+        swap_here(Path(sys.argv[2]), int(sys.argv[3]))
+        return 0
+    work = Path(sys.argv[1]).resolve()
+    count = int(sys.argv[2]) if len(sys.argv) > 2 else 100
+    listings = int(sys.argv[3]) if len(sys.argv) > 3 else 2000
+    home, catalogue = work / "home", work / "catalogue"
+    if not home.exists():
+        prepared(home, catalogue, listings)
+    settings = Settings(home=home, database_url=None)
+    with connect(settings) as conn:
+        marked = max(releases.releases(conn), key=lambda r: r.number).release
+    with Readers(settings, marked) as quiet:
+        time.sleep(QUIET_SECONDS)
+    print(json.dumps({"nothing swaps": quiet.figures(), "failed": quiet.failed, "mixed": quiet.mixed}))
+    with Readers(settings, marked) as readers:
+        taken = swaps(home, count)
+    print(json.dumps({"swaps": readers.figures(), "failed": readers.failed, "mixed": readers.mixed}))
+    print(
+        json.dumps(
+            {
+                "swap_p50_ms": round(1000 * taken[len(taken) // 2], 1),
+                "swap_max_ms": round(1000 * taken[-1], 1),
+                "longest_wait_over_quiet_ms": {
+                    kind: round(figures["max_ms"] - quiet.figures()[kind]["max_ms"], 1)
+                    for kind, figures in readers.figures().items()
+                },
+            }
+        )
+    )
+    mark_titles(catalogue)
+    print(json.dumps(rollback_beside(settings, home, catalogue)))
+    return 0 if not (readers.failed or readers.mixed or quiet.failed) else 1
+
+
+if __name__ == "__main__":
+    sys.exit(main())

@@ -1,0 +1,282 @@
+"""The serving views: re-pointed whatever their readers do, with all that hangs on them."""
+
+import random
+import threading
+from collections.abc import Iterator
+from contextlib import contextmanager
+
+import psycopg
+import pytest
+from psycopg import sql
+
+from fashion_assets.criteria.candidate import Candidate
+from fashion_assets.release import serving
+from fashion_assets.release.serving import SERVED_TABLES, HeldUp
+from fashion_assets.release.swap import promote, rollback, tidy
+from fashion_assets.warehouse.database import connect
+from fashion_assets.warehouse.errors import WarehouseError
+from fashion_assets.warehouse.releases import Release
+from fashion_assets_tests.release.copies import copy_of
+
+
+@pytest.fixture
+def second(candidate: Candidate) -> Release:
+    """The candidate is live; this one may go live."""
+    promote(candidate.conn, candidate.settings, candidate.release)
+    return copy_of(candidate, "second")
+
+
+def served(candidate: Candidate) -> bool:
+    """Whether the second release is served."""
+    with connect(candidate.settings, autocommit=True) as conn:
+        titles = conn.execute("SELECT DISTINCT title FROM fashion_sota.products").fetchall()
+    return titles == [("second",)]
+
+
+@contextmanager
+def idle_on(candidate: Candidate, view: str, name: str = "idle reader") -> Iterator[psycopg.Connection]:
+    """Somebody who looked at a view and keeps the transaction open."""
+    with connect(candidate.settings, application_name=name) as conn:
+        conn.execute(sql.SQL("SELECT count(*) FROM {}").format(sql.Identifier("fashion_sota", view)))
+        yield conn
+
+
+def oid_of_products(candidate: Candidate) -> int:
+    return candidate.number("SELECT 'fashion_sota.products'::regclass::oid::bigint")
+
+
+def hang_something_on(candidate: Candidate, role: str) -> None:
+    """Grants of every kind, comments and an option on the views and their schema."""
+    for statement in (
+        "CREATE ROLE {role}",
+        "GRANT USAGE ON SCHEMA fashion_sota TO {role}",
+        "GRANT SELECT ON fashion_sota.favourites TO {role} WITH GRANT OPTION",
+        "GRANT SELECT (title, brand) ON fashion_sota.products TO {role}",
+        "GRANT SELECT ON fashion_sota.users TO PUBLIC",
+        "COMMENT ON SCHEMA fashion_sota IS 'the shop''s {{own}} words'",
+        "COMMENT ON VIEW fashion_sota.products IS 'what we sell'",
+        "COMMENT ON COLUMN fashion_sota.products.title IS 'its name'",
+        "ALTER VIEW fashion_sota.products SET (security_barrier = true)",
+    ):
+        candidate.conn.execute(sql.SQL(statement).format(role=sql.Identifier(role)))  # type: ignore[arg-type]
+    candidate.conn.commit()
+
+
+def hung(candidate: Candidate, role: str) -> list[tuple]:
+    found = candidate.rows(
+        """
+        SELECT has_schema_privilege(%(role)s, 'fashion_sota', 'USAGE'),
+               has_table_privilege(%(role)s, 'fashion_sota.favourites', 'SELECT WITH GRANT OPTION'),
+               has_column_privilege(%(role)s, 'fashion_sota.products', 'brand', 'SELECT'),
+               has_column_privilege(%(role)s, 'fashion_sota.products', 'price', 'SELECT'),
+               has_table_privilege(%(role)s, 'fashion_sota.users', 'SELECT'),
+               obj_description('fashion_sota'::regnamespace, 'pg_namespace'),
+               obj_description('fashion_sota.products'::regclass, 'pg_class'),
+               col_description('fashion_sota.products'::regclass, 9) IS NULL,
+               (SELECT col_description(attrelid, attnum) FROM pg_attribute
+                WHERE attrelid = 'fashion_sota.products'::regclass AND attname = 'title'),
+               (SELECT reloptions::text FROM pg_class WHERE oid = 'fashion_sota.products'::regclass)
+        """,
+        {"role": role},
+    )
+    candidate.conn.commit()
+    return found
+
+
+ALL_OF_IT = [
+    (
+        True,
+        True,
+        True,
+        False,
+        True,
+        "the shop's {own} words",
+        "what we sell",
+        True,
+        "its name",
+        "{security_barrier=true}",
+    )
+]
+
+
+@pytest.fixture
+def analyst(candidate: Candidate) -> Iterator[str]:
+    role = f"analyst_{candidate.conn.info.dbname}"
+    yield role
+    candidate.conn.rollback()
+    candidate.conn.execute(sql.SQL("DROP OWNED BY {}").format(sql.Identifier(role)))
+    candidate.conn.execute(sql.SQL("DROP ROLE {}").format(sql.Identifier(role)))
+    candidate.conn.commit()
+
+
+def test_views_are_replaced_in_place_with_all_that_hangs_on_them(
+    candidate: Candidate, second: Release, analyst: str
+):
+    hang_something_on(candidate, analyst)
+    before = oid_of_products(candidate)
+    promote(candidate.conn, candidate.settings, second)
+    assert served(candidate) and oid_of_products(candidate) == before
+    assert hung(candidate, analyst) == ALL_OF_IT
+
+
+@pytest.mark.parametrize("view", SERVED_TABLES)
+def test_a_reader_that_never_ends_holds_nobody_up(
+    candidate: Candidate, second: Release, analyst: str, view: str
+):
+    hang_something_on(candidate, analyst)
+    with idle_on(candidate, view) as idle:
+        promote(candidate.conn, candidate.settings, second)
+        assert served(candidate) and hung(candidate, analyst) == ALL_OF_IT
+        for _ in range(3):
+            rollback(candidate.conn, candidate.settings, candidate.release.release)
+            assert not served(candidate)
+            rollback(candidate.conn, candidate.settings, second.release)
+            assert served(candidate)
+        # Its transaction goes on, and reads committed what is live now.
+        assert idle.execute("SELECT DISTINCT title FROM fashion_sota.products").fetchall() == [("second",)]
+    tidy(candidate.conn, candidate.settings)
+    assert (
+        candidate.number("SELECT count(*) FROM pg_namespace WHERE nspname ~ '^fashion_sota_(former|next)'")
+        == 0
+    )
+    assert hung(candidate, analyst) == ALL_OF_IT
+
+
+def test_readers_in_any_order_neither_fail_nor_see_two_releases_in_one_statement(
+    candidate: Candidate, second: Release
+):
+    conn, settings = candidate.conn, candidate.settings
+    promote(conn, settings, second)
+    # So that products and vectors each tell of which release they are.
+    conn.execute(
+        sql.SQL("DELETE FROM {} WHERE product_id IN (SELECT product_id FROM {} LIMIT 10)").format(
+            second.table("product_embeddings"), second.table("products")
+        )
+    )
+    conn.commit()
+    failures: list[BaseException] = []
+    mixed: list[object] = []
+    answers = [0]
+    stop = threading.Event()
+
+    def read(number: int) -> None:
+        rng = random.Random(number)
+        try:
+            with connect(settings, autocommit=True) as reader:
+                while not stop.is_set():
+                    one, other = rng.sample(SERVED_TABLES, 2)
+                    with reader.transaction():
+                        for view in (one, other):
+                            reader.execute(
+                                sql.SQL("SELECT 1 FROM {} LIMIT 1").format(
+                                    sql.Identifier("fashion_sota", view)
+                                )
+                            )
+                    row = reader.execute(
+                        "SELECT count(DISTINCT title), count(*) FROM fashion_sota.products "
+                        "JOIN fashion_sota.product_embeddings USING (product_id)"
+                    ).fetchone()
+                    if row not in ((1, 30), (40, 40)):
+                        mixed.append(row)
+                    answers[0] += 1
+        except BaseException as error:
+            failures.append(error)
+
+    readers = [threading.Thread(target=read, args=(number,)) for number in range(4)]
+    with idle_on(candidate, "users"):
+        for reader in readers:
+            reader.start()
+        try:
+            for _ in range(10):
+                rollback(conn, settings, candidate.release.release)
+                rollback(conn, settings, second.release)
+        finally:
+            stop.set()
+        for reader in readers:
+            reader.join(timeout=30)
+    assert failures == [] and mixed == []
+    assert answers[0] > 10
+
+
+def test_views_of_others_follow(candidate: Candidate, second: Release):
+    candidate.conn.execute("CREATE SCHEMA shop")
+    candidate.conn.execute("CREATE VIEW shop.bestsellers AS SELECT title FROM fashion_sota.products")
+    candidate.conn.commit()
+    promote(candidate.conn, candidate.settings, second)
+    assert candidate.rows("SELECT DISTINCT title FROM shop.bestsellers") == [("second",)]
+
+
+def test_where_views_of_others_depend_it_is_said_who_holds_them_up_and_force_ends_that(
+    candidate: Candidate, second: Release, monkeypatch: pytest.MonkeyPatch
+):
+    monkeypatch.setattr(serving, "PATIENCE_SECONDS", 0.3)
+    conn = candidate.conn
+    conn.execute("CREATE SCHEMA shop")
+    conn.execute("CREATE VIEW shop.bestsellers AS SELECT title FROM fashion_sota.products")
+    conn.commit()
+    with connect(candidate.settings, application_name="a report") as idle:
+        idle.execute("SELECT 1 FROM fashion_sota.favourites")
+        with pytest.raises(HeldUp) as held:
+            promote(conn, candidate.settings, second)
+        said = str(held.value)
+        assert f"a report (server process {idle.info.backend_pid}, role" in said
+        assert (
+            "idle in an open transaction, since" in said
+            and "view shop.bestsellers" in said
+            and "--force" in said
+        )
+        assert not served(candidate)
+        promote(conn, candidate.settings, second, force=True)
+        assert served(candidate)
+        with pytest.raises(psycopg.OperationalError):
+            idle.execute("SELECT 1")
+    assert candidate.rows("SELECT DISTINCT title FROM shop.bestsellers") == [("second",)]
+
+
+@pytest.mark.parametrize(
+    ("made", "named"),
+    [
+        ("CREATE TABLE fashion_sota.notes (said text)", "table fashion_sota.notes"),
+        (
+            "CREATE FUNCTION fashion_sota.one() RETURNS int LANGUAGE sql AS 'SELECT 1'",
+            "function fashion_sota.one()",
+        ),
+        (
+            "CREATE RULE kept AS ON DELETE TO fashion_sota.users DO INSTEAD NOTHING",
+            "rule kept on view fashion_sota.users",
+        ),
+        (
+            "CREATE MATERIALIZED VIEW shop.kept AS SELECT count(*) FROM fashion_sota.products",
+            "materialized view shop.kept",
+        ),
+    ],
+)
+def test_nothing_of_others_is_left_behind(
+    candidate: Candidate, second: Release, monkeypatch: pytest.MonkeyPatch, made: str, named: str
+):
+    monkeypatch.setattr(serving, "PATIENCE_SECONDS", 0.1)
+    candidate.conn.execute("CREATE SCHEMA shop")
+    candidate.conn.execute(made.encode())
+    candidate.conn.commit()
+    with idle_on(candidate, "users"), pytest.raises(HeldUp, match="cannot be replaced beside") as held:
+        promote(candidate.conn, candidate.settings, second)
+    assert named in str(held.value).replace("materialized view kept", "materialized view shop.kept")
+    promote(candidate.conn, candidate.settings, second)
+    assert served(candidate)
+
+
+def test_other_columns_are_served_beside_where_nothing_depends(
+    candidate: Candidate, second: Release, analyst: str
+):
+    hang_something_on(candidate, analyst)
+    candidate.conn.execute(
+        sql.SQL("ALTER TABLE {} DROP COLUMN content_hash CASCADE").format(second.table("products"))
+    )
+    candidate.conn.commit()
+    promote(candidate.conn, candidate.settings, second)
+    assert served(candidate) and hung(candidate, analyst) == ALL_OF_IT
+    candidate.conn.execute("CREATE VIEW public.bestsellers AS SELECT title FROM fashion_sota.products")
+    candidate.conn.commit()
+    with pytest.raises(WarehouseError, match=r"has other columns than the serving views.*view bestsellers"):
+        rollback(candidate.conn, candidate.settings)
+    assert served(candidate)
