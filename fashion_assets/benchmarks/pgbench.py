@@ -24,7 +24,7 @@ from fashion_assets.search.meaning import Encoders
 from fashion_assets.search.query import Query
 from fashion_assets.search.reading import Statement
 from fashion_assets.search.statements import settle
-from fashion_assets.search.work import Compute, Read
+from fashion_assets.search.work import Compute, Once, Read, Work
 from fashion_assets.settings import Settings
 from fashion_assets.warehouse import server
 from fashion_assets.warehouse.releases import Release
@@ -98,21 +98,29 @@ def measure_pgbench(
 
 def _sent(conn: psycopg.Connection, answering: Answering, question: Query) -> Read:
     """What the engine sends for a question once it knows the release and the words."""
+    sent: list[Read] = []
     for _ in range(2):
-        work = answering.search(question)
-        answer: Any = None
-        sent: list[Read] = []
-        try:
-            while True:
-                step = work.send(answer)
-                if isinstance(step, Compute):
-                    answer = step.make()
-                else:
-                    sent.append(step)
-                    answer = list(_answers(conn, step))
-        except StopIteration:
-            pass
+        sent.clear()
+        _drive(conn, answering.search(question), sent)
     return sent[-1]
+
+
+def _drive(conn: psycopg.Connection, work: Work[Any], sent: list[Read]) -> Any:
+    """Carry out a search's work over a connection of ours, and note what is sent."""
+    answer: Any = None
+    try:
+        while True:
+            step = work.send(answer)
+            if isinstance(step, Compute):
+                answer = step.make()
+            elif isinstance(step, Once):
+                known = step.known()
+                answer = _drive(conn, step.work(), sent) if known is None else known
+            else:
+                sent.append(step)
+                answer = list(_answers(conn, step))
+    except StopIteration as end:
+        return end.value
 
 
 def _answers(conn: psycopg.Connection, step: Read) -> Iterator[list[tuple]]:

@@ -111,7 +111,7 @@ class Answering:
         cursor = Cursor.decode(query)
         offset = cursor.offset if cursor else 0
         release = cursor.release if cursor else query.release
-        return (yield from self.releases.retried(release, lambda facts: self._search(query, facts, offset)))
+        return (yield from self.releases.on(release, lambda facts: self._search(query, facts, offset)))
 
     def explain(self, query: Query) -> Work[dict]:
         """See `SearchEngine.explain`."""
@@ -128,7 +128,7 @@ class Answering:
             )
             return plan[0]["Plan"]
 
-        return (yield from self.releases.retried(query.release, work))
+        return (yield from self.releases.on(query.release, work))
 
     def _search(self, query: Query, facts: Facts, offset: int) -> Work[Results]:
         asked, plan = yield from self._asked(query, facts, offset)
@@ -255,7 +255,7 @@ class Answering:
 
     def _shape(self, facts: Facts, asked: Asked, legs: Sequence["_Leg"]) -> Shape:
         return Shape(
-            facts.schema,
+            facts.release,
             tuple(leg.shape for leg in legs),
             len(asked.tiers),
             tuple(term.column for term in asked.ranked),
@@ -297,7 +297,7 @@ class Answering:
         if "\0" in key:
             raise SearchError("there is no product whose id holds a NUL character")
         (rows,) = yield from self.releases.read(
-            facts, [Statement(statements.on_products(facts.schema, text), {"key": key})]
+            facts, [Statement(statements.on_products(facts.release, text), {"key": key})]
         )
         if not rows:
             raise SearchError(f"there is no product {key[:80]!r} in {facts.release}")
@@ -317,7 +317,7 @@ class Answering:
         asked = []
         for column in query.facets:
             others = [each for each in query.narrowed if each.name != column]
-            text = statements.facet(facts.schema, column, tuple(each.shape for each in others))
+            text = statements.facet(facts.release, column, tuple(each.shape for each in others))
             values = {"rows": FACET_ROWS, "values": FACET_VALUES, **statements.filter_parameters(others)}
             asked.append(Statement(text, values))
         rows = yield from self.releases.read(facts, asked, {"plan_cache_mode": "force_custom_plan"})

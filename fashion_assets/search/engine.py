@@ -3,16 +3,23 @@
 What belongs here: `SearchEngine` and `AsyncSearchEngine`, which carry out what `answering` and `people` yield. What does
 not: how a search goes.
 
-A search is one round trip: settings, the statement, and a look at which release answered, in one read-only transaction
+A search is one round trip: settings, a look at which release is live, and the statement, in one read-only transaction
 under the reader's role (`reading`). An engine may be used by many threads, or tasks, at once; there is nothing two engines share.
+
+An engine outlives its connections and its server. To read twice does no harm, so what was lost with a connection is read
+again over another one, for as long as `SERVER_AWAY_SECONDS`.
 """
 
 import asyncio
-from collections.abc import Mapping
+import threading
+import time
+from collections import defaultdict
+from collections.abc import Hashable, Mapping
 from types import TracebackType
 from typing import Any, Self, TypeVar
 
-from psycopg_pool import AsyncConnectionPool, ConnectionPool
+import psycopg
+from psycopg_pool import AsyncConnectionPool, ConnectionPool, PoolTimeout
 
 from fashion_assets.embedding.encoder import Encoder
 from fashion_assets.search import people, statements
@@ -20,11 +27,19 @@ from fashion_assets.search.answering import Answering
 from fashion_assets.search.meaning import CacheFigures, Encoders
 from fashion_assets.search.query import Query, Results
 from fashion_assets.search.reading import AsyncReadingConnection, ReadingConnection, Statement
-from fashion_assets.search.work import Compute, Read, Work
+from fashion_assets.search.work import Compute, Once, Read, Work
 from fashion_assets.settings import Settings
 from fashion_assets.warehouse import server
+from fashion_assets.warehouse.database import connect
+from fashion_assets.warehouse.errors import ServerGone, ServerUnreachable, explain
 
 POOL_SIZE = 4
+
+SERVER_AWAY_SECONDS = 30.0
+"""How long a search waits for a server that restarts, or cannot be reached."""
+
+LOOK_SECONDS = 2.0
+"""How long a connection is waited for before it is asked why there is none."""
 
 Answer = TypeVar("Answer")
 
@@ -32,9 +47,11 @@ Answer = TypeVar("Answer")
 class SearchEngine:
     """Searches over a pool of blocking connections; `with SearchEngine.open(settings) as engine`."""
 
-    def __init__(self, pool: ConnectionPool[ReadingConnection], answering: Answering):
+    def __init__(self, pool: ConnectionPool[ReadingConnection], answering: Answering, settings: Settings):
         self._pool = pool
         self._answering = answering
+        self._settings = settings
+        self._locks: defaultdict[Hashable, threading.Lock] = defaultdict(threading.Lock)
 
     @classmethod
     def open(
@@ -48,13 +65,15 @@ class SearchEngine:
         answering = Answering(settings, Encoders(settings, encoders))
         pool = ConnectionPool(
             connection_class=ReadingConnection,
-            kwargs=_connection(settings),
+            # Asked anew for each: an embedded server that was restarted may have another socket, or is to be started.
+            kwargs=lambda: _connection(settings),
             min_size=1,
             max_size=size,
             configure=ReadingConnection.configure,
+            reconnect_timeout=LOOK_SECONDS,
             open=True,
         )
-        return cls(pool, answering)
+        return cls(pool, answering, settings)
 
     def close(self) -> None:
         """Give the connections back to the server."""
@@ -106,7 +125,7 @@ class SearchEngine:
             step = next(work)
             while True:
                 try:
-                    answer = step.make() if isinstance(step, Compute) else self._read(step)
+                    answer = self._carry_out(step)
                 except Exception as error:
                     step = work.throw(error)
                 else:
@@ -114,21 +133,42 @@ class SearchEngine:
         except StopIteration as end:
             return end.value
 
+    def _carry_out(self, step: Read | Compute | Once) -> Any:
+        if isinstance(step, Compute):
+            return step.make()
+        if isinstance(step, Read):
+            return self._read(step)
+        with self._locks[step.key]:
+            known = step.known()
+            return self._drive(step.work()) if known is None else known
+
     def _read(self, step: Read) -> list[list[tuple]]:
-        # Not `connection()`: its commit has nothing to do here.
-        conn = self._pool.getconn()
-        try:
-            return conn.wait(conn.reader.read(_with_settings(step)))[1:]
-        finally:
-            self._pool.putconn(conn)
+        patience = _Patience(self._settings)
+        while True:
+            # Not `connection()`: its commit has nothing to do here.
+            try:
+                conn = self._pool.getconn(LOOK_SECONDS)
+            except PoolTimeout as error:
+                patience.ask_why(error)
+                continue
+            try:
+                return conn.wait(conn.reader.read(_with_settings(step)))[1:]
+            except (psycopg.OperationalError, psycopg.InterfaceError) as error:
+                patience.bear(conn, error)
+            finally:
+                self._pool.putconn(conn)
 
 
 class AsyncSearchEngine:
     """`SearchEngine` over asynchronous connections; `async with AsyncSearchEngine.open(settings) as engine`."""
 
-    def __init__(self, pool: AsyncConnectionPool[AsyncReadingConnection], answering: Answering):
+    def __init__(
+        self, pool: AsyncConnectionPool[AsyncReadingConnection], answering: Answering, settings: Settings
+    ):
         self._pool = pool
         self._answering = answering
+        self._settings = settings
+        self._locks: defaultdict[Hashable, asyncio.Lock] = defaultdict(asyncio.Lock)
 
     @classmethod
     def open(
@@ -137,13 +177,15 @@ class AsyncSearchEngine:
         """As `SearchEngine.open`; connections are made on entering."""
         pool = AsyncConnectionPool(
             connection_class=AsyncReadingConnection,
-            kwargs=_connection(settings),
+            # To start an embedded server takes a moment, in which others go on.
+            kwargs=lambda: asyncio.to_thread(_connection, settings),
             min_size=1,
             max_size=size,
             configure=AsyncReadingConnection.configure,
+            reconnect_timeout=LOOK_SECONDS,
             open=False,
         )
-        return cls(pool, Answering(settings, Encoders(settings, encoders)))
+        return cls(pool, Answering(settings, Encoders(settings, encoders)), settings)
 
     async def __aenter__(self) -> Self:
         await self._pool.open()
@@ -181,10 +223,7 @@ class AsyncSearchEngine:
             step = next(work)
             while True:
                 try:
-                    if isinstance(step, Compute):
-                        answer = await asyncio.to_thread(step.make)
-                    else:
-                        answer = await self._read(step)
+                    answer = await self._carry_out(step)
                 except Exception as error:
                     step = work.throw(error)
                 else:
@@ -192,12 +231,59 @@ class AsyncSearchEngine:
         except StopIteration as end:
             return end.value
 
+    async def _carry_out(self, step: Read | Compute | Once) -> Any:
+        if isinstance(step, Compute):
+            return await asyncio.to_thread(step.make)
+        if isinstance(step, Read):
+            return await self._read(step)
+        async with self._locks[step.key]:
+            known = step.known()
+            return await self._drive(step.work()) if known is None else known
+
     async def _read(self, step: Read) -> list[list[tuple]]:
-        conn = await self._pool.getconn()
+        patience = _Patience(self._settings)
+        while True:
+            try:
+                conn = await self._pool.getconn(LOOK_SECONDS)
+            except PoolTimeout as error:
+                await asyncio.to_thread(patience.ask_why, error)
+                continue
+            try:
+                return (await conn.wait(conn.reader.read(_with_settings(step))))[1:]
+            except (psycopg.OperationalError, psycopg.InterfaceError) as error:
+                patience.bear(conn, error)
+            finally:
+                await self._pool.putconn(conn)
+
+
+_SERVER_ENDS = "57P"
+"""SQLSTATEs of a server that shuts down, restarts, or ends the session."""
+
+
+class _Patience:
+    """How long one reading still waits for the server to come back."""
+
+    def __init__(self, settings: Settings):
+        self._settings = settings
+        self._until = time.monotonic() + SERVER_AWAY_SECONDS
+
+    def bear(self, conn: psycopg.BaseConnection[Any], error: psycopg.Error) -> None:
+        """An error: nothing, where the connection was lost and another one may do; else it is raised."""
+        if not conn.closed and not (error.sqlstate or "").startswith(_SERVER_ENDS):
+            raise error
+        if time.monotonic() > self._until:
+            raise explain(error, server.describe(self._settings)) or error
+
+    def ask_why(self, error: PoolTimeout) -> None:
+        """There was no connection: nothing, where one can be had now or soon; else why not is raised."""
         try:
-            return (await conn.wait(conn.reader.read(_with_settings(step))))[1:]
-        finally:
-            await self._pool.putconn(conn)
+            connect(self._settings, vectors=False).close()
+        except (ServerUnreachable, ServerGone):
+            if time.monotonic() > self._until:
+                raise
+        else:
+            if time.monotonic() > self._until:
+                raise error
 
 
 def _connection(settings: Settings) -> dict[str, Any]:

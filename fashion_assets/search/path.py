@@ -80,13 +80,13 @@ class Facts:
     """What a release is like. Releases do not change, so neither does this."""
 
     release: str
-    schema: str
-    """Where to read it: the release's own schema, or that of the serving views."""
     products: int
     spaces: tuple[Space, ...]
     sample: Sample
     indexed: frozenset[str] = frozenset()
     """Columns an index begins with; a filter on another one has to read every product."""
+    reader: str | None = None
+    """The role it is read as; None: as the connection's own."""
     _masks: Cache[np.ndarray] = field(default_factory=lambda: Cache(256), repr=False, compare=False)
     _codes: Cache[tuple[list[Any], np.ndarray]] = field(
         default_factory=lambda: Cache(64), repr=False, compare=False

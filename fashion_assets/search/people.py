@@ -72,7 +72,7 @@ def recommend(
     if "\0" in user_id or not user_id:
         raise SearchError("there is no person without an id, or with a NUL character in it")
     return (
-        yield from answering.releases.retried(
+        yield from answering.releases.on(
             release, lambda facts: _recommend(answering, facts, user_id, source, limit)
         )
     )
@@ -85,8 +85,8 @@ def _recommend(
     ((records,),), favourites = yield from answering.releases.read(
         facts,
         [
-            Statement(statements.on_products(facts.schema, _PERSON, "users"), asked),
-            Statement(statements.on_products(facts.schema, _FAVOURITES), asked),
+            Statement(statements.on_products(facts.release, _PERSON, "users"), asked),
+            Statement(statements.on_products(facts.release, _FAVOURITES), asked),
         ],
     )
     if not records and not favourites:
@@ -154,11 +154,11 @@ def _by_style(
 
 def _popular(answering: Answering, facts: Facts, limit: int) -> Work[tuple[list[Hit], Mapping[str, str]]]:
     (rows,) = yield from answering.releases.read(
-        facts, [Statement(statements.on_products(facts.schema, _POPULAR), {"rows": limit})]
+        facts, [Statement(statements.on_products(facts.release, _POPULAR), {"rows": limit})]
     )
     ids = [product_id for (product_id,) in rows]
     (hits,) = yield from answering.releases.read(
-        facts, [Statement(statements.by_ids(facts.schema), {"ids": ids})]
+        facts, [Statement(statements.by_ids(facts.release), {"ids": ids})]
     )
     order = {product_id: place for place, product_id in enumerate(ids)}
     found = [Hit(*row, score=0.0) for row in hits]
@@ -172,7 +172,7 @@ def _popular(answering: Answering, facts: Facts, limit: int) -> Work[tuple[list[
 def _spread_out(answering: Answering, facts: Facts, hits: Sequence[Hit], limit: int) -> Work[list[Hit]]:
     ids = [hit.product_id for hit in hits]
     (rows,) = yield from answering.releases.read(
-        facts, [Statement(statements.on_products(facts.schema, _VECTORS), {"ids": ids})]
+        facts, [Statement(statements.on_products(facts.release, _VECTORS), {"ids": ids})]
     )
     vectors = {product_id: (space, array(vector)) for product_id, space, vector in rows}
     chosen = marginally_relevant(
@@ -184,7 +184,7 @@ def _spread_out(answering: Answering, facts: Facts, hits: Sequence[Hit], limit: 
 def complete_look(answering: Answering, product_id: str, limit: int, per_kind: int) -> Work[Results]:
     """See `SearchEngine.complete_look`."""
     return (
-        yield from answering.releases.retried(
+        yield from answering.releases.on(
             None, lambda facts: _complete_look(answering, facts, product_id, limit, per_kind)
         )
     )
@@ -195,7 +195,7 @@ def _complete_look(
 ) -> Work[Results]:
     key, space, vector = yield from answering.product(facts, product_id)
     (((_, _, _, gender, category, kind),),) = yield from answering.releases.read(
-        facts, [Statement(statements.on_products(facts.schema, _LOOKED_AT), {"key": key})]
+        facts, [Statement(statements.on_products(facts.release, _LOOKED_AT), {"key": key})]
     )
     hits: list[Hit] = []
     paths: dict[str, str] = {}

@@ -16,12 +16,12 @@ from fashion_assets.search.filters import COLUMNS
 from fashion_assets.search.meaning import Cache
 from fashion_assets.search.path import SAMPLE, Facts, Sample, Space
 from fashion_assets.search.reading import Statement
-from fashion_assets.search.work import Answer, Read, Work
+from fashion_assets.search.work import Answer, Once, Read, Work
 from fashion_assets.settings import Settings
 from fashion_assets.warehouse.releases import SERVING_SCHEMA, ReleaseError
 
-SWAPS = 3
-"""Times a search starts over because a release went live while it ran."""
+TRIES = 5
+"""Times a search starts over because the release it reads was dropped: each time others were live meanwhile."""
 
 _RELEASE = re.compile(rf"{SERVING_SCHEMA}_r\d+")
 
@@ -35,16 +35,9 @@ SELECT coalesce((SELECT CASE WHEN current_setting('server_version_num')::int >= 
 """
 
 _PLACE = b"""
-SELECT CASE WHEN c.oid IS NULL THEN NULL ELSE json_build_array(n.nspname, c.oid::bigint, c.reltuples::bigint) END
-FROM (SELECT 1) AS one LEFT JOIN (
-    SELECT coalesce(
-        (SELECT d.refobjid FROM pg_rewrite r
-         JOIN pg_depend d ON d.classid = 'pg_rewrite'::regclass AND d.objid = r.oid
-             AND d.refclassid = 'pg_class'::regclass
-         JOIN pg_class t ON t.oid = d.refobjid AND t.relkind = 'r'
-         WHERE r.ev_class = to_regclass(%(name)s) LIMIT 1),
-        to_regclass(%(name)s)::oid) AS oid) AS place ON true
-LEFT JOIN pg_class c ON c.oid = place.oid LEFT JOIN pg_namespace n ON n.oid = c.relnamespace
+SELECT c.oid::bigint, c.reltuples::bigint,
+       coalesce(has_schema_privilege((SELECT oid FROM pg_roles WHERE rolname = %(role)s), c.relnamespace, 'USAGE'), false)
+FROM pg_class c WHERE c.oid = to_regclass(%(products)s)
 """
 
 _INDEXES = b"""
@@ -67,120 +60,157 @@ _SPACES = (
 )
 
 
-class _ReleaseChanged(Exception):
-    """Another release answered than the one the question was prepared for."""
+_GONE = (psycopg.errors.UndefinedTable, psycopg.errors.InvalidSchemaName)
+"""What the server says of a release that was dropped."""
+
+
+class _OtherIsLive(Exception):
+    """Another release is live than the one the question was prepared for."""
+
+    def __init__(self, live: str | None):
+        self.live = live
 
 
 class ServedReleases:
-    """The live release, and those that are still there, as searches read them; their facts are read once."""
+    """The live release, and those that are still there, as searches read them; their facts are read once.
+
+    A search reads one release by its own name, the one that was live when the search began, so that nothing that goes live
+    meanwhile disturbs it.
+    """
 
     def __init__(self, settings: Settings):
         self._settings = settings
         self._facts: Cache[Facts] = Cache(8)
+        self._live: str | None = None
         self._reader: str | None = None
         self._reader_known = False
 
-    def facts(self, release: str | None = None) -> Work[Facts]:
-        """What is known of a release, or of the live one; read once. Raises `ReleaseError` where it is not there."""
-        live = self._facts.peek(SERVING_SCHEMA)
-        if release is None or (live is not None and live.release == release):
-            if live is None:
-                live = yield from self._gather(SERVING_SCHEMA)
-            return live
+    def on(self, release: str | None, work: Callable[[Facts], Work[Answer]]) -> Work[Answer]:
+        """The work on a release, or on the one that is live. Raises `ReleaseError` where it is not there."""
+        if release is None:
+            return (yield from self._on_the_live_one(work))
         if not _RELEASE.fullmatch(release):
             raise ReleaseError(f"there is no release {release!r}")
+        facts = yield from self._known(release)
+        try:
+            return (yield from work(facts))
+        except _GONE as error:
+            self._facts.drop(release)
+            raise _no_longer_there(release) from error
+
+    def _on_the_live_one(self, work: Callable[[Facts], Work[Answer]]) -> Work[Answer]:
+        certain = False
+        for _ in range(TRIES):
+            live = self._live
+            if live is None:
+                (rows,) = yield Read([Statement(statements.SERVED, {})], {})
+                live, certain = _served(rows), True
+                if live is None:
+                    raise ReleaseError("nothing is live yet: fashion-assets run")
+                self._live = live
+            try:
+                facts = yield from self._known(live)
+                return (yield from (work(facts) if certain else _looking(facts, work(facts))))
+            except _OtherIsLive as other:
+                # Live while this search goes on, so that it need not look again.
+                self._live, certain = other.live, other.live is not None
+            except (ReleaseError, *_GONE):
+                # Dropped, or about to be: what is live now is another one, or the error stands.
+                self._facts.drop(live)
+                (rows,) = yield Read([Statement(statements.SERVED, {})], {})
+                if (now := _served(rows)) in (live, None):
+                    raise
+                self._live, certain = now, True
+        raise ReleaseError("the releases to search were dropped one after another: search again")
+
+    def _known(self, release: str) -> Work[Facts]:
         known = self._facts.peek(release)
         if known is None:
-            known = yield from self._gather(release)
+            known = yield Once(
+                ("facts", release), lambda: self._facts.peek(release), lambda: self._gather(release)
+            )
         return known
 
-    def _gather(self, schema: str) -> Work[Facts]:
+    def _gather(self, release: str) -> Work[Facts]:
         if not self._reader_known:
             (((allowed,),),) = yield Read([Statement(_MAY_READ, {"role": self._settings.reader_role})], {})
             self._reader = self._settings.reader_role if allowed else None
             self._reader_known = True
-        live = schema == SERVING_SCHEMA
+        about = {"products": f"{release}.products", "role": self._settings.reader_role}
         try:
-            (((place,),),) = yield Read(
-                [Statement(_PLACE, {"name": f"{schema}.products"})], self._role(schema)
-            )
-        except psycopg.errors.InsufficientPrivilege as error:
-            raise ReleaseError(
-                f"{schema} may not be read: only the live release is open to readers"
-            ) from error
-        if place is None:
-            raise ReleaseError(
-                "nothing is live yet: fashion-assets run"
-                if live
-                else f"{schema} is no longer there: search again without its page or name"
-            )
-        release, relation, products = place
-        try:
+            (rows,) = yield Read([Statement(_PLACE, about)], {})
+            if not rows:
+                raise _no_longer_there(release)
+            relation, products, open_to_readers = rows[0]
+            # A release that never was live is its owner's alone.
+            reader = self._reader if open_to_readers else None
+            role = {} if reader is None else {"role": reader}
             indexes, columns, rows, ((counted,),) = yield Read(
                 [
                     Statement(_INDEXES, {"relation": relation}),
                     Statement(_INDEXED, {"relation": relation}),
-                    Statement(_sample(schema), {"rows": SAMPLE}),
+                    Statement(_sample(release), {"rows": SAMPLE}),
                     Statement(
-                        statements.on_products(schema, _COUNT if products < SAMPLE else _COUNTED),
+                        statements.on_products(release, _COUNT if products < SAMPLE else _COUNTED),
                         {"products": products},
                     ),
                 ],
-                self._role(schema),
+                role,
             )
-            spaces = _spaces(indexes) or (yield from self._spaces_by_reading(schema))
+            spaces = _spaces(indexes)
+            if not spaces:
+                (found,) = yield Read([Statement(statements.on_products(release, _SPACES), {})], role)
+                spaces = tuple(Space(name, dimension, indexed=False) for name, dimension in found)
         except psycopg.errors.InsufficientPrivilege as error:
             raise ReleaseError(
-                f"{schema} may not be read: only the live release is open to readers"
+                f"{release} may not be read: only releases that went live are open to readers"
             ) from error
         facts = Facts(
-            release, schema, counted, spaces, _sampled(rows), frozenset(name for (name,) in columns)
+            release, counted, spaces, _sampled(rows), frozenset(name for (name,) in columns), reader=reader
         )
-        self._facts.put(schema, facts)
+        self._facts.put(release, facts)
         return facts
-
-    def _spaces_by_reading(self, schema: str) -> Work[tuple[Space, ...]]:
-        (rows,) = yield Read([Statement(statements.on_products(schema, _SPACES), {})], self._role(schema))
-        return tuple(Space(name, dimension, indexed=False) for name, dimension in rows)
-
-    def _role(self, schema: str) -> dict[str, str]:
-        # A release that is not live is its owner's alone.
-        return {"role": self._reader} if self._reader and schema == SERVING_SCHEMA else {}
 
     def read(
         self, facts: Facts, asked: Sequence[Statement], settings: Mapping[str, str] | None = None
     ) -> Work[list[list[tuple]]]:
-        """Rows of each statement, all of the release of `facts`; else the search starts over (`retried`)."""
-        chosen = {**(settings or {}), **self._role(facts.schema)}
-        if facts.schema != SERVING_SCHEMA:
-            try:
-                return (yield Read(asked, chosen))
-            except (psycopg.errors.UndefinedTable, psycopg.errors.InvalidSchemaName) as error:
-                self._facts.drop(facts.schema)
-                raise ReleaseError(f"{facts.release} is no longer there: search again") from error
-        served = Statement(statements.SERVED, {})
-        try:
-            *answers, place = yield Read([*asked, served], chosen)
-        except psycopg.Error:
-            # Columns or dimensions may be another release's by now.
-            (place,) = yield Read([served], chosen)
-            if place == [(facts.release,)]:
-                raise
-            answers = []
-        if place != [(facts.release,)]:
-            self._facts.drop(SERVING_SCHEMA)
-            raise _ReleaseChanged
-        return answers
+        """Rows of each statement, read from the release of `facts` with a reader's rights."""
+        role = {} if facts.reader is None else {"role": facts.reader}
+        return (yield Read(asked, {**(settings or {}), **role}))
 
-    def retried(self, release: str | None, work: Callable[[Facts], Work[Answer]]) -> Work[Answer]:
-        """The work on a release, or on the live one; started over where another went live in between."""
-        for _ in range(SWAPS):
-            facts = yield from self.facts(release)
-            try:
-                return (yield from work(facts))
-            except _ReleaseChanged:
-                continue
-        raise ReleaseError("the live release changed again and again while the search ran: search again")
+
+def _looking(facts: Facts, work: Work[Answer]) -> Work[Answer]:
+    """The work, with a look at what is live as it reads for the first time, in the same round trip. Raises `_OtherIsLive`."""
+    looked, answer, error = False, None, None
+    while True:
+        try:
+            step = work.throw(error) if error is not None else work.send(answer)
+        except StopIteration as end:
+            return end.value
+        answer = error = None
+        try:
+            if isinstance(step, Read) and not looked:
+                looked = True
+                served, *answer = yield Read(
+                    [Statement(statements.SERVED, {}), *step.statements], step.settings
+                )
+                if (live := _served(served)) != facts.release:
+                    work.close()
+                    raise _OtherIsLive(live)
+            else:
+                answer = yield step
+        except _OtherIsLive:
+            raise
+        except Exception as raised:
+            error = raised
+
+
+def _served(rows: Sequence[tuple]) -> str | None:
+    return rows[0][0] if rows else None
+
+
+def _no_longer_there(release: str) -> ReleaseError:
+    return ReleaseError(f"{release} is no longer there: search again without its page or name")
 
 
 def _sample(schema: str) -> bytes:

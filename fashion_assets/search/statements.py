@@ -89,8 +89,7 @@ JOIN pg_depend d ON d.classid = 'pg_rewrite'::regclass AND d.objid = r.oid AND d
 JOIN pg_class c ON c.oid = d.refobjid AND c.relkind = 'r' JOIN pg_namespace n ON n.oid = c.relnamespace
 WHERE r.ev_class = to_regclass('fashion_sota.products') LIMIT 1
 """
-"""The schema behind the serving view. Asked after the search in the same transaction, whose lock on the view keeps a
-swap out, so that the answer is the release that was searched."""
+"""The release behind the serving views."""
 
 
 def settle(settings: Mapping[str, str]) -> Statement:
@@ -111,7 +110,7 @@ def _settle(names: tuple[str, ...]) -> bytes:
 
 
 def table(schema: str, name: str = "products") -> sql.Identifier:
-    """A table of a release, or the view of the same name."""
+    """A table of a release."""
     return sql.Identifier(schema, name)
 
 
@@ -318,7 +317,7 @@ def facet(schema: str, column: str, filters: tuple[tuple, ...]) -> bytes:
 
 @lru_cache(maxsize=64)
 def on_products(schema: str, text: str, other: str = "favourites") -> bytes:
-    """A statement of this package's, `{products}` and `{other}` being a release's tables, or the views."""
+    """A statement of this package's, `{products}` and `{other}` being a release's tables."""
     return (
         sql.SQL(text)  # pyright: ignore[reportArgumentType]
         .format(products=table(schema), other=table(schema, other))

@@ -13,7 +13,7 @@ from fashion_assets.search.path import Facts
 from fashion_assets.search.reading import Statement
 from fashion_assets.search.served import ServedReleases
 from fashion_assets.search.words import Term
-from fashion_assets.search.work import Compute, Work
+from fashion_assets.search.work import Compute, Once, Work
 
 LEXICON_PRODUCTS = 20_000
 """Products whose titles give the words misspelt ones are corrected to."""
@@ -64,7 +64,7 @@ class Understanding:
 
     def _learn(self, facts: Facts, new: Sequence[str]) -> Work[dict[str, str | None]]:
         """How unknown words are to be read: as they are, corrected, or, where they say nothing, not at all."""
-        text = statements.on_products(facts.schema, _WORDS)
+        text = statements.on_products(facts.release, _WORDS)
         (rows,) = yield from self._releases.read(
             facts, [Statement(text, {"words": list(new), "rare": words.RARE})], {"enable_seqscan": "off"}
         )
@@ -82,12 +82,20 @@ class Understanding:
     def _lexicon(self, facts: Facts) -> Work[Mapping[str, int]]:
         known = self._lexicons.peek(facts.release)
         if known is None:
-            parameters = {
-                "titles": statements.on_products(facts.schema, _TITLES).decode(),
-                "words": LEXICON_WORDS,
-                "rare": words.RARE,
-            }
-            (rows,) = yield from self._releases.read(facts, [Statement(_LEXICON, parameters)])
-            known = dict(rows)
-            self._lexicons.put(facts.release, known)
+            known = yield Once(
+                ("lexicon", facts.release),
+                lambda: self._lexicons.peek(facts.release),
+                lambda: self._collect(facts),
+            )
         return known
+
+    def _collect(self, facts: Facts) -> Work[Mapping[str, int]]:
+        parameters = {
+            "titles": statements.on_products(facts.release, _TITLES).decode(),
+            "words": LEXICON_WORDS,
+            "rare": words.RARE,
+        }
+        (rows,) = yield from self._releases.read(facts, [Statement(_LEXICON, parameters)])
+        lexicon = dict(rows)
+        self._lexicons.put(facts.release, lexicon)
+        return lexicon

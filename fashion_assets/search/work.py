@@ -1,10 +1,10 @@
-"""What a search asks for while it goes: something to read, or something to compute.
+"""What a search asks for while it goes: something to read, to compute, or to be done once for all.
 
 What belongs here: the steps a generator yields, and the type of such a generator. What does not: the generators
 (`answering`, `people`), carrying the steps out (`engine`).
 """
 
-from collections.abc import Callable, Generator, Mapping, Sequence
+from collections.abc import Callable, Generator, Hashable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, TypeVar
 
@@ -26,5 +26,15 @@ class Compute:
     make: Callable[[], Any]
 
 
+@dataclass(frozen=True)
+class Once:
+    """Work whose outcome is kept: one does it, and others that want the same meanwhile wait for it; answered by what is
+    `known`, or by the work's outcome where nothing is."""
+
+    key: Hashable
+    known: Callable[[], Any | None]
+    work: "Callable[[], Work[Any]]"
+
+
 Answer = TypeVar("Answer")
-Work = Generator[Read | Compute, Any, Answer]
+Work = Generator[Read | Compute | Once, Any, Answer]

@@ -2,8 +2,12 @@
 
 import asyncio
 import io
+import os
 import shutil
+import signal
+import threading
 from collections.abc import Iterator
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import replace
 from pathlib import Path
 
@@ -12,19 +16,25 @@ import psycopg
 import pytest
 from PIL import Image
 from psycopg import sql
+from pydantic import SecretStr
 
 from fashion_assets.criteria.candidate import Candidate
 from fashion_assets.embedding.encoder import Encoder
 from fashion_assets.embedding.spaces import SHIPPED_MODEL, embedding_space
-from fashion_assets.release.swap import promote
+from fashion_assets.release.swap import promote, rollback
 from fashion_assets.search.engine import AsyncSearchEngine, SearchEngine
 from fashion_assets.search.filters import FilterError, SearchError, parse_filters
+from fashion_assets.search.path import Facts
 from fashion_assets.search.query import Query, Weights
 from fashion_assets.search.reading import Statement
-from fashion_assets.search.work import Read
-from fashion_assets.warehouse import releases
-from fashion_assets.warehouse.database import connect
-from fashion_assets.warehouse.releases import SERVING_SCHEMA, ReleaseError
+from fashion_assets.search.served import ServedReleases
+from fashion_assets.search.work import Read, Work
+from fashion_assets.settings import Settings
+from fashion_assets.warehouse import releases, server
+from fashion_assets.warehouse.database import connect, prepare
+from fashion_assets.warehouse.errors import ServerUnreachable
+from fashion_assets.warehouse.releases import ReleaseError
+from fashion_assets_tests.release.copies import copy_of
 
 
 @pytest.fixture
@@ -53,33 +63,13 @@ def picture_of(candidate: Candidate, external_id: str) -> bytes:
 
 def second_release(live: Candidate) -> str:
     """The live release once more, under the next number, and live in its place."""
-    name = f"{SERVING_SCHEMA}_r0002"
-    conn = live.conn
-    conn.execute(sql.SQL("CREATE SCHEMA {}").format(sql.Identifier(name)))
-    for table in ("products", "product_embeddings", "users", "favourites"):
-        conn.execute(
-            sql.SQL("CREATE TABLE {new} (LIKE {old} INCLUDING ALL)").format(
-                new=sql.Identifier(name, table), old=live.release.table(table)
-            )
-        )
-        columns = conn.execute(
-            "SELECT string_agg(quote_ident(attname), ', ') FROM pg_attribute "
-            "WHERE attrelid = %s::regclass AND attnum > 0 AND attgenerated = '' AND NOT attisdropped",
-            (f"{name}.{table}",),
-        ).fetchone()
-        assert columns is not None
-        conn.execute(
-            sql.SQL("INSERT INTO {new} ({columns}) SELECT {columns} FROM {old}").format(
-                new=sql.Identifier(name, table), columns=sql.SQL(columns[0]), old=live.release.table(table)
-            )
-        )
-        conn.execute(
-            sql.SQL("CREATE OR REPLACE VIEW {} AS SELECT * FROM {}").format(
-                sql.Identifier(SERVING_SCHEMA, table), sql.Identifier(name, table)
-            )
-        )
-    conn.commit()
-    return name
+    second = copy_of(live, None)
+    # Judged as its original was.
+    live.conn.execute(
+        "UPDATE fashion_ops.releases SET state = 'retired' WHERE release = %s", (second.release,)
+    )
+    live.conn.commit()
+    return rollback(live.conn, live.settings, second.release).release
 
 
 def test_words_pictures_products_and_mixes_find_what_they_show(live: Candidate, engine: SearchEngine):
@@ -171,6 +161,110 @@ def test_a_swap_is_noticed_by_the_next_search(live: Candidate, engine: SearchEng
     live.conn.commit()
     results = engine.search(Query(filters={"colour": "red"}, facets=("colour",)))
     assert results.plan.release == name and results.hits == () and results.plan.selectivity == 0
+
+
+def test_no_search_fails_while_releases_swap_back_to_back(live: Candidate, engine: SearchEngine):
+    first, second = live.release.release, second_release(live)
+    live.conn.execute(sql.SQL("UPDATE {} SET brand = 'second'").format(sql.Identifier(second, "products")))
+    live.conn.commit()
+    failures: list[BaseException] = []
+    wrong: list[object] = []
+    stop = threading.Event()
+
+    def search() -> None:
+        try:
+            while not stop.is_set():
+                results = engine.search(Query("red tshirt", limit=5))
+                brands = {hit.brand for hit in results.hits}
+                if brands != ({"second"} if results.plan.release == second else {"Puma"}):
+                    wrong.append((results.plan.release, brands))
+        except BaseException as error:
+            failures.append(error)
+
+    searching = [threading.Thread(target=search) for _ in range(4)]
+    for thread in searching:
+        thread.start()
+    try:
+        for _ in range(10):
+            for release in (first, second):
+                rollback(live.conn, live.settings, release)
+    finally:
+        stop.set()
+    for thread in searching:
+        thread.join(timeout=30)
+    assert failures == [] and wrong == []
+
+
+def test_one_gathers_what_a_release_is_like_and_the_others_wait_for_it(
+    live: Candidate, engine: SearchEngine, monkeypatch: pytest.MonkeyPatch
+):
+    gathered: list[str] = []
+    gather = ServedReleases._gather
+
+    def counted(self: ServedReleases, release: str) -> Work[Facts]:
+        gathered.append(release)
+        return (yield from gather(self, release))
+
+    monkeypatch.setattr(ServedReleases, "_gather", counted)
+    with ThreadPoolExecutor(8) as pool:
+        found = list(pool.map(lambda _: engine.search(Query("red")).hits, range(8)))
+    assert all(hits == found[0] for hits in found) and gathered == [live.release.release]
+
+
+def test_a_dropped_release_is_left_for_the_live_one(live: Candidate, engine: SearchEngine):
+    engine.search(Query("red"))
+    second = second_release(live)
+    live.conn.execute(sql.SQL("DROP SCHEMA {} CASCADE").format(sql.Identifier(live.release.release)))
+    live.conn.commit()
+    assert engine.search(Query("red")).plan.release == second
+
+
+def test_an_engine_outlives_its_connections(live: Candidate, engine: SearchEngine):
+    expected = engine.search(Query("red")).hits
+    ended = (
+        "SELECT count(pg_terminate_backend(pid)) FROM pg_stat_activity "
+        "WHERE datname = current_database() AND application_name = 'fashion-assets search'"
+    )
+    for _ in range(3):
+        assert live.number(ended) > 0
+        live.conn.commit()
+        assert engine.search(Query("red")).hits == expected
+
+    async def asked() -> list:
+        async with AsyncSearchEngine.open(live.settings) as other:
+            before = await other.search(Query("red"))
+            live.number(ended)
+            live.conn.commit()
+            return [before.hits, (await other.search(Query("red"))).hits]
+
+    assert asyncio.run(asked()) == [expected, expected]
+
+
+def test_an_engine_outlives_its_server(tmp_path: Path):
+    settings = Settings(home=tmp_path / "own", database_url=None)
+    prepare(settings)
+    try:
+        with SearchEngine.open(settings) as engine:
+            with pytest.raises(ReleaseError, match="nothing is live yet"):
+                engine.search(Query("red"))
+            pid = int((settings.postgres_data / "postmaster.pid").read_text().split("\n")[0])
+            os.kill(pid, signal.SIGKILL)
+            # Not a word of a server that went away: it was started again, and asked again.
+            with pytest.raises(ReleaseError, match="nothing is live yet"):
+                engine.search(Query("red"))
+    finally:
+        server.stop_embedded(settings, force=True)
+
+
+def test_a_server_that_stays_away_is_said(settings: Settings, monkeypatch: pytest.MonkeyPatch):
+    monkeypatch.setattr("fashion_assets.search.engine.SERVER_AWAY_SECONDS", 0.0)
+    monkeypatch.setattr("fashion_assets.search.engine.LOOK_SECONDS", 0.2)
+    away = settings.model_copy(
+        update={"database_url": SecretStr("postgresql://shop:s3cr3t@127.0.0.1:9/shop")}
+    )
+    with SearchEngine.open(away) as engine, pytest.raises(ServerUnreachable) as said:
+        engine.search(Query("red"))
+    assert "127.0.0.1" in str(said.value) and "s3cr3t" not in str(said.value)
 
 
 def test_facets_count_what_the_other_filters_leave(engine: SearchEngine):

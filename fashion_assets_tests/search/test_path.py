@@ -235,17 +235,17 @@ def test_too_few_are_never_an_answer(engine: SearchEngine, large: Large, monkeyp
     ("products", "candidates"), [(10, 200), (40_000, 200), (100_000, 500), (10**7, 1_000)]
 )
 def test_a_larger_release_is_searched_wider(products: int, candidates: int):
-    facts = Facts("r", "r", products, (), Sample([], [], {}, {}))
+    facts = Facts("r", products, (), Sample([], [], {}, {}))
     assert facts.ef_search == candidates
 
 
 def test_the_fewer_a_filter_leaves_the_wider_the_index_is_searched():
     rows = [{"colour": "red" if place % 4 == 0 else "blue"} for place in range(40)]
-    facts = Facts("r", "r", 10_000, (), Sample(rows, [str(place) for place in range(40)], {}, {}))
+    facts = Facts("r", 10_000, (), Sample(rows, [str(place) for place in range(40)], {}, {}))
     assert facts.candidates(()) == 200
     assert facts.candidates((AnyOf("colour", ("red",)),)) == 800
     assert facts.candidates((AnyOf("colour", ("red", "blue")),)) == 200
     # The sample has none: how many there are is not known, and such a filter is compared one by one.
     assert facts.candidates((AnyOf("colour", ("green",)),)) == 200
-    wide = Facts("r", "r", 100_000, (), facts.sample)
+    wide = Facts("r", 100_000, (), facts.sample)
     assert wide.candidates((AnyOf("colour", ("red",)),)) == 1_000

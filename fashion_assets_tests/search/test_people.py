@@ -138,8 +138,8 @@ def test_near_duplicates_come_last():
 
 def test_people_are_read_as_the_reader(live: Candidate, engine: SearchEngine):
     live.conn.execute(
-        sql.SQL("REVOKE SELECT ON fashion_sota.favourites FROM {}").format(
-            sql.Identifier(live.settings.reader_role)
+        sql.SQL("REVOKE SELECT ON {} FROM {}").format(
+            live.release.table("favourites"), sql.Identifier(live.settings.reader_role)
         )
     )
     live.conn.commit()
