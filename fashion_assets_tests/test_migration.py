@@ -253,7 +253,7 @@ def test_a_candidate_waits_until_it_is_promoted(
     pools = instance.event_log_storage
     for run in (died, alive):
         assert pools.claim_concurrency_slot("gpu", run.run_id, "image_embeddings").is_claimed
-    live = Migration(Settings(), Console(quiet=True)).promote()  # type: ignore[call-arg]
+    live = Migration(Settings(), Console(quiet=True)).promote(str(ready.release))  # type: ignore[call-arg]
     assert live.succeeded and live.live and live.release == ready.release
     assert number(database, "SELECT count(*) FROM fashion_sota.products") == 25
     statuses = [instance.get_run_by_id(run.run_id).status for run in (died, alive)]  # type: ignore[union-attr]
