@@ -2,7 +2,6 @@
 
 import datetime as dt
 import json
-import time
 import uuid
 from decimal import Decimal
 
@@ -214,28 +213,3 @@ def test_an_unknown_column_is_refused_by_postgres_and_leaves_the_connection_usab
         copy_rows(database, TABLE, {"d": "text"}, pa.table({"d": ["x"]}))
     database.rollback()
     assert copy_rows(database, TABLE, {"c": "text"}, pa.table({"c": ["x"]})) == 1
-
-
-def test_wide_rows_with_vectors_are_copied_fast(database: Connection):
-    """A floor far below what is measured (some 60,000 rows a second), so that only a real loss of speed
-    shows."""
-    rows = 6_000
-    texts = {f"t{n}": pa.array([f"word {n} of row {row}" for row in range(rows)]) for n in range(18)}
-    vectors = np.random.default_rng(1).standard_normal((rows, 512)).astype(np.float32)
-    table = pa.table(
-        texts
-        | {"id": pa.array([str(uuid.uuid4()) for _ in range(rows)]), "number": pa.array(range(rows))}
-        | {"record": pa.array([json.dumps({"a": "b" * 300})] * rows)}
-        | {"v": pa.FixedSizeListArray.from_arrays(pa.array(vectors.reshape(-1)), 512)}
-    )
-    columns = dict.fromkeys(texts, "text") | {
-        "id": "uuid",
-        "number": "int8",
-        "record": "jsonb",
-        "v": "halfvec",
-    }
-    definition = ", ".join(f"{name} {kind}" for name, kind in columns.items())
-    database.execute(f"CREATE TEMPORARY TABLE copied ({definition})".encode())
-    began = time.perf_counter()
-    copy_rows(database, TABLE, columns, table)
-    assert rows / (time.perf_counter() - began) > 10_000

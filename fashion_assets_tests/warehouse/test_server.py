@@ -3,7 +3,6 @@
 import os
 import subprocess
 import sys
-import time
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -166,12 +165,14 @@ def test_neither_control_c_nor_the_end_of_its_starter_reaches_it(own: Settings):
     assert os.getpgid(postmaster(own)) != os.getpgid(0)
 
 
-def test_attaching_is_quick(own: Settings):
+def test_attaching_starts_nothing(own: Settings, monkeypatch: pytest.MonkeyPatch):
     ask(own)
-    began = time.perf_counter()
-    for _ in range(20):
-        server.parameters(own)
-    assert (time.perf_counter() - began) / 20 < 0.02
+
+    def start(data: Path) -> Path:
+        raise AssertionError(f"started {data} although it runs")
+
+    monkeypatch.setattr(server, "_start", start)
+    assert ask(own) == 1
 
 
 def test_a_folder_of_something_else_is_left_alone(own: Settings):
