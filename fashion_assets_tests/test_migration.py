@@ -26,6 +26,7 @@ from fashion_assets.settings import PROJECT_ROOT, Settings
 from fashion_assets.sources.drawing import Manifest
 from fashion_assets.warehouse import releases
 from fashion_assets.warehouse.database import connect
+from fashion_assets.warehouse.locks import run_lock
 from fashion_assets_tests.catalogue import draw_picture, line, replace_line, write_catalogue
 
 Migrate = Callable[..., MigrationResult]
@@ -425,3 +426,26 @@ def test_a_worker_that_dies_fails_its_batch_in_words_and_the_next_run_repairs_it
     assert not result.succeeded and batch in (result.refusal or "")
     mended = migrate(catalogue)
     assert mended.succeeded and mended.products == 400
+
+
+def test_two_runs_at_once_end_one_after_the_other(
+    settings: Settings, database: psycopg.Connection, tmp_path: Path
+):
+    catalogue = write_catalogue(tmp_path / "catalogue", 30)
+    command = [sys.executable, "-c", "from fashion_assets.cli import main; main()", "run", "--catalog"]
+    both = [
+        subprocess.Popen(
+            [*command, str(catalogue)], stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True
+        )
+        for _ in range(2)
+    ]
+    said = [process.communicate(timeout=300)[0] for process in both]
+    assert [process.returncode for process in both] == [0, 0], said
+    waited = [text for text in said if "another run is at it: run, process" in text]
+    assert len(waited) == 1 and "nothing changed" in waited[0]
+    assert rows(database, "SELECT state, products FROM fashion_ops.releases") == [("live", 30)]
+    assert number(database, "SELECT count(*) FROM fashion_sota.products") == 30
+    with run_lock(settings, "another"):
+        left = subprocess.run([*command, str(catalogue), "--no-wait"], capture_output=True, text=True)
+    assert left.returncode == 1 and "Another run is at it: another, process" in left.stderr.replace("\n", " ")
+    assert "Traceback" not in left.stderr
