@@ -56,11 +56,19 @@ class Understanding:
             known |= yield from self._learn(facts, new)
         silent = {word for word, reading in known.items() if reading == ""}
         corrected = {word: reading for word, reading in known.items() if reading and reading != word}
+        inside = words.of_words(text)
         for word, reading in corrected.items():
-            text = re.sub(rf"(?<!\w){re.escape(word)}(?!\w)", reading, text, flags=re.IGNORECASE)
+            text = re.sub(rf"(?<!{inside}){re.escape(word)}(?!{inside})", reading, text, flags=re.IGNORECASE)
         if corrected:
             terms = words.read(text)
         return text, tuple(term for term in terms if term.phrases[0] not in silent)
+
+    def learn(self, facts: Facts, texts: Sequence[str]) -> Work[None]:
+        """Find out at once how all unknown words of some texts are to be read."""
+        asked = dict.fromkeys(word for text in texts for word in words.strangers(words.read(text)))
+        new = [word for word in asked if self._words.peek((facts.release, word)) is None]
+        if new:
+            yield from self._learn(facts, new)
 
     def _learn(self, facts: Facts, new: Sequence[str]) -> Work[dict[str, str | None]]:
         """How unknown words are to be read: as they are, corrected, or, where they say nothing, not at all."""

@@ -5,9 +5,11 @@ known word of an unknown one. What does not: the statements that ask (`statement
 """
 
 import re
+import unicodedata
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from functools import cache
+from typing import NamedTuple
 
 from rapidfuzz import process
 from rapidfuzz.distance import OSA
@@ -43,8 +45,34 @@ LONGEST_NAME = 4
 RARE = 3
 """A word that fewer products have is a misspelling, if a known word is near."""
 
+
 _SIGNS = re.compile(r"[\W_]+")
-_TOKEN = re.compile(r"\w+(?:['\u2019&./-]\w+)*")
+_STRETCH = re.compile(r"(?:\w|[^\x00-\x7f])+")
+
+
+@cache
+def _marks() -> str:
+    """Characters that are parts of a word though `\\w` leaves them out, as part of a regular expression's set: combining
+    marks (vowel signs of Devanagari and Thai, vowels of Arabic, accents that stand for themselves) and characters without
+    a width (joiners, soft hyphens). Postgres' parser has them in its words, and a word cut at them is one it never finds."""
+    ranges: list[list[int]] = []
+    for code in (*range(0x20000), *range(0xE0000, 0xE0200)):  # between them are ideographs alone
+        if unicodedata.category(chr(code)) in ("Mn", "Mc", "Me", "Cf"):
+            if ranges and ranges[-1][1] == code - 1:
+                ranges[-1][1] = code
+            else:
+                ranges.append([code, code])
+    return "".join(f"\\U{first:08x}-\\U{last:08x}" for first, last in ranges)
+
+
+def of_words(text: str) -> str:
+    """What the words of a text are made of, as a regular expression's set of characters."""
+    return r"[\w]" if text.isascii() else rf"[\w{_marks()}]"
+
+
+@cache
+def _token(of_words: str) -> re.Pattern[str]:
+    return re.compile(rf"{of_words}+(?:['\u2019&./-]{of_words}+)*")
 
 
 @dataclass(frozen=True)
@@ -91,9 +119,30 @@ def names() -> Mapping[str, tuple[str, str]]:
     return found
 
 
-def tokens(text: str) -> list[str]:
-    """The words of a text, in lower case."""
-    return [token.replace("\u2019", "'") for token in _TOKEN.findall(text.lower())]
+class Word(NamedTuple):
+    """A word of a text in lower case, and the stretch of the text it stands in."""
+
+    word: str
+    written: str
+    """As a database cuts it whose locale knows of no letters but those of ASCII: it has every other character in a word,
+    dashes and typographic quotes too, so that only ASCII's blanks and signs end one."""
+
+
+def tokens(text: str) -> list[Word]:
+    """The words of a text."""
+    # Which Postgres makes an i of, and Python an i with a dot above it.
+    lower = text.replace("\u0130", "i").lower()
+    found = _token(of_words(lower)).finditer(lower)
+    if lower.isascii():
+        return [Word(match[0], match[0]) for match in found]
+    stretches = [(match.span(), match[0]) for match in _STRETCH.finditer(lower)]
+    words = []
+    for match in found:
+        start, end = match.span()
+        # A token with an apostrophe or a dash of ASCII in it lies in several.
+        own = [written for (first, last), written in stretches if first < end and last > start]
+        words.append(Word(match[0].replace("\u2019", "'"), match[0] if len(own) > 1 else own[0]))
+    return words
 
 
 def read(text: str) -> list[Term]:
@@ -101,18 +150,30 @@ def read(text: str) -> list[Term]:
     words, terms, start = tokens(text), [], 0
     while start < len(words):
         for count in range(min(LONGEST_NAME, len(words) - start), 0, -1):
-            phrase = " ".join(words[start : start + count])
+            part = words[start : start + count]
+            phrase = " ".join(each.word for each in part)
             named = _named(phrase)
             if named is not None:
                 column, value = named
-                phrases = tuple(dict.fromkeys((value.lower(), phrase)))
-                terms.append(Term(phrases, IMPORTANCE[column], column, value))
+                terms.append(
+                    Term(_phrases(value.lower(), phrase, _written(part)), IMPORTANCE[column], column, value)
+                )
                 break
         else:
             count = 1
-            terms.append(Term((words[start],), PLAIN_IMPORTANCE))
+            own = words[start]
+            terms.append(Term(_phrases(own.word, own.written), PLAIN_IMPORTANCE))
         start += count
     return list({term.phrases[0]: term for term in terms}.values())
+
+
+def _phrases(*phrases: str) -> tuple[str, ...]:
+    return tuple(dict.fromkeys(phrases))
+
+
+def _written(words: Sequence[Word]) -> str:
+    """Words as they are written, those of one stretch once."""
+    return " ".join(dict.fromkeys(word.written for word in words))
 
 
 def _named(phrase: str) -> tuple[str, str] | None:
@@ -141,8 +202,11 @@ def _joined(name: str) -> str:
 
 
 def strangers(terms: Sequence[Term]) -> list[str]:
-    """The words among a text's terms that no vocabulary has, each once."""
-    return list(dict.fromkeys(term.phrases[0] for term in terms if term.column is None))
+    """The words among a text's terms that no vocabulary has, each once; without those that stand among signs which a
+    database may have in its words, and by which they are not to be judged alone."""
+    return list(
+        dict.fromkeys(term.phrases[0] for term in terms if term.column is None and len(term.phrases) == 1)
+    )
 
 
 def nearest_word(word: str, counts: Mapping[str, int]) -> str | None:
