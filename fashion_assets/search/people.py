@@ -21,7 +21,7 @@ from fashion_assets.search.served import array
 from fashion_assets.search.work import Compute, Work
 
 FAVOURITES = 500
-"""Favourites looked at, of those a person has."""
+"""Favourites whose likes are looked for, of those a person has."""
 
 TASTES = 4
 """Groups favourites are put into at the most: someone's shoes and someone's shirts are looked for apart."""
@@ -50,6 +50,11 @@ SELECT p.product_id::text, p.embedding_space, p.embedding, p.title, p.gender FRO
 LEFT JOIN {products} p USING (product_id)
 WHERE f.user_id = %(user)s AND (%(source)s::text IS NULL OR f.source = %(source)s)
 ORDER BY f.product_id LIMIT %(rows)s
+"""
+
+_OWNED = """
+SELECT DISTINCT product_id::text FROM {other}
+WHERE user_id = %(user)s AND (%(source)s::text IS NULL OR source = %(source)s) AND product_id IS NOT NULL
 """
 
 _POPULAR = """
@@ -93,6 +98,12 @@ def _recommend(
         raise SearchError(f"there is no person {user_id[:80]!r} in {facts.release}")
     liked = [row for row in favourites if row[0] is not None]
     owned = tuple(row[0] for row in liked)
+    if len(favourites) == FAVOURITES:
+        # Those not looked at are not to be recommended either.
+        (rows,) = yield from answering.releases.read(
+            facts, [Statement(statements.on_products(facts.release, _OWNED), asked)]
+        )
+        owned = tuple(product_id for (product_id,) in rows)
     style = stated_style(records or [])
     if liked:
         note = f"like {len(liked)} favourites"
@@ -102,6 +113,9 @@ def _recommend(
         hits, paths = yield from _by_style(answering, facts, style, limit)
     else:
         note = "popular, as neither favourites nor a style are known"
+        hits, paths = yield from _popular(answering, facts, limit)
+    if style and not liked and not hits:
+        note = f"popular, as nothing is there {note}"
         hits, paths = yield from _popular(answering, facts, limit)
     if len(hits) > limit:
         hits = yield from _spread_out(answering, facts, hits, limit)

@@ -10,6 +10,7 @@ from psycopg.types.json import Json
 
 from fashion_assets.criteria.candidate import Candidate
 from fashion_assets.release.swap import promote
+from fashion_assets.search import people
 from fashion_assets.search.engine import SearchEngine
 from fashion_assets.search.filters import SearchError
 from fashion_assets.search.people import marginally_relevant, stated_style, tastes
@@ -18,12 +19,12 @@ from fashion_assets.search.people import marginally_relevant, stated_style, tast
 @pytest.fixture
 def live(candidate: Candidate) -> Candidate:
     conn, release = candidate.conn, candidate.release
-    people: list[tuple[str, dict]] = [
+    known: list[tuple[str, dict]] = [
         ("by-style", {"style_features": {"preferred_colours": ["Gray", "no such"], "gender": "Men"}}),
         ("silent", {}),
         ("likes-red", {}),
     ]
-    for user, record in people:
+    for user, record in known:
         conn.execute(
             sql.SQL("INSERT INTO {} (user_id, source, record) VALUES (%s, 'fashion_demo', %s)").format(
                 release.table("users")
@@ -55,6 +56,25 @@ def test_favourites_lead_to_more_like_them_and_none_of_them(engine: SearchEngine
     ids = {hit.external_id for hit in results.hits}
     assert not ids & {"8", "16", "24"}
     assert ids & {"32", "40"}, "the red ones that are left"
+
+
+def test_of_many_favourites_none_is_recommended(
+    live: Candidate, engine: SearchEngine, monkeypatch: pytest.MonkeyPatch
+):
+    monkeypatch.setattr(people, "FAVOURITES", 2)
+    hits = engine.recommend("likes-red", limit=40).hits
+    assert len(hits) == 37 and not {hit.external_id for hit in hits} & {"8", "16", "24"}
+
+
+def test_a_style_nothing_is_of_leads_to_what_is_popular(live: Candidate, engine: SearchEngine):
+    live.conn.execute(
+        sql.SQL("UPDATE {} SET record = %s WHERE user_id = 'by-style'").format(live.release.table("users")),
+        (Json({"gender": "Women"}),),
+    )
+    live.conn.commit()
+    results = engine.recommend("by-style", limit=5)
+    assert {hit.external_id for hit in results.hits[:3]} == {"8", "16", "24"} and len(results.hits) == 5
+    assert results.plan.notes == ("popular, as nothing is there by stated style: women",)
 
 
 def test_a_stated_style_stands_in_for_favourites(engine: SearchEngine):
