@@ -8,7 +8,7 @@ what people like (`people`).
 import json
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, replace
-from functools import cached_property
+from functools import cached_property, partial
 from typing import Any
 from uuid import UUID
 
@@ -112,6 +112,23 @@ class Answering:
         offset = cursor.offset if cursor else 0
         release = cursor.release if cursor else query.release
         return (yield from self.releases.on(release, lambda facts: self._search(query, facts, offset)))
+
+    def prepare(self, texts: Sequence[str], release: str | None) -> Work[None]:
+        """See `SearchEngine.prepare`."""
+
+        def work(facts: Facts) -> Work[None]:
+            # As a query has them, for what is kept is looked up by it.
+            asked = [Query(words=text).words for text in texts]
+            yield from self._understanding.learn(facts, asked)
+            understood = []
+            for text in asked:
+                reading, _ = yield from self._understanding.understand(facts, text)
+                understood.append(reading)
+            for space in facts.spaces:
+                if space.name in self.encoders.spaces:
+                    yield Compute(partial(self.encoders.learn, space.name, understood))
+
+        return (yield from self.releases.on(release, work))
 
     def explain(self, query: Query) -> Work[dict]:
         """See `SearchEngine.explain`."""

@@ -8,7 +8,7 @@ import hashlib
 import io
 import math
 from collections import OrderedDict
-from collections.abc import Callable, Hashable, Mapping
+from collections.abc import Callable, Hashable, Mapping, Sequence
 from pathlib import Path
 from threading import Lock
 from typing import Generic, NamedTuple, TypeVar
@@ -110,6 +110,13 @@ class Encoders:
     def words(self, space: str, words: str) -> np.ndarray:
         """The unit vector [d] of words."""
         return self._vectors.get((space, words), lambda: self._encoder(space).texts([words])[0])
+
+    def learn(self, space: str, texts: Sequence[str]) -> None:
+        """Encode in one call those of some texts whose vectors are not at hand."""
+        new = [text for text in dict.fromkeys(texts) if text and self._vectors.peek((space, text)) is None]
+        if new:
+            for text, vector in zip(new, self._encoder(space).texts(new), strict=True):
+                self._vectors.put((space, text), vector)
 
     def picture(self, space: str, data: bytes) -> np.ndarray:
         """The unit vector [d] of a picture's bytes. Raises `SearchError` where they are none, and says why."""

@@ -408,3 +408,15 @@ def test_what_was_encoded_once_is_kept(engine: SearchEngine):
     engine.search(Query("red tshirt", filters={"colour": "red"}))
     after = engine.cache()
     assert (after.misses, after.hits) == (before.misses, before.hits + 1)
+
+
+def test_what_was_prepared_together_is_answered_from_what_is_kept(engine: SearchEngine):
+    engine.prepare(["red t-shirt", "  blue   tshrit ", "red t-shirt", ""])
+    before = engine.cache()
+    assert before.size == 2
+    alone = [
+        engine.search(Query(words=words, mode="vector")) for words in ("red t-shirt", "  blue   tshrit ")
+    ]
+    after = engine.cache()
+    assert (after.size, after.misses) == (2, before.misses) and after.hits == before.hits + 2
+    assert alone[1].plan.understood != "blue tshrit", "corrected, as it was encoded"
