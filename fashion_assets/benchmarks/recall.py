@@ -4,6 +4,7 @@ What belongs here: making filters of a wanted selectivity, tied to the question 
 them against an exact one. What does not: thresholds (`criteria`), choosing how to search (`search.path`).
 """
 
+import hashlib
 import time
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
@@ -138,9 +139,10 @@ class Catalogue:
 
 
 def draw(conn: psycopg.Connection, release: Release, questions: int, seed: int = 0) -> Catalogue | None:
-    """Products and questions of a release's largest space, the same for the same seed; None for an empty release.
+    """Products and questions of a release's largest space, the same for the same seed, in the next release too; None for an
+    empty release.
 
-    The questions are the vectors of products and, for every other one where the store has it, of its title: pictures
+    The questions are the vectors of products and, for about half of them where the store has it, of their titles: pictures
     and words lie apart in the space, and the index was built of vectors nearer to pictures.
     """
     found = conn.execute(
@@ -162,17 +164,19 @@ def draw(conn: psycopg.Connection, release: Release, questions: int, seed: int =
     with conn.cursor(binary=True) as cursor:
         placed = cursor.execute(
             sql.SQL(
-                "SELECT title, embedding FROM {} WHERE embedding_space = %s ORDER BY product_id LIMIT %s"
+                "SELECT title, embedding, product_id::text FROM {} WHERE embedding_space = %s ORDER BY product_id LIMIT %s"
             ).format(products),
             (space, PLACED),
         ).fetchall()
     vectors = np.stack([row[1].to_numpy() for row in placed]).astype(np.float32)
-    chosen = np.random.default_rng(seed).choice(len(vectors), min(questions, len(vectors)), replace=False)
+    # By their ids and not by their places: other products leave the questions what they are.
+    ranks = [hashlib.blake2b(f"{seed} {product_id}".encode()).digest() for _, _, product_id in placed]
+    chosen = np.array(sorted(range(len(ranks)), key=ranks.__getitem__)[:questions])
     asked = vectors[chosen]
     known, titles = EmbeddingStore(conn).get(
         space, "text", [text_sha256(placed[place][0]) for place in chosen]
     )
-    by_words = known & (np.arange(len(chosen)) % 2 == 1)
+    by_words = known & np.array([ranks[place][-1] % 2 == 1 for place in chosen])
     if by_words.any():  # a space whose titles nobody embedded has none
         asked[by_words] = titles[by_words[known]]
     columns = zip(*rows, strict=True)
