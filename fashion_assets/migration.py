@@ -277,7 +277,7 @@ class Migration:
                 newest.quarantined,
             )
             result.report, result.live = newest.report, newest.state == "live"
-            result.verdicts = [Verdict(**verdict) for verdict in newest.criteria or []]
+            result.verdicts = [Verdict.from_dict(verdict) for verdict in newest.criteria or []]
             if unmet := unmet_expectations(newest):
                 result.lines.append(
                     f"expectations not met, which hold nothing up but want a look: {', '.join(unmet)}"

@@ -1,7 +1,8 @@
 """Every setting of the product, once, read from the environment.
 
 What belongs here: names, defaults and limits a user may change, each documented where it stands.
-What does not: anything learnt while running (that is kept in the `fashion_ops` schema), and secrets in clear text.
+What does not: anything learnt while running (that is kept in the `fashion_ops` schema), secrets in clear text, and what
+criteria are judged by, which is part of `Settings` and stands in `thresholds`.
 
 Each field is set by the environment variable `FASHION_ASSETS_<FIELD>`; `fashion-assets --home DIR` sets `home`.
 """
@@ -13,13 +14,15 @@ from pathlib import Path
 from pydantic import Field, SecretStr
 from pydantic_settings import BaseSettings, SettingsConfigDict
 
+from fashion_assets.thresholds import Thresholds
+
 PROJECT_ROOT = Path(__file__).resolve().parent.parent
 """The checkout: `dagster.yaml` and `workspace.yaml` lie here, so it is `DAGSTER_HOME`."""
 
 ENVIRONMENT_PREFIX = "FASHION_ASSETS_"
 
 
-class Settings(BaseSettings):
+class Settings(Thresholds, BaseSettings):
     """The settings of one installation. Build it anew with `Settings()`; nothing is cached globally."""
 
     model_config = SettingsConfigDict(env_prefix=ENVIRONMENT_PREFIX, extra="ignore", frozen=True)
@@ -44,13 +47,6 @@ class Settings(BaseSettings):
     )
     batch_size: int = Field(
         default=2000, ge=1, le=100_000, description="Listings of one batch (= one Dagster partition)."
-    )
-    max_rejection_rate: float = Field(
-        default=0.25,
-        ge=0,
-        le=1,
-        description="A batch in which a larger share of listings is rejected stops at its blocking check: so many "
-        "bad listings at once are a fault of the source or the reader, not of single listings.",
     )
     max_image_pixels: int = Field(
         default=64_000_000,
@@ -91,18 +87,6 @@ class Settings(BaseSettings):
         default="fashion_reader",
         pattern=r"^[a-z_][a-z0-9_]*$",
         description="Database role that may read the serving views and nothing else.",
-    )
-    min_brand_share: float = Field(
-        default=0.95,
-        ge=0,
-        le=1,
-        description="Criterion A9: share of products with a brand, where the source states brands.",
-    )
-    max_price_shift: float = Field(
-        default=0.05,
-        ge=0,
-        le=1,
-        description="Criterion A9: largest Kolmogorov-Smirnov distance between the products' prices and the listings'.",
     )
     sensor_runs_per_tick: int = Field(default=4, ge=1, description="Runs the batch sensor asks for at once.")
 

@@ -133,6 +133,32 @@ def test_a_candidate_is_told_promoted_and_searched(candidate: Candidate):
     assert "listings_are_accounted_for" in failed
 
 
+def test_criteria_are_told_in_words_with_what_to_do_in_eighty_columns(
+    candidate: Candidate, monkeypatch: pytest.MonkeyPatch
+):
+    monkeypatch.setenv("COLUMNS", "80")
+    monkeypatch.setenv("FASHION_ASSETS_MIN_FOUND_SHARE", "0.9")
+    candidate.conn.execute(
+        sql.SQL("ALTER TABLE {} ALTER search_vector SET EXPRESSION AS (''::tsvector)").format(
+            candidate.release.table("products")
+        )
+    )
+    candidate.conn.commit()
+    lines = call("criteria").stdout.splitlines()
+    assert max(map(len, lines)) <= 80
+    end = next(place for place, line in enumerate(lines) if not line.strip())
+    rows, remedies = (" ".join(" ".join(part).split()) for part in (lines[:end], lines[end:]))
+    for criterion in CANDIDATE_CRITERIA:
+        # Claims come first, cut over lines beside the other columns.
+        assert criterion.claim.split()[0] in rows, criterion.name
+    assert "at least 0.9 of" in rows
+    criterion = next(each for each in CANDIDATE_CRITERIA if each.name == "text_search_finds_the_product")
+    assert criterion.claim in remedies and f"({criterion.name}, A7)" in remedies
+    assert criterion.remedy in remedies
+    assert "at least 0.9 of all, chance aside (set by FASHION_ASSETS_MIN_FOUND_SHARE)" in remedies
+    assert "Listings in" not in remedies, "what holds needs no remedy"
+
+
 def test_a_calibration_tells_what_it_found_and_where_it_is_kept(candidate: Candidate, tmp_path: Path):
     told = answer("model", "calibrate")
     assert isinstance(told, dict)

@@ -7,7 +7,9 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
 import typer
+from rich.console import Group
 from rich.markup import escape
+from rich.padding import Padding
 from rich.table import Table
 
 from fashion_assets.cli.app import (
@@ -28,20 +30,36 @@ if TYPE_CHECKING:
     from fashion_assets.criteria.verdict import Verdict
 
 
-def _verdict_table(verdicts: "list[Verdict]", title: str) -> Table:
-    table = Table(title=title, title_justify="left", show_edge=False, pad_edge=False)
-    for column in ("", "criterion", "id", "measured", "must be"):
-        table.add_column(column, overflow="fold")
+def _verdict_table(verdicts: "list[Verdict]", title: str) -> Group:
+    """Every criterion in a row, and below, at full width, what to do about those that fail."""
+    table = Table(title=title, title_justify="left", show_edge=False, pad_edge=False, expand=True)
+    table.add_column("")
+    for column, ratio in (("what must hold", 5), ("measured", 4), ("must be", 3)):
+        table.add_column(column, overflow="fold", ratio=ratio)
     marks = {"pass": "[green]✓[/]", "fail": "[bold red]✗[/]", "not applicable": "[dim]-[/]"}
     for verdict in verdicts:
         value = "" if verdict.value is None else str(verdict.value)
-        note = verdict.reason if verdict.outcome == "not applicable" else value
-        if verdict.outcome == "fail" and verdict.offenders:
-            note += "\n" + "\n".join(str(offender) for offender in verdict.offenders[:5])
+        live = "" if verdict.live is None else f"live: {verdict.live}"
+        measured = [
+            escape(value),
+            escape(live),
+            f"[dim]{escape(verdict.reason)}[/]" if verdict.reason else "",
+        ]
         table.add_row(
-            marks[verdict.outcome], verdict.name, verdict.requirement, escape(note), escape(verdict.threshold)
+            marks[verdict.outcome],
+            f"{escape(verdict.claim)} [dim]{verdict.requirement}[/]",
+            "\n".join(filter(None, measured)),
+            escape(verdict.threshold),
         )
-    return table
+    return Group(table, *(_remedy(verdict) for verdict in verdicts if not verdict.passed))
+
+
+def _remedy(verdict: "Verdict") -> Padding:
+    lines = [f"[bold red]✗[/] {escape(verdict.claim)} [dim]({verdict.name}, {verdict.requirement})[/]"]
+    lines += [f"[dim]{escape(str(offender))}[/]" for offender in verdict.offenders[:5]]
+    lines += filter(None, [escape(verdict.remedy)])
+    lines += [f"[dim]must be {escape(verdict.must_be)}[/]"] if verdict.set_by else []
+    return Padding("\n".join(lines), (1, 0, 0, 2))
 
 
 @app.command()

@@ -19,9 +19,6 @@ from fashion_assets.criteria.verdict import Criterion, Finding, holds, not_appli
 from fashion_assets.embedding.embed import vector_matrix
 from fashion_assets.embedding.spaces import EmbeddingSpace
 
-MIN_LISTINGS_FOR_A_RATE = 20
-"""Below it a rejection rate says nothing: one bad listing of ten is 10 %."""
-
 MAX_UNIT_LENGTH_ERROR = 1e-3
 """How far a float32 vector's length may be from 1."""
 
@@ -40,6 +37,7 @@ class ValidatedBatch:
     products: pa.Table
     rejections: pa.Table
     max_rejection_rate: float
+    min_listings_for_a_rate: int = 20
 
 
 @dataclass(frozen=True)
@@ -58,6 +56,7 @@ class EmbeddedBatch:
     space: EmbeddingSpace
     failures: Mapping[str, str] = field(default_factory=dict)
     max_failure_rate: float = 1.0
+    min_products_for_a_rate: int = 20
 
 
 def _missing(expected: pa.ChunkedArray, found: pa.ChunkedArray) -> list[str]:
@@ -104,9 +103,9 @@ def _listings_are_accounted_for(batch: ValidatedBatch) -> Finding:
 
 def _rejection_rate_is_bearable(batch: ValidatedBatch) -> Finding:
     listings = batch.products.num_rows + batch.rejections.num_rows
-    if listings < MIN_LISTINGS_FOR_A_RATE:
+    if listings < batch.min_listings_for_a_rate:
         return not_applicable(
-            f"{listings} listings are too few for a rate (at least {MIN_LISTINGS_FOR_A_RATE})"
+            f"{listings} listings are too few for a rate (at least {batch.min_listings_for_a_rate})"
         )
     rate = batch.rejections.num_rows / listings
     reasons = pc.value_counts(pc.list_flatten(batch.rejections["reasons"])).to_pylist()  # type: ignore[attr-defined]
@@ -156,7 +155,7 @@ def _every_product_has_a_vector(batch: EmbeddedBatch) -> Finding:
     failed = len(batch.failures)
     # So many at once are a fault of the place the pictures lie in, not of single listings.
     bearable = (
-        batch.products.num_rows < MIN_LISTINGS_FOR_A_RATE
+        batch.products.num_rows < batch.min_products_for_a_rate
         or failed <= batch.max_failure_rate * batch.products.num_rows
     )
     return holds(
@@ -195,15 +194,23 @@ def _vectors_are_of_unit_length(batch: EmbeddedBatch) -> Finding:
     return holds(len(offenders) == 0, float(error.max()), offenders.to_pylist())
 
 
-def _embedding_criteria(asset: str) -> list[Criterion[EmbeddedBatch]]:
+_EMBED_AGAIN = (
+    "The vectors of this batch were not made as its space has them. Run the batch again: fashion-assets run. If it fails "
+    "again, the model named by FASHION_ASSETS_MODEL does not do what it says."
+)
+
+
+def _embedding_criteria(asset: str, covering: str) -> list[Criterion[EmbeddedBatch]]:
     return [
         Criterion(
             f"{asset}_cover_every_product",
             "B7",
             "Every product of the batch has exactly one vector, or is in quarantine because its picture failed",
-            "none missing, and failed <= FASHION_ASSETS_MAX_REJECTION_RATE",
+            covering,
             asset,
             _every_product_has_a_vector,
+            "So many pictures at once are a fault of the place they lie in: see that it is there and can be read, then "
+            "fashion-assets run. Products without a reason beside them were lost: run the batch again.",
         ),
         Criterion(
             f"{asset}_fit_their_space",
@@ -212,6 +219,7 @@ def _embedding_criteria(asset: str) -> list[Criterion[EmbeddedBatch]]:
             "all",
             asset,
             _vectors_fit_their_space,
+            _EMBED_AGAIN,
         ),
         Criterion(
             f"{asset}_are_of_unit_length",
@@ -220,9 +228,12 @@ def _embedding_criteria(asset: str) -> list[Criterion[EmbeddedBatch]]:
             f"|length - 1| <= {MAX_UNIT_LENGTH_ERROR}",
             asset,
             _vectors_are_of_unit_length,
+            _EMBED_AGAIN,
         ),
     ]
 
+
+_RUN_AGAIN = "Rows were lost or changed on the way. Run the batch again: fashion-assets run, or materialise its partition."
 
 RAW: list[Criterion[RawBatch]] = [
     Criterion(
@@ -232,6 +243,7 @@ RAW: list[Criterion[RawBatch]] = [
         "none missing",
         "raw_listings",
         _every_reference_is_read,
+        "The source changed while it was read. Run again: fashion-assets run reads it anew.",
     ),
     Criterion(
         "records_are_whole_json",
@@ -240,6 +252,7 @@ RAW: list[Criterion[RawBatch]] = [
         "all",
         "raw_listings",
         _records_are_json,
+        "The source's reader is at fault, not the listing: its records must be JSON objects.",
     ),
 ]
 VALIDATED: list[Criterion[ValidatedBatch]] = [
@@ -250,14 +263,17 @@ VALIDATED: list[Criterion[ValidatedBatch]] = [
         "exactly",
         "validated_products",
         _listings_are_accounted_for,
+        _RUN_AGAIN,
     ),
     Criterion(
         "rejection_rate_is_bearable",
         "A2",
         "The share of rejected listings is below the limit",
-        "<= FASHION_ASSETS_MAX_REJECTION_RATE",
+        "at most {max_rejection_rate:.0%}",
         "validated_products",
         _rejection_rate_is_bearable,
+        "Look at the reasons: fashion-assets quarantine. So many at once are mostly one fault: pictures not where they were, "
+        "a column renamed, another encoding. Mend the source and run again, or allow more.",
     ),
 ]
 QUARANTINED: list[Criterion[ValidatedBatch]] = [
@@ -268,6 +284,7 @@ QUARANTINED: list[Criterion[ValidatedBatch]] = [
         "all",
         "quarantined_listings",
         _rejections_have_reasons,
+        _RUN_AGAIN,
     ),
 ]
 NORMALIZED: list[Criterion[NormalizedBatch]] = [
@@ -278,6 +295,7 @@ NORMALIZED: list[Criterion[NormalizedBatch]] = [
         "none missing",
         "normalized_attributes",
         _every_product_is_normalized,
+        _RUN_AGAIN,
     ),
     Criterion(
         "originals_are_untouched",
@@ -286,6 +304,7 @@ NORMALIZED: list[Criterion[NormalizedBatch]] = [
         "all",
         "normalized_attributes",
         _originals_are_untouched,
+        _RUN_AGAIN,
     ),
     Criterion(
         "values_are_canonical",
@@ -294,11 +313,15 @@ NORMALIZED: list[Criterion[NormalizedBatch]] = [
         "all",
         "normalized_attributes",
         _values_are_canonical,
+        "A vocabulary has canonical values in capitals or with blanks around them; the offenders are these. Mend the "
+        "vocabulary.",
     ),
 ]
-IMAGE_EMBEDDINGS = _embedding_criteria("image_embeddings")
-TEXT_EMBEDDINGS = _embedding_criteria("text_embeddings")
-PRODUCT_EMBEDDINGS = _embedding_criteria("product_embeddings")
+_FEW_FAILED = "none missing, and failed at most {max_rejection_rate:.0%}"
+IMAGE_EMBEDDINGS = _embedding_criteria("image_embeddings", _FEW_FAILED)
+TEXT_EMBEDDINGS = _embedding_criteria("text_embeddings", _FEW_FAILED)
+# Those that failed were judged with their pictures.
+PRODUCT_EMBEDDINGS = _embedding_criteria("product_embeddings", "none missing")
 
 BATCH_CRITERIA: list[Criterion] = [
     *RAW,

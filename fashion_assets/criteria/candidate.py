@@ -8,7 +8,7 @@ one batch (`batch`), what searches must be like (`searching`, `measured`), the s
 import os
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import Any, LiteralString
 
 import numpy as np
@@ -17,9 +17,9 @@ from psycopg import sql
 
 from fashion_assets.benchmarks import results
 from fashion_assets.criteria.measured import MEASURED_CRITERIA, Measured
+from fashion_assets.criteria.prices import stated_and_kept
 from fashion_assets.criteria.questions import Searching
 from fashion_assets.criteria.searching import SEARCH_CRITERIA
-from fashion_assets.criteria.thresholds import INDEX_MB_PER_10K, MIN_VECTORS_FOR_SIZE
 from fashion_assets.criteria.verdict import (
     OFFENDERS_SHOWN,
     Criterion,
@@ -32,6 +32,7 @@ from fashion_assets.embedding.spaces import ModelError
 from fashion_assets.search import path
 from fashion_assets.search.filters import SearchError
 from fashion_assets.settings import Settings
+from fashion_assets.warehouse import releases
 from fashion_assets.warehouse.releases import Release
 
 CRITICAL_COLUMNS = ("external_id", "title", "gender", "category", "article_type", "image_path")
@@ -177,58 +178,44 @@ def _image_paths_are_valid(candidate: Candidate) -> Finding:
 
 
 def _brands_are_present(candidate: Candidate) -> Finding:
-    products, branded, stated = candidate.rows(
-        "SELECT count(*), count(brand), count(*) FILTER (WHERE brand_origin = 'source') FROM {products}"
-    )[0]
-    if not products:
+    rows = candidate.rows(
+        "SELECT source, count(*), count(brand), count(*) FILTER (WHERE brand_origin = 'source') FROM {products} "
+        "GROUP BY source ORDER BY source"
+    )
+    if not rows:
         return not_applicable("there are no products")
-    if not branded:
-        return not_applicable("the source has no brands, neither in a column nor in its titles")
-    origin = "stated by the source" if stated else "read from the titles: the source has no brand column"
+    stating = [row for row in rows if row[3]]
+    read = [
+        f"{branded / products:.1%} of {source}'s products have one read from their titles"
+        for source, products, branded, stated in rows
+        if branded and not stated
+    ]
+    if not stating:
+        return not_applicable("; ".join(["no source states brands", *read]))
+    products, branded = (sum(row[place] for row in stating) for place in (1, 2))
     offenders = candidate.rows(
-        "SELECT product_id::text, title FROM {products} WHERE brand IS NULL LIMIT %s", (OFFENDERS_SHOWN,)
+        "SELECT product_id::text, title FROM {products} WHERE brand IS NULL AND source = ANY(%s) LIMIT %s",
+        ([row[0] for row in stating], OFFENDERS_SHOWN),
     )
     share = branded / products
     return holds(
         share >= candidate.settings.min_brand_share,
         round(share, 4),
         [f"{key}: {title}" for key, title in offenders],
-        origin,
+        "; ".join(["stated by the source", *read]),
     )
 
 
 def _prices_are_distributed_as_expected(candidate: Candidate) -> Finding:
-    """Two-sample Kolmogorov-Smirnov distance between the prices as the old records state them and as products have
-    them, computed in the database: the largest gap between the two empirical distribution functions."""
-    row = candidate.rows(
-        r"""
-        WITH old AS (
-            SELECT (record ->> 'price')::double precision AS price, 1 AS is_old, 0 AS is_new FROM {products}
-            WHERE record ->> 'price' ~ '^\s*\d{{1,9}}(\.\d+)?\s*$'
-        ), new AS (
-            SELECT price::double precision AS price, 0 AS is_old, 1 AS is_new FROM {products} WHERE price IS NOT NULL
-        ), steps AS (
-            SELECT price, sum(is_old) AS is_old, sum(is_new) AS is_new
-            FROM (SELECT * FROM old UNION ALL SELECT * FROM new) AS both_sides GROUP BY price
-        ), curves AS (
-            SELECT sum(is_old) OVER (ORDER BY price) / nullif(sum(is_old) OVER (), 0) AS old_share,
-                   sum(is_new) OVER (ORDER BY price) / nullif(sum(is_new) OVER (), 0) AS new_share
-            FROM steps
-        )
-        SELECT max(abs(old_share - new_share))::double precision, (SELECT count(*) FROM old), (SELECT count(*) FROM new)
-        FROM curves
-        """
-    )[0]
-    distance, old, new = row
-    if not old and not new:
+    prices = stated_and_kept(candidate.conn, candidate.release)
+    stated, kept = int(prices.stated.sum()), int(prices.kept.sum())
+    if not stated and not kept:
         return not_applicable("no price in the source")
-    if not old or not new:
-        return holds(False, f"{old} prices stated, {new} kept", reason="one side has no prices at all")
-    return holds(
-        distance <= candidate.settings.max_price_shift,
-        round(distance, 5),
-        reason=f"{old} prices stated, {new} kept",
-    )
+    said = f"{stated:,} prices stated, {kept:,} kept"
+    if not stated or not kept:
+        return holds(False, said, reason="one side has no prices at all")
+    distance = prices.distance
+    return holds(distance <= candidate.settings.max_price_shift, round(distance, 5), reason=said)
 
 
 def _embeddings_are_complete(candidate: Candidate) -> Finding:
@@ -303,8 +290,10 @@ def _scans(plan: dict[str, Any]) -> list[str]:
 
 def _vector_index_is_small(candidate: Candidate) -> Finding:
     vectors = candidate.number("SELECT count(*) FROM {products}")
-    if vectors < MIN_VECTORS_FOR_SIZE:
-        return not_applicable(f"{vectors} vectors are too few (at least {MIN_VECTORS_FOR_SIZE})")
+    if vectors < candidate.settings.min_vectors_for_size:
+        return not_applicable(
+            f"{vectors} vectors are too few (at least {candidate.settings.min_vectors_for_size})"
+        )
     size = candidate.number(
         "SELECT sum(pg_relation_size(i.indexrelid))::bigint FROM pg_index i JOIN pg_class c ON c.oid = i.indexrelid "
         "JOIN pg_am a ON a.oid = c.relam WHERE i.indrelid = to_regclass(%s) AND a.amname = 'hnsw'",
@@ -312,7 +301,9 @@ def _vector_index_is_small(candidate: Candidate) -> Finding:
     )
     share = size / 2**20 / vectors * 10_000
     return holds(
-        share <= INDEX_MB_PER_10K, f"{share:.1f} MB", reason=f"{size / 2**20:.1f} MB for {vectors:,} vectors"
+        share <= candidate.settings.max_index_mb_per_10k,
+        f"{share:.1f} MB",
+        reason=f"{size / 2**20:.1f} MB for {vectors:,} vectors",
     )
 
 
@@ -342,7 +333,8 @@ def _asked(criterion: Criterion[Searching]) -> Criterion[Candidate]:
 def _measured(criterion: Criterion[Measured]) -> Criterion[Candidate]:
     def measure(candidate: Candidate) -> Finding:
         benchmarks = results.load(candidate.conn, candidate.release.release)
-        return criterion.measure(Measured(candidate.number("SELECT count(*) FROM {products}"), benchmarks))
+        products = candidate.number("SELECT count(*) FROM {products}")
+        return criterion.measure(Measured(products, benchmarks, candidate.settings))
 
     return criterion.of(measure)
 
@@ -355,6 +347,8 @@ CANDIDATE_CRITERIA: list[Criterion[Candidate]] = [
         "all",
         "products",
         _every_batch_is_loaded,
+        "Run again: fashion-assets run does what the batches named lack. If one stops again, its checks in the Dagster UI "
+        "say why.",
     ),
     Criterion(
         "listings_are_accounted_for",
@@ -363,8 +357,17 @@ CANDIDATE_CRITERIA: list[Criterion[Candidate]] = [
         "exactly",
         "products",
         _listings_are_accounted_for,
+        "Rows were lost or added since the batches were written. Build the release again: fashion-assets run.",
     ),
-    Criterion("there_are_products", "A7", "The release has products", "> 0", "products", _there_are_products),
+    Criterion(
+        "there_are_products",
+        "A7",
+        "The release has products",
+        "> 0",
+        "products",
+        _there_are_products,
+        "Look at what was rejected and why: fashion-assets quarantine. If nothing was, the source has no listings.",
+    ),
     Criterion(
         "product_ids_are_unique",
         "A2",
@@ -372,6 +375,7 @@ CANDIDATE_CRITERIA: list[Criterion[Candidate]] = [
         "0 repeated",
         "products",
         _ids_are_unique,
+        "The release's table was changed after its load. Build the release again: fashion-assets run.",
     ),
     Criterion(
         "critical_fields_are_not_null",
@@ -380,6 +384,8 @@ CANDIDATE_CRITERIA: list[Criterion[Candidate]] = [
         "0 products",
         "products",
         _critical_fields_are_not_null,
+        "Listings without these are quarantined, so the table was changed after its load. Build the release again: "
+        "fashion-assets run.",
     ),
     Criterion(
         "image_paths_are_valid",
@@ -388,22 +394,27 @@ CANDIDATE_CRITERIA: list[Criterion[Candidate]] = [
         "0 missing",
         "products",
         _image_paths_are_valid,
+        "Put the pictures back where the offenders say, or run again: fashion-assets run quarantines listings whose "
+        "pictures are gone for good.",
     ),
     Criterion(
         "brands_are_present",
         "A9",
-        "Products have a brand",
-        ">= FASHION_ASSETS_MIN_BRAND_SHARE (0.95)",
+        "Products have a brand, where their source states brands",
+        "at least {min_brand_share:g} of them",
         "products",
         _brands_are_present,
+        "State the offenders' brands in the source, or ask for a smaller share.",
     ),
     Criterion(
         "prices_are_distributed_as_expected",
         "A9",
         "Prices are distributed as in the old catalogue",
-        "KS distance <= FASHION_ASSETS_MAX_PRICE_SHIFT (0.05)",
+        "KS distance at most {max_price_shift:g}",
         "products",
         _prices_are_distributed_as_expected,
+        "Compare the prices in the report, old against new. Those stated are read as validation reads them; where products "
+        "have others, build the release again: fashion-assets run.",
     ),
     Criterion(
         "embeddings_are_complete",
@@ -412,6 +423,8 @@ CANDIDATE_CRITERIA: list[Criterion[Candidate]] = [
         "0 products without",
         "products",
         _embeddings_are_complete,
+        "Build the release again: fashion-assets run. If the offenders' vectors came with their listings, they must have "
+        "their space's dimension and not be zero.",
     ),
     Criterion(
         "product_ids_are_mapped",
@@ -420,6 +433,7 @@ CANDIDATE_CRITERIA: list[Criterion[Candidate]] = [
         "0 unmapped",
         "products",
         _ids_are_mapped,
+        "Rows of fashion_ops.id_map were removed or changed. Build the release again: its load adds those that are missing.",
     ),
     Criterion(
         "vector_index_is_whole",
@@ -428,6 +442,8 @@ CANDIDATE_CRITERIA: list[Criterion[Candidate]] = [
         "exactly one each",
         "product_embeddings_index",
         _vector_index_is_whole,
+        "Build the indexes again: materialise product_embeddings_index, or fashion-assets run. An index that was cut off "
+        "(no memory, no disk) is named invalid.",
     ),
     _asked(
         Criterion(
@@ -437,15 +453,19 @@ CANDIDATE_CRITERIA: list[Criterion[Candidate]] = [
             "index scan",
             "product_embeddings_index",
             _vector_search_uses_the_index,
+            "The offenders are what is read instead. Build the indexes and their statistics again: materialise "
+            "product_embeddings_index.",
         )
     ),
     Criterion(
         "vector_index_is_small",
         "B6",
         "The vector index takes little memory",
-        f"<= {INDEX_MB_PER_10K} MB for 10,000 vectors",
+        "at most {max_index_mb_per_10k:g} MB for 10,000 vectors",
         "product_embeddings_index",
         _vector_index_is_small,
+        "An index that grew holds rows that were changed: build the release again. With vectors of more dimensions it is "
+        "larger by nature; allow it more.",
     ),
     *map(_asked, SEARCH_CRITERIA),
     *map(_measured, MEASURED_CRITERIA),
@@ -456,6 +476,15 @@ CANDIDATE_CRITERIA: list[Criterion[Candidate]] = [
 def judge(
     candidate: Candidate, criteria: Sequence[Criterion[Candidate]] = tuple(CANDIDATE_CRITERIA)
 ) -> list[Verdict]:
-    """All verdicts on the candidate, or those of some criteria, measured now."""
+    """All verdicts on the candidate, or those of some criteria, measured now; beside the values the live release had when
+    it was judged last."""
     with candidate.searching():
-        return [criterion.judge(candidate) for criterion in criteria]
+        verdicts = [criterion.judge(candidate, candidate.settings) for criterion in criteria]
+    live = releases.live(candidate.conn)
+    if live is None or live.release == candidate.release.release:
+        return verdicts
+    had = {kept["name"]: kept.get("value") for kept in live.criteria or ()}
+    return [
+        replace(verdict, live=had.get(verdict.name)) if criterion.beside_live else verdict
+        for criterion, verdict in zip(criteria, verdicts, strict=True)
+    ]

@@ -15,14 +15,12 @@ from pathlib import Path
 from typing import Any
 
 from fashion_assets.catalog.normalization import FIELDS, vocabulary
+from fashion_assets.criteria.verdict import in_force
 from fashion_assets.settings import Settings
 from fashion_assets.warehouse.releases import Release
 from fashion_assets.warehouse.server import sqlalchemy_url
 
 OFFENDERS_SHOWN = 10
-
-MOSTLY_KNOWN = 0.95
-"""Share of values a vocabulary must know; the rest are new words, kept as they are and worth a look."""
 
 
 @dataclass(frozen=True)
@@ -31,7 +29,12 @@ class Expected:
 
     name: str
     claim: str
+    """Settings stand in it as `{max_price:g}`, by their names."""
     build: Callable[[Any, Settings], Any]
+
+    def claim_in(self, settings: Settings) -> str:
+        """The claim as these settings have it."""
+        return in_force(self.claim, settings)
 
 
 @dataclass(frozen=True)
@@ -55,9 +58,9 @@ def _not_null(column: str) -> Expected:
 def _in_vocabulary(column: str) -> Expected:
     return Expected(
         f"{column}_is_in_its_vocabulary",
-        f"At least {MOSTLY_KNOWN:.0%} of the values of {column} are known to the vocabulary",
-        lambda gxe, _: gxe.ExpectColumnValuesToBeInSet(
-            column=column, value_set=sorted(set(vocabulary(column).values())), mostly=MOSTLY_KNOWN
+        f"At least {{min_known_share:.0%}} of the values of {column} are known to the vocabulary",
+        lambda gxe, settings: gxe.ExpectColumnValuesToBeInSet(
+            column=column, value_set=sorted(set(vocabulary(column).values())), mostly=settings.min_known_share
         ),
     )
 
@@ -74,7 +77,7 @@ EXPECTATIONS: list[Expected] = [
     ),
     Expected(
         "price_is_in_range",
-        "Prices are above zero and at most FASHION_ASSETS_MAX_PRICE",
+        "Prices are above zero and at most {max_price:g}",
         lambda gxe, settings: gxe.ExpectColumnValuesToBeBetween(
             column="price", min_value=0, strict_min=True, max_value=settings.max_price
         ),
@@ -98,8 +101,9 @@ EXPECTATIONS: list[Expected] = [
 ]
 
 
-CLAIMS = {expected.name: expected.claim for expected in EXPECTATIONS}
-"""What each check says, by its name."""
+def claims(settings: Settings) -> dict[str, str]:
+    """What each check says, by its name."""
+    return {expected.name: expected.claim_in(settings) for expected in EXPECTATIONS}
 
 
 def data_docs_folder(settings: Settings) -> Path:

@@ -5,31 +5,29 @@ and is asked for (`fashion-assets bench`), and what is asked anew each time (`se
 """
 
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from functools import partial
 from typing import Any
 
 from fashion_assets.benchmarks.recall import SELECTIVITIES
 from fashion_assets.benchmarks.results import Row
-from fashion_assets.criteria.thresholds import (
-    LOADS,
-    LOADS_PRODUCTS,
-    MAX_SLOWDOWN,
-    MIN_PRODUCTS_FOR_TIMES,
-    MIN_RECALL,
-    PROMISED,
-)
 from fashion_assets.criteria.verdict import Criterion, Finding, holds, not_applicable
+from fashion_assets.thresholds import Thresholds
+
+PROMISED = {"listing": (0.30, 0.40), "vector": (0.20, 0.30)}
+"""A10: share of the old layout's median time that the new one saves, by the benchmark's kind. A promise that is merely not
+reached is told, and refuses nothing: going live still makes nothing worse."""
 
 _COMMAND = "fashion-assets bench {}"
 
 
 @dataclass(frozen=True)
 class Measured:
-    """How many products a release has, and its stored benchmarks: rows by name."""
+    """How many products a release has, its stored benchmarks (rows by name), and what they are held against."""
 
     products: int
     benchmarks: Mapping[str, Sequence[Row]]
+    thresholds: Thresholds = field(default_factory=Thresholds)
 
 
 def _stored(
@@ -41,22 +39,22 @@ def _stored(
         rows = measured.benchmarks.get(name, ())
         if not rows:
             return not_applicable(f"not measured for this release: {_COMMAND.format(name)}")
-        if timed and measured.products < MIN_PRODUCTS_FOR_TIMES:
+        least = measured.thresholds.min_products_for_times
+        if timed and measured.products < least:
             return not_applicable(
-                f"{measured.products:,} products are too few for times to mean anything "
-                f"(at least {MIN_PRODUCTS_FOR_TIMES:,})"
+                f"{measured.products:,} products are too few for times to mean anything (at least {least:,})"
             )
         return judge(measured, rows)
 
     return measure
 
 
-def _new_layout_is_not_slower(_: Measured, rows: Sequence[Row]) -> Finding:
+def _new_layout_is_not_slower(measured: Measured, rows: Sequence[Row]) -> Finding:
     saved = {row["kind"]: round(1 - row["new_p50_ms"] / row["old_p50_ms"], 3) for row in rows}
     offenders = [
         f"{row['kind']}: {row['new_p50_ms']:.2f} ms, was {row['old_p50_ms']:.2f} ms"
         for row in rows
-        if not row["new_p50_ms"] <= MAX_SLOWDOWN * row["old_p50_ms"]
+        if not row["new_p50_ms"] <= measured.thresholds.max_slowdown * row["old_p50_ms"]
     ]
     short = [kind for kind, (least, _) in PROMISED.items() if kind in saved and saved[kind] < least]
     return holds(
@@ -71,7 +69,12 @@ def _new_layout_is_not_slower(_: Measured, rows: Sequence[Row]) -> Finding:
 
 
 def _load_is_borne(kind: str, measured: Measured, rows: Sequence[Row]) -> Finding:
-    wanted = LOADS[kind]
+    limits = measured.thresholds
+    qps, p95_ms = (
+        (limits.vector_load_qps, limits.vector_load_p95_ms)
+        if kind == "vector"
+        else (limits.hybrid_load_qps, limits.hybrid_load_p95_ms)
+    )
     # One caller waits for each answer, and says nothing of what many are given.
     own = [row for row in rows if row["kind"] == kind and row["concurrency"] > 1]
     if not own:
@@ -81,16 +84,16 @@ def _load_is_borne(kind: str, measured: Measured, rows: Sequence[Row]) -> Findin
     reached = [
         f"{row['qps']:.0f}/s, p95 {row['p95_ms']:.1f} ms ({row['concurrency']} callers)" for row in own
     ]
-    within = [row for row in own if row["p95_ms"] < wanted.p95_ms and not row["errors"]]
+    within = [row for row in own if row["p95_ms"] < p95_ms and not row["errors"]]
     most = max((row["qps"] for row in within), default=0.0)
-    if most < wanted.qps and measured.products > LOADS_PRODUCTS:
+    if most < qps and measured.products > limits.load_products:
         return not_applicable(
-            f"promised for {LOADS_PRODUCTS:,} products, and there are {measured.products:,}: {'; '.join(reached)}"
+            f"promised for {limits.load_products:,} products, and there are {measured.products:,}: {'; '.join(reached)}"
         )
-    return holds(most >= wanted.qps, f"{most:.0f}/s", reached if most < wanted.qps else [])
+    return holds(most >= qps, f"{most:.0f}/s", reached if most < qps else [])
 
 
-def _recall_is_kept(_: Measured, rows: Sequence[Row]) -> Finding:
+def _recall_is_kept(measured: Measured, rows: Sequence[Row]) -> Finding:
     missing = sorted(set(SELECTIVITIES) - {row["selectivity"] for row in rows})
     if missing:
         # A few questions are asked of every candidate: in thirty neighbours one missed is 0.03.
@@ -102,7 +105,7 @@ def _recall_is_kept(_: Measured, rows: Sequence[Row]) -> Finding:
         f"{row['recall']:.3f} at {100 * row['selectivity']:g} %, {'tied' if row['tied'] else 'unrelated'}"
         + (", asked in words" if row.get("asked") == "words" else "")
         for row in rows
-        if not row["recall"] >= MIN_RECALL
+        if not row["recall"] >= measured.thresholds.min_recall
     ]
     return holds(not offenders, round(min(row["recall"] for row in rows), 4), offenders)
 
@@ -114,27 +117,35 @@ MEASURED_CRITERIA: list[Criterion[Measured]] = [
         "new_layout_is_not_slower",
         "A10",
         f"Listing and search are faster than in the old layout (promised: {_PROMISES})",
-        f"median <= {MAX_SLOWDOWN} x the old one",
+        "median at most {max_slowdown:g} x the old one",
         "search_benchmarks",
         _stored("layouts", _new_layout_is_not_slower),
+        "Measure again while the machine does nothing else: fashion-assets bench layouts.",
+        beside_live=True,
     ),
     *(
         Criterion(
             f"{kind}_search_bears_its_load",
             "B6",
-            f"At {load.qps:.0f} {kind} searches a second 95 % are answered in {load.p95_ms:.0f} ms",
-            f">= {load.qps:.0f}/s with p95 < {load.p95_ms:.0f} ms",
+            f"As many {kind} searches a second as were promised are answered, and in time",
+            f"at least {{{kind}_load_qps:g}}/s with p95 < {{{kind}_load_p95_ms:g}} ms",
             "search_benchmarks",
             _stored("latency", partial(_load_is_borne, kind)),
+            "Measure again while the machine does nothing else: fashion-assets bench latency. Fewer cores bear less: give the "
+            "server more, or promise less.",
+            beside_live=True,
         )
-        for kind, load in LOADS.items()
+        for kind in ("vector", "hybrid")
     ),
     Criterion(
         "filtered_search_keeps_its_recall",
         "G3",
         "Under filters of every selectivity, what is nearest is found",
-        f"recall@10 >= {MIN_RECALL} in every row",
+        "recall@10 at least {min_recall:g} in every row",
         "search_benchmarks",
         _stored("recall", _recall_is_kept, timed=False),
+        "Build the release's indexes again (materialise product_embeddings_index) and measure again: fashion-assets bench "
+        "recall.",
+        beside_live=True,
     ),
 ]

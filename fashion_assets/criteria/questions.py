@@ -1,17 +1,21 @@
-"""Questions put to a release through the engine, as people will put them: made of products drawn from it.
+"""Questions put to a release through the engine, as people will put them: made of products of its own.
 
 What belongs here: which questions there are, asking each once, and how long each took. What does not: what the answers must
 be like (`searching`), how a search goes (`search`).
+
+The products asked for stay from release to release, so that no verdict changes by chance: ids are hashes, and the first
+ones from a fixed place on are a random sample, which only loses what is gone, and to what is new no more than its share.
 """
 
 import time
 from collections.abc import Callable, Sequence
-from contextlib import ExitStack
+from contextlib import ExitStack, suppress
 from dataclasses import dataclass
 from functools import cached_property, partial
 from pathlib import Path
 from types import TracebackType
 from typing import Any, LiteralString, NamedTuple, Self
+from uuid import UUID
 
 import numpy as np
 import psycopg
@@ -26,24 +30,25 @@ from fashion_assets.search.query import Query, Results
 from fashion_assets.settings import Settings
 from fashion_assets.warehouse.releases import Release
 
-DRAWN = 10
-"""Products asked for."""
+FIRST = UUID(int=1 << 127)
+"""Where the sample begins. Not at the lowest id: those that follow it are the sample the engine has of a release
+(`search.path.SAMPLE`), by which it notices what its index misses."""
 
-UPLOADS = 5
-"""Of them, those searched by their pictures, which costs three times as much."""
-
-PICTURES = 16
-"""Pictures decoded; all of them were when their batches were validated."""
+VALUES_FROM = 16
+"""Products whose values filters are made of."""
 
 PEOPLE = 3
 """People asked about, those with favourites first."""
+
+TRIES = 2
+"""Times a question is put before it counts as failed."""
 
 LIMIT = 10
 """Hits looked at: what a first page shows."""
 
 
 class Drawn(NamedTuple):
-    """A product drawn from the release."""
+    """A product asked for."""
 
     product_id: str
     external_id: str
@@ -52,16 +57,15 @@ class Drawn(NamedTuple):
     image_path: str
     image_sha256: str
     space: str
-    original: list[float] | None
-    """Its float32 vector of `product_embeddings`, if it has one."""
+    original: np.ndarray | None
+    """Its float32 vector [d] of `product_embeddings`, if it has one."""
 
 
 class Person(NamedTuple):
-    """Somebody, and the products they own."""
+    """Somebody who has favourites, or is only known."""
 
     user_id: str
     source: str
-    owned: Sequence[str]
 
 
 class Filtered(NamedTuple):
@@ -71,14 +75,27 @@ class Filtered(NamedTuple):
     strangers: int
 
 
+class Recommended(NamedTuple):
+    """What the database itself says to a recommendation: how many of its products the person has, and whether there are
+    others, for people of whom they have something."""
+
+    owned: int
+    others: bool
+
+
 @dataclass(frozen=True)
 class Asked:
-    """A question put to the engine: what it is about, the answer or the error, and how many milliseconds it took."""
+    """A question put to the engine: what it is about, the answer or the error, and how many milliseconds it took.
+
+    What failed once and was answered then is no fault of the release's, but of a server that was busy; `stumbled` says what
+    it was.
+    """
 
     about: Any
     results: Results | None
     error: str
     ms: float
+    stumbled: str = ""
 
     @property
     def ids(self) -> list[str]:
@@ -92,10 +109,7 @@ class Asked:
 
 
 class Searching:
-    """A release's answers, each asked for when it is first wanted; leave the `with` and the engine is closed.
-
-    Which products are asked for depends on the release alone: a verdict stays what it is, and the next release has others.
-    """
+    """A release's answers, each asked for when it is first wanted; leave the `with` and the engine is closed."""
 
     def __init__(self, conn: psycopg.Connection, release: Release, settings: Settings):
         self.conn = conn
@@ -118,13 +132,16 @@ class Searching:
         return self._opened.enter_context(SearchEngine.open(self.settings, size=1))
 
     def _ask(self, about: Any, search: Callable[[], Results]) -> Asked:
-        results, said = None, ""
+        results, error, stumbled = None, "", ""
         began = time.perf_counter()
-        try:
-            results = search()
-        except Exception as error:  # whatever it is, it is what a caller would get
-            said = str(error).partition("\n")[0]
-        return Asked(about, results, said, 1000 * (time.perf_counter() - began))
+        for _ in range(TRIES):
+            try:
+                results, error = search(), ""
+                break
+            except Exception as failure:  # whatever it is, it is what a caller would get
+                error = str(failure).partition("\n")[0] or type(failure).__name__
+                stumbled = stumbled or error
+        return Asked(about, results, error, 1000 * (time.perf_counter() - began), "" if error else stumbled)
 
     def _search(self, about: Any, **parts: Any) -> Asked:
         engine = self.engine
@@ -135,26 +152,26 @@ class Searching:
         return Query(release=self.release.release, **parts)
 
     def _draw(self, count: int, columns: Sequence[LiteralString]) -> list[tuple]:
-        # Ids are hashes: those that follow any one are products drawn at random.
         side = sql.SQL(
             "(SELECT {columns} FROM {products} p LEFT JOIN {embeddings} e USING (product_id, embedding_space) "
-            "WHERE p.product_id {side} md5(%(release)s)::uuid ORDER BY p.product_id LIMIT %(count)s)"
+            "WHERE p.product_id {side} %(first)s ORDER BY p.product_id LIMIT %(count)s)"
         )
         names = {
             "columns": sql.SQL(", ").join(map(sql.SQL, columns)),
             "products": self.release.table("products"),
             "embeddings": self.release.table("product_embeddings"),
         }
-        return self.conn.execute(
-            sql.SQL("{} UNION ALL {} LIMIT %(count)s").format(
-                side.format(side=sql.SQL(">="), **names), side.format(side=sql.SQL("<"), **names)
-            ),
-            {"release": self.release.release, "count": count},
-        ).fetchall()
+        with self.conn.cursor(binary=True) as cursor:
+            return cursor.execute(
+                sql.SQL("{} UNION ALL {} LIMIT %(count)s").format(
+                    side.format(side=sql.SQL(">="), **names), side.format(side=sql.SQL("<"), **names)
+                ),
+                {"first": FIRST, "count": count},
+            ).fetchall()
 
     @cached_property
-    def products(self) -> list[Drawn]:
-        """Products to ask for."""
+    def _drawn(self) -> list[Drawn]:
+        """The products asked for, and one more if there is one."""
         columns: tuple[LiteralString, ...] = (
             "p.product_id::text",
             "p.external_id",
@@ -163,14 +180,25 @@ class Searching:
             "p.image_path",
             "p.image_sha256",
             "embedding_space",
-            "e.embedding::real[]",
+            "e.embedding",
         )
-        return [Drawn(*row) for row in self._draw(DRAWN, columns)]
+        rows = self._draw(self.settings.criteria_sample + 1, columns)
+        return [Drawn(*row)._replace(original=row[-1] and row[-1].to_numpy()) for row in rows]
 
-    @cached_property
-    def pictures(self) -> list[tuple[str, str]]:
-        """External ids and paths of pictures to decode."""
-        return self._draw(PICTURES, ("p.external_id", "p.image_path"))
+    @property
+    def products(self) -> list[Drawn]:
+        """Products to ask for."""
+        return self._drawn[: self.settings.criteria_sample]
+
+    @property
+    def whole(self) -> bool:
+        """Whether they are all there are."""
+        return len(self._drawn) == len(self.products)
+
+    @property
+    def pictured(self) -> list[Drawn]:
+        """Those of them whose pictures are looked at and searched by."""
+        return self.products[: self.settings.criteria_pictures]
 
     @cached_property
     def space(self) -> str:
@@ -181,7 +209,7 @@ class Searching:
     def own_vectors(self) -> list[Asked]:
         """Each product drawn, asked for by its own vector."""
         return [
-            self._search(product, vector=np.array(product.original), space=product.space, mode="vector")
+            self._search(product, vector=product.original, space=product.space, mode="vector")
             for product in self.products
             if product.original is not None
         ]
@@ -189,11 +217,11 @@ class Searching:
     @cached_property
     def titles(self) -> list[Asked]:
         """Each product of the model's space, asked for by what its title means."""
-        return [
-            self._search(product, words=product.title, mode="vector")
-            for product in self.products
-            if product.space == self.space
-        ]
+        own = [product for product in self.products if product.space == self.space]
+        # Read and encoded together, in a fraction of the time. What hinders that the searches will say themselves.
+        with suppress(Exception):
+            self.engine.prepare([product.title for product in own], self.release.release)
+        return [self._search(product, words=product.title, mode="vector") for product in own]
 
     @cached_property
     def texts(self) -> list[Asked]:
@@ -202,10 +230,10 @@ class Searching:
 
     @cached_property
     def uploads(self) -> list[Asked]:
-        """Some products of the model's space, asked for by their pictures."""
+        """Some products of the model's space, asked for by their pictures; each is encoded as an upload is, by itself."""
         return [
             self._ask(product, partial(self._upload, self.engine, Path(product.image_path)))
-            for product in self.products[:UPLOADS]
+            for product in self.pictured
             if product.space == self.space
         ]
 
@@ -214,9 +242,9 @@ class Searching:
 
     @cached_property
     def filters(self) -> list[Asked]:
-        """The first page under one filter, about column and value, for each column a product drawn has a value in; counted
-        by a facet. Numbers are asked for as ranges."""
-        rows = self._draw(PICTURES, [f"p.{column}" for column in COLUMNS])  # pyright: ignore[reportArgumentType]
+        """The first page under one filter, about column and value, for each column a product has a value in; counted by a
+        facet. Numbers are asked for as ranges."""
+        rows = self._draw(VALUES_FROM, [f"p.{column}" for column in COLUMNS])  # pyright: ignore[reportArgumentType]
         values = {
             column: next((row[place] for row in rows if row[place] is not None), None)
             for place, column in enumerate(COLUMNS)
@@ -259,23 +287,39 @@ class Searching:
 
     @cached_property
     def recommendations(self) -> list[Asked]:
-        """What some people are recommended."""
-        rows = self.conn.execute(
+        """What some people are recommended, those who have favourites first."""
+        known = self.conn.execute(
             sql.SQL(
-                "SELECT user_id, source, array_agg(product_id::text) FILTER (WHERE product_id IS NOT NULL) AS owned "
-                "FROM (SELECT user_id, source, product_id FROM {} UNION ALL SELECT user_id, source, NULL FROM {}) AS known "
-                "WHERE user_id <> '' GROUP BY user_id, source ORDER BY count(product_id) = 0, user_id, source LIMIT %s"
+                "SELECT user_id, source FROM (SELECT user_id, source, product_id IS NULL AS silent FROM {} "
+                "UNION ALL SELECT user_id, source, true FROM {}) AS known "
+                "WHERE user_id <> '' GROUP BY user_id, source ORDER BY bool_and(silent), user_id, source LIMIT %s"
             ).format(self.release.table("favourites"), self.release.table("users")),
             (PEOPLE,),
         ).fetchall()
-        known = [Person(user_id, source, owned or ()) for user_id, source, owned in rows]
         return [
             self._ask(
-                person,
-                partial(self.engine.recommend, person.user_id, person.source, LIMIT, self.release.release),
+                Person(user_id, source),
+                partial(self.engine.recommend, user_id, source, LIMIT, self.release.release),
             )
-            for person in known
+            for user_id, source in known
         ]
+
+    def recommended(self) -> list[Recommended]:
+        """For each of `recommendations`, what the database says. Others are products the person does not have, of the
+        genders of those they have and for everybody."""
+        query = sql.SQL(
+            "WITH own AS MATERIALIZED (SELECT p.product_id, p.gender FROM {favourites} f JOIN {products} p "
+            "USING (product_id) WHERE f.user_id = %(user)s AND f.source = %(source)s) "
+            "SELECT (SELECT count(DISTINCT product_id) FROM own WHERE product_id = ANY(%(ids)s::uuid[])), "
+            "EXISTS (SELECT FROM {products} p WHERE NOT EXISTS (SELECT FROM own WHERE own.product_id = p.product_id) "
+            "AND (p.gender = 'unisex' OR p.gender IN (SELECT gender FROM own) OR NOT EXISTS (SELECT FROM own)))"
+        ).format(favourites=self.release.table("favourites"), products=self.release.table("products"))
+        said = []
+        for asked in self.recommendations:
+            person: Person = asked.about
+            values = {"user": person.user_id, "source": person.source, "ids": asked.ids}
+            said += self.conn.execute(query, values).fetchall()
+        return [Recommended(*row) for row in said]
 
     @property
     def asked(self) -> list[Asked]:

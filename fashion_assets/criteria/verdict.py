@@ -3,9 +3,13 @@
 What belongs here: the two types and the threefold outcome. What does not: any particular criterion.
 """
 
-from collections.abc import Callable
-from dataclasses import asdict, dataclass, field
-from typing import Any, Generic, Literal, TypeVar
+from collections.abc import Callable, Mapping
+from dataclasses import asdict, dataclass, field, fields, replace
+from string import Formatter
+from typing import Any, Generic, Literal, Self, TypeVar
+
+from fashion_assets.settings import ENVIRONMENT_PREFIX, Settings
+from fashion_assets.thresholds import Thresholds
 
 Subject = TypeVar("Subject")
 Whole = TypeVar("Whole")
@@ -44,18 +48,51 @@ class Verdict:
     requirement: str
     claim: str
     threshold: str
+    """What it was held against, as it was in force."""
     value: Any
     outcome: Outcome
     offenders: list[Any]
     reason: str
+    set_by: list[str] = field(default_factory=list)
+    """Environment variables that set the threshold."""
+    remedy: str = ""
+    """What to do, where it fails."""
+    live: Any = None
+    """The value the live release had when it was judged last, where that is worth a look beside this one."""
 
     @property
     def passed(self) -> bool:
         """Whether it stands in nobody's way: it holds, or there is nothing to judge."""
         return self.outcome != "fail"
 
+    @property
+    def must_be(self) -> str:
+        """The threshold, and how to set it."""
+        return must_be(self.threshold, self.set_by)
+
     def to_dict(self) -> dict[str, Any]:
         return asdict(self)
+
+    @classmethod
+    def from_dict(cls, kept: Mapping[str, Any]) -> Self:
+        """A verdict that was kept, maybe by another version of the product, with more or fewer fields."""
+        known = {each.name for each in fields(cls)}
+        return cls(**{name: value for name, value in kept.items() if name in known})
+
+
+def _settings_in(text: str) -> list[str]:
+    names = (name for _, name, _, _ in Formatter().parse(text) if name)
+    return list(dict.fromkeys(names))
+
+
+def in_force(text: str, settings: Thresholds) -> str:
+    """A text with settings in it by their names (`at most {max_price_shift:g}`), as these settings have them."""
+    return text.format(**{name: getattr(settings, name) for name in _settings_in(text)})
+
+
+def must_be(threshold: str, set_by: list[str]) -> str:
+    """A threshold, and how to set it, as people read it: `at most 0.05 (set by FASHION_ASSETS_MAX_PRICE_SHIFT)`."""
+    return f"{threshold} (set by {', '.join(set_by)})" if set_by else threshold
 
 
 @dataclass(frozen=True)
@@ -67,25 +104,47 @@ class Criterion(Generic[Subject]):
     requirement: str
     """Id in the requirements: A2, B5 …"""
     claim: str
+    """What holds, in words."""
     threshold: str
+    """What the value must be; settings stand in it as `{min_brand_share:g}`, by their names."""
     asset: str
     """The asset whose check it is."""
     measure: Callable[[Subject], Finding]
+    remedy: str = ""
+    """What to do where it fails, for a person who has only read the claim."""
+    beside_live: bool = False
+    """Whether the live release's value is worth showing beside its own."""
+
+    @property
+    def set_by(self) -> list[str]:
+        """The environment variables of the settings in its threshold."""
+        return [f"{ENVIRONMENT_PREFIX}{name.upper()}" for name in _settings_in(self.threshold)]
+
+    def threshold_in(self, settings: Thresholds) -> str:
+        """The threshold as these settings have it."""
+        return in_force(self.threshold, settings)
+
+    def must_be_in(self, settings: Thresholds) -> str:
+        """The threshold as these settings have it, and how to set it."""
+        return must_be(self.threshold_in(settings), self.set_by)
 
     def of(self, measure: "Callable[[Whole], Finding]") -> "Criterion[Whole]":
         """The same claim about something its subject is part of, measured so."""
-        return Criterion(self.name, self.requirement, self.claim, self.threshold, self.asset, measure)
+        return replace(self, measure=measure)  # pyright: ignore[reportReturnType, reportArgumentType]
 
-    def judge(self, subject: Subject) -> Verdict:
-        """The verdict on the subject; a database error is raised, never turned into one."""
+    def judge(self, subject: Subject, settings: Thresholds | None = None) -> Verdict:
+        """The verdict on the subject; a database error is raised, never turned into one. `settings` are those in force where
+        the subject was measured, without them the environment's."""
         finding = self.measure(subject)
         return Verdict(
             self.name,
             self.requirement,
             self.claim,
-            self.threshold,
+            self.threshold_in(settings or Settings()),
             finding.value,
             finding.outcome,
             finding.offenders,
             finding.reason,
+            self.set_by,
+            self.remedy if finding.outcome == "fail" else "",
         )

@@ -8,12 +8,14 @@ import warnings
 import dagster as dg
 
 from fashion_assets.criteria.verdict import Criterion, Verdict
+from fashion_assets.settings import Settings
 
 
 def check_specs(
     criteria: list[Criterion], *, blocking: bool, partitions_def: dg.PartitionsDefinition | None = None
 ) -> list[dg.AssetCheckSpec]:
-    """One check for each criterion, on the criterion's asset."""
+    """One check for each criterion, on the criterion's asset; with the thresholds in force when the code location is loaded."""
+    settings = Settings()
     with warnings.catch_warnings():
         # Partitioned checks are in preview. They are what keeps one batch's verdict from standing for another's; the
         # version of Dagster is pinned, and a test holds it to what is relied on here.
@@ -22,17 +24,21 @@ def check_specs(
             dg.AssetCheckSpec(
                 name=criterion.name,
                 asset=criterion.asset,
-                description=f"{criterion.claim} ({criterion.requirement}): {criterion.threshold}.",
+                description=f"{criterion.claim}: {criterion.must_be_in(settings)}. Requirement {criterion.requirement}.",
                 blocking=blocking,
                 partitions_def=partitions_def,
-                metadata={"requirement": criterion.requirement, "threshold": criterion.threshold},
+                metadata={
+                    "threshold": criterion.must_be_in(settings),
+                    "remedy": criterion.remedy,
+                    "requirement": criterion.requirement,
+                },
             )
             for criterion in criteria
         ]
 
 
 def check_result(verdict: Verdict, asset: str) -> dg.AssetCheckResult:
-    """A verdict as a check's result; offenders and the reason for not judging stand in its metadata."""
+    """A verdict as a check's result; offenders, what to do and the reason for not judging stand in its metadata."""
     # A number stays one, so that the UI draws it over time.
     number = isinstance(verdict.value, int | float) and not isinstance(verdict.value, bool)
     metadata: dict[str, dg.MetadataValue] = {
@@ -40,11 +46,16 @@ def check_result(verdict: Verdict, asset: str) -> dg.AssetCheckResult:
         "value": dg.MetadataValue.float(float(verdict.value))
         if number
         else dg.MetadataValue.text(str(verdict.value)),
-        "threshold": dg.MetadataValue.text(verdict.threshold),
+        "threshold": dg.MetadataValue.text(verdict.must_be),
+        "claim": dg.MetadataValue.text(verdict.claim),
         "requirement": dg.MetadataValue.text(verdict.requirement),
     }
+    if verdict.live is not None:
+        metadata["live_release"] = dg.MetadataValue.text(str(verdict.live))
     if verdict.reason:
         metadata["reason"] = dg.MetadataValue.text(verdict.reason)
+    if verdict.remedy:
+        metadata["remedy"] = dg.MetadataValue.text(verdict.remedy)
     if verdict.offenders:
         metadata["offenders"] = dg.MetadataValue.md(
             "\n".join(f"- {offender}" for offender in verdict.offenders)

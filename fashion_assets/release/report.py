@@ -9,6 +9,7 @@ keep it from being written.
 
 import base64
 import json
+import math
 from collections.abc import Iterator, Mapping, Sequence
 from datetime import UTC, datetime
 from functools import lru_cache
@@ -16,6 +17,7 @@ from io import BytesIO
 from pathlib import Path
 from typing import Any, NamedTuple
 
+import numpy as np
 import psycopg
 from jinja2 import Environment, PackageLoader, StrictUndefined, select_autoescape
 from markupsafe import Markup
@@ -25,8 +27,8 @@ from fashion_assets.benchmarks import results
 from fashion_assets.benchmarks.relevance import load_queries
 from fashion_assets.catalog.pictures import IMAGE_UNREADABLE, load_rgb, probe
 from fashion_assets.criteria.candidate import Candidate, judge
-from fashion_assets.criteria.expectations import CLAIMS, ExpectationResult
-from fashion_assets.criteria.thresholds import MIN_RECALL
+from fashion_assets.criteria.expectations import ExpectationResult, claims
+from fashion_assets.criteria.prices import stated_and_kept
 from fashion_assets.criteria.verdict import Verdict
 from fashion_assets.release.charts import bars, lines, steps
 from fashion_assets.search.engine import SearchEngine
@@ -80,6 +82,7 @@ def gather(
     """Everything the report says, JSON-friendly; pictures are named by path. `expectations`: what the suite found, where it
     was run."""
     values = _values(conn, release)
+    said = claims(settings)
     by_name = {verdict.name: verdict for verdict in verdicts}
     return {
         "release": release.release,
@@ -96,7 +99,7 @@ def gather(
         "expectations": [
             {
                 "name": result.name,
-                "claim": CLAIMS[result.name],
+                "claim": said[result.name],
                 "passed": result.passed,
                 "unexpected": result.unexpected,
                 "elements": result.elements,
@@ -134,6 +137,7 @@ def gather(
         },
         "prices": _prices(conn, release, by_name["prices_are_distributed_as_expected"]),
         "benchmarks": results.load(conn, release.release),
+        "min_recall": settings.min_recall,
         "history": [
             {"release": name, "created_at": created_at, "benchmark": benchmark, "rows": rows}
             for name, created_at, benchmark, rows in results.history(conn, PLOTTED, RELEASES)
@@ -233,40 +237,33 @@ def _values(conn: psycopg.Connection, release: Release) -> dict[str, list[tuple[
 
 
 def _prices(conn: psycopg.Connection, release: Release, verdict: Verdict) -> dict[str, Any]:
-    """Shares of prices in `PRICE_BINS` bins: as the old records state them (numbers as that criterion reads them) and
-    as products have them."""
+    """Shares of prices in `PRICE_BINS` bins: as validation reads them in the old records, and as products have them."""
     if verdict.outcome == "not applicable":
         return {"reason": verdict.reason, "edges": [], "old": [], "new": []}
-    rows = conn.execute(
-        sql.SQL(
-            r"""
-            WITH prices AS MATERIALIZED (
-                SELECT price::double precision AS new,
-                       CASE WHEN record ->> 'price' ~ '^\s*\d{{1,9}}(\.\d+)?\s*$'
-                            THEN (record ->> 'price')::double precision END AS old
-                FROM {products}
-            ), axis AS (
-                SELECT percentile_cont(0.99) WITHIN GROUP (ORDER BY coalesce(new, old)) AS highest FROM prices
-            )
-            SELECT axis.highest, side, least(width_bucket(price, 0, axis.highest, %(bins)s), %(bins)s) AS bin, count(*)
-            FROM axis, prices, LATERAL (VALUES ('old', old), ('new', new)) AS both_sides(side, price)
-            WHERE price >= 0 AND axis.highest > 0
-            GROUP BY 1, 2, 3
-            """
-        ).format(products=release.table("products")),
-        {"bins": PRICE_BINS},
-    ).fetchall()
-    highest = rows[0][0] if rows else 0.0
+    prices = stated_and_kept(conn, release)
+    counts = prices.kept if prices.kept.any() else prices.stated
+    highest = _percentile(prices.amounts, counts, 0.99) if counts.any() else 0.0
     shares = {}
-    for side in ("old", "new"):
-        counts = {place: count for _, of, place, count in rows if of == side}
-        total = sum(counts.values()) or 1
-        shares[side] = [counts.get(place, 0) / total for place in range(1, PRICE_BINS + 1)]
+    for side, of in (("old", prices.stated), ("new", prices.kept)):
+        drawn = (prices.amounts >= 0) & (highest > 0)
+        places = np.minimum(prices.amounts[drawn] * (PRICE_BINS / (highest or 1)), PRICE_BINS - 1).astype(int)
+        binned = np.bincount(places, of[drawn], PRICE_BINS)
+        shares[side] = (binned / (binned.sum() or 1)).tolist()
     return {
         "reason": verdict.reason,
         "edges": [highest * place / PRICE_BINS for place in range(PRICE_BINS + 1)],
         **shares,
     }
+
+
+def _percentile(values: np.ndarray, counts: np.ndarray, share: float) -> float:
+    """The value that so many of all stay below, each value (ascending) occurring so often; between two it is in between."""
+    last = np.cumsum(counts)
+    place = share * (last[-1] - 1)
+    below, above = (
+        values[np.searchsorted(last, each, "right")] for each in (math.floor(place), math.ceil(place))
+    )
+    return float(below + (above - below) * (place % 1))
 
 
 # Example searches
@@ -412,12 +409,14 @@ def _charts(content: Mapping[str, Any]) -> dict[str, list[Markup]]:
                 {"listings": [row["listings"] for row in rejected]},
             )
         ],
-        "benchmarks": list(_benchmark_charts(content["benchmarks"])),
-        "trends": list(_trend_charts(content["history"])),
+        "benchmarks": list(_benchmark_charts(content["benchmarks"], content["min_recall"])),
+        "trends": list(_trend_charts(content["history"], content["min_recall"])),
     }
 
 
-def _benchmark_charts(benchmarks: Mapping[str, Sequence[Mapping[str, Any]]]) -> Iterator[Markup]:
+def _benchmark_charts(
+    benchmarks: Mapping[str, Sequence[Mapping[str, Any]]], min_recall: float
+) -> Iterator[Markup]:
     if measured := benchmarks.get("recall"):
         rows = [
             {
@@ -431,7 +430,7 @@ def _benchmark_charts(benchmarks: Mapping[str, Sequence[Mapping[str, Any]]]) -> 
         yield lines(
             "Recall@10 by the share of products a filter leaves",
             *_pivot(rows, "share", "filter", "recall"),
-            threshold=MIN_RECALL,
+            threshold=min_recall,
             from_zero=False,
         )
         labels, engine = _pivot(rows, "share", "filter", "p95_ms")
@@ -455,7 +454,7 @@ def _benchmark_charts(benchmarks: Mapping[str, Sequence[Mapping[str, Any]]]) -> 
         yield bars("Precision@10 by kind of query", *_pivot(rows, "kind", "leg", "precision_at_10"))
 
 
-def _trend_charts(history: Sequence[Mapping[str, Any]]) -> Iterator[Markup]:
+def _trend_charts(history: Sequence[Mapping[str, Any]], min_recall: float) -> Iterator[Markup]:
     """One figure of each benchmark over the releases, oldest first."""
     figures: dict[str, list[dict[str, Any]]] = {name: [] for name in PLOTTED}
     for kept in sorted(history, key=lambda kept: str(kept["created_at"])):
@@ -466,7 +465,7 @@ def _trend_charts(history: Sequence[Mapping[str, Any]]) -> Iterator[Markup]:
         ]
     pivoted = {name: _pivot(rows, "release", "series", "value") for name, rows in figures.items() if rows}
     if "recall" in pivoted:
-        yield lines("Lowest recall@10", *pivoted["recall"], threshold=MIN_RECALL, from_zero=False)
+        yield lines("Lowest recall@10", *pivoted["recall"], threshold=min_recall, from_zero=False)
     if "latency" in pivoted:
         yield lines("p95 with the fewest callers", *pivoted["latency"], " ms")
     if "relevance" in pivoted:

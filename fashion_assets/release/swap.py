@@ -36,8 +36,9 @@ class PromotionRefused(Exception):
         for verdict in failed:
             who = f" — {', '.join(map(str, verdict.offenders))}" if verdict.offenders else ""
             lines.append(
-                f"  {verdict.name} ({verdict.requirement}): {verdict.value}, must be {verdict.threshold}{who}"
+                f"  {verdict.claim} ({verdict.name}): {verdict.value}, must be {verdict.must_be}{who}"
             )
+            lines += [f"    {verdict.remedy}"] if verdict.remedy else []
         super().__init__("\n".join(lines))
 
 

@@ -27,6 +27,7 @@ from fashion_assets.criteria.batch import (
 from fashion_assets.criteria.verdict import Criterion
 from fashion_assets.embedding.embed import vector_column
 from fashion_assets.embedding.spaces import embedding_space
+from fashion_assets.settings import Settings
 from fashion_assets.sources.folder import Folder
 from fashion_assets_tests.catalogue import write_catalogue
 
@@ -154,6 +155,14 @@ def test_a_rate_of_few_listings_is_not_applicable(validated):
     verdict = VALIDATED[1].judge(few)
     assert verdict.outcome == "not applicable"
     assert "too few" in verdict.reason
+
+
+def test_the_limit_and_from_when_it_holds_are_settings(validated):
+    settings = Settings(max_rejection_rate=0.4, min_listings_for_a_rate=50)
+    verdict = VALIDATED[1].judge(replace(validated, min_listings_for_a_rate=50), settings)
+    assert (verdict.outcome, verdict.threshold) == ("not applicable", "at most 40%")
+    assert verdict.reason == "40 listings are too few for a rate (at least 50)"
+    assert verdict.set_by == ["FASHION_ASSETS_MAX_REJECTION_RATE"]
 
 
 def test_a_rejection_without_reason_is_named(raw):

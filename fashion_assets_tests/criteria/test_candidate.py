@@ -6,11 +6,14 @@ import pytest
 from psycopg import sql
 
 from fashion_assets.benchmarks.recall import SELECTIVITIES
-from fashion_assets.criteria import measured, thresholds
+from fashion_assets.criteria.batch import BATCH_CRITERIA
 from fashion_assets.criteria.candidate import CANDIDATE_CRITERIA, Candidate, judge
+from fashion_assets.criteria.verdict import Verdict
 from fashion_assets.release.swap import PromotionRefused, promote
 from fashion_assets.search import path
+from fashion_assets.settings import Settings
 from fashion_assets.warehouse import releases
+from fashion_assets_tests.release.test_swap import copy_of
 
 
 def stored(name: str, *rows: dict) -> str:
@@ -30,7 +33,8 @@ DAMAGE = {
     "DROP INDEX {schema}.products_external_id; INSERT INTO {products} ({columns}) SELECT {columns} FROM {products} LIMIT 1",
     "critical_fields_are_not_null": "UPDATE {products} SET title = '  ' WHERE external_id = '7'",
     "image_paths_are_valid": "UPDATE {products} SET image_path = '/nowhere/7.jpg' WHERE external_id = '7'",
-    "brands_are_present": "UPDATE {products} SET brand = NULL WHERE external_id::int <= 5",
+    "brands_are_present": "UPDATE {products} SET brand_origin = 'source';"
+    "UPDATE {products} SET brand = NULL WHERE external_id::int <= 5",
     "prices_are_distributed_as_expected": 'UPDATE {products} SET record = \'{{"price": "10"}}\', price = 10;'
     "UPDATE {products} SET price = 1000 WHERE external_id::int <= 10",
     "embeddings_are_complete": "DELETE FROM {embeddings} WHERE product_id = (SELECT min(product_id::text)::uuid FROM {products})",
@@ -46,7 +50,7 @@ DAMAGE = {
         * 12
     ),
     "vector_search_finds_the_product": "UPDATE {embeddings} SET embedding = embedding - embedding - embedding",
-    "titles_find_their_article_type": "UPDATE {products} SET article_type = 'kind ' || external_id::int % 4, "
+    "titles_find_their_article_type": "UPDATE {products} SET article_type = 'kind ' || external_id::int % 8 / 2, "
     "embedding = embedding - embedding - embedding",
     "text_search_finds_the_product": "ALTER TABLE {products} ALTER search_vector SET EXPRESSION AS (''::tsvector)",
     "picture_search_finds_the_product": "UPDATE {products} SET embedding = embedding - embedding - embedding",
@@ -73,16 +77,22 @@ DAMAGE = {
 
 
 @pytest.fixture
-def strict(monkeypatch: pytest.MonkeyPatch) -> None:
-    """Forty products are judged as thousands are, and no search is quick enough."""
+def strict(candidate: Candidate, monkeypatch: pytest.MonkeyPatch) -> Candidate:
+    """The candidate, its forty products judged as thousands are, and no search quick enough."""
     monkeypatch.setattr(path, "EXACT_ROWS", 1)
-    monkeypatch.setattr(measured, "MIN_PRODUCTS_FOR_TIMES", 1)
-    for kind in thresholds.P95_MS:
-        monkeypatch.setitem(thresholds.P95_MS, kind, 0)
+    hurry = dict.fromkeys(
+        ("max_listing_p95_ms", "max_vector_search_p95_ms", "max_picture_search_p95_ms"), 1e-6
+    )
+    return with_settings(candidate, min_products_for_times=1, **hurry)
+
+
+def with_settings(candidate: Candidate, **changed: object) -> Candidate:
+    return Candidate(candidate.conn, candidate.release, candidate.settings.model_copy(update=changed))
 
 
 def verdict_of(candidate: Candidate, name: str):
-    return next(criterion for criterion in CANDIDATE_CRITERIA if criterion.name == name).judge(candidate)
+    criterion = next(criterion for criterion in CANDIDATE_CRITERIA if criterion.name == name)
+    return criterion.judge(candidate, candidate.settings)
 
 
 def damage(candidate: Candidate, statements: str) -> None:
@@ -111,7 +121,84 @@ def test_there_is_a_damage_for_every_criterion():
     assert set(DAMAGE) == {criterion.name for criterion in CANDIDATE_CRITERIA}
 
 
+def test_every_criterion_says_what_to_do():
+    for criterion in (*CANDIDATE_CRITERIA, *BATCH_CRITERIA):
+        assert criterion.remedy.endswith("."), criterion.name
+        assert "{" not in criterion.claim + criterion.remedy, criterion.name
+
+
+def test_a_threshold_is_shown_as_it_is_in_force_and_how_to_set_it(candidate: Candidate):
+    damage(candidate, DAMAGE["brands_are_present"])
+    verdict = verdict_of(candidate, "brands_are_present")
+    assert (verdict.outcome, verdict.value) == ("fail", 0.875)
+    assert verdict.must_be == "at least 0.95 of them (set by FASHION_ASSETS_MIN_BRAND_SHARE)"
+    lower = verdict_of(with_settings(candidate, min_brand_share=0.8), "brands_are_present")
+    assert (lower.outcome, lower.threshold, lower.remedy) == ("pass", "at least 0.8 of them", "")
+
+
+UNMET = {
+    "min_found_share": ("text_search_finds_the_product", 1.1),
+    "min_article_type_precision": ("titles_find_their_article_type", 1.1),
+    "max_listing_p95_ms": ("listing_is_quick", 1e-6),
+    "max_vector_search_p95_ms": ("vector_search_is_quick", 1e-6),
+    "max_picture_search_p95_ms": ("picture_search_is_quick", 1e-6),
+    "max_index_mb_per_10k": ("vector_index_is_small", 0.001),
+}
+
+
+@pytest.mark.parametrize("setting", UNMET)
+def test_a_threshold_is_judged_by(candidate: Candidate, setting: str):
+    name, unmet = UNMET[setting]
+    assert verdict_of(candidate, name).outcome == "pass"
+    verdict = verdict_of(with_settings(candidate, **{setting: unmet}), name)
+    assert verdict.outcome == "fail"
+    assert verdict.set_by == [f"FASHION_ASSETS_{setting.upper()}"] and f"{unmet:g}" in verdict.threshold
+
+
+VARIABLES = sorted({name for each in (*CANDIDATE_CRITERIA, *BATCH_CRITERIA) for name in each.set_by})
+
+
+@pytest.mark.parametrize("variable", VARIABLES)
+def test_what_the_environment_sets_is_what_is_shown(variable: str, monkeypatch: pytest.MonkeyPatch):
+    criteria = [each for each in (*CANDIDATE_CRITERIA, *BATCH_CRITERIA) if variable in each.set_by]
+    before = [each.must_be_in(Settings()) for each in criteria]
+    share = "SHARE" in variable or "RATE" in variable or "SHIFT" in variable
+    share |= "PRECISION" in variable or "RECALL" in variable
+    monkeypatch.setenv(variable, "0.17" if share else "17")
+    for each, shown in zip(criteria, before, strict=True):
+        after = each.must_be_in(Settings())
+        assert "17" in after and "17" not in shown and after.endswith(")") and variable in after
+
+
+def test_search_quality_is_shown_beside_the_live_releases(candidate: Candidate):
+    judged = judge(candidate)
+    assert {verdict.live for verdict in judged} == {None}
+    promote(candidate.conn, candidate.settings, candidate.release)
+    second = Candidate(candidate.conn, copy_of(candidate, "second"), candidate.settings)
+    beside = {verdict.name: verdict for verdict in judge(second)}
+    kept = {verdict["name"]: verdict["value"] for verdict in releases.live(second.conn).criteria or []}
+    shown = {name: verdict.live for name, verdict in beside.items() if verdict.live is not None}
+    assert shown == {
+        criterion.name: kept[criterion.name]
+        for criterion in CANDIDATE_CRITERIA
+        if criterion.beside_live and kept[criterion.name] is not None
+    }
+    assert {"vector_search_finds_the_product", "text_search_finds_the_product", "listing_is_quick"} <= set(
+        shown
+    )
+    # The live release is judged by itself.
+    live = Candidate(candidate.conn, releases.live(candidate.conn), candidate.settings)  # type: ignore[arg-type]
+    assert {verdict.live for verdict in judge(live)} == {None}
+
+
+def test_a_verdict_another_version_kept_is_read():
+    kept = {"name": "a", "requirement": "A1", "claim": "c", "threshold": "> 0", "value": 1, "outcome": "pass"}
+    old = Verdict.from_dict({**kept, "offenders": [], "reason": "", "of_a_later_version": 7})
+    assert (old.name, old.must_be, old.live, old.remedy) == ("a", "> 0", None, "")
+
+
 NOT_JUDGED = {
+    "brands_are_present": "100.0% of fashion_demo's products have one read from their titles",
     "prices_are_distributed_as_expected": "no price",
     "vector_search_uses_the_index": "40 products",
     "recommendations_are_new": "no people",
@@ -132,16 +219,16 @@ def test_a_sound_candidate_passes_and_what_is_not_judged_says_why(candidate: Can
     assert all(NOT_JUDGED[name] in reason for name, reason in reasons.items())
 
 
-@pytest.mark.usefixtures("strict")
 @pytest.mark.parametrize("name", sorted(DAMAGE))
-def test_the_damage_is_seen_and_the_swap_refuses(candidate: Candidate, name: str):
-    damage(candidate, DAMAGE[name])
-    assert verdict_of(candidate, name).outcome == "fail"
-    candidate.conn.commit()
+def test_the_damage_is_seen_and_the_swap_refuses(strict: Candidate, name: str):
+    damage(strict, DAMAGE[name])
+    verdict = verdict_of(strict, name)
+    assert verdict.outcome == "fail" and verdict.remedy
+    strict.conn.commit()
     with pytest.raises(PromotionRefused) as refused:
-        promote(candidate.conn, candidate.settings, candidate.release)
+        promote(strict.conn, strict.settings, strict.release)
     assert name in {verdict.name for verdict in refused.value.failed}
-    assert releases.live(candidate.conn) is None
+    assert releases.live(strict.conn) is None
 
 
 def test_the_engine_reads_the_index_of_what_is_worth_one(
@@ -184,10 +271,26 @@ def test_an_invalid_index_fails(candidate: Candidate):
 
 
 def test_brands_nobody_states_are_not_judged(candidate: Candidate):
-    damage(candidate, "UPDATE {products} SET brand = NULL, brand_origin = NULL")
+    damage(candidate, "UPDATE {products} SET brand = NULL, brand_origin = NULL WHERE external_id::int > 10")
     verdict = verdict_of(candidate, "brands_are_present")
     assert verdict.outcome == "not applicable"
-    assert "no brands" in verdict.reason
+    assert (
+        verdict.reason
+        == "no source states brands; 25.0% of fashion_demo's products have one read from their titles"
+    )
+    damage(candidate, "UPDATE {products} SET brand = NULL, brand_origin = NULL")
+    verdict = verdict_of(candidate, "brands_are_present")
+    assert (verdict.outcome, verdict.reason) == ("not applicable", "no source states brands")
+
+
+def test_a_source_without_brands_takes_nothing_from_one_that_states_them(candidate: Candidate):
+    damage(
+        candidate,
+        "UPDATE {products} SET brand = NULL, brand_origin = NULL, source = 'silent' WHERE external_id::int > 10;"
+        "UPDATE {products} SET brand_origin = 'source' WHERE external_id::int <= 10",
+    )
+    verdict = verdict_of(candidate, "brands_are_present")
+    assert (verdict.outcome, verdict.value) == ("pass", 1.0)
 
 
 def test_prices_that_kept_their_distribution_pass(candidate: Candidate):
@@ -197,3 +300,25 @@ def test_prices_that_kept_their_distribution_pass(candidate: Candidate):
     )
     verdict = verdict_of(candidate, "prices_are_distributed_as_expected")
     assert (verdict.outcome, verdict.value) == ("pass", 0.0)
+
+
+@pytest.mark.parametrize(
+    ("texts", "price"),
+    [
+        (["1,102.00", "499.00", "1,103"], "replace(record ->> 'Price', ',', '')::numeric"),
+        (["19,90", "20,90", "7,5"], "replace(record ->> 'Price', ',', '.')::numeric"),
+        (["€ 19.99", "19.99 EUR", " 20 "], "btrim(record ->> 'Price', '€ EUR')::numeric"),
+    ],
+)
+def test_stated_prices_are_read_as_validation_reads_them(candidate: Candidate, texts: list[str], price: str):
+    candidate.conn.execute(
+        sql.SQL(
+            "UPDATE {} SET record = json_build_object('Price', (%s::text[])[1 + external_id::int %% %s])"
+        ).format(candidate.release.table("products")),
+        (texts, len(texts)),
+    )
+    damage(candidate, f"UPDATE {{products}} SET price = {price}")
+    verdict = verdict_of(candidate, "prices_are_distributed_as_expected")
+    assert (verdict.outcome, verdict.value, verdict.reason) == ("pass", 0.0, "40 prices stated, 40 kept")
+    damage(candidate, "UPDATE {products} SET price = price / 100")
+    assert verdict_of(candidate, "prices_are_distributed_as_expected").value == 1.0

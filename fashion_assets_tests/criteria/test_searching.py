@@ -6,11 +6,16 @@ That each criterion fails where it should: `test_candidate`.
 import time
 from pathlib import Path
 
+import pytest
+from psycopg import sql
+
 from fashion_assets.criteria.candidate import CANDIDATE_CRITERIA, Candidate, judge
-from fashion_assets.criteria.searching import SEARCH_CRITERIA
+from fashion_assets.criteria.questions import Asked, Searching
+from fashion_assets.criteria.searching import SEARCH_CRITERIA, _answered_in_time
 from fashion_assets.criteria.verdict import Verdict
 from fashion_assets.release.swap import promote
-from fashion_assets_tests.criteria.test_candidate import damage, verdict_of
+from fashion_assets.settings import Settings
+from fashion_assets_tests.criteria.test_candidate import DAMAGE, damage, verdict_of, with_settings
 from fashion_assets_tests.release.test_swap import copy_of
 
 NAMES = {criterion.name for criterion in SEARCH_CRITERIA}
@@ -43,15 +48,162 @@ def test_people_are_recommended_what_they_do_not_own(candidate: Candidate):
     assert (verdict.outcome, verdict.value) == ("pass", "2 people")
 
 
-def test_who_is_recommended_nothing_is_named(candidate: Candidate):
+def test_who_is_recommended_nothing_of_what_is_there_is_named(candidate: Candidate):
+    # Nothing but favourites is in the space that those favourites are of.
     damage(
         candidate,
-        PEOPLE
-        + "; DELETE FROM {products} WHERE product_id NOT IN (SELECT product_id FROM {schema}.favourites)",
+        PEOPLE + "; UPDATE {products} SET embedding_space = 'other@0' "
+        "WHERE product_id NOT IN (SELECT product_id FROM {schema}.favourites)",
     )
     verdict = verdict_of(candidate, "recommendations_are_new")
     assert verdict.outcome == "fail"
     assert verdict.offenders == ["likes-red: nothing"]
+
+
+def test_who_owns_all_products_refuses_nothing(candidate: Candidate):
+    damage(
+        candidate,
+        "INSERT INTO {schema}.favourites (user_id, source, product_id, record) "
+        "SELECT 'collector', 'fashion_demo', product_id, '{{}}' FROM {products}",
+    )
+    verdict = verdict_of(candidate, "recommendations_are_new")
+    assert (verdict.outcome, verdict.value) == ("pass", "1 people")
+    assert verdict.reason == "1 of them own all that could be recommended"
+    # Nor does who owns all that is for them: women's things are not recommended to who only likes men's.
+    damage(
+        candidate,
+        "UPDATE {products} SET gender = 'women' WHERE external_id::int <= 20;"
+        "DELETE FROM {schema}.favourites USING {products} p WHERE p.product_id = favourites.product_id AND p.gender = 'women'",
+    )
+    assert verdict_of(candidate, "recommendations_are_new").outcome == "pass"
+
+
+def test_who_states_a_style_that_is_not_there_is_recommended_what_is_popular(candidate: Candidate):
+    damage(
+        candidate,
+        "INSERT INTO {schema}.users (user_id, source, record) "
+        "VALUES ('a', 'fashion_demo', '{{\"preferred_gender\": \"Women\"}}')",
+    )
+    verdict = verdict_of(candidate, "recommendations_are_new")
+    assert (verdict.outcome, verdict.offenders) == ("pass", [])
+    with candidate.searching() as searching:
+        (asked,) = searching.recommendations
+        assert asked.results is not None and len(asked.ids) == 10
+        assert asked.results.plan.notes == ("popular, as nothing is there by stated style: women",)
+
+
+def sample(candidate: Candidate) -> list[str]:
+    with candidate.searching() as searching:
+        return [product.product_id for product in searching.products]
+
+
+def test_the_same_products_are_asked_for_in_every_release(candidate: Candidate):
+    first = with_settings(candidate, criteria_sample=20)
+    asked = sample(first)
+    assert len(asked) == 20 and asked == sample(first)
+    second = Candidate(candidate.conn, copy_of(candidate, "second"), first.settings)
+    assert sample(second) == asked
+    # What is gone makes room for one; what is not asked for may change as it likes.
+    candidate.conn.execute(
+        sql.SQL("DELETE FROM {} WHERE product_id = %s").format(second.release.table("products")), (asked[7],)
+    )
+    after = sample(second)
+    assert after[:19] == [product for product in asked if product != asked[7]]
+    assert after[19] not in asked
+    candidate.conn.execute(
+        sql.SQL("DELETE FROM {} WHERE product_id <> ALL(%s)").format(second.release.table("products")),
+        (after,),
+    )
+    assert sample(second) == after
+
+
+def test_a_sample_is_said_to_be_one_and_judged_with_its_bound(candidate: Candidate):
+    few = with_settings(candidate, criteria_sample=20, criteria_pictures=10)
+    for name, size in (("text_search_finds_the_product", 20), ("picture_search_finds_the_product", 10)):
+        verdict = verdict_of(few, name)
+        assert (verdict.outcome, verdict.value) == ("pass", 1.0)
+        assert f"{size} products asked for; of all, 0." in verdict.reason
+        whole = verdict_of(candidate, name)
+        assert whole.reason == "all 40 products asked for"
+    # Asking all, the figure is the truth and has to meet the threshold.
+    damage(
+        candidate,
+        "UPDATE {products} SET title = 'x' || external_id, brand = NULL WHERE external_id::int <= 6",
+    )
+    damage(
+        candidate,
+        "ALTER TABLE {products} ALTER search_vector SET EXPRESSION AS (to_tsvector('english', "
+        "CASE WHEN external_id::int <= 6 THEN '' ELSE title END))",
+    )
+    assert (
+        verdict_of(with_settings(candidate, min_found_share=0.86), "text_search_finds_the_product").outcome
+        == "fail"
+    )
+    assert (
+        verdict_of(with_settings(candidate, min_found_share=0.85), "text_search_finds_the_product").outcome
+        == "pass"
+    )
+    sampled = with_settings(candidate, min_found_share=0.95, criteria_sample=30)
+    assert verdict_of(sampled, "text_search_finds_the_product").outcome == "pass"
+
+
+@pytest.mark.parametrize(
+    "name",
+    [
+        "vector_search_finds_the_product",
+        "text_search_finds_the_product",
+        "picture_search_finds_the_product",
+    ],
+)
+def test_a_damage_is_seen_by_a_sample_too(candidate: Candidate, name: str):
+    few = with_settings(candidate, criteria_sample=20, criteria_pictures=10)
+    assert verdict_of(few, name).outcome == "pass"
+    damage(few, DAMAGE[name])
+    verdict = verdict_of(few, name)
+    assert (verdict.outcome, verdict.reason[:9]) == ("fail", f"{10 if 'picture' in name else 20} produc")
+
+
+def answered(*milliseconds: float) -> list[Asked]:
+    return [Asked("first", None, "", 9_999), *(Asked(None, None, "", ms) for ms in milliseconds)]
+
+
+def test_late_answers_refuse_beyond_chance_alone(settings: Settings):
+    def outcome(*milliseconds: float) -> tuple[str, str]:
+        finding = _answered_in_time(200, answered(*milliseconds), settings, "nothing")
+        return finding.outcome, finding.reason
+
+    assert outcome(*[5.0] * 16) == ("pass", "16 asked")
+    # One hiccup of four answers is no 95th percentile.
+    assert outcome(5, 900, 5, 5) == ("pass", "4 asked, 1 of them late")
+    assert outcome(*[5.0] * 90, *[900.0] * 10) == ("pass", "100 asked, 10 of them late")
+    assert outcome(*[5.0] * 80, *[900.0] * 20) == ("fail", "100 asked, 20 of them late")
+    assert outcome(900, 900, 900) == ("fail", "3 asked, 3 of them late")
+    assert outcome(900, 900) == ("not applicable", "2 asked: too few to be sure of a time")
+
+
+def test_a_search_that_fails_once_is_asked_again(candidate: Candidate):
+    with candidate.searching() as searching:
+        assert searching.texts
+        # Whatever happened to the server in between.
+        candidate.conn.execute(
+            "SELECT pg_terminate_backend(pid) FROM pg_stat_activity "
+            "WHERE datname = current_database() AND pid <> pg_backend_pid()"
+        )
+        assert {asked.error for asked in searching.own_vectors} == {""}
+        verdict = verdict_of(candidate, "errors_are_no_more_than_before")
+        assert verdict.outcome == "pass" and verdict.value.startswith("0 of ")
+
+
+def test_what_fails_again_counts(candidate: Candidate):
+    tried = []
+
+    def fail() -> None:
+        tried.append(None)
+        raise RuntimeError(f"no. {len(tried)}\nof many")
+
+    with Searching(candidate.conn, candidate.release, candidate.settings) as searching:
+        asked = searching._ask("it", fail)  # type: ignore[arg-type]
+    assert (len(tried), asked.error, asked.stumbled) == (2, "no. 2", "")
 
 
 def test_without_the_model_nothing_is_asked_and_the_reason_names_it(candidate: Candidate, tmp_path: Path):
@@ -98,8 +250,8 @@ def test_equal_products_stand_in_for_each_other(candidate: Candidate):
         "embedding = (SELECT embedding FROM {products} WHERE external_id = '1');"
         "UPDATE {embeddings} SET embedding = (SELECT embedding::vector FROM {products} WHERE external_id = '1')",
     )
-    assert verdict_of(candidate, "vector_search_finds_the_product").value == "10 of 10"
-    assert verdict_of(candidate, "text_search_finds_the_product").value == "10 of 10"
+    assert verdict_of(candidate, "vector_search_finds_the_product").value == 1.0
+    assert verdict_of(candidate, "text_search_finds_the_product").value == 1.0
 
 
 def test_errors_that_were_there_before_refuse_nothing(candidate: Candidate):

@@ -9,10 +9,14 @@ from pathlib import Path
 import dagster as dg
 import pytest
 
-from fashion_assets.criteria.batch import BATCH_CRITERIA
+from fashion_assets.criteria.batch import BATCH_CRITERIA, RAW, VALIDATED
 from fashion_assets.criteria.candidate import CANDIDATE_CRITERIA
 from fashion_assets.criteria.expectations import EXPECTATIONS
+from fashion_assets.criteria.verdict import Verdict
 from fashion_assets.definitions import defs
+from fashion_assets.defs.verdicts import check_result, check_specs
+
+RATE = next(criterion for criterion in VALIDATED if criterion.name == "rejection_rate_is_bearable")
 
 BATCH_ASSETS = {
     "raw_listings": "catalog",
@@ -172,6 +176,45 @@ def test_every_criterion_and_expectation_has_its_check(repository: dg.Repository
     declared += [("products", expectation.name) for expectation in EXPECTATIONS]
     assert len(declared) == len(set(declared))
     assert keys == set(declared)
+
+
+def test_a_check_says_what_must_hold_the_limit_in_force_and_what_to_do(monkeypatch: pytest.MonkeyPatch):
+    monkeypatch.setenv("FASHION_ASSETS_MAX_REJECTION_RATE", "0.17")
+    spec, _ = check_specs([RATE, *RAW], blocking=True)[:2]
+    assert spec.description == (
+        "The share of rejected listings is below the limit: at most 17% (set by FASHION_ASSETS_MAX_REJECTION_RATE). "
+        "Requirement A2."
+    )
+    assert spec.metadata["threshold"] == "at most 17% (set by FASHION_ASSETS_MAX_REJECTION_RATE)"
+    assert spec.metadata["remedy"] == RATE.remedy
+
+
+def test_a_result_says_what_was_in_force_what_is_live_and_what_to_do():
+    verdict = Verdict(
+        "n",
+        "A7",
+        "It is found",
+        "at least 0.9",
+        0.5,
+        "fail",
+        ["x"],
+        "of 9",
+        ["FASHION_ASSETS_N"],
+        "Mend it.",
+        0.95,
+    )
+    metadata = check_result(verdict, "products").metadata
+    assert {name: value.value for name, value in metadata.items()} == {
+        "outcome": "fail",
+        "value": 0.5,
+        "threshold": "at least 0.9 (set by FASHION_ASSETS_N)",
+        "claim": "It is found",
+        "requirement": "A7",
+        "live_release": "0.95",
+        "reason": "of 9",
+        "remedy": "Mend it.",
+        "offenders": "- x",
+    }
 
 
 def test_the_jobs_do_what_they_are_called(repository: dg.RepositoryDefinition):

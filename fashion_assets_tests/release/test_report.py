@@ -18,10 +18,11 @@ from fashion_assets.benchmarks import results
 from fashion_assets.cli import app
 from fashion_assets.criteria.candidate import Candidate, judge
 from fashion_assets.embedding.encoder import _loaded
-from fashion_assets.release import report
+from fashion_assets.release import report, swap
 from fashion_assets.warehouse import releases
 from fashion_assets.warehouse.releases import ReleaseError
 from fashion_assets.warehouse.spaces import PreservedSpace, register
+from fashion_assets_tests.release.test_swap import copy_of
 
 HOSTILE = "<script>alert(1)</script> & \"quoted\" '{{ 7*7 }}'"
 PICTURE = '<img src="data:image/jpeg;base64,'
@@ -96,6 +97,9 @@ def test_the_report_says_what_is_there_what_fails_and_shows_titles_as_text(
         assert (str(escape(verdict["claim"])) in banner) == (verdict["outcome"] == "fail")
         for offender in verdict["offenders"]:
             assert str(escape(offender)) in html
+        assert str(escape(verdict["threshold"])) in html
+        assert bool(verdict["remedy"]) == (verdict["outcome"] == "fail")
+        assert str(escape(verdict["remedy"])) in banner
     assert "<script" not in html and "&lt;script&gt;" in html and "{{ 7*7 }}" in html
     assert content["examples"][0]["title"] == HOSTILE
     assert content["quarantine_reasons"][0]["examples"][0]["record"] == {HOSTILE: HOSTILE}
@@ -194,6 +198,37 @@ def test_prices_old_against_new_or_why_not(candidate: Candidate):
     assert sum(prices["old"][report.PRICE_BINS // 2 + 1 :]) == 0
     assert sum(prices["new"][report.PRICE_BINS // 2 :]) == pytest.approx(0.525, abs=0.026)
     assert "Prices, old against new" in html and "Not applicable" not in html
+
+    # Stated as validation reads them.
+    change(
+        candidate,
+        "price = 1000 * external_id::int, record = json_build_object('Price', external_id || ',000.00')",
+    )
+    _, content = write(candidate)
+    assert content["prices"]["old"] == content["prices"]["new"] and sum(
+        content["prices"]["old"]
+    ) == pytest.approx(1)
+
+
+def test_figures_stand_beside_the_live_release_s_and_limits_are_those_in_force(candidate: Candidate):
+    swap.promote(candidate.conn, candidate.settings, candidate.release)
+    _, content = write(candidate)
+    assert {each["live"] for each in content["criteria"]} == {None}, "not beside itself"
+    settings = candidate.settings.model_copy(update={"min_found_share": 0.5, "min_recall": 0.75})
+    second = Candidate(candidate.conn, copy_of(candidate, "second"), settings)
+    candidate.conn.execute(
+        sql.SQL("ALTER TABLE {} ALTER search_vector SET EXPRESSION AS (''::tsvector)").format(
+            second.release.table("products")
+        )
+    )
+    candidate.conn.commit()
+    html, content = write(second)
+    (verdict,) = [each for each in content["criteria"] if each["name"] == "text_search_finds_the_product"]
+    assert (verdict["value"], verdict["live"], verdict["outcome"]) == (0.0, 1.0, "fail")
+    banner = html[html.index("Refused.") : html.index("<nav")]
+    assert "measured 0.0; the live release had 1.0, must be at least 0.5 of all" in banner
+    assert "<code>FASHION_ASSETS_MIN_FOUND_SHARE</code>" in banner
+    assert content["min_recall"] == 0.75
 
 
 def test_example_searches_show_what_people_type_and_what_is_found(candidate: Candidate):

@@ -78,7 +78,7 @@ def raw_listings(
         },
     )
     for criterion in RAW:
-        yield check_result(criterion.judge(RawBatch(wanted, listings)), criterion.asset)
+        yield check_result(criterion.judge(RawBatch(wanted, listings), settings), criterion.asset)
 
 
 @dg.multi_asset(
@@ -119,7 +119,9 @@ def validation(
     judged = validate(kept.to_validate, rules, threads=usable_cores())
     products = pa.concat_tables([kept.products, judged.products])
     rejections = pa.concat_tables([kept.rejections, judged.rejections])
-    subject = ValidatedBatch(raw_listings, products, rejections, settings.max_rejection_rate)
+    subject = ValidatedBatch(
+        raw_listings, products, rejections, settings.max_rejection_rate, settings.min_listings_for_a_rate
+    )
     reasons = pc.value_counts(pc.list_flatten(rejections["reasons"])).to_pylist()
     rate = rejections.num_rows / max(1, raw_listings.num_rows)
     with warehouse.connect() as conn:
@@ -152,7 +154,7 @@ def validation(
         },
     )
     for criterion in [*VALIDATED, *QUARANTINED]:
-        yield check_result(criterion.judge(subject), criterion.asset)
+        yield check_result(criterion.judge(subject, settings), criterion.asset)
 
 
 @dg.asset(

@@ -100,13 +100,12 @@ def _embeddings(
                 "dimension": space.dimension,
             },
         )
+        settings = warehouse.settings
+        subject = EmbeddedBatch(
+            products, table, space, failures, settings.max_rejection_rate, settings.min_listings_for_a_rate
+        )
         for criterion in criteria:
-            yield check_result(
-                criterion.judge(
-                    EmbeddedBatch(products, table, space, failures, warehouse.settings.max_rejection_rate)
-                ),
-                criterion.asset,
-            )
+            yield check_result(criterion.judge(subject, settings), criterion.asset)
 
     return embeddings
 

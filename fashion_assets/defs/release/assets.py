@@ -33,22 +33,37 @@ def candidate_of(
     return releases.candidate(conn, context.run.run_id)
 
 
+VERDICT_COLUMNS = (
+    "criterion",
+    "outcome",
+    "value",
+    "live",
+    "threshold",
+    "reason",
+    "remedy",
+    "check",
+    "requirement",
+)
+
+
 def verdict_table(verdicts: list[Verdict]) -> dg.TableMetadataValue:
-    columns = ("criterion", "requirement", "value", "threshold", "outcome", "reason")
+    rows = [
+        {
+            "criterion": v.claim,
+            "outcome": v.outcome,
+            "value": str(v.value),
+            "live": "" if v.live is None else str(v.live),
+            "threshold": v.must_be,
+            "reason": v.reason,
+            "remedy": v.remedy,
+            "check": v.name,
+            "requirement": v.requirement,
+        }
+        for v in verdicts
+    ]
     return dg.MetadataValue.table(
-        records=[
-            dg.TableRecord(
-                dict(
-                    zip(
-                        columns,
-                        (v.name, v.requirement, str(v.value), v.threshold, v.outcome, v.reason),
-                        strict=True,
-                    )
-                )
-            )
-            for v in verdicts
-        ],
-        schema=dg.TableSchema(columns=[dg.TableColumn(name=name) for name in columns]),
+        records=[dg.TableRecord(row) for row in rows],
+        schema=dg.TableSchema(columns=[dg.TableColumn(name=name) for name in VERDICT_COLUMNS]),
     )
 
 

@@ -14,6 +14,7 @@ from fashion_assets.defs.release.assets import candidate_of
 from fashion_assets.defs.release.judgement import Judgement
 from fashion_assets.defs.resources import WarehouseResource
 from fashion_assets.defs.verdicts import check_result, check_specs
+from fashion_assets.settings import Settings
 
 
 def _criteria_checks(asset: str) -> dg.AssetChecksDefinition:
@@ -42,7 +43,9 @@ search_benchmarks_criteria = _criteria_checks("search_benchmarks")
 
 @dg.multi_asset_check(
     specs=[
-        dg.AssetCheckSpec(expectation.name, asset="products", description=expectation.claim, blocking=False)
+        dg.AssetCheckSpec(
+            expectation.name, asset="products", description=expectation.claim_in(Settings()), blocking=False
+        )
         for expectation in EXPECTATIONS
     ],
 )
