@@ -11,6 +11,12 @@ from pathlib import Path
 CPU_LIMIT = Path("/sys/fs/cgroup/cpu.max")
 """Quota and period of a container's control group (version 2), in microseconds; `max` where there is no limit."""
 
+MEMORY_LIMITS = (
+    Path("/sys/fs/cgroup/memory.max"),
+    Path("/sys/fs/cgroup/memory/memory.limit_in_bytes"),
+)
+"""Bytes a container's control group may use, in version 2 and version 1; `max` where there is no limit."""
+
 
 def usable_cores(limit: Path = CPU_LIMIT) -> int:
     """Cores this process may use, at least 1: its affinity and its control group's quota, not what the machine has."""
@@ -20,6 +26,15 @@ def usable_cores(limit: Path = CPU_LIMIT) -> int:
     except (OSError, ValueError):
         return cores
     return cores if quota == "max" else max(1, min(cores, int(quota) // int(period)))
+
+
+def memory() -> int:
+    """Bytes of memory this process may use: the machine's, or less in a container."""
+    found = os.sysconf("SC_PAGE_SIZE") * os.sysconf("SC_PHYS_PAGES")
+    for limit in MEMORY_LIMITS:
+        with suppress(OSError, ValueError):  # not there, or "max"
+            found = min(found, int(limit.read_text()))
+    return found
 
 
 def processor(facts: Path = Path("/proc/cpuinfo")) -> str:

@@ -52,7 +52,19 @@ class Settings(Thresholds, BaseSettings):
         default=64_000_000,
         ge=1,
         description="A picture that declares more pixels is a decompression bomb and is rejected undecoded. "
-        "64 megapixels is above any catalogue camera and decodes to 192 MB.",
+        "64 megapixels is above any catalogue camera and the most that Google's Merchant Center takes.",
+    )
+    max_image_bytes: int = Field(
+        default=64 * 2**20,
+        ge=1,
+        description="A larger picture file is rejected unread. 64 MiB is four times what Google's Merchant Center takes, three "
+        "times what Shopify takes, and an uncompressed picture of 22 megapixels.",
+    )
+    decoding_memory: int | None = Field(
+        default=None,
+        ge=64 * 2**20,
+        description="Bytes that decoding pictures may take at one time, over all processes of this home; a picture that needs "
+        "more is decoded alone. Unset: an eighth of the machine's (or container's) memory.",
     )
     max_price: float = Field(
         default=100_000,

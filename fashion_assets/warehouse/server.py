@@ -32,7 +32,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from fashion_assets.machine import usable_cores
+from fashion_assets.machine import memory, usable_cores
 from fashion_assets.settings import Settings
 from fashion_assets.warehouse.errors import EmbeddedServerFailed, LoginRefused
 
@@ -555,8 +555,8 @@ _TUNING = "fashion_assets.conf"
 
 
 def _tuned(sockets: Path) -> str:
-    memory, cores = _memory(), usable_cores()
-    sort_memory = max(64 * MEBIBYTE, min(1024 * MEBIBYTE, memory // 8))
+    available, cores = memory(), usable_cores()
+    sort_memory = max(64 * MEBIBYTE, min(1024 * MEBIBYTE, available // 8))
     values = {
         "listen_addresses": "",
         "unix_socket_directories": str(sockets),
@@ -564,8 +564,8 @@ def _tuned(sockets: Path) -> str:
         "max_connections": 200,  # each Dagster process takes a handful
         # Small on purpose. A catalogue of any size fills this much, so the memory in use does not grow with
         # it; what does not fit is in the page cache, one copy away.
-        "shared_buffers": _kilobytes(min(192 * MEBIBYTE, memory // 16)),
-        "effective_cache_size": _kilobytes(memory // 2),
+        "shared_buffers": _kilobytes(min(192 * MEBIBYTE, available // 16)),
+        "effective_cache_size": _kilobytes(available // 2),
         # An HNSW build that fits in here is several times faster than one that does not: 1 GB holds 600,000 x
         # 512.
         "maintenance_work_mem": _kilobytes(sort_memory),
@@ -607,17 +607,6 @@ def _tuned(sockets: Path) -> str:
 
 def _kilobytes(size: int) -> str:
     return f"{size // 1024}kB"
-
-
-def _memory() -> int:
-    """Bytes of memory this process may use: the machine's, or less in a container."""
-    memory = os.sysconf("SC_PAGE_SIZE") * os.sysconf("SC_PHYS_PAGES")
-    for limit in ("/sys/fs/cgroup/memory.max", "/sys/fs/cgroup/memory/memory.limit_in_bytes"):
-        try:
-            memory = min(memory, int(Path(limit).read_text()))
-        except (OSError, ValueError):  # not there, or "max"
-            continue
-    return memory
 
 
 def _shared_memory() -> int:
