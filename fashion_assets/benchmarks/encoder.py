@@ -126,13 +126,13 @@ def _rate(work: Callable[[], Any], count: int) -> float:
 
 def _encoded(encoder: Encoder, paths: list[str]) -> None:
     for failure in encoder.files(paths).failures:
-        raise ModelError(f"{failure.uri}: {failure.reason}")
+        raise ModelError(f"{failure.uri}: {failure.said}")
 
 
 def _decoded(encoder: Encoder, paths: list[str]) -> None:
     def decode(chunk: list[str]) -> None:
         for path in chunk:
-            encoder.prepared(rgb_pixels(Path(path).read_bytes(), encoder.edge))
+            encoder.prepared(rgb_pixels(path, encoder.edge))
 
     with ThreadPoolExecutor(encoder.threads) as pool:
         # Handed over in chunks, as the encoder does: one by one, handing over costs as much as a small picture.

@@ -15,7 +15,7 @@ import psycopg
 from psycopg import sql
 from rich.console import Console
 
-from fashion_assets.catalog.pictures import load_rgb, rgb_pixels
+from fashion_assets.catalog.pictures import PictureError, load_rgb, rgb_pixels
 from fashion_assets.embedding.encoder import encoder_of
 from fashion_assets.machine import usable_cores
 from fashion_assets.release.build import PAGE_FILLING_ROW
@@ -83,8 +83,8 @@ def _decode(paths: list[str]) -> None:
     def decode(chunk: list[str]) -> None:
         for path in chunk:
             # A listing may have a bad picture; the product decodes it as far as it goes, and so does the floor.
-            with suppress(OSError, ValueError, SyntaxError):
-                rgb_pixels(Path(path).read_bytes())
+            with suppress(PictureError):
+                rgb_pixels(path)
 
     with ThreadPoolExecutor(usable_cores()) as pool:
         # Handed over in chunks, as the encoder does: one by one, handing over costs as much as a small picture.

@@ -20,7 +20,18 @@ import numpy as np
 import pyarrow as pa
 import pyarrow.compute as pc
 
-from fashion_assets.catalog import pictures
+from fashion_assets.catalog.formats import FORMATS
+from fashion_assets.catalog.formats.outlines import (
+    IMAGE_FILE_TOO_LARGE,
+    IMAGE_MISSING,
+    IMAGE_NOT_AN_IMAGE,
+    IMAGE_TOO_COSTLY,
+    IMAGE_TOO_LARGE,
+    IMAGE_TRUNCATED,
+    IMAGE_UNDECODABLE,
+    IMAGE_UNREADABLE,
+    Picture,
+)
 from fashion_assets.catalog.listing import (
     ATTRIBUTES,
     LISTING_SCHEMA,
@@ -28,9 +39,11 @@ from fashion_assets.catalog.listing import (
     REJECTION_SCHEMA,
     product_id,
 )
+from fashion_assets.catalog.pictures import Limits, probe
+from fashion_assets.memory import MemoryBudget
 from fashion_assets.settings import Settings
 
-VALIDATION_VERSION = "1"
+VALIDATION_VERSION = "2"
 """Changes whenever a rule here changes its mind, so that earlier verdicts are not reused."""
 
 NULL_WORDS = (
@@ -78,13 +91,32 @@ RULES = (
         "A price is stated that is no number, not above zero, or above the highest allowed.",
     ),
     Rule("image_path_outside", "A2", "The picture's path leaves the source's folder; it is never opened."),
-    Rule(pictures.IMAGE_MISSING, "A2", "There is no picture where it should be."),
-    Rule(pictures.IMAGE_UNREADABLE, "A2", "The picture is there but may not, or cannot, be read."),
-    Rule(pictures.IMAGE_NOT_AN_IMAGE, "A2", "The file is no picture (of a known format)."),
+    Rule(IMAGE_MISSING, "A2", "There is no picture where it should be."),
     Rule(
-        pictures.IMAGE_TOO_LARGE, "A2", "The picture declares more pixels than allowed: a decompression bomb."
+        IMAGE_UNREADABLE,
+        "A2",
+        "The picture is there but may not, or cannot, be read; every run tries again.",
     ),
-    Rule(pictures.IMAGE_TRUNCATED, "A2", "The picture ends before all of it could be decoded."),
+    Rule(IMAGE_FILE_TOO_LARGE, "A2", "The picture's file has more bytes than allowed; it was not read."),
+    Rule(IMAGE_NOT_AN_IMAGE, "A2", f"The file is no picture of a known format ({', '.join(FORMATS)})."),
+    Rule(
+        IMAGE_TOO_LARGE,
+        "A2",
+        "The picture has more pixels than allowed, or an edge longer than any JPEG's; it was not decoded.",
+    ),
+    Rule(
+        IMAGE_TOO_COSTLY,
+        "A2",
+        "The picture would keep a decoder busy far beyond its size: more scans, hidden frames, strips, tiles or empty "
+        "parts than pictures have. It was not decoded.",
+    ),
+    Rule(IMAGE_TRUNCATED, "A2", "The picture's file ends before all of it could be decoded."),
+    Rule(
+        IMAGE_UNDECODABLE,
+        "A2",
+        "The file is of a known format and does not end early, but cannot be decoded: it is damaged, or of a kind that is not "
+        "supported.",
+    ),
     Rule("reader_defect", "A2", "The reader reported a defect that these rules have no name for."),
 )
 """Every reason for rejection, in the order in which a rejection lists them."""
@@ -96,6 +128,7 @@ CRITICAL = {"title": "null_title", "gender": "null_gender", "category": "null_ca
 
 _WHOLE_RECORD = ("unreadable_line", "wrong_encoding")  # nothing else can be said about such a listing
 _POSITION = {rule.name: position for position, rule in enumerate(RULES)}
+_OF_PICTURES = [position for name, position in _POSITION.items() if name.startswith("image_")]
 _MAX_STATED_PRICE = 10**9  # far above any `max_price` that fits decimal(12, 2)
 _CHUNK = 64  # pictures handed to a thread at once: fewer cost more in handing over than in decoding
 _WORTH_A_THREAD = 0.0005
@@ -112,17 +145,19 @@ class Rules:
     """The limits the rules use."""
 
     max_price: float = 100_000
-    max_image_pixels: int = 64_000_000
+    max_image_pixels: int = Limits.max_pixels
+    max_image_bytes: int = Limits.max_bytes
 
     @classmethod
     def from_settings(cls, settings: Settings) -> "Rules":
         """The limits the user has set."""
-        return cls(max_price=settings.max_price, max_image_pixels=settings.max_image_pixels)
+        return cls(settings.max_price, settings.max_image_pixels, settings.max_image_bytes)
 
     @property
     def version(self) -> str:
         """What verdicts are marked with: the rules' version and the limits they were made with."""
-        return f"{VALIDATION_VERSION};max_price={self.max_price:g};max_image_pixels={self.max_image_pixels}"
+        limits = f"max_image_pixels={self.max_image_pixels};max_image_bytes={self.max_image_bytes}"
+        return f"{VALIDATION_VERSION};max_price={self.max_price:g};{limits}"
 
 
 class Validated(NamedTuple):
@@ -183,11 +218,13 @@ def parse_year(column: pa.ChunkedArray | pa.Array) -> pa.Array:
     return pc.cast(digits, pa.int16())
 
 
-def validate(listings: pa.Table, rules: Rules, *, threads: int = 2) -> Validated:
+def validate(
+    listings: pa.Table, rules: Rules, *, threads: int = 2, memory: MemoryBudget | None = None
+) -> Validated:
     """Split listings (LISTING_SCHEMA) into products and rejections.
 
-    `threads` open pictures side by side, where these are large enough for that to be faster. Raises `AccountingError`
-    if a listing were lost or counted twice.
+    `threads` open pictures side by side, where these are large enough for that to be faster, and as far as `memory` lets
+    them (None: this process's own). Raises `AccountingError` if a listing were lost or counted twice.
     """
     listings = listings.select(LISTING_SCHEMA.names).combine_chunks()
     failed = np.zeros((listings.num_rows, len(RULES)), dtype=bool)
@@ -218,7 +255,8 @@ def validate(listings: pa.Table, rules: Rules, *, threads: int = 2) -> Validated
     )
     fail("price_absurd", ~np.asarray(nulls["price"]) & ~sane & readable)
 
-    width, height = _judge_pictures(listings, rules, threads, failed, readable, has_id)
+    limits = Limits(rules.max_image_bytes, rules.max_image_pixels, memory or MemoryBudget.own())
+    width, height = _judge_pictures(listings, limits, threads, failed, readable, has_id)
 
     rejected: np.ndarray = np.asarray(failed.any(axis=1))
     rejections = _rejections(listings, failed, rejected, rules.version)
@@ -251,7 +289,7 @@ def reuse(listings: pa.Table, old_products: pa.Table, old_rejections: pa.Table, 
     if old_rejections.num_rows:
         reasons = _one(old_rejections["reasons"])
         was_repetition = _any_of(reasons, "duplicate_id")[rejection_rows]
-        unreadable = _any_of(reasons, pictures.IMAGE_UNREADABLE)[rejection_rows]
+        unreadable = _any_of(reasons, IMAGE_UNREADABLE)[rejection_rows]
         whole_record = (_any_of(reasons, _WHOLE_RECORD[0]) | _any_of(reasons, _WHOLE_RECORD[1]))[
             rejection_rows
         ]
@@ -322,7 +360,7 @@ def _defects(column: pa.ChunkedArray, rows: int) -> Iterable[tuple[str, np.ndarr
 
 def _judge_pictures(
     listings: pa.Table,
-    rules: Rules,
+    limits: Limits,
     threads: int,
     failed: np.ndarray,
     readable: np.ndarray,
@@ -331,14 +369,14 @@ def _judge_pictures(
     """Mark the listings whose picture fails; give widths and heights (0 where it does)."""
     uris = _one(listings["image_uri"])
     placed = np.asarray(pc.is_valid(uris))
-    settled = failed[:, _POSITION["image_path_outside"] : _POSITION["image_truncated"] + 1].any(axis=1)
+    settled = failed[:, _OF_PICTURES].any(axis=1)
     # Where not even an id says which picture it would be, its absence is no reason of its own.
     named = np.asarray(pc.is_valid(_one(listings["image"]))) | has_id
-    failed[:, _POSITION["image_missing"]] |= ~placed & ~settled & readable & named
+    failed[:, _POSITION[IMAGE_MISSING]] |= ~placed & ~settled & readable & named
 
     rows = np.flatnonzero(placed & ~settled & readable)
     paths: list[str] = uris.take(pa.array(rows)).to_pylist()
-    verdicts = _probe_all(paths, rules.max_image_pixels, threads)
+    verdicts = _probe_all(paths, limits, threads)
     width = np.zeros(listings.num_rows, dtype=np.int32)
     height = np.zeros(listings.num_rows, dtype=np.int32)
     sound = np.asarray(pc.is_valid(_one(listings["image_sha256"])))
@@ -346,15 +384,15 @@ def _judge_pictures(
         if isinstance(verdict, str):
             failed[row, _POSITION[verdict]] = True
         elif not sound[row]:  # it could not be read when it was hashed: not this content's picture
-            failed[row, _POSITION["image_unreadable"]] = True
+            failed[row, _POSITION[IMAGE_UNREADABLE]] = True
         else:
             width[row], height[row] = verdict
     return width, height
 
 
-def _probe_all(paths: list[str], max_pixels: int, threads: int) -> list[pictures.Picture | str]:
-    def some(start: int) -> list[pictures.Picture | str]:
-        return [pictures.probe(path, max_pixels) for path in paths[start : start + _CHUNK]]
+def _probe_all(paths: list[str], limits: Limits, threads: int) -> list[Picture | str]:
+    def some(start: int) -> list[Picture | str]:
+        return [probe(path, limits) for path in paths[start : start + _CHUNK]]
 
     started = time.perf_counter()
     verdicts = some(0)

@@ -72,7 +72,7 @@ def search(
         query = Query(
             words=text,
             avoid=" ".join(avoid or []),
-            picture=None if image is None else picture_file(image),
+            picture=None if image is None else picture_file(image, settings.max_image_bytes),
             product=like,
             filters=parse_filters(filters or []),
             mode=mode,  # pyright: ignore[reportArgumentType]
@@ -88,9 +88,10 @@ def search(
         if show:
             import webbrowser
 
+            from fashion_assets.catalog.pictures import Limits
             from fashion_assets.search.gallery import write_page
 
-            written = write_page(query, results, settings.home / "searches")
+            written = write_page(query, results, settings.home / "searches", Limits.from_settings(settings))
             webbrowser.open(written.as_uri())
     if as_json:
         keys = ("product_id", "external_id", "source", "title")

@@ -238,7 +238,9 @@ class Searching:
         ]
 
     def _upload(self, engine: SearchEngine, picture: Path) -> Results:
-        return engine.search(self.query(picture=picture_file(picture), limit=LIMIT))
+        return engine.search(
+            self.query(picture=picture_file(picture, self.settings.max_image_bytes), limit=LIMIT)
+        )
 
     @cached_property
     def filters(self) -> list[Asked]:

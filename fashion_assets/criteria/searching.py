@@ -9,7 +9,7 @@ from collections.abc import Callable, Sequence
 import numpy as np
 from psycopg import sql
 
-from fashion_assets.catalog.pictures import probe
+from fashion_assets.catalog.pictures import Limits, probe
 from fashion_assets.criteria.chance import at_least, highest
 from fashion_assets.criteria.questions import LIMIT, Asked, Searching
 from fashion_assets.criteria.verdict import Criterion, Finding, holds, not_applicable
@@ -158,10 +158,8 @@ def _filters_leave_what_meets_them(searching: Searching) -> Finding:
 def _pictures_load(searching: Searching) -> Finding:
     if not searching.pictured:
         return not_applicable(_EMPTY)
-    seen = {
-        product.external_id: probe(product.image_path, searching.settings.max_image_pixels)
-        for product in searching.pictured
-    }
+    limits = Limits.from_settings(searching.settings)
+    seen = {product.external_id: probe(product.image_path, limits) for product in searching.pictured}
     offenders = [
         f"{external_id}: {reason}" for external_id, reason in seen.items() if isinstance(reason, str)
     ]

@@ -11,7 +11,8 @@ import dagster as dg
 import pyarrow as pa
 from PIL import Image
 
-from fashion_assets.catalog.pictures import load_rgb
+from fashion_assets.catalog.pictures import Limits
+from fashion_assets.catalog.thumbnails import Thumbnails
 from fashion_assets.release.charts import bars
 
 SAMPLE_ROWS = 5
@@ -45,16 +46,19 @@ def png(image: Image.Image, alt: str) -> dg.MarkdownMetadataValue:
     )
 
 
-def contact_sheet(uris: Sequence[str], edge: int = 64, most: int = 8) -> dg.MarkdownMetadataValue:
-    """A row of thumbnails of picture files."""
+def contact_sheet(
+    uris: Sequence[str], limits: Limits, edge: int = 64, most: int = 8
+) -> dg.MarkdownMetadataValue:
+    """A row of thumbnails of picture files; the place of one that cannot be shown stays empty."""
     chosen = list(uris)[:most]
+    thumbnails = Thumbnails(limits, (edge, edge))
     sheet = Image.new("RGB", (edge * max(1, len(chosen)), edge), "white")
     for position, uri in enumerate(chosen):
-        thumbnail = load_rgb(uri, edge)
-        thumbnail.thumbnail((edge, edge))
-        sheet.paste(
-            thumbnail, (position * edge + (edge - thumbnail.width) // 2, (edge - thumbnail.height) // 2)
-        )
+        picture = thumbnails.of(uri).picture
+        if picture is not None:
+            sheet.paste(
+                picture, (position * edge + (edge - picture.width) // 2, (edge - picture.height) // 2)
+            )
     return png(sheet, "pictures")
 
 

@@ -12,6 +12,7 @@ import dagster as dg
 import psycopg
 import pyarrow as pa
 
+from fashion_assets.catalog.pictures import Limits
 from fashion_assets.embedding.encoder import Encoder, encoder
 from fashion_assets.embedding.spaces import EmbeddingSpace, embedding_space
 from fashion_assets.runs import RUNNER, this_process
@@ -95,6 +96,7 @@ class EncoderResource(dg.ConfigurableResource):
             self.batch_size or settings.encode_batch_size,
             settings.encode_threads,
             settings.home,
+            Limits.from_settings(settings),
         )
 
     @cached_property

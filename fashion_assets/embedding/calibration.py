@@ -117,7 +117,7 @@ def _sound(encoder: Encoder, files: Sequence[str]) -> list[str]:
         failures = encoder.files(looked_at).failures
         failed = {failure.position for failure in failures}
         sound += [file for position, file in enumerate(looked_at) if position not in failed]
-        why = failures[0].reason if failures else why
+        why = failures[0].said if failures else why
         if sound and time.perf_counter() - started > LOOKING:
             break
     if not sound:

@@ -15,7 +15,7 @@ import numpy as np
 import pyarrow as pa
 import pyarrow.compute as pc
 
-from fashion_assets.embedding.encoder import Encoder
+from fashion_assets.embedding.encoder import Encoder, Failure
 from fashion_assets.embedding.spaces import EmbeddingSpace
 from fashion_assets.warehouse.embedding_store import EmbeddingStore
 
@@ -27,13 +27,13 @@ TEXT_WEIGHT = 0.25
 class Embedded:
     """Vectors [n, dimension] in the order asked for, and how many distinct contents were made new or found.
 
-    What could not be embedded has a reason in `failures`, by its position, and NaN for a vector.
+    What could not be embedded is in `failures`, by its position, and has NaN for a vector.
     """
 
     vectors: np.ndarray
     made: int
     reused: int
-    failures: dict[int, str] = field(default_factory=dict)
+    failures: dict[int, Failure] = field(default_factory=dict)
 
 
 def text_sha256(text: str) -> str:
@@ -46,7 +46,7 @@ def _embed(
     space: EmbeddingSpace,
     kind: str,
     sha256s: Sequence[str],
-    make: Callable[[list[int]], tuple[np.ndarray, dict[int, str]]],
+    make: Callable[[list[int]], tuple[np.ndarray, dict[int, Failure]]],
 ) -> Embedded:
     """Look the distinct contents up, `make` the missing ones, keep them, hand all back.
 
@@ -66,7 +66,7 @@ def _embed(
     if found.any():
         vectors[found] = known
     missing = np.flatnonzero(~found)
-    failures: dict[int, str] = {}
+    failures: dict[int, Failure] = {}
     pending = {content: first[content] for content in missing.tolist()}
     while pending:
         positions = [int(position) for position in pending.values()]
@@ -86,7 +86,7 @@ def _embed(
         store.register(space)
         store.put(space.name, kind, [distinct[i] for i in sound], vectors[sound])
     handed = vectors[inverse]
-    failures = {position: reason for position, reason in failures.items() if np.isnan(handed[position, 0])}
+    failures = {position: failed for position, failed in failures.items() if np.isnan(handed[position, 0])}
     return Embedded(handed, made=len(sound), reused=len(distinct) - len(missing), failures=failures)
 
 
@@ -102,9 +102,9 @@ def embed_images(
     A file that is gone, changed or broken is among the failures; the vectors of the others are kept.
     """
 
-    def make(positions: list[int]) -> tuple[np.ndarray, dict[int, str]]:
+    def make(positions: list[int]) -> tuple[np.ndarray, dict[int, Failure]]:
         encoded = encoder_of().files([uris[i] for i in positions], [sha256s[i] for i in positions])
-        return encoded.vectors, {positions[each.position]: each.reason for each in encoded.failures}
+        return encoded.vectors, {positions[each.position]: each for each in encoded.failures}
 
     return _embed(store, space, "image", sha256s, make)
 

@@ -22,7 +22,14 @@ from typing import Any, TypeVar
 import numpy as np
 from PIL import Image
 
-from fashion_assets.catalog.pictures import rgb_pixels
+from fashion_assets.catalog.pictures import (
+    IMAGE_CHANGED,
+    IMAGE_MISSING,
+    IMAGE_UNREADABLE,
+    Limits,
+    PictureError,
+    opened,
+)
 from fashion_assets.embedding.backends import (
     Backend,
     CompiledTowers,
@@ -55,11 +62,14 @@ class PictureChanged(Exception):
 
 @dataclass(frozen=True)
 class Failure:
-    """A picture file that gave no vector, and why; `position` is its place among those asked for."""
+    """A picture file that gave no vector; `position` is its place among those asked for."""
 
     position: int
     uri: str
     reason: str
+    """What its listing is rejected for: `image_changed` where it is not, or no longer, what it was."""
+    said: str
+    """Why, in words."""
 
 
 @dataclass(frozen=True)
@@ -71,20 +81,15 @@ class EncodedFiles:
     failures: list[Failure]
 
 
-def _read(uri: str, sha256: str | None) -> bytes:
-    with open(uri, "rb", buffering=0) as file:
-        data = file.readall()
-    if sha256 is not None and hashlib.sha256(data).hexdigest() != sha256:
-        raise PictureChanged(uri)
-    return data
-
-
-def _said(error: Exception) -> str:
+def _failure(position: int, uri: str, error: Exception) -> Failure:
     if isinstance(error, PictureChanged):
-        return str(error)
-    if isinstance(error, FileNotFoundError):
-        return f"the picture {error.filename} is gone; run again and its listing is judged anew"
-    return f"the picture cannot be read: {type(error).__name__}: {error}"
+        return Failure(position, uri, IMAGE_CHANGED, str(error))
+    reason = error.reason if isinstance(error, PictureError) else IMAGE_UNREADABLE
+    if reason == IMAGE_MISSING:
+        said = f"the picture {uri} is gone; run again and its listing is judged anew"
+        return Failure(position, uri, IMAGE_CHANGED, said)
+    why = error if isinstance(error, PictureError) else f"{type(error).__name__}: {error}"
+    return Failure(position, uri, reason, f"the picture {uri} cannot be read: {why}")
 
 
 class Encoder:
@@ -98,9 +103,12 @@ class Encoder:
         batch_size: int | None = None,
         threads: int | None = None,
         tuning: Tuning | None = None,
+        limits: Limits | None = None,
     ):
-        """`batch_size` and `threads`: as `Settings` has them. `tuning`: what else was found to be fastest here."""
+        """`batch_size` and `threads`: as `Settings` has them. `tuning`: what else was found to be fastest here. `limits`: of
+        the pictures in files."""
         self.space = space
+        self.limits = limits or Limits()
         self.threads = threads or usable_cores()
         self.tuning = tuning
         self.device = resolved(device)
@@ -167,7 +175,7 @@ class Encoder:
 
         A file fails that cannot be read or decoded, or, with `sha256s`, whose bytes are not those. What the model
         raises is raised. Each picture is brought to the model's size as soon as it is decoded: memory holds one whole
-        picture for each thread, and a few chunks at the model's size.
+        picture for each thread, as far as the limits let them be decoded side by side, and a few chunks at the model's size.
         """
         expected = sha256s if sha256s is not None else [None] * len(uris)
         files = list(enumerate(zip(uris, expected, strict=True)))
@@ -177,10 +185,13 @@ class Encoder:
             positions, prepared = [], []
             for position, (uri, sha256) in chunk:
                 try:
-                    pixels = rgb_pixels(_read(uri, sha256), self.edge)
-                    prepared.append(self._backend.prepared(pixels))
-                except Exception as error:  # decoders raise anything at all for bad bytes
-                    failures.append(Failure(position, uri, _said(error)))
+                    with opened(uri, self.limits) as file:
+                        if sha256 is not None and hashlib.sha256(file.data).hexdigest() != sha256:
+                            raise PictureChanged(uri)
+                        with file.pixels(self.edge) as pixels:
+                            prepared.append(self._backend.prepared(pixels))
+                except Exception as error:  # a picture fails alone, whatever is wrong with it
+                    failures.append(_failure(position, uri, error))
                 else:
                     positions.append(position)
             return positions, prepared
@@ -275,11 +286,13 @@ def encoder(
     batch_size: int | None,
     threads: int | None = None,
     home: Path | None = None,
+    limits: Limits | None = None,
 ) -> Encoder:
-    """The encoder of a model, loaded once per process on however many threads it is asked for, and run as was found to be
-    fastest in that `home`."""
+    """The encoder of a model, loaded once per process on however many threads it is asked for and for whichever pictures, and
+    run as was found to be fastest in that `home`."""
     loaded = _loaded(model, revision, device, batch_size, home)
     loaded.compute_on(threads or usable_cores())
+    loaded.limits = limits or Limits()
     return loaded
 
 
@@ -301,4 +314,5 @@ def encoder_of(settings: Settings) -> Encoder:
         settings.encode_batch_size,
         settings.encode_threads,
         settings.home,
+        Limits.from_settings(settings),
     )

@@ -11,7 +11,8 @@ from pathlib import Path
 import numpy as np
 from PIL import Image, ImageDraw, ImageFont
 
-from fashion_assets.catalog.pictures import load_rgb
+from fashion_assets.catalog.pictures import Limits
+from fashion_assets.catalog.thumbnails import Thumbnails
 from fashion_assets.embedding.encoder import Encoder
 from fashion_assets.sources.drawing import draw_catalogue
 
@@ -37,16 +38,17 @@ _WIDE, _HIGH, _HEADING = 84, 96, 24
 
 
 def sheet(rows: Sequence[tuple[str, Sequence[str]]]) -> Image.Image:
-    """Words above the picture files they bring, a row each."""
+    """Words above the picture files they bring, a row each; the place of one that cannot be shown stays empty."""
+    thumbnails = Thumbnails(Limits(), (_WIDE - 8, _HIGH - 8))
     made = Image.new("RGB", (ACROSS * _WIDE, len(rows) * (_HIGH + _HEADING)), "white")
     draw = ImageDraw.Draw(made)
     for number, (words, paths) in enumerate(rows):
         top = number * (_HIGH + _HEADING)
         draw.text((6, top + 4), words, fill="black", font=ImageFont.load_default(15))
         for place, path in enumerate(paths[:ACROSS]):
-            picture = load_rgb(path, _HIGH)
-            picture.thumbnail((_WIDE - 8, _HIGH - 8))
-            made.paste(picture, (place * _WIDE + 4, top + _HEADING))
+            picture = thumbnails.of(path).picture
+            if picture is not None:
+                made.paste(picture, (place * _WIDE + 4, top + _HEADING))
     return made
 
 

@@ -7,15 +7,12 @@ A report is written for a damaged candidate above all: nothing a listing says, n
 keep it from being written.
 """
 
-import base64
 import json
 import math
 from collections.abc import Iterator, Mapping, Sequence
 from datetime import UTC, datetime
-from functools import lru_cache
-from io import BytesIO
 from pathlib import Path
-from typing import Any, NamedTuple
+from typing import Any
 
 import numpy as np
 import psycopg
@@ -25,7 +22,8 @@ from psycopg import sql
 
 from fashion_assets.benchmarks import results
 from fashion_assets.benchmarks.relevance import load_queries
-from fashion_assets.catalog.pictures import IMAGE_UNREADABLE, load_rgb, probe
+from fashion_assets.catalog.pictures import Limits
+from fashion_assets.catalog.thumbnails import Thumbnails
 from fashion_assets.criteria.candidate import Candidate, judge
 from fashion_assets.criteria.expectations import ExpectationResult, claims
 from fashion_assets.criteria.prices import stated_and_kept
@@ -61,9 +59,6 @@ BATCHES = 200
 
 THUMBNAIL = 128
 """Longest edge of a picture in the page, pixels."""
-
-PAGE_PIXELS = 400_000_000
-"""Pixels one page may decode, all its pictures together: some seconds' work. Those beyond are not drawn."""
 
 DISTRIBUTED = ("article_type", "colour", "brand")
 """Columns whose most frequent values are shown."""
@@ -165,7 +160,7 @@ def write(
     content = gather(conn, settings, release, verdicts, expectations)
     settings.reports.mkdir(parents=True, exist_ok=True)
     page = settings.reports / f"{release.release}.html"
-    html = render(content, settings.max_image_pixels)
+    html = render(content, Limits.from_settings(settings))
     for path, text in ((page.with_suffix(".json"), json.dumps(content, indent=2, default=str)), (page, html)):
         partial = path.with_name(path.name + ".partial")
         # A record may hold half of a surrogate pair, which no encoding has.
@@ -319,51 +314,13 @@ def _example_words(
 # The page
 
 
-class Thumbnail(NamedTuple):
-    """A picture small enough to inline, as a data URL; or, with an empty one, why it cannot be shown."""
-
-    data: str
-    reason: str
-
-
-class Thumbnails:
-    """The pictures of one page: each has no more than `max_pixels`, is decoded once, and all together have no more than
-    `page_pixels`."""
-
-    def __init__(self, max_pixels: int, page_pixels: int = PAGE_PIXELS):
-        self._max_pixels = max_pixels
-        self._left = page_pixels
-        self.of = lru_cache(maxsize=None)(self._of)
-
-    def _of(self, path: str | None) -> Thumbnail:
-        if not path:
-            return Thumbnail("", "no picture")
-        seen = probe(path, self._max_pixels)
-        if isinstance(seen, str):
-            return Thumbnail("", _words(seen))
-        self._left -= seen.width * seen.height
-        if self._left < 0:
-            return Thumbnail("", "not drawn: the page has many large pictures")
-        try:
-            image = load_rgb(path, THUMBNAIL)
-            image.thumbnail((THUMBNAIL, THUMBNAIL))
-            buffer = BytesIO()
-            image.save(buffer, "JPEG", quality=75)
-        except (
-            Exception
-        ):  # decoders raise anything at all, and the file may have changed since it was looked at
-            return Thumbnail("", _words(IMAGE_UNREADABLE))
-        return Thumbnail("data:image/jpeg;base64," + base64.b64encode(buffer.getvalue()).decode(), "")
-
-
 def _words(reason: str) -> str:
     """`image_not_an_image` as "not an image"."""
     return reason.removeprefix("image_").replace("_", " ")
 
 
-def render(content: Mapping[str, Any], max_pixels: int) -> str:
-    """The page of what `gather` found: HTML that needs nothing beside it. Pictures declaring more than `max_pixels` are
-    not opened."""
+def render(content: Mapping[str, Any], limits: Limits) -> str:
+    """The page of what `gather` found: HTML that needs nothing beside it. Pictures beyond the limits are not opened."""
     environment = Environment(
         loader=PackageLoader("fashion_assets.release"),
         autoescape=select_autoescape(),
@@ -371,7 +328,7 @@ def render(content: Mapping[str, Any], max_pixels: int) -> str:
         lstrip_blocks=True,
         undefined=StrictUndefined,
     )
-    environment.filters["thumbnail"] = Thumbnails(max_pixels).of
+    environment.filters["thumbnail"] = Thumbnails(limits, (THUMBNAIL, THUMBNAIL)).of
     environment.filters["words"] = _words
     environment.filters["record"] = lambda record: json.dumps(record, ensure_ascii=False)
     return environment.get_template("report.html").render(

@@ -3,8 +3,6 @@
 What belongs here: the page of one answer, made to be opened from a file. What does not: a search page that asks anew.
 """
 
-import base64
-import io
 from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
 from datetime import datetime
@@ -12,29 +10,19 @@ from pathlib import Path
 
 from jinja2 import Environment, PackageLoader
 
-from fashion_assets.catalog.pictures import load_rgb
+from fashion_assets.catalog.pictures import Limits
+from fashion_assets.catalog.thumbnails import Thumbnails
 from fashion_assets.search.query import Hit, Query, Results
 
 EDGE = 240
 """Pixels of a picture's longer edge; a hundred of them make a page of a megabyte."""
 
 
-def thumbnail(path: str) -> str | None:
-    """A small JPEG of a picture as a `data:` address; None where it cannot be read."""
-    try:
-        picture = load_rgb(path, EDGE)
-    except Exception:  # decoders raise anything at all, and one bad picture must not cost the page
-        return None
-    picture.thumbnail((EDGE, EDGE))
-    buffer = io.BytesIO()
-    picture.save(buffer, "JPEG", quality=82)
-    return "data:image/jpeg;base64," + base64.b64encode(buffer.getvalue()).decode()
-
-
-def page(query: Query, results: Results) -> str:
-    """The page as HTML; needs nothing from elsewhere."""
+def page(query: Query, results: Results, limits: Limits) -> str:
+    """The page as HTML; needs nothing from elsewhere. Pictures beyond the limits are not opened."""
+    thumbnails = Thumbnails(limits, (EDGE, EDGE))
     with ThreadPoolExecutor() as pool:
-        pictures = list(pool.map(thumbnail, [hit.image_path for hit in results.hits]))
+        pictures = list(pool.map(lambda hit: thumbnails.of(hit.image_path), results.hits))
     environment = Environment(
         loader=PackageLoader("fashion_assets.search"), autoescape=True, trim_blocks=True, lstrip_blocks=True
     )
@@ -43,18 +31,18 @@ def page(query: Query, results: Results) -> str:
         understood=results.plan.understood,
         plan=results.plan,
         hits=[
-            {"hit": hit, "picture": picture, "about": ", ".join(_about(hit))}
+            {"hit": hit, "picture": picture.data, "about": ", ".join(_about(hit))}
             for hit, picture in zip(results.hits, pictures, strict=True)
         ],
         facets=results.facets,
     )
 
 
-def write_page(query: Query, results: Results, folder: Path) -> Path:
+def write_page(query: Query, results: Results, folder: Path, limits: Limits) -> Path:
     """Write the page into a folder under the time of day; returns its path."""
     folder.mkdir(parents=True, exist_ok=True)
     path = folder / f"search-{datetime.now():%Y%m%d-%H%M%S-%f}.html"
-    path.write_text(page(query, results), encoding="utf-8")
+    path.write_text(page(query, results, limits), encoding="utf-8")
     return path
 
 

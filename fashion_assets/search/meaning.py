@@ -5,7 +5,6 @@ models (`embedding`), vectors of stored products, which the engine reads.
 """
 
 import hashlib
-import io
 import math
 from collections import OrderedDict
 from collections.abc import Callable, Hashable, Mapping, Sequence
@@ -15,7 +14,7 @@ from typing import Generic, NamedTuple, TypeVar
 
 import numpy as np
 
-from fashion_assets.catalog.pictures import load_rgb, probe_file
+from fashion_assets.catalog.pictures import Limits, PictureError, PictureFile
 from fashion_assets.embedding.encoder import Encoder, encoder_of
 from fashion_assets.embedding.spaces import embedding_space
 from fashion_assets.search.filters import SearchError
@@ -27,9 +26,6 @@ CACHED_VECTORS = 4_096
 
 SMALLEST_EDGE = 8
 """Pixels. Scaled to the 64 a model sees, a picture narrower than this is stripes and no garment."""
-
-LARGEST_FILE = 64 * 2**20
-"""Bytes of a picture file; a catalogue's have thousands, a camera's raw ones tens of millions."""
 
 Kept = TypeVar("Kept")
 
@@ -92,6 +88,7 @@ class Encoders:
 
     def __init__(self, settings: Settings, further: Mapping[str, Encoder] | None = None):
         self._settings = settings
+        self._limits = Limits.from_settings(settings)
         self._further = dict(further or {})
         for space, encoder in self._further.items():
             if encoder.space.name != space:
@@ -123,8 +120,21 @@ class Encoders:
         key = (space, hashlib.sha256(data).digest())
 
         def make() -> np.ndarray:
-            check_picture(data, self._settings.max_image_pixels)
-            return self._encoder(space).pictures([load_rgb(io.BytesIO(data))])[0]
+            if not data:
+                raise SearchError("cannot search by this picture: image empty")
+            encoder = self._encoder(space)
+            try:
+                picture = PictureFile(data, self._limits)
+                width, height = picture.size
+                if min(width, height) < SMALLEST_EDGE:
+                    raise SearchError(
+                        f"cannot search by this picture: it is {width} by {height} pixels, "
+                        f"and {SMALLEST_EDGE} is the least for an edge"
+                    )
+                with picture.pixels(encoder.edge) as pixels:
+                    return encoder.forward([encoder.prepared(pixels)])[0]
+            except PictureError as error:
+                raise SearchError(f"cannot search by this picture: {error}") from error
 
         return self._vectors.get(key, make)
 
@@ -160,27 +170,17 @@ class Encoders:
         return np.asarray(mixed / length, np.float32)
 
 
-def picture_file(path: Path) -> bytes:
+def picture_file(path: Path, max_bytes: int) -> bytes:
     """The bytes of a picture file to search by. Raises `SearchError` where it cannot be read; what is in it is looked at
     when it is searched by."""
     try:
         if not path.is_file():
             reason = "image not an image" if path.exists() else "image missing"
             raise SearchError(f"cannot search by {path}: {reason}")
-        if path.stat().st_size > LARGEST_FILE:
-            raise SearchError(f"cannot search by {path}: it is larger than {LARGEST_FILE // 2**20} MB")
+        if path.stat().st_size > max_bytes:
+            raise SearchError(
+                f"cannot search by {path}: it is larger than {max_bytes:,} bytes (FASHION_ASSETS_MAX_IMAGE_BYTES)"
+            )
         return path.read_bytes()
     except OSError as error:
         raise SearchError(f"cannot search by {path}: {error.strerror}") from error
-
-
-def check_picture(data: bytes, max_pixels: int) -> None:
-    """Raise `SearchError` for what cannot be searched by, before it is decoded in full."""
-    seen = probe_file(io.BytesIO(data), max_pixels) if data else "image_empty"
-    if isinstance(seen, str):
-        raise SearchError(f"cannot search by this picture: {seen.replace('_', ' ')}")
-    if min(seen) < SMALLEST_EDGE:
-        raise SearchError(
-            f"cannot search by this picture: it is {seen.width} by {seen.height} pixels, "
-            f"and {SMALLEST_EDGE} is the least for an edge"
-        )

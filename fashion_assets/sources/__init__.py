@@ -25,12 +25,18 @@ def open_source(kind: str, name: str, location: str, settings: Settings) -> Sour
     if kind == "folder":
         from fashion_assets.sources.folder import Folder
 
-        return Folder(name, Path(location))
+        return Folder(name, Path(location), settings.max_image_bytes)
     if kind == "sample":
         from fashion_assets.sources.sample import Sample, parse_location
 
         size, seed = parse_location(location)
-        return Sample(settings.home / "samples", size=size, seed=seed, name=name)
+        return Sample(
+            settings.home / "samples",
+            size=size,
+            seed=seed,
+            name=name,
+            max_image_bytes=settings.max_image_bytes,
+        )
     raise SourceError(f"There is no reader for sources of kind {kind!r}: use 'folder' or 'sample'.")
 
 

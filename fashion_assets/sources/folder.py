@@ -22,7 +22,9 @@ from typing import Any, BinaryIO, ClassVar, NamedTuple
 
 import pyarrow as pa
 
+from fashion_assets.catalog.formats.outlines import IMAGE_FILE_TOO_LARGE
 from fashion_assets.catalog.listing import ATTRIBUTES, LISTING_SCHEMA, REFERENCE_SCHEMA, content_hash
+from fashion_assets.catalog.pictures import Limits
 from fashion_assets.catalog.validation import NULL_WORDS
 from fashion_assets.sources.source import (
     FAVOURITE_SCHEMA,
@@ -277,14 +279,18 @@ class _Pictures:
         return known
 
 
-def _sha256(path: str) -> str | None:
-    """Hash of a picture's bytes, or null where they cannot be read."""
+def _sha256(path: str, most: int) -> str | None:
+    """Hash of a picture's bytes, or null where they cannot be read or are more than so many by now."""
     digest = hashlib.sha256()
+    left = most
     try:
         descriptor = os.open(path, os.O_RDONLY | getattr(os, "O_BINARY", 0))
         try:
             while block := os.read(descriptor, 1 << 20):
                 digest.update(block)
+                left -= len(block)
+                if left < 0:
+                    return None
         finally:
             os.close(descriptor)
     except OSError:
@@ -307,9 +313,11 @@ class Folder(Source):
 
     kind: ClassVar[str] = "folder"
 
-    def __init__(self, name: str, folder: Path) -> None:
+    def __init__(self, name: str, folder: Path, max_image_bytes: int = Limits.max_bytes) -> None:
+        """`max_image_bytes`: of a larger picture nothing is read, not even for its hash, which then is null."""
         self.name = name
         self.folder = Path(folder)
+        self.max_image_bytes = max_image_bytes
 
     @property
     def listings_file(self) -> Path:
@@ -336,20 +344,20 @@ class Folder(Source):
                 yield pa.table([ids, locators, signatures], schema=REFERENCE_SCHEMA)
 
     def fingerprints(self, references: pa.Table) -> list[str]:
-        return [content_hash(text, sha256) for _, _, text, sha256 in self._read_each(references)]
+        return [content for _, _, _, _, content in self._read_each(references)]
 
     def read(self, references: pa.Table) -> pa.Table:
         columns: dict[str, list[Any]] = {name: [] for name in LISTING_SCHEMA.names}
         keys = references["listing_key"].to_pylist()
         occurrences = references["occurrence"].to_pylist()
         attributes: list[tuple[str, int | None]] | None = None
-        for row, (seen, layout, text, sha256) in enumerate(self._read_each(references)):
+        for row, (seen, layout, text, sha256, content) in enumerate(self._read_each(references)):
             if attributes is None:
                 attributes = [(name, layout.positions.get(name)) for name in ATTRIBUTES]
             columns["listing_key"].append(keys[row])
             columns["occurrence"].append(occurrences[row])
             columns["external_id"].append(seen.external_id)
-            columns["content_hash"].append(content_hash(text, sha256))
+            columns["content_hash"].append(content)
             columns["record"].append(text)
             fields = seen.parsed.fields
             for name, position in attributes:
@@ -390,8 +398,8 @@ class Folder(Source):
         found = pictures.find(image) if image is not None else _Found(None, None, False)
         return _Seen(parsed, external_id, image, found)
 
-    def _read_each(self, references: pa.Table) -> Iterator[tuple[_Seen, Layout, str, str | None]]:
-        """For each reference: what it refers to, the header, the record as JSON, the picture's hash."""
+    def _read_each(self, references: pa.Table) -> Iterator[tuple[_Seen, Layout, str, str | None, str]]:
+        """For each reference: what it refers to, the header, the record as JSON, the picture's hash, the listing's."""
         with self._opened() as (file, layout, _):
             pictures = _Pictures(str(self.folder))
             descriptor = file.fileno()
@@ -410,14 +418,15 @@ class Folder(Source):
                     text = _encode({"line_number": line, "text": _escaped(raw)})
                 else:
                     text = _encode(dict(zip(layout.names, seen.parsed.fields, strict=True)))
-                sha256 = None
-                if (
-                    seen.found.status is not None
-                    and stat.S_ISREG(seen.found.status.st_mode)
-                    and seen.found.path
-                ):
-                    sha256 = _sha256(seen.found.path)
-                yield seen, layout, text, sha256
+                sha256, shown = None, None
+                status = seen.found.status
+                if status is not None and stat.S_ISREG(status.st_mode) and seen.found.path:
+                    if status.st_size > self.max_image_bytes:
+                        # Unread, but neither missing nor unreadable: a verdict on the one must not stand for another.
+                        shown = IMAGE_FILE_TOO_LARGE
+                    else:
+                        sha256 = shown = _sha256(seen.found.path, self.max_image_bytes)
+                yield seen, layout, text, sha256, content_hash(text, shown)
 
     def _people(self, name: str, schema: pa.Schema, required: tuple[str, ...]) -> Iterator[pa.Table]:
         path = self.folder / name

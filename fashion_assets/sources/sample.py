@@ -10,6 +10,7 @@ from typing import ClassVar
 
 import pyarrow as pa
 
+from fashion_assets.catalog.pictures import Limits
 from fashion_assets.sources.drawing import DRAWING_VERSION, Manifest, draw_catalogue
 from fashion_assets.sources.folder import Folder
 from fashion_assets.sources.source import Source, SourceError
@@ -43,12 +44,14 @@ class Sample(Source):
         seed: int = 0,
         name: str = "sample",
         progress: Callable[[int, int], None] | None = None,
+        max_image_bytes: int = Limits.max_bytes,
     ) -> None:
         self.name = name
         self.size = size
         self.seed = seed
         self.folder = Path(parent) / f"sample-{size}-{seed}-v{DRAWING_VERSION}"
         self.progress = progress
+        self.max_image_bytes = max_image_bytes
         self._reader: Folder | None = None
 
     def draw(self) -> Manifest:
@@ -60,7 +63,7 @@ class Sample(Source):
         """The reader of the drawn folder; draws it the first time."""
         if self._reader is None:
             self.draw()
-            self._reader = Folder(self.name, self.folder)
+            self._reader = Folder(self.name, self.folder, self.max_image_bytes)
         return self._reader
 
     def scan(self) -> Iterator[pa.Table]:

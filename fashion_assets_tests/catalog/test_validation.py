@@ -26,6 +26,7 @@ from fashion_assets.catalog.validation import (
     validate,
 )
 from fashion_assets.settings import Settings
+from fashion_assets_tests import hostile
 
 
 @pytest.fixture(scope="module")
@@ -90,6 +91,11 @@ def failing(tmp_path, picture: str) -> dict[str, dict]:
     cut.write_bytes(cut.read_bytes()[:-100])
     large = tmp_path / "large.png"
     Image.new("1", (8001, 8000)).save(large)
+    long, scans, damaged = (tmp_path / name for name in ("long.jpg", "scans.jpg", "damaged.png"))
+    hostile.write_sparse(str(long), 1 << 32)
+    scans.write_bytes(hostile.progressive(200, 64))
+    whole_png = hostile.png(64, 64)
+    damaged.write_bytes(whole_png[:45] + b"nonsense" + whole_png[53:])
     whole = {"title": None, "gender": None, "category": None, "article_type": None, "external_id": None}
     nowhere = {"image": None, "image_uri": None, "image_sha256": None}
     return {
@@ -105,9 +111,12 @@ def failing(tmp_path, picture: str) -> dict[str, dict]:
         "image_path_outside": {"defects": ["image_path_outside"], "image_uri": None, "image_sha256": None},
         "image_missing": {"image_uri": None, "image_sha256": None},
         "image_unreadable": {"image_sha256": None},
+        "image_file_too_large": {"image_uri": str(long), "image_sha256": None},
         "image_not_an_image": {"image_uri": str(text)},
         "image_too_large": {"image_uri": str(large)},
+        "image_too_costly": {"image_uri": str(scans)},
         "image_truncated": {"image_uri": str(cut)},
+        "image_undecodable": {"image_uri": str(damaged)},
         "reader_defect": {"defects": ["something new"]},
     }
 
@@ -226,8 +235,11 @@ def test_no_text_breaks_the_parsers(texts):
 
 
 def test_the_version_names_the_limits():
-    assert Rules().version != Rules(max_price=5).version
-    assert Rules.from_settings(Settings(max_price=7, max_image_pixels=9)) == Rules(7, 9)
+    others = (Rules(max_price=5), Rules(max_image_pixels=5), Rules(max_image_bytes=5))
+    assert len({Rules().version, *(rules.version for rules in others)}) == 4
+    assert Rules.from_settings(Settings(max_price=7, max_image_pixels=9)) == Rules(
+        7, 9, Settings().max_image_bytes
+    )
 
 
 def test_only_changed_listings_are_validated_again(picture, tmp_path):

@@ -89,7 +89,14 @@ def test_a_broken_picture_fails_alone(shipped: Encoder, uris: list[str], tmp_pat
     encoded = shipped.files(asked, [before if uri == str(changed) else None for uri in asked])
     assert [failure.uri for failure in encoded.failures] == bad
     assert [failure.position for failure in encoded.failures] == [1, 2, 5, 6, 7]
-    said = [failure.reason for failure in encoded.failures]
+    assert [failure.reason for failure in encoded.failures] == [
+        "image_changed",
+        "image_changed",
+        "image_truncated",
+        "image_not_an_image",
+        "image_not_an_image",
+    ]
+    said = [failure.said for failure in encoded.failures]
     assert "changed.jpg changed since its listing was read" in said[0] and "gone.jpg is gone" in said[1]
     assert all("cannot be read" in reason for reason in said[2:])
     sound = [0, 3, 4, 8]
@@ -158,7 +165,9 @@ def test_a_content_whose_first_file_is_gone_is_made_of_another(
     hashes = [sha256(uris[21]), sha256(uris[20]), "0" * 64, sha256(uris[21])]
     embedded = embed_images(lambda: shipped, space, store, asked, hashes)
     assert (
-        embedded.made == 2 and list(embedded.failures) == [2] and "other.jpg is gone" in embedded.failures[2]
+        embedded.made == 2
+        and list(embedded.failures) == [2]
+        and "other.jpg is gone" in embedded.failures[2].said
     )
     assert np.array_equal(embedded.vectors[[0, 1, 3]], shipped.files([uris[21], uris[20], uris[21]]).vectors)
     assert np.isnan(embedded.vectors[2]).all()

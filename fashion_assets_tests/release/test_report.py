@@ -15,6 +15,7 @@ from psycopg import sql
 from typer.testing import CliRunner
 
 from fashion_assets.benchmarks import results
+from fashion_assets.catalog.pictures import Limits
 from fashion_assets.cli import app
 from fashion_assets.criteria.candidate import Candidate, judge
 from fashion_assets.embedding.encoder import _loaded
@@ -147,16 +148,6 @@ def test_a_bad_picture_is_a_placeholder_that_says_why(candidate: Candidate, tmp_
         assert section.count(f'<div class="frame none">{why}</div>') == times, why
 
 
-def test_pictures_of_a_page_are_decoded_once_and_not_without_end(tmp_path: Path):
-    for name in ("a", "b"):
-        Image.new("RGB", (100, 100)).save(tmp_path / f"{name}.png")
-    drawn = report.Thumbnails(max_pixels=10_000, page_pixels=15_000)
-    assert drawn.of(str(tmp_path / "a.png")).data
-    assert drawn.of(str(tmp_path / "a.png")).data
-    assert drawn.of(str(tmp_path / "b.png")).reason == "not drawn: the page has many large pictures"
-    assert report.Thumbnails(max_pixels=9_999).of(str(tmp_path / "a.png")).reason == "too large"
-
-
 def test_records_no_encoding_can_hold_and_long_ones_are_written(candidate: Candidate):
     quarantine(candidate, "half", None, '{"title": "half a pair \\ud83d", "zero": "\\u0000", "ä": "ö"}')
     quarantine(candidate, "long", None, json.dumps({"description": "x" * 500_000}))
@@ -276,7 +267,7 @@ def test_benchmarks_are_plotted_and_tabled_also_over_releases(candidate: Candida
     candidate.conn.execute("DELETE FROM fashion_ops.benchmarks")
     _, content = write(candidate)
     assert content["benchmarks"] == {} and content["history"] == []
-    assert "None were kept for this release" in report.render(content, 10**6)
+    assert "None were kept for this release" in report.render(content, Limits())
 
     benchmarks = {
         "recall": [
@@ -321,7 +312,7 @@ def test_benchmarks_are_plotted_and_tabled_also_over_releases(candidate: Candida
         for name, rows in benchmarks.items()
         if name in report.PLOTTED
     ]
-    html = report.render(content | {"benchmarks": benchmarks, "history": history}, 10**6)
+    html = report.render(content | {"benchmarks": benchmarks, "history": history}, Limits())
     assert "None were kept" not in html and "<script" not in html
     for title in (
         "Recall@10 by the share of products a filter leaves",

@@ -34,6 +34,7 @@ from fashion_assets.warehouse import releases, server
 from fashion_assets.warehouse.database import connect, prepare
 from fashion_assets.warehouse.errors import ServerUnreachable
 from fashion_assets.warehouse.releases import ReleaseError
+from fashion_assets_tests import hostile
 from fashion_assets_tests.release.copies import copy_of
 
 
@@ -295,6 +296,8 @@ def test_what_is_no_picture_is_refused_with_the_reason(live: Candidate, engine: 
         (picture((1, 300)), "1 by 300 pixels"),
         (picture((300, 1)), "300 by 1 pixels"),
         (picture((9_000, 9_000)), "image too large"),
+        (hostile.progressive(200, 64), "image too costly"),
+        (sound + bytes(64 * 2**20), "image file too large"),
     ):
         with pytest.raises(SearchError, match=reason):
             engine.search(Query(picture=content))

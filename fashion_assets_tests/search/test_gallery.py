@@ -2,7 +2,8 @@
 
 from pathlib import Path
 
-from fashion_assets.search.gallery import page, thumbnail, write_page
+from fashion_assets.catalog.pictures import Limits
+from fashion_assets.search.gallery import page, write_page
 from fashion_assets.search.query import Hit, Plan, Query, Results
 from fashion_assets_tests.catalogue import draw_picture
 
@@ -19,14 +20,12 @@ def test_a_page_shows_pictures_and_runs_nothing_of_a_listing(tmp_path: Path):
         Plan("fashion_sota_r0001", {}, understood=hostile, notes=(hostile,)),
         {"colour": [(hostile, 3)]},
     )
-    written = write_page(Query(hostile), results, tmp_path / "pages").read_text("utf-8")
-    assert written == page(Query(hostile), results)
+    written = write_page(Query(hostile), results, tmp_path / "pages", Limits()).read_text("utf-8")
+    assert written == page(Query(hostile), results, Limits())
     assert written.count('<img src="data:image/jpeg;base64,') == 1 and "no picture" in written
     assert "<script" not in written and "onload='x'" not in written
     assert "http" not in written, "nothing is fetched from elsewhere"
 
 
-def test_what_is_no_picture_has_no_thumbnail(tmp_path: Path):
-    (tmp_path / "x.jpg").write_text("no picture")
-    assert thumbnail(str(tmp_path / "x.jpg")) is None
-    assert "nothing found" in page(Query("red"), Results((), Plan("r", {})))
+def test_a_page_without_hits_says_so():
+    assert "nothing found" in page(Query("red"), Results((), Plan("r", {})), Limits())

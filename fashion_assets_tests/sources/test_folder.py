@@ -12,8 +12,9 @@ from PIL import Image
 
 from fashion_assets.catalog.listing import LISTING_SCHEMA, REFERENCE_SCHEMA
 from fashion_assets.settings import Settings
-from fashion_assets.sources import SourceError, open_source
+from fashion_assets.sources import SourceError, folder, open_source
 from fashion_assets.sources.folder import Folder, put_back, records, split_fields
+from fashion_assets_tests import hostile
 from fashion_assets_tests.catalog.keyed import keyed, read_all
 
 HEADER = "id,gender,masterCategory,subCategory,articleType,baseColour,season,year,usage,productDisplayName"
@@ -213,6 +214,29 @@ def test_what_is_no_file_has_no_hash(tmp_path):
     assert pipe["image_uri"] is not None and pipe["image_sha256"] is None
     assert loop["image_sha256"] is None and loop["defects"] == []
     assert missing["image_uri"] is None and missing["image"] == "images/4.jpg"
+
+
+def test_of_a_picture_over_the_limit_nothing_is_read(tmp_path, monkeypatch):
+    source = write(tmp_path, "id\n1\n2\n", pictures=("1",))
+    hostile.write_sparse(str(tmp_path / "images" / "2.jpg"), 1 << 32)
+    hashed = []
+    monkeypatch.setattr(
+        folder, "_sha256", lambda path, most: hashed.append((Path(path).name, most)) or "ab" * 32
+    )
+    small, large = rows(source)
+    assert hashed == [("1.jpg", source.max_image_bytes)]
+    assert small["image_sha256"] is not None and large["image_sha256"] is None
+    assert large["image_uri"].endswith("2.jpg") and large["defects"] == []
+    # Neither missing nor unreadable: no verdict on either may stand for it.
+    (tmp_path / "images" / "2.jpg").unlink()
+    _, missing = rows(source)
+    assert missing["content_hash"] != large["content_hash"]
+
+
+def test_a_picture_that_grows_while_it_is_read_is_read_no_further_than_the_limit(tmp_path):
+    hostile.write_sparse(str(tmp_path / "1.jpg"), 5 << 20)
+    assert folder._sha256(str(tmp_path / "1.jpg"), 1 << 20) is None
+    assert folder._sha256(str(tmp_path / "1.jpg"), 5 << 20) is not None
 
 
 def test_signatures_follow_the_line_and_the_picture(tmp_path):

@@ -5,10 +5,8 @@ several models side by side (`comparison`).
 """
 
 import hashlib
-import io
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
-from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -225,7 +223,7 @@ def _disturbances(
         vectors = np.empty((len(rows), encoder.space.dimension), np.float32)
         for start in range(0, len(rows), CHUNK):
             paths = catalogue.pairs["image_path"].iloc[rows[start : start + CHUNK]]
-            disturbed = [disturb(load_rgb(io.BytesIO(Path(path).read_bytes())), random) for path in paths]
+            disturbed = [disturb(load_rgb(path), random) for path in paths]
             vectors[start : start + len(disturbed)] = encoder.pictures(disturbed)
             progress(f"{encoder.space.name}: pictures after {name}", start + len(disturbed), len(rows))
         figures += disturbance_figures(f"picture after {name}", vectors, pictures, same[rows], same)

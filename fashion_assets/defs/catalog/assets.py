@@ -15,6 +15,7 @@ import pyarrow.compute as pc
 
 from fashion_assets.catalog.listing import NORMALIZED_SCHEMA, PRODUCT_SCHEMA, REJECTION_SCHEMA
 from fashion_assets.catalog.normalization import NORMALIZATION_VERSION, normalize, reuse_normalized
+from fashion_assets.catalog.pictures import Limits
 from fashion_assets.catalog.validation import Rules, reuse, validate
 from fashion_assets.criteria.batch import (
     NORMALIZED,
@@ -116,7 +117,8 @@ def validation(
         parquet.previous("quarantined_listings", batch, REJECTION_SCHEMA),
         rules.version,
     )
-    judged = validate(kept.to_validate, rules, threads=usable_cores())
+    limits = Limits.from_settings(settings)
+    judged = validate(kept.to_validate, rules, threads=usable_cores(), memory=limits.memory)
     products = pa.concat_tables([kept.products, judged.products])
     rejections = pa.concat_tables([kept.rejections, judged.rejections])
     subject = ValidatedBatch(
@@ -138,7 +140,7 @@ def validation(
             "sample": sample_table(
                 products, ["external_id", "title", "price", "image_width", "image_height"]
             ),
-            "pictures": contact_sheet(products["image_uri"].slice(0, 8).to_pylist()),
+            "pictures": contact_sheet(products["image_uri"].slice(0, 8).to_pylist(), limits),
         },
     )
     yield dg.Output(

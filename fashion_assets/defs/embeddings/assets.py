@@ -8,7 +8,7 @@ embedded again, whatever the batch or run.
 # pyright: reportAttributeAccessIssue=false
 
 import json
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping, Sequence
 
 import dagster as dg
 import numpy as np
@@ -16,7 +16,6 @@ import pyarrow as pa
 import pyarrow.compute as pc
 
 from fashion_assets.catalog.listing import REJECTION_SCHEMA
-from fashion_assets.catalog.pictures import IMAGE_CHANGED
 from fashion_assets.criteria.batch import IMAGE_EMBEDDINGS, PRODUCT_EMBEDDINGS, TEXT_EMBEDDINGS, EmbeddedBatch
 from fashion_assets.criteria.verdict import Criterion
 from fashion_assets.defs.catalog.assets import carry_version
@@ -78,7 +77,8 @@ def _embeddings(
             sound[list(embedded.failures)] = False
             if kind == "image":
                 failed = products.filter(pa.array(~sound))
-                quarantine_accepted(conn, context.partition_key, validated_products, _rejected(failed))
+                why = [failure.reason for _, failure in sorted(embedded.failures.items())]
+                quarantine_accepted(conn, context.partition_key, validated_products, _rejected(failed, why))
         made = pa.table(
             {
                 "product_id": products["product_id"].filter(pa.array(sound)),
@@ -87,7 +87,7 @@ def _embeddings(
             }
         )
         ids = products["product_id"].to_pylist()
-        failures = {ids[position]: reason for position, reason in sorted(embedded.failures.items())}
+        failures = {ids[position]: failure.said for position, failure in sorted(embedded.failures.items())}
         table = _with_failures(carry_version(made, validated_products), failures)
         yield dg.Output(
             table,
@@ -192,9 +192,9 @@ def _with_failures(table: pa.Table, failures: Mapping[str, str]) -> pa.Table:
     return table.replace_schema_metadata({**(table.schema.metadata or {}), **said})
 
 
-def _rejected(products: pa.Table) -> pa.Table:
-    """Products as quarantine keeps them."""
-    reasons = pa.array([[IMAGE_CHANGED]] * products.num_rows, REJECTION_SCHEMA.field("reasons").type)
+def _rejected(products: pa.Table, why: Sequence[str]) -> pa.Table:
+    """Products as quarantine keeps them, each for the one reason given."""
+    reasons = pa.array([[reason] for reason in why], REJECTION_SCHEMA.field("reasons").type)
     kept = [name for name in REJECTION_SCHEMA.names if name != "reasons"]
     return products.select(kept).append_column("reasons", reasons)
 

@@ -9,7 +9,6 @@ import os
 from collections.abc import Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
-from io import BytesIO
 from pathlib import Path
 
 import numpy as np
@@ -17,6 +16,8 @@ import torch
 from PIL import Image
 from torch import Tensor
 from torch.nn import functional
+
+from fashion_assets.catalog.pictures import Limits, PictureError, opened
 
 IMAGE_MEAN = (0.48145466, 0.4578275, 0.40821073)
 
@@ -52,6 +53,7 @@ def decode_pictures(
         threads: how many pictures are decoded at a time.
     """
     folder.mkdir(parents=True, exist_ok=True)
+    limits = Limits()
     state = hashlib.sha256(f"{height}x{width}".encode())
     for path in paths:
         try:
@@ -67,16 +69,14 @@ def decode_pictures(
         pixels = np.lib.format.open_memmap(pixels_file, mode="w+", dtype=np.uint8, shape=shape)
 
         def decode(row: int) -> bytes:
+            digest = b""
             try:
-                content = Path(paths[row]).read_bytes()
-            except OSError:
-                return b""
-            digest = hashlib.sha256(content).digest()
-            try:
-                with Image.open(BytesIO(content)) as picture:
-                    squashed = picture.convert("RGB").resize((width, height), Image.Resampling.BICUBIC)
-            except (OSError, ValueError, Image.DecompressionBombError):
-                return b"x" + digest
+                with opened(paths[row], limits) as file:
+                    digest = hashlib.sha256(file.data).digest()
+                    with file.pixels() as decoded:
+                        squashed = Image.fromarray(decoded).resize((width, height), Image.Resampling.BICUBIC)
+            except PictureError:
+                return b"x" + digest if digest else b""
             pixels[row] = np.asarray(squashed)
             return b"." + digest
 
