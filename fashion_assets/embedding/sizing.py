@@ -4,12 +4,17 @@ What belongs here: sizes, crops and resampling as the preprocessor states them. 
 (`catalog.pictures`), and running the matrices (`towers`).
 """
 
+import math
 from dataclasses import dataclass
 from functools import lru_cache
 from typing import Any
 
 import numpy as np
 from PIL import Image
+
+MOST_RESIZED = 16_000_000
+"""Pixels a picture may become on the way. One of 1 by 65,535, whose shorter edge a model wants to be 224, would become three
+thousand megapixels, of which all but the middle is cut off."""
 
 EDGES_KEPT = 512
 """Matrices kept, one for each pair of edges: a catalogue's pictures come in few sizes."""
@@ -45,6 +50,9 @@ class Sizing:
     def __call__(self, picture: Image.Image) -> Image.Image:
         """An RGB picture at the model's size; outside the interpreter's lock."""
         size = self._resized(picture.size)
+        if size[0] * size[1] > MOST_RESIZED and self.crop is not None:
+            picture = self._middle(picture)
+            size = self._resized(picture.size)
         sized = picture if picture.size == size else picture.resize(size, self.resample)
         if self.crop is None:
             return sized
@@ -61,6 +69,16 @@ class Sizing:
             for given, to, first, seen in zip(size, resized, start, self.seen, strict=True)
         )
         return across, down.T
+
+    def _middle(self, picture: Image.Image) -> Image.Image:
+        """What of a picture far longer than wide, or the other way round, can be in the crop, and as much again on each
+        side."""
+        assert self.crop is not None
+        reach = 3 * math.ceil(min(picture.size) * max(self.crop) / self.width)
+        (left, width), (top, height) = (
+            (max(0, (edge - reach) // 2), min(edge, reach)) for edge in picture.size
+        )
+        return picture.crop((left, top, left + width, top + height))
 
     def _resized(self, size: tuple[int, int]) -> tuple[int, int]:
         if self.height is not None:

@@ -93,3 +93,24 @@ def test_pictures_of_any_size_go_together(tmp_path) -> None:
     encoded = encoder.files(uris)
     assert encoded.failures == []
     assert np.array_equal(encoded.vectors, np.concatenate([encoder.files([uri]).vectors for uri in uris]))
+
+
+@pytest.mark.parametrize("size", [(1, 40_000), (40_000, 1), (3, 60_000)])
+def test_of_a_picture_far_longer_than_wide_only_the_middle_is_resized(size, monkeypatch) -> None:
+    sizing = Sizing.of({"size": 32, "crop_size": {"width": 32, "height": 40}, "do_center_crop": True})
+    picture = photograph((size[0], size[1]), 3)
+    monkeypatch.setattr("fashion_assets.embedding.sizing.MOST_RESIZED", 10**9)
+    whole = np.asarray(sizing(picture), np.int16)
+    monkeypatch.undo()
+    largest = []
+    resize = Image.Image.resize
+
+    def noted(self: Image.Image, to: tuple[int, int], *further):
+        largest.append(to[0] * to[1])
+        return resize(self, to, *further)
+
+    monkeypatch.setattr(Image.Image, "resize", noted)
+    middle = np.asarray(sizing(picture), np.int16)
+    assert middle.shape == whole.shape == (40, 32, 3) and max(largest) < 100_000
+    # Off by less than the pixel by which the middle of an even number lies off that of an odd one.
+    assert np.abs(middle - whole).mean() < 12
