@@ -76,10 +76,16 @@ def canonical_list(field: str, raw: object) -> tuple[list[str], list[str]]:
     values: dict[str, bool] = {}
     for item in items:
         if isinstance(item, str):
-            value, known = canonical(field, item.strip("\"' "))
+            value, known = canonical(field, _storable(item).strip("\"' "))
             if value is not None:
                 values.setdefault(value, known)
     return list(values), [value for value, known in values.items() if not known]
+
+
+def _storable(text: str) -> str:
+    """The text with question marks for what no text in the database can hold, which JSON can spell: NUL, half of a surrogate
+    pair."""
+    return text.replace("\0", "?").encode("utf-8", "replace").decode("utf-8")
 
 
 def normalize(products: pa.Table, *, at: datetime) -> pa.Table:
@@ -217,7 +223,7 @@ def _with_season_lists(seasons: pa.Array, records: pa.Array) -> pa.Array:
     listed: list[str | None] = []
     for text in records.filter(stating).to_pylist():
         raw = _lowered(text).get("season", _lowered(text).get("seasons"))
-        items = [item for item in raw if isinstance(item, str)] if isinstance(raw, list) else []
+        items = [_storable(item) for item in raw if isinstance(item, str)] if isinstance(raw, list) else []
         listed.append(";".join(items) or None)
     return pc.replace_with_mask(
         seasons, stating, pc.coalesce(pa.array(listed, pa.string()), seasons.filter(stating))
@@ -225,8 +231,11 @@ def _with_season_lists(seasons: pa.Array, records: pa.Array) -> pa.Array:
 
 
 def _lowered(text: str) -> dict[str, object]:
-    """The record with its keys in lower case; nothing if it is no object."""
-    record = json.loads(text)
+    """The record with its keys in lower case; nothing if it is no object, or one nested without end."""
+    try:
+        record = json.loads(text)
+    except RecursionError:
+        return {}
     return {str(key).lower(): value for key, value in record.items()} if isinstance(record, dict) else {}
 
 

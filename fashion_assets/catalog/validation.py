@@ -66,6 +66,29 @@ NULL_WORDS = (
 exports."""
 
 
+LONGEST = {"external_id": 255, "title": 1_000} | dict.fromkeys(
+    (
+        "brand",
+        "gender",
+        "category",
+        "sub_category",
+        "article_type",
+        "colour",
+        "season",
+        "usage",
+        "currency",
+    ),
+    255,
+)
+"""Characters of an attribute. Ids and the values people filter by stand in indexes, whose entries PostgreSQL lets have 2,704
+bytes, and a character may have four; a title is what a model reads the beginning of. A longer value is no value of that
+attribute, but what a broken export ran into it. Of a description, which is free text, nothing is asked (how much of it is
+searched: `release.build`), nor of year and price, which are numbers or nothing."""
+
+TEXTS = (*LONGEST, "description", "image")
+"""Attributes that are kept as text."""
+
+
 class Rule(NamedTuple):
     """A reason for rejection: its name, the requirement it comes from, and what it means."""
 
@@ -84,6 +107,15 @@ RULES = (
     Rule("null_gender", "A2", "No gender is stated."),
     Rule("null_category", "A2", "No category is stated."),
     Rule("null_article_type", "A2", "No article type is stated."),
+    *(
+        Rule(
+            f"{name}_too_long",
+            "A2",
+            f"The {name.replace('_', ' ')} has more than {most:,} characters: it is none, and no index could hold it.",
+        )
+        for name, most in LONGEST.items()
+    ),
+    Rule("nul_character", "A2", "An attribute holds a NUL character, which no text in PostgreSQL can."),
     Rule("duplicate_id", "A2", "An earlier listing of the source has the same id; the first one counts."),
     Rule(
         "price_absurd",
@@ -242,6 +274,11 @@ def validate(
     fail("null_external_id", ~has_id & readable)
     for name, reason in CRITICAL.items():
         fail(reason, np.asarray(nulls[name]) & readable)
+    for name, most in LONGEST.items():
+        longer = pc.fill_null(pc.greater(pc.utf8_length(_one(listings[name])), most), False)
+        fail(f"{name}_too_long", np.asarray(longer) & ~np.asarray(nulls[name]) & readable)
+    for name in TEXTS:
+        fail("nul_character", pc.fill_null(pc.match_substring(_one(listings[name]), "\0"), False))
     fail("duplicate_id", np.asarray(pc.greater(_one(listings["occurrence"]), 0)) & has_id & readable)
 
     price = parse_price(pc.if_else(nulls["price"], pa.scalar(None, pa.string()), _one(listings["price"])))

@@ -77,7 +77,7 @@ def _records_are_json(batch: RawBatch) -> Finding:
     ):
         try:
             whole = isinstance(json.loads(record), dict)
-        except ValueError:
+        except (ValueError, RecursionError):
             whole = False
         if not whole:
             offenders.append(key)

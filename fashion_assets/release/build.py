@@ -72,6 +72,14 @@ PRODUCT_COLUMNS = {
 """The columns of `products` that are copied in, with their types, in order. `record` is `json`, not `jsonb`: it keeps
 the original's text as it came."""
 
+INDEXED_CHARACTERS = 50_000
+"""Characters of a description that are searched; it is kept whole. PostgreSQL lets the words of a text be one megabyte,
+beyond which no row could be written: so many characters of up to four bytes, each word up to three times and with its places,
+are less whatever they say."""
+
+LONGEST_PERSON = 512
+"""Characters of a person's id, which stands in an index: entries of those may have 2,704 bytes."""
+
 _OF_A_SPACE = sql.Identifier("product_embeddings_space_check")
 
 EMBEDDING_COLUMNS = {"product_id": "uuid", "embedding_space": "text", "embedding": "vector"}
@@ -118,12 +126,12 @@ def create_tables(conn: psycopg.Connection, release: Release) -> None:
                     || setweight(to_tsvector('english', article_type || ' ' || coalesce(sub_category, '') || ' '
                                  || coalesce(colour, '')), 'B')
                     || setweight(to_tsvector('english', coalesce(brand, '')), 'C')
-                    || setweight(to_tsvector('english', coalesce(description, '') || ' ' || gender || ' ' || category
+                    || setweight(to_tsvector('english', left(coalesce(description, ''), {indexed}) || ' ' || gender || ' ' || category
                                  || ' ' || coalesce(season, '') || ' ' || coalesce(usage, '')), 'D')
                 ) STORED
             )
             """
-        ).format(products=release.table("products"))
+        ).format(products=release.table("products"), indexed=sql.Literal(INDEXED_CHARACTERS))
     )
     # Inline: vectors in TOAST make the planner prefer a sequential scan, and every distance a second lookup.
     conn.execute(
@@ -312,7 +320,10 @@ def _load_people(conn: psycopg.Connection, settings: Settings, release: Release)
             ("favourites", ("user_id", "external_id", "record", "problem"), source.favourites()),
         ):
             types = {name: "json" if name == "record" else "text" for name in (*columns, "source")}
-            named = (chunk.append_column("source", pa.repeat(entry.name, chunk.num_rows)) for chunk in chunks)
+            named = (
+                _without_endless_ids(chunk).append_column("source", pa.repeat(entry.name, chunk.num_rows))
+                for chunk in chunks
+            )
             copy_rows(conn, release.table(table), types, named)
     conn.execute(
         sql.SQL(
@@ -320,6 +331,16 @@ def _load_people(conn: psycopg.Connection, settings: Settings, release: Release)
             "WHERE p.source = f.source AND p.external_id = f.external_id"
         ).format(favourites=release.table("favourites"), products=release.table("products"))
     )
+
+
+def _without_endless_ids(people: pa.Table) -> pa.Table:
+    """Users or favourites whose id could stand in an index; the others have none, and say why."""
+    place = people.schema.get_field_index("user_id")
+    longer = pc.fill_null(pc.greater(pc.utf8_length(people["user_id"]), LONGEST_PERSON), False)
+    none = pa.scalar(None, pa.string())
+    people = people.set_column(place, "user_id", pc.if_else(longer, none, people["user_id"]))
+    problem = people.schema.get_field_index("problem")
+    return people.set_column(problem, "problem", pc.if_else(longer, "user_id_too_long", people["problem"]))
 
 
 def _hold_to_spaces(conn: psycopg.Connection, release: Release, dimensions: Mapping[str, int]) -> None:

@@ -4,12 +4,17 @@ What belongs here: replacing a batch's quarantine and reading it. What does not:
 (`catalog`).
 """
 
+# pyarrow.compute makes its functions when it is imported, out of pyright's sight.
+# pyright: reportAttributeAccessIssue=false
+
+import json
 from collections.abc import Iterator
 from dataclasses import dataclass
 from typing import Any
 
 import psycopg
 import pyarrow as pa
+import pyarrow.compute as pc
 from psycopg import sql
 
 from fashion_assets.warehouse.copy import copy_rows
@@ -42,8 +47,7 @@ def replace_quarantine(conn: psycopg.Connection, batch: str, rejections: pa.Tabl
     """Make the batch's quarantine exactly these rejections, in one transaction."""
     with conn.transaction():
         conn.execute("DELETE FROM fashion_ops.quarantine WHERE batch = %s", (batch,))
-        rows = rejections.append_column("batch", pa.repeat(batch, rejections.num_rows))
-        copy_rows(conn, sql.Identifier("fashion_ops", "quarantine"), _COLUMNS, rows.select(list(_COLUMNS)))
+        _append(conn, batch, rejections)
 
 
 def quarantine_accepted(
@@ -56,8 +60,34 @@ def quarantine_accepted(
             "DELETE FROM fashion_ops.quarantine WHERE batch = %s AND listing_key = ANY (%s)",
             (batch, accepted["listing_key"].to_pylist()),
         )
-        rows = rejections.append_column("batch", pa.repeat(batch, rejections.num_rows))
-        copy_rows(conn, sql.Identifier("fashion_ops", "quarantine"), _COLUMNS, rows.select(list(_COLUMNS)))
+        _append(conn, batch, rejections)
+
+
+def _append(conn: psycopg.Connection, batch: str, rejections: pa.Table) -> None:
+    """Quarantine is where listings go that nothing else can hold: what the database cannot hold either is written in
+    another way, and nothing is refused."""
+    rows = rejections.append_column("batch", pa.repeat(batch, rejections.num_rows))
+    for name in ("external_id", "image_uri"):
+        # No text in Postgres holds a NUL.
+        place = rows.schema.get_field_index(name)
+        rows = rows.set_column(place, rows.field(name), pc.replace_substring(rows[name], "\0", "\\x00"))
+    records = pa.array(map(_holdable, rows["record"].to_pylist()), pa.string())
+    rows = rows.set_column(rows.schema.get_field_index("record"), "record", records)
+    copy_rows(conn, sql.Identifier("fashion_ops", "quarantine"), _COLUMNS, rows.select(list(_COLUMNS)))
+
+
+def _holdable(record: str) -> str:
+    """The record, if Postgres takes it for JSON, else its text as a JSON object."""
+    try:
+        # As strict as Postgres, and no deeper: Python gives up at a tenth of the depth.
+        json.loads(record, parse_constant=_refused)
+    except (ValueError, RecursionError):
+        return json.dumps({"text": record.replace("\0", "\\x00")}, ensure_ascii=False)
+    return record
+
+
+def _refused(constant: str) -> None:
+    raise ValueError(f"{constant} is no JSON")
 
 
 def quarantined(

@@ -7,6 +7,9 @@ A sync compares a source's scan with the register inside the database, so that n
 memory. It is one transaction under a lock: whatever happens, the register is as before or as after.
 """
 
+# pyarrow.compute makes its functions when it is imported, out of pyright's sight.
+# pyright: reportAttributeAccessIssue=false
+
 import json
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
@@ -14,6 +17,7 @@ from typing import Any, NamedTuple, Protocol
 
 import psycopg
 import pyarrow as pa
+import pyarrow.compute as pc
 from psycopg import sql
 
 from fashion_assets.warehouse.copy import copy_rows
@@ -21,6 +25,10 @@ from fashion_assets.warehouse.schemas import OPS
 
 CHUNK = 5_000
 """Listings fingerprinted at once. Fingerprinting opens pictures: this bounds what a source has in hand."""
+
+LONGEST_ID = 255
+"""Characters of an id that are its key; of a longer one the key is a hash. The register's own key is in an index, whose entries
+PostgreSQL lets have 2,704 bytes. No such listing becomes a product (`catalog.validation.LONGEST`)."""
 
 REFERENCES_SCHEMA = pa.schema(
     [
@@ -209,7 +217,13 @@ def _load_scan(connection: psycopg.Connection[Any], source: ScannableSource) -> 
         for table in source.scan():
             positions = pa.array(range(position, position + table.num_rows), pa.int64())
             position += table.num_rows
-            yield table.select(["external_id", "locator", "signature"]).append_column("position", positions)
+            # No text in Postgres holds a NUL: such an id is none here, and the record says what it was.
+            ids = table["external_id"]
+            ids = pc.if_else(
+                pc.fill_null(pc.match_substring(ids, "\0"), False), pa.scalar(None, ids.type), ids
+            )
+            columns = [ids, table["locator"], table["signature"], positions]
+            yield pa.table(columns, names=["external_id", "locator", "signature", "position"])
 
     columns = {"position": "int8", "external_id": "text", "locator": "text", "signature": "text"}
     copy_rows(connection, sql.Identifier("pg_temp", "scanned"), columns, numbered())
@@ -220,18 +234,21 @@ def _identify(connection: psycopg.Connection[Any], source: str) -> None:
     """Give each scanned record its key, and put the register's entry of that key beside it.
 
     The key is the external id; its n-th repetition adds "#n". So that no id can look like such a key, a "#"
-    in an id is doubled. A record without an id is known by what it is, that is by its signature: a single "#"
-    comes first.
+    in an id is doubled. An id too long for a key is known by its hash, and a record without an id by what it is,
+    that is by its signature: a single "#" comes first.
     """
     connection.execute(
         _sql(
             """
             CREATE TEMPORARY TABLE identified ON COMMIT DROP AS
             WITH named AS (
-                SELECT scanned.*, coalesce(
-                           replace(external_id, '#', '##'),
-                           '#unreadable:' || left(encode(sha256(convert_to(signature, 'UTF8')), 'hex'), 32)
-                       ) AS name
+                SELECT scanned.*, CASE
+                           WHEN external_id IS NULL THEN
+                               '#unreadable:' || left(encode(sha256(convert_to(signature, 'UTF8')), 'hex'), 32)
+                           WHEN length(external_id) > %(longest)s THEN
+                               '#long:' || left(encode(sha256(convert_to(external_id, 'UTF8')), 'hex'), 32)
+                           ELSE replace(external_id, '#', '##')
+                       END AS name
                 FROM pg_temp.scanned
             ), counted AS (
                 SELECT *, (row_number() OVER (PARTITION BY name ORDER BY position) - 1)::integer AS occurrence
@@ -246,10 +263,10 @@ def _identify(connection: psycopg.Connection[Any], source: str) -> None:
             CROSS JOIN LATERAL (
                 SELECT c.name || CASE c.occurrence WHEN 0 THEN '' ELSE '#' || c.occurrence END
             ) k(listing_key)
-            LEFT JOIN {listings} known ON known.source = %s AND known.listing_key = k.listing_key
+            LEFT JOIN {listings} known ON known.source = %(source)s AND known.listing_key = k.listing_key
             """
         ),
-        (source,),
+        {"source": source, "longest": LONGEST_ID},
     )
     connection.execute("ANALYZE pg_temp.identified")
 

@@ -93,6 +93,17 @@ def test_the_wardrobe_lists_become_canonical_lists():
     assert json.loads(row["record"]) == record
 
 
+def test_lists_of_what_no_text_can_hold_and_records_without_end_harm_nothing():
+    records = [
+        '{"style": ["caf\\u0000e", "half \\ud83d"], "season": ["\\ud83d", "Fall"]}',
+        '{"style": ' + "[" * 100_000 + "]" * 100_000 + "}",
+    ]
+    rows = normalized(*(product(record=record) for record in records)).to_pylist()
+    first, second = (json.loads(row["normalized"]) for row in rows)
+    assert first["style"] == ["caf?e", "half ?"] and first["season"] == ["?", "fall"]
+    assert "style" not in second
+
+
 def test_seasons_written_together():
     (row,) = normalized(product(season="Fall/Winter")).to_pylist()
     assert row["season"] == "fall" and json.loads(row["normalized"])["season"] == ["fall", "winter"]

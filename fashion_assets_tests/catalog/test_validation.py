@@ -1,4 +1,5 @@
 import json
+from datetime import UTC, datetime
 from decimal import Decimal
 
 import pyarrow as pa
@@ -9,13 +10,16 @@ from PIL import Image
 
 from fashion_assets.catalog import validation
 from fashion_assets.catalog.listing import (
+    ATTRIBUTES,
     LISTING_SCHEMA,
     PRODUCT_SCHEMA,
     REJECTION_SCHEMA,
     content_hash,
     product_id,
 )
+from fashion_assets.catalog.normalization import normalize
 from fashion_assets.catalog.validation import (
+    LONGEST,
     NULL_WORDS,
     RULES,
     Rules,
@@ -117,6 +121,8 @@ def failing(tmp_path, picture: str) -> dict[str, dict]:
         "image_too_costly": {"image_uri": str(scans)},
         "image_truncated": {"image_uri": str(cut)},
         "image_undecodable": {"image_uri": str(damaged)},
+        "nul_character": {"description": "ends\0here"},
+        **{f"{name}_too_long": {name: "x" * (most + 1)} for name, most in LONGEST.items()},
         "reader_defect": {"defects": ["something new"]},
     }
 
@@ -284,3 +290,36 @@ def test_a_picture_that_could_not_be_read_is_tried_again(picture):
     rules = Rules()
     products, rejections = validate(table(row), rules)
     assert reuse(table(row), products, rejections, rules.version).to_validate.num_rows == 1
+
+
+TEXTS = (
+    st.none()
+    | st.text(max_size=20)
+    | st.sampled_from(["x" * 256, "ä" * 300, "a\0b", "word " * 50_000, "NA", ""])
+)
+
+
+@settings(max_examples=80, deadline=None)
+@given(
+    st.lists(
+        st.fixed_dictionaries(
+            {name: TEXTS for name in (*ATTRIBUTES, "external_id")}, optional={"occurrence": st.integers(0, 2)}
+        ),
+        min_size=1,
+        max_size=8,
+    )
+)
+def test_any_listing_is_a_product_or_a_rejection_and_no_product_is_more_than_the_database_holds(
+    picture, rows
+):
+    listings = table(*(listing(picture, str(key), **row) for key, row in enumerate(rows)))
+    products, rejections = validate(listings, Rules())
+    assert products.num_rows + rejections.num_rows == len(rows)
+    normalized = normalize(products, at=datetime.now(UTC))
+    for product in normalized.to_pylist():
+        texts = {name: product[name] for name in (*LONGEST, "description") if product[name] is not None}
+        assert not any("\0" in text for text in texts.values())
+        # An entry of an index, with room for the source's name beside an id.
+        assert all(len(texts[name].encode()) < 2_000 for name in LONGEST if name in texts and name != "title")
+    for reasons in rejections["reasons"].to_pylist():
+        assert reasons == sorted(set(reasons), key=[rule.name for rule in RULES].index)

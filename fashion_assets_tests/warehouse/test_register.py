@@ -174,6 +174,30 @@ def test_repeated_and_missing_ids_have_keys_of_their_own(database: Connection):
     assert {row["listing_key"]: row["occurrence"] for row in occurrences}["a#1"] == 1
 
 
+def test_ids_no_key_can_be_are_known_by_their_hash_and_ids_no_text_can_hold_are_none(database: Connection):
+    longest, longer = "i" * register.LONGEST_ID, "i" * (register.LONGEST_ID + 1)
+    endless = "".join(chr(0x20000 + number) for number in range(50_000))
+    digests = ["#long:" + hashlib.sha256(text.encode()).hexdigest()[:32] for text in (longer, endless)]
+    records: list[tuple[str | None, str]] = [
+        *((id_, str(number)) for number, id_ in enumerate((longest, longer, endless, endless, digests[0]))),
+        ("a\0b", "x"),
+    ]
+    source = ListedSource(*records)
+    assert figures(sync(database, source, 100)) == (6, 6, 0, 0, 0)
+    found = dict(database.execute("SELECT locator::int, listing_key FROM fashion_ops.listings").fetchall())
+    assert [found[number] for number in range(5)] == [
+        longest,
+        digests[0],
+        digests[1],
+        digests[1] + "#1",
+        "#" + digests[0],
+    ]
+    assert found[5].startswith("#unreadable:")
+    ids = register.references(database, "shop-00001")
+    assert {id_ for id_ in ids["external_id"].to_pylist()} == {longest, longer, endless, digests[0], None}
+    assert figures(sync(database, source, 100)) == (6, 0, 0, 0, 6)
+
+
 def test_sources_have_batches_and_keys_of_their_own(database: Connection):
     sync(database, ListedSource(*many(3)), 2)
     sync(database, ListedSource(*many(2), name="other"), 2)
