@@ -68,7 +68,8 @@ class MemoryBudget:
     """So many bytes for all who share a folder: processes, and threads of each.
 
     Who asks for more than there is gets all of it, alone. Whoever asks first is served first, so that many small ones do
-    not keep a large one waiting for ever.
+    not keep a large one waiting for ever. While it is held nothing is done but what needs it, and that has a bound of its own
+    (`catalog.pictures`): so has the wait.
     """
 
     def __init__(self, size: int, folder: Path | None = None):

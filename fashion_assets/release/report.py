@@ -41,6 +41,10 @@ EXAMPLES = 12
 EXAMPLES_PER_REASON = 6
 """Rejected listings shown of each reason."""
 
+LONGEST_RECORD = 1_000_000
+"""Characters of a rejected listing's record, as JSON, that a report keeps: it has some of every reason, and a record may be a
+line without end."""
+
 SEARCHES = 6
 HITS = 6
 """Example searches, and products shown of each."""
@@ -118,7 +122,7 @@ def gather(
                         "external_id": held.external_id,
                         "batch": held.batch,
                         "reasons": held.reasons,
-                        "record": held.record,
+                        "record": _as_far_as_shown(held.record),
                         "image": held.image_uri,
                     }
                     for held in quarantined(conn, reason=reason, limit=EXAMPLES_PER_REASON)
@@ -189,6 +193,13 @@ def page_of(conn: psycopg.Connection, settings: Settings, release: Release) -> P
 
 
 # What is in the release
+
+
+def _as_far_as_shown(record: Any) -> Any:
+    characters = len(json.dumps(record, ensure_ascii=False))
+    if characters <= LONGEST_RECORD:
+        return record
+    return {"left_out": f"{characters:,} characters; fashion_ops.quarantine has them"}
 
 
 def _rows(

@@ -152,10 +152,16 @@ def test_records_no_encoding_can_hold_and_long_ones_are_written(candidate: Candi
     quarantine(candidate, "half", None, '{"title": "half a pair \\ud83d", "zero": "\\u0000", "ä": "ö"}')
     quarantine(candidate, "long", None, json.dumps({"description": "x" * 500_000}))
     html, content = write(candidate)
+    quarantine(candidate, "endless", None, json.dumps({"description": "x" * report.LONGEST_RECORD}))
+    _, content = write(candidate)
     assert len(html) < 200_000
     by_reason = {row["reason"]: row["examples"][0]["record"] for row in content["quarantine_reasons"]}
     assert by_reason["half"] == {"title": "half a pair \ud83d", "zero": "\0", "ä": "ö"}
     assert len(by_reason["long"]["description"]) == 500_000
+    assert (
+        list(by_reason["endless"]) == ["left_out"]
+        and "1,000,019 characters" in by_reason["endless"]["left_out"]
+    )
     assert "ä" in html
 
 
