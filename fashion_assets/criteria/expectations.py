@@ -159,7 +159,11 @@ def validate_products(settings: Settings, release: Release) -> tuple[list[Expect
             site_config={
                 "class_name": "SiteBuilder",
                 "site_index_builder": {"class_name": "DefaultSiteIndexBuilder"},
-                "store_backend": {"class_name": "TupleFilesystemStoreBackend", "base_directory": str(docs)},
+                # The library would put variables of the environment, or its own, in place of a `$name`.
+                "store_backend": {
+                    "class_name": "TupleFilesystemStoreBackend",
+                    "base_directory": str(docs).replace("$", r"\$"),
+                },
             },
         )
     with warnings.catch_warnings():

@@ -1,5 +1,6 @@
 """Each expectation on the products table holds for a sound candidate and fails on a damaged one."""
 
+import pytest
 from psycopg import sql
 
 from fashion_assets.criteria.candidate import Candidate
@@ -43,6 +44,18 @@ def test_the_expectations_hold_and_each_fails_on_damage(candidate: Candidate):
     assert by_name["year_is_plausible"].offenders == ["1815"]
     assert set(by_name["colour_is_in_its_vocabulary"].offenders) == {"gadget"}
     assert by_name["colour_is_in_its_vocabulary"].unexpected == 11
+
+
+def test_a_home_may_be_called_as_variables_are(candidate: Candidate, monkeypatch: pytest.MonkeyPatch):
+    """The library puts variables in place of `$name`: one that is not there raises, one that is there leads astray."""
+    monkeypatch.setenv("SHOP", "elsewhere")
+    for name in ("ho$me", "$SHOP", "${SHOP}", r"a\$SHOP"):
+        home = candidate.settings.home / name
+        results, docs = validate_products(
+            candidate.settings.model_copy(update={"home": home}), candidate.release
+        )
+        assert all(result.passed for result in results)
+        assert docs.is_relative_to(home) and docs.is_file()
 
 
 def test_an_expectation_that_cannot_be_computed_says_what_hindered_it(candidate: Candidate):
