@@ -9,3 +9,5 @@ release, all batches are streamed into a fresh schema (`products`), indexed (`pr
 Imports run one way: `defs`, `cli` -> `release` -> `criteria` -> `benchmarks`, `serving` -> `search` -> `embedding` ->
 `warehouse`, `sources` -> `catalog`, `settings`.
 """
+
+__version__ = "0.2.0.dev0"

@@ -5,7 +5,7 @@ What belongs here: the order of things, progress and what is told to the person.
 """
 
 from collections.abc import Iterator
-from contextlib import ExitStack, contextmanager, nullcontext
+from contextlib import ExitStack
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -13,18 +13,19 @@ from typing import TYPE_CHECKING, Any
 import psycopg
 from rich.console import Console
 from rich.markup import escape
-from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeElapsedColumn
 
+from fashion_assets.progress import Tasks, steps, tasks
 from fashion_assets.release.plan import Plan, plan
 from fashion_assets.release.scan import scan_active_sources
 from fashion_assets.release.status import unmet_expectations
 from fashion_assets.runs import Runs
-from fashion_assets.settings import Settings
-from fashion_assets.sources import open_source
+from fashion_assets.settings import Settings, place
+from fashion_assets.sources import SourceError, open_source
 from fashion_assets.warehouse import releases
-from fashion_assets.warehouse.database import connect, prepare
+from fashion_assets.warehouse.database import connect, is_installed, prepare
 from fashion_assets.warehouse.locks import RunLock, run_lock
-from fashion_assets.warehouse.register import SyncReport, activate_source, active_sources
+from fashion_assets.warehouse.register import SourceRecord, SyncReport, activate_source, active_sources
+from fashion_assets.warehouse.server import describe
 
 if TYPE_CHECKING:
     from fashion_assets.criteria.verdict import Verdict
@@ -95,9 +96,11 @@ class MigrationResult:
 class Migration:
     """One command's worth of work on one installation."""
 
-    def __init__(self, settings: Settings, console: Console):
+    def __init__(self, settings: Settings, console: Console, lines: bool = False):
+        """`console` shows how far it is: bars where it is a terminal, else, if they are wanted, lines."""
         self._settings = settings
         self._console = console
+        self._lines = lines
 
     def run(
         self, *, catalog: Path | None, sample: int | None, dry_run: bool, promote: bool, wait: bool = True
@@ -105,10 +108,10 @@ class Migration:
         """Migrate what changed. One run at a time: another one is waited for, or with `wait` false left alone (`Busy`).
         Raises what a person can mend (`SourceError`, `WarehouseError` …)."""
         choice = self._choice(catalog, sample)
-        if dry_run and self._settings.is_new:
+        if dry_run and not is_installed(self._settings):
             return self._dry_run_without_database(choice)
         first = self._settings.is_new
-        with self._step("starting the database"):
+        with steps(self._console, "starting the database", self._lines):
             prepare(self._settings)
         if dry_run:
             # Rolled back: sources, register and batches are compared as a run would, and nothing is kept.
@@ -119,10 +122,9 @@ class Migration:
         with lock as turn, connect(self._settings) as conn, ExitStack() as stack:
             # A first migration surely has work for workers: they come to be while the catalogue is read.
             runs = stack.enter_context(Runs(all_is_new=True)) if first else Runs()
-            wanted, reports = self._scan(conn, choice)
+            wanted, said = self._scan(conn, choice)
             conn.commit()
-            result = MigrationResult(listings=wanted.listings, batches=len(wanted.batches))
-            result.lines += [_said(report) for report in reports]
+            result = MigrationResult(listings=wanted.listings, batches=len(wanted.batches), lines=said)
             if not wanted.release_is_due:
                 return self._without_changes(conn, wanted, result, promote)
             if not first:
@@ -138,18 +140,21 @@ class Migration:
     def _choice(self, catalog: Path | None, sample: int | None) -> tuple[str, str, str] | None:
         """The source asked for: name, kind, location; None for whatever is active."""
         if catalog is not None:
-            return self._settings.source_name, "folder", str(catalog.expanduser().resolve())
+            try:
+                return self._settings.source_name, "folder", str(place(catalog))
+            except ValueError as error:
+                raise SourceError(str(error)) from None
         if sample is not None:
             return "sample", "sample", str(sample)
         return None
 
-    def _scan(
-        self, conn: psycopg.Connection, choice: tuple[str, str, str] | None
-    ) -> tuple[Plan, list[SyncReport]]:
+    def _scan(self, conn: psycopg.Connection, choice: tuple[str, str, str] | None) -> tuple[Plan, list[str]]:
+        """What there is to do, and what to say of the sources."""
         if choice is None and not active_sources(conn):
             choice = ("sample", "sample", str(DEFAULT_SAMPLE))
         # One transaction: a source that cannot be read must not take the place of the one in use.
         with conn.transaction(), self._progress() as progress:
+            before = active_sources(conn)
             if choice is not None:
                 name, kind, location = choice
                 activate_source(conn, name, kind, location)
@@ -157,7 +162,11 @@ class Migration:
             reports = scan_active_sources(
                 conn, self._settings, lambda done, total: progress.update(task, completed=done, total=total)
             )
-        return plan(conn, self._settings), reports
+            sources = active_sources(conn)
+        said = [_said(source, report) for source, report in zip(sources, reports, strict=True)]
+        kept = {source.name for source in sources}
+        said += [f"{_named(source)} is no longer migrated" for source in before if source.name not in kept]
+        return plan(conn, self._settings), said
 
     def _dry_run_without_database(self, choice: tuple[str, str, str] | None) -> MigrationResult:
         name, kind, location = choice or ("sample", "sample", str(DEFAULT_SAMPLE))
@@ -170,13 +179,12 @@ class Migration:
         result = MigrationResult(listings=listings, batches=batches)
         result.lines.append(
             f"dry run: {name} has {listings:,} listings, all new; {batches} batches would run, then the first release "
-            f"would be built in {self._settings.home}. Nothing was changed."
+            f"would be built in {describe(self._settings)}. Nothing was changed."
         )
         return result
 
-    def _told(self, wanted: Plan, reports: list[SyncReport]) -> MigrationResult:
-        result = MigrationResult(listings=wanted.listings, batches=len(wanted.batches))
-        result.lines += [_said(report) for report in reports]
+    def _told(self, wanted: Plan, said: list[str]) -> MigrationResult:
+        result = MigrationResult(listings=wanted.listings, batches=len(wanted.batches), lines=said)
         if not wanted.release_is_due:
             result.lines.append("dry run: nothing would be done.")
         else:
@@ -253,7 +261,7 @@ class Migration:
             known = EmbeddingStore(conn).count(wanted.space.name, "image")
         if wanted.listings - known < CALIBRATED_FROM:
             return
-        with self._step("finding out how the model runs fastest here"):
+        with steps(self._console, "finding out how the model runs fastest here", self._lines):
             failure = runs.calibrate(wanted.stale[0].name)
         if failure is not None:
             result.lines.append(f"the model was not calibrated: {failure}")
@@ -283,25 +291,18 @@ class Migration:
                     f"expectations not met, which hold nothing up but want a look: {', '.join(unmet)}"
                 )
 
-    @contextmanager
-    def _step(self, what: str) -> Iterator[None]:
-        with self._console.status(what) if self._console.is_terminal else nullcontext():
-            yield
-
-    def _progress(self) -> Progress:
-        return Progress(
-            TextColumn("{task.description}"),
-            BarColumn(),
-            MofNCompleteColumn(),
-            TimeElapsedColumn(),
-            console=self._console,
-            # In a file or a pipe a bar is a line of noise.
-            disable=not self._console.is_terminal,
-        )
+    def _progress(self) -> Tasks:
+        return tasks(self._console, self._lines)
 
 
-def _said(report: SyncReport) -> str:
+def _said(source: SourceRecord, report: SyncReport) -> str:
     return (
-        f"read {report.listings:,} listings: {report.new:,} new, {report.changed:,} changed, {report.gone:,} gone, "
-        f"{report.unchanged:,} unchanged"
+        f"read {report.listings:,} listings of {_named(source)}: {report.new:,} new, {report.changed:,} changed, "
+        f"{report.gone:,} gone, {report.unchanged:,} unchanged"
     )
+
+
+def _named(source: SourceRecord) -> str:
+    """A source as a person knows it."""
+    what = f"{source.location} drawn" if source.kind == "sample" else f"{source.kind} {source.location}"
+    return f"{source.name} ({what})"

@@ -27,7 +27,9 @@ from typing import TYPE_CHECKING, Any, Self
 import psutil
 
 from fashion_assets.machine import usable_cores
-from fashion_assets.settings import ENVIRONMENT_PREFIX, PROJECT_ROOT
+from fashion_assets.origins import ENVIRONMENT_PREFIX
+from fashion_assets.places import DAGSTER_FILES
+from fashion_assets.settings import Settings
 
 if TYPE_CHECKING:
     from dagster import DagsterInstance, Definitions, ExecuteInProcessResult
@@ -269,7 +271,7 @@ def _become_worker(environment: dict[str, str], threads: str, towers: bool) -> N
         if name.startswith((ENVIRONMENT_PREFIX, "DAGSTER_")):
             del os.environ[name]
     os.environ.update(environment)
-    _threads_are_chosen = _ENCODE_THREADS in environment
+    _threads_are_chosen = "encode_threads" in Settings().model_fields_set
     _encode_on(threads)
     parent = multiprocessing.parent_process()
     assert parent is not None
@@ -302,7 +304,7 @@ def _open() -> None:
     from fashion_assets.defs.partitions import BATCHES
 
     logging.getLogger("dagster").setLevel(logging.CRITICAL)
-    instance = _held.enter_context(dg.DagsterInstance.from_config(str(PROJECT_ROOT)))
+    instance = _held.enter_context(dg.DagsterInstance.from_config(str(DAGSTER_FILES)))
 
     def launch(job: str, partition: str | None, ops: Mapping[str, Any]) -> "ExecuteInProcessResult":
         if partition is not None:
@@ -347,7 +349,6 @@ def _calibrate(batch: str) -> str | None:
     """In a worker: find out how the model runs fastest; why that failed, or None."""
     from fashion_assets.embedding.calibration import PICTURES, calibrated
     from fashion_assets.release.scan import pictures_of
-    from fashion_assets.settings import Settings
     from fashion_assets.warehouse.database import connect
 
     settings = Settings()

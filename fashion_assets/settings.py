@@ -1,35 +1,48 @@
-"""Every setting of the product, once, read from the environment.
+"""Every setting of the product, once: from options, the environment, a file in the home, or its default.
 
 What belongs here: names, defaults and limits a user may change, each documented where it stands.
-What does not: anything learnt while running (that is kept in the `fashion_ops` schema), secrets in clear text, and what
-criteria are judged by, which is part of `Settings` and stands in `thresholds`.
+What does not: anything learnt while running (that is kept in the `fashion_ops` schema), secrets in clear text, how values
+are found and told (`origins`), and what criteria are judged by, which is part of `Settings` and stands in `thresholds`.
 
-Each field is set by the environment variable `FASHION_ASSETS_<FIELD>`; `fashion-assets --home DIR` sets `home`.
+Each field is set by the environment variable `FASHION_ASSETS_<FIELD>`, or by a line `field = value` of `settings.toml` in
+the home; the environment wins. `fashion-assets --home DIR` sets `home`.
 """
 
 import os
 from functools import cached_property
 from pathlib import Path
+from typing import Any
 
-from pydantic import Field, SecretStr
-from pydantic_settings import BaseSettings, SettingsConfigDict
+from pydantic import Field, SecretStr, ValidationError, field_validator
+from pydantic_settings import BaseSettings, PydanticBaseSettingsSource, SettingsConfigDict
 
+from fashion_assets.origins import (
+    ENVIRONMENT_PREFIX,
+    SettingsError,
+    SettingsFile,
+    choose,
+    explained,
+    shown,
+    variable,
+)
+from fashion_assets.places import default_home
 from fashion_assets.thresholds import Thresholds
-
-PROJECT_ROOT = Path(__file__).resolve().parent.parent
-"""The checkout: `dagster.yaml` and `workspace.yaml` lie here, so it is `DAGSTER_HOME`."""
-
-ENVIRONMENT_PREFIX = "FASHION_ASSETS_"
 
 
 class Settings(Thresholds, BaseSettings):
-    """The settings of one installation. Build it anew with `Settings()`; nothing is cached globally."""
+    """The settings of one installation. Build it anew with `Settings()`; nothing is cached globally.
 
-    model_config = SettingsConfigDict(env_prefix=ENVIRONMENT_PREFIX, extra="ignore", frozen=True)
+    Raises `SettingsError` for a value that is none, and for a file in the home that cannot be read.
+    """
+
+    # An empty variable is one not set: a compose file or a script that passes it on has nothing to say.
+    model_config = SettingsConfigDict(
+        env_prefix=ENVIRONMENT_PREFIX, env_ignore_empty=True, extra="ignore", frozen=True
+    )
 
     home: Path = Field(
-        default=PROJECT_ROOT / ".fashion_assets",
-        description="Folder of one installation: embedded database, Parquet files, reports, logs.",
+        default_factory=default_home,
+        description="Folder of one installation: embedded database, Parquet files, reports, logs, settings.toml.",
     )
     database_url: SecretStr | None = Field(
         default=None,
@@ -102,6 +115,31 @@ class Settings(Thresholds, BaseSettings):
     )
     sensor_runs_per_tick: int = Field(default=4, ge=1, description="Runs the batch sensor asks for at once.")
 
+    def __init__(self, **given: Any) -> None:
+        try:
+            super().__init__(**given)
+        except ValidationError as error:
+            home = given.get("home") or os.environ.get(variable("home")) or default_home()
+            raise SettingsError(explained(error, home, given, type(self))) from None
+
+    @classmethod
+    def settings_customise_sources(
+        cls,
+        settings_cls: type[BaseSettings],
+        init_settings: PydanticBaseSettingsSource,
+        env_settings: PydanticBaseSettingsSource,
+        dotenv_settings: PydanticBaseSettingsSource,
+        file_secret_settings: PydanticBaseSettingsSource,
+    ) -> tuple[PydanticBaseSettingsSource, ...]:
+        """What the code gives wins, then the environment, then the file."""
+        return init_settings, env_settings, SettingsFile(settings_cls)
+
+    @field_validator("home")
+    @classmethod
+    def _is_a_place(cls, home: Path) -> Path:
+        """The same folder for every process, wherever it is started."""
+        return place(home)
+
     @cached_property
     def assets_url(self) -> str:
         """Where the assets' Parquet files lie: `storage_url`, or a folder of `home`."""
@@ -123,6 +161,33 @@ class Settings(Thresholds, BaseSettings):
         return self.home / "postgres"
 
 
-def use_home(home: Path) -> None:
-    """Make `home` the installation of this process and of every process it starts."""
-    os.environ[f"{ENVIRONMENT_PREFIX}HOME"] = str(home.expanduser().resolve())
+def place(folder: Path) -> Path:
+    """A folder a user names, in full. Raises `ValueError` where it cannot be one."""
+    try:
+        full = folder.expanduser().resolve()
+    except RuntimeError as error:
+        raise ValueError(f"{shown(folder)} is no folder: {error}") from None
+    require_utf8(full)
+    return full
+
+
+def require_utf8(folder: Path) -> None:
+    """Raise `ValueError` where a folder's name is no text: systems take any bytes for a name, databases do not."""
+    try:
+        str(folder).encode()
+    except UnicodeEncodeError:
+        raise ValueError(
+            f"the name of the folder {shown(folder)} is not UTF-8, so that no database and no page could name what is in "
+            "it: rename it"
+        ) from None
+
+
+def use_home(home: Path, option: str | None = "--home") -> None:
+    """Make `home` the installation of this process and of every process it starts, as an option says, or the variable.
+
+    Raises `SettingsError`.
+    """
+    try:
+        choose("home", str(place(home)), option)
+    except ValueError as error:
+        raise SettingsError(f"{option or variable('home')}: {error}") from None

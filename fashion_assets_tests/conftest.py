@@ -26,7 +26,8 @@ from rich.console import Console
 from fashion_assets import runs
 from fashion_assets.criteria.candidate import Candidate
 from fashion_assets.migration import Migration, MigrationResult
-from fashion_assets.settings import ENVIRONMENT_PREFIX, Settings
+from fashion_assets.origins import ENVIRONMENT_PREFIX
+from fashion_assets.settings import Settings
 from fashion_assets.warehouse import releases, server
 from fashion_assets.warehouse.database import Connection, connect, prepare
 from fashion_assets_tests.catalogue import write_catalogue

@@ -15,7 +15,7 @@ from typer.testing import CliRunner, Result
 
 from fashion_assets.cli import app
 from fashion_assets.criteria.candidate import CANDIDATE_CRITERIA, Candidate
-from fashion_assets.settings import PROJECT_ROOT, Settings
+from fashion_assets.settings import Settings
 from fashion_assets.warehouse.database import connect
 from fashion_assets_tests.catalogue import write_catalogue
 from fashion_assets_tests.conftest import database_url
@@ -25,8 +25,6 @@ SECRET = "n0b0dy-must-see-this"
 
 @pytest.fixture(autouse=True)
 def _environment(monkeypatch: pytest.MonkeyPatch) -> None:
-    """The command sets these for the processes it starts."""
-    monkeypatch.setenv("DAGSTER_HOME", str(PROJECT_ROOT))
     monkeypatch.setenv("FASHION_ASSETS_BATCH_SIZE", "20")
     monkeypatch.setenv("COLUMNS", "200")
 

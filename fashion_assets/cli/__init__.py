@@ -7,9 +7,10 @@ to do stays quick.
 
 import signal
 import sys
+from io import TextIOWrapper
 
 # Imported for the commands they register, in the order `--help` lists them.
-from fashion_assets.cli import releases, searching, models, bench  # isort: skip  # noqa: F401
+from fashion_assets.cli import releases, searching, installation, models, bench  # isort: skip  # noqa: F401
 from fashion_assets.cli.app import app
 
 __all__ = ["app", "main"]
@@ -19,4 +20,7 @@ def main() -> None:
     """Entry point of the console script."""
     # A terminated process leaves as an interrupted one does: what it holds, the embedded server above all, is let go.
     signal.signal(signal.SIGTERM, lambda *_: sys.exit(143))
+    if isinstance(sys.stdout, TextIOWrapper):
+        # A terminal that lacks a letter of a title shows its number.
+        sys.stdout.reconfigure(errors="backslashreplace")
     app()

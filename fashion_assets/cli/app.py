@@ -6,17 +6,19 @@ a command (the files beside this one, each registering its own).
 
 import json
 import os
-from collections.abc import Iterator
-from contextlib import contextmanager
+from collections.abc import Container, Iterator
+from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any, NoReturn
 
 import typer
-from pydantic import ValidationError
 from rich.console import Console
 from rich.markup import escape
+from rich.table import Table
 
-from fashion_assets.settings import ENVIRONMENT_PREFIX, PROJECT_ROOT, Settings, use_home
+from fashion_assets import __version__
+from fashion_assets.origins import SettingsError, forget_blank_variables, strange_variables, variable
+from fashion_assets.settings import Settings, use_home
 
 if TYPE_CHECKING:
     import psycopg
@@ -37,7 +39,8 @@ Json = Annotated[bool, typer.Option("--json", help="Print JSON to standard outpu
 
 def _take_home(value: Path | None) -> Path | None:
     if value is not None:
-        use_home(value)
+        with clear_errors():
+            use_home(value)
     return value
 
 
@@ -48,21 +51,37 @@ Home = Annotated[
         metavar="DIR",
         callback=_take_home,
         show_default=False,
-        help="Everything of one installation: database, files, reports. Default: FASHION_ASSETS_HOME, or "
-        ".fashion_assets beside the project.",
+        help="Everything of one installation: database, files, reports, settings.toml. Default: FASHION_ASSETS_HOME; else "
+        ".fashion_assets beside the project in a checkout, and where the platform keeps data elsewhere.",
     ),
 ]
 
 
+def _tell_version(asked: bool) -> None:
+    if asked:
+        print(f"fashion-assets {__version__}")
+        raise typer.Exit
+
+
 @app.callback()
-def _main(home: Home = None) -> None:
-    os.environ.setdefault("DAGSTER_HOME", str(PROJECT_ROOT))
-    with clear_errors():
-        os.environ["FASHION_ASSETS_HOME"] = str(Settings().home.expanduser().resolve())
+def _main(
+    home: Home = None,
+    version: Annotated[
+        bool, typer.Option("--version", callback=_tell_version, is_eager=True, help="Print the version.")
+    ] = False,
+) -> None:
+    forget_blank_variables()
+    for told in strange_variables(Settings.model_fields, os.environ):
+        err.print(f"[yellow]warning[/] {escape(told)}", soft_wrap=True)
+    if home is None and (given := os.environ.get(variable("home"))):
+        # In full, for processes that are started elsewhere. What is wrong with it is said by whoever needs it: the command
+        # may have a --home of its own.
+        with suppress(SettingsError):
+            use_home(Path(given), option=None)
 
 
 def fail(message: str, code: int = 1) -> NoReturn:
-    err.print(f"[bold red]error[/] {escape(message)}")
+    err.print(f"[bold red]error[/] {escape(message)}", soft_wrap=True)
     raise typer.Exit(code)
 
 
@@ -92,16 +111,38 @@ def _told(error: Exception) -> str | None:
     from fashion_assets.warehouse.errors import WarehouseError, explain
     from fashion_assets.warehouse.releases import ReleaseError
 
-    if isinstance(error, ValidationError):
-        return "; ".join(
-            f"{ENVIRONMENT_PREFIX}{'.'.join(map(str, each['loc'])).upper()}: {each['msg']}"
-            for each in error.errors()
-        )
     if isinstance(error, psycopg.Error):
         explained = explain(error)
         return None if explained is None else str(explained)
-    known = (WarehouseError, SourceError, ModelError, SearchError, PromotionRefused, ReleaseError)
+    known = (
+        SettingsError,
+        WarehouseError,
+        SourceError,
+        ModelError,
+        SearchError,
+        PromotionRefused,
+        ReleaseError,
+    )
     return str(error) if isinstance(error, known) else None
+
+
+def existing_installation() -> Settings:
+    """The settings of an installation that is there, its database ready. Nothing is made: raises `NotInstalled` where
+    nothing was ever made, as in a home that was mistyped."""
+    from fashion_assets.warehouse.database import prepare
+
+    settings = Settings()
+    prepare(settings, anew=False)
+    return settings
+
+
+def plain_table(*columns: str, figures: Container[str] = (), title: str | None = None) -> Table:
+    """A table without a frame, as wide as the terminal at the most: cells fold, and nothing is cut off. Columns named in
+    `figures` stand to the right."""
+    table = Table(title=title, title_justify="left", show_edge=False, pad_edge=False)
+    for column in columns:
+        table.add_column(column, justify="right" if column in figures else "left", overflow="fold")
+    return table
 
 
 def print_json(value: Any) -> None:

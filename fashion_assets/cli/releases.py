@@ -2,6 +2,7 @@
 
 import json
 import os
+import shutil
 import sys
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
@@ -20,11 +21,15 @@ from fashion_assets.cli.app import (
     chosen_release,
     clear_errors,
     err,
+    existing_installation,
     fail,
     out,
+    plain_table,
     print_json,
 )
-from fashion_assets.settings import PROJECT_ROOT, Settings
+from fashion_assets.origins import choose
+from fashion_assets.places import DAGSTER_FILES
+from fashion_assets.settings import Settings
 
 if TYPE_CHECKING:
     from fashion_assets.criteria.verdict import Verdict
@@ -90,7 +95,7 @@ def run(
     if catalog is not None and sample is not None:
         fail("give --catalog or --sample, not both", 2)
     if batch_size is not None:
-        os.environ["FASHION_ASSETS_BATCH_SIZE"] = str(batch_size)
+        choose("batch_size", str(batch_size), "--batch-size")
     with clear_errors():
         from fashion_assets.runs import prepare_workers
 
@@ -100,7 +105,7 @@ def run(
             prepare_workers()
         from fashion_assets.migration import Migration
 
-        result = Migration(settings, err if as_json else out).run(
+        result = Migration(settings, err, lines=not as_json).run(
             catalog=catalog, sample=sample, dry_run=dry_run, promote=promote, wait=wait
         )
     if as_json:
@@ -119,46 +124,45 @@ def status(home: Home = None, as_json: Json = False) -> None:
     from fashion_assets.release.status import status as gather
 
     with clear_errors():
-        from fashion_assets.warehouse.database import connect, prepare
+        from fashion_assets.warehouse.database import connect
 
-        settings = Settings()
-        prepare(settings)
+        settings = existing_installation()
         with connect(settings) as conn:
             state = gather(conn, settings)
     if as_json:
         return print_json(state)
     live = state["live"]
     out.print(
-        f"live      {live['release']}: {live['products']:,} products, {live['quarantined']:,} quarantined, since {live['promoted_at']}"
+        f"live      {live['release']}: {live['products']:,} products, {live['quarantined']:,} quarantined"
         if live
         else "live      nothing yet"
     )
     for source in state["sources"]:
-        out.print(f"source    {source['name']} ({source['kind']}) {escape(source['location'])}")
+        out.print(
+            f"source    {source['name']} ({source['kind']}) {escape(source['location'])}", soft_wrap=True
+        )
     batches = state["batches"]
     out.print(
         f"batches   {batches['through']} of {batches['total']} through, {batches['listings']:,} listings"
     )
-    out.print(f"database  {escape(state['database'])}")
-    table = Table(show_edge=False, pad_edge=False)
-    for column in ("release", "state", "products", "quarantined", "built", "promoted", "report"):
-        table.add_column(column, overflow="fold")
+    out.print(f"database  {escape(state['database'])}", soft_wrap=True)
+    out.print(f"home      {escape(state['home'])}", soft_wrap=True)
+    figures = "products", "rejected"
+    table = plain_table("release", "state", "built", "promoted", *figures, figures=figures)
+    table.columns[0].no_wrap = True
     for release in state["releases"]:
         table.add_row(
-            *(
-                str(release[key] if release[key] is not None else "")
-                for key in (
-                    "release",
-                    "state",
-                    "products",
-                    "quarantined",
-                    "created_at",
-                    "promoted_at",
-                    "report",
-                )
-            )
+            release["release"],
+            release["state"],
+            *("" if release[key] is None else _minute(release[key]) for key in ("created_at", "promoted_at")),
+            *("" if release[key] is None else f"{release[key]:,}" for key in ("products", "quarantined")),
         )
     out.print(table)
+
+
+def _minute(moment: str) -> str:
+    """A moment in ISO 8601 to the minute, as many of which fit beside each other."""
+    return moment[:16].replace("T", " ")
 
 
 @app.command()
@@ -170,10 +174,9 @@ def criteria(
     """Measure every criterion of a release now. Exit code 1 where one fails."""
     with clear_errors():
         from fashion_assets.criteria.candidate import Candidate, judge
-        from fashion_assets.warehouse.database import connect, prepare
+        from fashion_assets.warehouse.database import connect
 
-        settings = Settings()
-        prepare(settings)
+        settings = existing_installation()
         with connect(settings) as conn:
             chosen = chosen_release(conn, release)
             verdicts = judge(Candidate(conn, chosen, settings))
@@ -195,11 +198,10 @@ def quarantine(
 ) -> None:
     """Rejected listings, each with every reason and its original record."""
     with clear_errors():
-        from fashion_assets.warehouse.database import connect, prepare
+        from fashion_assets.warehouse.database import connect
         from fashion_assets.warehouse.quarantine import quarantined, reasons
 
-        settings = Settings()
-        prepare(settings)
+        settings = existing_installation()
         with connect(settings) as conn:
             if as_json:
                 # Streamed: a quarantine may be larger than memory.
@@ -215,11 +217,11 @@ def quarantine(
                     print(("," if number else "") + "\n" + json.dumps(item, ensure_ascii=False), end="")
                 print("\n]")
                 return
-            counts = Table("reason", "listings", show_edge=False, pad_edge=False)
+            counts = plain_table("reason", "listings", figures=["listings"])
             for name, count in reasons(conn):
                 counts.add_row(name, f"{count:,}")
             out.print(counts)
-            table = Table("listing", "batch", "reasons", "record", show_edge=False, pad_edge=False)
+            table = plain_table("listing", "batch", "reasons", "record")
             for held in quarantined(conn, reason=reason, limit=limit or 20):
                 table.add_row(
                     escape(held.external_id or "—"),
@@ -265,10 +267,9 @@ def promote(
     with clear_errors():
         from fashion_assets.migration import Migration
         from fashion_assets.warehouse import releases
-        from fashion_assets.warehouse.database import connect, prepare
+        from fashion_assets.warehouse.database import connect
 
-        settings = Settings()
-        prepare(settings)
+        settings = existing_installation()
         with connect(settings) as conn:
             chosen = releases.get(conn, release) if release else releases.only_candidate(conn)
             live = releases.live(conn)
@@ -280,7 +281,7 @@ def promote(
                 yes,
                 without_terminal=True,
             )
-        result = Migration(settings, out).promote(chosen.release, force)
+        result = Migration(settings, err).promote(chosen.release, force)
     for line in result.summary():
         out.print(line, soft_wrap=True)
     raise typer.Exit(0 if result.succeeded else 1)
@@ -302,10 +303,9 @@ def rollback(
     with clear_errors():
         from fashion_assets.release import swap
         from fashion_assets.warehouse import releases
-        from fashion_assets.warehouse.database import connect, prepare
+        from fashion_assets.warehouse.database import connect
 
-        settings = Settings()
-        prepare(settings)
+        settings = existing_installation()
         with connect(settings) as conn:
             live = releases.live(conn)
             target = releases.get(conn, to) if to else swap.previous(conn)
@@ -331,10 +331,9 @@ def retire(
     with clear_errors():
         from fashion_assets.release import swap
         from fashion_assets.warehouse import releases
-        from fashion_assets.warehouse.database import connect, prepare
+        from fashion_assets.warehouse.database import connect
 
-        settings = Settings()
-        prepare(settings)
+        settings = existing_installation()
         with connect(settings) as conn:
             chosen = releases.get(conn, release)
             if chosen.state in ("candidate", "retired"):
@@ -374,9 +373,25 @@ def ui(
     with clear_errors():
         from fashion_assets.warehouse.database import prepare
 
-        prepare(Settings())
+        settings = Settings()
+        prepare(settings)
+        folder = _dagster_home(settings)
     out.print(f"Dagster UI: http://{host}:{port}  (Ctrl-C ends it)")
-    os.chdir(PROJECT_ROOT)
     sys.stdout.flush()
-    arguments = [sys.executable, "-m", "dagster", "dev", "-w", "workspace.yaml", "-p", str(port), "-h", host]
-    os.execv(sys.executable, arguments)
+    # Whatever other Dagster project the shell is set up for.
+    os.environ["DAGSTER_HOME"] = str(folder)
+    os.chdir(folder)
+    # It warns of `dagster dev` itself, whose successor is a package more.
+    quietly = "ignore:Function `dev_command` is superseded"
+    workspace = str(DAGSTER_FILES / "workspace.yaml")
+    arguments = ["-W", quietly, "-m", "dagster", "dev", "-w", workspace, "-p", str(port), "-h", host]
+    os.execv(sys.executable, [sys.executable, *arguments])
+
+
+def _dagster_home(settings: Settings) -> Path:
+    """The folder for what Dagster's servers leave, which may be neither the checkout nor the installed package; with a copy
+    of the one configuration, as Dagster wants it there."""
+    folder = settings.home / "dagster_home"
+    folder.mkdir(parents=True, exist_ok=True)
+    shutil.copyfile(DAGSTER_FILES / "dagster.yaml", folder / "dagster.yaml")
+    return folder

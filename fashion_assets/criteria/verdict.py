@@ -8,7 +8,8 @@ from dataclasses import asdict, dataclass, field, fields, replace
 from string import Formatter
 from typing import Any, Generic, Literal, Self, TypeVar
 
-from fashion_assets.settings import ENVIRONMENT_PREFIX, Settings
+from fashion_assets.origins import variable
+from fashion_assets.settings import Settings
 from fashion_assets.thresholds import Thresholds
 
 Subject = TypeVar("Subject")
@@ -118,7 +119,7 @@ class Criterion(Generic[Subject]):
     @property
     def set_by(self) -> list[str]:
         """The environment variables of the settings in its threshold."""
-        return [f"{ENVIRONMENT_PREFIX}{name.upper()}" for name in _settings_in(self.threshold)]
+        return [variable(name) for name in _settings_in(self.threshold)]
 
     def threshold_in(self, settings: Thresholds) -> str:
         """The threshold as these settings have it."""

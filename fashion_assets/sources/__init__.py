@@ -12,7 +12,7 @@ What belongs here: reading. What does not: judging what was read (`catalog.valid
 
 from pathlib import Path
 
-from fashion_assets.settings import Settings
+from fashion_assets.settings import Settings, require_utf8
 from fashion_assets.sources.source import Source, SourceError
 
 
@@ -25,6 +25,10 @@ def open_source(kind: str, name: str, location: str, settings: Settings) -> Sour
     if kind == "folder":
         from fashion_assets.sources.folder import Folder
 
+        try:
+            require_utf8(Path(location))
+        except ValueError as error:
+            raise SourceError(str(error)) from None
         return Folder(name, Path(location), settings.max_image_bytes)
     if kind == "sample":
         from fashion_assets.sources.sample import Sample, parse_location

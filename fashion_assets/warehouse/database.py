@@ -4,17 +4,20 @@ What belongs here: `connect`, `check_server`, `prepare`. What does not: which se
 the tables themselves (`warehouse.tables`, `warehouse.migrations`).
 """
 
+from pathlib import Path
 from typing import Any, NamedTuple
 
 import psycopg
 from psycopg import sql
 
+from fashion_assets.origins import nearest
 from fashion_assets.settings import Settings
 from fashion_assets.warehouse import server
 from fashion_assets.warehouse.errors import (
     MINIMUM_PGVECTOR,
     MINIMUM_POSTGRES,
     NoRights,
+    NotInstalled,
     ServerTooOld,
     VectorMissing,
     VectorTooOld,
@@ -135,19 +138,52 @@ def _numbers(version: str) -> tuple[int, ...]:
     return tuple(int(part) for part in version.split(".") if part.isdecimal())
 
 
-def prepare(settings: Settings) -> None:
+def prepare(settings: Settings, *, anew: bool = True) -> None:
     """Make the database ready: pgvector, the schemas, the reader role, every migration. Safe to call at any
     time, by any number of processes at once; when nothing is to do, it is one connection and one query.
 
-    Raises a `WarehouseError` that says what is wrong.
+    Raises a `WarehouseError` that says what is wrong; `NotInstalled`, unless `anew`, where nothing was ever made, and
+    makes nothing.
     """
+    if not anew and settings.is_new:
+        raise NotInstalled(_nothing_in(settings.postgres_data))
     where = server.describe(settings)
     with explained(where), connect(settings, autocommit=True, vectors=False) as connection:
         if _is_ready(connection, settings.reader_role):
             return
+        if not anew and not _is_made(connection):
+            raise NotInstalled(
+                f"Nothing was ever migrated into this database ({where}). Begin with: fashion-assets run"
+            )
         check_server(connection)
         connection.autocommit = False
         _bring_up_to_date(connection, settings.reader_role)
+
+
+def is_installed(settings: Settings) -> bool:
+    """Whether anything was ever made in the home, or in the database of the settings. Makes nothing."""
+    if settings.is_new:
+        return False
+    with connect(settings, autocommit=True, vectors=False) as connection:
+        return _is_made(connection)
+
+
+def _is_made(connection: Connection) -> bool:
+    return connection.execute(
+        "SELECT to_regclass(%s) IS NOT NULL", (f"{OPS}.{VERSION_TABLE}",)
+    ).fetchone() == (True,)
+
+
+def _nothing_in(data: Path) -> str:
+    """What to tell where an embedded server has no data folder, and which home beside this one may have been meant."""
+    home = data.parent
+    beside = [version.parts[-3] for version in home.parent.glob(f"*/{data.name}/PG_VERSION")]
+    meant = nearest(home.name, beside) or (beside[0] if len(beside) == 1 else None)
+    return (
+        f"There is no installation in {home}: there is no database in {data}. "
+        + (f"Did you mean {home.with_name(meant)}? " if meant else "")
+        + "Make one with `fashion-assets run`, or name another home with --home or FASHION_ASSETS_HOME."
+    )
 
 
 def _bring_up_to_date(connection: Connection, reader: str) -> None:

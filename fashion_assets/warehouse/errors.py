@@ -34,6 +34,10 @@ class NoRights(WarehouseError):
     """The role may connect, but not do this (create a schema, an extension, a role)."""
 
 
+class NotInstalled(WarehouseError):
+    """Nothing was ever made in the home, or in the database, that is asked about."""
+
+
 class ServerTooOld(WarehouseError):
     """The server is older than `MINIMUM_POSTGRES`."""
 

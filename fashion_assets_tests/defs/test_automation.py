@@ -12,8 +12,9 @@ from fashion_assets.criteria.candidate import Candidate
 from fashion_assets.definitions import defs
 from fashion_assets.defs.automation import new_or_changed_batches, nightly_release
 from fashion_assets.defs.resources import WarehouseResource
+from fashion_assets.places import DAGSTER_FILES
 from fashion_assets.release.swap import promote
-from fashion_assets.settings import PROJECT_ROOT, Settings
+from fashion_assets.settings import Settings
 from fashion_assets.warehouse.register import activate_source
 from fashion_assets_tests.catalogue import line, replace_line, write_catalogue
 
@@ -58,13 +59,13 @@ def skipped(result: dg.SensorResult) -> str:
 
 @pytest.fixture
 def instance(settings: Settings) -> Iterator[dg.DagsterInstance]:
-    with dg.DagsterInstance.from_config(str(PROJECT_ROOT)) as instance:
+    with dg.DagsterInstance.from_config(str(DAGSTER_FILES)) as instance:
         yield instance
 
 
 @pytest.fixture
 def candidate_instance(candidate_settings: Settings) -> Iterator[dg.DagsterInstance]:
-    with dg.DagsterInstance.from_config(str(PROJECT_ROOT)) as instance:
+    with dg.DagsterInstance.from_config(str(DAGSTER_FILES)) as instance:
         yield instance
 
 

@@ -9,10 +9,11 @@ import pytest
 
 from fashion_assets.defs.automation import AGAIN
 from fashion_assets.migration import MigrationResult
+from fashion_assets.places import DAGSTER_FILES
 from fashion_assets.release.plan import plan
 from fashion_assets.release.scan import scan_active_sources
 from fashion_assets.runs import repository
-from fashion_assets.settings import PROJECT_ROOT, Settings
+from fashion_assets.settings import Settings
 from fashion_assets.warehouse.register import activate_source
 from fashion_assets_tests.catalogue import draw_picture, write_catalogue
 from fashion_assets_tests.defs.test_automation import add_run, evaluate, nightly, skipped
@@ -24,7 +25,7 @@ EMBEDDING = ("image_embeddings", "text_embeddings", "product_embeddings")
 
 @pytest.fixture
 def instance(settings: Settings):
-    with dg.DagsterInstance.from_config(str(PROJECT_ROOT)) as instance:
+    with dg.DagsterInstance.from_config(str(DAGSTER_FILES)) as instance:
         yield instance
 
 

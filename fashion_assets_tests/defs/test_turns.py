@@ -8,9 +8,10 @@ import dagster as dg
 import psycopg
 import pytest
 
+from fashion_assets.places import DAGSTER_FILES
 from fashion_assets.release.scan import scan_active_sources
 from fashion_assets.runs import RUNNER, repository, this_process
-from fashion_assets.settings import PROJECT_ROOT, Settings
+from fashion_assets.settings import Settings
 from fashion_assets.warehouse.locks import run_lock
 from fashion_assets.warehouse.register import activate_source
 from fashion_assets_tests.catalogue import write_catalogue
@@ -21,7 +22,7 @@ BATCH = "fashion_demo-00001"
 
 @pytest.fixture
 def instance(settings: Settings) -> Iterator[dg.DagsterInstance]:
-    with dg.DagsterInstance.from_config(str(PROJECT_ROOT)) as instance:
+    with dg.DagsterInstance.from_config(str(DAGSTER_FILES)) as instance:
         yield instance
 
 

@@ -12,7 +12,8 @@ import sqlalchemy
 from dagster._core.instance.config import PoolGranularity
 from dagster_postgres.run_storage.run_storage import PostgresRunStorage
 
-from fashion_assets.settings import PROJECT_ROOT, Settings
+from fashion_assets.places import DAGSTER_FILES
+from fashion_assets.settings import Settings
 from fashion_assets.warehouse import server
 from fashion_assets.warehouse.dagster_storage import (
     EventLog,
@@ -61,7 +62,7 @@ def test_a_run_is_kept_in_the_server_and_seen_by_another_process(settings: Setti
         ref = instance.get_ref()
         with dg.DagsterInstance.from_ref(ref) as again:
             assert again.get_run_by_id(result.run_id) is not None
-    seen = subprocess.check_output([sys.executable, "-c", ELSEWHERE], text=True, cwd=PROJECT_ROOT)
+    seen = subprocess.check_output([sys.executable, "-c", ELSEWHERE], text=True, cwd=DAGSTER_FILES)
     assert json.loads(seen.strip().splitlines()[-1]) == [result.run_id]
     with connect(settings) as connection:
         assert connection.execute("SELECT run_id FROM dagster.runs").fetchall() == [(result.run_id,)]
@@ -71,7 +72,7 @@ def test_a_run_is_kept_in_the_server_and_seen_by_another_process(settings: Setti
 def test_the_projects_own_instance_keeps_everything_in_the_home(
     settings: Settings, dagster_home: Path, monkeypatch: pytest.MonkeyPatch
 ):
-    shutil.copy(PROJECT_ROOT / "dagster.yaml", dagster_home / "dagster.yaml")
+    shutil.copy(DAGSTER_FILES / "dagster.yaml", dagster_home / "dagster.yaml")
     with dg.DagsterInstance.get() as instance:
         assert isinstance(instance.compute_log_manager, HomeComputeLogs)
         assert Path(instance.storage_directory()).is_relative_to(settings.home)
@@ -87,7 +88,7 @@ def test_the_projects_own_instance_keeps_everything_in_the_home(
 def test_processes_that_open_the_first_instance_at_once_do_not_collide(dagster_home: Path):
     processes = [
         subprocess.Popen(
-            [sys.executable, "-c", ELSEWHERE], stdout=subprocess.PIPE, text=True, cwd=PROJECT_ROOT
+            [sys.executable, "-c", ELSEWHERE], stdout=subprocess.PIPE, text=True, cwd=DAGSTER_FILES
         )
         for _ in range(3)
     ]

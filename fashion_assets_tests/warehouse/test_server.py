@@ -11,7 +11,9 @@ import psycopg
 import pytest
 from pydantic import SecretStr
 
-from fashion_assets.settings import ENVIRONMENT_PREFIX, PROJECT_ROOT, Settings
+from fashion_assets.origins import ENVIRONMENT_PREFIX
+from fashion_assets.places import DAGSTER_FILES
+from fashion_assets.settings import Settings
 from fashion_assets.warehouse import server
 from fashion_assets.warehouse.errors import EmbeddedServerFailed, LoginRefused
 
@@ -34,7 +36,7 @@ class Holder:
             stdin=subprocess.PIPE,
             stdout=subprocess.PIPE,
             text=True,
-            cwd=PROJECT_ROOT,
+            cwd=DAGSTER_FILES,
             env=os.environ | {f"{ENVIRONMENT_PREFIX}HOME": str(home)},
         )
 
