@@ -1,11 +1,11 @@
 """Commands that show what a release holds: searches, recommendations, its report."""
 
+from decimal import Decimal
 from pathlib import Path
-from typing import Annotated
+from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 from rich.markup import escape
-from rich.table import Table
 
 from fashion_assets.cli.app import (
     ChosenRelease,
@@ -14,11 +14,26 @@ from fashion_assets.cli.app import (
     app,
     chosen_release,
     clear_errors,
+    existing_installation,
     fail,
     out,
+    plain_table,
     print_json,
 )
 from fashion_assets.settings import Settings
+
+if TYPE_CHECKING:
+    from fashion_assets.search.query import Results
+
+SearchedRelease = Annotated[
+    str | None,
+    typer.Option(
+        "--release",
+        metavar="RELEASE",
+        help="Another release than the live one, as a candidate that is to be looked at first.",
+        show_default=False,
+    ),
+]
 
 
 @app.command()
@@ -51,13 +66,14 @@ def search(
         str | None,
         typer.Option(help="The next page, as the one before names it.", show_default=False),
     ] = None,
+    release: SearchedRelease = None,
     show: Annotated[
         bool, typer.Option("--open", help="Write a page with the hits' pictures and open it.")
     ] = False,
     home: Home = None,
     as_json: Json = False,
 ) -> None:
-    """Search the live release by words, by a picture, by a product, or by a mix of them."""
+    """Search the live release, or the one named, by words, by a picture, by a product, or by a mix of them."""
     text = " ".join(words or [])
     if not text.strip() and image is None and like is None and not filters:
         fail("give words or --image FILE, --like ID, or a --filter", 2)
@@ -66,13 +82,11 @@ def search(
         from fashion_assets.search.filters import parse_filters
         from fashion_assets.search.meaning import picture_file
         from fashion_assets.search.query import FACETS, Query
-        from fashion_assets.warehouse.database import prepare
 
-        settings = Settings()
         query = Query(
             words=text,
             avoid=" ".join(avoid or []),
-            picture=None if image is None else picture_file(image, settings.max_image_bytes),
+            picture=None if image is None else picture_file(image, Settings().max_image_bytes),
             product=like,
             filters=parse_filters(filters or []),
             mode=mode,  # pyright: ignore[reportArgumentType]
@@ -80,8 +94,10 @@ def search(
             limit=limit,
             page=page,
             facets=FACETS if facets else (),
+            release=release,
         )
-        prepare(settings)
+        settings = existing_installation()
+        _check_release(settings, release)
         with SearchEngine.open(settings, size=1) as engine:
             results = engine.search(query)
         written = None
@@ -94,17 +110,9 @@ def search(
             written = write_page(query, results, settings.home / "searches", Limits.from_settings(settings))
             webbrowser.open(written.as_uri())
     if as_json:
-        keys = ("product_id", "external_id", "source", "title")
-        return print_json(
-            [
-                {key: getattr(hit, key) for key in keys}
-                | {"score": round(hit.score, 6)}
-                | ({"explanation": [vars(found) for found in hit.explanation]} if explain else {})
-                for hit in results.hits
-            ]
-        )
+        return print_json(_answer(results, explain))
     columns = ("score", "id", "title", "picture", *(("brought by",) if explain else ()))
-    table = Table(*columns, show_edge=False, pad_edge=False)
+    table = plain_table(*columns)
     for hit in results.hits:
         brought = "\n".join(
             f"{found.leg} #{found.rank}"
@@ -127,44 +135,79 @@ def search(
     for column, values in results.facets.items():
         if values:
             counted = ", ".join(f"{value} {count:,}" for value, count in values[:8])
-            out.print(f"{column}: {escape(counted)}", soft_wrap=True)
+            out.print(f"{column}: {escape(counted)}", highlight=False)
     if explain:
         paths = ", ".join(f"{leg} by {path}" for leg, path in plan.legs.items())
         kept = "" if plan.selectivity is None else f", filters leave about {plan.selectivity:.1%}"
-        out.print(f"searched {plan.release}: {escape(paths)}{kept}", soft_wrap=True)
+        out.print(f"searched {plan.release}: {escape(paths)}{kept}", highlight=False)
     for note in plan.notes:
-        out.print(escape(note), soft_wrap=True)
+        out.print(escape(note), highlight=False)
     if results.next_page:
         out.print(f"more: --page {results.next_page}", soft_wrap=True)
     if written is not None:
         out.print(str(written), soft_wrap=True)
 
 
+def _check_release(settings: Settings, release: str | None) -> None:
+    """Raise `ReleaseError`, which names those there are, where a release that was asked for never was."""
+    from fashion_assets.warehouse import releases
+    from fashion_assets.warehouse.database import connect
+
+    if release is not None:
+        with connect(settings) as conn:
+            releases.get(conn, release)
+
+
+def _answer(results: "Results", explain: bool) -> dict[str, Any]:
+    """An answer as JSON has it: hits with all their attributes and where their pictures are, and what belongs to them."""
+    plan = results.plan
+    return {
+        "hits": [
+            {
+                name: value
+                for name, value in vars(hit).items()
+                if name not in ("price", "score", "explanation")
+            }
+            | {"price": None if hit.price is None else float(hit.price), "score": round(hit.score, 6)}
+            | ({"explanation": [vars(found) for found in hit.explanation]} if explain else {})
+            for hit in results.hits
+        ],
+        "facets": {
+            column: [
+                {"value": float(value) if isinstance(value, Decimal) else value, "count": count}
+                for value, count in values
+            ]
+            for column, values in results.facets.items()
+        },
+        "next_page": results.next_page,
+        "plan": vars(plan) | {"legs": dict(plan.legs)},
+    }
+
+
 @app.command()
 def recommend(
     user: Annotated[str, typer.Argument(help="The person's id.", show_default=False)],
     limit: Annotated[int, typer.Option(min=1, max=100, help="So many products at the most.")] = 10,
+    release: SearchedRelease = None,
     home: Home = None,
     as_json: Json = False,
 ) -> None:
     """Products for a person: by favourites, by stated style, or what is popular."""
     with clear_errors():
         from fashion_assets.search.engine import SearchEngine
-        from fashion_assets.warehouse.database import prepare
 
-        settings = Settings()
-        prepare(settings)
+        settings = existing_installation()
+        _check_release(settings, release)
         with SearchEngine.open(settings, size=1) as engine:
-            results = engine.recommend(user, limit=limit)
+            results = engine.recommend(user, limit=limit, release=release)
     if as_json:
-        keys = ("product_id", "external_id", "source", "title", "score")
-        return print_json([{key: getattr(hit, key) for key in keys} for hit in results.hits])
-    table = Table("id", "title", "picture", show_edge=False, pad_edge=False)
+        return print_json(_answer(results, explain=False))
+    table = plain_table("id", "title", "picture")
     for hit in results.hits:
         table.add_row(escape(hit.external_id), escape(hit.title), escape(hit.image_path))
     out.print(table if results.hits else "nothing found")
     for note in results.plan.notes:
-        out.print(escape(note), soft_wrap=True)
+        out.print(escape(note), highlight=False)
 
 
 @app.command()
@@ -177,10 +220,9 @@ def report(
     """Where a release's report is: a page, and the same as JSON. A report that is gone is written anew."""
     with clear_errors():
         from fashion_assets.release.report import page_of
-        from fashion_assets.warehouse.database import connect, prepare
+        from fashion_assets.warehouse.database import connect
 
-        settings = Settings()
-        prepare(settings)
+        settings = existing_installation()
         with connect(settings) as conn:
             page = page_of(conn, settings, chosen_release(conn, release))
     print(page.with_suffix(".json").read_text("utf-8") if as_json else page)

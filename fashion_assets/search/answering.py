@@ -29,6 +29,7 @@ from fashion_assets.search.statements import (
     VectorLeg,
 )
 from fashion_assets.search.understanding import Understanding
+from fashion_assets.search.values import FilterValues
 from fashion_assets.search.words import Term
 from fashion_assets.search.work import Compute, Work
 from fashion_assets.settings import Settings
@@ -103,6 +104,7 @@ class Answering:
         self.encoders = encoders
         self.releases = ServedReleases(settings)
         self._understanding = Understanding(self.releases)
+        self._values = FilterValues(self.releases)
 
     # Searching
 
@@ -152,9 +154,10 @@ class Answering:
         answered = yield from self.answer(facts, asked)
         more = len(answered.hits) > query.limit
         facets = yield from self._facets(query, facts)
+        strange = yield from self._values.strange(facts, query.narrowed)
         return Results(
             answered.hits[: query.limit],
-            replace(plan, legs=answered.paths, notes=plan.notes + answered.notes),
+            replace(plan, legs=answered.paths, notes=(*plan.notes, *answered.notes, *strange)),
             facets,
             Cursor(facts.release, offset + query.limit).encode(query) if more else None,
         )
