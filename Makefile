@@ -1,4 +1,5 @@
-# make run [CATALOG=folder] [SAMPLE=n]   the whole migration: a folder of listings, or a drawn sample of n
+# make run [CATALOG=folder] [SAMPLE=n]   the whole migration: of a folder of listings, of a drawn sample of n, or, with
+#                                        neither, of what was migrated before (in an empty home a sample of 1,000)
 # make test                              the tests
 # make ui                                the Dagster UI
 # make lint                              formatting, lint, types
@@ -9,7 +10,6 @@ SHELL := /bin/sh
 .DEFAULT_GOAL := run
 .PHONY: run test ui lint lock install clean
 
-SAMPLE ?= 1000
 BIN := .venv/bin
 PIP := $(BIN)/python -m pip --disable-pip-version-check
 INSTALLED := .venv/.installed
@@ -19,7 +19,7 @@ PYTHON ?= $(shell for python in python3.11 python3 python; do \
 	$$python -c 'import sys; sys.exit(sys.version_info[:2] != (3, 11))' 2>/dev/null && echo $$python && break; done)
 
 run: $(INSTALLED)
-	$(BIN)/fashion-assets run $(if $(CATALOG),--catalog "$(CATALOG)",--sample $(SAMPLE))
+	$(BIN)/fashion-assets run $(if $(CATALOG),--catalog "$(CATALOG)") $(if $(SAMPLE),--sample $(SAMPLE))
 
 test: $(INSTALLED)
 	$(BIN)/python -m pytest

@@ -2,6 +2,8 @@
 
 import json
 import os
+import re
+import shlex
 import subprocess
 import sys
 import time
@@ -9,12 +11,14 @@ from collections.abc import Iterator
 from pathlib import Path
 from urllib.parse import quote
 
+import psycopg
 import pytest
 from psycopg import sql
 from typer.testing import CliRunner, Result
 
 from fashion_assets.cli import app
 from fashion_assets.criteria.candidate import CANDIDATE_CRITERIA, Candidate
+from fashion_assets.places import DAGSTER_FILES
 from fashion_assets.settings import Settings
 from fashion_assets.warehouse.database import connect
 from fashion_assets_tests.catalogue import write_catalogue
@@ -41,12 +45,13 @@ def answer(*arguments: object) -> object:
 
 
 def refusal(*arguments: object, code: int = 1) -> str:
-    """The one clear line of a refused command."""
+    """The one clear line of a refused command, after those of its progress."""
     result = call(*arguments)
     assert result.exit_code == code, result.output
     assert "Traceback" not in result.output
-    assert result.stdout == "" and result.stderr.startswith("error ")
-    return " ".join(result.stderr.split())
+    *_, said = result.stderr.splitlines()
+    assert result.stdout == "" and said.startswith("error ")
+    return said
 
 
 def test_a_candidate_is_told_promoted_and_searched(candidate: Candidate):
@@ -64,6 +69,15 @@ def test_a_candidate_is_told_promoted_and_searched(candidate: Candidate):
     assert "2 of 2 through" in call("status").stdout and "nothing yet" in call("status").stdout
     assert "nothing is live yet" in refusal("search", "red")
 
+    # A candidate is looked at before it goes live.
+    looked = answer("search", "red", "--release", release, "--limit", 2)
+    assert isinstance(looked, dict) and looked["plan"]["release"] == release and len(looked["hits"]) == 2
+    assert f"searched {release}" in call("search", "red", "--release", release, "--explain").stdout
+    unknown = f"there is no release 'fashion_sota_r9999'; known releases: {release}"
+    assert unknown in refusal("search", "red", "--release", "fashion_sota_r9999")
+    assert unknown in refusal("recommend", "nobody", "--release", "fashion_sota_r9999")
+    assert "nobody" in refusal("recommend", "nobody", "--release", release)
+
     judged = answer("criteria")
     assert isinstance(judged, dict) and judged["release"] == release
     assert {criterion["name"] for criterion in judged["criteria"]} == {c.name for c in CANDIDATE_CRITERIA}
@@ -75,12 +89,31 @@ def test_a_candidate_is_told_promoted_and_searched(candidate: Candidate):
     assert isinstance(live, dict) and live["live"]["release"] == release and live["live"]["products"] == 40
     assert live["live"]["promoted_at"]
 
-    hits = answer("search", "red", "tshirts", "--filter", "colour=red", "--limit", 3)
-    assert isinstance(hits, list) and len(hits) == 3
-    assert set(hits[0]) == {"product_id", "external_id", "source", "title", "score"}
+    found = answer("search", "red", "tshirts", "--filter", "colour=red", "--limit", 3)
+    assert isinstance(found, dict) and set(found) == {"hits", "facets", "next_page", "plan"}
+    hits = found["hits"]
+    assert len(hits) == 3 and found["facets"] == {} and found["plan"]["release"] == release
+    assert hits[0] | {"product_id": "", "external_id": "", "title": "", "image_path": "", "score": 0} == {
+        **{"product_id": "", "external_id": "", "source": "fashion_demo", "title": "", "image_path": ""},
+        **{"brand": "Puma", "gender": "men", "category": "apparel", "sub_category": "topwear"},
+        **{"article_type": "tshirts", "colour": "red", "price": None, "score": 0},
+    }
+    assert all(Path(hit["image_path"]).is_file() for hit in hits)
     assert [hit["score"] for hit in hits] == sorted((hit["score"] for hit in hits), reverse=True)
-    assert answer("search", "red", "--filter", "colour=none") == []
-    assert "nothing found" in call("search", "red", "--filter", "colour=none").stdout
+    # The next page follows, and is the last.
+    rest = answer(
+        *("search", "red", "tshirts", "--filter", "colour=red", "--limit", 3, "--page", found["next_page"]),
+        *("--facets", "--explain"),
+    )
+    assert isinstance(rest, dict) and len(rest["hits"]) == 2 and rest["next_page"] is None
+    assert not {hit["product_id"] for hit in hits} & {hit["product_id"] for hit in rest["hits"]}
+    assert rest["facets"]["gender"] == [{"value": "men", "count": 5}]
+    assert {part["leg"] for hit in rest["hits"] for part in hit["explanation"]} == set(rest["plan"]["legs"])
+    nothing = answer("search", "red", "--filter", "colour=none")
+    assert isinstance(nothing, dict) and nothing["hits"] == []
+    assert nothing["plan"]["notes"][0].startswith("no product has colour 'none'")
+    said = call("search", "red", "--filter", "colour=reed").stdout
+    assert "nothing found" in said and "no product has colour 'reed'; did you mean red" in said
     assert "known filters: brand" in refusal("search", "red", "--filter", "color=red")
     assert "not NAME=VALUE" in refusal("search", "red", "--filter", "colour")
     assert "image missing" in refusal("search", "--image", "/nowhere/x.jpg")
@@ -200,7 +233,8 @@ def test_what_cannot_be_migrated_is_refused_in_one_line(settings: Settings, tmp_
 def test_a_setting_that_cannot_be_is_refused_in_one_line(monkeypatch: pytest.MonkeyPatch):
     monkeypatch.setenv("FASHION_ASSETS_BATCH_SIZE", "many")
     monkeypatch.setenv("FASHION_ASSETS_HOME", "/tmp")
-    assert "FASHION_ASSETS_BATCH_SIZE: Input should be a valid integer" in refusal("status")
+    said = refusal("status")
+    assert "FASHION_ASSETS_BATCH_SIZE: Input should be a valid integer" in said and "'many'" in said
 
 
 @pytest.fixture
@@ -244,3 +278,150 @@ def test_a_process_that_is_not_let_in_never_prints_the_password(locked: str, tmp
         assert ended.returncode == 1 and ended.stdout == ""
         assert ended.stderr.startswith("error ") and "locked_out" in ended.stderr
         assert SECRET not in ended.stderr and "Traceback" not in ended.stderr
+
+
+def test_a_home_that_holds_nothing_is_told_and_nothing_is_made(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+):
+    home = tmp_path / "shpo"
+    for command in (
+        ["status"],
+        ["criteria"],
+        ["quarantine"],
+        ["promote"],
+        ["rollback"],
+        ["retire", "fashion_sota_r0001"],
+        ["search", "red"],
+        ["recommend", "1"],
+        ["report"],
+        ["spaces"],
+        ["database"],
+        ["psql"],
+        ["model", "calibrate"],
+        ["bench", "recall"],
+        ["bench", "floor"],
+    ):
+        said = refusal(*command, "--home", home)
+        assert f"There is no installation in {home}: there is no database in {home}/postgres" in said
+        assert "Make one with `fashion-assets run`" in said and "Did you mean" not in said
+    assert list(tmp_path.iterdir()) == []
+    # One beside it, whose name is near.
+    for other in ("shop", "attic"):
+        (tmp_path / other / "postgres").mkdir(parents=True)
+        (tmp_path / other / "postgres" / "PG_VERSION").write_text("18")
+    assert f"Did you mean {tmp_path}/shop?" in refusal("status", "--home", home)
+    assert not home.exists()
+
+
+def test_a_database_that_holds_nothing_is_told_and_nothing_is_made(bare_settings: Settings, tmp_path: Path):
+    for command in (["status"], ["search", "red"], ["retire", "fashion_sota_r0001"]):
+        assert "Nothing was ever migrated into this database" in refusal(*command)
+    catalogue = write_catalogue(tmp_path / "catalogue", 3)
+    told = answer("run", "--catalog", catalogue, "--dry-run")
+    assert isinstance(told, dict) and told["listings"] == 3 and "Nothing was changed" in told["messages"][-1]
+    with connect(bare_settings) as conn:
+        made = conn.execute(
+            "SELECT count(*) FROM pg_namespace WHERE nspname ~ '^(fashion|dagster)'"
+        ).fetchone()
+    assert made == (0,)
+    assert call("migrate").exit_code == 0
+    assert call("status").exit_code == 0
+
+
+def longest(result: Result) -> int:
+    """The width of what a command printed, paths and page cursors aside, which must stay whole to be copied."""
+    lines = result.stdout.splitlines()
+    assert lines, result.output
+    return max(len(re.sub(r"\S*/\S*|--page \S+", "", line)) for line in lines)
+
+
+def test_everything_fits_a_terminal_of_eighty_columns(candidate: Candidate, monkeypatch: pytest.MonkeyPatch):
+    monkeypatch.setenv("COLUMNS", "80")
+    candidate.conn.execute(
+        "INSERT INTO fashion_ops.quarantine (source, listing_key, external_id, batch, reasons, record, content_hash) "
+        "VALUES ('fashion_demo', 'k', repeat('7', 60), 'fashion_demo-00001', ARRAY['price_invalid', 'image_missing'], "
+        "%s, 'h')",
+        (json.dumps({"title": "A word, or two " * 20}),),
+    )
+    candidate.conn.commit()
+    release = candidate.release.release
+    for command in (
+        ["status"],
+        ["quarantine"],
+        ["spaces"],
+        ["criteria", release],
+        ["search", "red", "--release", release, "--explain", "--facets"],
+        ["settings"],
+    ):
+        assert longest(call(*command)) <= 80, command
+    # Folded, not cut off.
+    assert "…" not in call("spaces").stdout
+    assert "7" * 60 in "".join(re.findall("7+", call("quarantine").stdout))
+
+
+def test_progress_is_told_in_lines_where_there_is_no_terminal(settings: Settings, tmp_path: Path):
+    catalogue = write_catalogue(tmp_path / "catalogue", 3)
+    result = call("run", "--catalog", catalogue)
+    assert result.exit_code == 0, result.output
+    assert result.stderr.splitlines() == [
+        "starting the database",
+        "reading the catalogue",
+        "migrating batches: 1",
+        "building the release",
+    ]
+    assert f"read 3 listings of fashion_demo (folder {catalogue}): 3 new" in result.stdout
+    result = call("run", "--json")
+    assert result.exit_code == 0 and result.stderr == ""
+
+
+def test_without_a_catalogue_the_same_sources_are_migrated_again(settings: Settings, tmp_path: Path):
+    """By the command, and by make's recipe for it: neither puts a drawn sample in the shop's place unless asked."""
+    catalogue = write_catalogue(tmp_path / "catalogue", 3)
+    assert call("run", "--catalog", catalogue).exit_code == 0
+    shop = f"read 3 listings of fashion_demo (folder {catalogue}): 0 new, 0 changed, 0 gone, 3 unchanged"
+    for words in ([], recipe()):
+        result = call("run", *words)
+        assert result.exit_code == 0 and result.stdout.splitlines()[0] == shop
+    assert recipe(f"CATALOG={catalogue}") == ["--catalog", str(catalogue)]
+    assert recipe("SAMPLE=8") == ["--sample", "8"]
+    told = answer("run", *recipe("SAMPLE=8"), "--dry-run")
+    assert isinstance(told, dict) and told["messages"][:2] == [
+        "read 8 listings of sample (8 drawn): 8 new, 0 changed, 0 gone, 0 unchanged",
+        f"fashion_demo (folder {catalogue}) is no longer migrated",
+    ]
+
+
+def recipe(*variables: str) -> list[str]:
+    """What make gives `fashion-assets run`."""
+    environment = {name: value for name, value in os.environ.items() if name not in ("CATALOG", "SAMPLE")}
+    planned = subprocess.check_output(
+        ["make", "--dry-run", "run", *variables], cwd=DAGSTER_FILES, env=environment, text=True
+    )
+    (command,) = [line for line in planned.splitlines() if "fashion-assets run" in line]
+    return shlex.split(command)[2:]
+
+
+def test_the_database_is_open_to_other_programs(candidate: Candidate, capfd: pytest.CaptureFixture[str]):
+    told = answer("database")
+    assert isinstance(told, dict) and not told["embedded"] and not told["password_is_set"]
+    count = sql.SQL("SELECT count(*) FROM {}").format(candidate.release.table("products"))
+    with psycopg.connect(told["url"]) as connection:
+        assert connection.execute(count).fetchone() == (40,)
+    assert call("database").stdout == f"{told['url']}\n"
+    capfd.readouterr()
+    assert call("psql", "--", "-At", "-c", count.as_string()).exit_code == 0
+    assert capfd.readouterr().out == "40\n"
+    assert call("psql", "-c", "SELCT").exit_code == 1
+
+
+def test_a_catalogue_whose_name_is_no_text_is_told_in_one_line(settings: Settings, tmp_path: Path):
+    strange = Path(os.fsdecode(os.fsencode(tmp_path) + b"/Kat\xe9gorie"))
+    write_catalogue(strange, 3)
+    for command in (
+        ["run", "--catalog", strange],
+        ["run", "--dry-run", "--catalog", strange],
+        ["train", strange],
+        ["evaluate", "shipped", strange],
+    ):
+        said = refusal(*command)
+        assert f"the name of the folder {tmp_path}/Kat\\xe9gorie is not UTF-8" in said and "rename it" in said

@@ -5,9 +5,21 @@ from typing import Annotated
 
 import typer
 from rich.markup import escape
-from rich.table import Table
 
-from fashion_assets.cli.app import Home, Json, app, chosen_release, clear_errors, err, fail, out, print_json
+from fashion_assets.cli.app import (
+    Home,
+    Json,
+    app,
+    chosen_release,
+    clear_errors,
+    err,
+    existing_installation,
+    fail,
+    out,
+    plain_table,
+    print_json,
+)
+from fashion_assets.progress import steps
 from fashion_assets.settings import Settings
 
 bench = typer.Typer(help="Measure this machine and the product on it.", no_args_is_help=True)
@@ -29,10 +41,10 @@ def bench_floor(
     with clear_errors():
         from fashion_assets.benchmarks.floor import measure_floor
 
-        figures = measure_floor(Settings(), catalog, err if as_json else out)
+        figures = measure_floor(existing_installation(), catalog, err if as_json else out)
     if as_json:
         return print_json(figures)
-    table = Table("part", "seconds", show_edge=False, pad_edge=False)
+    table = plain_table("part", "seconds", figures=["seconds"])
     for name, value in figures.items():
         table.add_row(name, f"{value:,.2f}" if isinstance(value, float) else str(value))
     out.print(table)
@@ -54,11 +66,11 @@ def bench_encoder(
         settings = Settings()
         if model is not None:
             settings = settings.model_copy(update={"model": model, "model_revision": None})
-        with (err if as_json else out).status("encoder") as status:
-            rows = measure_encoder(settings, lambda step: status.update(f"encoder: {escape(step)}"))
+        with steps(err, "encoder", lines=not as_json) as progress:
+            rows = measure_encoder(settings, progress)
     if as_json:
         return print_json(rows)
-    table = Table(*rows[0], show_edge=False, pad_edge=False)
+    table = plain_table(*rows[0])
     for row in rows:
         table.add_row(
             *(f"{value:,.3f}" if isinstance(value, float) else str(value) for value in row.values())
@@ -77,34 +89,25 @@ def _measure(name: str, release: str | None, as_json: bool) -> None:
     with clear_errors():
         from fashion_assets.benchmarks.measurements import NotMeasured, measure
         from fashion_assets.benchmarks.pgbench import PgbenchError
-        from fashion_assets.warehouse.database import connect, prepare
+        from fashion_assets.warehouse.database import connect
 
-        settings = Settings()
-        prepare(settings)
+        settings = existing_installation()
         with connect(settings) as conn:
             chosen = chosen_release(conn, release)
-        with (err if as_json else out).status(f"{name} of {chosen.release}") as status:
+        with steps(err, f"{name} of {chosen.release}", lines=not as_json) as progress:
             try:
-                measured = measure(
-                    settings,
-                    name,
-                    chosen,
-                    lambda step: status.update(f"{name} of {chosen.release}: {escape(step)}"),
-                )
+                measured = measure(settings, name, chosen, progress)
             except (NotMeasured, PgbenchError) as error:
                 fail(str(error))
     if as_json:
         return print_json([row for rows in measured.values() for row in rows])
     for title, rows in measured.items():
         columns = list(rows[0]) if rows else []
-        table = Table(
+        table = plain_table(
+            *columns,
+            figures=[column for column in columns if not isinstance(rows[0][column], str)],
             title=f"{title.replace('_', ' ')} of {chosen.release}",
-            title_justify="left",
-            show_edge=False,
-            pad_edge=False,
         )
-        for column in columns:
-            table.add_column(column, justify="left" if isinstance(rows[0][column], str) else "right")
         for row in rows:
             table.add_row(
                 *(f"{row[c]:,.3f}" if isinstance(row[c], float) else escape(str(row[c])) for c in columns)

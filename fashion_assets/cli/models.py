@@ -7,11 +7,21 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
 import typer
-from rich.console import Console
 from rich.markup import escape
-from rich.table import Table
 
-from fashion_assets.cli.app import Home, Json, app, clear_errors, err, fail, out, print_json
+from fashion_assets.cli.app import (
+    Home,
+    Json,
+    app,
+    clear_errors,
+    err,
+    existing_installation,
+    fail,
+    out,
+    plain_table,
+    print_json,
+)
+from fashion_assets.progress import Lines, steps
 from fashion_assets.settings import Settings
 
 if TYPE_CHECKING:
@@ -160,7 +170,6 @@ def evaluate(
         from fashion_assets.embedding.encoder import encoder_of
 
         settings = Settings()
-        console = err if as_json else out
         try:
             ids = None if unseen_ids is None else _lines(unseen_ids)
             encoders = [
@@ -172,11 +181,11 @@ def evaluate(
                 for name in (chosen, against)
                 if name is not None
             ]
-            with console.status(f"reading {escape(str(data))}"):
+            with steps(err, f"reading {data}", lines=not as_json):
                 catalogue = read_catalogue(data, settings)
             spaces = [encoder.space for encoder in encoders]
             asked = unseen(catalogue, spaces, share=held_out, ids=ids, everything=all_queries)
-            with _steps(console) as progress:
+            with _bar(lines=not as_json) as progress:
                 comparison = compare(
                     encoders,
                     catalogue,
@@ -210,12 +219,22 @@ def _lines(path: Path) -> list[str]:
 
 
 @contextmanager
-def _steps(console: Console) -> Iterator[Callable[[str, int, int], None]]:
-    """A bar for the step at hand."""
+def _bar(lines: bool) -> Iterator[Callable[[str, int, int], None]]:
+    """A bar for the step at hand; where there is no terminal, lines, if they are wanted."""
+    if not err.is_terminal:
+        told, tasks = Lines(err, lines), dict[str, int]()
+
+        def tell(said: str, done: int, total: int) -> None:
+            if said not in tasks:
+                tasks[said] = told.add_task(said, total=total)
+            told.update(tasks[said], completed=done)
+
+        yield tell
+        return
     from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
 
     columns = TextColumn("{task.description}"), BarColumn(), MofNCompleteColumn(), TimeRemainingColumn()
-    with Progress(*columns, console=console, transient=True) as bars:
+    with Progress(*columns, console=err, transient=True) as bars:
         task = bars.add_task("", total=None)
 
         def step(said: str, done: int, total: int) -> None:
@@ -231,11 +250,8 @@ def _print_comparison(comparison: "Comparison") -> None:
     out.print(f"asked with {comparison.asked.rows.sum():,}: {comparison.asked.note}\n", markup=False)
     names = [evaluation.name for evaluation in comparison.models]
     gaps = {(row["task"], row["measure"]): row for row in comparison.differences()}
-    table = Table(show_edge=False, pad_edge=False)
-    for title in ("task", "measure"):
-        table.add_column(title)
-    for title in ("queries", "documents", *names, *(["difference"] if gaps else []), *PUBLISHED):
-        table.add_column(title, justify="right", overflow="fold")
+    figures = "queries", "documents", *names, *(["difference"] if gaps else []), *PUBLISHED
+    table = plain_table("task", "measure", *figures, figures=figures)
     before = None
     for row in comparison.rows():
         gap = gaps.get((row["task"], row["measure"]))
@@ -255,16 +271,9 @@ def _print_comparison(comparison: "Comparison") -> None:
         before = row["task"]
     out.print(table)
     if comparison.vectors:
-        beside = Table(
-            title="\nPictures only, on the listings the given vectors are of",
-            title_justify="left",
-            show_edge=False,
-            pad_edge=False,
-        )
-        for title in ("task", "measure"):
-            beside.add_column(title)
-        for title in ("queries", "documents", *(each.name for each in comparison.vectors)):
-            beside.add_column(title, justify="right", overflow="fold")
+        figures = "queries", "documents", *(each.name for each in comparison.vectors)
+        title = "\nPictures only, on the listings the given vectors are of"
+        beside = plain_table("task", "measure", *figures, figures=figures, title=title)
         for figure in comparison.vectors[0].figures:
             own = [each.figure(*figure.key) for each in comparison.vectors]
             beside.add_row(
@@ -309,17 +318,11 @@ def model_calibrate(
 
         settings = Settings()
         files = _pictures(settings, catalog, PICTURES)
-        with (err if as_json else out).status("calibrating") as status:
-            tuning, measured, file = calibrated(
-                settings, files, lambda step: status.update(f"calibrating: {escape(step)}")
-            )
+        with steps(err, "calibrating", lines=not as_json) as progress:
+            tuning, measured, file = calibrated(settings, files, progress)
     if as_json:
         return print_json({"tuning": vars(tuning), "measured": measured, "kept_in": str(file)})
-    table = Table(show_edge=False, pad_edge=False)
-    for title in ("part", "value"):
-        table.add_column(title)
-    table.add_column("pictures/s", justify="right")
-    table.add_column("")
+    table = plain_table("part", "value", "pictures/s", "", figures=["pictures/s"])
     for row in measured:
         chosen = "chosen" if row["chosen"] else ""
         table.add_row(row["part"], str(row["value"]), f"{row['per_second']:,.0f}", chosen)
@@ -338,7 +341,7 @@ def _pictures(settings: Settings, catalog: Path | None, most: int) -> list[str]:
         if not folder.is_dir():
             fail(f"there is no folder {folder}")
         return [str(path) for path in islice(filter(Path.is_file, folder.iterdir()), most)]
-    prepare(settings)
+    prepare(settings, anew=False)
     with connect(settings) as conn:
         batches = active_batches(conn)
         if not batches:
@@ -350,20 +353,16 @@ def _pictures(settings: Settings, catalog: Path | None, most: int) -> list[str]:
 def spaces(home: Home = None, as_json: Json = False) -> None:
     """Embedding spaces: which model made the vectors there are, how many, and which releases serve them."""
     with clear_errors():
-        from fashion_assets.warehouse.database import connect, prepare
+        from fashion_assets.warehouse.database import connect
         from fashion_assets.warehouse.spaces import spaces as registered
 
-        settings = Settings()
-        prepare(settings)
+        settings = existing_installation()
         with connect(settings) as conn:
             known = registered(conn)
     if as_json:
         return print_json([vars(space) for space in known])
-    table = Table(show_edge=False, pad_edge=False)
-    for title in ("space", "model", "first seen", "releases"):
-        table.add_column(title, overflow="fold")
-    for title in ("dimension", "pictures", "texts"):
-        table.add_column(title, justify="right")
+    figures = "dimension", "pictures", "texts"
+    table = plain_table("space", "model", "first seen", "releases", *figures, figures=figures)
     for space in known:
         served = (f"{each['release']} ({each['state']}, {each['vectors']:,})" for each in space.releases)
         table.add_row(
