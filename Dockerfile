@@ -15,7 +15,7 @@ WORKDIR /app
 COPY requirements.lock ./
 RUN pip install --extra-index-url "$TORCH_INDEX" -r requirements.lock
 
-COPY pyproject.toml README.md dagster.yaml workspace.yaml ./
+COPY pyproject.toml README.md LICENSE dagster.yaml workspace.yaml ./
 COPY deploy deploy
 COPY fashion_assets fashion_assets
 RUN pip install --no-deps -e . && chown fashion /app
