@@ -425,3 +425,14 @@ def test_a_catalogue_whose_name_is_no_text_is_told_in_one_line(settings: Setting
     ):
         said = refusal(*command)
         assert f"the name of the folder {tmp_path}/Kat\\xe9gorie is not UTF-8" in said and "rename it" in said
+
+
+def test_an_option_left_empty_does_not_mean_the_present_folder(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+):
+    """As `--home "$SHOP"` without that variable."""
+    monkeypatch.chdir(write_catalogue(tmp_path / "catalogue", 3))
+    for command in (["status", "--home", ""], ["run", "--home", " "], ["run", "--catalog", ""]):
+        result = call(*command)
+        assert result.exit_code == 2 and "it is empty; name a folder" in " ".join(result.stderr.split())
+    assert {path.name for path in Path.cwd().iterdir()} == {"images", "styles.csv"}

@@ -37,6 +37,13 @@ err = Console(stderr=True)
 Json = Annotated[bool, typer.Option("--json", help="Print JSON to standard output and nothing else.")]
 
 
+def folder(text: str) -> Path:
+    """What an option that names a folder says. An empty one is a variable that was not set: it does not mean this folder."""
+    if not text.strip():
+        raise typer.BadParameter("it is empty; name a folder, as . for this one")
+    return Path(text)
+
+
 def _take_home(value: Path | None) -> Path | None:
     if value is not None:
         with clear_errors():
@@ -49,6 +56,7 @@ Home = Annotated[
     typer.Option(
         "--home",
         metavar="DIR",
+        parser=folder,
         callback=_take_home,
         show_default=False,
         help="Everything of one installation: database, files, reports, settings.toml. Default: FASHION_ASSETS_HOME; else "

@@ -15,6 +15,7 @@ from fashion_assets.cli.app import (
     err,
     existing_installation,
     fail,
+    folder,
     out,
     plain_table,
     print_json,
@@ -31,7 +32,10 @@ def bench_floor(
     catalog: Annotated[
         Path | None,
         typer.Option(
-            help="Folder with styles.csv and images/; default: the active source's.", show_default=False
+            parser=folder,
+            metavar="DIR",
+            help="Folder with styles.csv and images/; default: the active source's.",
+            show_default=False,
         ),
     ] = None,
     home: Home = None,

@@ -17,6 +17,7 @@ from fashion_assets.cli.app import (
     err,
     existing_installation,
     fail,
+    folder,
     out,
     plain_table,
     print_json,
@@ -305,7 +306,10 @@ def model_calibrate(
     catalog: Annotated[
         Path | None,
         typer.Option(
-            help="Folder with images/ to try with; default: the active source's.", show_default=False
+            parser=folder,
+            metavar="DIR",
+            help="Folder with images/ to try with; default: the active source's.",
+            show_default=False,
         ),
     ] = None,
     home: Home = None,

@@ -23,6 +23,7 @@ from fashion_assets.cli.app import (
     err,
     existing_installation,
     fail,
+    folder,
     out,
     plain_table,
     print_json,
@@ -70,7 +71,10 @@ def _remedy(verdict: "Verdict") -> Padding:
 @app.command()
 def run(
     catalog: Annotated[
-        Path | None, typer.Option(help="Folder with styles.csv and images/.", show_default=False)
+        Path | None,
+        typer.Option(
+            parser=folder, metavar="DIR", help="Folder with styles.csv and images/.", show_default=False
+        ),
     ] = None,
     sample: Annotated[
         int | None,
