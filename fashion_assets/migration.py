@@ -17,7 +17,7 @@ from rich.markup import escape
 from fashion_assets.progress import Tasks, steps, tasks
 from fashion_assets.release.plan import Plan, plan
 from fashion_assets.release.scan import scan_active_sources
-from fashion_assets.release.status import unmet_expectations
+from fashion_assets.release.status import report_page, unmet_expectations
 from fashion_assets.runs import Runs
 from fashion_assets.settings import Settings, place
 from fashion_assets.sources import SourceError, open_source
@@ -25,6 +25,7 @@ from fashion_assets.warehouse import releases
 from fashion_assets.warehouse.database import connect, is_installed, prepare
 from fashion_assets.warehouse.locks import RunLock, run_lock
 from fashion_assets.warehouse.register import SourceRecord, SyncReport, activate_source, active_sources
+from fashion_assets.warehouse.releases import Release
 from fashion_assets.warehouse.server import describe
 
 if TYPE_CHECKING:
@@ -208,7 +209,7 @@ class Migration:
             existing.products,
             existing.quarantined,
         )
-        result.report, result.live = existing.report, existing.state == "live"
+        result.report, result.live = self._report(existing), existing.state == "live"
         if existing.state == "live":
             result.lines.append("nothing changed")
         elif existing.state == "retired":
@@ -223,7 +224,7 @@ class Migration:
                     live.products,
                     live.quarantined,
                 )
-                result.report, result.live = live.report, True
+                result.report, result.live = self._report(live), True
         elif promote:
             conn.commit()
             self._promote(result)
@@ -284,15 +285,18 @@ class Migration:
                 newest.products,
                 newest.quarantined,
             )
-            result.report, result.live = newest.report, newest.state == "live"
+            result.report, result.live = self._report(newest), newest.state == "live"
             result.verdicts = [Verdict.from_dict(verdict) for verdict in newest.criteria or []]
-            if unmet := unmet_expectations(newest):
+            if unmet := unmet_expectations(self._settings, newest):
                 result.lines.append(
                     f"expectations not met, which hold nothing up but want a look: {', '.join(unmet)}"
                 )
 
     def _progress(self) -> Tasks:
         return tasks(self._console, self._lines)
+
+    def _report(self, release: Release) -> str | None:
+        return release.report and str(report_page(self._settings, release))
 
 
 def _said(source: SourceRecord, report: SyncReport) -> str:

@@ -65,7 +65,7 @@ def server_settings(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Settin
     """The embedded server of the test run, in a temporary home."""
     settings = Settings(home=tmp_path_factory.mktemp("server"), database_url=None)
     # Migrating once and copying the result is ten times as fast as migrating for every test.
-    _create_database(settings, TEMPLATE, template="template0")
+    create_database(settings, TEMPLATE, template="template0")
     prepare(Settings(home=settings.home, database_url=SecretStr(database_url(settings, dbname=TEMPLATE))))
     yield settings
     server.stop_embedded(settings)
@@ -106,7 +106,7 @@ def _own_database(
     server_settings: Settings, home: Path, template: str, monkeypatch: pytest.MonkeyPatch
 ) -> Iterator[Settings]:
     name = f"test_{uuid.uuid4().hex}"
-    _create_database(server_settings, name, template)
+    create_database(server_settings, name, template)
     monkeypatch.setenv(f"{ENVIRONMENT_PREFIX}HOME", str(home))
     monkeypatch.setenv(f"{ENVIRONMENT_PREFIX}DATABASE_URL", database_url(server_settings, dbname=name))
     yield Settings()  # type: ignore[call-arg]
@@ -114,7 +114,7 @@ def _own_database(
         connection.execute(sql.SQL("DROP DATABASE {} WITH (FORCE)").format(sql.Identifier(name)))
 
 
-def _create_database(server_settings: Settings, name: str, template: str) -> None:
+def create_database(server_settings: Settings, name: str, template: str) -> None:
     with connect(server_settings, autocommit=True, vectors=False) as connection:
         connection.execute(
             sql.SQL("CREATE DATABASE {} TEMPLATE {}").format(sql.Identifier(name), sql.Identifier(template))
@@ -124,7 +124,7 @@ def _create_database(server_settings: Settings, name: str, template: str) -> Non
 @pytest.fixture
 def migrate(settings: Settings) -> Callable[..., MigrationResult]:
     """Run the migration as the command line does, on this test's installation."""
-    return _migrate
+    return run_migration
 
 
 @pytest.fixture(scope="session")
@@ -137,7 +137,7 @@ def candidate_template(
     with pytest.MonkeyPatch.context() as environment:
         environment.setenv(f"{ENVIRONMENT_PREFIX}BATCH_SIZE", "20")
         with _own_database(server_settings, home, TEMPLATE, environment) as settings:
-            _migrate(write_catalogue(home / "catalogue", 40), promote=False)
+            run_migration(write_catalogue(home / "catalogue", 40), promote=False)
             name = server.parameters(settings)["dbname"]
             with connect(server_settings, autocommit=True, vectors=False) as connection:
                 # Pooled connections that wait for the next run; a database in use cannot be copied.
@@ -170,6 +170,6 @@ def candidate(candidate_settings: Settings) -> Iterator[Candidate]:
         yield Candidate(connection, release, candidate_settings)
 
 
-def _migrate(catalog: Path | None = None, **options: object) -> MigrationResult:
+def run_migration(catalog: Path | None = None, **options: object) -> MigrationResult:
     choice: dict = {"sample": None, "dry_run": False, "promote": True, **options}
     return Migration(Settings(), Console(quiet=True)).run(catalog=catalog, **choice)  # type: ignore[call-arg]

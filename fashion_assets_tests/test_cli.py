@@ -132,9 +132,15 @@ def test_a_candidate_is_told_promoted_and_searched(candidate: Candidate):
     record = {"title": "[red]not markup[/] <b>\N{SHORTCAKE}", "price": "-1"}
     for number, reasons in enumerate((["price_invalid"], ["image_missing", "price_invalid"], ["no_id"])):
         candidate.conn.execute(
-            "INSERT INTO fashion_ops.quarantine (source, listing_key, external_id, batch, reasons, record, content_hash) "
-            "VALUES ('fashion_demo', %s, %s, 'fashion_demo-00001', %s, %s, 'h')",
-            (f"k{number}", None if number == 2 else str(number), reasons, json.dumps(record)),
+            "INSERT INTO fashion_ops.quarantine (source, listing_key, external_id, batch, reasons, record, image_uri, "
+            "content_hash) VALUES ('fashion_demo', %s, %s, 'fashion_demo-00001', %s, %s, %s, 'h')",
+            (
+                f"k{number}",
+                None if number == 2 else str(number),
+                reasons,
+                json.dumps(record),
+                "images/1.jpg" if number == 1 else None,
+            ),
         )
     candidate.conn.execute("UPDATE fashion_ops.releases SET listings = 41 WHERE state = 'live'")
     candidate.conn.commit()
@@ -146,6 +152,7 @@ def test_a_candidate_is_told_promoted_and_searched(candidate: Candidate):
         "record": record,
         "source": "fashion_demo",
         "batch": "fashion_demo-00001",
+        "image": f"{status['sources'][0]['location']}/images/1.jpg",
     }
     some = answer("quarantine", "--reason", "price_invalid", "--limit", 1)
     assert isinstance(some, list) and len(some) == 1

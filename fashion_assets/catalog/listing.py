@@ -5,9 +5,14 @@ What does not: reading them (`sources`), judging them (`catalog.validation`), st
 """
 
 import hashlib
+import os
 import uuid
 
 import pyarrow as pa
+
+LISTING_VERSION = "2"
+"""Raise it when a column of these shapes comes to mean something else: every batch is then read again, and what was made
+of its listings before still holds where nothing else changed."""
 
 REFERENCE_SCHEMA = pa.schema(
     [
@@ -54,7 +59,9 @@ LISTING_SCHEMA = pa.schema(
         pa.field("record", pa.string(), nullable=False),  # the original record, whole, as JSON
         *(pa.field(name, pa.string()) for name in ATTRIBUTES),
         pa.field("image", pa.string()),  # as the source states it
-        pa.field("image_uri", pa.string()),  # resolved, inside the source's folder; null where there is none
+        pa.field(
+            "image_uri", pa.string()
+        ),  # the file, relative to the source's root; null where there is none
         pa.field("image_sha256", pa.string()),
         pa.field("defects", pa.list_(pa.string()), nullable=False),  # reasons for rejection the reader saw
         pa.field("vectors", VECTORS),
@@ -120,6 +127,12 @@ def product_id(source: str, external_id: str) -> str:
     """The product's id: a UUID (version 5) of source and external id, so that every installation and every
     re-run gives the same listing the same id, without coordination."""
     return str(uuid.uuid5(PRODUCT_NAMESPACE, f"{source}\0{external_id}"))
+
+
+def picture_path(root: str, image_uri: str) -> str:
+    """Where a picture is, in a source whose `root` this is at present. Files and registers name pictures relative to their
+    source, so that a catalogue may move."""
+    return os.path.join(root, image_uri)
 
 
 def content_hash(record: str, image_sha256: str | None) -> str:

@@ -273,8 +273,8 @@ def reuse_normalized(products: pa.Table, old: pa.Table) -> tuple[pa.Table, pa.Ta
     """Rows of `old` (NORMALIZED_SCHEMA) that still hold for these products, and the products to normalize.
 
     A row holds if the product's content is the same, the same rules accepted it, and this version of the
-    vocabularies made it. The picture's place is taken from the product, since a source's folder may have
-    moved.
+    vocabularies made it. The picture's place is taken from the product: it may be another one with the same
+    bytes.
     """
     same_version = pc.match_substring(
         old["normalized"], f'"normalized_version":{_json(NORMALIZATION_VERSION)}'

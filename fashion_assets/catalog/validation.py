@@ -11,7 +11,7 @@ rejected with every reason that applies. Listings in = products + rejections, al
 # pyright: reportAttributeAccessIssue=false
 
 import time
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from typing import NamedTuple
@@ -37,6 +37,7 @@ from fashion_assets.catalog.listing import (
     LISTING_SCHEMA,
     PRODUCT_SCHEMA,
     REJECTION_SCHEMA,
+    picture_path,
     product_id,
 )
 from fashion_assets.catalog.pictures import Limits, probe
@@ -251,9 +252,14 @@ def parse_year(column: pa.ChunkedArray | pa.Array) -> pa.Array:
 
 
 def validate(
-    listings: pa.Table, rules: Rules, *, threads: int = 2, memory: MemoryBudget | None = None
+    listings: pa.Table,
+    rules: Rules,
+    *,
+    root: str = "",
+    threads: int = 2,
+    memory: MemoryBudget | None = None,
 ) -> Validated:
-    """Split listings (LISTING_SCHEMA) into products and rejections.
+    """Split listings (LISTING_SCHEMA) of the source at `root` into products and rejections.
 
     `threads` open pictures side by side, where these are large enough for that to be faster, and as far as `memory` lets
     them (None: this process's own). Raises `AccountingError` if a listing were lost or counted twice.
@@ -293,7 +299,7 @@ def validate(
     fail("price_absurd", ~np.asarray(nulls["price"]) & ~sane & readable)
 
     limits = Limits(rules.max_image_bytes, rules.max_image_pixels, memory or MemoryBudget.own())
-    width, height = _judge_pictures(listings, limits, threads, failed, readable, has_id)
+    width, height = _judge_pictures(listings, limits, root, threads, failed, readable, has_id)
 
     rejected: np.ndarray = np.asarray(failed.any(axis=1))
     rejections = _rejections(listings, failed, rejected, rules.version)
@@ -312,7 +318,7 @@ def reuse(listings: pa.Table, old_products: pa.Table, old_rejections: pa.Table, 
     A verdict holds if the listing's key and content are the same, the same rules (`Rules.version`) made it,
     and the listing is, or is not, a repetition of an id as it was then. Content that could not be read the
     last time (`image_unreadable`) is always judged again. What holds is given in the listings' order, with
-    the picture's present place, since a source's folder may have moved.
+    the picture's present place, which may be another one with the same bytes.
     """
     listings = listings.select(LISTING_SCHEMA.names).combine_chunks()
     repetition = np.asarray(pc.greater(_one(listings["occurrence"]), 0)) & np.asarray(
@@ -349,6 +355,13 @@ def reuse(listings: pa.Table, old_products: pa.Table, old_rejections: pa.Table, 
             f"rejections still hold and {to_validate.num_rows} are to be validated"
         )
     return Reused(products, rejections, to_validate)
+
+
+def rejected(products: pa.Table, why: Sequence[str]) -> pa.Table:
+    """Products (PRODUCT_SCHEMA) as rejections, each for the one reason that was found after it had passed."""
+    reasons = pa.array([[reason] for reason in why], REJECTION_SCHEMA.field("reasons").type)
+    columns = [reasons if name == "reasons" else products[name] for name in REJECTION_SCHEMA.names]
+    return pa.Table.from_arrays(columns, schema=REJECTION_SCHEMA)
 
 
 def _one(column: pa.ChunkedArray | pa.Array) -> pa.Array:
@@ -398,6 +411,7 @@ def _defects(column: pa.ChunkedArray, rows: int) -> Iterable[tuple[str, np.ndarr
 def _judge_pictures(
     listings: pa.Table,
     limits: Limits,
+    root: str,
     threads: int,
     failed: np.ndarray,
     readable: np.ndarray,
@@ -412,7 +426,7 @@ def _judge_pictures(
     failed[:, _POSITION[IMAGE_MISSING]] |= ~placed & ~settled & readable & named
 
     rows = np.flatnonzero(placed & ~settled & readable)
-    paths: list[str] = uris.take(pa.array(rows)).to_pylist()
+    paths = [picture_path(root, uri) for uri in uris.take(pa.array(rows)).to_pylist()]
     verdicts = _probe_all(paths, limits, threads)
     width = np.zeros(listings.num_rows, dtype=np.int32)
     height = np.zeros(listings.num_rows, dtype=np.int32)

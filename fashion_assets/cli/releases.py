@@ -36,6 +36,11 @@ if TYPE_CHECKING:
     from fashion_assets.criteria.verdict import Verdict
 
 
+def _where(source: dict) -> str:
+    """How to say where a source is now."""
+    return f"--sample {source['location']}" if source["kind"] == "sample" else "--catalog NEW_FOLDER"
+
+
 def _verdict_table(verdicts: "list[Verdict]", title: str) -> Group:
     """Every criterion in a row, and below, at full width, what to do about those that fail."""
     table = Table(title=title, title_justify="left", show_edge=False, pad_edge=False, expand=True)
@@ -145,6 +150,12 @@ def status(home: Home = None, as_json: Json = False) -> None:
         out.print(
             f"source    {source['name']} ({source['kind']}) {escape(source['location'])}", soft_wrap=True
         )
+        if source["missing_at"]:
+            out.print(
+                f"[bold red]missing[/]   {escape(source['missing_at'])} is not there: the pictures of the live release are "
+                f"not where they were. Moved? fashion-assets run {_where(source)}",
+                soft_wrap=True,
+            )
     batches = state["batches"]
     out.print(
         f"batches   {batches['through']} of {batches['total']} through, {batches['listings']:,} listings"
@@ -202,11 +213,13 @@ def quarantine(
 ) -> None:
     """Rejected listings, each with every reason and its original record."""
     with clear_errors():
+        from fashion_assets.release.places import picture_of, roots
         from fashion_assets.warehouse.database import connect
         from fashion_assets.warehouse.quarantine import quarantined, reasons
 
         settings = existing_installation()
         with connect(settings) as conn:
+            at = roots(conn, settings)
             if as_json:
                 # Streamed: a quarantine may be larger than memory.
                 print("[", end="")
@@ -217,6 +230,7 @@ def quarantine(
                         "record": held.record,
                         "source": held.source,
                         "batch": held.batch,
+                        "image": picture_of(held, at),
                     }
                     print(("," if number else "") + "\n" + json.dumps(item, ensure_ascii=False), end="")
                 print("\n]")

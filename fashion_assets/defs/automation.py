@@ -133,6 +133,9 @@ def nightly_release(
         wanted = plan(conn, warehouse.settings)
     if not wanted.batches:
         return dg.SkipReason("no batch is registered")
+    if wanted.missing:
+        where = ", ".join(f"{name} is not at {place}" for name, place in sorted(wanted.missing.items()))
+        return dg.SkipReason(f"a source is not where it was: {where}")
     if wanted.existing is not None:
         return dg.SkipReason("nothing changed since the last release")
     return dg.RunRequest(

@@ -117,10 +117,12 @@ class ParquetResource(dg.ConfigurableResource):
         return ParquetStore(Settings().assets_url)
 
     def previous(self, asset: str, batch: str, schema: pa.Schema) -> pa.Table:
-        """What the asset held before this run; no rows where there is nothing, or only of an older schema."""
-        if not self.store.exists(asset, batch):
+        """What the asset held before this run; no rows where there is nothing, nothing whole, or only of an older
+        schema."""
+        try:
+            table = self.store.read(asset, batch)
+        except (FileNotFoundError, pa.ArrowInvalid):
             return schema.empty_table()
-        table = self.store.read(asset, batch)
         return table if table.schema.equals(schema) else schema.empty_table()
 
 

@@ -17,26 +17,21 @@ import pyarrow as pa
 import pyarrow.compute as pc
 from psycopg import sql
 
+from fashion_assets.catalog.listing import picture_path
 from fashion_assets.criteria.candidate import INDEX_NAME
 from fashion_assets.embedding.embed import vector_matrix
 from fashion_assets.embedding.spaces import EmbeddingSpace
 from fashion_assets.machine import usable_cores
-from fashion_assets.release.plan import (
-    LAST_STAGE,
-    active_batches,
-    batch_version,
-    content_version,
-    is_through,
-    without_vector,
-)
+from fashion_assets.release import places
+from fashion_assets.release.plan import LAST_STAGE, REJECTED_STAGE, plan, without_vector
 from fashion_assets.release.swap import tidy
 from fashion_assets.settings import Settings
-from fashion_assets.sources import open_source
+from fashion_assets.sources import Source
 from fashion_assets.warehouse import releases, spaces
 from fashion_assets.warehouse.copy import EncodedRows, copy_encoded, copy_rows, encode_rows
 from fashion_assets.warehouse.database import connect
 from fashion_assets.warehouse.parquet import ParquetStore
-from fashion_assets.warehouse.register import Batch, active_sources
+from fashion_assets.warehouse.register import Batch
 from fashion_assets.warehouse.releases import Release
 from fashion_assets.warehouse.spaces import PreservedSpace, WrongDimension
 
@@ -171,14 +166,15 @@ class ServingRows(NamedTuple):
     product_embeddings: EncodedRows
 
 
-def serving_rows(normalized: pa.Table, embeddings: pa.Table, batch: str) -> Iterator[ServingRows]:
-    """A batch's rows of `products` and `product_embeddings`, by the embedding spaces in it.
+def serving_rows(normalized: pa.Table, embeddings: pa.Table, batch: str, root: str) -> Iterator[ServingRows]:
+    """A batch's rows of `products` and `product_embeddings`, by the embedding spaces in it. `root` is where its source is.
 
     Raises `WrongDimension` where vectors of one space differ in length.
     """
     joined = _aligned(normalized, embeddings)
     joined = joined.append_column("batch", pa.repeat(batch, joined.num_rows))
-    joined = joined.append_column("image_path", joined["image_uri"])
+    paths = [picture_path(root, uri) for uri in joined["image_uri"].to_pylist()]
+    joined = joined.append_column("image_path", pa.array(paths, pa.string()))
     for space in joined["embedding_space"].unique().to_pylist():
         own = joined.filter(pc.equal(joined["embedding_space"], space))
         try:
@@ -228,23 +224,21 @@ def load(
     store = ParquetStore(settings.assets_url)
     tidy(conn, settings, building=True)
     with conn.transaction():
-        finished = [
-            batch
-            for batch in active_batches(conn)
-            if is_through(store, batch, batch_version(batch, settings, space))
-        ]
+        wanted = plan(conn, settings, space)
+        finished, sources = wanted.finished, places.active(conn, settings)
         spaces.register(conn, space)
-        release = releases.begin(conn, content_version(finished, settings, space, store), space.name, run_id)
+        release = releases.begin(conn, wanted.version_of_finished, space.name, run_id)
         create_tables(conn, release)
+        roots = {source.name: source.root for source in sources}
         dimensions = {space.name: space.dimension}
         _hold_to_spaces(conn, release, dimensions)
-        for done, (batch, rows, failed) in enumerate(_read_ahead(store, finished), start=1):
-            quarantined = store.count("quarantined_listings", batch.name) + failed
+        for done, (batch, rows, failed) in enumerate(_read_ahead(store, finished, roots), start=1):
+            quarantined = store.count(REJECTED_STAGE, batch.name) + failed
             _load_batch(conn, release, batch, rows, quarantined, dimensions)
             progress(done, len(finished))
         _add_keys(conn, release)
         _map_ids(conn, release)
-        _load_people(conn, settings, release)
+        _load_people(conn, sources, release)
         conn.execute(
             sql.SQL(
                 "UPDATE fashion_ops.releases r SET (products, quarantined, listings) = "
@@ -257,7 +251,7 @@ def load(
 
 
 def _read_ahead(
-    store: ParquetStore, batches: Sequence[Batch]
+    store: ParquetStore, batches: Sequence[Batch], roots: Mapping[str, str]
 ) -> Iterator[tuple[Batch, list[ServingRows], int]]:
     """Each batch with its rows and how many of its products went to quarantine at embedding, the next one being read and
     encoded in a thread meanwhile."""
@@ -265,7 +259,8 @@ def _read_ahead(
     def read(batch: Batch) -> tuple[list[ServingRows], int]:
         normalized = store.read("normalized_attributes", batch.name)
         embeddings = store.read(LAST_STAGE, batch.name)
-        return list(serving_rows(normalized, embeddings, batch.name)), len(without_vector(embeddings))
+        rows = serving_rows(normalized, embeddings, batch.name, roots[batch.source])
+        return list(rows), len(without_vector(embeddings))
 
     with ThreadPoolExecutor(1, "read-ahead") as pool:
         following = pool.submit(read, batches[0]) if batches else None
@@ -310,18 +305,17 @@ def _load_batch(
     )
 
 
-def _load_people(conn: psycopg.Connection, settings: Settings, release: Release) -> None:
-    """Users and favourites of the active sources. A favourite of a listing that is no product keeps its external id
+def _load_people(conn: psycopg.Connection, sources: Sequence[Source], release: Release) -> None:
+    """Users and favourites of the sources. A favourite of a listing that is no product keeps its external id
     and has no product; a row that could not be read is kept with its problem. None is lost."""
-    for entry in active_sources(conn):
-        source = open_source(entry.kind, entry.name, entry.location, settings)
+    for source in sources:
         for table, columns, chunks in (
             ("users", ("user_id", "name", "email", "record", "problem"), source.users()),
             ("favourites", ("user_id", "external_id", "record", "problem"), source.favourites()),
         ):
             types = {name: "json" if name == "record" else "text" for name in (*columns, "source")}
             named = (
-                _without_endless_ids(chunk).append_column("source", pa.repeat(entry.name, chunk.num_rows))
+                _without_endless_ids(chunk).append_column("source", pa.repeat(source.name, chunk.num_rows))
                 for chunk in chunks
             )
             copy_rows(conn, release.table(table), types, named)

@@ -5,17 +5,22 @@ What belongs here: comparing what the register wants with what the files and rel
 
 import hashlib
 import json
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
+from typing import NamedTuple
 
 import psycopg
 import pyarrow as pa
 
+from fashion_assets.catalog.listing import LISTING_VERSION
 from fashion_assets.catalog.normalization import NORMALIZATION_VERSION
 from fashion_assets.catalog.validation import Rules
 from fashion_assets.embedding.embed import TEXT_WEIGHT
 from fashion_assets.embedding.spaces import EmbeddingSpace, embedding_space
+from fashion_assets.release import places
 from fashion_assets.settings import Settings
-from fashion_assets.warehouse import releases
+from fashion_assets.sources import Source
+from fashion_assets.warehouse import quarantine, releases
 from fashion_assets.warehouse.parquet import ParquetStore
 from fashion_assets.warehouse.register import Batch, active_sources, batches
 from fashion_assets.warehouse.releases import Release
@@ -25,8 +30,21 @@ RELEASE_VERSION = "1"
 
 FIRST_STAGE = "raw_listings"
 LAST_STAGE = "product_embeddings"
-"""A batch is through when the files of both were made of the wanted version: a run writes the first before anything
-else, so a later attempt that stopped half-way is seen even when the batch went back to what it was."""
+REJECTED_STAGE = "quarantined_listings"
+STAGES = (
+    FIRST_STAGE,
+    "validated_products",
+    REJECTED_STAGE,
+    "normalized_attributes",
+    "image_embeddings",
+    "text_embeddings",
+    LAST_STAGE,
+)
+"""The files of a batch. A run writes the first before anything else, so that a later attempt that stopped half-way is seen
+even when the batch went back to what it was."""
+
+LOADED_STAGES = (FIRST_STAGE, REJECTED_STAGE, "normalized_attributes", LAST_STAGE)
+"""Those of them a release is made of, and the first: each must say that it was made of the wanted version."""
 
 BATCH_VERSION = b"batch_version"
 """Key of the Parquet metadata that says which version of a batch a file was made of."""
@@ -40,6 +58,7 @@ def batch_version(batch: Batch, settings: Settings, space: EmbeddingSpace) -> st
     """What a batch's files must have been made of: its content, the rules in force, and the model."""
     parts = (
         batch.content_version,
+        LISTING_VERSION,
         Rules.from_settings(settings).version,
         NORMALIZATION_VERSION,
         space.name,
@@ -53,23 +72,33 @@ def without_vector(embeddings: pa.Table) -> dict[str, str]:
     return json.loads((embeddings.schema.metadata or {}).get(WITHOUT_VECTOR, b"{}"))
 
 
-def _said_without_vector(store: ParquetStore, batch: str) -> str:
-    """Which products of the batch have no vector, as its file says it; empty where all have one. Reads no rows."""
-    if not store.exists(LAST_STAGE, batch):
-        return ""
-    return store.read_metadata(LAST_STAGE, batch).get(WITHOUT_VECTOR.decode(), "")
+class BatchFiles(NamedTuple):
+    """What the footers of a batch's files say."""
+
+    version: str | None = None
+    """The version of the batch they were made of; None where one is missing, damaged or of another version."""
+    without_vector: str = ""
+    """Which products have no vector and why, as the file says it; empty where all have one."""
+    quarantined: int = 0
+    """Listings that were rejected, or lack a vector: so many of the batch are in quarantine."""
 
 
-def file_version(store: ParquetStore, asset: str, batch: str) -> str | None:
-    """The batch version a stage's file was made of; None where there is no file."""
-    if not store.exists(asset, batch):
-        return None
-    return store.read_metadata(asset, batch).get(BATCH_VERSION.decode())
+def batch_files(store: ParquetStore, names: Iterable[str]) -> dict[str, BatchFiles]:
+    """What there is of each batch, by name. Reads no rows."""
+    whole = set.intersection(*(store.batches(stage) for stage in STAGES))
+    return {name: _files(store, name) if name in whole else BatchFiles() for name in names}
 
 
-def is_through(store: ParquetStore, batch: Batch, version: str) -> bool:
-    """Whether every file of the batch was made of this version of it."""
-    return all(file_version(store, stage, batch.name) == version for stage in (LAST_STAGE, FIRST_STAGE))
+def _files(store: ParquetStore, batch: str) -> BatchFiles:
+    footers = {stage: store.footer(stage, batch) for stage in LOADED_STAGES}
+    versions = {
+        None if footer is None else footer.metadata.get(BATCH_VERSION.decode()) for footer in footers.values()
+    }
+    rejected, last = footers[REJECTED_STAGE], footers[LAST_STAGE]
+    if len(versions) > 1 or rejected is None or last is None:
+        return BatchFiles()
+    lacking = last.metadata.get(WITHOUT_VECTOR.decode(), "")
+    return BatchFiles(versions.pop(), lacking, rejected.rows + len(json.loads(lacking or "{}")))
 
 
 def active_batches(conn: psycopg.Connection) -> list[Batch]:
@@ -87,11 +116,31 @@ class Plan:
     """Batches a run has something to do for."""
     incomplete: frozenset[str]
     """Names of those of them that are through but for products whose picture could not be embedded."""
+    lost: list[Batch]
+    """Those of them whose files are whole while the database lacks what goes with them."""
+    missing: dict[str, str]
+    """Active sources that are not where they are said to be, and where that is."""
     content_version: str
     space: EmbeddingSpace
     live: Release | None
     existing: Release | None
-    """A complete release of exactly this content, if there is one."""
+    """A complete release of exactly this content that may stand for it, if there is one. A retired one may, if it was gone
+    back from: then it stays retired. Where the content itself went back to what it was before, it may not."""
+
+    @property
+    def finished(self) -> list[Batch]:
+        """Batches that are through, or but for pictures that could not be embedded: a release is made of them."""
+        stale = {batch.name for batch in self.stale} - self.incomplete
+        return [batch for batch in self.batches if batch.name not in stale]
+
+    @property
+    def version_of_finished(self) -> str:
+        """What a release of the finished batches is made of."""
+        finished = self.finished
+        if len(finished) == len(self.batches):
+            return self.content_version
+        names = "\n".join([self.content_version, *(batch.name for batch in finished)])
+        return hashlib.blake2b(names.encode(), digest_size=16).hexdigest()
 
     @property
     def release_is_due(self) -> bool:
@@ -100,33 +149,48 @@ class Plan:
 
 
 def content_version(
-    current: list[Batch], settings: Settings, space: EmbeddingSpace, store: ParquetStore
+    sources: Sequence[Source],
+    versions: Mapping[str, str],
+    files: Mapping[str, BatchFiles],
+    space: EmbeddingSpace,
 ) -> str:
-    """What a release of these batches is made of. Once a product that had no vector has one, it is another."""
-    digest = hashlib.blake2b(f"{RELEASE_VERSION}\0{space.name}".encode(), digest_size=16)
-    for batch in current:
-        lacking = _said_without_vector(store, batch.name)
-        digest.update(f"{batch.name}\0{batch_version(batch, settings, space)}{lacking}\n".encode())
+    """What a release is made of: its sources, where they are and their people; and its batches, by name, in these versions.
+    Once a product that had no vector has one, it is another."""
+    digest = hashlib.blake2b(f"{RELEASE_VERSION}\0{space.name}\n".encode(), digest_size=16)
+    for source in sources:
+        of_source = (source.name, source.kind, source.root, source.people_version())
+        digest.update("\0".join(of_source).encode("utf-8", "surrogateescape") + b"\n")
+    for name, version in versions.items():
+        digest.update(f"{name}\0{version}{files[name].without_vector}\n".encode())
     return digest.hexdigest()
 
 
-def plan(conn: psycopg.Connection, settings: Settings) -> Plan:
-    """Compare register, files and releases; of the files, only footers are read."""
-    space = embedding_space(settings.model, settings.model_revision)
+def plan(conn: psycopg.Connection, settings: Settings, space: EmbeddingSpace | None = None) -> Plan:
+    """Compare register, files, database and releases; of the batches' files only footers are read, and those of people are
+    hashed. `space`: the model's, where it is not the settings'."""
+    space = space or embedding_space(settings.model, settings.model_revision)
+    sources = places.active(conn, settings)
     current = active_batches(conn)
-    store = ParquetStore(settings.assets_url)
-    version = content_version(current, settings, space, store)
-    through = {
-        batch.name for batch in current if is_through(store, batch, batch_version(batch, settings, space))
-    }
-    incomplete = frozenset(name for name in through if _said_without_vector(store, name))
+    versions = {batch.name: batch_version(batch, settings, space) for batch in current}
+    files = batch_files(ParquetStore(settings.assets_url), versions)
+    whole = [batch for batch in current if files[batch.name].version == versions[batch.name]]
+    held = quarantine.counts(conn)
+    lost = [batch for batch in whole if files[batch.name].quarantined != held.get(batch.name, 0)]
+    through = {batch.name for batch in whole} - {batch.name for batch in lost}
+    incomplete = frozenset(name for name in through if files[name].without_vector)
+    version = content_version(sources, versions, files, space)
+    live, existing = releases.live(conn), releases.with_content(conn, version)
+    if existing is not None and live is not None and existing.number < live.number:
+        existing = None
     return Plan(
         listings=sum(batch.listings for batch in current),
         batches=current,
         stale=[batch for batch in current if batch.name not in through or batch.name in incomplete],
         incomplete=incomplete,
+        lost=lost,
+        missing=places.missing(sources),
         content_version=version,
         space=space,
-        live=releases.live(conn),
-        existing=releases.with_content(conn, version),
+        live=live,
+        existing=existing,
     )

@@ -29,6 +29,8 @@ from fashion_assets.criteria.expectations import ExpectationResult, claims
 from fashion_assets.criteria.prices import stated_and_kept
 from fashion_assets.criteria.verdict import Verdict
 from fashion_assets.release.charts import bars, lines, steps
+from fashion_assets.release.places import picture_of, roots
+from fashion_assets.release.status import report_page
 from fashion_assets.search.engine import SearchEngine
 from fashion_assets.search.query import Query
 from fashion_assets.settings import Settings
@@ -80,7 +82,7 @@ def gather(
 ) -> dict[str, Any]:
     """Everything the report says, JSON-friendly; pictures are named by path. `expectations`: what the suite found, where it
     was run."""
-    values = _values(conn, release)
+    values, at = _values(conn, release), roots(conn, settings)
     said = claims(settings)
     by_name = {verdict.name: verdict for verdict in verdicts}
     return {
@@ -123,7 +125,7 @@ def gather(
                         "batch": held.batch,
                         "reasons": held.reasons,
                         "record": _as_far_as_shown(held.record),
-                        "image": held.image_uri,
+                        "image": picture_of(held, at),
                     }
                     for held in quarantined(conn, reason=reason, limit=EXAMPLES_PER_REASON)
                 ],
@@ -163,7 +165,7 @@ def write(
     """Write `<release>.html` and `<release>.json`; returns the page's path and notes it with the release."""
     content = gather(conn, settings, release, verdicts, expectations)
     settings.reports.mkdir(parents=True, exist_ok=True)
-    page = settings.reports / f"{release.release}.html"
+    page = report_page(settings, release)
     html = render(content, Limits.from_settings(settings))
     for path, text in ((page.with_suffix(".json"), json.dumps(content, indent=2, default=str)), (page, html)):
         partial = path.with_name(path.name + ".partial")
@@ -182,7 +184,7 @@ def page_of(conn: psycopg.Connection, settings: Settings, release: Release) -> P
 
     Raises `ReleaseError` where it is gone and so are, or not yet there, the release's tables.
     """
-    page = settings.reports / f"{release.release}.html"
+    page = report_page(settings, release)
     if page.is_file() and page.with_suffix(".json").is_file():
         return page
     if release.state not in ("candidate", "live", "retired"):

@@ -7,15 +7,11 @@ from collections.abc import Callable
 
 import psycopg
 
+from fashion_assets.catalog.listing import picture_path
+from fashion_assets.release import places
 from fashion_assets.settings import Settings
 from fashion_assets.sources import open_source
-from fashion_assets.warehouse.register import (
-    SyncReport,
-    active_sources,
-    batch_and_source,
-    references,
-    sync,
-)
+from fashion_assets.warehouse.register import SyncReport, batch_and_source, references, sync
 
 
 def scan_active_sources(
@@ -25,17 +21,12 @@ def scan_active_sources(
 
     Raises `sources.SourceError` when a source cannot be read.
     """
-    return [
-        sync(
-            conn, open_source(entry.kind, entry.name, entry.location, settings), settings.batch_size, progress
-        )
-        for entry in active_sources(conn)
-    ]
+    return [sync(conn, source, settings.batch_size, progress) for source in places.active(conn, settings)]
 
 
 def pictures_of(conn: psycopg.Connection, settings: Settings, batch: str, most: int) -> list[str]:
     """Where the pictures of a batch's first listings are; whether they are sound nobody has asked yet."""
     _, entry = batch_and_source(conn, batch)
     source = open_source(entry.kind, entry.name, entry.location, settings)
-    uris = source.read(references(conn, batch).slice(0, most))["image_uri"]
-    return uris.drop_null().to_pylist()
+    uris = source.read(references(conn, batch).slice(0, most))["image_uri"].drop_null()
+    return [picture_path(source.root, uri) for uri in uris.to_pylist()]

@@ -26,7 +26,15 @@ def status(conn: psycopg.Connection, settings: Settings) -> dict[str, Any]:
             "quarantined": live.quarantined,
             "promoted_at": live.promoted_at and live.promoted_at.isoformat(),
         },
-        "sources": [{"name": s.name, "kind": s.kind, "location": s.location} for s in active_sources(conn)],
+        "sources": [
+            {
+                "name": s.name,
+                "kind": s.kind,
+                "location": s.location,
+                "missing_at": wanted.missing.get(s.name),
+            }
+            for s in active_sources(conn)
+        ],
         "batches": {
             "total": len(wanted.batches),
             "through": len(wanted.batches) - len(wanted.stale),
@@ -42,7 +50,7 @@ def status(conn: psycopg.Connection, settings: Settings) -> dict[str, Any]:
                 "quarantined": r.quarantined,
                 "created_at": r.created_at.isoformat(timespec="seconds"),
                 "promoted_at": r.promoted_at and r.promoted_at.isoformat(timespec="seconds"),
-                "report": r.report,
+                "report": r.report and str(report_page(settings, r)),
             }
             for r in releases.releases(conn)
             if r.state != "dropped"
@@ -53,12 +61,17 @@ def status(conn: psycopg.Connection, settings: Settings) -> dict[str, Any]:
     }
 
 
-def unmet_expectations(release: Release) -> list[str]:
+def report_page(settings: Settings, release: Release) -> Path:
+    """Where a release's report is, or would be: beside the others of this home, which may have been moved since."""
+    return settings.reports / f"{release.release}.html"
+
+
+def unmet_expectations(settings: Settings, release: Release) -> list[str]:
     """Names of the expectations that the release's report says are unmet; none where there is no report to read."""
     if release.report is None:
         return []
     try:
-        said = json.loads(Path(release.report).with_suffix(".json").read_text("utf-8"))
+        said = json.loads(report_page(settings, release).with_suffix(".json").read_text("utf-8"))
     except (OSError, ValueError):
         return []
     return [each["name"] for each in said.get("expectations", ()) if not each["passed"]]

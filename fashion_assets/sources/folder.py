@@ -35,6 +35,8 @@ from fashion_assets.sources.source import (
 )
 
 LISTINGS_FILE = "styles.csv"
+USERS_FILE = "users.csv"
+FAVOURITES_FILE = "favourites.csv"
 
 COLUMNS = {
     "id": "external_id",
@@ -238,7 +240,7 @@ class _Pictures:
     """Finds pictures by their stated paths and never leaves the folder, by whatever trick a path tries."""
 
     def __init__(self, root: str) -> None:
-        self.root = os.path.realpath(root)
+        self.root = root
         self._inside: dict[str, bool] = {}  # folders, by path
 
     def find(self, stated: str) -> _Found:
@@ -324,9 +326,13 @@ class Folder(Source):
         """The file with the records."""
         return self.folder / LISTINGS_FILE
 
+    @property
+    def root(self) -> str:
+        return os.path.realpath(self.folder)
+
     def scan(self) -> Iterator[pa.Table]:
         with self._opened() as (file, layout, start):
-            pictures = _Pictures(str(self.folder))
+            pictures = _Pictures(self.root)
             ids: list[str | None] = []
             locators: list[str] = []
             signatures: list[str] = []
@@ -351,6 +357,7 @@ class Folder(Source):
         keys = references["listing_key"].to_pylist()
         occurrences = references["occurrence"].to_pylist()
         attributes: list[tuple[str, int | None]] | None = None
+        inside = len(self.root.rstrip("/")) + 1
         for row, (seen, layout, text, sha256, content) in enumerate(self._read_each(references)):
             if attributes is None:
                 attributes = [(name, layout.positions.get(name)) for name in ATTRIBUTES]
@@ -363,7 +370,7 @@ class Folder(Source):
             for name, position in attributes:
                 columns[name].append(None if position is None or seen.parsed.defect else fields[position])
             columns["image"].append(seen.image)
-            columns["image_uri"].append(seen.found.path)
+            columns["image_uri"].append(seen.found.path and seen.found.path[inside:])
             columns["image_sha256"].append(sha256)
             defects = [seen.parsed.defect] if seen.parsed.defect else []
             if seen.found.outside:
@@ -374,14 +381,30 @@ class Folder(Source):
         columns["vectors"] = [None] * rows
         return pa.table([pa.array(columns[f.name], f.type) for f in LISTING_SCHEMA], schema=LISTING_SCHEMA)
 
+    def people_version(self) -> str:
+        """A hash over the bytes of `users.csv` and `favourites.csv`."""
+        digest = hashlib.blake2b(digest_size=16)
+        for name in (USERS_FILE, FAVOURITES_FILE):
+            try:
+                # What is no file is none of it: a pipe would never end.
+                with open(self.folder / name, "rb", opener=_at_once) as file:
+                    regular = stat.S_ISREG(os.fstat(file.fileno()).st_mode)
+                    said = hashlib.file_digest(file, "sha256").digest() if regular else b"no file"
+            except FileNotFoundError:
+                said = b"none"
+            except OSError as error:
+                said = f"not read: {error.errno}".encode()
+            digest.update(said + b"\0")
+        return digest.hexdigest()
+
     def users(self) -> Iterator[pa.Table]:
         """`users.csv`: `user_id`, and `name` and `email` where it has them; other columns stay in the
         record."""
-        return self._people("users.csv", USER_SCHEMA, ("user_id",))
+        return self._people(USERS_FILE, USER_SCHEMA, ("user_id",))
 
     def favourites(self) -> Iterator[pa.Table]:
         """`favourites.csv`: `user_id`, `external_id`; other columns stay in the record."""
-        return self._people("favourites.csv", FAVOURITE_SCHEMA, ("user_id", "external_id"))
+        return self._people(FAVOURITES_FILE, FAVOURITE_SCHEMA, ("user_id", "external_id"))
 
     def _look_at(self, raw: bytes, layout: Layout, pictures: _Pictures) -> _Seen:
         parsed = _parse(raw, layout)
@@ -401,7 +424,7 @@ class Folder(Source):
     def _read_each(self, references: pa.Table) -> Iterator[tuple[_Seen, Layout, str, str | None, str]]:
         """For each reference: what it refers to, the header, the record as JSON, the picture's hash, the listing's."""
         with self._opened() as (file, layout, _):
-            pictures = _Pictures(str(self.folder))
+            pictures = _Pictures(self.root)
             descriptor = file.fileno()
             locators = references["locator"].to_pylist()
             signatures = references["signature"].to_pylist()
@@ -431,6 +454,7 @@ class Folder(Source):
     def _people(self, name: str, schema: pa.Schema, required: tuple[str, ...]) -> Iterator[pa.Table]:
         path = self.folder / name
         if not path.exists():
+            self._require_folder()
             return
         with _open(path) as (file, header, start):
             lowered = [column.strip().lower() for column in header]
@@ -450,13 +474,16 @@ class Folder(Source):
             if rows:
                 yield pa.Table.from_pylist(rows, schema)
 
-    @contextmanager
-    def _opened(self) -> Iterator[tuple[BinaryIO, Layout, Record]]:
-        """The open file, its layout, and where its records begin."""
+    def _require_folder(self) -> None:
         if not self.folder.is_dir():
             raise SourceError(
                 f"There is no folder {self.folder}. Give the folder that holds {LISTINGS_FILE} and images/."
             )
+
+    @contextmanager
+    def _opened(self) -> Iterator[tuple[BinaryIO, Layout, Record]]:
+        """The open file, its layout, and where its records begin."""
+        self._require_folder()
         with _open(self.listings_file) as (file, header, start):
             positions: dict[str, int] = {}
             for position, column in enumerate(header):
@@ -473,6 +500,11 @@ class Folder(Source):
                 _encode(header).encode("utf-8", "surrogatepass"), digest_size=16
             ).digest()
             yield file, Layout(header, positions, digest), start
+
+
+def _at_once(path: str, flags: int) -> int:
+    """As `os.open`, without waiting for whoever writes into a pipe."""
+    return os.open(path, flags | getattr(os, "O_NONBLOCK", 0))
 
 
 def _line_digest(raw: bytes, layout: Layout) -> str:

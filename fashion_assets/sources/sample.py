@@ -66,6 +66,13 @@ class Sample(Source):
             self._reader = Folder(self.name, self.folder, self.max_image_bytes)
         return self._reader
 
+    @property
+    def root(self) -> str:
+        return Folder(self.name, self.folder).root
+
+    def people_version(self) -> str:
+        return Folder(self.name, self.folder).people_version()
+
     def scan(self) -> Iterator[pa.Table]:
         return self.reader.scan()
 

@@ -61,6 +61,12 @@ class Source(ABC):
     name: str
     """Name of this installation's source; part of its products' ids, so it must not change."""
 
+    @property
+    @abstractmethod
+    def root(self) -> str:
+        """The folder, links in its path resolved, to which `image_uri` is relative. It need not be there: nothing is
+        opened."""
+
     @abstractmethod
     def scan(self) -> Iterator[pa.Table]:
         """Every listing, in the source's order, as chunks of at most `SCAN_CHUNK_ROWS` rows of
@@ -85,6 +91,11 @@ class Source(ABC):
 
         Pictures are hashed one at a time and never carried. Raises SourceError as `fingerprints` does.
         """
+
+    def people_version(self) -> str:
+        """Another one whenever `users` or `favourites` may give something else. Reads them at most as bytes, and raises
+        nothing: what cannot be read those two say."""
+        return ""
 
     def users(self) -> Iterator[pa.Table]:
         """The source's users in chunks of USER_SCHEMA; none where it has none."""

@@ -9,8 +9,8 @@ import uuid
 from collections.abc import Mapping, Sequence
 from contextlib import suppress
 from pathlib import Path
-from typing import Any
-from urllib.parse import quote
+from typing import Any, NamedTuple
+from urllib.parse import quote, unquote
 
 import fsspec
 import pyarrow as pa
@@ -20,7 +20,15 @@ from fsspec.implementations.local import LocalFileSystem
 ROW_GROUP = 10_000
 """Rows of a row group: a few megabytes of listings, which is what a streaming reader holds at once."""
 
+_SUFFIX = ".parquet"
 _SAFE = re.compile(r"[A-Za-z0-9_][A-Za-z0-9_.-]{0,199}")
+
+
+class Footer(NamedTuple):
+    """What a table says of itself: how many rows, and the metadata it was written with."""
+
+    rows: int
+    metadata: dict[str, str]
 
 
 class ParquetStore:
@@ -34,12 +42,12 @@ class ParquetStore:
     def path(self, asset: str, batch: str) -> str:
         """Where the table lies, or would lie. Any name gives a safe path, and different names different
         ones."""
-        return f"{self._root.rstrip('/')}/{_safe(asset)}/{_safe(batch)}.parquet"
+        return f"{self._root.rstrip('/')}/{_safe(asset)}/{_safe(batch)}{_SUFFIX}"
 
     def write(
         self, table: pa.Table, asset: str, batch: str, metadata: Mapping[str, str] | None = None
     ) -> str:
-        """Write the table in place of what was there, with `metadata` for `read_metadata`; returns its path.
+        """Write the table in place of what was there, with `metadata` for its `footer`; returns its path.
 
         A reader sees the old table or the new one, never a part, whenever the writer is killed.
         """
@@ -73,20 +81,37 @@ class ParquetStore:
         with self._open(asset, batch) as file:
             return pq.ParquetFile(file).read(columns=None if columns is None else list(columns))
 
-    def read_metadata(self, asset: str, batch: str) -> dict[str, str]:
-        """The metadata a table was written with; reads the footer only. Raises `FileNotFoundError`."""
-        with self._open(asset, batch) as file:
-            metadata = pq.read_schema(file).metadata or {}
-        return {k.decode(): v.decode() for k, v in metadata.items() if not k.startswith(b"ARROW:")}
+    def footer(self, asset: str, batch: str) -> "Footer | None":
+        """What the table's footer says; None where there is no such table, or nothing that can be read as one."""
+        try:
+            with self._open(asset, batch) as file:
+                found = pq.read_metadata(file)
+        except (FileNotFoundError, pa.ArrowInvalid):
+            return None
+        kept = {k.decode(): v.decode() for k, v in (found.metadata or {}).items() if k != b"ARROW:schema"}
+        return Footer(found.num_rows, kept)
+
+    def batches(self, asset: str) -> set[str]:
+        """The batches there are tables of."""
+        folder = f"{self._root.rstrip('/')}/{_safe(asset)}"
+        self._filesystem.invalidate_cache(folder)
+        try:
+            paths = self._filesystem.ls(folder, detail=False)
+        except FileNotFoundError:
+            return set()
+        names = (str(path).rpartition("/")[2] for path in paths)
+        return {
+            unquote(name.removesuffix(_SUFFIX).removeprefix("%"))
+            if name.startswith("%")
+            else name.removesuffix(_SUFFIX)
+            for name in names
+            if name.endswith(_SUFFIX) and not name.startswith(".")
+        }
 
     def count(self, asset: str, batch: str) -> int:
         """Rows of a table; reads the footer only. Raises `FileNotFoundError`."""
         with self._open(asset, batch) as file:
             return pq.read_metadata(file).num_rows
-
-    def exists(self, asset: str, batch: str) -> bool:
-        """Whether there is such a table."""
-        return self._filesystem.exists(self.path(asset, batch))
 
     def delete(self, asset: str, batch: str) -> None:
         """Delete a table, if there is one."""
@@ -115,7 +140,7 @@ def _is_vector(kind: pa.DataType) -> bool:
 
 
 def _safe(name: str) -> str:
-    if _SAFE.fullmatch(name) and not name.endswith((".", ".parquet")):
+    if _SAFE.fullmatch(name) and not name.endswith((".", _SUFFIX)):
         return name
     # "%" never begins a safe name, so that an escaped name cannot meet a plain one.
     return "%" + quote(name, safe="").replace(".", "%2E")

@@ -33,7 +33,7 @@ _COLUMNS = {
 
 @dataclass(frozen=True)
 class Quarantined:
-    """One rejected listing; `record` is the original, whole."""
+    """One rejected listing; `record` is the original, whole, `image_uri` relative to the source's root."""
 
     external_id: str | None
     source: str
@@ -88,6 +88,11 @@ def _holdable(record: str) -> str:
 
 def _refused(constant: str) -> None:
     raise ValueError(f"{constant} is no JSON")
+
+
+def counts(conn: psycopg.Connection) -> dict[str, int]:
+    """How many listings of each batch are in quarantine; batches with none are not named."""
+    return dict(conn.execute("SELECT batch, count(*) FROM fashion_ops.quarantine GROUP BY batch").fetchall())
 
 
 def quarantined(

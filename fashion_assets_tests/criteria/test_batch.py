@@ -46,8 +46,13 @@ def changed(table: pa.Table, column: str, values: list) -> pa.Table:
 
 
 @pytest.fixture
-def raw(tmp_path: Path) -> RawBatch:
-    source = Folder("shop", write_catalogue(tmp_path / "catalogue", 40))
+def root(tmp_path: Path) -> str:
+    return str(write_catalogue(tmp_path / "catalogue", 40))
+
+
+@pytest.fixture
+def raw(root: str) -> RawBatch:
+    source = Folder("shop", Path(root))
     references = pa.concat_tables(source.scan())
     keyed = references.append_column("listing_key", references["external_id"]).append_column(
         "occurrence", pa.array([0] * references.num_rows, pa.int32())
@@ -56,8 +61,8 @@ def raw(tmp_path: Path) -> RawBatch:
 
 
 @pytest.fixture
-def validated(raw: RawBatch) -> ValidatedBatch:
-    judged = validate(raw.listings, Rules())
+def validated(raw: RawBatch, root: str) -> ValidatedBatch:
+    judged = validate(raw.listings, Rules(), root=root)
     return ValidatedBatch(raw.listings, judged.products, judged.rejections, max_rejection_rate=0.25)
 
 
@@ -143,9 +148,9 @@ def test_a_listing_that_is_both_fails_the_balance(validated):
     )
 
 
-def test_too_many_rejections_fail_and_name_the_reasons(raw):
+def test_too_many_rejections_fail_and_name_the_reasons(raw, root):
     titles = [None] * 11 + raw.listings["title"].to_pylist()[11:]
-    judged = validate(changed(raw.listings, "title", titles), Rules())
+    judged = validate(changed(raw.listings, "title", titles), Rules(), root=root)
     verdict = VALIDATED[1].judge(ValidatedBatch(raw.listings, judged.products, judged.rejections, 0.25))
     assert (verdict.outcome, verdict.value, verdict.offenders) == ("fail", 0.275, ["null_title: 11"])
 
@@ -165,9 +170,9 @@ def test_the_limit_and_from_when_it_holds_are_settings(validated):
     assert verdict.set_by == ["FASHION_ASSETS_MAX_REJECTION_RATE"]
 
 
-def test_a_rejection_without_reason_is_named(raw):
+def test_a_rejection_without_reason_is_named(raw, root):
     listings = changed(raw.listings, "title", [None, *raw.listings["title"].to_pylist()[1:]])
-    judged = validate(listings, Rules())
+    judged = validate(listings, Rules(), root=root)
     silent = changed(judged.rejections, "reasons", [[]])
     subject = ValidatedBatch(listings, judged.products, silent, 0.25)
     assert outcome(QUARANTINED, "rejections_have_reasons", subject) == "fail"

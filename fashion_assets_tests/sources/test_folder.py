@@ -46,7 +46,7 @@ def test_reads_the_public_layout(tmp_path):
     assert row["colour"] == "Navy Blue"
     assert row["price"] is None
     assert row["image"] == "images/1.jpg"
-    assert row["image_uri"] == str(tmp_path.resolve() / "images" / "1.jpg")
+    assert row["image_uri"] == "images/1.jpg"
     assert len(row["image_sha256"]) == 64
     assert row["defects"] == []
     assert json.loads(row["record"]) == dict(zip(HEADER.split(","), SHIRT.split(","), strict=True))
@@ -201,7 +201,7 @@ def test_links_inside_the_folder_are_fine(tmp_path):
     (tmp_path / "images" / "link.jpg").symlink_to("1.jpg")
     for row in rows(source):
         assert row["defects"] == []
-        assert row["image_uri"] == str(tmp_path.resolve() / "images" / "1.jpg")
+        assert row["image_uri"] == "images/1.jpg"
 
 
 def test_what_is_no_file_has_no_hash(tmp_path):
@@ -342,3 +342,42 @@ def test_what_a_csv_writer_wrote_reads_back(table):
 def test_surplus_commas_are_put_back_wherever_the_title_stands(before, title, after):
     fields = ",".join([*before, title, *after]).split(",")
     assert put_back(fields, len(before) + 1 + len(after), len(before)) == [*before, title, *after]
+
+
+def test_the_version_of_people_is_that_of_their_files(tmp_path):
+    source = write(tmp_path, f"{HEADER}\n{SHIRT}\n")
+    seen = [source.people_version()]
+    for name, content in (
+        ("users.csv", "user_id\nu1\n"),
+        ("favourites.csv", ""),
+        ("users.csv", "user_id\nu2\n"),
+    ):
+        (tmp_path / name).write_text(content)
+        seen.append(source.people_version())
+        assert source.people_version() == seen[-1]
+    # The same bytes in the other file are other people.
+    (tmp_path / "users.csv").rename(tmp_path / "favourites.csv")
+    seen.append(source.people_version())
+    (tmp_path / "favourites.csv").unlink()
+    assert source.people_version() == seen[0]
+    os.mkfifo(tmp_path / "users.csv")
+    (tmp_path / "favourites.csv").mkdir()
+    seen.append(source.people_version())
+    assert len(set(seen)) == len(seen)
+
+
+def test_a_folder_that_is_not_there_has_no_people_to_tell(tmp_path):
+    gone = Folder("shop", tmp_path / "gone")
+    assert gone.root == str(tmp_path / "gone") and gone.people_version()
+    for people in (gone.users, gone.favourites):
+        with pytest.raises(SourceError, match="There is no folder"):
+            list(people())
+
+
+def test_the_root_is_the_folder_itself_whatever_leads_to_it(tmp_path):
+    (tmp_path / "catalogue").mkdir()
+    write(tmp_path / "catalogue", f"{HEADER}\n{SHIRT}\n")
+    (tmp_path / "link").symlink_to("catalogue")
+    linked = Folder("shop", tmp_path / "link")
+    assert linked.root == str(tmp_path / "catalogue")
+    assert rows(linked)[0]["image_uri"] == "images/1.jpg"

@@ -34,8 +34,8 @@ def listings(sample) -> pa.Table:
     return read_all(sample)
 
 
-def test_each_defect_is_caught_and_nothing_else_is(manifest, listings):
-    validated = validate(listings, Rules())
+def test_each_defect_is_caught_and_nothing_else_is(sample, manifest, listings):
+    validated = validate(listings, Rules(), root=sample.root)
     lines = (manifest.folder / "styles.csv").read_bytes().split(b"\n")
     keys = listings["listing_key"].to_pylist()
     expected = {
@@ -52,8 +52,9 @@ def test_each_defect_is_caught_and_nothing_else_is(manifest, listings):
             assert lines[entry["line"] - 1]
 
 
-def test_harmless_listings_become_products(manifest, listings):
-    products = {row["external_id"]: row for row in validate(listings, Rules()).products.to_pylist()}
+def test_harmless_listings_become_products(sample, manifest, listings):
+    judged = validate(listings, Rules(), root=sample.root)
+    products = {row["external_id"]: row for row in judged.products.to_pylist()}
     for entry in manifest.harmless["unquoted_comma"]:
         assert "," in products[entry["external_id"]]["title"]
         assert products[entry["external_id"]]["currency"] == "EUR"
@@ -122,8 +123,8 @@ def test_every_kind_is_there_and_no_batch_gets_most(size):
 def test_small_samples_hold_as_many_kinds_as_fit(tmp_path, size):
     manifest = draw_catalogue(tmp_path / "s", size)
     assert manifest.size == size and manifest.rejected <= size * 0.25
-    listings = read_all(Sample(tmp_path, size=size))
-    assert validate(listings, Rules()).products.num_rows == manifest.products
+    sample = Sample(tmp_path, size=size)
+    assert validate(read_all(sample), Rules(), root=sample.root).products.num_rows == manifest.products
 
 
 def test_the_sample_covers_all_articles_users_and_favourites(sample, listings):

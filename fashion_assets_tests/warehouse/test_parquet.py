@@ -23,26 +23,35 @@ def test_what_is_written_reads_back(store: ParquetStore):
     store.write(TABLE, "raw_listings", "shop-00001", {"content_version": "abc", "ü": "ß"})
     assert store.read("raw_listings", "shop-00001").replace_schema_metadata(None).equals(TABLE)
     assert store.read("raw_listings", "shop-00001", ["words"]).column_names == ["words"]
-    assert store.read_metadata("raw_listings", "shop-00001") == {"content_version": "abc", "ü": "ß"}
+    assert store.footer("raw_listings", "shop-00001") == (3, {"content_version": "abc", "ü": "ß"})
     assert store.count("raw_listings", "shop-00001") == 3
 
 
 def test_writing_again_replaces(store: ParquetStore):
     store.write(TABLE, "a", "b")
     store.write(TABLE.slice(0, 0), "a", "b")
-    assert store.read("a", "b").num_rows == 0 and store.read_metadata("a", "b") == {}
+    assert store.read("a", "b").num_rows == 0 and store.footer("a", "b") == (0, {})
 
 
 def test_what_is_not_there_is_missing(store: ParquetStore):
-    assert not store.exists("a", "b")
-    for read in (store.read, store.read_metadata):
-        with pytest.raises(FileNotFoundError):
-            read("a", "b")
+    def there() -> tuple:
+        return store.batches("a"), store.footer("a", "b")
+
+    assert there() == (set(), None)
+    with pytest.raises(FileNotFoundError):
+        store.read("a", "b")
     store.write(TABLE, "a", "b")
-    assert store.exists("a", "b")
+    assert there() == ({"b"}, (3, {}))
     store.delete("a", "b")
     store.delete("a", "b")
-    assert not store.exists("a", "b")
+    assert there() == (set(), None)
+
+
+@pytest.mark.parametrize("spoiled", [b"", b"PAR1", b"PAR1 and more of it, but not PAR1"])
+def test_a_damaged_table_has_no_footer(tmp_path: Path, spoiled: bytes):
+    store = ParquetStore(str(tmp_path))
+    Path(store.write(TABLE, "a", "b")).write_bytes(spoiled)
+    assert store.footer("a", "b") is None
 
 
 @pytest.mark.parametrize("name", ["../../up", "/etc/passwd", "a/b", "", ".", "..", "ü", "a\0b", "%2E"])
@@ -51,6 +60,7 @@ def test_no_name_leads_out_of_the_store(store: ParquetStore, name: str):
     assert ".." not in path.parts and "\0" not in str(path)
     assert len(path.parts) == len(Path(store.path("a", "b")).parts)
     assert store.read(name, name).num_rows == 3
+    assert store.batches(name) == {name}
 
 
 def test_a_failed_write_leaves_the_old_table_and_no_rubbish(tmp_path: Path, monkeypatch: pytest.MonkeyPatch):

@@ -13,7 +13,12 @@ import dagster as dg
 import pyarrow as pa
 import pyarrow.compute as pc
 
-from fashion_assets.catalog.listing import NORMALIZED_SCHEMA, PRODUCT_SCHEMA, REJECTION_SCHEMA
+from fashion_assets.catalog.listing import (
+    NORMALIZED_SCHEMA,
+    PRODUCT_SCHEMA,
+    REJECTION_SCHEMA,
+    picture_path,
+)
 from fashion_assets.catalog.normalization import NORMALIZATION_VERSION, normalize, reuse_normalized
 from fashion_assets.catalog.pictures import Limits
 from fashion_assets.catalog.validation import Rules, reuse, validate
@@ -117,8 +122,11 @@ def validation(
         parquet.previous("quarantined_listings", batch, REJECTION_SCHEMA),
         rules.version,
     )
+    with warehouse.connect() as conn:
+        _, entry = batch_and_source(conn, batch)
+    root = open_source(entry.kind, entry.name, entry.location, settings).root
     limits = Limits.from_settings(settings)
-    judged = validate(kept.to_validate, rules, threads=usable_cores(), memory=limits.memory)
+    judged = validate(kept.to_validate, rules, root=root, threads=usable_cores(), memory=limits.memory)
     products = pa.concat_tables([kept.products, judged.products])
     rejections = pa.concat_tables([kept.rejections, judged.rejections])
     subject = ValidatedBatch(
@@ -140,7 +148,9 @@ def validation(
             "sample": sample_table(
                 products, ["external_id", "title", "price", "image_width", "image_height"]
             ),
-            "pictures": contact_sheet(products["image_uri"].slice(0, 8).to_pylist(), limits),
+            "pictures": contact_sheet(
+                [picture_path(root, uri) for uri in products["image_uri"].slice(0, 8).to_pylist()], limits
+            ),
         },
     )
     yield dg.Output(

@@ -8,14 +8,15 @@ embedded again, whatever the batch or run.
 # pyright: reportAttributeAccessIssue=false
 
 import json
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping
 
 import dagster as dg
 import numpy as np
 import pyarrow as pa
 import pyarrow.compute as pc
 
-from fashion_assets.catalog.listing import REJECTION_SCHEMA
+from fashion_assets.catalog.listing import picture_path
+from fashion_assets.catalog.validation import rejected
 from fashion_assets.criteria.batch import IMAGE_EMBEDDINGS, PRODUCT_EMBEDDINGS, TEXT_EMBEDDINGS, EmbeddedBatch
 from fashion_assets.criteria.verdict import Criterion
 from fashion_assets.defs.catalog.assets import carry_version
@@ -27,12 +28,15 @@ from fashion_assets.embedding.embed import (
     combine,
     embed_images,
     embed_texts,
+    text_sha256,
     vector_column,
     vector_matrix,
 )
 from fashion_assets.release.plan import WITHOUT_VECTOR, without_vector
+from fashion_assets.sources import open_source
 from fashion_assets.warehouse.embedding_store import EmbeddingStore
 from fashion_assets.warehouse.quarantine import quarantine_accepted
+from fashion_assets.warehouse.register import batch_and_source
 
 OWNERS = ["team:search"]
 GROUP = "embeddings"
@@ -47,9 +51,11 @@ def _embeddings(
     kind: str,
     description: str,
     criteria: list[Criterion[EmbeddedBatch]],
-    embed: Callable[[EncoderResource, EmbeddingStore, pa.Table], Embedded],
+    contents: Callable[[pa.Table], list[str]],
+    embed: Callable[[EncoderResource, EmbeddingStore, pa.Table, str], Embedded],
 ) -> dg.AssetsDefinition:
-    """The asset of one kind of vector: of the products that brought none, made where the store has none."""
+    """The asset of one kind of vector: of the products that brought none, made where the store has none. `contents` says of
+    which bytes, by SHA-256, each product's vector is: the file keeps it, so that the store can be made of files again."""
 
     @dg.asset(
         name=f"{kind}_embeddings",
@@ -70,7 +76,9 @@ def _embeddings(
     ) -> Iterator[dg.Output | dg.AssetCheckResult]:
         products, space = _own(validated_products), encoder.space
         with warehouse.connect() as conn:
-            embedded = embed(encoder, EmbeddingStore(conn), products)
+            _, entry = batch_and_source(conn, context.partition_key)
+            source = open_source(entry.kind, entry.name, entry.location, warehouse.settings)
+            embedded = embed(encoder, EmbeddingStore(conn), products, source.root)
             # A product whose picture failed has no row and goes to quarantine, alone. The next run judges it anew and
             # finds the vectors of the others in the store.
             sound = np.ones(products.num_rows, bool)
@@ -78,10 +86,11 @@ def _embeddings(
             if kind == "image":
                 failed = products.filter(pa.array(~sound))
                 why = [failure.reason for _, failure in sorted(embedded.failures.items())]
-                quarantine_accepted(conn, context.partition_key, validated_products, _rejected(failed, why))
+                quarantine_accepted(conn, context.partition_key, validated_products, rejected(failed, why))
         made = pa.table(
             {
                 "product_id": products["product_id"].filter(pa.array(sound)),
+                "sha256": pa.array(contents(products), pa.string()).filter(pa.array(sound)),
                 "space": pa.repeat(space.name, int(sound.sum())),
                 "vector": vector_column(embedded.vectors[sound]),
             }
@@ -114,11 +123,12 @@ image_embeddings = _embeddings(
     "image",
     "The unit-length image vector of each product's picture.",
     IMAGE_EMBEDDINGS,
-    lambda encoder, store, products: embed_images(
+    lambda products: products["image_sha256"].to_pylist(),
+    lambda encoder, store, products, root: embed_images(
         encoder.encoder,
         encoder.space,
         store,
-        products["image_uri"].to_pylist(),
+        [picture_path(root, uri) for uri in products["image_uri"].to_pylist()],
         products["image_sha256"].to_pylist(),
     ),
 )
@@ -127,7 +137,8 @@ text_embeddings = _embeddings(
     "text",
     "The unit-length text vector of each product's title, in the same space as the pictures.",
     TEXT_EMBEDDINGS,
-    lambda encoder, store, products: embed_texts(
+    lambda products: [text_sha256(title) for title in products["title"].to_pylist()],
+    lambda encoder, store, products, _: embed_texts(
         encoder.encoder, encoder.space, store, products["title"].to_pylist()
     ),
 )
@@ -190,13 +201,6 @@ def _with_failures(table: pa.Table, failures: Mapping[str, str]) -> pa.Table:
     """The table, its file saying which products have no vector and why."""
     said = {WITHOUT_VECTOR: json.dumps(failures).encode()} if failures else {}
     return table.replace_schema_metadata({**(table.schema.metadata or {}), **said})
-
-
-def _rejected(products: pa.Table, why: Sequence[str]) -> pa.Table:
-    """Products as quarantine keeps them, each for the one reason given."""
-    reasons = pa.array([[reason] for reason in why], REJECTION_SCHEMA.field("reasons").type)
-    kept = [name for name in REJECTION_SCHEMA.names if name != "reasons"]
-    return products.select(kept).append_column("reasons", reasons)
 
 
 def _preserved(products: pa.Table) -> pa.Table:

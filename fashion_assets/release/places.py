@@ -1,0 +1,38 @@
+"""Where the active sources are: their readers, and the folders their pictures are named relative to.
+
+What belongs here: turning what the register says of a source into its reader. What does not: reading them (`scan`).
+"""
+
+import os
+from collections.abc import Mapping
+
+import psycopg
+
+from fashion_assets.catalog.listing import picture_path
+from fashion_assets.settings import Settings
+from fashion_assets.sources import Source, open_source
+from fashion_assets.warehouse.quarantine import Quarantined
+from fashion_assets.warehouse.register import active_sources
+
+
+def active(conn: psycopg.Connection, settings: Settings) -> list[Source]:
+    """The readers of the active sources, by name; nothing is opened yet. Raises `SourceError` for one of a kind there is no
+    reader for."""
+    return [open_source(entry.kind, entry.name, entry.location, settings) for entry in active_sources(conn)]
+
+
+def roots(conn: psycopg.Connection, settings: Settings) -> dict[str, str]:
+    """Where each active source is at present, by name; see `catalog.listing.picture_path`."""
+    return {source.name: source.root for source in active(conn, settings)}
+
+
+def picture_of(held: Quarantined, at: Mapping[str, str]) -> str | None:
+    """Where a rejected listing's picture is, by the `roots`; None where it has none."""
+    if held.image_uri is None:
+        return None
+    return picture_path(at.get(held.source, ""), held.image_uri)
+
+
+def missing(sources: list[Source]) -> dict[str, str]:
+    """Of these, the ones that are not where they are said to be, and where that is."""
+    return {source.name: source.root for source in sources if not os.path.isdir(source.root)}
