@@ -15,7 +15,8 @@ from rich.console import Console
 from rich.markup import escape
 
 from fashion_assets.progress import Tasks, steps, tasks
-from fashion_assets.release.plan import Plan, plan
+from fashion_assets.release.plan import Plan
+from fashion_assets.release.recovery import recovered_plan
 from fashion_assets.release.scan import scan_active_sources
 from fashion_assets.release.status import report_page, unmet_expectations
 from fashion_assets.runs import Runs
@@ -117,13 +118,13 @@ class Migration:
         if dry_run:
             # Rolled back: sources, register and batches are compared as a run would, and nothing is kept.
             with connect(self._settings) as conn, conn.transaction(force_rollback=True):
-                return self._told(*self._scan(conn, choice))
+                return self._told(*self._scan(conn, choice, dry_run))
         # From before the sources are read until the release stands: what was read is what is released.
         lock = run_lock(self._settings, "run", wait=None if wait else 0, told=self._console.print)
         with lock as turn, connect(self._settings) as conn, ExitStack() as stack:
             # A first migration surely has work for workers: they come to be while the catalogue is read.
             runs = stack.enter_context(Runs(all_is_new=True)) if first else Runs()
-            wanted, said = self._scan(conn, choice)
+            wanted, said = self._scan(conn, choice, dry_run)
             conn.commit()
             result = MigrationResult(listings=wanted.listings, batches=len(wanted.batches), lines=said)
             if not wanted.release_is_due:
@@ -149,8 +150,10 @@ class Migration:
             return "sample", "sample", str(sample)
         return None
 
-    def _scan(self, conn: psycopg.Connection, choice: tuple[str, str, str] | None) -> tuple[Plan, list[str]]:
-        """What there is to do, and what to say of the sources."""
+    def _scan(
+        self, conn: psycopg.Connection, choice: tuple[str, str, str] | None, dry_run: bool
+    ) -> tuple[Plan, list[str]]:
+        """What there is to do, and what to say of the sources and of how that was found out."""
         if choice is None and not active_sources(conn):
             choice = ("sample", "sample", str(DEFAULT_SAMPLE))
         # One transaction: a source that cannot be read must not take the place of the one in use.
@@ -167,7 +170,8 @@ class Migration:
         said = [_said(source, report) for source, report in zip(sources, reports, strict=True)]
         kept = {source.name for source in sources}
         said += [f"{_named(source)} is no longer migrated" for source in before if source.name not in kept]
-        return plan(conn, self._settings), said
+        wanted, recovered = recovered_plan(conn, self._settings, vectors=not dry_run)
+        return wanted, [*said, *([str(recovered)] if recovered else [])]
 
     def _dry_run_without_database(self, choice: tuple[str, str, str] | None) -> MigrationResult:
         name, kind, location = choice or ("sample", "sample", str(DEFAULT_SAMPLE))

@@ -9,6 +9,7 @@ from fashion_assets.defs.jobs import build_release, migrate_batch
 from fashion_assets.defs.partitions import BATCHES
 from fashion_assets.defs.resources import WarehouseResource
 from fashion_assets.release.plan import batch_version, plan
+from fashion_assets.release.recovery import recovered_plan
 from fashion_assets.release.scan import scan_active_sources
 from fashion_assets.warehouse.locks import Busy, run_lock
 from fashion_assets.warehouse.register import Batch
@@ -53,7 +54,7 @@ def new_or_changed_batches(
                     return dg.SkipReason(
                         "no source is active: run `fashion-assets run --catalog DIR` once, or --sample N"
                     )
-                wanted = plan(conn, settings)
+                wanted, _ = recovered_plan(conn, settings)
         except Busy as busy:
             return dg.SkipReason(str(busy))
     names = {batch.name for batch in wanted.batches}

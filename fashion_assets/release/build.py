@@ -23,7 +23,8 @@ from fashion_assets.embedding.embed import vector_matrix
 from fashion_assets.embedding.spaces import EmbeddingSpace
 from fashion_assets.machine import usable_cores
 from fashion_assets.release import places
-from fashion_assets.release.plan import LAST_STAGE, REJECTED_STAGE, plan, without_vector
+from fashion_assets.release.plan import LAST_STAGE, REJECTED_STAGE, without_vector
+from fashion_assets.release.recovery import recovered_plan
 from fashion_assets.release.swap import tidy
 from fashion_assets.settings import Settings
 from fashion_assets.sources import Source
@@ -215,7 +216,7 @@ def load(
     progress: Callable[[int, int], None] = lambda done, total: None,
 ) -> Release:
     """Build the next candidate of all batches of the active sources, batch by batch, in one transaction. One at a time
-    (`warehouse.locks.run_lock`).
+    (`warehouse.locks.run_lock`). What the database has lost of the batches is written again before.
 
     Batches without finished files of their current version are left out; `every_batch_is_loaded` names them.
     Memory holds two batches: one is read and encoded while the one before is written. Raises the database's errors; nothing of a
@@ -224,7 +225,7 @@ def load(
     store = ParquetStore(settings.assets_url)
     tidy(conn, settings, building=True)
     with conn.transaction():
-        wanted = plan(conn, settings, space)
+        wanted, _ = recovered_plan(conn, settings, space, vectors=False)
         finished, sources = wanted.finished, places.active(conn, settings)
         spaces.register(conn, space)
         release = releases.begin(conn, wanted.version_of_finished, space.name, run_id)

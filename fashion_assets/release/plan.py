@@ -21,6 +21,7 @@ from fashion_assets.release import places
 from fashion_assets.settings import Settings
 from fashion_assets.sources import Source
 from fashion_assets.warehouse import quarantine, releases
+from fashion_assets.warehouse.embedding_store import EmbeddingStore
 from fashion_assets.warehouse.parquet import ParquetStore
 from fashion_assets.warehouse.register import Batch, active_sources, batches
 from fashion_assets.warehouse.releases import Release
@@ -50,8 +51,15 @@ BATCH_VERSION = b"batch_version"
 """Key of the Parquet metadata that says which version of a batch a file was made of."""
 
 WITHOUT_VECTOR = b"without_vector"
-"""Key of the Parquet metadata of a batch's vectors that says, as a JSON object, which products have none and why. Such a
-batch is loaded, but is not left at that: the next run judges those listings anew."""
+"""Key of the Parquet metadata of a batch's vectors that says, as a JSON object, which products have none and why
+(`WithoutVector`). Such a batch is loaded, but is not left at that: the next run judges those listings anew."""
+
+
+class WithoutVector(NamedTuple):
+    """Why a product has no vector: what its listing is rejected for, and the same in words."""
+
+    reason: str
+    said: str
 
 
 def batch_version(batch: Batch, settings: Settings, space: EmbeddingSpace) -> str:
@@ -67,9 +75,10 @@ def batch_version(batch: Batch, settings: Settings, space: EmbeddingSpace) -> st
     return hashlib.blake2b("\0".join(parts).encode(), digest_size=16).hexdigest()
 
 
-def without_vector(embeddings: pa.Table) -> dict[str, str]:
+def without_vector(embeddings: pa.Table) -> dict[str, WithoutVector]:
     """The products of a batch's vectors whose picture could not be embedded, by `product_id`, and why."""
-    return json.loads((embeddings.schema.metadata or {}).get(WITHOUT_VECTOR, b"{}"))
+    said = json.loads((embeddings.schema.metadata or {}).get(WITHOUT_VECTOR, b"{}"))
+    return {product: WithoutVector(*why) for product, why in said.items()}
 
 
 class BatchFiles(NamedTuple):
@@ -117,7 +126,9 @@ class Plan:
     incomplete: frozenset[str]
     """Names of those of them that are through but for products whose picture could not be embedded."""
     lost: list[Batch]
-    """Those of them whose files are whole while the database lacks what goes with them."""
+    """Those of them whose files are whole while the database lacks what goes with them; `recovery` writes it again."""
+    vectors_are_lost: bool
+    """Whether the embedding store is empty though batches were embedded."""
     missing: dict[str, str]
     """Active sources that are not where they are said to be, and where that is."""
     content_version: str
@@ -188,6 +199,7 @@ def plan(conn: psycopg.Connection, settings: Settings, space: EmbeddingSpace | N
         stale=[batch for batch in current if batch.name not in through or batch.name in incomplete],
         incomplete=incomplete,
         lost=lost,
+        vectors_are_lost=bool(whole) and not EmbeddingStore(conn).has_any(space.name),
         missing=places.missing(sources),
         content_version=version,
         space=space,

@@ -9,6 +9,7 @@ import psycopg
 
 from fashion_assets.catalog.listing import picture_path
 from fashion_assets.release import places
+from fashion_assets.release.recovery import recover_register
 from fashion_assets.settings import Settings
 from fashion_assets.sources import open_source
 from fashion_assets.warehouse.register import SyncReport, batch_and_source, references, sync
@@ -17,10 +18,12 @@ from fashion_assets.warehouse.register import SyncReport, batch_and_source, refe
 def scan_active_sources(
     conn: psycopg.Connection, settings: Settings, progress: Callable[[int, int], None] | None = None
 ) -> list[SyncReport]:
-    """Scan every active source into the register; one report each, empty where no source is active.
+    """Scan every active source into the register; one report each, empty where no source is active. What the register has
+    lost of batches that have files is in it again before.
 
     Raises `sources.SourceError` when a source cannot be read.
     """
+    recover_register(conn, settings)
     return [sync(conn, source, settings.batch_size, progress) for source in places.active(conn, settings)]
 
 

@@ -44,6 +44,25 @@ class EmbeddingStore:
         assert row is not None
         return row[0]
 
+    def has_any(self, space: str) -> bool:
+        """Whether there is any vector of the space."""
+        row = self._connection.execute(
+            sql.SQL("SELECT EXISTS (SELECT FROM {} WHERE space = %s)").format(_TABLE), (space,)
+        ).fetchone()
+        return row is not None and row[0]
+
+    def lacks(self, space: str, kind: str, sha256s: Sequence[str]) -> np.ndarray:
+        """Of which of these contents (SHA-256 in hexadecimal) there is no vector: a bool for each. Reads keys only."""
+        keys = _keys(sha256s)
+        rows = self._connection.execute(
+            sql.SQL("SELECT sha256 FROM {} WHERE space = %s AND kind = %s AND sha256 = ANY(%s)").format(
+                _TABLE
+            ),
+            (space, kind, list(dict.fromkeys(keys))),
+        ).fetchall()
+        known = {bytes(row[0]) for row in rows}
+        return np.fromiter((key not in known for key in keys), bool, len(keys))
+
     def register(self, space: Space) -> None:
         """Make the space known, so that vectors of it can be put. Raises as `spaces.register` does."""
         register(self._connection, space)

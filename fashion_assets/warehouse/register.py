@@ -200,6 +200,55 @@ def sync(
     return report
 
 
+RECOVERED_COLUMNS = {
+    "listing_key": "text",
+    "external_id": "text",
+    "occurrence": "int4",
+    "content_hash": "text",
+}
+"""What `recover` must be told of each listing."""
+
+
+def recover(connection: psycopg.Connection[Any], source: str, batch: str, listings: pa.Table) -> None:
+    """Put a batch that the register has lost back into it, with its listings (`RECOVERED_COLUMNS`), as present.
+
+    Where they lie in the source nobody knows until the next sync finds them, which opens each once. A listing that is in
+    another batch by now stays there.
+    """
+    with connection.transaction():
+        connection.execute(
+            """
+            CREATE TEMPORARY TABLE recovered (
+                listing_key text, external_id text, occurrence integer, content_hash text
+            ) ON COMMIT DROP
+            """
+        )
+        copy_rows(
+            connection,
+            sql.Identifier("pg_temp", "recovered"),
+            RECOVERED_COLUMNS,
+            listings.select(list(RECOVERED_COLUMNS)).set_column(
+                list(RECOVERED_COLUMNS).index("external_id"),
+                "external_id",
+                _holdable(listings["external_id"]),
+            ),
+        )
+        connection.execute(
+            _sql(
+                """
+                INSERT INTO {listings}
+                    (source, listing_key, external_id, occurrence, batch, locator, signature, content_hash,
+                     present)
+                SELECT %(source)s, listing_key, external_id, occurrence, %(batch)s, '', '', content_hash, true
+                FROM pg_temp.recovered ON CONFLICT DO NOTHING
+                """
+            ),
+            {"source": source, "batch": batch},
+        )
+        _write_batches(connection, [batch])
+        connection.execute("DROP TABLE pg_temp.recovered")
+
+
 # --- the steps of a sync
 
 
@@ -217,12 +266,7 @@ def _load_scan(connection: psycopg.Connection[Any], source: ScannableSource) -> 
         for table in source.scan():
             positions = pa.array(range(position, position + table.num_rows), pa.int64())
             position += table.num_rows
-            # No text in Postgres holds a NUL: such an id is none here, and the record says what it was.
-            ids = table["external_id"]
-            ids = pc.if_else(
-                pc.fill_null(pc.match_substring(ids, "\0"), False), pa.scalar(None, ids.type), ids
-            )
-            columns = [ids, table["locator"], table["signature"], positions]
+            columns = [_holdable(table["external_id"]), table["locator"], table["signature"], positions]
             yield pa.table(columns, names=["external_id", "locator", "signature", "position"])
 
     columns = {"position": "int8", "external_id": "text", "locator": "text", "signature": "text"}
@@ -381,25 +425,7 @@ def _apply(connection: psycopg.Connection[Any], source: str, batch_size: int) ->
     )
     names = sorted({*gone, *changed, *new})
     if names:
-        # A batch's version is a hash over who is in it and what they are; the order is that of bytes, on any
-        # server.
-        connection.execute(
-            _sql(
-                """
-                INSERT INTO {batches} (batch, source, number, listings, content_version)
-                SELECT batch, source, substring(batch FROM length(source) + 2)::integer,
-                       count(*) FILTER (WHERE present),
-                       left(encode(sha256(convert_to(coalesce(string_agg(
-                           listing_key || chr(31) || content_hash, chr(30) ORDER BY listing_key COLLATE "C"
-                       ) FILTER (WHERE present), ''), 'UTF8')), 'hex'), 32)
-                FROM {listings} WHERE batch = ANY(%(names)s) GROUP BY batch, source
-                ON CONFLICT (batch) DO UPDATE
-                SET listings = excluded.listings, content_version = excluded.content_version,
-                    updated_at = now()
-                """
-            ),
-            {"names": names},
-        )
+        _write_batches(connection, names)
     connection.execute(_sql("UPDATE {sources} SET scanned_at = now() WHERE name = %(source)s"), values)
     row = connection.execute("SELECT count(*) FROM pg_temp.identified").fetchone()
     listings = row[0] if row else 0
@@ -410,6 +436,33 @@ def _apply(connection: psycopg.Connection[Any], source: str, batch_size: int) ->
         gone=sum(gone.values()),
         unchanged=listings - sum(new.values()) - sum(changed.values()),
         batches_touched=tuple(names),
+    )
+
+
+def _holdable(ids: pa.ChunkedArray) -> pa.ChunkedArray:
+    """Ids as the register has them. No text in Postgres holds a NUL: such an id is none here, and the record says what it
+    was."""
+    return pc.if_else(pc.fill_null(pc.match_substring(ids, "\0"), False), pa.scalar(None, ids.type), ids)
+
+
+def _write_batches(connection: psycopg.Connection[Any], names: list[str]) -> None:
+    # A batch's version is a hash over who is in it and what they are; the order is that of bytes, on any server.
+    connection.execute(
+        _sql(
+            """
+            INSERT INTO {batches} (batch, source, number, listings, content_version)
+            SELECT batch, source, substring(batch FROM length(source) + 2)::integer,
+                   count(*) FILTER (WHERE present),
+                   left(encode(sha256(convert_to(coalesce(string_agg(
+                       listing_key || chr(31) || content_hash, chr(30) ORDER BY listing_key COLLATE "C"
+                   ) FILTER (WHERE present), ''), 'UTF8')), 'hex'), 32)
+            FROM {listings} WHERE batch = ANY(%(names)s) GROUP BY batch, source
+            ON CONFLICT (batch) DO UPDATE
+            SET listings = excluded.listings, content_version = excluded.content_version,
+                updated_at = now()
+            """
+        ),
+        {"names": names},
     )
 
 

@@ -11,6 +11,7 @@ from fashion_assets.defs.automation import AGAIN
 from fashion_assets.migration import MigrationResult
 from fashion_assets.places import DAGSTER_FILES
 from fashion_assets.release.plan import plan
+from fashion_assets.release.recovery import recovered_plan
 from fashion_assets.release.scan import scan_active_sources
 from fashion_assets.runs import repository
 from fashion_assets.settings import Settings
@@ -95,6 +96,13 @@ def test_a_picture_that_breaks_before_it_is_embedded_costs_its_listing_alone(
     database.commit()
     assert [batch.name for batch in plan(database, settings).stale] == [BATCH]
     database.commit()
+
+    # What they are rejected for stands in the files as well.
+    before = quarantine(database)
+    database.execute("DELETE FROM fashion_ops.quarantine")
+    wanted, recovered = recovered_plan(database, settings)
+    assert recovered is not None and recovered.batches == 1 and wanted.incomplete == {BATCH}
+    assert quarantine(database) == before
 
     # One is sound again, one came back as another, one stays away: an ordinary rejection now.
     sound.write_bytes(kept)

@@ -47,6 +47,11 @@ def test_spaces_and_kinds_are_apart(database: Connection):
     store = store_of(database, s=4)
     store.put("s", "image", [key(1)], np.ones((1, 4), np.float32))
     assert not store.get("s", "text", [key(1)])[0].any() and not store.get("t", "image", [key(1)])[0].any()
+    assert store.has_any("s") and not store.has_any("t")
+    assert store.lacks("s", "image", [key(2), key(1), key(2)]).tolist() == [True, False, True]
+    assert store.lacks("s", "text", [key(1)]).tolist() == [True] and store.lacks("s", "text", []).shape == (
+        0,
+    )
     assert store.get("t", "image", [])[0].shape == (0,)
 
 

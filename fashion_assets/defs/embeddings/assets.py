@@ -21,7 +21,7 @@ from fashion_assets.criteria.batch import IMAGE_EMBEDDINGS, PRODUCT_EMBEDDINGS, 
 from fashion_assets.criteria.verdict import Criterion
 from fashion_assets.defs.catalog.assets import carry_version
 from fashion_assets.defs.partitions import BATCHES, GPU_POOL
-from fashion_assets.defs.resources import BatchTurn, EncoderResource, WarehouseResource
+from fashion_assets.defs.resources import BatchTurn, EncoderResource, ParquetResource, WarehouseResource
 from fashion_assets.defs.verdicts import check_result, check_specs
 from fashion_assets.embedding.embed import (
     Embedded,
@@ -32,7 +32,8 @@ from fashion_assets.embedding.embed import (
     vector_column,
     vector_matrix,
 )
-from fashion_assets.release.plan import WITHOUT_VECTOR, without_vector
+from fashion_assets.release.plan import WITHOUT_VECTOR, WithoutVector, without_vector
+from fashion_assets.release.recovery import recover_vectors
 from fashion_assets.sources import open_source
 from fashion_assets.warehouse.embedding_store import EmbeddingStore
 from fashion_assets.warehouse.quarantine import quarantine_accepted
@@ -73,11 +74,14 @@ def _embeddings(
         batch_turn: BatchTurn,
         warehouse: WarehouseResource,
         encoder: EncoderResource,
+        parquet: ParquetResource,
     ) -> Iterator[dg.Output | dg.AssetCheckResult]:
         products, space = _own(validated_products), encoder.space
         with warehouse.connect() as conn:
             _, entry = batch_and_source(conn, context.partition_key)
             source = open_source(entry.kind, entry.name, entry.location, warehouse.settings)
+            # The file this run replaces may have vectors that the database has lost.
+            recover_vectors(conn, parquet.store, space, context.partition_key, [kind])
             embedded = embed(encoder, EmbeddingStore(conn), products, source.root)
             # A product whose picture failed has no row and goes to quarantine, alone. The next run judges it anew and
             # finds the vectors of the others in the store.
@@ -96,7 +100,10 @@ def _embeddings(
             }
         )
         ids = products["product_id"].to_pylist()
-        failures = {ids[position]: failure.said for position, failure in sorted(embedded.failures.items())}
+        failures = {
+            ids[position]: WithoutVector(failure.reason, failure.said)
+            for position, failure in sorted(embedded.failures.items())
+        }
         table = _with_failures(carry_version(made, validated_products), failures)
         yield dg.Output(
             table,
@@ -111,7 +118,12 @@ def _embeddings(
         )
         settings = warehouse.settings
         subject = EmbeddedBatch(
-            products, table, space, failures, settings.max_rejection_rate, settings.min_listings_for_a_rate
+            products,
+            table,
+            space,
+            _said(failures),
+            settings.max_rejection_rate,
+            settings.min_listings_for_a_rate,
         )
         for criterion in criteria:
             yield check_result(criterion.judge(subject, settings), criterion.asset)
@@ -192,12 +204,16 @@ def product_embeddings(
     )
     for criterion in PRODUCT_EMBEDDINGS:
         yield check_result(
-            criterion.judge(EmbeddedBatch(validated_products, table, encoder.space, failures)),
+            criterion.judge(EmbeddedBatch(validated_products, table, encoder.space, _said(failures))),
             criterion.asset,
         )
 
 
-def _with_failures(table: pa.Table, failures: Mapping[str, str]) -> pa.Table:
+def _said(failures: Mapping[str, WithoutVector]) -> dict[str, str]:
+    return {product: why.said for product, why in failures.items()}
+
+
+def _with_failures(table: pa.Table, failures: Mapping[str, WithoutVector]) -> pa.Table:
     """The table, its file saying which products have no vector and why."""
     said = {WITHOUT_VECTOR: json.dumps(failures).encode()} if failures else {}
     return table.replace_schema_metadata({**(table.schema.metadata or {}), **said})
