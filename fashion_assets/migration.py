@@ -105,10 +105,17 @@ class Migration:
         self._lines = lines
 
     def run(
-        self, *, catalog: Path | None, sample: int | None, dry_run: bool, promote: bool, wait: bool = True
+        self,
+        *,
+        catalog: Path | None,
+        sample: int | None,
+        dry_run: bool,
+        promote: bool,
+        wait: bool = True,
+        allow_shrink: bool = False,
     ) -> MigrationResult:
         """Migrate what changed. One run at a time: another one is waited for, or with `wait` false left alone (`Busy`).
-        Raises what a person can mend (`SourceError`, `WarehouseError` …)."""
+        `allow_shrink`: the release goes live although much of the live one is gone. Raises what a person can mend (`SourceError`, `WarehouseError` …)."""
         choice = self._choice(catalog, sample)
         if dry_run and not is_installed(self._settings):
             return self._dry_run_without_database(choice)
@@ -128,15 +135,15 @@ class Migration:
             conn.commit()
             result = MigrationResult(listings=wanted.listings, batches=len(wanted.batches), lines=said)
             if not wanted.release_is_due:
-                return self._without_changes(conn, wanted, result, promote)
+                return self._without_changes(conn, wanted, result, promote, allow_shrink)
             if not first:
                 stack.enter_context(runs)
-            return self._migrate(wanted, result, promote, runs, turn)
+            return self._migrate(wanted, result, promote, runs, turn, allow_shrink)
 
-    def promote(self, name: str, force: bool = False) -> MigrationResult:
-        """Put a candidate, or a retired release, live in a run of its own."""
+    def promote(self, name: str, force: bool = False, allow_shrink: bool = False) -> MigrationResult:
+        """Put a candidate, or a retired release, live in a run of its own; `allow_shrink` as in `run`."""
         result = MigrationResult(release=name)
-        self._promote(result, force)
+        self._promote(result, allow_shrink, force)
         return result
 
     def _choice(self, catalog: Path | None, sample: int | None) -> tuple[str, str, str] | None:
@@ -204,7 +211,12 @@ class Migration:
         return result
 
     def _without_changes(
-        self, conn: psycopg.Connection, wanted: Plan, result: MigrationResult, promote: bool
+        self,
+        conn: psycopg.Connection,
+        wanted: Plan,
+        result: MigrationResult,
+        promote: bool,
+        allow_shrink: bool,
     ) -> MigrationResult:
         existing = wanted.existing
         assert existing is not None
@@ -231,11 +243,17 @@ class Migration:
                 result.report, result.live = self._report(live), True
         elif promote:
             conn.commit()
-            self._promote(result)
+            self._promote(result, allow_shrink)
         return result
 
     def _migrate(
-        self, wanted: Plan, result: MigrationResult, promote: bool, runs: Runs, turn: RunLock
+        self,
+        wanted: Plan,
+        result: MigrationResult,
+        promote: bool,
+        runs: Runs,
+        turn: RunLock,
+        allow_shrink: bool,
     ) -> MigrationResult:
         stale = [batch.name for batch in wanted.stale]
         if sum(batch.listings for batch in wanted.stale) >= CALIBRATED_FROM:
@@ -249,7 +267,11 @@ class Migration:
                 progress.advance(task)
             turn.check()
             task = progress.add_task("building the release", total=None)
-            result.refusal = runs.run("build_release" if promote else "build_candidate")
+            if promote:
+                swap = {"live_release": {"allow_shrink": allow_shrink}}
+                result.refusal = runs.run("build_release", swap)
+            else:
+                result.refusal = runs.run("build_candidate")
             progress.update(task, total=1, completed=1)
         self._finish(result)
         return result
@@ -271,9 +293,10 @@ class Migration:
         if failure is not None:
             result.lines.append(f"the model was not calibrated: {failure}")
 
-    def _promote(self, result: MigrationResult, force: bool = False) -> None:
+    def _promote(self, result: MigrationResult, allow_shrink: bool, force: bool = False) -> None:
         with Runs() as runs:
-            wanted = {"live_release": {"release": result.release, "force": force}}
+            how = {"release": result.release, "force": force, "allow_shrink": allow_shrink}
+            wanted = {"live_release": how}
             result.refusal = runs.run("promote_candidate", wanted)
         self._finish(result)
 

@@ -52,6 +52,13 @@ class Thresholds(BaseModel):
 
     # A release's rows.
 
+    max_shrink: float = Field(
+        default=0.2,
+        ge=0,
+        le=1,
+        description="Criterion A11: a release that lacks more than this share of a source's products, listings, favourites "
+        "or users in the live one waits for a person: an export that was cut off looks like this.",
+    )
     min_brand_share: float = Field(
         default=0.95,
         ge=0,

@@ -83,7 +83,7 @@ def test_a_candidate_is_told_promoted_and_searched(candidate: Candidate):
     assert {criterion["name"] for criterion in judged["criteria"]} == {c.name for c in CANDIDATE_CRITERIA}
     assert {criterion["outcome"] for criterion in judged["criteria"]} == {"pass", "not applicable"}
 
-    promoted = call("promote")
+    promoted = call("promote", "--allow-shrink")
     assert promoted.exit_code == 0 and f"live     {release}: 40 products" in promoted.stdout
     live = answer("status")
     assert isinstance(live, dict) and live["live"]["release"] == release and live["live"]["products"] == 40

@@ -36,6 +36,12 @@ if TYPE_CHECKING:
     from fashion_assets.criteria.verdict import Verdict
 
 
+AllowShrink = Annotated[
+    bool,
+    typer.Option("--allow-shrink", help="Let it go live although much of what is live is gone: it is meant."),
+]
+
+
 def _where(source: dict) -> str:
     """How to say where a source is now."""
     return f"--sample {source['location']}" if source["kind"] == "sample" else "--catalog NEW_FOLDER"
@@ -47,14 +53,25 @@ def _verdict_table(verdicts: "list[Verdict]", title: str) -> Group:
     table.add_column("")
     for column, ratio in (("what must hold", 5), ("measured", 4), ("must be", 3)):
         table.add_column(column, overflow="fold", ratio=ratio)
-    marks = {"pass": "[green]✓[/]", "fail": "[bold red]✗[/]", "not applicable": "[dim]-[/]"}
+    marks = {
+        "pass": "[green]✓[/]",
+        "fail": "[bold red]✗[/]",
+        "accepted": "[yellow]![/]",
+        "not applicable": "[dim]-[/]",
+    }
     for verdict in verdicts:
         value = "" if verdict.value is None else str(verdict.value)
+        accepted = verdict.outcome == "accepted"
         live = "" if verdict.live is None else f"live: {verdict.live}"
         measured = [
             escape(value),
             escape(live),
             f"[dim]{escape(verdict.reason)}[/]" if verdict.reason else "",
+            *(
+                ["[yellow]accepted by a person[/]", *map(escape, map(str, verdict.offenders[:5]))]
+                if accepted
+                else []
+            ),
         ]
         table.add_row(
             marks[verdict.outcome],
@@ -94,6 +111,7 @@ def run(
     promote: Annotated[
         bool, typer.Option("--promote/--no-promote", help="Put the release live if every criterion holds.")
     ] = True,
+    allow_shrink: AllowShrink = False,
     wait: Annotated[
         bool, typer.Option("--wait/--no-wait", help="Wait for another run that is at it, or leave.")
     ] = True,
@@ -115,7 +133,12 @@ def run(
         from fashion_assets.migration import Migration
 
         result = Migration(settings, err, lines=not as_json).run(
-            catalog=catalog, sample=sample, dry_run=dry_run, promote=promote, wait=wait
+            catalog=catalog,
+            sample=sample,
+            dry_run=dry_run,
+            promote=promote,
+            wait=wait,
+            allow_shrink=allow_shrink,
         )
     if as_json:
         print_json(result.to_dict())
@@ -277,6 +300,7 @@ def promote(
             show_default=False,
         ),
     ] = None,
+    allow_shrink: AllowShrink = False,
     force: Force = False,
     yes: Yes = False,
     home: Home = None,
@@ -299,7 +323,7 @@ def promote(
                 yes,
                 without_terminal=True,
             )
-        result = Migration(settings, err).promote(chosen.release, force)
+        result = Migration(settings, err).promote(chosen.release, force, allow_shrink)
     for line in result.summary():
         out.print(line, soft_wrap=True)
     raise typer.Exit(0 if result.succeeded else 1)

@@ -6,7 +6,7 @@ one batch (`batch`), what searches must be like (`searching`, `measured`), the s
 """
 
 import os
-from collections.abc import Iterator, Sequence
+from collections.abc import Collection, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, field, replace
 from typing import Any, LiteralString
@@ -16,6 +16,7 @@ import psycopg
 from psycopg import sql
 
 from fashion_assets.benchmarks import results
+from fashion_assets.criteria import losses
 from fashion_assets.criteria.measured import MEASURED_CRITERIA, Measured
 from fashion_assets.criteria.prices import stated_and_kept
 from fashion_assets.criteria.questions import Searching
@@ -319,6 +320,10 @@ def _ids_are_mapped(candidate: Candidate) -> Finding:
     return holds(not rows, len(rows), [row[0] for row in rows])
 
 
+def _nothing_much_is_lost(candidate: Candidate) -> Finding:
+    return losses.finding(candidate.conn, candidate.release, candidate.settings.max_shrink)
+
+
 def _asked(criterion: Criterion[Searching]) -> Criterion[Candidate]:
     def measure(candidate: Candidate) -> Finding:
         with candidate.searching() as searching:
@@ -367,6 +372,17 @@ CANDIDATE_CRITERIA: list[Criterion[Candidate]] = [
         "products",
         _there_are_products,
         "Look at what was rejected and why: fashion-assets quarantine. If nothing was, the source has no listings.",
+    ),
+    Criterion(
+        losses.NOTHING_MUCH_IS_LOST,
+        "A11",
+        "Hardly any of the live release's products, listings, favourites and users are gone",
+        "at most {max_shrink:.0%} of each, in each source",
+        "products",
+        _nothing_much_is_lost,
+        "If the source delivered too little, mend it and run again: fashion-assets run. If so much is meant to be gone, let the "
+        "candidate go live: fashion-assets promote --allow-shrink, or the job promote_smaller_candidate.",
+        acceptable=True,
     ),
     Criterion(
         "product_ids_are_unique",
@@ -473,13 +489,23 @@ CANDIDATE_CRITERIA: list[Criterion[Candidate]] = [
 """Every criterion of a release, in the order they are shown."""
 
 
+ACCEPTABLE = frozenset(criterion.name for criterion in CANDIDATE_CRITERIA if criterion.acceptable)
+"""Those that a person may accept although they fail."""
+
+
 def judge(
-    candidate: Candidate, criteria: Sequence[Criterion[Candidate]] = tuple(CANDIDATE_CRITERIA)
+    candidate: Candidate,
+    criteria: Sequence[Criterion[Candidate]] = tuple(CANDIDATE_CRITERIA),
+    accepted: Collection[str] = (),
 ) -> list[Verdict]:
     """All verdicts on the candidate, or those of some criteria, measured now; beside the values the live release had when
-    it was judged last."""
+    it was judged last. `accepted`: names of those a person lets fail; raises `ValueError` for any but `ACCEPTABLE` ones."""
+    if strangers := sorted(set(accepted) - ACCEPTABLE):
+        raise ValueError(
+            f"nobody may accept that {', '.join(strangers)} fails, only {', '.join(sorted(ACCEPTABLE))}"
+        )
     with candidate.searching():
-        verdicts = [criterion.judge(candidate, candidate.settings) for criterion in criteria]
+        verdicts = [criterion.judge(candidate, candidate.settings, accepted) for criterion in criteria]
     live = releases.live(candidate.conn)
     if live is None or live.release == candidate.release.release:
         return verdicts

@@ -1,9 +1,9 @@
 """What judging gives: a verdict, and a criterion that knows how to reach one.
 
-What belongs here: the two types and the threefold outcome. What does not: any particular criterion.
+What belongs here: the two types and what may come out. What does not: any particular criterion.
 """
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Collection, Mapping
 from dataclasses import asdict, dataclass, field, fields, replace
 from string import Formatter
 from typing import Any, Generic, Literal, Self, TypeVar
@@ -15,7 +15,8 @@ from fashion_assets.thresholds import Thresholds
 Subject = TypeVar("Subject")
 Whole = TypeVar("Whole")
 
-Outcome = Literal["pass", "fail", "not applicable"]
+Outcome = Literal["pass", "fail", "accepted", "not applicable"]
+"""An accepted one fails, and a person said that it may."""
 
 OFFENDERS_SHOWN = 10
 """Offenders a verdict names; enough to start looking, few enough to read."""
@@ -63,7 +64,7 @@ class Verdict:
 
     @property
     def passed(self) -> bool:
-        """Whether it stands in nobody's way: it holds, or there is nothing to judge."""
+        """Whether it stands in nobody's way: it holds, a person accepts that it does not, or there is nothing to judge."""
         return self.outcome != "fail"
 
     @property
@@ -115,6 +116,8 @@ class Criterion(Generic[Subject]):
     """What to do where it fails, for a person who has only read the claim."""
     beside_live: bool = False
     """Whether the live release's value is worth showing beside its own."""
+    acceptable: bool = False
+    """Whether a person may accept, by its name, that it does not hold: what it holds back may be meant."""
 
     @property
     def set_by(self) -> list[str]:
@@ -133,10 +136,15 @@ class Criterion(Generic[Subject]):
         """The same claim about something its subject is part of, measured so."""
         return replace(self, measure=measure)  # pyright: ignore[reportReturnType, reportArgumentType]
 
-    def judge(self, subject: Subject, settings: Thresholds | None = None) -> Verdict:
+    def judge(
+        self, subject: Subject, settings: Thresholds | None = None, accepted: Collection[str] = ()
+    ) -> Verdict:
         """The verdict on the subject; a database error is raised, never turned into one. `settings` are those in force where
-        the subject was measured, without them the environment's."""
+        the subject was measured, without them the environment's. `accepted`: names of criteria that a person lets fail; only
+        an `acceptable` one heeds them."""
         finding = self.measure(subject)
+        if finding.outcome == "fail" and self.acceptable and self.name in accepted:
+            finding = replace(finding, outcome="accepted")
         return Verdict(
             self.name,
             self.requirement,

@@ -5,10 +5,11 @@ What belongs here: when to ask for runs. What does not: what is stale (`release.
 
 import dagster as dg
 
+from fashion_assets.criteria.losses import NOTHING_MUCH_IS_LOST
 from fashion_assets.defs.jobs import build_release, migrate_batch
 from fashion_assets.defs.partitions import BATCHES
 from fashion_assets.defs.resources import WarehouseResource
-from fashion_assets.release.plan import batch_version, plan
+from fashion_assets.release.plan import Plan, batch_version, plan
 from fashion_assets.release.recovery import recovered_plan
 from fashion_assets.release.scan import scan_active_sources
 from fashion_assets.warehouse.locks import Busy, run_lock
@@ -33,6 +34,23 @@ with it is not likely to end by itself a second time."""
 
 def _runs_of(batch: Batch) -> dg.RunsFilter:
     return dg.RunsFilter(job_name=migrate_batch.name, tags={"dagster/partition": batch.name})
+
+
+def _waiting_for(wanted: Plan) -> str:
+    """Why no release is due."""
+    existing = wanted.existing
+    if existing is None or existing.state != "candidate":
+        return "nothing changed"
+    failed = {
+        verdict["name"]: ", ".join(map(str, verdict["offenders"])) or str(verdict["value"])
+        for verdict in existing.criteria or []
+        if verdict["outcome"] == "fail"
+    }
+    why = f" ({'; '.join(f'{name}: {said}' for name, said in failed.items())})" if failed else ""
+    how = "promote_candidate"
+    if set(failed) == {NOTHING_MUCH_IS_LOST}:
+        how = "promote_smaller_candidate, if so much is meant to be gone"
+    return f"{existing.release} stands ready and waits for a person{why}: launch {how}"
 
 
 @dg.sensor(
@@ -98,12 +116,13 @@ def new_or_changed_batches(
             )
     # Batches that lack but a few vectors do not hold a release up: what they lack is in quarantine.
     if running or wanted.existing is not None:
-        reason = "batch runs are under way" if running else "nothing changed"
+        reason = "batch runs are under way" if running else _waiting_for(wanted)
         if wanted.incomplete and not running:
             names = ", ".join(sorted(wanted.incomplete)[:10])
             reason += f"; pictures in these batches could not be embedded, twice: {names}"
         return dg.SensorResult(skip_reason=reason, dynamic_partitions_requests=requests)
-    key = f"release:{wanted.content_version}"
+    # A key counts for ever. With the live release in it, a content that was gone from is asked for again.
+    key = f"release:{wanted.content_version}:{wanted.live.release if wanted.live else 'first'}"
     # Dagster itself would drop a second request of this key, and say nothing of why no release comes.
     tried = dg.RunsFilter(
         job_name=build_release.name, tags={"dagster/run_key": key}, statuses=ENDED_WITHOUT_RELEASE
@@ -138,7 +157,7 @@ def nightly_release(
         where = ", ".join(f"{name} is not at {place}" for name, place in sorted(wanted.missing.items()))
         return dg.SkipReason(f"a source is not where it was: {where}")
     if wanted.existing is not None:
-        return dg.SkipReason("nothing changed since the last release")
+        return dg.SkipReason(_waiting_for(wanted))
     return dg.RunRequest(
         run_key=f"nightly:{context.scheduled_execution_time.date()}:{wanted.content_version}"
     )

@@ -29,6 +29,12 @@ promote_candidate = dg.define_asset_job(
     selection=dg.AssetSelection.assets("live_release"),
     description="Put the candidate that stands ready live, if every criterion holds.",
 )
+promote_smaller_candidate = dg.define_asset_job(
+    "promote_smaller_candidate",
+    selection=dg.AssetSelection.assets("live_release"),
+    config={"ops": {"live_release": {"config": {"allow_shrink": True}}}},
+    description="As promote_candidate, also where it lacks much of what is live: a person says that it is meant.",
+)
 measure_release = dg.define_asset_job(
     "measure_release",
     selection=MEASURING_ASSETS,
@@ -39,5 +45,12 @@ measure_release = dg.define_asset_job(
 @dg.definitions
 def jobs() -> dg.Definitions:
     return dg.Definitions(
-        jobs=[migrate_batch, build_release, build_candidate, promote_candidate, measure_release]
+        jobs=[
+            migrate_batch,
+            build_release,
+            build_candidate,
+            promote_candidate,
+            promote_smaller_candidate,
+            measure_release,
+        ]
     )

@@ -12,6 +12,7 @@ from psycopg import sql
 from psycopg.types.json import Jsonb
 
 from fashion_assets.criteria.candidate import Candidate, judge
+from fashion_assets.criteria.losses import NOTHING_MUCH_IS_LOST
 from fashion_assets.criteria.verdict import Verdict
 from fashion_assets.release.serving import SERVED_TABLES, drop_former_views, point_views_at
 from fashion_assets.settings import Settings
@@ -27,11 +28,14 @@ DROP_WAIT_MS = 1_000
 
 
 class PromotionRefused(Exception):
-    """The candidate fails criteria; `failed` lists them. Nothing was changed."""
+    """The candidate fails criteria; `failed` lists them. Nothing was changed, and it stays a candidate."""
 
     def __init__(self, release: Release, failed: list[Verdict]):
         self.release = release
         self.failed = failed
+        if {verdict.name for verdict in failed} == {NOTHING_MUCH_IS_LOST}:
+            super().__init__(_held_back(release, failed[0]))
+            return
         lines = [f"{release.release} is not promoted: {len(failed)} criteria fail"]
         for verdict in failed:
             who = f" — {', '.join(map(str, verdict.offenders))}" if verdict.offenders else ""
@@ -42,13 +46,30 @@ class PromotionRefused(Exception):
         super().__init__("\n".join(lines))
 
 
+def _held_back(release: Release, verdict: Verdict) -> str:
+    """What is said where nothing is wrong with a release but that much of the live one is gone."""
+    lines = [
+        f"{release.release} waits for a person: {'; '.join(map(str, verdict.offenders))}",
+        f"  {verdict.name}: must be {verdict.must_be}",
+        f"  it stands ready to be looked at: fashion-assets report {release.release}",
+        "  if the source delivered too little, mend it and run again: fashion-assets run",
+        f"  if so much is meant to be gone: fashion-assets promote {release.release} --allow-shrink",
+    ]
+    return "\n".join(lines)
+
+
 def promote(
-    conn: psycopg.Connection, settings: Settings, release: Release, *, force: bool = False
+    conn: psycopg.Connection,
+    settings: Settings,
+    release: Release,
+    accepted: Collection[str] = (),
+    *,
+    force: bool = False,
 ) -> list[Verdict]:
     """Put a candidate (or a retired release) live, if every criterion holds *now*: measured in the swap's own transaction,
-    in which nobody can write to the release. Returns the verdicts.
+    in which nobody can write to the release. Returns the verdicts, which are kept with it.
 
-    `force` ends who holds the views up. Raises `PromotionRefused`, `ReleaseError`, `Busy` or `HeldUp`; then nothing has
+    `accepted`: names of criteria that a person lets fail (`criteria.candidate.ACCEPTABLE`). `force` ends who holds the views up. Raises `PromotionRefused`, `ReleaseError`, `Busy` or `HeldUp`; then nothing has
     changed.
     """
     # A transaction the caller left open would hold the views' locks until the caller came round to committing.
@@ -56,7 +77,7 @@ def promote(
     with conn.transaction():
         _check_promotable(releases.get(conn, release.release), releases.live(conn))
         _keep_from_changing(conn, release)
-        verdicts = judge(Candidate(conn, release, settings))
+        verdicts = judge(Candidate(conn, release, settings), accepted=accepted)
         failed = [verdict for verdict in verdicts if not verdict.passed]
         if failed:
             raise PromotionRefused(release, failed)

@@ -138,7 +138,9 @@ def test_once_all_batches_are_through_one_release_is_asked_for_until_it_is_there
 ):
     conn, settings = candidate.conn, candidate.settings
     monkeypatch.setenv("FASHION_ASSETS_BATCH_SIZE", "20")
-    assert skipped(evaluate(candidate_instance)) == "nothing changed"
+    waiting = f"{candidate.release.release} stands ready and waits for a person: launch promote_candidate"
+    assert skipped(evaluate(candidate_instance)) == waiting
+    assert waiting in str(nightly())
     promote(conn, settings, candidate.release)
     conn.commit()
     assert skipped(evaluate(candidate_instance)) == "nothing changed"
@@ -151,12 +153,18 @@ def test_once_all_batches_are_through_one_release_is_asked_for_until_it_is_there
     (request,) = evaluate(candidate_instance).run_requests or []
     assert (request.job_name, request.partition_key) == ("build_release", None)
     (again,) = evaluate(candidate_instance).run_requests or []
-    assert again.run_key == request.run_key and (request.run_key or "").startswith("release:")
+    kind, version, after = (request.run_key or "").split(":")
+    assert again.run_key == request.run_key and (kind, after) == ("release", "first")
     due = nightly()
-    assert isinstance(due, dg.RunRequest)
-    assert due.run_key == f"nightly:2026-01-02:{(request.run_key or '').removeprefix('release:')}"
+    assert isinstance(due, dg.RunRequest) and due.run_key == f"nightly:2026-01-02:{version}"
 
     # A release that failed would fail again: it waits, and the sensor says so.
     add_run(candidate_instance, request, dg.DagsterRunStatus.FAILURE)
     waiting = skipped(evaluate(candidate_instance))
     assert "failed in run" in waiting and "launch build_release again" in waiting
+
+    # What failed once, or was live once, is asked for again when the sources come back to it from another content.
+    conn.execute("UPDATE fashion_ops.releases SET state = 'live', content_version = 'another'")
+    conn.commit()
+    (later,) = evaluate(candidate_instance).run_requests or []
+    assert later.run_key == f"release:{version}:{candidate.release.release}"

@@ -57,6 +57,7 @@ CHECKS = {
         "every_batch_is_loaded",
         "listings_are_accounted_for",
         "there_are_products",
+        "nothing_much_is_lost",
         "product_ids_are_unique",
         "critical_fields_are_not_null",
         "image_paths_are_valid",
@@ -228,10 +229,15 @@ def test_the_jobs_do_what_they_are_called(repository: dg.RepositoryDefinition):
         "build_release": set(RELEASE_ASSETS),
         "build_candidate": set(RELEASE_ASSETS) - {"live_release"},
         "promote_candidate": {"live_release"},
+        "promote_smaller_candidate": {"live_release"},
         "measure_release": set(MEASURING_ASSETS),
     }
     assert jobs["migrate_batch"].partitions_def is not None
     assert jobs["build_release"].partitions_def is None
+    # Launched as it is, it says what a person has to say.
+    assert jobs["promote_smaller_candidate"].run_config == {
+        "ops": {"live_release": {"config": {"allow_shrink": True}}}
+    }
 
 
 def test_a_sensor_and_a_schedule_ask_for_runs_once_somebody_turns_them_on(

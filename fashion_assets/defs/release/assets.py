@@ -12,6 +12,7 @@ from pydantic import Field
 
 from fashion_assets.criteria.candidate import Candidate
 from fashion_assets.criteria.expectations import ExpectationResult
+from fashion_assets.criteria.losses import NOTHING_MUCH_IS_LOST
 from fashion_assets.criteria.verdict import Verdict
 from fashion_assets.defs.metadata import bar_chart, counts_table
 from fashion_assets.defs.release.judgement import Judgement
@@ -188,6 +189,10 @@ class Promotion(dg.Config):
     force: bool = Field(
         default=False, description="End the sessions that keep the serving views from being changed."
     )
+    allow_shrink: bool = Field(
+        default=False,
+        description="Let it go live although much of the live release is gone (nothing_much_is_lost).",
+    )
 
 
 @dg.asset(
@@ -201,7 +206,8 @@ def live_release(
         before = releases.live(conn)
         try:
             release = _to_promote(conn, context.run.run_id, config.release)
-            verdicts = swap.promote(conn, warehouse.settings, release, force=config.force)
+            accepted = [NOTHING_MUCH_IS_LOST] if config.allow_shrink else []
+            verdicts = swap.promote(conn, warehouse.settings, release, accepted, force=config.force)
         except swap.PromotionRefused as refused:
             raise dg.Failure(
                 str(refused), metadata={"criteria": verdict_table(refused.failed)}, allow_retries=False
