@@ -15,7 +15,7 @@ from rich.console import Console
 from rich.markup import escape
 
 from fashion_assets.progress import Tasks, steps, tasks
-from fashion_assets.release.plan import Plan
+from fashion_assets.release.plan import Plan, judged
 from fashion_assets.release.recovery import recovered_plan
 from fashion_assets.release.scan import scan_active_sources
 from fashion_assets.release.status import report_page, unmet_expectations
@@ -25,6 +25,7 @@ from fashion_assets.sources import SourceError, open_source
 from fashion_assets.warehouse import releases
 from fashion_assets.warehouse.database import connect, is_installed, prepare
 from fashion_assets.warehouse.locks import RunLock, run_lock
+from fashion_assets.warehouse.parquet import ParquetStore
 from fashion_assets.warehouse.register import SourceRecord, SyncReport, activate_source, active_sources
 from fashion_assets.warehouse.releases import Release
 from fashion_assets.warehouse.server import describe
@@ -35,6 +36,9 @@ if TYPE_CHECKING:
 CALIBRATED_FROM = 100_000
 """Pictures to embed from which it pays to find out first how the model runs fastest here: it takes as long as some ten
 thousand small pictures, and gains a few per cent, or much where a machine is unlike those that the defaults are of."""
+
+REJECTING_BATCHES_TOLD = 10
+"""Batches named of those that went through with many rejections."""
 
 DEFAULT_SAMPLE = 1000
 """Listings drawn where nothing else was ever asked for."""
@@ -113,9 +117,11 @@ class Migration:
         promote: bool,
         wait: bool = True,
         allow_shrink: bool = False,
+        accept_rejections: bool = False,
     ) -> MigrationResult:
         """Migrate what changed. One run at a time: another one is waited for, or with `wait` false left alone (`Busy`).
-        `allow_shrink`: the release goes live although much of the live one is gone. Raises what a person can mend (`SourceError`, `WarehouseError` …)."""
+        `allow_shrink`: the release goes live although much of the live one is gone; `accept_rejections`: batches go through
+        although many of their listings are rejected. Raises what a person can mend (`SourceError`, `WarehouseError` …)."""
         choice = self._choice(catalog, sample)
         if dry_run and not is_installed(self._settings):
             return self._dry_run_without_database(choice)
@@ -138,7 +144,7 @@ class Migration:
                 return self._without_changes(conn, wanted, result, promote, allow_shrink)
             if not first:
                 stack.enter_context(runs)
-            return self._migrate(wanted, result, promote, runs, turn, allow_shrink)
+            return self._migrate(wanted, result, promote, runs, turn, allow_shrink, accept_rejections)
 
     def promote(self, name: str, force: bool = False, allow_shrink: bool = False) -> MigrationResult:
         """Put a candidate, or a retired release, live in a run of its own; `allow_shrink` as in `run`."""
@@ -254,17 +260,25 @@ class Migration:
         runs: Runs,
         turn: RunLock,
         allow_shrink: bool,
+        accept_rejections: bool,
     ) -> MigrationResult:
         stale = [batch.name for batch in wanted.stale]
         if sum(batch.listings for batch in wanted.stale) >= CALIBRATED_FROM:
             self._calibrate(wanted, result, runs)
         with self._progress() as progress:
             task = progress.add_task("migrating batches", total=len(stale))
-            for batch, failure in runs.batches(stale):
+            rejected: list[str] = []
+            accepting = {"validation": {"accept_rejections": accept_rejections}}
+            for batch, failure in runs.batches(stale, accepting):
                 result.batches_run += 1
                 if failure is not None:
                     result.failed_batches[batch] = failure
+                elif said := self._rejected(batch):
+                    rejected.append(said)
                 progress.advance(task)
+            result.lines += rejected[:REJECTING_BATCHES_TOLD]
+            if (more := len(rejected) - REJECTING_BATCHES_TOLD) > 0:
+                result.lines.append(f"and so in {more:,} more batches")
             turn.check()
             task = progress.add_task("building the release", total=None)
             if promote:
@@ -275,6 +289,13 @@ class Migration:
             progress.update(task, total=1, completed=1)
         self._finish(result)
         return result
+
+    def _rejected(self, batch: str) -> str | None:
+        """That more of a batch that went through was rejected than is usual, where it was."""
+        listings, rejected = judged(ParquetStore(self._settings.assets_url), [batch])
+        if rejected <= self._settings.max_rejection_rate * listings:
+            return None
+        return f"{batch}: {rejected:,} of {listings:,} listings were rejected; see fashion-assets quarantine"
 
     def _calibrate(self, wanted: Plan, result: MigrationResult, runs: Runs) -> None:
         from fashion_assets.embedding.encoder import resolved

@@ -142,8 +142,11 @@ class Runs:
                 process.kill()
         self._pools.close()
 
-    def batches(self, batches: Sequence[str]) -> Iterator[tuple[str, str | None]]:
-        """Run `migrate_batch` for each; yields its name and why it failed, or None, as they finish.
+    def batches(
+        self, batches: Sequence[str], ops: Mapping[str, Mapping[str, Any]] | None = None
+    ) -> Iterator[tuple[str, str | None]]:
+        """Run `migrate_batch` for each, with the config of its ops by name; yields its name and why it failed, or None, as
+        they finish.
 
         A batch whose worker dies is tried once more, with nothing beside it that could have taken the memory: killed again
         it fails, and no other does.
@@ -155,15 +158,17 @@ class Runs:
         while waiting:
             part = deque(waiting.popleft() for _ in range(min(BATCHES_OF_WORKERS, len(waiting))))
             together = min(WORKERS, len(part), self._cores)
-            for batch, failure in self._side_by_side(part):
+            for batch, failure in self._side_by_side(part, ops):
                 if failure == _KILLED and together > 1:
                     # Its run is closed, and its place in the pool free, before another asks for one.
                     _outcome(_submitted(self._release, _prepare_instance))
-                    ((_, failure),) = self._side_by_side(deque([batch]))
+                    ((_, failure),) = self._side_by_side(deque([batch]), ops)
                 yield batch, failure
             waiting.extendleft(reversed(part))
 
-    def _side_by_side(self, part: deque[str]) -> Iterator[tuple[str, str | None]]:
+    def _side_by_side(
+        self, part: deque[str], ops: Mapping[str, Mapping[str, Any]] | None
+    ) -> Iterator[tuple[str, str | None]]:
         """Run batches in fresh workers until all are through or a worker died; what was not begun stays in `part`."""
         workers = max(1, min(WORKERS, len(part), self._cores))
         early, self._early = self._early, None
@@ -179,7 +184,7 @@ class Runs:
         while running or (part and whole):
             while part and whole and idle:
                 batch, pool = part.popleft(), idle.pop()
-                work = _submitted(pool, _run, "migrate_batch", batch, str(threads.popleft()))
+                work = _submitted(pool, _run, "migrate_batch", batch, str(threads.popleft()), ops)
                 running[work] = batch, pool
             for future in wait(running, return_when=FIRST_COMPLETED).done:
                 failure = _outcome(future)

@@ -189,7 +189,10 @@ def test_a_spoiled_batch_stops_the_release_and_only_its_own_work(
     failed = migrate(catalogue)
     assert not failed.succeeded and not failed.live
     assert set(failed.failed_batches) == {"fashion_demo-00002"}
-    assert "rejection_rate_is_bearable" in failed.failed_batches["fashion_demo-00002"]
+    said = failed.failed_batches["fashion_demo-00002"]
+    assert (
+        "rejection_rate_is_bearable" in said and "20 of 20 of those in this batch that were products" in said
+    )
     assert batch_runs(instance) == {"fashion_demo-00001": 2, "fashion_demo-00002": 2}
     assert figure(instance, "product_embeddings", "fashion_demo-00001", "dagster/row_count") == 20
     assert failed.refusal is not None
@@ -201,12 +204,45 @@ def test_a_spoiled_batch_stops_the_release_and_only_its_own_work(
     summary = "\n".join(failed.summary())
     assert "fashion_demo-00002" in summary and "rejection_rate_is_bearable" in summary
 
+    # What a batch that stopped left behind is not what it was before.
+    again = migrate(catalogue).failed_batches["fashion_demo-00002"]
+    assert "20 of 20 of those in this batch that were products" in again
+
     for listing in range(21, 41):
         draw_picture(catalogue / "images" / f"{listing}.jpg", listing)
     mended = migrate(catalogue)
     assert mended.succeeded and mended.live and mended.batches_run == 1
     assert (mended.products, mended.quarantined) == (40, 0)
     assert number(database, "SELECT count(*) FROM fashion_sota.products WHERE title LIKE 'Nike%%'") == 1
+
+
+def test_new_bad_lines_are_in_quarantine_and_stop_no_release(
+    migrate: Migrate, database: psycopg.Connection, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+):
+    monkeypatch.setenv("FASHION_ASSETS_BATCH_SIZE", "200")
+    catalogue = write_catalogue(tmp_path / "catalogue", 200)
+    assert migrate(catalogue).live
+
+    for listing in range(1001, 1031):
+        add_line(catalogue, line(listing))  # without a picture
+    result = migrate(catalogue)
+    assert result.succeeded and result.live
+    assert (result.listings, result.products, result.quarantined) == (230, 200, 30)
+    assert any("fashion_demo-00002: 30 of 30 listings were rejected" in said for said in result.lines)
+
+    # So many that the source is bad: a person has to know of them.
+    for listing in range(2001, 2061):
+        add_line(catalogue, line(listing))
+    stopped = migrate(catalogue)
+    ((batch, reason),) = stopped.failed_batches.items()
+    assert (
+        batch == "fashion_demo-00003"
+        and "60 of 60 listings of this batch, 90 of 290 of its source's" in reason
+    )
+    assert "--accept-rejections" in reason and not stopped.live
+    accepted = migrate(catalogue, accept_rejections=True)
+    assert accepted.live and (accepted.batches_run, accepted.quarantined) == (1, 90)
+    assert number(database, "SELECT count(*) FROM fashion_sota.products") == 200
 
 
 def test_a_candidate_waits_until_it_is_promoted(

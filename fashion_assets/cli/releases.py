@@ -112,6 +112,12 @@ def run(
         bool, typer.Option("--promote/--no-promote", help="Put the release live if every criterion holds.")
     ] = True,
     allow_shrink: AllowShrink = False,
+    accept_rejections: Annotated[
+        bool,
+        typer.Option(
+            "--accept-rejections", help="Let batches through although many of their listings are rejected."
+        ),
+    ] = False,
     wait: Annotated[
         bool, typer.Option("--wait/--no-wait", help="Wait for another run that is at it, or leave.")
     ] = True,
@@ -139,6 +145,7 @@ def run(
             promote=promote,
             wait=wait,
             allow_shrink=allow_shrink,
+            accept_rejections=accept_rejections,
         )
     if as_json:
         print_json(result.to_dict())

@@ -125,6 +125,14 @@ class ParquetResource(dg.ConfigurableResource):
             return schema.empty_table()
         return table if table.schema.equals(schema) else schema.empty_table()
 
+    def previous_column(self, asset: str, batch: str, column: str) -> pa.ChunkedArray:
+        """One column of texts of what the asset held before this run, whatever else it held; empty where there is none."""
+        try:
+            table = self.store.read(asset, batch, [column])
+        except (FileNotFoundError, pa.ArrowInvalid):
+            return pa.chunked_array([], pa.string())
+        return table[column] if column in table.column_names else pa.chunked_array([], pa.string())
+
 
 class ParquetIOManager(dg.ConfigurableIOManager):
     """One Parquet file for each asset and batch, written atomically, in a local folder or at any fsspec URL."""

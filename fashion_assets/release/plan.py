@@ -31,10 +31,11 @@ RELEASE_VERSION = "1"
 
 FIRST_STAGE = "raw_listings"
 LAST_STAGE = "product_embeddings"
+ACCEPTED_STAGE = "validated_products"
 REJECTED_STAGE = "quarantined_listings"
 STAGES = (
     FIRST_STAGE,
-    "validated_products",
+    ACCEPTED_STAGE,
     REJECTED_STAGE,
     "normalized_attributes",
     "image_embeddings",
@@ -108,6 +109,20 @@ def _files(store: ParquetStore, batch: str) -> BatchFiles:
         return BatchFiles()
     lacking = last.metadata.get(WITHOUT_VECTOR.decode(), "")
     return BatchFiles(versions.pop(), lacking, rejected.rows + len(json.loads(lacking or "{}")))
+
+
+def judged(store: ParquetStore, names: Iterable[str]) -> tuple[int, int]:
+    """How many listings of these batches were judged so far, and how many of them rejected. Reads no rows."""
+    listings = rejected = 0
+    whole = store.batches(REJECTED_STAGE) & store.batches(ACCEPTED_STAGE)
+    for name in names:
+        if name not in whole:
+            continue
+        footers = store.footer(ACCEPTED_STAGE, name), store.footer(REJECTED_STAGE, name)
+        if footers[0] is not None and footers[1] is not None:
+            listings += footers[0].rows + footers[1].rows
+            rejected += footers[1].rows
+    return listings, rejected
 
 
 def active_batches(conn: psycopg.Connection) -> list[Batch]:

@@ -22,6 +22,7 @@ from fashion_assets.catalog.validation import rejected
 from fashion_assets.embedding.embed import vector_matrix
 from fashion_assets.embedding.spaces import EmbeddingSpace
 from fashion_assets.release.plan import (
+    ACCEPTED_STAGE,
     FIRST_STAGE,
     LAST_STAGE,
     REJECTED_STAGE,
@@ -147,7 +148,7 @@ def _quarantine(store: ParquetStore, batch: str) -> pa.Table:
     failed = without_vector(store.read(LAST_STAGE, batch, ["product_id"]))
     if not failed:
         return rejections
-    products = store.read("validated_products", batch)
+    products = store.read(ACCEPTED_STAGE, batch)
     lacking = products.filter(pc.is_in(products["product_id"], value_set=pa.array(list(failed))))
     why = [failed[product].reason for product in lacking["product_id"].to_pylist()]
     return pa.concat_tables([rejections, rejected(lacking, why)])

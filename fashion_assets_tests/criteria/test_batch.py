@@ -16,10 +16,12 @@ from fashion_assets.criteria.batch import (
     BATCH_CRITERIA,
     IMAGE_EMBEDDINGS,
     NORMALIZED,
+    NOTHING_JUDGED,
     QUARANTINED,
     RAW,
     VALIDATED,
     EmbeddedBatch,
+    Judged,
     NormalizedBatch,
     RawBatch,
     ValidatedBatch,
@@ -153,6 +155,50 @@ def test_too_many_rejections_fail_and_name_the_reasons(raw, root):
     judged = validate(changed(raw.listings, "title", titles), Rules(), root=root)
     verdict = VALIDATED[1].judge(ValidatedBatch(raw.listings, judged.products, judged.rejections, 0.25))
     assert (verdict.outcome, verdict.value, verdict.offenders) == ("fail", 0.275, ["null_title: 11"])
+
+
+@pytest.fixture
+def bad(raw, root) -> ValidatedBatch:
+    """Thirty of forty listings are rejected."""
+    titles = [None] * 30 + raw.listings["title"].to_pylist()[30:]
+    judged = validate(changed(raw.listings, "title", titles), Rules(), root=root)
+    return ValidatedBatch(raw.listings, judged.products, judged.rejections, 0.25)
+
+
+def test_new_bad_listings_are_borne_by_a_source_that_is_good(bad):
+    borne = VALIDATED[1].judge(replace(bad, elsewhere=Judged(200, 10)))
+    assert (borne.outcome, borne.value, borne.offenders) == ("pass", 0.75, ["null_title: 30"])
+    assert borne.reason == (
+        "rejected are 30 of 40 listings of this batch, 40 of 240 of its source's so far, and 0 of 0 of those in this batch "
+        "that were products before"
+    )
+    # By themselves they are all there is; and a source that is as bad makes them no better.
+    for elsewhere in (NOTHING_JUDGED, Judged(200, 100)):
+        verdict = VALIDATED[1].judge(replace(bad, elsewhere=elsewhere))
+        assert verdict.outcome == "fail" and "--accept-rejections" in verdict.reason
+
+
+def test_products_that_go_bad_stop_their_batch_however_good_the_source_is(bad):
+    many = replace(bad, elsewhere=Judged(10_000, 0))
+    keys = bad.listings["listing_key"]
+    verdict = VALIDATED[1].judge(replace(many, products_before=keys))
+    assert verdict.outcome == "fail"
+    assert "30 of 10,040 of its source's so far, and 30 of 40 of those" in verdict.reason
+    # Those that were products still are; a listing that is in the batch no more says nothing.
+    before = pa.chunked_array([keys.slice(28).combine_chunks(), pa.array(["gone"] * 100)])
+    borne = VALIDATED[1].judge(replace(many, products_before=before))
+    assert borne.outcome == "pass" and "2 of 12 of those in this batch" in borne.reason
+
+
+def test_a_person_may_accept_rejections_and_nothing_else(bad, validated):
+    names = [criterion.name for criterion in BATCH_CRITERIA]
+    assert (
+        VALIDATED[1].judge(bad, None, names).outcome == "accepted"
+        and VALIDATED[1].judge(bad, None, names).passed
+    )
+    assert VALIDATED[1].judge(validated, None, names).outcome == "pass"
+    lost = replace(bad, products=bad.products.slice(1))
+    assert VALIDATED[0].judge(lost, None, names).outcome == "fail"
 
 
 def test_a_rate_of_few_listings_is_not_applicable(validated):

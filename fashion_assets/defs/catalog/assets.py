@@ -7,11 +7,13 @@ What belongs here: the Dagster face of `sources` and `catalog`: inputs, outputs,
 # pyright: reportAttributeAccessIssue=false
 
 from collections.abc import Iterator
+from dataclasses import replace
 from datetime import UTC, datetime
 
 import dagster as dg
 import pyarrow as pa
 import pyarrow.compute as pc
+from pydantic import Field
 
 from fashion_assets.catalog.listing import (
     NORMALIZED_SCHEMA,
@@ -26,7 +28,9 @@ from fashion_assets.criteria.batch import (
     NORMALIZED,
     QUARANTINED,
     RAW,
+    REJECTION_RATE_IS_BEARABLE,
     VALIDATED,
+    Judged,
     NormalizedBatch,
     RawBatch,
     ValidatedBatch,
@@ -37,9 +41,10 @@ from fashion_assets.defs.resources import BatchTurn, EncoderResource, ParquetRes
 from fashion_assets.defs.verdicts import check_result, check_specs
 from fashion_assets.machine import usable_cores
 from fashion_assets.release.plan import BATCH_VERSION, batch_version
+from fashion_assets.release.plan import judged as judged_so_far
 from fashion_assets.sources import open_source
 from fashion_assets.warehouse.quarantine import replace_quarantine
-from fashion_assets.warehouse.register import batch_and_source, references
+from fashion_assets.warehouse.register import batch_and_source, batches, references
 
 OWNERS = ["team:catalog"]
 GROUP = "catalog"
@@ -87,6 +92,15 @@ def raw_listings(
         yield check_result(criterion.judge(RawBatch(wanted, listings), settings), criterion.asset)
 
 
+class Validation(dg.Config):
+    """What a person knows of a batch."""
+
+    accept_rejections: bool = Field(
+        default=False,
+        description="Let the batch go through although many of its listings are rejected (rejection_rate_is_bearable).",
+    )
+
+
 @dg.multi_asset(
     partitions_def=BATCHES,
     group_name=GROUP,
@@ -107,6 +121,7 @@ def raw_listings(
 )
 def validation(
     context: dg.AssetExecutionContext,
+    config: Validation,
     raw_listings: pa.Table,
     batch_turn: BatchTurn,
     warehouse: WarehouseResource,
@@ -132,6 +147,15 @@ def validation(
     subject = ValidatedBatch(
         raw_listings, products, rejections, settings.max_rejection_rate, settings.min_listings_for_a_rate
     )
+    if subject.is_above_the_limit:
+        with warehouse.connect() as conn:
+            others = [each.name for each in batches(conn, entry.name) if each.name != batch]
+        subject = replace(
+            subject,
+            elsewhere=Judged(*judged_so_far(parquet.store, others)),
+            # Of the next stage, which a batch that stopped here never reached.
+            products_before=parquet.previous_column("normalized_attributes", batch, "listing_key"),
+        )
     reasons = pc.value_counts(pc.list_flatten(rejections["reasons"])).to_pylist()
     rate = rejections.num_rows / max(1, raw_listings.num_rows)
     with warehouse.connect() as conn:
@@ -165,8 +189,9 @@ def validation(
             "sample": sample_table(rejections, ["external_id", "reasons", "record"]),
         },
     )
+    accepted = [REJECTION_RATE_IS_BEARABLE] if config.accept_rejections else []
     for criterion in [*VALIDATED, *QUARANTINED]:
-        yield check_result(criterion.judge(subject, settings), criterion.asset)
+        yield check_result(criterion.judge(subject, settings, accepted), criterion.asset)
 
 
 @dg.asset(
