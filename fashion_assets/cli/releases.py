@@ -243,7 +243,7 @@ def quarantine(
 ) -> None:
     """Rejected listings, each with every reason and its original record."""
     with clear_errors():
-        from fashion_assets.release.places import picture_of, roots
+        from fashion_assets.release.roots import picture_of, roots
         from fashion_assets.warehouse.database import connect
         from fashion_assets.warehouse.quarantine import quarantined, reasons
 

@@ -22,7 +22,7 @@ from fashion_assets.criteria.candidate import INDEX_NAME
 from fashion_assets.embedding.embed import vector_matrix
 from fashion_assets.embedding.spaces import EmbeddingSpace
 from fashion_assets.machine import usable_cores
-from fashion_assets.release import places
+from fashion_assets.release import roots
 from fashion_assets.release.plan import LAST_STAGE, REJECTED_STAGE, without_vector
 from fashion_assets.release.recovery import recovered_plan
 from fashion_assets.release.swap import tidy
@@ -226,14 +226,14 @@ def load(
     tidy(conn, settings, building=True)
     with conn.transaction():
         wanted, _ = recovered_plan(conn, settings, space, vectors=False)
-        finished, sources = wanted.finished, places.active(conn, settings)
+        finished, sources = wanted.finished, roots.active(conn, settings)
         spaces.register(conn, space)
         release = releases.begin(conn, wanted.version_of_finished, space.name, run_id)
         create_tables(conn, release)
-        roots = {source.name: source.root for source in sources}
+        where = {source.name: source.root for source in sources}
         dimensions = {space.name: space.dimension}
         _hold_to_spaces(conn, release, dimensions)
-        for done, (batch, rows, failed) in enumerate(_read_ahead(store, finished, roots), start=1):
+        for done, (batch, rows, failed) in enumerate(_read_ahead(store, finished, where), start=1):
             quarantined = store.count(REJECTED_STAGE, batch.name) + failed
             _load_batch(conn, release, batch, rows, quarantined, dimensions)
             progress(done, len(finished))
@@ -252,7 +252,7 @@ def load(
 
 
 def _read_ahead(
-    store: ParquetStore, batches: Sequence[Batch], roots: Mapping[str, str]
+    store: ParquetStore, batches: Sequence[Batch], where: Mapping[str, str]
 ) -> Iterator[tuple[Batch, list[ServingRows], int]]:
     """Each batch with its rows and how many of its products went to quarantine at embedding, the next one being read and
     encoded in a thread meanwhile."""
@@ -260,7 +260,7 @@ def _read_ahead(
     def read(batch: Batch) -> tuple[list[ServingRows], int]:
         normalized = store.read("normalized_attributes", batch.name)
         embeddings = store.read(LAST_STAGE, batch.name)
-        rows = serving_rows(normalized, embeddings, batch.name, roots[batch.source])
+        rows = serving_rows(normalized, embeddings, batch.name, where[batch.source])
         return list(rows), len(without_vector(embeddings))
 
     with ThreadPoolExecutor(1, "read-ahead") as pool:

@@ -17,7 +17,7 @@ from fashion_assets.catalog.normalization import NORMALIZATION_VERSION
 from fashion_assets.catalog.validation import Rules
 from fashion_assets.embedding.embed import TEXT_WEIGHT
 from fashion_assets.embedding.spaces import EmbeddingSpace, embedding_space
-from fashion_assets.release import places
+from fashion_assets.release import roots
 from fashion_assets.settings import Settings
 from fashion_assets.sources import Source
 from fashion_assets.warehouse import quarantine, releases
@@ -195,7 +195,7 @@ def plan(conn: psycopg.Connection, settings: Settings, space: EmbeddingSpace | N
     """Compare register, files, database and releases; of the batches' files only footers are read, and those of people are
     hashed. `space`: the model's, where it is not the settings'."""
     space = space or embedding_space(settings.model, settings.model_revision)
-    sources = places.active(conn, settings)
+    sources = roots.active(conn, settings)
     current = active_batches(conn)
     versions = {batch.name: batch_version(batch, settings, space) for batch in current}
     files = batch_files(ParquetStore(settings.assets_url), versions)
@@ -215,7 +215,7 @@ def plan(conn: psycopg.Connection, settings: Settings, space: EmbeddingSpace | N
         incomplete=incomplete,
         lost=lost,
         vectors_are_lost=bool(whole) and not EmbeddingStore(conn).has_any(space.name),
-        missing=places.missing(sources),
+        missing=roots.missing(sources),
         content_version=version,
         space=space,
         live=live,

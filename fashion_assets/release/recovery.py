@@ -48,7 +48,7 @@ class Recovered:
 
     def __str__(self) -> str:
         return (
-            "the database had lost what batches' files still say; written again: the quarantine of "
+            "the database lacked what batches' files say; written again: the quarantine of "
             f"{self.batches:,} batches, {self.vectors:,} vectors"
         )
 

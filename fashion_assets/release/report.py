@@ -29,7 +29,7 @@ from fashion_assets.criteria.expectations import ExpectationResult, claims
 from fashion_assets.criteria.prices import stated_and_kept
 from fashion_assets.criteria.verdict import Verdict
 from fashion_assets.release.charts import bars, lines, steps
-from fashion_assets.release.places import picture_of, roots
+from fashion_assets.release.roots import picture_of, roots
 from fashion_assets.release.status import report_page
 from fashion_assets.search.engine import SearchEngine
 from fashion_assets.search.query import Query

@@ -8,7 +8,7 @@ from collections.abc import Callable
 import psycopg
 
 from fashion_assets.catalog.listing import picture_path
-from fashion_assets.release import places
+from fashion_assets.release import roots
 from fashion_assets.release.recovery import recover_register
 from fashion_assets.settings import Settings
 from fashion_assets.sources import open_source
@@ -24,7 +24,7 @@ def scan_active_sources(
     Raises `sources.SourceError` when a source cannot be read.
     """
     recover_register(conn, settings)
-    return [sync(conn, source, settings.batch_size, progress) for source in places.active(conn, settings)]
+    return [sync(conn, source, settings.batch_size, progress) for source in roots.active(conn, settings)]
 
 
 def pictures_of(conn: psycopg.Connection, settings: Settings, batch: str, most: int) -> list[str]:
