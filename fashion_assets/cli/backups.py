@@ -1,0 +1,38 @@
+"""Commands that keep a whole installation elsewhere, and make one of what was kept."""
+
+from pathlib import Path
+from typing import Annotated
+
+import typer
+from rich.markup import escape
+
+from fashion_assets.cli.app import Home, app, clear_errors, out
+from fashion_assets.settings import Settings
+
+
+@app.command()
+def backup(
+    folder: Annotated[Path, typer.Argument(help="A folder that is not there yet.")], home: Home = None
+) -> None:
+    """Copy the whole installation, database and files, into a folder. Work may go on meanwhile."""
+    with clear_errors():
+        from fashion_assets.backup import back_up
+
+        back_up(Settings(), folder)
+    out.print(f"backed up into {escape(str(folder))}; the catalogue itself is not in it", soft_wrap=True)
+
+
+@app.command()
+def restore(folder: Annotated[Path, typer.Argument(help="What `backup` wrote.")], home: Home = None) -> None:
+    """Make an installation of a backup, in a new home or an empty database. Then: fashion-assets run."""
+    with clear_errors():
+        from fashion_assets.backup import restore as bring_back
+        from fashion_assets.warehouse.server import describe
+
+        settings = Settings()
+        bring_back(settings, folder)
+    out.print(
+        f"restored into {escape(str(settings.home))}, {escape(describe(settings))}; what has changed since is taken over by: "
+        "fashion-assets run",
+        soft_wrap=True,
+    )
