@@ -46,7 +46,7 @@ def back_up(settings: Settings, folder: Path) -> None:
     folder = folder.expanduser().absolute()
     if folder.exists():
         raise BackupError(f"{folder} is there already. Give the name of a folder that is not.")
-    prepare(settings)
+    prepare(settings, anew=False)
     aside = folder.with_name(f"{folder.name}.partial")
     shutil.rmtree(aside, ignore_errors=True)
     try:

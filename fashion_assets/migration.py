@@ -15,7 +15,7 @@ from rich.console import Console
 from rich.markup import escape
 
 from fashion_assets.progress import Tasks, steps, tasks
-from fashion_assets.release.plan import Plan, judged
+from fashion_assets.release.plan import FIRST_STAGE, Plan, judged
 from fashion_assets.release.recovery import recovered_plan
 from fashion_assets.release.scan import scan_active_sources
 from fashion_assets.release.status import report_page, unmet_expectations
@@ -168,6 +168,7 @@ class Migration:
     ) -> tuple[Plan, list[str]]:
         """What there is to do, and what to say of the sources and of how that was found out."""
         if choice is None and not active_sources(conn):
+            self._require_a_new_home()
             choice = ("sample", "sample", str(DEFAULT_SAMPLE))
         # One transaction: a source that cannot be read must not take the place of the one in use.
         with conn.transaction(), self._progress() as progress:
@@ -185,6 +186,16 @@ class Migration:
         said += [f"{_named(source)} is no longer migrated" for source in before if source.name not in kept]
         wanted, recovered = recovered_plan(conn, self._settings, vectors=not dry_run)
         return wanted, [*said, *([str(recovered)] if recovered else [])]
+
+    def _require_a_new_home(self) -> None:
+        """Nothing is drawn beside a shop's own files: the database that knew where its catalogue is was another one."""
+        names = ParquetStore(self._settings.assets_url).batches(FIRST_STAGE)
+        if own := sorted({name.rpartition("-")[0] for name in names} - {"sample"}):
+            raise SourceError(
+                f"The database knows of no source ({describe(self._settings)}), and {self._settings.assets_url} has batches of "
+                f"{', '.join(own)}. Say where the catalogue is: fashion-assets run --catalog FOLDER, or --sample N for a drawn "
+                "one."
+            )
 
     def _dry_run_without_database(self, choice: tuple[str, str, str] | None) -> MigrationResult:
         name, kind, location = choice or ("sample", "sample", str(DEFAULT_SAMPLE))

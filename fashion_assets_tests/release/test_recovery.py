@@ -18,10 +18,12 @@ from fashion_assets.cli import app
 from fashion_assets.criteria.candidate import Candidate
 from fashion_assets.embedding.spaces import embedding_space
 from fashion_assets.migration import MigrationResult
+from fashion_assets.places import DAGSTER_FILES
 from fashion_assets.release import build
 from fashion_assets.release.plan import BATCH_VERSION, LOADED_STAGES, STAGES, plan
 from fashion_assets.release.status import status
-from fashion_assets.settings import PROJECT_ROOT, Settings
+from fashion_assets.settings import Settings
+from fashion_assets.sources import SourceError
 from fashion_assets.warehouse import register
 from fashion_assets.warehouse.database import connect
 from fashion_assets.warehouse.embedding_store import KINDS
@@ -89,7 +91,7 @@ def batch_runs(conn: psycopg.Connection) -> int:
 
 def embedded_anew(batch: str) -> dict[str, int]:
     """How many pictures and titles the batch's last run had the model embed."""
-    with dg.DagsterInstance.from_config(str(PROJECT_ROOT)) as instance:
+    with dg.DagsterInstance.from_config(str(DAGSTER_FILES)) as instance:
         return {kind: figure(instance, f"{kind}_embeddings", batch, "embedded_anew") for kind in KINDS}
 
 
@@ -139,6 +141,8 @@ def test_a_home_goes_live_on_a_new_database_and_on_an_older_one_without_any_batc
     assert len(before["batches"]) == 5
 
     use(monkeypatch, new)
+    with pytest.raises(SourceError, match=r"has batches of fashion_demo\. Say where the catalogue is"):
+        migrate(None)
     told = migrate(catalogue, dry_run=True)
     assert "0 of 5 batches would run" in told.lines[-1]
     assert {name: len(rows) for name, rows in held(new).items()} == dict.fromkeys(before, 0)
@@ -266,13 +270,10 @@ def test_a_release_follows_its_catalogue_and_its_people(
     assert str(moved / "images" / "24.jpg") in Path(result.report or "").with_suffix(".json").read_text()
 
     # Only people, and then back to where all began.
-    (moved / "users.csv").unlink()
-    (moved / "favourites.csv").write_text("user_id,external_id\nu2,3\nu1,1\n\nu1,2\n")
+    (moved / "users.csv").write_text("user_id,name\nu1,Anna\nu2,Bob\n")
     result = migrate(moved)
     assert result.live and result.batches_run == 0
-    assert answer(
-        database, "SELECT count(*), (SELECT count(*) FROM fashion_sota.users) FROM fashion_sota.favourites"
-    ) == [(3, 0)]
+    assert answer(database, "SELECT name FROM fashion_sota.users ORDER BY 1") == [("Anna",), ("Bob",)]
     (moved / "images" / "24.jpg").unlink()
     draw_picture(moved / "images" / "24.jpg", 24)
     (moved / "users.csv").write_text("user_id,name\nu1,Ann\n")
@@ -325,7 +326,7 @@ def test_files_that_name_pictures_by_their_whole_path_are_made_again_of_what_the
     assert result.succeeded and result.live and (result.batches_run, result.products) == (2, 40)
     for batch in ("fashion_demo-00001", "fashion_demo-00002"):
         assert embedded_anew(batch) == {"image": 0, "text": 0}
-        with dg.DagsterInstance.from_config(str(PROJECT_ROOT)) as instance:
+        with dg.DagsterInstance.from_config(str(DAGSTER_FILES)) as instance:
             assert figure(instance, "validated_products", batch, "validated_anew") == 0
         for stage in ("raw_listings", "validated_products", "normalized_attributes"):
             assert all(uri.startswith("images/") for uri in store.read(stage, batch)["image_uri"].to_pylist())
