@@ -192,9 +192,11 @@ def test_the_encoder_agrees_with_sentence_transformers(trained: Trained) -> None
     paths = trained.pairs["image_path"].tolist()[:11]
     encoder = Encoder(embedding_space(str(trained.model)), device="cpu")
     expected = model.encode([Image.open(path).convert("RGB") for path in paths])
-    # bfloat16, where the processor multiplies it, keeps 8 bits.
-    np.testing.assert_allclose(encoder.files(paths).vectors, expected, atol=4e-3)
-    np.testing.assert_allclose(encoder.texts(WORDS), model.encode(WORDS), atol=4e-3)
+    pictures, words = encoder.files(paths).vectors, encoder.texts(WORDS)
+    # bfloat16, where the processor multiplies it, keeps 8 bits, and its error is of the vector: single numbers stray
+    # further. Two pictures of this catalogue are .07 and more apart.
+    assert np.linalg.norm(pictures - expected, axis=1).max() < 0.02
+    assert np.linalg.norm(words - model.encode(WORDS), axis=1).max() < 0.02
 
 
 def test_the_tokenizer_file_reads_the_same_alone(trained: Trained) -> None:
