@@ -114,6 +114,49 @@ class Settings(Thresholds, BaseSettings):
         description="Database role that may read the serving views and nothing else.",
     )
     sensor_runs_per_tick: int = Field(default=4, ge=1, description="Runs the batch sensor asks for at once.")
+    promote_automatically: bool = Field(
+        default=True,
+        description="Whether a release that was built, and of which every criterion holds, goes live by itself: in "
+        "`fashion-assets run`, the job build_release, the sensor, the schedule. If not, it waits for a person.",
+    )
+    stale_after_days: int | None = Field(
+        default=7,
+        ge=1,
+        description="Days without a change in the source, or without a new live release, after which the UI shows either as "
+        "overdue and people are told. Empty or `null`: never.",
+    )
+    ui_url: str | None = Field(
+        default=None,
+        pattern=r"^https?://[^/?#\s]+(/[^?#\s]*)?$",
+        description="Where people reach the UI, if not on this machine: https://dagster.shop.example, with a path if a proxy "
+        "serves it below one. Links in messages and reports begin with it.",
+    )
+    ui_hosts: str = Field(
+        default="",
+        description="Further names the UI answers to, separated by commas, with the port where it is not that of http or "
+        "https: those by which a proxy or a container leads to it.",
+    )
+    source_code_url: str | None = Field(
+        default=None,
+        pattern=r"^https?://\S+$",
+        description="Where this code is browsed, up to the folder that holds fashion_assets/: "
+        "https://github.com/shop/fashion-assets/blob/main. The UI then links assets to their source there.",
+    )
+    notify_webhook: SecretStr | None = Field(
+        default=None,
+        description="URL that is sent a JSON document by POST when something waits for a person; what Slack, Mattermost "
+        "and Teams take as an incoming webhook.",
+    )
+    notify_email: str | None = Field(
+        default=None,
+        description="Who is sent an e-mail when something waits for a person; addresses separated by commas.",
+    )
+    notify_from: str = Field(default="fashion-assets@localhost", description="Who such an e-mail is from.")
+    smtp_url: SecretStr | None = Field(
+        default=None,
+        description="Mail server for them: smtp://user:password@mail.shop.example:587 (STARTTLS), or smtps:// (TLS from the "
+        "start). Unset: the one on this machine, port 25.",
+    )
 
     def __init__(self, **given: Any) -> None:
         try:
@@ -149,6 +192,11 @@ class Settings(Thresholds, BaseSettings):
     def reports(self) -> Path:
         """Folder of the migration reports."""
         return self.home / "reports"
+
+    @property
+    def ui_address(self) -> str:
+        """Where the UI is found by who reads of it elsewhere; no slash at the end."""
+        return (self.ui_url or "http://127.0.0.1:3000").rstrip("/")
 
     @property
     def is_new(self) -> bool:

@@ -115,6 +115,7 @@ def _told(error: Exception) -> str | None:
     from fashion_assets.embedding.spaces import ModelError
     from fashion_assets.release.swap import PromotionRefused
     from fashion_assets.search.filters import SearchError
+    from fashion_assets.serving import UIError
     from fashion_assets.sources import SourceError
     from fashion_assets.warehouse.errors import WarehouseError, explain
     from fashion_assets.warehouse.releases import ReleaseError
@@ -124,6 +125,7 @@ def _told(error: Exception) -> str | None:
         return None if explained is None else str(explained)
     known = (
         SettingsError,
+        UIError,
         WarehouseError,
         SourceError,
         ModelError,

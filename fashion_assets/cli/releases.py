@@ -1,8 +1,6 @@
 """Commands that make a release, look at it, and put it live or away."""
 
 import json
-import os
-import shutil
 import sys
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
@@ -29,7 +27,6 @@ from fashion_assets.cli.app import (
     print_json,
 )
 from fashion_assets.origins import choose
-from fashion_assets.places import DAGSTER_FILES
 from fashion_assets.settings import Settings
 
 if TYPE_CHECKING:
@@ -410,37 +407,3 @@ def migrate(home: Home = None) -> None:
         settings = Settings()
         prepare(settings)
     out.print(f"ready: {escape(describe(settings))}")
-
-
-@app.command()
-def ui(
-    port: Annotated[int, typer.Option(help="Port of the Dagster UI.")] = 3000,
-    host: Annotated[str, typer.Option(help="Address to listen on.")] = "127.0.0.1",
-    home: Home = None,
-) -> None:
-    """Open the Dagster UI with its daemon (backfills, sensors, schedules) on this installation."""
-    with clear_errors():
-        from fashion_assets.warehouse.database import prepare
-
-        settings = Settings()
-        prepare(settings)
-        folder = _dagster_home(settings)
-    out.print(f"Dagster UI: http://{host}:{port}  (Ctrl-C ends it)")
-    sys.stdout.flush()
-    # Whatever other Dagster project the shell is set up for.
-    os.environ["DAGSTER_HOME"] = str(folder)
-    os.chdir(folder)
-    # It warns of `dagster dev` itself, whose successor is a package more.
-    quietly = "ignore:Function `dev_command` is superseded"
-    workspace = str(DAGSTER_FILES / "workspace.yaml")
-    arguments = ["-W", quietly, "-m", "dagster", "dev", "-w", workspace, "-p", str(port), "-h", host]
-    os.execv(sys.executable, [sys.executable, *arguments])
-
-
-def _dagster_home(settings: Settings) -> Path:
-    """The folder for what Dagster's servers leave, which may be neither the checkout nor the installed package; with a copy
-    of the one configuration, as Dagster wants it there."""
-    folder = settings.home / "dagster_home"
-    folder.mkdir(parents=True, exist_ok=True)
-    shutil.copyfile(DAGSTER_FILES / "dagster.yaml", folder / "dagster.yaml")
-    return folder

@@ -111,6 +111,13 @@ def data_docs_folder(settings: Settings) -> Path:
     return settings.reports / "data_docs"
 
 
+def validation_page(settings: Settings, release: str) -> Path | None:
+    """The page of the Data Docs on a release, the newest where it was validated several times; None where it never was."""
+    pages = (data_docs_folder(settings) / "validations" / release).rglob("*.html")
+    # The library names their folders by the time.
+    return max(pages, default=None)
+
+
 def import_library() -> tuple[Any, Any, Any]:
     """Great Expectations: the package, its expectations, and the action that writes Data Docs. Takes seconds the first
     time."""
@@ -145,7 +152,8 @@ def _import_when_used(name: str) -> None:
 
 
 def validate_products(settings: Settings, release: Release) -> tuple[list[ExpectationResult], Path]:
-    """Run the suite on the candidate's table, in the database; results in the suite's order, and the Data Docs' page."""
+    """Run the suite on the candidate's table, in the database; results in the suite's order, and its page of the Data
+    Docs."""
     gx, gxe, UpdateDataDocsAction = import_library()
     logging.getLogger("great_expectations").setLevel(logging.ERROR)
     docs = data_docs_folder(settings)
@@ -208,7 +216,7 @@ def validate_products(settings: Settings, release: Release) -> tuple[list[Expect
                 expectation=_configuration(result),
             )
         )
-    return results, docs / "index.html"
+    return results, validation_page(settings, release.release) or docs / "index.html"
 
 
 def _exceptions(result: Any) -> list[dict[str, Any]]:

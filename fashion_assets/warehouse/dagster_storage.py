@@ -36,6 +36,9 @@ from fashion_assets.warehouse.database import Connection, connect
 from fashion_assets.warehouse.errors import explained
 from fashion_assets.warehouse.schemas import DAGSTER
 
+CODE_LOCATION = "fashion_assets"
+"""What our code location is called, in workspace.yaml too."""
+
 _STATEMENT_TIMEOUT_MS = 60_000
 """No question of Dagster's own takes a minute; one that does is stuck."""
 

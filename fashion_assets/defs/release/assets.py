@@ -18,6 +18,7 @@ from fashion_assets.defs.metadata import bar_chart, counts_table
 from fashion_assets.defs.release.judgement import Judgement
 from fashion_assets.defs.resources import EncoderResource, ReleaseTurn, WarehouseResource
 from fashion_assets.release import build, report, swap
+from fashion_assets.serving.links import report_link
 from fashion_assets.warehouse import releases
 from fashion_assets.warehouse.errors import WarehouseError
 from fashion_assets.warehouse.quarantine import reasons
@@ -170,7 +171,7 @@ def migration_report(
             "release": release.release,
             # Where they could not be validated their number is not known, and not nought.
             **({"expectations_unmet": len(unmet)} if expectations else {}),
-            "report": dg.MetadataValue.url(path.as_uri()),
+            "report": dg.MetadataValue.url(report_link(warehouse.settings, path)),
             "path": dg.MetadataValue.path(str(path)),
             "criteria": verdict_table(verdicts),
             "criteria_failed": sum(not verdict.passed for verdict in verdicts),

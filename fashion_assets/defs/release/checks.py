@@ -14,6 +14,7 @@ from fashion_assets.defs.release.assets import candidate_of
 from fashion_assets.defs.release.judgement import Judgement
 from fashion_assets.defs.resources import WarehouseResource
 from fashion_assets.defs.verdicts import check_result, check_specs
+from fashion_assets.serving.links import report_link
 from fashion_assets.settings import Settings
 
 
@@ -69,6 +70,6 @@ def products_expectations(
                 "elements": result.elements,
                 "offenders": dg.MetadataValue.json(result.offenders),
                 "expectation": dg.MetadataValue.json(result.expectation),
-                "data_docs": dg.MetadataValue.url(docs.as_uri()),
+                "data_docs": dg.MetadataValue.url(report_link(settings, docs)),
             },
         )

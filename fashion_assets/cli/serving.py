@@ -1,0 +1,60 @@
+"""Commands that serve something until they are ended."""
+
+import os
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+from fashion_assets.cli.app import Home, app, clear_errors, out
+from fashion_assets.settings import Settings
+
+
+@app.command()
+def ui(
+    port: Annotated[int, typer.Option(min=0, max=65535, help="Port of the UI; 0 for a free one.")] = 3000,
+    host: Annotated[str, typer.Option(help="Address to listen on.")] = "127.0.0.1",
+    daemon: Annotated[
+        bool,
+        typer.Option(
+            "--daemon/--no-daemon", help="With the daemon: queued runs, backfills, sensors, schedules."
+        ),
+    ] = True,
+    read_only: Annotated[
+        bool, typer.Option("--read-only", help="Show everything, let nobody change anything.")
+    ] = False,
+    workspace: Annotated[
+        Path | None,
+        typer.Option(
+            metavar="FILE",
+            exists=True,
+            dir_okay=False,
+            show_default=False,
+            help="A workspace.yaml naming code locations that run elsewhere, as in deploy/.",
+        ),
+    ] = None,
+    home: Home = None,
+) -> None:
+    """Open the Dagster UI, with its daemon and the reports, on this installation."""
+    with clear_errors():
+        from fashion_assets.serving.ui import dagster_home, serve
+        from fashion_assets.warehouse.database import prepare
+
+        settings = Settings()
+        prepare(settings)
+        workspace = workspace and workspace.resolve()
+        # Whatever other Dagster project the shell is set up for, and whatever lies where it is.
+        os.environ["DAGSTER_HOME"] = str(dagster_home(settings))
+        os.chdir(dagster_home(settings))
+        serve(
+            settings,
+            host,
+            port,
+            workspace=workspace,
+            daemon=daemon,
+            read_only=read_only,
+            ready=lambda address: out.print(
+                f"Dagster UI: {address}/\nreports:    {address}/fashion-assets/  (Ctrl-C ends it)",
+                soft_wrap=True,
+            ),
+        )

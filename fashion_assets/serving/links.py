@@ -1,0 +1,32 @@
+"""Where a page of this installation is found by a browser.
+
+What belongs here: addresses. What does not: the pages (`pages`), and anything that takes long to import: assets name
+their reports by this.
+"""
+
+from pathlib import Path
+from urllib.parse import quote, urlsplit
+
+from fashion_assets.settings import Settings
+
+PAGES = "/fashion-assets"
+"""Everything below it is ours; all other paths of the UI are Dagster's."""
+
+REPORTS = f"{PAGES}/reports"
+
+
+def path_prefix(settings: Settings) -> str:
+    """The path below which the UI answers: that of `ui_url`, or nothing."""
+    return urlsplit(settings.ui_url or "").path.rstrip("/")
+
+
+def report_link(settings: Settings, page: Path, *, absolute: bool = False) -> str:
+    """Where a page below `settings.reports` opens. In the UI a path is enough and good for whatever name the UI is reached
+    by; `absolute` is for those who read it elsewhere. Raises `ValueError` for a page that lies somewhere else."""
+    path = f"{REPORTS}/{quote(page.relative_to(settings.reports).as_posix())}"
+    return f"{settings.ui_address}{path}" if absolute or settings.ui_url else path
+
+
+def run_link(settings: Settings, run_id: str) -> str:
+    """Where a Dagster run is looked at."""
+    return f"{settings.ui_address}/runs/{quote(run_id)}"

@@ -1,0 +1,108 @@
+"""The installation's own pages beside Dagster's: reports and Data Docs, and one that lists them.
+
+What belongs here: which files are given out, and under which headers. What does not: what is in them (`release.report`,
+`criteria.expectations`).
+
+Only what lies in the folder of the reports is given out. Pages quote what listings say, so that none of them may run a
+script, load anything from elsewhere, or act as the UI it shares an address with.
+"""
+
+from jinja2 import Environment, PackageLoader, StrictUndefined, select_autoescape
+from starlette.applications import Starlette
+from starlette.datastructures import MutableHeaders
+from starlette.middleware import Middleware
+from starlette.requests import Request
+from starlette.responses import HTMLResponse, Response
+from starlette.routing import Mount, Route
+from starlette.staticfiles import StaticFiles
+from starlette.types import ASGIApp, Message, Receive, Scope, Send
+
+from fashion_assets.criteria.expectations import validation_page
+from fashion_assets.serving.links import PAGES, REPORTS, path_prefix
+from fashion_assets.settings import Settings
+
+LISTED = 200
+"""Newest reports that are listed; the others stay where they are."""
+
+POLICY = "; ".join(
+    (
+        "default-src 'none'",
+        "img-src 'self' data:",
+        "style-src 'self' 'unsafe-inline'",
+        "font-src 'self'",
+        "base-uri 'none'",
+        "form-action 'none'",
+        "frame-ancestors 'none'",
+        "sandbox allow-same-origin allow-popups allow-popups-to-escape-sandbox",
+    )
+)
+
+
+def application(settings: Settings) -> Starlette:
+    """The pages, to be mounted at `links.PAGES`."""
+    environment = Environment(
+        loader=PackageLoader("fashion_assets.serving"),
+        autoescape=select_autoescape(),
+        undefined=StrictUndefined,
+        trim_blocks=True,
+        lstrip_blocks=True,
+    )
+    page, prefix = environment.get_template("pages.html"), path_prefix(settings)
+    settings.reports.mkdir(parents=True, exist_ok=True)
+
+    def index(_: Request) -> Response:
+        return HTMLResponse(
+            page.render(**listed(settings), dagster=prefix or "/", reports_at=prefix + REPORTS)
+        )
+
+    return Starlette(
+        routes=[
+            Route("/", index),
+            Mount(REPORTS.removeprefix(PAGES), StaticFiles(directory=settings.reports, html=True)),
+        ],
+        middleware=[Middleware(_Harmless)],
+    )
+
+
+def listed(settings: Settings) -> dict[str, object]:
+    """What the list shows: the newest reports first, each with its JSON and its page of the Data Docs where there are any.
+    Their own first page is not: it is empty without scripts."""
+    folder = settings.reports
+    found = sorted(
+        (page for page in folder.glob("*.html") if page.is_file()),
+        key=lambda page: (page.stat().st_mtime, page.name),
+        reverse=True,
+    )
+    return {
+        "folder": folder,
+        "reports": [
+            {
+                "name": page.stem,
+                "page": page.name,
+                "json": page.with_suffix(".json").name if page.with_suffix(".json").is_file() else "",
+                "expectations": docs.relative_to(folder).as_posix()
+                if (docs := validation_page(settings, page.stem))
+                else "",
+            }
+            for page in found[:LISTED]
+        ],
+        "left_out": len(found[LISTED:]),
+    }
+
+
+class _Harmless:
+    def __init__(self, app: ASGIApp):
+        self._app = app
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        async def sending(message: Message) -> None:
+            if message["type"] == "http.response.start":
+                headers = MutableHeaders(scope=message)
+                headers["Content-Security-Policy"] = POLICY
+                headers["X-Content-Type-Options"] = "nosniff"
+                headers["Referrer-Policy"] = "no-referrer"
+                # A report is written again under the same name.
+                headers["Cache-Control"] = "no-cache"
+            await send(message)
+
+        await self._app(scope, receive, sending)

@@ -1,0 +1,206 @@
+"""The Dagster UI of an installation: a guarded webserver with our pages, the daemon and the code beside it.
+
+What belongs here: the processes, their start and their end. What does not: who may ask what (`guard`), the pages.
+
+It is what `dagster dev` starts, with a webserver of ours in the place of Dagster's. There is no public interface to host
+that webserver: the modules named `_core` and `_cli` below are Dagster's own, its version is pinned, and a test starts it all.
+"""
+
+import shutil
+import socket
+import subprocess
+import sys
+import tempfile
+import threading
+from collections.abc import Callable, Iterator
+from contextlib import ExitStack, contextmanager, suppress
+from pathlib import Path
+
+import psutil
+import uvicorn
+import yaml
+from dagster import DagsterInstance
+from dagster._cli.proxy_server_manager import ProxyServerManager
+from dagster._core.workspace.context import WorkspaceProcessContext
+from dagster._core.workspace.load_target import ModuleTarget, WorkspaceFileTarget
+from dagster_webserver.version import __version__ as webserver_version
+from dagster_webserver.webserver import DagsterWebserver
+from starlette.middleware import Middleware
+from starlette.responses import RedirectResponse
+from starlette.routing import BaseRoute, Mount, Route
+from starlette.types import ASGIApp
+
+from fashion_assets.places import DAGSTER_FILES
+from fashion_assets.serving import UIError
+from fashion_assets.serving.guard import Guard, Names
+from fashion_assets.serving.links import PAGES, path_prefix
+from fashion_assets.serving.pages import application
+from fashion_assets.settings import Settings
+from fashion_assets.warehouse.dagster_storage import CODE_LOCATION
+
+STATEMENT_TIMEOUT_MS = 15_000
+"""How long a question of the webserver to Dagster's storage may take; what Dagster's own has."""
+
+END_SECONDS = 30
+"""How long a process that is told to end may take."""
+
+CLOSING_SECONDS = 5
+"""How long requests under way may take when the UI ends."""
+
+
+class Webserver(DagsterWebserver):
+    """Dagster's webserver behind our guard, with our pages."""
+
+    def __init__(self, context: WorkspaceProcessContext, settings: Settings, host: str):
+        self._settings = settings
+        self._names = Names.of(settings, host)
+        super().__init__(context, path_prefix(settings))
+
+    def build_middleware(self) -> list[Middleware]:
+        """The guard first."""
+        return [Middleware(Guard, names=self._names), *super().build_middleware()]
+
+    def build_routes(self) -> list[BaseRoute]:
+        """Our pages before Dagster's, which answers every path there is."""
+        pages = path_prefix(self._settings) + PAGES
+        return [
+            Route(pages, lambda _: RedirectResponse(f"{pages}/")),
+            Mount(pages, application(self._settings)),
+            *super().build_routes(),
+        ]
+
+
+def web_application(context: WorkspaceProcessContext, settings: Settings, host: str) -> ASGIApp:
+    """The UI as an ASGI application that listens on `host`."""
+    return Webserver(context, settings, host).create_asgi_app()
+
+
+def serve(
+    settings: Settings,
+    host: str,
+    port: int,
+    *,
+    workspace: Path | None = None,
+    daemon: bool = True,
+    read_only: bool = False,
+    ready: Callable[[str], None] = lambda address: None,
+) -> None:
+    """Serve the UI until the process is interrupted or terminated; `DAGSTER_HOME` must be set, the database prepared.
+
+    `workspace`: a file that names code locations that run elsewhere; by default ours is started. `port` 0: a free one.
+    `ready` is called with the UI's address. Raises `UIError`.
+    """
+    with ExitStack() as stack:
+        listening = stack.enter_context(_listening(host, port))
+        address = _address(host, listening)
+        instance = stack.enter_context(DagsterInstance.get())
+        instance.optimize_for_webserver(STATEMENT_TIMEOUT_MS, pool_recycle=3600, max_overflow=20)
+        if workspace is None:
+            workspace = stack.enter_context(_code_server(instance))
+        context = stack.enter_context(
+            WorkspaceProcessContext(
+                instance,
+                WorkspaceFileTarget([str(workspace)]),
+                version=webserver_version,
+                read_only=read_only,
+                code_server_log_level="WARNING",
+            )
+        )
+        server = uvicorn.Server(
+            uvicorn.Config(
+                web_application(context, settings, host),
+                log_level="warning",
+                server_header=False,
+                timeout_graceful_shutdown=CLOSING_SECONDS,
+            )
+        )
+        ended: list[int] = []
+
+        def end(code: int) -> None:
+            ended.append(code)
+            server.should_exit = True
+
+        if daemon:
+            stack.enter_context(_daemon(workspace, end))
+        ready(address)
+        with suppress(KeyboardInterrupt):
+            server.run(sockets=[listening])
+        if ended:
+            raise UIError(
+                f"the Dagster daemon ended by itself (exit code {ended[0]}), so the UI ended too: see what it says above"
+            )
+
+
+def dagster_home(settings: Settings) -> Path:
+    """The folder for what Dagster's servers leave, which may be neither the checkout nor the installed package; with a copy
+    of the one configuration, as Dagster wants it there."""
+    folder = settings.home / "dagster_home"
+    folder.mkdir(parents=True, exist_ok=True)
+    shutil.copyfile(DAGSTER_FILES / "dagster.yaml", folder / "dagster.yaml")
+    return folder
+
+
+@contextmanager
+def _listening(host: str, port: int) -> Iterator[socket.socket]:
+    """A socket that listens. Raises `UIError` where that is not possible."""
+    try:
+        family = socket.getaddrinfo(host, port, type=socket.SOCK_STREAM)[0][0]
+        listening = socket.create_server((host, port), family=family, backlog=128)
+    except OSError as error:
+        raise UIError(
+            f"the UI cannot listen on {host}, port {port}: {error.strerror or error}. Choose another with --port."
+        ) from None
+    with listening:
+        yield listening
+
+
+def _address(host: str, listening: socket.socket) -> str:
+    port = listening.getsockname()[1]
+    return f"http://[{host}]:{port}" if ":" in host else f"http://{host}:{port}"
+
+
+@contextmanager
+def _code_server(instance: DagsterInstance) -> Iterator[Path]:
+    """Our code location in a process of its own, and a workspace file that names it: webserver and daemon share it, and
+    "Reload" in the UI loads the code anew for both."""
+    target = ModuleTarget("fashion_assets.definitions", None, None, CODE_LOCATION)
+    this, own = psutil.Process(), []
+    before = set(this.children())
+    try:
+        with (
+            ProxyServerManager(instance, target, code_server_log_level="WARNING") as servers,
+            tempfile.TemporaryDirectory() as folder,
+        ):
+            own = [process for process in this.children() if process not in before]
+            workspace = Path(folder) / "workspace.yaml"
+            specs = [dict(spec) for spec in servers.get_code_server_specs()]
+            workspace.write_text(yaml.safe_dump({"load_from": specs}))
+            yield workspace
+    finally:
+        # Told to end, but not waited for. One whose run is under way ends with that.
+        psutil.wait_procs(own, END_SECONDS)
+
+
+@contextmanager
+def _daemon(workspace: Path, on_end: Callable[[int], None]) -> Iterator[None]:
+    """The process that launches queued runs, sensors and schedules. `on_end` is called where it ends by itself."""
+    command = [sys.executable, "-m", "dagster._daemon", "run", "--workspace", str(workspace)]
+    levels = ["--log-level", "warning", "--code-server-log-level", "warning"]
+    leaving = threading.Event()
+    with subprocess.Popen([*command, *levels]) as process:
+
+        def watch() -> None:
+            code = process.wait()
+            if not leaving.is_set():
+                on_end(code)
+
+        watching = threading.Thread(target=watch, daemon=True)
+        watching.start()
+        try:
+            yield
+        finally:
+            leaving.set()
+            # On Ctrl-C it was interrupted already, as this process was.
+            process.terminate()
+            watching.join(END_SECONDS)
+            process.kill()
