@@ -44,10 +44,19 @@ catalogue."""
 RUNNER = "fashion_assets/process"
 """Tag of runs started here: host and process, so that a later command can tell which died with theirs."""
 
+NEVER_RETRIED = {"dagster/max_retries": "0"}
+"""Tag of runs the daemon leaves alone when they fail: whoever started the command starts it again."""
+
 
 def this_process() -> str:
     """What `RUNNER` says of runs of this process."""
     return f"{os.uname().nodename}:{os.getpid()}"
+
+
+def is_of_a_command(tags: Mapping[str, str]) -> bool:
+    """Whether a run of these tags was executed by a command. One that Dagster launched in its stead, as when somebody has
+    it executed again, has its tags and more."""
+    return RUNNER in tags and "dagster/parent_run_id" not in tags
 
 
 IMPORTED_ONCE: tuple[str, ...] = (
@@ -307,6 +316,7 @@ def _open() -> None:
     import dagster as dg
 
     from fashion_assets.defs.partitions import BATCHES
+    from fashion_assets.warehouse.dagster_storage import OF_CODE_LOCATION
 
     logging.getLogger("dagster").setLevel(logging.CRITICAL)
     instance = _held.enter_context(dg.DagsterInstance.from_config(str(DAGSTER_FILES)))
@@ -321,7 +331,7 @@ def _open() -> None:
                 instance=instance,
                 partition_key=partition,
                 raise_on_error=False,
-                tags={RUNNER: this_process()},
+                tags={RUNNER: this_process(), **NEVER_RETRIED, **OF_CODE_LOCATION},
                 run_config={
                     "loggers": {"console": {"config": {"log_level": "CRITICAL"}}},
                     "ops": {name: {"config": dict(config)} for name, config in ops.items()},
@@ -441,7 +451,8 @@ def _close_dead_runs(instance: "DagsterInstance") -> None:
     )
     for run in instance.get_runs(unfinished):
         host, _, process = run.tags.get(RUNNER, "").rpartition(":")
-        if host == os.uname().nodename and process.isdigit() and not _is_at_work(int(process)):
+        ours = is_of_a_command(run.tags) and host == os.uname().nodename and process.isdigit()
+        if ours and not _is_at_work(int(process)):
             instance.report_run_failed(
                 run, "its process was killed; what it left is continued by a later run"
             )

@@ -7,12 +7,13 @@ import threading
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
+import dagster as dg
 import pytest
 
 from fashion_assets.release.plan import active_batches
 from fashion_assets.release.scan import scan_active_sources
-from fashion_assets.runs import RUNNER, Runs, _encode_on, shares
-from fashion_assets.settings import Settings
+from fashion_assets.runs import RUNNER, Runs, _encode_on, is_of_a_command, shares
+from fashion_assets.settings import PROJECT_ROOT, Settings
 from fashion_assets.warehouse.database import connect
 from fashion_assets.warehouse.register import activate_source
 from fashion_assets_tests.catalogue import write_catalogue
@@ -120,3 +121,39 @@ def test_a_batch_that_kills_its_worker_fails_alone(
     assert set(outcomes.values()) == {None}
     # Killed once it runs again, by itself; killed again it is the one that fails.
     assert reason is None if times == 1 else reason is not None and "its worker process died" in reason
+
+
+def test_runs_stand_under_their_job_of_the_code_location_and_the_daemon_leaves_them_alone(
+    settings: Settings, tmp_path: Path
+):
+    with connect(settings) as conn:
+        activate_source(conn, "shop", "folder", str(write_catalogue(tmp_path / "catalogue", 3)))
+        scan_active_sources(conn, settings)
+    with Runs() as runs:
+        assert dict(runs.batches(["shop-00001"])) == {"shop-00001": None}
+        assert "no candidate waits" in (runs.run("promote_candidate") or "")
+    with dg.DagsterInstance.from_config(str(PROJECT_ROOT)) as instance:
+        # What the UI asks for on the page of a job, and what its timeline puts a run under.
+        of_location = {".dagster/repository": "__repository__@fashion_assets"}
+        for job in ("migrate_batch", "promote_candidate"):
+            (run,) = instance.get_runs(dg.RunsFilter(job_name=job, tags=of_location))
+            assert run.remote_job_origin is not None and run.remote_job_origin.job_name == job
+            assert run.remote_job_origin.repository_origin.get_label() == "__repository__@fashion_assets"
+            assert run.tags["dagster/code_location"] == "fashion_assets"
+            assert run.tags["dagster/max_retries"] == "0" and is_of_a_command(run.tags)
+
+
+def test_a_run_that_dagster_executes_again_is_not_taken_for_the_commands(settings: Settings):
+    """It has the tags of the run it repeats, whose process is gone."""
+    tags = {RUNNER: f"{os.uname().nodename}:999999999"}
+    first, again = (
+        dg.DagsterRun("migrate_batch", status=dg.DagsterRunStatus.STARTED, tags=tags | more)
+        for more in ({}, {"dagster/parent_run_id": "another"})
+    )
+    with dg.DagsterInstance.from_config(str(PROJECT_ROOT)) as instance:
+        for run in (first, again):
+            instance.add_run(run)
+        with Runs() as runs:
+            runs._prepared.result().result()
+        statuses = [instance.get_run_by_id(run.run_id).status for run in (first, again)]  # type: ignore[union-attr]
+    assert statuses == [dg.DagsterRunStatus.FAILURE, dg.DagsterRunStatus.STARTED]

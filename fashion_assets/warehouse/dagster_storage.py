@@ -15,14 +15,18 @@ from typing import Any
 
 from dagster import AssetKey, AssetRecordsFilter, EventLogRecord, EventRecordsResult
 from dagster._config.config_schema import UserConfigSchema
+from dagster._core.definitions.repository_definition import SINGLETON_REPOSITORY_NAME
 from dagster._core.event_api import EventLogCursor
 from dagster._core.events import ASSET_CHECK_EVENTS, ASSET_EVENTS, PIPELINE_EVENTS, DagsterEventType
 from dagster._core.events.log import EventLogEntry
 from dagster._core.execution.compute_logs import redirect_to_file
+from dagster._core.remote_origin import RegisteredCodeLocationOrigin, RemoteRepositoryOrigin
 from dagster._core.storage.compute_log_manager import CapturedLogContext, ComputeIOType
+from dagster._core.storage.dagster_run import DagsterRun
 from dagster._core.storage.event_log.schema import AssetKeyTable, SqlEventLogStorageTable
 from dagster._core.storage.local_compute_log_manager import IO_TYPE_EXTENSION, LocalComputeLogManager
 from dagster._core.storage.root import LocalArtifactStorage
+from dagster._core.storage.tags import CODE_LOCATION_TAG, REPOSITORY_LABEL_TAG
 from dagster._serdes import ConfigurableClassData
 from dagster._utils import ensure_file, touch_file
 from dagster_postgres.event_log.event_log import PostgresEventLogStorage
@@ -38,6 +42,12 @@ from fashion_assets.warehouse.schemas import DAGSTER
 
 CODE_LOCATION = "fashion_assets"
 """What our code location is called, in workspace.yaml too."""
+
+OF_CODE_LOCATION = {
+    REPOSITORY_LABEL_TAG: f"{SINGLETON_REPOSITORY_NAME}@{CODE_LOCATION}",
+    CODE_LOCATION_TAG: CODE_LOCATION,
+}
+"""Tags of a run of a job of ours; what Dagster gives those that it launches."""
 
 _STATEMENT_TIMEOUT_MS = 60_000
 """No question of Dagster's own takes a minute; one that does is stuck."""
@@ -147,11 +157,24 @@ class EventLog(PostgresEventLogStorage):
 
 
 class RunStorage(PostgresRunStorage):
-    """Dagster's own record of runs, without the look whether its table has a column, once it had: six a batch."""
+    """Dagster's own record of runs, without the look whether its table has a column, once it had: six a batch.
+
+    A run that a command executes itself names its code location by `OF_CODE_LOCATION` alone. It is kept with the origin that a
+    run has which was launched from there: without one, the UI shows it neither under its job nor in the timeline.
+    """
 
     def __init__(self, *args: Any, **kwargs: Any) -> None:
         self._present: set[str] = set()
         super().__init__(*args, **kwargs)
+
+    def add_run(self, dagster_run: DagsterRun) -> DagsterRun:
+        """Keeps a run."""
+        label = dagster_run.tags.get(REPOSITORY_LABEL_TAG)
+        if label is not None and dagster_run.remote_job_origin is None:
+            repository, _, location = label.partition("@")
+            origin = RemoteRepositoryOrigin(RegisteredCodeLocationOrigin(location), repository)
+            dagster_run = dagster_run.with_job_origin(origin.get_job_origin(dagster_run.job_name))
+        return super().add_run(dagster_run)
 
     def has_run_stats_index_cols(self) -> bool:
         """Whether runs have their times in columns."""
