@@ -131,19 +131,21 @@ class Migration:
         if dry_run:
             # Rolled back: sources, register and batches are compared as a run would, and nothing is kept.
             with connect(self._settings) as conn, conn.transaction(force_rollback=True):
-                return self._told(*self._scan(conn, choice, dry_run))
+                wanted, _, said = self._scan(conn, choice, dry_run)
+                return self._told(wanted, said)
         # From before the sources are read until the release stands: what was read is what is released.
         lock = run_lock(self._settings, "run", wait=None if wait else 0, told=self._console.print)
         with lock as turn, connect(self._settings) as conn, ExitStack() as stack:
             # A first migration surely has work for workers: they come to be while the catalogue is read.
             runs = stack.enter_context(Runs(all_is_new=True)) if first else Runs()
-            wanted, said = self._scan(conn, choice, dry_run)
+            wanted, reports, said = self._scan(conn, choice, dry_run)
             conn.commit()
             result = MigrationResult(listings=wanted.listings, batches=len(wanted.batches), lines=said)
             if not wanted.release_is_due:
                 return self._without_changes(conn, wanted, result, promote, allow_shrink)
             if not first:
                 stack.enter_context(runs)
+            runs.note_scan(reports)
             return self._migrate(wanted, result, promote, runs, turn, allow_shrink, accept_rejections)
 
     def promote(self, name: str, force: bool = False, allow_shrink: bool = False) -> MigrationResult:
@@ -165,8 +167,8 @@ class Migration:
 
     def _scan(
         self, conn: psycopg.Connection, choice: tuple[str, str, str] | None, dry_run: bool
-    ) -> tuple[Plan, list[str]]:
-        """What there is to do, and what to say of the sources and of how that was found out."""
+    ) -> tuple[Plan, list[ScanReport], list[str]]:
+        """What there is to do, what the scan of each source found, and what to say of that."""
         if choice is None and not active_sources(conn):
             self._require_a_new_home()
             choice = ("sample", "sample", str(DEFAULT_SAMPLE))
@@ -185,7 +187,7 @@ class Migration:
         kept = {source.name for source in sources}
         said += [f"{_named(source)} is no longer migrated" for source in before if source.name not in kept]
         wanted, recovered = recovered_plan(conn, self._settings, vectors=not dry_run)
-        return wanted, [*said, *([str(recovered)] if recovered else [])]
+        return wanted, reports, [*said, *([str(recovered)] if recovered else [])]
 
     def _require_a_new_home(self) -> None:
         """Nothing is drawn beside a shop's own files: the database that knew where its catalogue is was another one."""
@@ -293,7 +295,7 @@ class Migration:
             turn.check()
             task = progress.add_task("building the release", total=None)
             if promote:
-                swap = {"live_release": {"allow_shrink": allow_shrink}}
+                swap = {"live_release": {"automatically": True, "allow_shrink": allow_shrink}}
                 result.refusal = runs.run("build_release", swap)
             else:
                 result.refusal = runs.run("build_candidate")

@@ -16,7 +16,7 @@ import signal
 import sys
 import threading
 from collections import deque
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from concurrent.futures import FIRST_COMPLETED, Future, ProcessPoolExecutor, ThreadPoolExecutor, wait
 from concurrent.futures.process import BrokenProcessPool
 from contextlib import ExitStack, contextmanager, suppress
@@ -32,7 +32,9 @@ from fashion_assets.places import DAGSTER_FILES
 from fashion_assets.settings import Settings
 
 if TYPE_CHECKING:
-    from dagster import DagsterInstance, Definitions, ExecuteInProcessResult
+    from dagster import AssetCheckEvaluation, DagsterInstance, Definitions, ExecuteInProcessResult
+
+    from fashion_assets.warehouse.register import SyncReport
 
 WORKERS = 2
 """Processes batches are shared out to, each with its share of the cores."""
@@ -216,6 +218,10 @@ class Runs:
         pool.shutdown()
         return failure
 
+    def note_scan(self, reports: "Sequence[SyncReport]") -> None:
+        """Let the UI show what a scan of the active sources found; nobody waits for it."""
+        self._starter.submit(_submitted, self._release, _note_scan, reports)
+
     def run(self, job: str, ops: Mapping[str, Mapping[str, Any]] | None = None) -> str | None:
         """Run a job that has no partitions, with the config of its ops by name; why it failed, or None."""
         self._prepared.result()
@@ -387,6 +393,18 @@ def _prepare_release() -> None:
     _compile_towers()
 
 
+def _note_scan(reports: "Sequence[SyncReport]") -> None:
+    """In a worker: keep what was found in the sources as events of their asset."""
+    from fashion_assets.defs.sources import note, source_events
+    from fashion_assets.warehouse.database import connect
+    from fashion_assets.warehouse.register import active_sources
+
+    assert _instance is not None
+    with connect(Settings()) as conn:
+        sources = active_sources(conn)
+    note(_instance, source_events(sources, reports))
+
+
 def _encode_on(threads: str) -> None:
     if not _threads_are_chosen:
         os.environ[_ENCODE_THREADS] = threads
@@ -406,18 +424,19 @@ def _run(
     return None if run.success else _failure(run)
 
 
-def _failure(run: "ExecuteInProcessResult") -> str:
-    """Why a run failed, in words: failed checks by name, or the failing step's message."""
-    failed = [
-        evaluation
-        for evaluation in run.get_asset_check_evaluations()
+def failed_checks(evaluations: "Iterable[AssetCheckEvaluation]") -> list[str]:
+    """In words, the checks that stopped a run."""
+    return [
+        f"check {evaluation.check_name} failed ({evaluation.metadata.get('reason', evaluation.metadata['value']).value})"
+        for evaluation in evaluations
         if not evaluation.passed and evaluation.blocking
     ]
-    if failed:
-        return "; ".join(
-            f"check {evaluation.check_name} failed ({evaluation.metadata.get('reason', evaluation.metadata['value']).value})"
-            for evaluation in failed
-        )
+
+
+def _failure(run: "ExecuteInProcessResult") -> str:
+    """Why a run failed, in words: failed checks by name, or the failing step's message."""
+    if failed := failed_checks(run.get_asset_check_evaluations()):
+        return "; ".join(failed)
     for event in run.filter_events(lambda event: event.is_step_failure or event.is_failure):
         data = event.step_failure_data if event.is_step_failure else event.job_failure_data
         described = getattr(data, "user_failure_data", None)

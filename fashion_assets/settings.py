@@ -28,6 +28,9 @@ from fashion_assets.origins import (
 from fashion_assets.places import default_home
 from fashion_assets.thresholds import Thresholds
 
+CODE_LOCATION = "fashion_assets"
+"""What Dagster calls our code location; workspace.yaml says so too."""
+
 
 class Settings(Thresholds, BaseSettings):
     """The settings of one installation. Build it anew with `Settings()`; nothing is cached globally.
@@ -119,11 +122,11 @@ class Settings(Thresholds, BaseSettings):
         description="Whether a release that was built, and of which every criterion holds, goes live by itself: in "
         "`fashion-assets run`, the job build_release, the sensor, the schedule. If not, it waits for a person.",
     )
-    stale_after_days: int | None = Field(
+    stale_after_days: int = Field(
         default=7,
-        ge=1,
+        ge=0,
         description="Days without a change in the source, or without a new live release, after which the UI shows either as "
-        "overdue and people are told. Empty or `null`: never.",
+        "overdue and people are told. 0: never.",
     )
     ui_url: str | None = Field(
         default=None,
@@ -141,21 +144,6 @@ class Settings(Thresholds, BaseSettings):
         pattern=r"^https?://\S+$",
         description="Where this code is browsed, up to the folder that holds fashion_assets/: "
         "https://github.com/shop/fashion-assets/blob/main. The UI then links assets to their source there.",
-    )
-    notify_webhook: SecretStr | None = Field(
-        default=None,
-        description="URL that is sent a JSON document by POST when something waits for a person; what Slack, Mattermost "
-        "and Teams take as an incoming webhook.",
-    )
-    notify_email: str | None = Field(
-        default=None,
-        description="Who is sent an e-mail when something waits for a person; addresses separated by commas.",
-    )
-    notify_from: str = Field(default="fashion-assets@localhost", description="Who such an e-mail is from.")
-    smtp_url: SecretStr | None = Field(
-        default=None,
-        description="Mail server for them: smtp://user:password@mail.shop.example:587 (STARTTLS), or smtps:// (TLS from the "
-        "start). Unset: the one on this machine, port 25.",
     )
 
     def __init__(self, **given: Any) -> None:

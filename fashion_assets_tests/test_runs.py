@@ -10,10 +10,11 @@ from pathlib import Path
 import dagster as dg
 import pytest
 
+from fashion_assets.places import DAGSTER_FILES
 from fashion_assets.release.plan import active_batches
 from fashion_assets.release.scan import scan_active_sources
 from fashion_assets.runs import RUNNER, Runs, _encode_on, is_of_a_command, shares
-from fashion_assets.settings import PROJECT_ROOT, Settings
+from fashion_assets.settings import Settings
 from fashion_assets.warehouse.database import connect
 from fashion_assets.warehouse.register import activate_source
 from fashion_assets_tests.catalogue import write_catalogue
@@ -132,7 +133,7 @@ def test_runs_stand_under_their_job_of_the_code_location_and_the_daemon_leaves_t
     with Runs() as runs:
         assert dict(runs.batches(["shop-00001"])) == {"shop-00001": None}
         assert "no candidate waits" in (runs.run("promote_candidate") or "")
-    with dg.DagsterInstance.from_config(str(PROJECT_ROOT)) as instance:
+    with dg.DagsterInstance.from_config(str(DAGSTER_FILES)) as instance:
         # What the UI asks for on the page of a job, and what its timeline puts a run under.
         of_location = {".dagster/repository": "__repository__@fashion_assets"}
         for job in ("migrate_batch", "promote_candidate"):
@@ -150,7 +151,7 @@ def test_a_run_that_dagster_executes_again_is_not_taken_for_the_commands(setting
         dg.DagsterRun("migrate_batch", status=dg.DagsterRunStatus.STARTED, tags=tags | more)
         for more in ({}, {"dagster/parent_run_id": "another"})
     )
-    with dg.DagsterInstance.from_config(str(PROJECT_ROOT)) as instance:
+    with dg.DagsterInstance.from_config(str(DAGSTER_FILES)) as instance:
         for run in (first, again):
             instance.add_run(run)
         with Runs() as runs:

@@ -120,6 +120,30 @@ NORMALIZED_SCHEMA = pa.schema(
 )
 """A product with canonical values: the attribute columns hold them, `record` the untouched originals."""
 
+COLUMNS_IN_WORDS = {
+    "source": "The source the listing is from.",
+    "listing_key": "What the register knows the listing by; unique in its source.",
+    "external_id": "The listing's id in its source; null where the record has none.",
+    "occurrence": "0, or n for the n-th repetition of an external_id.",
+    "content_hash": "Hash of the record and the picture's bytes: another content, another hash.",
+    "record": "The original record, whole, as JSON.",
+    "product_id": "UUID of source and external_id, the same in every installation and release.",
+    "image": "The picture as the source states it.",
+    "image_uri": "Where the picture is; null where there is none inside the source's folder.",
+    "image_sha256": "SHA-256 of the picture's bytes.",
+    "image_width": "Width of the picture in pixels.",
+    "image_height": "Height of the picture in pixels.",
+    "defects": "What the reader could not read: reasons for rejection.",
+    "reasons": "Every reason for rejection, in the order of the rules.",
+    "vectors": "Vectors that came with the record, with the names of their spaces, bit for bit.",
+    "validated_with": "Version of the rules that judged the listing.",
+    "normalized": "JSON object of canonical values, and of when and by which vocabularies they were found.",
+    "brand_origin": "Where the brand is from: the source, or the title; null without a brand.",
+    "space": "The embedding space: model name and the start of its fingerprint.",
+    "vector": "Vector of length 1 in that space; a preserved one as it came.",
+}
+"""What columns hold whose names do not say it, in whichever stage they stand."""
+
 PRODUCT_NAMESPACE = uuid.UUID("3f4d0c5a-6c1b-5d0e-9a52-5e1f6b1c7d11")
 
 

@@ -106,8 +106,13 @@ def run(
         bool, typer.Option("--dry-run", help="Say what would be done and change nothing.")
     ] = False,
     promote: Annotated[
-        bool, typer.Option("--promote/--no-promote", help="Put the release live if every criterion holds.")
-    ] = True,
+        bool | None,
+        typer.Option(
+            "--promote/--no-promote",
+            help="Put the release live if every criterion holds; default: as FASHION_ASSETS_PROMOTE_AUTOMATICALLY says.",
+            show_default=False,
+        ),
+    ] = None,
     allow_shrink: AllowShrink = False,
     accept_rejections: Annotated[
         bool,
@@ -135,6 +140,8 @@ def run(
             prepare_workers()
         from fashion_assets.migration import Migration
 
+        if promote is None:
+            promote = settings.promote_automatically
         result = Migration(settings, err, lines=not as_json).run(
             catalog=catalog,
             sample=sample,

@@ -5,8 +5,9 @@ from pathlib import Path
 from typing import Annotated
 
 import typer
+from rich.markup import escape
 
-from fashion_assets.cli.app import Home, app, clear_errors, out
+from fashion_assets.cli.app import Home, app, clear_errors, err, out
 from fashion_assets.settings import Settings
 
 
@@ -37,6 +38,7 @@ def ui(
 ) -> None:
     """Open the Dagster UI, with its daemon and the reports, on this installation."""
     with clear_errors():
+        from fashion_assets.serving.guard import LOOPBACK
         from fashion_assets.serving.ui import dagster_home, serve
         from fashion_assets.warehouse.database import prepare
 
@@ -46,6 +48,11 @@ def ui(
         # Whatever other Dagster project the shell is set up for, and whatever lies where it is.
         os.environ["DAGSTER_HOME"] = str(dagster_home(settings))
         os.chdir(dagster_home(settings))
+        if host not in LOOPBACK:
+            err.print(
+                f"[yellow]warning[/] whoever reaches {escape(host)} can do everything here: the UI has no login of its own",
+                soft_wrap=True,
+            )
         serve(
             settings,
             host,

@@ -9,11 +9,13 @@ from fashion_assets.criteria.losses import NOTHING_MUCH_IS_LOST
 from fashion_assets.defs.jobs import build_release, migrate_batch
 from fashion_assets.defs.partitions import BATCHES
 from fashion_assets.defs.resources import WarehouseResource
+from fashion_assets.defs.sources import CatalogueResource, note, source_events
 from fashion_assets.release.plan import Plan, batch_version, plan
 from fashion_assets.release.recovery import recovered_plan
 from fashion_assets.release.scan import scan_active_sources
+from fashion_assets.sources import SourceError
 from fashion_assets.warehouse.locks import Busy, run_lock
-from fashion_assets.warehouse.register import Batch
+from fashion_assets.warehouse.register import Batch, active_sources
 
 UNFINISHED = [
     dg.DagsterRunStatus.QUEUED,
@@ -60,7 +62,7 @@ def _waiting_for(wanted: Plan) -> str:
     "release once all are through. A batch that failed waits for a person, or for other content.",
 )
 def new_or_changed_batches(
-    context: dg.SensorEvaluationContext, warehouse: WarehouseResource
+    context: dg.SensorEvaluationContext, warehouse: WarehouseResource, catalogue: CatalogueResource
 ) -> dg.SensorResult | dg.SkipReason:
     """A batch that failed is asked for again only when its content, the rules or the model change; one with a picture that
     could not be embedded once more as it is. A person may launch either at any time."""
@@ -68,13 +70,20 @@ def new_or_changed_batches(
     with warehouse.connect() as conn:
         try:
             with run_lock(settings, new_or_changed_batches.name, shared=True, wait=0):
-                if not scan_active_sources(conn, settings):
+                with conn.transaction():
+                    catalogue.activate(conn)
+                    reports = scan_active_sources(conn, settings)
+                if not reports:
                     return dg.SkipReason(
-                        "no source is active: run `fashion-assets run --catalog DIR` once, or --sample N"
+                        "no source is active: launch the job scan_sources with the folder of a catalogue, or run "
+                        "`fashion-assets run --catalog DIR` once, or --sample N"
                     )
                 wanted, _ = recovered_plan(conn, settings)
         except Busy as busy:
             return dg.SkipReason(str(busy))
+        except SourceError as error:
+            return dg.SkipReason(str(error))
+        note(context.instance, source_events(active_sources(conn), reports))
     names = {batch.name for batch in wanted.batches}
     add = sorted(names - set(context.instance.get_dynamic_partitions(BATCHES.name or "")))
     requests = [BATCHES.build_add_request(add)] if add else []

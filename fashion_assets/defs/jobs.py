@@ -1,8 +1,9 @@
-"""What people launch."""
+"""What people launch.
+
+A job's steps are short, and a process for each costs seconds: all run in one.
+"""
 
 import dagster as dg
-
-from fashion_assets.defs.partitions import BATCHES
 
 BATCH_ASSETS = dg.AssetSelection.groups("catalog", "embeddings")
 RELEASE_ASSETS = dg.AssetSelection.groups("release") | dg.AssetSelection.assets("search_benchmarks")
@@ -11,22 +12,26 @@ MEASURING_ASSETS = dg.AssetSelection.groups("benchmarks") - RELEASE_ASSETS
 migrate_batch = dg.define_asset_job(
     "migrate_batch",
     selection=BATCH_ASSETS,
-    partitions_def=BATCHES,
+    executor_def=dg.in_process_executor,
     description="One batch from raw lines to vectors. A backfill of this job migrates many.",
 )
 build_release = dg.define_asset_job(
     "build_release",
     selection=RELEASE_ASSETS,
-    description="All batches into a candidate, measured, reported and, if every criterion holds, put live.",
+    executor_def=dg.in_process_executor,
+    description="All batches into a candidate, measured, reported and, if every criterion holds and nobody is to be asked "
+    "(FASHION_ASSETS_PROMOTE_AUTOMATICALLY), put live.",
 )
 build_candidate = dg.define_asset_job(
     "build_candidate",
     selection=RELEASE_ASSETS - dg.AssetSelection.assets("live_release"),
+    executor_def=dg.in_process_executor,
     description="As build_release, without going live.",
 )
 promote_candidate = dg.define_asset_job(
     "promote_candidate",
     selection=dg.AssetSelection.assets("live_release"),
+    executor_def=dg.in_process_executor,
     description="Put the candidate that stands ready live, if every criterion holds.",
 )
 promote_smaller_candidate = dg.define_asset_job(
@@ -38,6 +43,7 @@ promote_smaller_candidate = dg.define_asset_job(
 measure_release = dg.define_asset_job(
     "measure_release",
     selection=MEASURING_ASSETS,
+    executor_def=dg.in_process_executor,
     description="The newest release that stands measured thoroughly, for some minutes: recall, load, layouts, relevance.",
 )
 

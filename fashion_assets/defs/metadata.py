@@ -5,17 +5,47 @@ What belongs here: turning Arrow rows into what the Dagster UI draws. What does 
 
 import base64
 import io
-from collections.abc import Sequence
+import re
+from collections.abc import Mapping, Sequence
 
 import dagster as dg
 import pyarrow as pa
 from PIL import Image
 
+from fashion_assets.catalog.listing import COLUMNS_IN_WORDS
 from fashion_assets.catalog.pictures import Limits
 from fashion_assets.catalog.thumbnails import Thumbnails
 from fashion_assets.release.charts import bars
 
 SAMPLE_ROWS = 5
+
+
+def kind_in_words(kind: pa.DataType) -> str:
+    """An Arrow type as people read it; what a list's items are called differs between memory and files."""
+    return re.sub(r"\b(item|element): ", "", str(kind))
+
+
+def table_schema(
+    columns: pa.Schema | Mapping[str, str], words: Mapping[str, str | None] | None = None
+) -> dg.TableSchema:
+    """Columns of a file, or of a table of the database (names and types), with what each holds in words."""
+    if isinstance(columns, Mapping):
+        named = [(name, kind, True) for name, kind in columns.items()]
+    else:
+        fields = map(columns.field, columns.names)
+        named = [(field.name, kind_in_words(field.type), field.nullable) for field in fields]
+    told = {**COLUMNS_IN_WORDS, **(words or {})}
+    return dg.TableSchema(
+        columns=[
+            dg.TableColumn(
+                name=name,
+                type=kind,
+                description=told.get(name),
+                constraints=dg.TableColumnConstraints(nullable=nullable),
+            )
+            for name, kind, nullable in named
+        ]
+    )
 
 
 def sample_table(table: pa.Table, columns: Sequence[str], rows: int = SAMPLE_ROWS) -> dg.TableMetadataValue:

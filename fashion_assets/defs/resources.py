@@ -6,6 +6,7 @@ What belongs here: thin Dagster faces over `settings`, `warehouse` and `embeddin
 from collections.abc import Iterator
 from contextlib import contextmanager
 from functools import cached_property
+from pathlib import Path
 from typing import Any, ClassVar, Self
 
 import dagster as dg
@@ -22,13 +23,20 @@ from fashion_assets.warehouse.locks import run_lock
 from fashion_assets.warehouse.parquet import ParquetStore
 
 
-class WarehouseResource(dg.ConfigurableResource):
-    """Postgres and the settings of this installation; `warehouse.server` decides which server."""
+class InstalledResource(dg.ConfigurableResource):
+    """What has the settings of an installation."""
+
+    home: str | None = None
+    """The installation's folder; none: the one the environment names."""
 
     @cached_property
     def settings(self) -> Settings:
         """As they are when a run first asks; each run has a resource of its own."""
-        return Settings()
+        return Settings() if self.home is None else Settings(home=Path(self.home))
+
+
+class WarehouseResource(InstalledResource):
+    """Postgres and the settings of this installation; `warehouse.server` decides which server."""
 
     @contextmanager
     def connect(self) -> Iterator[psycopg.Connection]:
@@ -43,7 +51,7 @@ class WarehouseResource(dg.ConfigurableResource):
         return self.settings
 
 
-class _Turn(dg.ConfigurableResource):
+class _Turn(InstalledResource):
     """The right to run, held as long as the run's steps need it; a run of the command line has its command's."""
 
     SHARED: ClassVar[bool]
@@ -55,7 +63,7 @@ class _Turn(dg.ConfigurableResource):
         if run is None or run.tags.get(RUNNER) == this_process():
             yield self
             return
-        settings = Settings()
+        settings = self.settings
         prepare(settings)
         what = " ".join(filter(None, (run.job_name, run.tags.get("dagster/partition"))))
         with run_lock(settings, what, shared=self.SHARED, told=log.info if log else lambda said: None):
@@ -74,7 +82,7 @@ class ReleaseTurn(_Turn):
     SHARED = False
 
 
-class EncoderResource(dg.ConfigurableResource):
+class EncoderResource(InstalledResource):
     """A CLIP sentence-transformers can load: a hub name or a folder. Empty: the one that ships with the package."""
 
     model: str | None = None
@@ -89,7 +97,7 @@ class EncoderResource(dg.ConfigurableResource):
 
     def encoder(self) -> Encoder:
         """The model on the device that is there, loaded once per process."""
-        settings = self._settings
+        settings = self.settings
         return encoder(
             *self._model,
             self.device or settings.device,
@@ -99,22 +107,18 @@ class EncoderResource(dg.ConfigurableResource):
             Limits.from_settings(settings),
         )
 
-    @cached_property
-    def _settings(self) -> Settings:
-        return Settings()
-
     @property
     def _model(self) -> tuple[str | None, str | None]:
-        settings = self._settings
+        settings = self.settings
         return self.model or settings.model, self.revision or settings.model_revision
 
 
-class ParquetResource(dg.ConfigurableResource):
+class ParquetResource(InstalledResource):
     """The Parquet files of the per-batch assets, for assets that read what an earlier run of theirs left."""
 
     @cached_property
     def store(self) -> ParquetStore:
-        return ParquetStore(Settings().assets_url)
+        return ParquetStore(self.settings.assets_url)
 
     def previous(self, asset: str, batch: str, schema: pa.Schema) -> pa.Table:
         """What the asset held before this run; no rows where there is nothing, nothing whole, or only of an older
@@ -134,32 +138,52 @@ class ParquetResource(dg.ConfigurableResource):
         return table[column] if column in table.column_names else pa.chunked_array([], pa.string())
 
 
+PARQUET_FILES = "parquet_files"
+"""The IO manager's key; not Dagster's own default, which another project may have given to another."""
+
+
 class ParquetIOManager(dg.ConfigurableIOManager):
     """One Parquet file for each asset and batch, written atomically, in a local folder or at any fsspec URL."""
+
+    home: str | None = None
 
     def handle_output(self, context: dg.OutputContext, obj: pa.Table) -> None:
         path = self._store.write(obj, context.asset_key.path[-1], context.partition_key)
         context.add_output_metadata({"path": dg.MetadataValue.path(str(path))})
 
     def load_input(self, context: dg.InputContext) -> Any:
-        return self._store.read(context.asset_key.path[-1], context.partition_key)
+        asset, batch = context.asset_key.path[-1], context.partition_key
+        try:
+            return self._store.read(asset, batch)
+        except FileNotFoundError as error:
+            raise dg.Failure(
+                f"{asset} has no file of batch {batch!r}: that batch never got so far, or there is none of this name. Batches "
+                "are named by the register, never by hand. Launch migrate_batch for it, or remove the partition (Delete "
+                "partitions, in the asset's menu).",
+                allow_retries=False,
+            ) from error
 
     @cached_property
     def _store(self) -> ParquetStore:
-        return ParquetStore(Settings().assets_url)
+        return ParquetResource(home=self.home).store
+
+
+def resources_of(home: str | None = None) -> dict[str, dg.ConfigurableResource | dg.ConfigurableIOManager]:
+    """The resources of an installation, by their keys."""
+    return {
+        "warehouse": WarehouseResource(home=home),
+        "encoder": EncoderResource(home=home),
+        "parquet": ParquetResource(home=home),
+        "batch_turn": BatchTurn(home=home),
+        "release_turn": ReleaseTurn(home=home),
+        PARQUET_FILES: ParquetIOManager(home=home),
+    }
 
 
 @dg.definitions
 def resources() -> dg.Definitions:
     return dg.Definitions(
-        resources={
-            "warehouse": WarehouseResource(),
-            "encoder": EncoderResource(),
-            "parquet": ParquetResource(),
-            "batch_turn": BatchTurn(),
-            "release_turn": ReleaseTurn(),
-            "io_manager": ParquetIOManager(),
-        },
+        resources=resources_of(),
         # One process for a run's steps: a batch's steps are short, and a process for each costs seconds.
         executor=dg.in_process_executor,
     )

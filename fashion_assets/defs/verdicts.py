@@ -37,8 +37,8 @@ def check_specs(
         ]
 
 
-def check_result(verdict: Verdict, asset: str) -> dg.AssetCheckResult:
-    """A verdict as a check's result; offenders, what to do and the reason for not judging stand in its metadata."""
+def check_result(verdict: Verdict, asset: str, **more: str) -> dg.AssetCheckResult:
+    """A verdict as a check's result; offenders, what to do and the reason for not judging stand in its metadata, and `more`."""
     # A number stays one, so that the UI draws it over time.
     number = isinstance(verdict.value, int | float) and not isinstance(verdict.value, bool)
     metadata: dict[str, dg.MetadataValue] = {
@@ -49,6 +49,7 @@ def check_result(verdict: Verdict, asset: str) -> dg.AssetCheckResult:
         "threshold": dg.MetadataValue.text(verdict.must_be),
         "claim": dg.MetadataValue.text(verdict.claim),
         "requirement": dg.MetadataValue.text(verdict.requirement),
+        **{name: dg.MetadataValue.text(value) for name, value in more.items()},
     }
     if verdict.live is not None:
         metadata["live_release"] = dg.MetadataValue.text(str(verdict.live))

@@ -7,7 +7,7 @@ their reports by this.
 from pathlib import Path
 from urllib.parse import quote, urlsplit
 
-from fashion_assets.settings import Settings
+from fashion_assets.settings import CODE_LOCATION, Settings
 
 PAGES = "/fashion-assets"
 """Everything below it is ours; all other paths of the UI are Dagster's."""
@@ -25,6 +25,11 @@ def report_link(settings: Settings, page: Path, *, absolute: bool = False) -> st
     by; `absolute` is for those who read it elsewhere. Raises `ValueError` for a page that lies somewhere else."""
     path = f"{REPORTS}/{quote(page.relative_to(settings.reports).as_posix())}"
     return f"{settings.ui_address}{path}" if absolute or settings.ui_url else path
+
+
+def job_link(settings: Settings, job: str) -> str:
+    """Where a job of ours, and its runs, are looked at."""
+    return f"{settings.ui_address}/locations/{CODE_LOCATION}/jobs/{quote(job)}"
 
 
 def run_link(settings: Settings, run_id: str) -> str:

@@ -35,8 +35,7 @@ from fashion_assets.serving import UIError
 from fashion_assets.serving.guard import Guard, Names
 from fashion_assets.serving.links import PAGES, path_prefix
 from fashion_assets.serving.pages import application
-from fashion_assets.settings import Settings
-from fashion_assets.warehouse.dagster_storage import CODE_LOCATION
+from fashion_assets.settings import CODE_LOCATION, Settings
 
 STATEMENT_TIMEOUT_MS = 15_000
 """How long a question of the webserver to Dagster's storage may take; what Dagster's own has."""

@@ -34,14 +34,11 @@ from dagster_postgres.run_storage.run_storage import PostgresRunStorage
 from dagster_postgres.storage import DagsterPostgresStorage
 from psycopg import sql
 
-from fashion_assets.settings import Settings
+from fashion_assets.settings import CODE_LOCATION, Settings
 from fashion_assets.warehouse import server
 from fashion_assets.warehouse.database import Connection, connect
 from fashion_assets.warehouse.errors import explained
 from fashion_assets.warehouse.schemas import DAGSTER
-
-CODE_LOCATION = "fashion_assets"
-"""What our code location is called, in workspace.yaml too."""
 
 OF_CODE_LOCATION = {
     REPOSITORY_LABEL_TAG: f"{SINGLETON_REPOSITORY_NAME}@{CODE_LOCATION}",

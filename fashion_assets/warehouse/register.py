@@ -13,6 +13,7 @@ memory. It is one transaction under a lock: whatever happens, the register is as
 import json
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
+from datetime import datetime
 from typing import Any, NamedTuple, Protocol
 
 import psycopg
@@ -40,6 +41,10 @@ REFERENCES_SCHEMA = pa.schema(
     ]
 )
 """What `references` returns: what a scan said of each listing, and who the listing is."""
+
+
+class UnknownBatch(LookupError):
+    """A name that no scan has given a batch."""
 
 
 class ScannableSource(Protocol):
@@ -122,6 +127,29 @@ def active_sources(connection: psycopg.Connection[Any]) -> list[SourceRecord]:
     return [SourceRecord(*row) for row in rows]
 
 
+class Deliveries(NamedTuple):
+    """When a source was looked at, and when something in it had changed."""
+
+    source: str
+    location: str
+    scanned_at: datetime
+    changed_at: datetime
+
+
+def deliveries(connection: psycopg.Connection[Any]) -> list[Deliveries]:
+    """Those of the sources in use that were ever scanned and had a listing, by name."""
+    rows = connection.execute(
+        _sql(
+            """
+            SELECT s.name, s.location, s.scanned_at, max(b.updated_at)
+            FROM {sources} s JOIN {batches} b ON b.source = s.name
+            WHERE s.active AND s.scanned_at IS NOT NULL GROUP BY s.name, s.location, s.scanned_at ORDER BY s.name
+            """
+        )
+    )
+    return [Deliveries(*row) for row in rows]
+
+
 def batches(connection: psycopg.Connection[Any], source: str | None = None) -> list[Batch]:
     """Every batch, or those of one source, in order."""
     rows = connection.execute(
@@ -137,7 +165,7 @@ def batches(connection: psycopg.Connection[Any], source: str | None = None) -> l
 
 
 def batch_and_source(connection: psycopg.Connection[Any], name: str) -> tuple[Batch, SourceRecord]:
-    """A batch and the source it belongs to. Raises `LookupError` for a name no scan has given."""
+    """A batch and the source it belongs to. Raises `UnknownBatch` for a name no scan has given."""
     row = connection.execute(
         _sql(
             """
@@ -149,7 +177,7 @@ def batch_and_source(connection: psycopg.Connection[Any], name: str) -> tuple[Ba
         (name,),
     ).fetchone()
     if row is None:
-        raise LookupError(
+        raise UnknownBatch(
             f"there is no batch {name!r} in the register: scan the source (fashion-assets run, or the sensor)"
         )
     return Batch(*row[:5]), SourceRecord(*row[5:])

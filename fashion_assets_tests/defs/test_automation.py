@@ -12,6 +12,7 @@ from fashion_assets.criteria.candidate import Candidate
 from fashion_assets.definitions import defs
 from fashion_assets.defs.automation import new_or_changed_batches, nightly_release
 from fashion_assets.defs.resources import WarehouseResource
+from fashion_assets.defs.sources import CatalogueResource
 from fashion_assets.places import DAGSTER_FILES
 from fashion_assets.release.swap import promote
 from fashion_assets.settings import Settings
@@ -23,7 +24,7 @@ def evaluate(instance: dg.DagsterInstance) -> dg.SensorResult:
     context = dg.build_sensor_context(
         instance=instance,
         repository_def=defs().get_repository_def(),
-        resources={"warehouse": WarehouseResource()},
+        resources={"warehouse": WarehouseResource(), "catalogue": CatalogueResource()},
     )
     result = new_or_changed_batches(context)
     if isinstance(result, dg.SkipReason):

@@ -4,20 +4,25 @@ import os
 import subprocess
 import sys
 from collections import defaultdict
+from datetime import timedelta
 from pathlib import Path
 
 import dagster as dg
 import pytest
 
+from fashion_assets.catalog.listing import ATTRIBUTES, COLUMNS_IN_WORDS
 from fashion_assets.criteria.batch import BATCH_CRITERIA, RAW, VALIDATED
 from fashion_assets.criteria.candidate import CANDIDATE_CRITERIA
 from fashion_assets.criteria.expectations import EXPECTATIONS
 from fashion_assets.criteria.verdict import Verdict
 from fashion_assets.definitions import defs
 from fashion_assets.defs.verdicts import check_result, check_specs
+from fashion_assets.places import DAGSTER_FILES
+from fashion_assets.release.build import PRODUCT_COLUMNS
 
 RATE = next(criterion for criterion in VALIDATED if criterion.name == "rejection_rate_is_bearable")
 
+SOURCE = {"source_listings": "catalog"}
 BATCH_ASSETS = {
     "raw_listings": "catalog",
     "validated_products": "catalog",
@@ -142,11 +147,104 @@ def test_the_assets_are_these_and_each_says_what_and_whose_it_is(repository: dg.
     nodes = {key.to_user_string(): graph.get(key) for key in graph.get_all_asset_keys()}
     assert {
         name: node.group_name for name, node in nodes.items()
-    } == BATCH_ASSETS | RELEASE_ASSETS | MEASURING_ASSETS
+    } == SOURCE | BATCH_ASSETS | RELEASE_ASSETS | MEASURING_ASSETS
     for name, node in nodes.items():
         assert node.description, name
         assert node.owners and all(owner.startswith("team:") for owner in node.owners), name
         assert node.kinds, name
+        about = "source" if name in SOURCE else "batch" if name in BATCH_ASSETS else "release"
+        assert node.tags["granularity"] == about, name
+
+
+def columns(repository: dg.RepositoryDefinition, asset: str) -> dict[str, dg.TableColumn]:
+    schema = repository.asset_graph.get(dg.AssetKey(asset)).metadata["dagster/column_schema"]
+    return {column.name: column for column in schema.columns}
+
+
+def test_assets_say_which_columns_they_have_and_what_is_in_them(repository: dg.RepositoryDefinition):
+    for asset in BATCH_ASSETS:
+        unsaid = {name for name, column in columns(repository, asset).items() if not column.description}
+        # The attributes' names say it.
+        assert unsaid <= set(ATTRIBUTES), asset
+    assert set(columns(repository, "products")) == set(PRODUCT_COLUMNS)
+    assert columns(repository, "raw_listings")["price"].type == "string"
+    assert columns(repository, "validated_products")["price"].type == "decimal128(12, 2)"
+    assert not columns(repository, "raw_listings")["record"].constraints.nullable
+    shown = {name for asset in (*BATCH_ASSETS, "products") for name in columns(repository, asset)}
+    assert set(COLUMNS_IN_WORDS) <= shown  # nothing is said of what is not there
+
+
+def test_assets_say_which_code_and_which_table_they_are_of(
+    repository: dg.RepositoryDefinition, monkeypatch: pytest.MonkeyPatch
+):
+    graph = repository.asset_graph
+    nodes = {key.to_user_string(): graph.get(key) for key in graph.get_all_asset_keys()}
+    tables = {
+        name: node.metadata["dagster/table_name"]
+        for name, node in nodes.items()
+        if "dagster/table_name" in node.metadata
+    }
+    assert tables == {
+        "quarantined_listings": "fashion_ops.quarantine",
+        "image_embeddings": "fashion_ops.embeddings",
+        "text_embeddings": "fashion_ops.embeddings",
+        "live_release": "fashion_sota.products",
+    }
+    versions = {name: node.code_version for name, node in nodes.items() if node.code_version}
+    assert set(versions) == {*BATCH_ASSETS, "products", "product_embeddings_index", "live_release"} - {
+        "raw_listings"
+    }
+    monkeypatch.setenv("FASHION_ASSETS_MODEL", "openai/clip")
+    monkeypatch.setenv("FASHION_ASSETS_SOURCE_CODE_URL", "https://git.example/blob/main/")
+    other = defs().get_repository_def().asset_graph
+    assert versions["image_embeddings"] == "shipped"
+    assert other.get(dg.AssetKey("image_embeddings")).code_version == "openai/clip"
+
+    for name, node in nodes.items():
+        if name in SOURCE:
+            continue
+        (place,) = node.metadata["dagster/code_references"].code_references
+        said = Path(place.file_path).read_text("utf-8").splitlines()[place.line_number - 1 :]
+        assert place.file_path.startswith(str(DAGSTER_FILES / "fashion_assets" / "defs"))
+        assert "asset" in said[0], name  # the decorator
+        (linked,) = other.get(node.key).metadata["dagster/code_references"].code_references
+        at = Path(place.file_path).relative_to(DAGSTER_FILES).as_posix()
+        assert linked.url == f"https://git.example/blob/main/{at}#L{place.line_number}"
+
+
+def test_the_source_and_what_is_live_may_be_overdue_batches_may_not(
+    repository: dg.RepositoryDefinition, monkeypatch: pytest.MonkeyPatch
+):
+    def policies(of: dg.RepositoryDefinition) -> dict:
+        graph = of.asset_graph
+        return {key.to_user_string(): graph.get(key).freshness_policy for key in graph.get_all_asset_keys()}
+
+    known = policies(repository)
+    assert {name for name, policy in known.items() if policy} == {*SOURCE, "live_release"}
+    window = dg.FreshnessPolicy.time_window(fail_window=timedelta(days=7), warn_window=timedelta(days=3.5))
+    assert known["live_release"] == window
+    monkeypatch.setenv("FASHION_ASSETS_STALE_AFTER_DAYS", "0")
+    assert not any(policies(defs().get_repository_def()).values())
+
+
+def test_the_source_is_an_asset_that_others_make(repository: dg.RepositoryDefinition):
+    graph = repository.asset_graph
+    (source,) = (graph.get(dg.AssetKey(name)) for name in SOURCE)
+    assert source.is_external and not source.is_executable
+    assert {key.to_user_string() for key in source.child_keys} == {"raw_listings"}
+
+
+def test_loading_warns_of_nothing_of_ours():
+    """Deprecations, previews and betas of Dagster that a person would be told of at every start."""
+    script = (
+        "import warnings; warnings.simplefilter('always');"
+        "from fashion_assets.definitions import defs; defs().get_repository_def()"
+    )
+    loaded = subprocess.run(
+        [sys.executable, "-c", script], capture_output=True, text=True, timeout=120, check=True
+    )
+    ours = [line for line in loaded.stderr.splitlines() if "fashion_assets" in line or "Dagster" in line]
+    assert ours == []
 
 
 def test_batches_are_partitions_and_releases_are_made_of_all_of_them(repository: dg.RepositoryDefinition):
@@ -227,12 +325,16 @@ def test_the_jobs_do_what_they_are_called(repository: dg.RepositoryDefinition):
     assert selected == {
         "migrate_batch": set(BATCH_ASSETS),
         "build_release": set(RELEASE_ASSETS),
+        "check_batch": set(),
+        "check_release": set(),
+        "scan_sources": set(),
         "build_candidate": set(RELEASE_ASSETS) - {"live_release"},
         "promote_candidate": {"live_release"},
         "promote_smaller_candidate": {"live_release"},
         "measure_release": set(MEASURING_ASSETS),
     }
-    assert jobs["migrate_batch"].partitions_def is not None
+    for name in ("migrate_batch", "check_batch"):
+        assert isinstance(jobs[name].partitions_def, dg.DynamicPartitionsDefinition)
     assert jobs["build_release"].partitions_def is None
     # Launched as it is, it says what a person has to say.
     assert jobs["promote_smaller_candidate"].run_config == {
@@ -243,8 +345,9 @@ def test_the_jobs_do_what_they_are_called(repository: dg.RepositoryDefinition):
 def test_a_sensor_and_a_schedule_ask_for_runs_once_somebody_turns_them_on(
     repository: dg.RepositoryDefinition,
 ):
-    (sensor,) = repository.sensor_defs
-    assert sensor.name == "new_or_changed_batches"
+    sensors = {sensor.name: sensor for sensor in repository.sensor_defs}
+    sensor = sensors.pop("new_or_changed_batches")
+    assert not sensors
     assert {target.job_name for target in sensor.targets} == {"migrate_batch", "build_release"}
     (schedule,) = repository.schedule_defs
     assert (schedule.name, schedule.job_name) == ("nightly_release", "build_release")

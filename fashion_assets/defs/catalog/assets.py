@@ -35,9 +35,17 @@ from fashion_assets.criteria.batch import (
     RawBatch,
     ValidatedBatch,
 )
+from fashion_assets.defs.failures import in_words
 from fashion_assets.defs.metadata import contact_sheet, counts_table, sample_table
 from fashion_assets.defs.partitions import BATCHES
-from fashion_assets.defs.resources import BatchTurn, EncoderResource, ParquetResource, WarehouseResource
+from fashion_assets.defs.resources import (
+    PARQUET_FILES,
+    BatchTurn,
+    EncoderResource,
+    ParquetResource,
+    WarehouseResource,
+)
+from fashion_assets.defs.sources import source_listings
 from fashion_assets.defs.verdicts import check_result, check_specs
 from fashion_assets.machine import usable_cores
 from fashion_assets.release.plan import BATCH_VERSION, batch_version
@@ -56,7 +64,9 @@ def carry_version(made: pa.Table, origin: pa.Table) -> pa.Table:
 
 
 @dg.asset(
+    deps=[source_listings],
     partitions_def=BATCHES,
+    io_manager_key=PARQUET_FILES,
     group_name=GROUP,
     owners=OWNERS,
     kinds={"parquet"},
@@ -71,12 +81,15 @@ def raw_listings(
     """The batch's listings as the source has them, good or bad: each with its original record whole, the hash of its
     content, and what the reader could not read."""
     settings = warehouse.settings
-    with warehouse.connect() as conn:
-        batch, entry = batch_and_source(conn, context.partition_key)
-        wanted = references(conn, batch.name)
-    source = open_source(entry.kind, entry.name, entry.location, settings)
-    listings = source.read(wanted)
+    with in_words():
+        with warehouse.connect() as conn:
+            batch, entry = batch_and_source(conn, context.partition_key)
+            wanted = references(conn, batch.name)
+        source = open_source(entry.kind, entry.name, entry.location, settings)
+        listings = source.read(wanted)
     version = batch_version(batch, settings, encoder.space)
+    # The same listings under the same rules are the same data, however often they are read.
+    context.set_data_version(context.asset_key, dg.DataVersion(version))
     yield dg.Output(
         listings.replace_schema_metadata({BATCH_VERSION: version.encode()}),
         metadata={
@@ -106,11 +119,13 @@ class Validation(dg.Config):
     group_name=GROUP,
     outs={
         "validated_products": dg.AssetOut(
+            io_manager_key=PARQUET_FILES,
             owners=OWNERS,
             kinds={"parquet"},
             description="Listings that passed every rule; numbers are numbers, null-like words are nulls.",
         ),
         "quarantined_listings": dg.AssetOut(
+            io_manager_key=PARQUET_FILES,
             owners=OWNERS,
             kinds={"parquet", "postgres"},
             description="Listings that did not pass, each with every reason and its whole record. Listings in = "
@@ -196,6 +211,7 @@ def validation(
 
 @dg.asset(
     partitions_def=BATCHES,
+    io_manager_key=PARQUET_FILES,
     group_name=GROUP,
     owners=OWNERS,
     kinds={"parquet"},

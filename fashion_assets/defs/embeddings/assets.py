@@ -21,7 +21,13 @@ from fashion_assets.criteria.batch import IMAGE_EMBEDDINGS, PRODUCT_EMBEDDINGS, 
 from fashion_assets.criteria.verdict import Criterion
 from fashion_assets.defs.catalog.assets import carry_version
 from fashion_assets.defs.partitions import BATCHES, GPU_POOL
-from fashion_assets.defs.resources import BatchTurn, EncoderResource, ParquetResource, WarehouseResource
+from fashion_assets.defs.resources import (
+    PARQUET_FILES,
+    BatchTurn,
+    EncoderResource,
+    ParquetResource,
+    WarehouseResource,
+)
 from fashion_assets.defs.verdicts import check_result, check_specs
 from fashion_assets.embedding.embed import (
     Embedded,
@@ -31,6 +37,7 @@ from fashion_assets.embedding.embed import (
     text_sha256,
     vector_column,
     vector_matrix,
+    without_own_vector,
 )
 from fashion_assets.release.plan import WITHOUT_VECTOR, WithoutVector, without_vector
 from fashion_assets.release.recovery import recover_vectors
@@ -41,11 +48,6 @@ from fashion_assets.warehouse.register import batch_and_source
 
 OWNERS = ["team:search"]
 GROUP = "embeddings"
-
-
-def _own(products: pa.Table) -> pa.Table:
-    """The products that brought no vector with them."""
-    return products.filter(pc.equal(pc.fill_null(pc.list_value_length(products["vectors"]), 0), 0))
 
 
 def _embeddings(
@@ -62,6 +64,7 @@ def _embeddings(
         name=f"{kind}_embeddings",
         description=description,
         partitions_def=BATCHES,
+        io_manager_key=PARQUET_FILES,
         group_name=GROUP,
         owners=OWNERS,
         kinds={"parquet", "openvino"},
@@ -76,7 +79,7 @@ def _embeddings(
         encoder: EncoderResource,
         parquet: ParquetResource,
     ) -> Iterator[dg.Output | dg.AssetCheckResult]:
-        products, space = _own(validated_products), encoder.space
+        products, space = without_own_vector(validated_products), encoder.space
         with warehouse.connect() as conn:
             _, entry = batch_and_source(conn, context.partition_key)
             source = open_source(entry.kind, entry.name, entry.location, warehouse.settings)
@@ -158,6 +161,7 @@ text_embeddings = _embeddings(
 
 @dg.asset(
     partitions_def=BATCHES,
+    io_manager_key=PARQUET_FILES,
     group_name=GROUP,
     owners=OWNERS,
     kinds={"parquet"},

@@ -3,6 +3,7 @@
 What belongs here: the Dagster face of `release`. These assets have no partitions: a release is made of all batches.
 """
 
+from collections.abc import Iterator
 from contextlib import suppress
 
 import dagster as dg
@@ -14,11 +15,12 @@ from fashion_assets.criteria.candidate import Candidate
 from fashion_assets.criteria.expectations import ExpectationResult
 from fashion_assets.criteria.losses import NOTHING_MUCH_IS_LOST
 from fashion_assets.criteria.verdict import Verdict
-from fashion_assets.defs.metadata import bar_chart, counts_table
+from fashion_assets.defs.metadata import bar_chart, counts_table, table_schema
 from fashion_assets.defs.release.judgement import Judgement
 from fashion_assets.defs.resources import EncoderResource, ReleaseTurn, WarehouseResource
 from fashion_assets.release import build, report, swap
 from fashion_assets.serving.links import report_link
+from fashion_assets.settings import Settings
 from fashion_assets.warehouse import releases
 from fashion_assets.warehouse.errors import WarehouseError
 from fashion_assets.warehouse.quarantine import reasons
@@ -46,6 +48,19 @@ VERDICT_COLUMNS = (
     "check",
     "requirement",
 )
+
+
+def table_columns(conn: psycopg.Connection, table: sql.Identifier) -> dg.TableSchema:
+    """The columns of a table or view as the database has them, with their types and comments."""
+    rows = conn.execute(
+        "SELECT attname, format_type(atttypid, atttypmod), col_description(attrelid, attnum) FROM pg_attribute "
+        "WHERE attrelid = to_regclass(%s) AND attnum > 0 AND NOT attisdropped ORDER BY attnum",
+        (table.as_string(conn),),
+    ).fetchall()
+    # A comment, where there is one, says more than what is said of every column of this name.
+    return table_schema(
+        {name: kind for name, kind, _ in rows}, {name: said for name, _, said in rows if said}
+    )
 
 
 def verdict_table(verdicts: list[Verdict]) -> dg.TableMetadataValue:
@@ -106,11 +121,15 @@ def products(
             )
         ).fetchall()
         rejected = reasons(conn)
+        columns_now = table_columns(conn, release.table("products"))
     judgement.begin(warehouse.settings, release)
     columns = ("title", "brand", "gender", "article_type", "colour")
     return dg.MaterializeResult(
+        data_version=dg.DataVersion(release.content_version),
         metadata={
             "dagster/row_count": release.products or 0,
+            "dagster/table_name": f"{release.release}.products",
+            "dagster/column_schema": columns_now,
             "release": release.release,
             "listings": release.listings or 0,
             "quarantined": release.quarantined or 0,
@@ -123,7 +142,7 @@ def products(
             ),
             "quarantine": counts_table(rejected, "reason"),
             "article_types": bar_chart("Products by article type", types),
-        }
+        },
     )
 
 
@@ -194,19 +213,33 @@ class Promotion(dg.Config):
         default=False,
         description="Let it go live although much of the live release is gone (nothing_much_is_lost).",
     )
+    automatically: bool | None = Field(
+        default=None,
+        description="Whether a release that this very run built goes live by itself. Empty: as FASHION_ASSETS_PROMOTE_AUTOMATICALLY "
+        "says. If not, it waits for a person, who launches promote_candidate.",
+    )
 
 
 @dg.asset(
-    deps=[migration_report, product_embeddings_index], group_name=GROUP, owners=OWNERS, kinds={"postgres"}
+    deps=[migration_report, product_embeddings_index],
+    output_required=False,
+    group_name=GROUP,
+    owners=OWNERS,
+    kinds={"postgres"},
 )
 def live_release(
     context: dg.AssetExecutionContext, config: Promotion, warehouse: WarehouseResource
-) -> dg.MaterializeResult:
+) -> Iterator[dg.MaterializeResult]:
     """The swap: every criterion is read anew from the candidate, and the serving views point at it only if all hold."""
     with warehouse.connect() as conn:
         before = releases.live(conn)
         try:
             release = _to_promote(conn, context.run.run_id, config.release)
+            if _waits_for_a_person(release, context.run.run_id, config.automatically, warehouse.settings):
+                context.log.info(
+                    f"{release.release} is ready and waits for a person: launch promote_candidate"
+                )
+                return
             accepted = [NOTHING_MUCH_IS_LOST] if config.allow_shrink else []
             verdicts = swap.promote(conn, warehouse.settings, release, accepted, force=config.force)
         except swap.PromotionRefused as refused:
@@ -215,14 +248,28 @@ def live_release(
             ) from refused
         except (ReleaseError, WarehouseError) as error:
             raise dg.Failure(str(error), allow_retries=False) from error
-    return dg.MaterializeResult(
+        columns = table_columns(conn, sql.Identifier(releases.SERVING_SCHEMA, "products"))
+    yield dg.MaterializeResult(
+        data_version=dg.DataVersion(release.content_version),
         metadata={
+            "dagster/row_count": release.products or 0,
+            "dagster/column_schema": columns,
             "release": release.release,
             "before": before.release if before else "none",
             "products": release.products or 0,
             "criteria": verdict_table(verdicts),
-        }
+        },
     )
+
+
+def _waits_for_a_person(
+    release: Release, run_id: str, automatically: bool | None, settings: Settings
+) -> bool:
+    """Whether a release is left where it is. A run that built nothing, or names a release, was launched by somebody who
+    wants just that."""
+    if release.run_id != run_id:
+        return False
+    return not (settings.promote_automatically if automatically is None else automatically)
 
 
 def _to_promote(conn: psycopg.Connection, run_id: str, name: str) -> Release:

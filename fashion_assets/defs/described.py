@@ -1,0 +1,142 @@
+"""What assets say of themselves beside their names: columns, tables, versions, freshness, tags, where their code is.
+
+What belongs here: one table of it for all assets, and the function that puts it on them. What does not: what a run found
+(the assets' own metadata), what columns mean (`catalog.listing`, the database's comments).
+"""
+
+import warnings
+from dataclasses import dataclass
+from datetime import timedelta
+from pathlib import Path
+from typing import Any
+
+import dagster as dg
+import pyarrow as pa
+
+import fashion_assets
+from fashion_assets.catalog.listing import LISTING_SCHEMA, NORMALIZED_SCHEMA, PRODUCT_SCHEMA, REJECTION_SCHEMA
+from fashion_assets.catalog.normalization import NORMALIZATION_VERSION
+from fashion_assets.catalog.validation import VALIDATION_VERSION
+from fashion_assets.defs.metadata import table_schema
+from fashion_assets.defs.sources import SOURCE_LISTINGS
+from fashion_assets.embedding.embed import TEXT_WEIGHT
+from fashion_assets.release.build import HNSW_EF_CONSTRUCTION, HNSW_M, PRODUCT_COLUMNS
+from fashion_assets.release.plan import RELEASE_VERSION
+from fashion_assets.settings import Settings
+from fashion_assets.warehouse.releases import SERVING_SCHEMA
+from fashion_assets.warehouse.schemas import OPS
+
+PACKAGE = Path(fashion_assets.__file__).parent
+
+EMBEDDED_SCHEMA = pa.schema(
+    [
+        pa.field("product_id", pa.string()),
+        pa.field("space", pa.string()),
+        pa.field("vector", pa.list_(pa.float32())),
+    ]
+)
+"""The files of vectors."""
+
+
+@dataclass(frozen=True)
+class Described:
+    """What is known of an asset before any run."""
+
+    granularity: str
+    """What one materialization of it is about: a batch, a release, the source."""
+    columns: pa.Schema | dict[str, str] | None = None
+    table: str | None = None
+    """Where its rows are in the database, with the schema."""
+    code_version: str | None = None
+    """Raised by whoever changes what the code makes of the same input; what a setting decides is part of it."""
+    is_ever_overdue: bool = False
+
+
+def _described(settings: Settings) -> dict[str, Described]:
+    model = "@".join(filter(None, (settings.model or "shipped", settings.model_revision)))
+    index = f"{RELEASE_VERSION};m={HNSW_M};ef_construction={HNSW_EF_CONSTRUCTION}"
+    return {
+        SOURCE_LISTINGS: Described("source", is_ever_overdue=True),
+        "raw_listings": Described("batch", LISTING_SCHEMA),
+        "validated_products": Described("batch", PRODUCT_SCHEMA, code_version=VALIDATION_VERSION),
+        "quarantined_listings": Described(
+            "batch", REJECTION_SCHEMA, f"{OPS}.quarantine", code_version=VALIDATION_VERSION
+        ),
+        "normalized_attributes": Described("batch", NORMALIZED_SCHEMA, code_version=NORMALIZATION_VERSION),
+        "image_embeddings": Described("batch", EMBEDDED_SCHEMA, f"{OPS}.embeddings", code_version=model),
+        "text_embeddings": Described("batch", EMBEDDED_SCHEMA, f"{OPS}.embeddings", code_version=model),
+        "product_embeddings": Described(
+            "batch", EMBEDDED_SCHEMA, code_version=f"{model};text_weight={TEXT_WEIGHT:g}"
+        ),
+        "products": Described("release", PRODUCT_COLUMNS, code_version=RELEASE_VERSION),
+        "product_embeddings_index": Described("release", code_version=index),
+        "search_benchmarks": Described("release"),
+        "migration_report": Described("release"),
+        "live_release": Described(
+            "release", PRODUCT_COLUMNS, f"{SERVING_SCHEMA}.products", RELEASE_VERSION, is_ever_overdue=True
+        ),
+        "recall_benchmark": Described("release"),
+        "latency_benchmark": Described("release"),
+        "layout_benchmark": Described("release"),
+        "relevance_benchmark": Described("release"),
+    }
+
+
+def described(definitions: dg.Definitions, settings: Settings) -> dg.Definitions:
+    """The definitions, each asset saying what it is. Raises `KeyError` for one that is not in the table."""
+    known, freshness, code = _described(settings), _freshness(settings), _code(definitions, settings)
+
+    def with_words(spec: dg.AssetSpec) -> dg.AssetSpec:
+        about = known[spec.key.path[-1]]
+        metadata: dict[str, Any] = dict(spec.metadata)
+        kept: dict[str, str] = {}
+        if about.columns is not None:
+            metadata["dagster/column_schema"] = table_schema(about.columns)
+        if about.table is not None:
+            metadata["dagster/table_name"] = about.table
+            kept["dagster/storage_kind"] = "postgres"
+        if spec.key in code:
+            metadata["dagster/code_references"] = code[spec.key]
+        return spec.replace_attributes(
+            metadata=metadata,
+            code_version=about.code_version,
+            tags={**spec.tags, "granularity": about.granularity, **kept},
+            freshness_policy=freshness if about.is_ever_overdue else None,
+        )
+
+    with warnings.catch_warnings():
+        # `map_asset_specs` of all definitions at once is in preview, what it does to each asset is not.
+        warnings.simplefilter("ignore", dg.PreviewWarning)
+        return definitions.map_asset_specs(func=with_words)
+
+
+def _freshness(settings: Settings) -> dg.FreshnessPolicy | None:
+    """When the source, or what is live, is overdue. Not for batches: an unchanged batch is as it should be however long ago
+    it ran, and Dagster's freshness is of an asset, not of its partitions."""
+    if not settings.stale_after_days:
+        return None
+    return dg.FreshnessPolicy.time_window(
+        fail_window=timedelta(days=settings.stale_after_days),
+        warn_window=timedelta(days=settings.stale_after_days) / 2,
+    )
+
+
+def _code(
+    definitions: dg.Definitions, settings: Settings
+) -> dict[dg.AssetKey, dg.CodeReferencesMetadataValue]:
+    """Where the function of each asset stands: in a file of this machine, or where `source_code_url` says it is browsed."""
+    found = {}
+    with warnings.catch_warnings():
+        # In beta; what the UI draws from it is a link beside the asset's definition, and nothing hangs on it.
+        warnings.simplefilter("ignore", dg.BetaWarning)
+        for assets in dg.with_source_code_references([*(definitions.assets or ())]):  # type: ignore[list-item]
+            if not isinstance(assets, dg.AssetsDefinition):
+                continue
+            for key in assets.keys:
+                (place,) = assets.metadata_by_key[key]["dagster/code_references"].code_references
+                file = Path(place.file_path)
+                if settings.source_code_url is not None and file.is_relative_to(PACKAGE.parent):
+                    url = f"{settings.source_code_url.rstrip('/')}/{file.relative_to(PACKAGE.parent).as_posix()}"
+                    place = dg.UrlCodeReference(url=f"{url}#L{place.line_number}", label=file.name)
+                found[key] = dg.CodeReferencesMetadataValue(code_references=[place])
+    return found

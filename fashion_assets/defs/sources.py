@@ -1,0 +1,139 @@
+"""The source as an asset that others make, and the job that looks at it.
+
+What belongs here: what the UI is told of a source when it is scanned, and which catalogue a code location is of. What does
+not: scanning (`release.scan`), reading (`sources`), when to look (`automation`).
+
+When a scan finds something new, changed or gone, the source delivered: the asset is materialized. When it finds nothing,
+the asset was merely looked at: it is observed. Whether the source is overdue follows from its last delivery.
+"""
+
+import time
+from collections.abc import Iterable, Iterator, Sequence
+from datetime import timedelta
+from pathlib import Path
+
+import dagster as dg
+import psycopg
+from pydantic import Field
+
+from fashion_assets.defs.failures import in_words
+from fashion_assets.defs.partitions import BATCHES
+from fashion_assets.defs.resources import WarehouseResource
+from fashion_assets.release.plan import active_batches
+from fashion_assets.release.scan import scan_active_sources
+from fashion_assets.warehouse.locks import run_lock
+from fashion_assets.warehouse.register import SourceRecord, SyncReport, activate_source, active_sources
+
+SOURCE_LISTINGS = "source_listings"
+
+OBSERVED_EVERY = timedelta(hours=1)
+"""How often it is noted that a source was looked at in which nothing changed: the sensor looks every minute."""
+
+SourceEvent = dg.AssetMaterialization | dg.AssetObservation
+
+source_listings = dg.AssetSpec(
+    SOURCE_LISTINGS,
+    description="The listings as the shop's own system has them: what is read, and never written to. Materialized when a scan "
+    "finds a change, observed when it finds none.",
+    group_name="catalog",
+    owners=["team:catalog"],
+    kinds={"csv"},
+)
+
+
+class CatalogueResource(dg.ConfigurableResource):
+    """The catalogue a code location is of. Empty: whatever source was made active, by the command line or `scan_sources`."""
+
+    name: str = ""
+    folder: str = ""
+
+    def activate(self, conn: psycopg.Connection) -> None:
+        """Make it the active source, if it is not. In the transaction of the scan: one that cannot be read must not take
+        the place of the one in use."""
+        if not self.folder:
+            return
+        wanted = (self.name, "folder", str(Path(self.folder).expanduser().resolve()))
+        if [(known.name, known.kind, known.location) for known in active_sources(conn)] != [wanted]:
+            activate_source(conn, *wanted)
+
+
+def source_events(sources: Sequence[SourceRecord], reports: Sequence[SyncReport]) -> Iterator[SourceEvent]:
+    """What scans found, as events of `source_listings`; one each."""
+    for source, report in zip(sources, reports, strict=True):
+        metadata = {
+            "dagster/row_count": report.listings,
+            "source": source.name,
+            "kind": source.kind,
+            "location": source.location,
+            "new": report.new,
+            "changed": report.changed,
+            "gone": report.gone,
+        }
+        delivered = report.new or report.changed or report.gone
+        event = dg.AssetMaterialization if delivered else dg.AssetObservation
+        yield event(SOURCE_LISTINGS, metadata=metadata)
+
+
+def note(instance: dg.DagsterInstance, events: Iterable[SourceEvent]) -> None:
+    """Keep what scans found that no run tells of. That nothing changed is kept once in a while."""
+    for event in events:
+        if isinstance(event, dg.AssetObservation):
+            last = instance.fetch_observations(dg.AssetKey(SOURCE_LISTINGS), limit=1).records
+            if last and time.time() - last[0].timestamp < OBSERVED_EVERY.total_seconds():
+                continue
+        instance.report_runless_asset_event(event)
+
+
+class Scan(dg.Config):
+    """Which catalogue is looked at."""
+
+    name: str = Field(
+        default="",
+        description="Name of the source; it is part of its products' ids and must not change. Empty: FASHION_ASSETS_SOURCE_NAME.",
+    )
+    folder: str = Field(
+        default="",
+        description="Folder with styles.csv and images/, as the machine that runs this sees it; from now on the source in use. "
+        "Empty: the source that is in use already.",
+    )
+
+
+@dg.op(
+    out=dg.Out(dg.Nothing),
+    description="Looks for new, changed and gone listings, and puts new ones into batches.",
+)
+def scan(
+    context: dg.OpExecutionContext, config: Scan, warehouse: WarehouseResource, catalogue: CatalogueResource
+) -> Iterator[SourceEvent | dg.Output]:
+    """Every record of the source is read; pictures only of those that may have changed."""
+    settings = warehouse.settings
+    chosen = CatalogueResource(name=config.name or settings.source_name, folder=config.folder)
+    with in_words(), warehouse.connect() as conn:
+        with run_lock(settings, "scan_sources", shared=True, told=context.log.info), conn.transaction():
+            (chosen if config.folder else catalogue).activate(conn)
+            reports = scan_active_sources(conn, settings)
+        if not reports:
+            raise dg.Failure(
+                "No source is in use: launch this job with the folder of a catalogue in its config."
+            )
+        names = [batch.name for batch in active_batches(conn)]
+        sources = active_sources(conn)
+    context.instance.add_dynamic_partitions(str(BATCHES.name), names)
+    yield from source_events(sources, reports)
+    yield dg.Output(None)
+
+
+@dg.job(
+    description="Looks at the source once: new listings get batches, and each batch a partition. What there is to do then is "
+    "done by the sensor, or by a backfill of migrate_batch and build_release.",
+    executor_def=dg.in_process_executor,
+)
+def scan_sources() -> None:
+    scan()
+
+
+@dg.definitions
+def sources() -> dg.Definitions:
+    return dg.Definitions(
+        assets=[source_listings], jobs=[scan_sources], resources={"catalogue": CatalogueResource()}
+    )
