@@ -4,8 +4,8 @@ What belongs here: the order of things, progress and what is told to the person.
 (`defs`), options and exit codes (`cli`).
 """
 
-from collections.abc import Iterator
-from contextlib import ExitStack
+from collections.abc import Callable, Iterator
+from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -14,17 +14,19 @@ import psycopg
 from rich.console import Console
 from rich.markup import escape
 
+from fashion_assets.notifications import Event, is_configured, notify, waits
 from fashion_assets.progress import Tasks, steps, tasks
 from fashion_assets.release.plan import FIRST_STAGE, Plan, judged
 from fashion_assets.release.recovery import recovered_plan
-from fashion_assets.release.scan import scan_active_sources
+from fashion_assets.release.scan import scan_active_sources, stale_sources
 from fashion_assets.release.status import report_page, unmet_expectations
 from fashion_assets.runs import Runs
+from fashion_assets.serving.links import job_link, report_link
 from fashion_assets.settings import Settings, place
 from fashion_assets.sources import SourceError, open_source
 from fashion_assets.warehouse import releases
 from fashion_assets.warehouse.database import connect, is_installed, prepare
-from fashion_assets.warehouse.locks import RunLock, run_lock
+from fashion_assets.warehouse.locks import Busy, RunLock, run_lock
 from fashion_assets.warehouse.parquet import ParquetStore
 from fashion_assets.warehouse.register import SourceRecord, SyncReport, activate_source, active_sources
 from fashion_assets.warehouse.releases import Release
@@ -59,6 +61,8 @@ class MigrationResult:
     verdicts: "list[Verdict]" = field(default_factory=list)
     report: str | None = None
     refusal: str | None = None
+    newly_stale: list[str] = field(default_factory=list)
+    """Sources that were not overdue when they were looked at before."""
     lines: list[str] = field(default_factory=list)
 
     @property
@@ -97,6 +101,45 @@ class MigrationResult:
             "refusal": self.refusal,
             "messages": self.lines,
         }
+
+
+@contextmanager
+def telling(settings: Settings, dry_run: bool) -> Iterator[Callable[[MigrationResult], None]]:
+    """Tell people of what waits for them when a run, whose result is handed to what is yielded, is over or has failed. An
+    interrupted one they know of; and one that finds another at it has nothing to say."""
+    if dry_run or not is_configured(settings):
+        yield lambda result: None
+        return
+    results: list[MigrationResult] = []
+    try:
+        yield results.append
+    except Busy:
+        raise
+    except Exception as error:
+        said = str(error) or type(error).__name__
+        notify(settings, Event("run_failed", "fashion-assets run failed", [said]))
+        raise
+    for event in _events(settings, results[0]):
+        notify(settings, event)
+
+
+def _events(settings: Settings, result: MigrationResult) -> Iterator[Event]:
+    page = settings.reports / Path(result.report).name if result.report else None
+    report = report_link(settings, page, absolute=True) if page else ""
+    if result.failed_batches:
+        yield Event(
+            "batch_failed",
+            f"{len(result.failed_batches):,} of {result.batches_run:,} batches failed and wait for a person",
+            [f"{batch}: {reason}" for batch, reason in result.failed_batches.items()],
+            job_link(settings, "migrate_batch"),
+        )
+    if result.refusal:
+        title, *details = result.refusal.splitlines()
+        yield Event("release_refused", title, details, report)
+    elif result.release and not result.live and not settings.promote_automatically:
+        yield Event("release_waits", waits(result.release, result.products), link=report)
+    for stale in result.newly_stale:
+        yield Event("source_stale", stale)
 
 
 class Migration:
@@ -138,9 +181,14 @@ class Migration:
         with lock as turn, connect(self._settings) as conn, ExitStack() as stack:
             # A first migration surely has work for workers: they come to be while the catalogue is read.
             runs = stack.enter_context(Runs(all_is_new=True)) if first else Runs()
+            known = {stale.source for stale in stale_sources(conn, self._settings, as_last_scanned=True)}
+            conn.commit()
             wanted, reports, said = self._scan(conn, choice, dry_run)
+            stale = stale_sources(conn, self._settings)
             conn.commit()
             result = MigrationResult(listings=wanted.listings, batches=len(wanted.batches), lines=said)
+            result.lines += map(str, stale)
+            result.newly_stale += [str(each) for each in stale if each.source not in known]
             if not wanted.release_is_due:
                 return self._without_changes(conn, wanted, result, promote, allow_shrink)
             if not first:
@@ -167,7 +215,7 @@ class Migration:
 
     def _scan(
         self, conn: psycopg.Connection, choice: tuple[str, str, str] | None, dry_run: bool
-    ) -> tuple[Plan, list[ScanReport], list[str]]:
+    ) -> tuple[Plan, list[SyncReport], list[str]]:
         """What there is to do, what the scan of each source found, and what to say of that."""
         if choice is None and not active_sources(conn):
             self._require_a_new_home()

@@ -12,8 +12,9 @@ import os
 from functools import cached_property
 from pathlib import Path
 from typing import Any
+from urllib.parse import urlsplit
 
-from pydantic import Field, SecretStr, ValidationError, field_validator
+from pydantic import Field, SecretStr, ValidationError, ValidationInfo, field_validator
 from pydantic_settings import BaseSettings, PydanticBaseSettingsSource, SettingsConfigDict
 
 from fashion_assets.origins import (
@@ -145,6 +146,39 @@ class Settings(Thresholds, BaseSettings):
         description="Where this code is browsed, up to the folder that holds fashion_assets/: "
         "https://github.com/shop/fashion-assets/blob/main. The UI then links assets to their source there.",
     )
+    notify_webhook: SecretStr | None = Field(
+        default=None,
+        description="URL that is sent a JSON document by POST when something waits for a person; what Slack, Mattermost "
+        "and Teams take as an incoming webhook.",
+    )
+    notify_email: str | None = Field(
+        default=None,
+        description="Who is sent an e-mail when something waits for a person; addresses separated by commas.",
+    )
+    notify_from: str = Field(default="fashion-assets@localhost", description="Who such an e-mail is from.")
+    smtp_url: SecretStr | None = Field(
+        default=None,
+        description="Mail server for them: smtp://user:password@mail.shop.example:587 (STARTTLS), or smtps:// (TLS from the "
+        "start). Unset: the one on this machine, port 25.",
+    )
+
+    @field_validator("notify_webhook", "smtp_url")
+    @classmethod
+    def _is_a_place_for_messages(cls, url: SecretStr | None, info: ValidationInfo) -> SecretStr | None:
+        schemes = {"notify_webhook": ("http", "https"), "smtp_url": ("smtp", "smtps")}[str(info.field_name)]
+        if url is None:
+            return None
+        try:
+            parts = urlsplit(url.get_secret_value())
+            known = parts.scheme in schemes and bool(parts.hostname) and (parts.port or 1) > 0
+        except ValueError:
+            known = False
+        if not known:
+            # Without the value: it may hold a password.
+            raise ValueError(
+                f"not a URL that begins with {' or '.join(f'{scheme}://HOST' for scheme in schemes)}"
+            )
+        return url
 
     def __init__(self, **given: Any) -> None:
         try:

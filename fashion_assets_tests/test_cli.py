@@ -4,6 +4,7 @@ import json
 import os
 import re
 import shlex
+import shutil
 import subprocess
 import sys
 import time
@@ -21,8 +22,9 @@ from fashion_assets.criteria.candidate import CANDIDATE_CRITERIA, Candidate
 from fashion_assets.places import DAGSTER_FILES
 from fashion_assets.settings import Settings
 from fashion_assets.warehouse.database import connect
-from fashion_assets_tests.catalogue import write_catalogue
+from fashion_assets_tests.catalogue import line, replace_line, write_catalogue
 from fashion_assets_tests.conftest import database_url
+from fashion_assets_tests.receivers import webhook
 
 SECRET = "n0b0dy-must-see-this"
 
@@ -195,6 +197,27 @@ def test_criteria_are_told_in_words_with_what_to_do_in_eighty_columns(
     assert criterion.remedy in remedies
     assert "at least 0.9 of all, chance aside (set by FASHION_ASSETS_MIN_FOUND_SHARE)" in remedies
     assert "Listings in" not in remedies, "what holds needs no remedy"
+
+
+def test_a_release_waits_for_a_person_where_the_settings_say_so(
+    settings: Settings, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+):
+    catalogue = write_catalogue(tmp_path / "catalogue", 5)
+    monkeypatch.setenv("FASHION_ASSETS_PROMOTE_AUTOMATICALLY", "false")
+    with webhook() as hook:
+        monkeypatch.setenv("FASHION_ASSETS_NOTIFY_WEBHOOK", hook.url)
+        told = answer("run", "--catalog", catalogue)
+        assert isinstance(told, dict) and told["refusal"] is None and not told["live"]
+        (sent,) = hook.received
+        assert sent["event"] == "release_waits" and told["release"] in sent["title"]
+        # Asked for by a person it goes live; the run that builds it, too.
+        replace_line(catalogue, 1, line(1, "Nike Women Skirt"))
+        told = answer("run", "--promote")
+        assert isinstance(told, dict) and told["live"] and told["release"] != sent["title"].split()[0]
+        # What fails is told, and the command fails as it did.
+        shutil.rmtree(catalogue)
+        assert "catalogue" in refusal("run")
+        assert [each["event"] for each in hook.received[1:]] == ["run_failed"]
 
 
 def test_a_calibration_tells_what_it_found_and_where_it_is_kept(candidate: Candidate, tmp_path: Path):

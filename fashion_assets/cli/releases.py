@@ -138,19 +138,21 @@ def run(
         if settings.is_new and not dry_run:
             # A first migration surely has work for them: they import while this process does.
             prepare_workers()
-        from fashion_assets.migration import Migration
+        from fashion_assets.migration import Migration, telling
 
         if promote is None:
             promote = settings.promote_automatically
-        result = Migration(settings, err, lines=not as_json).run(
-            catalog=catalog,
-            sample=sample,
-            dry_run=dry_run,
-            promote=promote,
-            wait=wait,
-            allow_shrink=allow_shrink,
-            accept_rejections=accept_rejections,
-        )
+        with telling(settings, dry_run) as done:
+            result = Migration(settings, err, lines=not as_json).run(
+                catalog=catalog,
+                sample=sample,
+                dry_run=dry_run,
+                promote=promote,
+                wait=wait,
+                allow_shrink=allow_shrink,
+                accept_rejections=accept_rejections,
+            )
+            done(result)
     if as_json:
         print_json(result.to_dict())
     elif result.verdicts:

@@ -10,6 +10,7 @@ from fashion_assets.defs.jobs import build_release, migrate_batch
 from fashion_assets.defs.partitions import BATCHES
 from fashion_assets.defs.resources import WarehouseResource
 from fashion_assets.defs.sources import CatalogueResource, note, source_events
+from fashion_assets.notifications import Event, notify
 from fashion_assets.release.plan import Plan, batch_version, plan
 from fashion_assets.release.recovery import recovered_plan
 from fashion_assets.release.scan import scan_active_sources
@@ -82,7 +83,14 @@ def new_or_changed_batches(
         except Busy as busy:
             return dg.SkipReason(str(busy))
         except SourceError as error:
+            # Told once, and again when it is another error.
+            if context.cursor != str(error):
+                title = "the source cannot be read, so that nothing new is migrated"
+                notify(settings, Event("source_unreadable", title, [str(error)]))
+            context.update_cursor(str(error))
             return dg.SkipReason(str(error))
+        if context.cursor:
+            context.update_cursor("")
         note(context.instance, source_events(active_sources(conn), reports))
     names = {batch.name for batch in wanted.batches}
     add = sorted(names - set(context.instance.get_dynamic_partitions(BATCHES.name or "")))

@@ -4,6 +4,8 @@ What belongs here: the meeting of `sources` and `warehouse.register`. What does 
 """
 
 from collections.abc import Callable
+from datetime import UTC, datetime, timedelta
+from typing import NamedTuple
 
 import psycopg
 
@@ -12,7 +14,13 @@ from fashion_assets.release import roots
 from fashion_assets.release.recovery import recover_register
 from fashion_assets.settings import Settings
 from fashion_assets.sources import open_source
-from fashion_assets.warehouse.register import SyncReport, batch_and_source, references, sync
+from fashion_assets.warehouse.register import (
+    SyncReport,
+    batch_and_source,
+    deliveries,
+    references,
+    sync,
+)
 
 
 def scan_active_sources(
@@ -25,6 +33,33 @@ def scan_active_sources(
     """
     recover_register(conn, settings)
     return [sync(conn, source, settings.batch_size, progress) for source in roots.active(conn, settings)]
+
+
+class StaleSource(NamedTuple):
+    """A source that has delivered nothing for longer than it should."""
+
+    source: str
+    location: str
+    changed_at: datetime
+
+    def __str__(self) -> str:
+        return (
+            f"source {self.source} has not changed since {self.changed_at:%Y-%m-%d %H:%M} ({self.location})"
+        )
+
+
+def stale_sources(
+    conn: psycopg.Connection, settings: Settings, *, as_last_scanned: bool = False
+) -> list[StaleSource]:
+    """The sources in use in which nothing changed for `stale_after_days`, until now or until they were last scanned."""
+    if not settings.stale_after_days:
+        return []
+    limit, now = timedelta(days=settings.stale_after_days), datetime.now(UTC)
+    return [
+        StaleSource(known.source, known.location, known.changed_at)
+        for known in deliveries(conn)
+        if (known.scanned_at if as_last_scanned else now) - known.changed_at >= limit
+    ]
 
 
 def pictures_of(conn: psycopg.Connection, settings: Settings, batch: str, most: int) -> list[str]:
