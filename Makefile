@@ -2,7 +2,7 @@
 #                                        neither, of what was migrated before (in an empty home a sample of 1,000)
 # make test                              the tests
 # make ui                                the Dagster UI
-# make lint                              formatting, lint, types
+# make lint                              formatting, lint, types, Dagster's definitions
 # make lock                              resolve every package anew
 # make clean                             delete what can be made again: environment, caches; never a database
 
@@ -31,6 +31,8 @@ lint: $(INSTALLED)
 	$(BIN)/ruff format --check
 	$(BIN)/ruff check
 	$(BIN)/pyright
+	$(BIN)/dg check defs
+	$(BIN)/dg list defs > /dev/null
 
 install: $(INSTALLED)
 
