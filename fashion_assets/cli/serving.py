@@ -46,8 +46,9 @@ def ui(
         prepare(settings)
         workspace = workspace and workspace.resolve()
         # Whatever other Dagster project the shell is set up for, and whatever lies where it is.
-        os.environ["DAGSTER_HOME"] = str(dagster_home(settings))
-        os.chdir(dagster_home(settings))
+        folder = dagster_home(settings)
+        os.environ["DAGSTER_HOME"] = str(folder)
+        os.chdir(folder)
         if host not in LOOPBACK:
             err.print(
                 f"[yellow]warning[/] whoever reaches {escape(host)} can do everything here: the UI has no login of its own",
