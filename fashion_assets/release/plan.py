@@ -82,6 +82,11 @@ def without_vector(embeddings: pa.Table) -> dict[str, WithoutVector]:
     return {product: WithoutVector(*why) for product, why in said.items()}
 
 
+def why_without_vector(lacking: Mapping[str, WithoutVector]) -> dict[str, str]:
+    """Why products have no vector, by `product_id`, as a person is told it."""
+    return {product: why.said for product, why in lacking.items()}
+
+
 class BatchFiles(NamedTuple):
     """What the footers of a batch's files say."""
 

@@ -17,6 +17,7 @@ from fashion_assets.criteria.batch import (
     TEXT_EMBEDDINGS,
     VALIDATED,
     EmbeddedBatch,
+    Judged,
     NormalizedBatch,
     RawBatch,
     ValidatedBatch,
@@ -24,10 +25,10 @@ from fashion_assets.criteria.batch import (
 from fashion_assets.criteria.verdict import Criterion, Subject, Verdict
 from fashion_assets.embedding.embed import without_own_vector
 from fashion_assets.embedding.spaces import EmbeddingSpace
-from fashion_assets.release.plan import without_vector
+from fashion_assets.release.plan import judged, why_without_vector, without_vector
 from fashion_assets.settings import Settings
 from fashion_assets.warehouse.parquet import ParquetStore
-from fashion_assets.warehouse.register import batch_and_source, references
+from fashion_assets.warehouse.register import batch_and_source, batches, references
 
 STAGES = (
     "raw_listings",
@@ -48,13 +49,13 @@ class NotRun(Exception):
 def recheck(
     conn: psycopg.Connection, settings: Settings, space: EmbeddingSpace, name: str
 ) -> Iterator[tuple[Criterion, Verdict]]:
-    """Every criterion of a batch with the verdict on what its files hold now.
+    """Every criterion of a batch with the verdict on what its files hold now, whatever a person accepted when it ran.
 
     Raises `UnknownBatch` for a name no scan has given, `NotRun` where a stage never was through.
     """
-    batch, _ = batch_and_source(conn, name)
+    batch, entry = batch_and_source(conn, name)
     store = ParquetStore(settings.assets_url)
-    lacking = [stage for stage in STAGES if not store.exists(stage, batch.name)]
+    lacking = [stage for stage in STAGES if store.footer(stage, batch.name) is None]
     if lacking:
         raise NotRun(
             f"batch {name} has no file of {', '.join(lacking)}: its run never got there. Launch migrate_batch for it first."
@@ -64,14 +65,15 @@ def recheck(
     )
     own = without_own_vector(products)
     limits = settings.max_rejection_rate, settings.min_listings_for_a_rate
-    judged = ValidatedBatch(raw, products, rejections, *limits)
+    others = [each.name for each in batches(conn, entry.name) if each.name != batch.name]
+    validated = ValidatedBatch(raw, products, rejections, *limits, Judged(*judged(store, others)))
     yield from _judged(RAW, RawBatch(references(conn, batch.name), raw), settings)
-    yield from _judged([*VALIDATED, *QUARANTINED], judged, settings)
+    yield from _judged([*VALIDATED, *QUARANTINED], validated, settings)
     yield from _judged(NORMALIZED, NormalizedBatch(products, normalized), settings)
     for criteria, vectors in ((IMAGE_EMBEDDINGS, images), (TEXT_EMBEDDINGS, texts)):
-        embedded = EmbeddedBatch(own, vectors, space, without_vector(vectors), *limits)
+        embedded = EmbeddedBatch(own, vectors, space, why_without_vector(without_vector(vectors)), *limits)
         yield from _judged(criteria, embedded, settings)
-    embedded = EmbeddedBatch(products, combined, space, without_vector(combined))
+    embedded = EmbeddedBatch(products, combined, space, why_without_vector(without_vector(combined)))
     yield from _judged(PRODUCT_EMBEDDINGS, embedded, settings)
 
 

@@ -39,7 +39,7 @@ from fashion_assets.embedding.embed import (
     vector_matrix,
     without_own_vector,
 )
-from fashion_assets.release.plan import WITHOUT_VECTOR, WithoutVector, without_vector
+from fashion_assets.release.plan import WITHOUT_VECTOR, WithoutVector, why_without_vector, without_vector
 from fashion_assets.release.recovery import recover_vectors
 from fashion_assets.sources import open_source
 from fashion_assets.warehouse.embedding_store import EmbeddingStore
@@ -124,7 +124,7 @@ def _embeddings(
             products,
             table,
             space,
-            _said(failures),
+            why_without_vector(failures),
             settings.max_rejection_rate,
             settings.min_listings_for_a_rate,
         )
@@ -208,13 +208,11 @@ def product_embeddings(
     )
     for criterion in PRODUCT_EMBEDDINGS:
         yield check_result(
-            criterion.judge(EmbeddedBatch(validated_products, table, encoder.space, _said(failures))),
+            criterion.judge(
+                EmbeddedBatch(validated_products, table, encoder.space, why_without_vector(failures))
+            ),
             criterion.asset,
         )
-
-
-def _said(failures: Mapping[str, WithoutVector]) -> dict[str, str]:
-    return {product: why.said for product, why in failures.items()}
 
 
 def _with_failures(table: pa.Table, failures: Mapping[str, WithoutVector]) -> pa.Table:
