@@ -129,7 +129,7 @@ COLUMNS_IN_WORDS = {
     "record": "The original record, whole, as JSON.",
     "product_id": "UUID of source and external_id, the same in every installation and release.",
     "image": "The picture as the source states it.",
-    "image_uri": "Where the picture is; null where there is none inside the source's folder.",
+    "image_uri": "Where the picture is, from the source's folder on; null where there is none inside it.",
     "image_sha256": "SHA-256 of the picture's bytes.",
     "image_width": "Width of the picture in pixels.",
     "image_height": "Height of the picture in pixels.",
@@ -140,6 +140,7 @@ COLUMNS_IN_WORDS = {
     "normalized": "JSON object of canonical values, and of when and by which vocabularies they were found.",
     "brand_origin": "Where the brand is from: the source, or the title; null without a brand.",
     "space": "The embedding space: model name and the start of its fingerprint.",
+    "sha256": "SHA-256 of what was embedded: the picture's bytes, or the title.",
     "vector": "Vector of length 1 in that space; a preserved one as it came.",
 }
 """What columns hold whose names do not say it, in whichever stage they stand."""

@@ -28,14 +28,17 @@ from fashion_assets.warehouse.schemas import OPS
 
 PACKAGE = Path(fashion_assets.__file__).parent
 
-EMBEDDED_SCHEMA = pa.schema(
+PRODUCT_VECTORS = pa.schema(
     [
         pa.field("product_id", pa.string()),
         pa.field("space", pa.string()),
         pa.field("vector", pa.list_(pa.float32())),
     ]
 )
-"""The files of vectors."""
+"""The files of the vectors of products."""
+
+CONTENT_VECTORS = PRODUCT_VECTORS.insert(1, pa.field("sha256", pa.string()))
+"""The files of the vectors of pictures and of titles, which are found again by their content."""
 
 
 @dataclass(frozen=True)
@@ -63,10 +66,10 @@ def _described(settings: Settings) -> dict[str, Described]:
             "batch", REJECTION_SCHEMA, f"{OPS}.quarantine", code_version=VALIDATION_VERSION
         ),
         "normalized_attributes": Described("batch", NORMALIZED_SCHEMA, code_version=NORMALIZATION_VERSION),
-        "image_embeddings": Described("batch", EMBEDDED_SCHEMA, f"{OPS}.embeddings", code_version=model),
-        "text_embeddings": Described("batch", EMBEDDED_SCHEMA, f"{OPS}.embeddings", code_version=model),
+        "image_embeddings": Described("batch", CONTENT_VECTORS, f"{OPS}.embeddings", code_version=model),
+        "text_embeddings": Described("batch", CONTENT_VECTORS, f"{OPS}.embeddings", code_version=model),
         "product_embeddings": Described(
-            "batch", EMBEDDED_SCHEMA, code_version=f"{model};text_weight={TEXT_WEIGHT:g}"
+            "batch", PRODUCT_VECTORS, code_version=f"{model};text_weight={TEXT_WEIGHT:g}"
         ),
         "products": Described("release", PRODUCT_COLUMNS, code_version=RELEASE_VERSION),
         "product_embeddings_index": Described("release", code_version=index),
