@@ -18,7 +18,6 @@ from fashion_assets.catalog.normalization import FIELDS, vocabulary
 from fashion_assets.criteria.verdict import in_force
 from fashion_assets.settings import Settings
 from fashion_assets.warehouse.releases import Release
-from fashion_assets.warehouse.server import sqlalchemy_url
 
 OFFENDERS_SHOWN = 10
 
@@ -154,6 +153,9 @@ def _import_when_used(name: str) -> None:
 def validate_products(settings: Settings, release: Release) -> tuple[list[ExpectationResult], Path]:
     """Run the suite on the candidate's table, in the database; results in the suite's order, and its page of the Data
     Docs."""
+    # Not above: a command that shows reports is done before SQLAlchemy is imported.
+    from fashion_assets.warehouse.engines import sqlalchemy_url
+
     gx, gxe, UpdateDataDocsAction = import_library()
     logging.getLogger("great_expectations").setLevel(logging.ERROR)
     docs = data_docs_folder(settings)

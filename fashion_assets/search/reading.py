@@ -21,11 +21,12 @@ from psycopg import AsyncConnection, BaseConnection, Connection, generators, pq
 from psycopg.abc import Buffer, PQGen
 from psycopg.adapt import PyFormat, Transformer
 
+from fashion_assets.warehouse import session
+
 PREPARED = 256
 """Statements kept prepared on a connection; with more, all are let go. A shop asks in a few dozen shapes."""
 
 _PLACEHOLDER = re.compile(rb"%(?:\((\w+)\)s|%)")
-_READ_ONLY = "SET default_transaction_read_only = on"
 
 
 class Statement(NamedTuple):
@@ -139,9 +140,9 @@ class ReadingConnection(Connection):
     reader: Reader
 
     def configure(self) -> None:
-        """Learn pgvector's types, and never write."""
+        """Settle the session, in which nothing is ever written, and learn pgvector's types. Raises a `WarehouseError`."""
+        session.settle(self, read_only=True)
         register_vector(self)
-        self.execute(_READ_ONLY)
         self.reader = Reader(self)
 
 
@@ -152,6 +153,6 @@ class AsyncReadingConnection(AsyncConnection):
 
     async def configure(self) -> None:
         """See `ReadingConnection.configure`."""
+        await session.settle_async(self, read_only=True)
         await register_vector_async(self)
-        await self.execute(_READ_ONLY)
         self.reader = Reader(self)

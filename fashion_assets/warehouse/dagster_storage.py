@@ -37,6 +37,7 @@ from psycopg import sql
 from fashion_assets.settings import CODE_LOCATION, Settings
 from fashion_assets.warehouse import server
 from fashion_assets.warehouse.database import Connection, connect
+from fashion_assets.warehouse.engines import sqlalchemy_url
 from fashion_assets.warehouse.errors import explained
 from fashion_assets.warehouse.schemas import DAGSTER
 
@@ -206,7 +207,7 @@ class WarehouseDagsterStorage(DagsterPostgresStorage):
         settings = Settings()  # type: ignore[call-arg]
         # The driver by name: Dagster uses psycopg2's own notifications, and a bare postgresql:// is psycopg
         # 3.
-        url = server.sqlalchemy_url(settings, driver="psycopg2", search_path=DAGSTER)
+        url = sqlalchemy_url(settings, driver="psycopg2", search_path=DAGSTER)
         postgres_url = url.render_as_string(hide_password=False)
         with (
             explained(server.describe(settings)),

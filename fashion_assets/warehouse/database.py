@@ -1,35 +1,30 @@
-"""Connections to the database, what the server must offer, and bringing the schemas up to date.
+"""Connections to the database, and bringing its schemas up to date.
 
-What belongs here: `connect`, `check_server`, `prepare`. What does not: which server (`warehouse.server`), and
-the tables themselves (`warehouse.tables`, `warehouse.migrations`).
+What belongs here: `connect`, `prepare`. What does not: which server (`warehouse.server`), what it must offer
+(`warehouse.requirements`), and the tables themselves (`warehouse.tables`, `warehouse.migrations`).
 """
 
 from pathlib import Path
-from typing import Any, NamedTuple
+from typing import Any
 
 import psycopg
 from psycopg import sql
 
 from fashion_assets.origins import nearest
 from fashion_assets.settings import Settings
-from fashion_assets.warehouse import server
-from fashion_assets.warehouse.errors import (
-    MINIMUM_PGVECTOR,
-    MINIMUM_POSTGRES,
-    NoRights,
-    NotInstalled,
-    ServerTooOld,
-    VectorMissing,
-    VectorTooOld,
-    explained,
-)
+from fashion_assets.warehouse import reader, release_tables, server, session
+from fashion_assets.warehouse.errors import Busy, NoRights, NotInstalled, explained
 from fashion_assets.warehouse.migrations import HEAD
+from fashion_assets.warehouse.requirements import check_server
 from fashion_assets.warehouse.schemas import DAGSTER, OPS, SERVING, VERSION_TABLE
 
 Connection = psycopg.Connection[tuple[Any, ...]]
 
 _PREPARING = 7_051_922_310
 """Advisory lock of `prepare`: any number, the same everywhere."""
+
+LOCK_SECONDS = 60
+"""How long one process waits for another that prepares the same database."""
 
 
 def connect(
@@ -42,17 +37,22 @@ def connect(
     """A new connection to the server in use, which is started if it is the embedded one. The caller closes
     it.
 
-    Knows pgvector's types where the extension is installed; `vectors=False` saves that look (about 2 ms).
-    Does not retry. Raises a `WarehouseError` that says what is wrong.
+    Its session is settled (`session`). Finds and knows pgvector's types where the extension is installed; `vectors=False`
+    saves that look (about 3 ms). Does not retry. Raises a `WarehouseError` that says what is wrong.
     """
     with explained(server.describe(settings)):
         connection = psycopg.connect(
             **({"application_name": application_name} | server.parameters(settings)),  # type: ignore[arg-type]
             autocommit=True,
         )
-        if vectors:
-            register_vectors(connection)
-        connection.autocommit = autocommit
+        try:
+            session.settle(connection, None if vectors else "public")
+            if vectors:
+                register_vectors(connection)
+            connection.autocommit = autocommit
+        except BaseException:
+            connection.close()
+            raise
     return connection
 
 
@@ -65,77 +65,6 @@ def register_vectors(connection: Connection) -> bool:
     except psycopg.ProgrammingError:  # its way of saying that the type does not exist
         return False
     return True
-
-
-class ServerFacts(NamedTuple):
-    """What a server offers, as far as it matters here."""
-
-    version: str
-    vector: str | None  # the installed pgvector, or the one that would be installed
-    may_create: bool  # schemas in this database
-
-
-def check_server(connection: Connection) -> ServerFacts:
-    """See that the server can do what is asked of it.
-
-    Raises `ServerTooOld`, `VectorMissing`, `VectorTooOld` or `NoRights`.
-    """
-    where = f"{connection.info.host or 'local socket'}, database {connection.info.dbname}"
-    require_postgres(connection.info.server_version, where)
-    row = connection.execute(
-        """
-        SELECT current_setting('server_version'),
-               (SELECT extversion FROM pg_extension WHERE extname = 'vector'),
-               (SELECT default_version FROM pg_available_extensions WHERE name = 'vector'),
-               has_database_privilege(current_database(), 'CREATE'),
-               to_regnamespace(%s) IS NOT NULL AND has_schema_privilege(to_regnamespace(%s), 'CREATE')
-        """,
-        (OPS, OPS),
-    ).fetchone()
-    assert row is not None
-    version, installed, available, may_create, may_use = row
-    require_vector(installed, available, where)
-    if not may_create and not may_use:
-        raise NoRights(
-            f"The role {connection.info.user} may not create schemas ({where}). Let an administrator run "
-            f"`GRANT CREATE ON DATABASE {connection.info.dbname} TO {connection.info.user}`."
-        )
-    return ServerFacts(version, installed or available, may_create)
-
-
-def require_postgres(version: int, where: str) -> None:
-    """Raise `ServerTooOld` unless `version`, as libpq numbers it (150004 is 15.4), is new enough."""
-    if version // 10_000 < MINIMUM_POSTGRES:
-        raise ServerTooOld(
-            f"The server is Postgres {version // 10_000} ({where}); {MINIMUM_POSTGRES} or newer is needed. "
-            "Upgrade it, or unset FASHION_ASSETS_DATABASE_URL to use the embedded server."
-        )
-
-
-def require_vector(installed: str | None, available: str | None, where: str) -> None:
-    """Raise `VectorMissing` or `VectorTooOld` unless pgvector is, or can be, installed in a good version."""
-    needed = ".".join(map(str, MINIMUM_PGVECTOR))
-    version = installed or available
-    if version is None:
-        raise VectorMissing(
-            f"The server has no pgvector ({where}). Install {needed} or newer (Debian: "
-            "postgresql-NN-pgvector, image: pgvector/pgvector), "
-            "or unset FASHION_ASSETS_DATABASE_URL to use the embedded server."
-        )
-    if _numbers(version) >= MINIMUM_PGVECTOR:
-        return
-    if installed and available and _numbers(available) >= MINIMUM_PGVECTOR:
-        advice = "Run `ALTER EXTENSION vector UPDATE` as its owner"
-    else:
-        advice = "Upgrade it on the server, then run `ALTER EXTENSION vector UPDATE`"
-    raise VectorTooOld(
-        f"pgvector is {version} ({where}), and {needed} or newer is needed: older ones can corrupt an index. "
-        f"{advice}."
-    )
-
-
-def _numbers(version: str) -> tuple[int, ...]:
-    return tuple(int(part) for part in version.split(".") if part.isdecimal())
 
 
 def prepare(settings: Settings, *, anew: bool = True) -> None:
@@ -157,7 +86,7 @@ def prepare(settings: Settings, *, anew: bool = True) -> None:
             )
         check_server(connection)
         connection.autocommit = False
-        _bring_up_to_date(connection, settings.reader_role)
+        _bring_up_to_date(connection, settings.reader_role, where)
 
 
 def is_installed(settings: Settings) -> bool:
@@ -186,7 +115,7 @@ def _nothing_in(data: Path) -> str:
     )
 
 
-def _bring_up_to_date(connection: Connection, reader: str) -> None:
+def _bring_up_to_date(connection: Connection, reader_role: str, where: str) -> None:
     from sqlalchemy import create_engine
     from sqlalchemy.pool import StaticPool
 
@@ -197,27 +126,49 @@ def _bring_up_to_date(connection: Connection, reader: str) -> None:
     engine = create_engine("postgresql+psycopg://", creator=lambda: connection, poolclass=StaticPool)
     with engine.begin() as same:
         # Waits for another process that is at it, then looks again.
-        connection.execute("SELECT pg_advisory_xact_lock(%s)", (_PREPARING,))
-        if _is_ready(connection, reader):
+        wait_for(connection, _PREPARING, "prepares this database")
+        if _is_ready(connection, reader_role):
             return
-        connection.execute("CREATE EXTENSION IF NOT EXISTS vector")
+        _make_extension(connection, where)
         for schema in (OPS, SERVING, DAGSTER):
             connection.execute(sql.SQL("CREATE SCHEMA IF NOT EXISTS {}").format(sql.Identifier(schema)))
-        _make_reader(connection, reader)
+        reader.make(connection, reader_role, where)
+        release_tables.let_read(connection, SERVING, reader_role)
         migrations.upgrade(same)
 
 
-def _is_ready(connection: Connection, reader: str) -> bool:
+def _make_extension(connection: Connection, where: str) -> None:
+    if connection.execute("SELECT FROM pg_extension WHERE extname = 'vector'").fetchone() is None:
+        row = connection.execute("SELECT to_regnamespace('public') IS NOT NULL").fetchone()
+        # Where hosts put extensions that keep no schema `public`.
+        name = "public" if row == (True,) else "extensions"
+        schema = sql.Identifier(name)
+        connection.execute(sql.SQL("CREATE SCHEMA IF NOT EXISTS {}").format(schema))
+        try:
+            connection.execute(sql.SQL("CREATE EXTENSION IF NOT EXISTS vector SCHEMA {}").format(schema))
+        except psycopg.errors.InsufficientPrivilege as error:
+            raise NoRights(
+                f"The role {connection.info.user} may not install pgvector ({where}). Let an administrator run `CREATE SCHEMA "
+                f"IF NOT EXISTS {name}; CREATE EXTENSION vector SCHEMA {name}` in that database."
+            ) from error
+    # Now there is a schema to find its types in.
+    session.settle(connection)
+
+
+def _is_ready(connection: Connection, reader_role: str) -> bool:
     ready = connection.execute(
-        """
-        SELECT to_regclass(%(versions)s) IS NOT NULL
-               AND EXISTS (SELECT FROM pg_extension WHERE extname = 'vector')
-               AND to_regnamespace(%(serving)s) IS NOT NULL
-               AND to_regnamespace(%(dagster)s) IS NOT NULL
-               AND (SELECT has_schema_privilege(oid, to_regnamespace(%(serving)s), 'USAGE')
-                    FROM pg_roles WHERE rolname = %(reader)s)
-        """,
-        {"versions": f"{OPS}.{VERSION_TABLE}", "serving": SERVING, "dagster": DAGSTER, "reader": reader},
+        sql.SQL(
+            """
+            SELECT to_regclass(%(versions)s) IS NOT NULL
+                   AND to_regnamespace(%(dagster)s) IS NOT NULL
+                   AND has_schema_privilege(e.extnamespace, 'USAGE')
+                   AND has_schema_privilege(r.oid, e.extnamespace, 'USAGE')
+                   AND has_schema_privilege(r.oid, to_regnamespace(%(serving)s), 'USAGE')
+                   AND NOT {too_much}
+            FROM pg_extension e JOIN pg_roles r ON r.rolname = %(reader)s WHERE e.extname = 'vector'
+            """
+        ).format(too_much=release_tables.READS_TOO_MUCH),
+        {"versions": f"{OPS}.{VERSION_TABLE}", "serving": SERVING, "dagster": DAGSTER, "reader": reader_role},
     ).fetchone()
     if ready != (True,):
         return False
@@ -225,14 +176,34 @@ def _is_ready(connection: Connection, reader: str) -> bool:
     return connection.execute(versions).fetchall() == [(HEAD,)]
 
 
-def _make_reader(connection: Connection, reader: str) -> None:
-    # Roles belong to the whole server: another database of it may be making the same one.
+def wait_for(connection: Connection, lock: int, what: str, *, for_transaction: bool = True) -> None:
+    """Take an advisory lock, for the rest of the transaction or of the session. `what` says what its holder does.
+
+    Anyone can take such a lock, a reader too, so the wait has an end. Raises `Busy`, which names the holder.
+    """
+    take = sql.SQL("pg_advisory_xact_lock" if for_transaction else "pg_advisory_lock")
+    connection.execute("SELECT set_config('lock_timeout', %s, false)", (f"{LOCK_SECONDS}s",))
     try:
-        with connection.transaction():
-            if connection.execute("SELECT FROM pg_roles WHERE rolname = %s", (reader,)).fetchone() is None:
-                connection.execute(sql.SQL("CREATE ROLE {} NOLOGIN").format(sql.Identifier(reader)))
-    except (psycopg.errors.DuplicateObject, psycopg.errors.UniqueViolation):
-        pass
-    connection.execute(
-        sql.SQL("GRANT USAGE ON SCHEMA {} TO {}").format(sql.Identifier(SERVING), sql.Identifier(reader))
-    )
+        connection.execute(sql.SQL("SELECT {}({})").format(take, sql.Literal(lock)))
+    except psycopg.errors.LockNotAvailable:
+        connection.rollback()
+        raise Busy(
+            f"Another session {what}, and has not ended after {LOCK_SECONDS} seconds: {_holders(connection, lock)}. Wait for "
+            "it, or have it ended (pg_terminate_backend), then run the same command again."
+        ) from None
+    connection.execute("SET lock_timeout = 0")
+
+
+def _holders(connection: Connection, lock: int) -> str:
+    rows = connection.execute(
+        """
+        SELECT format('%%s (server process %%s, role %%s)', coalesce(nullif(a.application_name, ''), 'a program'), a.pid,
+                      a.usename)
+        FROM pg_locks l JOIN pg_stat_activity a ON a.pid = l.pid
+        WHERE l.locktype = 'advisory' AND l.granted AND l.classid::bigint << 32 | l.objid::bigint = %s AND l.objsubid = 1
+          AND l.database = (SELECT oid FROM pg_database WHERE datname = current_database())
+        ORDER BY a.pid
+        """,
+        (lock,),
+    ).fetchall()
+    return ", ".join(said for (said,) in rows) or "it has just ended"

@@ -50,6 +50,30 @@ class VectorTooOld(WarehouseError):
     """The server's pgvector is older than `MINIMUM_PGVECTOR`."""
 
 
+class WrongEncoding(WarehouseError):
+    """The database's encoding is not UTF8."""
+
+
+class SharedSessions(WarehouseError):
+    """A pooler gives each transaction another session of the server."""
+
+
+class ReadOnly(WarehouseError):
+    """The database takes no writes: a standby, or set to be read only."""
+
+
+class TooFewConnections(WarehouseError):
+    """The server, the database or the role takes no further connections, or fewer than are needed."""
+
+
+class Busy(WarehouseError):
+    """Somebody else holds what is needed. The message says who, and what to do."""
+
+
+class StatementStopped(WarehouseError):
+    """The server stopped a statement: somebody asked it to, or a time-out did."""
+
+
 class EmbeddedServerFailed(WarehouseError):
     """The embedded server could not be set up or started."""
 
@@ -64,13 +88,20 @@ _STATES = {
     "57P05": ServerGone,
     "57P03": ServerUnreachable,
     "3D000": ServerUnreachable,
-    "53300": ServerUnreachable,
+    "53300": TooFewConnections,
+    "25006": ReadOnly,
+    "26000": SharedSessions,
+    "42P05": SharedSessions,
+    "55P03": Busy,
+    "57014": StatementStopped,
     "08000": ServerGone,
     "08003": ServerGone,
     "08006": ServerGone,
     "08001": ServerUnreachable,
     "08004": ServerUnreachable,
 }
+
+_DRIVERS = ("psycopg", "psycopg2")
 
 _LOGIN_TEXTS = (
     "password authentication failed",
@@ -92,9 +123,9 @@ _UNREACHABLE_TEXTS = (
     "network is unreachable",
     "no route to host",
     "the database system is",
-    "too many clients",
-    "remaining connection slots",
 )
+
+_TOO_MANY_TEXTS = ("too many", "remaining connection slots")
 
 _GONE_TEXTS = (
     "server closed the connection",
@@ -111,6 +142,11 @@ _GONE_TEXTS = (
     "broken pipe",
 )
 
+READ_ONLY_ADVICE = (
+    "It is a standby (name the primary), or set to be read only by its server, a role or the database: find out why (some "
+    "hosts do so when a disk is full), then `ALTER DATABASE … SET default_transaction_read_only = off`, or `ALTER ROLE …`."
+)
+
 _ADVICE = {
     LoginRefused: "Check user and password in FASHION_ASSETS_DATABASE_URL, and that pg_hba.conf admits this "
     "host.",
@@ -119,6 +155,13 @@ _ADVICE = {
     ServerGone: "Look at the server's log, then run the same command again: finished work is kept.",
     ServerUnreachable: "Check that the server runs and that FASHION_ASSETS_DATABASE_URL names the right "
     "host, port and database.",
+    TooFewConnections: "Raise max_connections, or the limit of the role or the database (`ALTER ROLE … CONNECTION LIMIT "
+    "…`), or end what else uses them.",
+    ReadOnly: READ_ONLY_ADVICE,
+    SharedSessions: "Give FASHION_ASSETS_DATABASE_URL the server's own address and port, or a pool whose pool_mode is "
+    "session.",
+    Busy: "Wait for the other session to end, then run the same command again: finished work is kept.",
+    StatementStopped: "Run the same command again: finished work is kept.",
 }
 
 
@@ -138,10 +181,17 @@ def explain(exception: BaseException, where: str = "") -> WarehouseError | None:
         if isinstance(error, WarehouseError):
             return error
         if _is_database_error(error) and (kind := _kind(error)):
-            place = f" ({where})" if where else ""
-            return kind(f"{_what(kind)}{place}: {_first_lines(error)}. {_ADVICE[kind]}")
+            return _told(kind, str(error), where)
         waiting += [getattr(error, "orig", None), error.__cause__, error.__context__]
     return None
+
+
+def explain_text(text: str, where: str = "") -> WarehouseError | None:
+    """As `explain`, of an exception of which only the text is left, with its class before it as Dagster keeps it."""
+    name, _, said = text.partition(": ")
+    if name.partition(".")[0] not in _DRIVERS or not (kind := _kind_by_text(said)):
+        return None
+    return _told(kind, said, where)
 
 
 @contextmanager
@@ -159,18 +209,24 @@ def explained(where: str = "") -> Iterator[None]:
 
 def _is_database_error(error: BaseException) -> bool:
     # By name, so that neither driver is imported to recognise the other's errors.
-    return any(base.__module__.partition(".")[0] in ("psycopg", "psycopg2") for base in type(error).__mro__)
+    return any(base.__module__.partition(".")[0] in _DRIVERS for base in type(error).__mro__)
 
 
 def _kind(error: BaseException) -> type[WarehouseError] | None:
     state = getattr(error, "sqlstate", None) or getattr(error, "pgcode", None)
     if state is not None:
         return _STATES.get(state)
-    text = str(error).lower()
+    return _kind_by_text(str(error))
+
+
+def _kind_by_text(text: str) -> type[WarehouseError] | None:
+    text = text.lower()
     if any(part in text for part in _LOGIN_TEXTS) or ("role " in text and "does not exist" in text):
         return LoginRefused
     if "permission denied for" in text:
         return NoRights
+    if any(part in text for part in _TOO_MANY_TEXTS):
+        return TooFewConnections
     # psycopg puts "connection failed" before whatever ended an attempt to connect.
     attempt = text.startswith(("connection failed", "connection to server", "connection timeout"))
     if not attempt and any(part in text for part in _GONE_TEXTS):
@@ -186,9 +242,15 @@ def _what(kind: type[WarehouseError]) -> str:
         NoRights: "The database role lacks a right",
         ServerGone: "The database server went away",
         ServerUnreachable: "The database cannot be reached",
+        TooFewConnections: "The database takes no more connections",
+        ReadOnly: "The database takes no writes",
+        SharedSessions: "The database's sessions are shared by a pooler",
+        Busy: "Somebody else holds what is needed of the database",
+        StatementStopped: "The database stopped a statement",
     }[kind]
 
 
-def _first_lines(error: BaseException) -> str:
-    lines = [line.strip() for line in str(error).splitlines() if line.strip()]
-    return "; ".join(lines[:2]).rstrip(".")
+def _told(kind: type[WarehouseError], text: str, where: str) -> WarehouseError:
+    lines = [line.strip() for line in text.splitlines() if line.strip()]
+    place = f" ({where})" if where else ""
+    return kind(f"{_what(kind)}{place}: {'; '.join(lines[:2]).rstrip('.')}. {_ADVICE[kind]}")

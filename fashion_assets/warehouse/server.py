@@ -30,14 +30,11 @@ import threading
 import time
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 from fashion_assets.machine import memory, usable_cores
 from fashion_assets.settings import Settings
 from fashion_assets.warehouse.errors import EmbeddedServerFailed, LoginRefused
-
-if TYPE_CHECKING:
-    from sqlalchemy import URL
 
 PORT = "5432"
 """Names the socket file of the embedded server; nothing listens on it."""
@@ -51,6 +48,10 @@ START_SECONDS = 600
 
 STOP_SECONDS = 60
 MEBIBYTE = 1024 * 1024
+
+_ENCODED = {"client_encoding": "UTF8"}
+"""Of every connection, whatever role, database or environment say: drivers learn it as they connect, and only then."""
+
 LOG_LIMIT = 10 * MEBIBYTE
 
 
@@ -64,7 +65,7 @@ def parameters(settings: Settings) -> dict[str, str]:
     if settings.database_url is not None:
         return _given_parameters(settings.database_url.get_secret_value())
     socket_folder = _attach(settings.postgres_data)
-    return {"host": str(socket_folder), "port": PORT, "user": USER, "dbname": USER}
+    return {"host": str(socket_folder), "port": PORT, "user": USER, "dbname": USER, **_ENCODED}
 
 
 def conninfo(settings: Settings) -> str:
@@ -72,18 +73,6 @@ def conninfo(settings: Settings) -> str:
     from psycopg.conninfo import make_conninfo
 
     return make_conninfo(**parameters(settings))
-
-
-def sqlalchemy_url(settings: Settings, driver: str = "psycopg", search_path: str | None = None) -> "URL":
-    """The server in use for SQLAlchemy, with `driver` named ("psycopg" or "psycopg2"): a bare `postgresql://`
-    means something else in every SQLAlchemy version."""
-    from sqlalchemy import URL
-
-    rest = parameters(settings)
-    if search_path is not None:
-        rest["options"] = f"{rest.get('options', '')} -csearch_path={search_path}".strip()
-    user, password, database = (rest.pop(name, None) for name in ("user", "password", "dbname"))
-    return URL.create(f"postgresql+{driver}", username=user, password=password, database=database, query=rest)
 
 
 def describe(settings: Settings) -> str:
@@ -149,13 +138,19 @@ def _given_parameters(url: str) -> dict[str, str]:
     # SQLAlchemy writes the driver into the scheme; libpq does not know that.
     plain = re.sub(r"^(postgres(?:ql)?)\+\w+://", r"\1://", url)
     try:
+        # A second "@", or one behind a "/", is of the password: parts of that would be taken for host, port or database, and
+        # be shown as such.
+        authority, _, path = plain.partition("://")[2].partition("?")[0].partition("/")
+        if authority.count("@") > 1 or "@" in path:
+            raise ProgrammingError
         given = {name: str(value) for name, value in conninfo_to_dict(plain).items() if value is not None}
     except ProgrammingError:
         # libpq's message repeats the URL, password included.
         raise LoginRefused(
             "FASHION_ASSETS_DATABASE_URL cannot be read as postgresql://user:password@host:port/database; "
-            "special characters in the password must be percent-encoded."
+            "special characters in user, password and database must be percent-encoded (@ is %40, / is %2F)."
         ) from None
+    given |= _ENCODED
     given.setdefault("connect_timeout", "10")
     if not given.get("host", "").startswith("/"):
         # A server that vanished without a word is noticed in a minute, not in the two hours TCP would take.

@@ -14,7 +14,7 @@ from dagster_postgres.run_storage.run_storage import PostgresRunStorage
 
 from fashion_assets.places import DAGSTER_FILES
 from fashion_assets.settings import Settings
-from fashion_assets.warehouse import server
+from fashion_assets.warehouse import engines
 from fashion_assets.warehouse.dagster_storage import (
     EventLog,
     HomeComputeLogs,
@@ -196,7 +196,7 @@ def test_notifications_pass(settings: Settings):
 
     import psycopg2
 
-    url = server.sqlalchemy_url(settings, driver="psycopg2", search_path="dagster")
+    url = engines.sqlalchemy_url(settings, driver="psycopg2", search_path="dagster")
     import sqlalchemy
 
     engine = sqlalchemy.create_engine(url)

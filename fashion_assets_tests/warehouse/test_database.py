@@ -17,8 +17,9 @@ from pydantic import SecretStr
 
 from fashion_assets.settings import Settings
 from fashion_assets.warehouse import database as databases
-from fashion_assets.warehouse import errors, migrations, schemas, server
-from fashion_assets.warehouse.database import Connection, check_server, connect, prepare, require_postgres
+from fashion_assets.warehouse import engines, errors, migrations, schemas, server
+from fashion_assets.warehouse.database import Connection, connect, prepare
+from fashion_assets.warehouse.requirements import check_server, require_postgres
 from fashion_assets_tests.conftest import database_url
 
 
@@ -175,7 +176,7 @@ def test_the_servers_pgvector_is_too_old(altered: tuple[Settings, Path]):
 def test_a_good_server_is_good(bare_settings: Settings):
     with connect(bare_settings) as connection:
         facts = check_server(connection)
-    assert facts.version.startswith("18") and facts.vector and facts.may_create
+    assert facts.version.startswith("18") and facts.available_vector and facts.may_create
 
 
 def test_preparing_makes_everything_once(bare_settings: Settings):
@@ -234,7 +235,7 @@ def test_a_failed_preparation_leaves_nothing(bare_settings: Settings, monkeypatc
 
 
 def test_the_migrations_make_the_tables_as_they_are_defined(settings: Settings):
-    with sqlalchemy.create_engine(server.sqlalchemy_url(settings)).connect() as connection:
+    with sqlalchemy.create_engine(engines.sqlalchemy_url(settings)).connect() as connection:
         assert migrations.differences(connection) == []
 
 
@@ -244,7 +245,7 @@ def test_the_migrations_are_in_order_and_end_at_head():
 
 
 def test_the_migrations_can_be_undone_and_done_again(settings: Settings):
-    engine = sqlalchemy.create_engine(server.sqlalchemy_url(settings))
+    engine = sqlalchemy.create_engine(engines.sqlalchemy_url(settings))
     with engine.begin() as connection:
         migrations.downgrade(connection, "base")
         assert sqlalchemy.inspect(connection).get_table_names(schemas.OPS) == [schemas.VERSION_TABLE]

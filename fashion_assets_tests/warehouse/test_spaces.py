@@ -12,7 +12,7 @@ from psycopg import sql
 from fashion_assets.criteria.candidate import Candidate
 from fashion_assets.embedding.spaces import embedding_space
 from fashion_assets.settings import Settings
-from fashion_assets.warehouse import migrations, server
+from fashion_assets.warehouse import engines, migrations
 from fashion_assets.warehouse.database import Connection, connect, prepare
 from fashion_assets.warehouse.embedding_store import EmbeddingStore
 from fashion_assets.warehouse.spaces import OtherSpace, PreservedSpace, WrongDimension, register, spaces
@@ -83,7 +83,7 @@ def test_an_older_installation_brings_its_spaces_along(candidate: Candidate):
     """Back to before the registry held anything to it, with vectors of spaces it did not know, and forward again."""
     conn, release = candidate.conn, candidate.release
     embeddings = release.table("product_embeddings")
-    engine = sqlalchemy.create_engine(server.sqlalchemy_url(candidate.settings))
+    engine = sqlalchemy.create_engine(engines.sqlalchemy_url(candidate.settings))
     with engine.begin() as connection:
         migrations.downgrade(connection, "0002")
     conn.execute("UPDATE fashion_ops.releases SET space = NULL")
@@ -121,7 +121,7 @@ def test_an_older_installation_brings_its_spaces_along(candidate: Candidate):
 
 
 def test_a_store_with_vectors_of_two_dimensions_in_one_space_is_not_taken_over(settings: Settings):
-    engine = sqlalchemy.create_engine(server.sqlalchemy_url(settings))
+    engine = sqlalchemy.create_engine(engines.sqlalchemy_url(settings))
     with engine.begin() as connection:
         migrations.downgrade(connection, "0002")
         for number, vector in enumerate(("[1,2]", "[1,2,3]")):
