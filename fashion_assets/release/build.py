@@ -7,6 +7,7 @@ live (`swap`).
 # pyarrow.compute makes its functions when it is imported, out of pyright's sight.
 # pyright: reportAttributeAccessIssue=false
 
+import json
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from itertools import zip_longest
@@ -18,6 +19,7 @@ import pyarrow.compute as pc
 from psycopg import sql
 
 from fashion_assets.catalog.listing import picture_path
+from fashion_assets.catalog.style import stated_style
 from fashion_assets.criteria.candidate import INDEX_NAME
 from fashion_assets.embedding.embed import vector_matrix
 from fashion_assets.embedding.spaces import EmbeddingSpace
@@ -28,7 +30,7 @@ from fashion_assets.release.recovery import recovered_plan
 from fashion_assets.release.swap import tidy
 from fashion_assets.settings import Settings
 from fashion_assets.sources import Source
-from fashion_assets.warehouse import releases, spaces
+from fashion_assets.warehouse import release_tables, releases, spaces
 from fashion_assets.warehouse.copy import EncodedRows, copy_encoded, copy_rows, encode_rows
 from fashion_assets.warehouse.database import connect
 from fashion_assets.warehouse.parquet import ParquetStore
@@ -147,7 +149,8 @@ def create_tables(conn: psycopg.Connection, release: Release) -> None:
     )
     conn.execute(
         sql.SQL(
-            "CREATE TABLE {} (user_id text, source text NOT NULL, name text, email text, record json NOT NULL, problem text)"
+            "CREATE TABLE {} (user_id text, source text NOT NULL, name text, email text, record json NOT NULL, problem text, "
+            "style jsonb)"
         ).format(release.table("users"))
     )
     conn.execute(
@@ -156,6 +159,7 @@ def create_tables(conn: psycopg.Connection, release: Release) -> None:
             "record json NOT NULL, problem text)"
         ).format(release.table("favourites"))
     )
+    release_tables.describe(conn, release.release)
 
 
 class ServingRows(NamedTuple):
@@ -311,10 +315,15 @@ def _load_people(conn: psycopg.Connection, sources: Sequence[Source], release: R
     and has no product; a row that could not be read is kept with its problem. None is lost."""
     for source in sources:
         for table, columns, chunks in (
-            ("users", ("user_id", "name", "email", "record", "problem"), source.users()),
+            (
+                "users",
+                ("user_id", "name", "email", "style", "record", "problem"),
+                map(_with_style, source.users()),
+            ),
             ("favourites", ("user_id", "external_id", "record", "problem"), source.favourites()),
         ):
-            types = {name: "json" if name == "record" else "text" for name in (*columns, "source")}
+            own = {"record": "json", "style": "jsonb"}
+            types = {name: own.get(name, "text") for name in (*columns, "source")}
             named = (
                 _without_endless_ids(chunk).append_column("source", pa.repeat(source.name, chunk.num_rows))
                 for chunk in chunks
@@ -336,6 +345,13 @@ def _without_endless_ids(people: pa.Table) -> pa.Table:
     people = people.set_column(place, "user_id", pc.if_else(longer, none, people["user_id"]))
     problem = people.schema.get_field_index("problem")
     return people.set_column(problem, "problem", pc.if_else(longer, "user_id_too_long", people["problem"]))
+
+
+def _with_style(people: pa.Table) -> pa.Table:
+    """People with the style they state, which is all that is read of their records once they are loaded."""
+    stated = (stated_style(record) for record in people["record"].to_pylist())
+    column = pa.array([json.dumps(style) if style else None for style in stated], pa.string())
+    return people.append_column("style", column)
 
 
 def _hold_to_spaces(conn: psycopg.Connection, release: Release, dimensions: Mapping[str, int]) -> None:

@@ -26,7 +26,7 @@ from fashion_assets.warehouse.parquet import ParquetStore
 from fashion_assets.warehouse.register import Batch, active_sources, batches
 from fashion_assets.warehouse.releases import Release
 
-RELEASE_VERSION = "1"
+RELEASE_VERSION = "2"
 """Raise it when the serving schema's tables change: the same batches then make a new release."""
 
 FIRST_STAGE = "raw_listings"

@@ -28,6 +28,7 @@ import psycopg
 from psycopg import sql
 
 from fashion_assets.settings import Settings
+from fashion_assets.warehouse import release_tables
 from fashion_assets.warehouse.errors import WarehouseError
 from fashion_assets.warehouse.locks import Holder, holders, lock_swaps, named
 from fashion_assets.warehouse.releases import SERVING_SCHEMA, Release
@@ -92,7 +93,7 @@ def point_views_at(
                 # The server may run with synchronous_commit off; which release is live must survive a power cut.
                 conn.execute("SET LOCAL synchronous_commit = on")
                 # By its own name too: a search that began with it ends with it, whatever is live then.
-                _let_read(conn, settings, release.release)
+                release_tables.let_read(conn, release.release, settings.reader_role)
                 _point(conn, settings, release, {each.table for each in keeping}, obstacles)
             return
         except psycopg.errors.LockNotAvailable:
@@ -117,10 +118,14 @@ def _point(
     if not there:
         _make_views(conn, settings, SERVING_SCHEMA, release)
         return
-    _let_read(conn, settings, SERVING_SCHEMA)
+    release_tables.let_read(conn, SERVING_SCHEMA, settings.reader_role)
     fits = len(there) == len(SERVED_TABLES) and _columns_fit(conn, release)
     if fits and not kept:
-        _at_once(conn, [_definition(SERVING_SCHEMA, view.name, release, view.options) for view in there])
+        _at_once(
+            conn,
+            [_definition(SERVING_SCHEMA, view.name, release, view.options) for view in there],
+            release_tables.for_new_columns(conn, SERVING_SCHEMA, release.release, settings.reader_role),
+        )
         return
     if obstacles:
         raise WarehouseError(
@@ -194,7 +199,8 @@ def _make_views(conn: psycopg.Connection[Any], settings: Settings, schema: str, 
     conn.execute(sql.SQL("CREATE SCHEMA IF NOT EXISTS {}").format(sql.Identifier(schema)))
     for table in SERVED_TABLES:
         conn.execute(_definition(schema, table, release))
-    _let_read(conn, settings, schema)
+    release_tables.let_read(conn, schema, settings.reader_role)
+    release_tables.describe(conn, schema)
 
 
 def _definition(schema: str, table: str, release: Release, options: Sequence[str] = ()) -> sql.Composed:
@@ -204,13 +210,6 @@ def _definition(schema: str, table: str, release: Release, options: Sequence[str
         sql.SQL("WITH ({})").format(stated) if options else sql.SQL(""),
         release.table(table),
     )
-
-
-def _let_read(conn: psycopg.Connection[Any], settings: Settings, schema: str) -> None:
-    reader = sql.Identifier(settings.reader_role)
-    conn.execute(sql.SQL("GRANT USAGE ON SCHEMA {} TO {}").format(sql.Identifier(schema), reader))
-    tables = sql.SQL(", ").join(sql.Identifier(schema, table) for table in SERVED_TABLES)
-    conn.execute(sql.SQL("GRANT SELECT ON {} TO {}").format(tables, reader))
 
 
 # What hangs on the views

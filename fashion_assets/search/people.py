@@ -4,13 +4,10 @@ What belongs here: recommendations from favourites and stated style, completing 
 search goes (`answering`).
 """
 
-from collections.abc import Iterator, Mapping, Sequence
-from typing import Any
+from collections.abc import Mapping, Sequence
 
 import numpy as np
 
-from fashion_assets.catalog.brands import canonical_brand
-from fashion_assets.catalog.normalization import FIELDS, canonical_list
 from fashion_assets.search import statements, words
 from fashion_assets.search.answering import Answering, Asked
 from fashion_assets.search.filters import AnyOf, Filter, SearchError
@@ -41,8 +38,11 @@ KINDS = 12
 LOOK_CATEGORIES = ("apparel", "footwear", "accessories")
 """Categories of what is worn."""
 
+# Of a release built before styles were kept, `style` is the null beside it.
 _PERSON = """
-SELECT (SELECT json_agg(u.record) FROM {other} u WHERE u.user_id = %(user)s AND (%(source)s::text IS NULL OR u.source = %(source)s))
+SELECT ARRAY(
+    SELECT style FROM {other} u WHERE u.user_id = %(user)s AND (%(source)s::text IS NULL OR u.source = %(source)s) ORDER BY u.source
+) FROM (SELECT NULL::jsonb AS style) AS unknown
 """
 
 _FAVOURITES = """
@@ -87,14 +87,14 @@ def _recommend(
     answering: Answering, facts: Facts, user_id: str, source: str | None, limit: int
 ) -> Work[Results]:
     asked = {"user": user_id, "source": source, "rows": FAVOURITES}
-    ((records,),), favourites = yield from answering.releases.read(
+    ((styles,),), favourites = yield from answering.releases.read(
         facts,
         [
             Statement(statements.on_products(facts.release, _PERSON, "users"), asked),
             Statement(statements.on_products(facts.release, _FAVOURITES), asked),
         ],
     )
-    if not records and not favourites:
+    if not styles and not favourites:
         raise SearchError(f"there is no person {user_id[:80]!r} in {facts.release}")
     liked = [row for row in favourites if row[0] is not None]
     owned = tuple(row[0] for row in liked)
@@ -104,7 +104,7 @@ def _recommend(
             facts, [Statement(statements.on_products(facts.release, _OWNED), asked)]
         )
         owned = tuple(product_id for (product_id,) in rows)
-    style = stated_style(records or [])
+    style = _together(styles)
     if liked:
         note = f"like {len(liked)} favourites"
         hits, paths = yield from _like_favourites(answering, facts, liked, owned, limit)
@@ -243,45 +243,13 @@ def complements(facts: Facts, gender: str, category: str, kind: str | None) -> l
     return list(dict.fromkeys(other for _, other in ranked))[:KINDS]
 
 
-def stated_style(records: Sequence[Mapping[str, Any]]) -> dict[str, tuple[str, ...]]:
-    """Canonical values by column that people's records state as preferences.
-
-    Read from keys that name a column, alone or in the plural, after `preferred_`, `favourite_`, `favorite_` or
-    `style_`, at any depth: `{"style_features": {"preferred_colours": ["Red"]}}`. Values no vocabulary knows are left out.
-    """
+def _together(styles: Sequence[Mapping[str, Sequence[str]] | None]) -> dict[str, tuple[str, ...]]:
+    """The styles a person states in several sources as one."""
     style: dict[str, dict[str, None]] = {}
-    for key, raw in _leaves(records):
-        column = _column(key)
-        if column is None:
-            continue
-        if column == "brand":
-            values = [
-                canonical_brand(part.strip()) for part in raw.replace(";", ",").split(",") if part.strip()
-            ]
-        else:
-            values, unknown = canonical_list(column, raw)
-            values = [value for value in values if value not in unknown]
-        style.setdefault(column, {}).update(dict.fromkeys(values))
-    return {column: tuple(values) for column, values in style.items() if values}
-
-
-def _leaves(value: Any, key: str = "") -> Iterator[tuple[str, str]]:
-    if isinstance(value, Mapping):
-        for name, inner in value.items():
-            yield from _leaves(inner, str(name))
-    elif isinstance(value, list):
-        for inner in value:
-            yield from _leaves(inner, key)
-    elif isinstance(value, str):
-        yield key, value
-
-
-def _column(key: str) -> str | None:
-    name = key.lower().replace("-", "_").replace(" ", "_").replace("color", "colour")
-    for prefix in ("preferred_", "favourite_", "favorite_", "style_"):
-        name = name.removeprefix(prefix)
-    singular = {"categories": "category", "sub_categories": "sub_category"}.get(name, name.removesuffix("s"))
-    return next((column for column in (name, singular) if column in (*FIELDS, "brand")), None)
+    for each in styles:
+        for column, values in (each or {}).items():
+            style.setdefault(column, {}).update(dict.fromkeys(values))
+    return {column: tuple(values) for column, values in style.items()}
 
 
 def tastes(vectors: np.ndarray) -> np.ndarray:

@@ -1,10 +1,10 @@
 """What a release's tables hold, in words, and what of it readers may read; the serving views have the same columns.
 
 What belongs here: the comments of tables and columns, which of them are private, and putting both into the database. What
-does not: making the tables (`release.build`), the views (`release.swap`), the role that reads (`reader`).
+does not: making the tables (`release.build`), the views (`release.serving`), the role that reads (`reader`).
 """
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -78,10 +78,10 @@ TABLES = {
             "source": "The source the person is from.",
             "name": "Name. Closed to readers.",
             "email": "E-mail address. Closed to readers.",
-            "style": "JSON object of the style the record states, as lists of canonical values by column of products: "
-            '{"colour": ["red"]}; null where it states none.',
             "record": "The original record, whole, as JSON. Closed to readers.",
             "problem": "Why the record could not be used; null where it could.",
+            "style": "JSON object of the style the record states, as lists of canonical values by column of products: "
+            '{"colour": ["red"]}; null where it states none.',
         },
         private=frozenset({"name", "email", "record"}),
     ),
@@ -122,16 +122,11 @@ def describe(connection: psycopg.Connection[Any], schema: str) -> None:
     """Give the tables, or views, of a schema and their columns the comments they lack, in the caller's transaction."""
     _all(
         connection,
-        (
-            sql.SQL("COMMENT ON {} {} IS {}").format(
-                sql.SQL("COLUMN" if column else "VIEW" if is_view else "TABLE"),
-                sql.Identifier(schema, table, *((column,) if column else ())),
-                sql.Literal(said),
-            )
-            for table, is_view, column, present in _present(connection, schema)
-            if (said := TABLES[table].columns.get(column) if column else TABLES[table].comment)
-            not in (None, present)
-        ),
+        [
+            _comment(schema, table, is_view, column)
+            for table, is_view, column, said in _present(connection, schema)
+            if _wanted(table, column) not in (None, said)
+        ],
     )
 
 
@@ -141,23 +136,51 @@ def let_read(connection: psycopg.Connection[Any], schema: str, reader: str) -> N
     for table, _, column, _ in _present(connection, schema):
         columns.setdefault(table, []).extend([column] if column else [])
     role = sql.Identifier(reader)
-    statements: list[sql.Composed] = [
-        sql.SQL("GRANT USAGE ON SCHEMA {} TO {}").format(sql.Identifier(schema), role)
-    ]
-    for name, present in columns.items():
-        table = sql.Identifier(schema, name)
-        if not TABLES[name].private:
-            statements.append(sql.SQL("GRANT SELECT ON {} TO {}").format(table, role))
-            continue
-        open_columns = [column for column in present if column not in TABLES[name].private]
-        # What was granted on the whole table covers every column.
-        statements.append(sql.SQL("REVOKE SELECT ON {} FROM {}").format(table, role))
-        statements.append(
-            sql.SQL("GRANT SELECT ({}) ON {} TO {}").format(
-                sql.SQL(", ").join(map(sql.Identifier, open_columns)), table, role
-            )
-        )
+    statements = [sql.SQL("GRANT USAGE ON SCHEMA {} TO {}").format(sql.Identifier(schema), role)]
+    for table, present in columns.items():
+        name = sql.Identifier(schema, table)
+        if TABLES[table].private:
+            # What was granted on the whole table covers every column.
+            statements.append(sql.SQL("REVOKE SELECT ON {} FROM {}").format(name, role))
+            statements += _grants(schema, table, present, reader)
+        else:
+            statements.append(sql.SQL("GRANT SELECT ON {} TO {}").format(name, role))
     _all(connection, statements)
+
+
+def for_new_columns(
+    connection: psycopg.Connection[Any], schema: str, release: str, reader: str
+) -> list[sql.Composed]:
+    """What makes columns known and read that the views of `schema` do not have yet, and will once they lead to the release."""
+    there = {(table, column) for table, _, column, _ in _present(connection, schema)}
+    new = [
+        (table, column)
+        for table, _, column, _ in _present(connection, release)
+        if column and (table, column) not in there
+    ]
+    statements = [_comment(schema, table, True, column) for table, column in new if _wanted(table, column)]
+    for table, column in new:
+        if TABLES[table].private:
+            statements += _grants(schema, table, [column], reader)
+    return statements
+
+
+def _grants(schema: str, table: str, columns: Sequence[str], reader: str) -> list[sql.Composed]:
+    """What lets a reader read those of the columns that are not private."""
+    allowed = [sql.Identifier(column) for column in columns if column not in TABLES[table].private]
+    grant = sql.SQL("GRANT SELECT ({}) ON {} TO {}")
+    listed = sql.SQL(", ").join(allowed)
+    return [grant.format(listed, sql.Identifier(schema, table), sql.Identifier(reader))] if allowed else []
+
+
+def _wanted(table: str, column: str | None) -> str | None:
+    return TABLES[table].columns.get(column) if column else TABLES[table].comment
+
+
+def _comment(schema: str, table: str, is_view: bool, column: str | None) -> sql.Composed:
+    kind = "COLUMN" if column else "VIEW" if is_view else "TABLE"
+    name = sql.Identifier(schema, table, *((column,) if column else ()))
+    return sql.SQL("COMMENT ON {} {} IS {}").format(sql.SQL(kind), name, sql.Literal(_wanted(table, column)))
 
 
 def _present(
@@ -167,7 +190,6 @@ def _present(
     return connection.execute(_PRESENT, {"schema": schema, "tables": list(TABLES)}).fetchall()
 
 
-def _all(connection: psycopg.Connection[Any], statements: Iterable[sql.Composed]) -> None:
-    # In one round trip: views are locked meanwhile.
-    if several := list(statements):
-        connection.execute(sql.SQL("; ").join(several))
+def _all(connection: psycopg.Connection[Any], statements: Sequence[sql.Composed]) -> None:
+    if statements:  # in one round trip
+        connection.execute(sql.SQL("; ").join(statements))

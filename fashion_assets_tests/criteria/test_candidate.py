@@ -64,7 +64,8 @@ DAMAGE = {
     "filters_leave_what_meets_them": "UPDATE {products} SET gender = 'MEN'",
     "pictures_load": "UPDATE {products} SET image_path = '/dev/null'",
     "recommendations_are_new": "INSERT INTO {schema}.favourites (user_id, source, product_id, record) "
-    "SELECT 'a', 'fashion_demo', product_id, '{{}}' FROM {products} LIMIT 1; ALTER TABLE {schema}.users DROP COLUMN record",
+    "SELECT 'a', 'fashion_demo', product_id, '{{}}' FROM {products} LIMIT 1; INSERT INTO {schema}.users (user_id, source, record, style) "
+    "VALUES ('a', 'fashion_demo', '{{}}', '\"no style\"')",
     "listing_is_quick": "SELECT",
     "vector_search_is_quick": "SELECT",
     "picture_search_is_quick": "SELECT",

@@ -81,8 +81,8 @@ def test_who_owns_all_products_refuses_nothing(candidate: Candidate):
 def test_who_states_a_style_that_is_not_there_is_recommended_what_is_popular(candidate: Candidate):
     damage(
         candidate,
-        "INSERT INTO {schema}.users (user_id, source, record) "
-        "VALUES ('a', 'fashion_demo', '{{\"preferred_gender\": \"Women\"}}')",
+        "INSERT INTO {schema}.users (user_id, source, record, style) "
+        "VALUES ('a', 'fashion_demo', '{{}}', '{{\"gender\": [\"women\"]}}')",
     )
     verdict = verdict_of(candidate, "recommendations_are_new")
     assert (verdict.outcome, verdict.offenders) == ("pass", [])

@@ -1,5 +1,6 @@
 """What a person may like, and what goes with a product."""
 
+import json
 from collections.abc import Iterator
 
 import numpy as np
@@ -8,12 +9,13 @@ import pytest
 from psycopg import sql
 from psycopg.types.json import Json
 
+from fashion_assets.catalog.style import stated_style
 from fashion_assets.criteria.candidate import Candidate
 from fashion_assets.release.swap import promote
 from fashion_assets.search import people
 from fashion_assets.search.engine import SearchEngine
 from fashion_assets.search.filters import SearchError
-from fashion_assets.search.people import marginally_relevant, stated_style, tastes
+from fashion_assets.search.people import marginally_relevant, tastes
 
 
 @pytest.fixture
@@ -26,10 +28,10 @@ def live(candidate: Candidate) -> Candidate:
     ]
     for user, record in known:
         conn.execute(
-            sql.SQL("INSERT INTO {} (user_id, source, record) VALUES (%s, 'fashion_demo', %s)").format(
-                release.table("users")
-            ),
-            (user, Json(record)),
+            sql.SQL(
+                "INSERT INTO {} (user_id, source, style, record) VALUES (%s, 'fashion_demo', %s, %s)"
+            ).format(release.table("users")),
+            (user, Json(stated_style(json.dumps(record))), Json(record)),
         )
     for external_id in ("8", "16", "24", "gone"):
         conn.execute(
@@ -68,8 +70,8 @@ def test_of_many_favourites_none_is_recommended(
 
 def test_a_style_nothing_is_of_leads_to_what_is_popular(live: Candidate, engine: SearchEngine):
     live.conn.execute(
-        sql.SQL("UPDATE {} SET record = %s WHERE user_id = 'by-style'").format(live.release.table("users")),
-        (Json({"gender": "Women"}),),
+        sql.SQL("UPDATE {} SET style = %s WHERE user_id = 'by-style'").format(live.release.table("users")),
+        (Json({"gender": ["women"]}),),
     )
     live.conn.commit()
     results = engine.recommend("by-style", limit=5)
@@ -125,14 +127,34 @@ def test_a_look_is_completed_with_other_kinds_for_the_same_gender(live: Candidat
         engine.complete_look("nothing")
 
 
-def test_styles_are_read_from_keys_that_name_a_column():
-    assert stated_style(
-        [{"Colors": "Red; navy", "brands": ["PUMA"], "note": "blue", "style_season": ["Autumn"]}]
-    ) == {
-        "colour": ("red", "navy blue"),
-        "brand": ("Puma",),
-        "season": ("fall",),
-    }
+def test_a_person_of_several_sources_has_one_style(live: Candidate, engine: SearchEngine):
+    live.conn.execute(
+        sql.SQL(
+            "INSERT INTO {} (user_id, source, style, record) VALUES ('by-style', 'another', %s, '{{}}'), "
+            "('by-style', 'third', NULL, '{{}}')"
+        ).format(live.release.table("users")),
+        (Json({"colour": ["red", "grey"]}),),
+    )
+    live.conn.commit()
+    assert engine.recommend("by-style").plan.notes == ("by stated style: red, grey, men",)
+    assert engine.recommend("by-style", source="another").plan.notes == ("by stated style: red, grey",)
+
+
+def test_of_a_release_without_styles_people_are_known_and_favourites_lead(live: Candidate):
+    users = live.release.table("users")
+    live.conn.execute(sql.SQL("ALTER TABLE {} DROP COLUMN style CASCADE").format(users))
+    live.conn.execute(
+        sql.SQL(
+            "CREATE VIEW fashion_sota.users AS SELECT * FROM {}; GRANT SELECT (user_id, source) ON "
+        ).format(users)
+        + sql.SQL("fashion_sota.users TO {}").format(sql.Identifier(live.settings.reader_role))
+    )
+    live.conn.commit()
+    with SearchEngine.open(live.settings, size=1) as engine:
+        assert engine.recommend("likes-red").plan.notes == ("like 3 favourites",)
+        assert "popular" in engine.recommend("by-style").plan.notes[0]
+        with pytest.raises(SearchError, match="no person"):
+            engine.recommend("nobody")
 
 
 def test_tastes_are_the_centres_of_what_is_liked():

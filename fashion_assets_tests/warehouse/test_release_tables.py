@@ -1,0 +1,116 @@
+"""Tables of a release and the views onto them say what they hold, and keep what is personal from readers."""
+
+from collections.abc import Iterator
+from pathlib import Path
+
+import psycopg
+import pytest
+from psycopg import sql
+
+from fashion_assets.criteria.candidate import Candidate
+from fashion_assets.release.build import _load_people
+from fashion_assets.release.serving import SERVED_TABLES
+from fashion_assets.release.swap import promote
+from fashion_assets.warehouse import release_tables
+from fashion_assets.warehouse.database import prepare
+from fashion_assets.warehouse.register import activate_source
+from fashion_assets.warehouse.release_tables import TABLES
+from fashion_assets.warehouse.schemas import SERVING
+from fashion_assets_tests.catalogue import write_catalogue
+
+READER = "fashion_reader"
+
+
+@pytest.fixture
+def live(candidate: Candidate) -> Iterator[Candidate]:
+    promote(candidate.conn, candidate.settings, candidate.release)
+    candidate.conn.commit()
+    candidate.conn.autocommit = True
+    yield candidate
+    candidate.conn.execute("RESET ROLE")
+
+
+def said(conn: psycopg.Connection, schema: str) -> dict[str, dict[str | None, str | None]]:
+    """Comments by table and column; by None, the table's own."""
+    found: dict[str, dict[str | None, str | None]] = {}
+    for table, _, column, comment in release_tables._present(conn, schema):
+        found.setdefault(table, {})[column] = comment
+    return found
+
+
+def test_every_table_view_and_column_says_what_it_holds(live: Candidate):
+    wanted = {name: {None: table.comment, **table.columns} for name, table in TABLES.items()}
+    assert set(wanted) == set(SERVED_TABLES)
+    for schema in (live.release.release, SERVING):
+        assert said(live.conn, schema) == wanted
+
+
+def test_comments_are_put_right_and_only_where_they_are_not(live: Candidate):
+    live.conn.execute("COMMENT ON COLUMN fashion_sota.products.title IS 'something else'")
+    live.conn.execute("COMMENT ON VIEW fashion_sota.users IS NULL")
+    release_tables.describe(live.conn, SERVING)
+    assert said(live.conn, SERVING)["products"]["title"] == TABLES["products"].columns["title"]
+    assert said(live.conn, SERVING)["users"][None] == TABLES["users"].comment
+
+
+def allowed(conn: psycopg.Connection, relation: sql.Identifier, columns: str) -> bool:
+    conn.execute(sql.SQL("SET ROLE {}").format(sql.Identifier(READER)))
+    try:
+        conn.execute(sql.SQL("SELECT {} FROM {}").format(sql.SQL(columns), relation))  # pyright: ignore[reportArgumentType]
+        return True
+    except psycopg.errors.InsufficientPrivilege:
+        return False
+    finally:
+        conn.execute("RESET ROLE")
+
+
+def test_readers_see_nothing_personal_and_owners_see_all(live: Candidate):
+    views = {name: sql.Identifier(SERVING, name) for name in TABLES}
+    for name, table in TABLES.items():
+        for column in table.columns:
+            assert allowed(live.conn, views[name], column) is (column not in table.private), column
+    for name in ("users", "favourites"):
+        assert not allowed(live.conn, views[name], "*")
+        assert not allowed(live.conn, views[name], f"to_jsonb({name})")
+        live.conn.execute(sql.SQL("SELECT * FROM {}").format(views[name]))
+    for name in ("products", "product_embeddings"):
+        assert allowed(live.conn, views[name], "*")
+    assert TABLES["users"].private == {"name", "email", "record"}
+    assert TABLES["favourites"].private == {"record"}
+
+
+def test_what_readers_were_granted_before_is_narrowed_by_the_next_command(live: Candidate):
+    views = sql.SQL(", ").join(sql.Identifier(SERVING, name) for name in SERVED_TABLES)
+    live.conn.execute(sql.SQL("GRANT SELECT ON {} TO {}").format(views, sql.Identifier(READER)))
+    assert allowed(live.conn, sql.Identifier(SERVING, "users"), "email")
+    prepare(live.settings)
+    assert not allowed(live.conn, sql.Identifier(SERVING, "users"), "email")
+    assert allowed(live.conn, sql.Identifier(SERVING, "users"), "user_id, style")
+    assert allowed(live.conn, sql.Identifier(SERVING, "products"), "*")
+
+
+def test_what_people_state_is_loaded_beside_their_record(candidate: Candidate, tmp_path: Path):
+    shop = write_catalogue(tmp_path / "shop", 1)
+    (shop / "users.csv").write_text(
+        "user_id,name,email,preferred_colours\nu1,Ada,ada@example.com,Red; navy\nu2,Ben,,\nu3\n"
+    )
+    activate_source(candidate.conn, "shop", "folder", str(shop))
+    _load_people(candidate.conn, candidate.settings, candidate.release)
+    rows = candidate.conn.execute(
+        sql.SQL("SELECT user_id, style, record ->> 'email' FROM {} ORDER BY user_id").format(
+            candidate.release.table("users")
+        )
+    ).fetchall()
+    assert rows == [
+        ("u1", {"colour": ["red", "navy blue"]}, "ada@example.com"),
+        ("u2", None, ""),
+        (None, None, None),
+    ]
+
+
+def test_a_release_without_a_column_is_described_and_read_all_the_same(live: Candidate):
+    table = live.release.table("users")
+    live.conn.execute(sql.SQL("ALTER TABLE {} DROP COLUMN style CASCADE").format(table))
+    release_tables.describe(live.conn, live.release.release)
+    release_tables.let_read(live.conn, live.release.release, READER)
+    assert allowed(live.conn, table, "user_id") and not allowed(live.conn, table, "email")
