@@ -197,6 +197,8 @@ def status(home: Home = None, as_json: Json = False) -> None:
         f"batches   {batches['through']} of {batches['total']} through, {batches['listings']:,} listings"
     )
     out.print(f"database  {escape(state['database'])}", soft_wrap=True)
+    if note := state["reader"]["note"]:
+        out.print(f"reader    {escape(note)}", soft_wrap=True)
     out.print(f"home      {escape(state['home'])}", soft_wrap=True)
     figures = "products", "rejected"
     table = plain_table("release", "state", "built", "promoted", *figures, figures=figures)

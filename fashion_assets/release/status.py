@@ -9,6 +9,7 @@ import psycopg
 from fashion_assets.release.plan import plan
 from fashion_assets.settings import Settings
 from fashion_assets.warehouse import releases
+from fashion_assets.warehouse.reader import missing_grant, searches_as_owner
 from fashion_assets.warehouse.register import active_sources
 from fashion_assets.warehouse.releases import Release
 from fashion_assets.warehouse.server import describe
@@ -18,6 +19,7 @@ def status(conn: psycopg.Connection, settings: Settings) -> dict[str, Any]:
     """What is live, what stands ready, which batches are through, where everything is; no secrets."""
     wanted = plan(conn, settings)
     live = wanted.live
+    grant = missing_grant(conn, settings.reader_role)
     return {
         "live": live
         and {
@@ -57,6 +59,10 @@ def status(conn: psycopg.Connection, settings: Settings) -> dict[str, Any]:
         ],
         "space": wanted.space.name,
         "database": describe(settings),
+        "reader": {
+            "role": settings.reader_role,
+            "note": grant and searches_as_owner(settings.reader_role, grant),
+        },
         "home": str(settings.home),
     }
 

@@ -113,7 +113,8 @@ class Answering:
         cursor = Cursor.decode(query)
         offset = cursor.offset if cursor else 0
         release = cursor.release if cursor else query.release
-        return (yield from self.releases.on(release, lambda facts: self._search(query, facts, offset)))
+        results = yield from self.releases.on(release, lambda facts: self._search(query, facts, offset))
+        return self.releases.told(results)
 
     def prepare(self, texts: Sequence[str], release: str | None) -> Work[None]:
         """See `SearchEngine.prepare`."""

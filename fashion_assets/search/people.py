@@ -76,11 +76,10 @@ def recommend(
     """See `SearchEngine.recommend`."""
     if "\0" in user_id or not user_id:
         raise SearchError("there is no person without an id, or with a NUL character in it")
-    return (
-        yield from answering.releases.on(
-            release, lambda facts: _recommend(answering, facts, user_id, source, limit)
-        )
+    results = yield from answering.releases.on(
+        release, lambda facts: _recommend(answering, facts, user_id, source, limit)
     )
+    return answering.releases.told(results)
 
 
 def _recommend(
@@ -197,11 +196,10 @@ def _spread_out(answering: Answering, facts: Facts, hits: Sequence[Hit], limit: 
 
 def complete_look(answering: Answering, product_id: str, limit: int, per_kind: int) -> Work[Results]:
     """See `SearchEngine.complete_look`."""
-    return (
-        yield from answering.releases.on(
-            None, lambda facts: _complete_look(answering, facts, product_id, limit, per_kind)
-        )
+    results = yield from answering.releases.on(
+        None, lambda facts: _complete_look(answering, facts, product_id, limit, per_kind)
     )
+    return answering.releases.told(results)
 
 
 def _complete_look(

@@ -6,6 +6,7 @@ one went live. What does not: what is read for a question (`answering`, `people`
 
 import re
 from collections.abc import Callable, Mapping, Sequence
+from dataclasses import replace
 
 import numpy as np
 import psycopg
@@ -15,9 +16,11 @@ from fashion_assets.search import statements
 from fashion_assets.search.filters import COLUMNS
 from fashion_assets.search.meaning import Cache
 from fashion_assets.search.path import SAMPLE, Facts, Sample, Space
+from fashion_assets.search.query import Results
 from fashion_assets.search.reading import Statement
 from fashion_assets.search.work import Answer, Once, Read, Work
 from fashion_assets.settings import Settings
+from fashion_assets.warehouse.reader import MISSING_GRANT, searches_as_owner
 from fashion_assets.warehouse.releases import SERVING_SCHEMA, ReleaseError
 
 TRIES = 5
@@ -26,13 +29,6 @@ TRIES = 5
 _RELEASE = re.compile(rf"{SERVING_SCHEMA}_r\d+")
 
 _PREDICATE = re.compile(r"(\w+) = '((?:[^']|'')*)'::text")
-
-_MAY_READ = b"""
-SELECT coalesce((SELECT CASE WHEN current_setting('server_version_num')::int >= 160000
-                             THEN pg_has_role(current_user, oid, 'SET')
-                             ELSE pg_has_role(current_user, oid, 'MEMBER') END
-                 FROM pg_roles WHERE rolname = %(role)s), false)
-"""
 
 _PLACE = b"""
 SELECT c.oid::bigint, c.reltuples::bigint,
@@ -84,6 +80,14 @@ class ServedReleases:
         self._live: str | None = None
         self._reader: str | None = None
         self._reader_known = False
+        self._untold: tuple[str, ...] = ()
+
+    def told(self, results: Results) -> Results:
+        """The results, with what a person should know of all searches noted in the first ones."""
+        if not self._untold:
+            return results
+        notes, self._untold = self._untold, ()
+        return replace(results, plan=replace(results.plan, notes=results.plan.notes + notes))
 
     def on(self, release: str | None, work: Callable[[Facts], Work[Answer]]) -> Work[Answer]:
         """The work on a release, or on the one that is live. Raises `ReleaseError` where it is not there."""
@@ -133,9 +137,12 @@ class ServedReleases:
 
     def _gather(self, release: str) -> Work[Facts]:
         if not self._reader_known:
-            (((allowed,),),) = yield Read([Statement(_MAY_READ, {"role": self._settings.reader_role})], {})
-            self._reader = self._settings.reader_role if allowed else None
+            role = self._settings.reader_role
+            (((grant,),),) = yield Read([Statement(MISSING_GRANT.encode(), {"role": role})], {})
+            self._reader = role if grant is None else None
             self._reader_known = True
+            if grant is not None:
+                self._untold = (searches_as_owner(role, grant),)
         about = {"products": f"{release}.products", "role": self._settings.reader_role}
         try:
             (rows,) = yield Read([Statement(_PLACE, about)], {})

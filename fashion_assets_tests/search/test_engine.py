@@ -3,9 +3,11 @@
 import asyncio
 import io
 import os
+import re
 import shutil
 import signal
 import threading
+import uuid
 from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import replace
@@ -21,6 +23,7 @@ from pydantic import SecretStr
 from fashion_assets.criteria.candidate import Candidate
 from fashion_assets.embedding.encoder import Encoder
 from fashion_assets.embedding.spaces import SHIPPED_MODEL, embedding_space
+from fashion_assets.release.status import status
 from fashion_assets.release.swap import promote, rollback
 from fashion_assets.search.engine import AsyncSearchEngine, SearchEngine
 from fashion_assets.search.filters import FilterError, SearchError, parse_filters
@@ -33,8 +36,9 @@ from fashion_assets.settings import Settings
 from fashion_assets.warehouse import releases, server
 from fashion_assets.warehouse.database import connect, prepare
 from fashion_assets.warehouse.errors import ServerUnreachable
-from fashion_assets.warehouse.releases import ReleaseError
+from fashion_assets.warehouse.releases import SERVING_SCHEMA, ReleaseError
 from fashion_assets_tests import hostile
+from fashion_assets_tests.conftest import database_url
 from fashion_assets_tests.release.copies import copy_of
 
 
@@ -387,6 +391,40 @@ def test_reading_is_all_an_engine_can_do(live: Candidate, engine: SearchEngine):
     releases.live(live.conn)
     with connect(live.settings) as other:
         assert other.execute("SHOW enable_sort").fetchone() == ("on",)
+
+
+def test_searches_that_have_the_owners_rights_say_so_once(live: Candidate):
+    """The settings' role is not a member of the reader role, which an administrator made."""
+    name = f"shop_{uuid.uuid4().hex}"
+    role = sql.Identifier(name)
+    live.conn.execute(sql.SQL("CREATE ROLE {} LOGIN").format(role))
+    for schema in (live.release.release, SERVING_SCHEMA, "fashion_ops"):
+        live.conn.execute(
+            sql.SQL(
+                "GRANT USAGE ON SCHEMA {schema} TO {role}; GRANT SELECT ON ALL TABLES IN SCHEMA {schema} TO {role}"
+            ).format(schema=sql.Identifier(schema), role=role)
+        )
+    live.conn.commit()
+    url = SecretStr(database_url(live.settings, user=name))
+    settings = live.settings.model_copy(update={"database_url": url})
+    try:
+        with SearchEngine.open(settings, size=1) as engine:
+            first, second = engine.search(Query("red")), engine.search(Query("red"))
+            (note,) = set(first.plan.notes) - set(second.plan.notes)
+            assert f"`GRANT fashion_reader TO {name} WITH SET TRUE`" in note
+            assert first.hits == second.hits
+        with connect(settings) as conn:
+            assert status(conn, settings)["reader"]["note"] == note
+        live.conn.execute(re.findall("`(.*)`", note)[0])
+        live.conn.commit()
+        with SearchEngine.open(settings, size=1) as engine:
+            assert engine.search(Query("red")).plan == second.plan
+        with connect(settings) as conn:
+            assert status(conn, settings)["reader"]["note"] is None
+    finally:
+        live.conn.rollback()
+        live.conn.execute(sql.SQL("DROP OWNED BY {role}; DROP ROLE {role}").format(role=role))
+        live.conn.commit()
 
 
 def test_both_engines_give_the_same_answers(live: Candidate, engine: SearchEngine):
