@@ -209,14 +209,16 @@ def sync(
     New listings fill new batches of `batch_size`, in the source's order; a known one stays where it is, also
     when it goes and comes back. Only listings that are new, or whose signature changed, are fingerprinted:
     `progress` is told how many of them are done, and how many there are. Commits, unless the caller has a
-    transaction open. Raises what the source raises; then nothing has changed.
+    transaction open. Raises what the source raises, and `LookupError` for a source that was never activated; then nothing
+    has changed.
     """
     if batch_size < 1:
         raise ValueError(f"batch_size is {batch_size}, and must be at least 1")
     with connection.transaction():
-        connection.execute(
-            "SELECT pg_advisory_xact_lock(hashtextextended(%s, 0))", (f"{OPS}.sync {source.name}",)
-        )
+        # Two scans of a source go one after the other. A lock of its row, which only who may write to it can take.
+        known = _sql("SELECT FROM {sources} WHERE name = %s FOR UPDATE")
+        if connection.execute(known, (source.name,)).fetchone() is None:
+            raise LookupError(f"there is no source {source.name!r} in the register: activate it first")
         # Of this transaction only: enough to sort some 100,000 listings in memory.
         connection.execute("SET LOCAL work_mem = '32MB'")
         _load_scan(connection, source)

@@ -43,6 +43,13 @@ class ListedSource:
         return [hashlib.sha256(content.encode()).hexdigest()[:32] for content in contents]
 
 
+@pytest.fixture(autouse=True)
+def _sources(database: Connection) -> None:
+    for name in ("other", "shop"):
+        register.activate_source(database, name, "listed", "here")
+    database.commit()
+
+
 def figures(report: SyncReport) -> tuple[int, int, int, int, int]:
     return report.listings, report.new, report.changed, report.gone, report.unchanged
 
@@ -240,6 +247,26 @@ def test_two_syncs_at_once_take_turns(settings: Settings, database: Connection):
     for thread in threads:
         thread.join()
     assert [batch.listings for batch in register.batches(database)] == [10] * 5
+
+
+def test_a_sync_takes_no_lock_that_anyone_could_take(settings: Settings, database: Connection):
+    """An advisory lock is anyone's, a reader's too."""
+    held: list[tuple] = []
+
+    class Watched(ListedSource):
+        def scan(self) -> Iterator[pa.Table]:
+            with connect(settings) as other:
+                locks = "SELECT count(*) FROM pg_locks WHERE pid = %s AND locktype = 'advisory'"
+                held.extend(other.execute(locks, (database.info.backend_pid,)).fetchall())
+            return super().scan()
+
+    sync(database, Watched(*many(1)), 1)
+    assert held == [(0,)]
+
+
+def test_a_source_must_be_activated_first(database: Connection):
+    with pytest.raises(LookupError, match="no source 'stranger'"):
+        sync(database, ListedSource(*many(1), name="stranger"), 1)
 
 
 def test_an_empty_source_is_a_source(database: Connection):
