@@ -36,9 +36,9 @@ from psycopg import sql
 
 from fashion_assets.settings import CODE_LOCATION, Settings
 from fashion_assets.warehouse import server
-from fashion_assets.warehouse.database import Connection, connect
+from fashion_assets.warehouse.database import Connection, connect, wait_for
 from fashion_assets.warehouse.engines import sqlalchemy_url
-from fashion_assets.warehouse.errors import explained
+from fashion_assets.warehouse.errors import WarehouseError, explained
 from fashion_assets.warehouse.schemas import DAGSTER
 
 OF_CODE_LOCATION = {
@@ -50,7 +50,13 @@ OF_CODE_LOCATION = {
 _STATEMENT_TIMEOUT_MS = 60_000
 """No question of Dagster's own takes a minute; one that does is stuck."""
 
+_MOST_CONNECTIONS = 18
+"""Of one process, for its daemons' threads; a run needs one, and one is kept."""
+
 _PLANS = {DagsterEventType.ASSET_MATERIALIZATION_PLANNED, DagsterEventType.ASSET_CHECK_EVALUATION_PLANNED}
+
+_ASIDE = f"{DAGSTER}_making"
+"""Schema in which Dagster's tables are made."""
 
 _SETTING_UP = 7_051_922_311
 """Advisory lock while Dagster's tables are made."""
@@ -205,10 +211,6 @@ class WarehouseDagsterStorage(DagsterPostgresStorage):
     ) -> "WarehouseDagsterStorage":
         """Called by Dagster with the (empty) configuration from `dagster.yaml`."""
         settings = Settings()  # type: ignore[call-arg]
-        # The driver by name: Dagster uses psycopg2's own notifications, and a bare postgresql:// is psycopg
-        # 3.
-        url = sqlalchemy_url(settings, driver="psycopg2", search_path=DAGSTER)
-        postgres_url = url.render_as_string(hide_password=False)
         with (
             explained(server.describe(settings)),
             # The one connection that fails at once and says why; Dagster's own would be tried five times
@@ -216,20 +218,27 @@ class WarehouseDagsterStorage(DagsterPostgresStorage):
             connect(settings, autocommit=True, application_name="dagster", vectors=False) as connection,
         ):
             if not _is_set_up(connection):
-                # Dagster makes its tables as it is loaded. The UI's processes do so all at once, and would
-                # collide.
-                connection.execute("SELECT pg_advisory_lock(%s)", (_SETTING_UP,))
-                connection.execute(sql.SQL("CREATE SCHEMA IF NOT EXISTS {}").format(sql.Identifier(DAGSTER)))
-            storage = cls(postgres_url, inst_data=inst_data)
-            storage._event_log_storage = EventLog(postgres_url)
-            storage._run_storage = RunStorage(postgres_url)
+                _set_up(connection, settings)
+            url = _url(settings, DAGSTER)
+            storage = cls(url, inst_data=inst_data)
+            storage._event_log_storage = EventLog(url)
+            storage._run_storage = RunStorage(url)
         # Pooled, as Dagster's own webserver asks for. Otherwise every event opens a connection of its own: a
-        # run of a few short steps took 1.8 s instead of 0.4 s.
-        for part in (storage.run_storage, storage.event_log_storage, storage.schedule_storage):
-            part.optimize_for_webserver(
-                statement_timeout=_STATEMENT_TIMEOUT_MS, pool_recycle=600, max_overflow=5
-            )
+        # run of a few short steps took 1.8 s instead of 0.4 s. One pool for all three parts, which a process uses in turn:
+        # servers and roles have their limits.
+        storage.event_log_storage.optimize_for_webserver(
+            statement_timeout=_STATEMENT_TIMEOUT_MS, pool_recycle=600, max_overflow=_MOST_CONNECTIONS - 1
+        )
+        for part in (storage._run_storage, storage._schedule_storage):
+            part._engine = storage._event_log_storage._engine
         return storage
+
+
+def _url(settings: Settings, schema: str) -> str:
+    # The driver by name: Dagster uses psycopg2's own notifications, and a bare postgresql:// is psycopg 3.
+    return sqlalchemy_url(settings, driver="psycopg2", search_path=schema).render_as_string(
+        hide_password=False
+    )
 
 
 def _is_set_up(connection: Connection) -> bool:
@@ -238,6 +247,42 @@ def _is_set_up(connection: Connection) -> bool:
         "SELECT bool_and(to_regclass(t) IS NOT NULL) FROM unnest(%s::text[]) t", (tables,)
     ).fetchone()
     return row == (True,)
+
+
+def _set_up(connection: Connection, settings: Settings) -> None:
+    """Let Dagster make its tables, all of them or none.
+
+    It makes them one by one as a storage is loaded, and never finishes what it finds half done. So they are made aside, and
+    given their name when all are there. The UI's processes load it all at once: one makes them, the others wait.
+    """
+    wait_for(connection, _SETTING_UP, "makes Dagster's tables", for_transaction=False)
+    if _is_set_up(connection):
+        return
+    aside, schema = sql.Identifier(_ASIDE), sql.Identifier(DAGSTER)
+    connection.execute(sql.SQL("DROP SCHEMA IF EXISTS {} CASCADE").format(aside))
+    connection.execute(sql.SQL("CREATE SCHEMA {}").format(aside))
+    DagsterPostgresStorage(_url(settings, _ASIDE))
+    with connection.transaction():
+        _require_no_strangers(connection)
+        connection.execute(sql.SQL("DROP SCHEMA IF EXISTS {} CASCADE").format(schema))
+        connection.execute(sql.SQL("ALTER SCHEMA {} RENAME TO {}").format(aside, schema))
+
+
+def _require_no_strangers(connection: Connection) -> None:
+    """Raise `WarehouseError` where the schema to be replaced holds anything but tables that Dagster has begun to make."""
+    row = connection.execute(
+        """
+        SELECT string_agg(relname, ', ' ORDER BY relname) FROM pg_class
+        WHERE relnamespace = to_regnamespace(%(dagster)s) AND relkind NOT IN ('i', 'S', 't')
+          AND relname NOT IN (SELECT relname FROM pg_class WHERE relnamespace = to_regnamespace(%(aside)s))
+        """,
+        {"dagster": DAGSTER, "aside": _ASIDE},
+    ).fetchone()
+    if row is not None and row[0] is not None:
+        raise WarehouseError(
+            f"The schema {DAGSTER}, in which Dagster keeps its runs, holds what is not Dagster's: {row[0]}. Move that to another "
+            "schema."
+        )
 
 
 class HomeComputeLogs(LocalComputeLogManager):

@@ -14,7 +14,7 @@ from dagster_postgres.run_storage.run_storage import PostgresRunStorage
 
 from fashion_assets.places import DAGSTER_FILES
 from fashion_assets.settings import Settings
-from fashion_assets.warehouse import engines
+from fashion_assets.warehouse import dagster_storage, database, engines
 from fashion_assets.warehouse.dagster_storage import (
     EventLog,
     HomeComputeLogs,
@@ -22,7 +22,7 @@ from fashion_assets.warehouse.dagster_storage import (
     WarehouseDagsterStorage,
 )
 from fashion_assets.warehouse.database import connect
-from fashion_assets.warehouse.errors import ServerUnreachable
+from fashion_assets.warehouse.errors import Busy, ServerUnreachable, WarehouseError
 
 YAML = """
 storage:
@@ -212,6 +212,55 @@ def test_notifications_pass(settings: Settings):
     assert [notice.payload for notice in listener.notifies] == ["hello"]
     raw.close()
     engine.dispose()
+
+
+def storage() -> WarehouseDagsterStorage:
+    return WarehouseDagsterStorage.from_config_value(None, {})
+
+
+def test_tables_half_made_by_a_process_that_died_are_made_anew(settings: Settings, dagster_home: Path):
+    storage()
+    with connect(settings, autocommit=True) as connection:
+        # As it was where Dagster made them one by one, and would take what is there for all of it.
+        connection.execute("DROP TABLE dagster.jobs, dagster.dynamic_partitions, dagster.runs CASCADE")
+        connection.execute("CREATE SCHEMA dagster_making CREATE TABLE runs ()")
+        with dg.DagsterInstance.get() as instance:
+            instance.add_dynamic_partitions("batches", ["one"])
+            assert dg.materialize([one], instance=instance).success
+        assert connection.execute("SELECT to_regnamespace('dagster_making')").fetchone() == (None,)
+
+
+def test_what_is_not_dagsters_is_not_dropped(settings: Settings, dagster_home: Path):
+    with connect(settings, autocommit=True) as connection:
+        connection.execute("CREATE TABLE dagster.diary AS SELECT 'precious' AS page")
+        with pytest.raises(WarehouseError, match="holds what is not Dagster's: diary"):
+            storage()
+        assert connection.execute("SELECT page FROM dagster.diary").fetchone() == ("precious",)
+        connection.execute("ALTER TABLE dagster.diary SET SCHEMA public")
+        storage()
+
+
+def test_a_process_keeps_one_connection(settings: Settings, dagster_home: Path):
+    with dg.DagsterInstance.get() as instance, connect(settings) as connection:
+        assert dg.materialize([one], instance=instance).success
+        instance.all_instigator_state()
+        kept = connection.execute(
+            "SELECT count(*) FROM pg_stat_activity WHERE datname = current_database() AND pid <> pg_backend_pid()"
+        ).fetchone()
+    assert kept == (1,)
+
+
+def test_who_keeps_the_tables_from_being_made_is_named(
+    settings: Settings, dagster_home: Path, monkeypatch: pytest.MonkeyPatch
+):
+    monkeypatch.setattr(database, "LOCK_SECONDS", 1)
+    with connect(settings, autocommit=True, application_name="somebody") as other:
+        other.execute("SELECT pg_advisory_lock(%s)", (dagster_storage._SETTING_UP,))
+        with pytest.raises(
+            Busy, match=rf"somebody \(server process {other.info.backend_pid}, role postgres\)"
+        ):
+            storage()
+    storage()
 
 
 def test_a_server_that_is_not_there_is_named_at_once(settings: Settings, monkeypatch: pytest.MonkeyPatch):
