@@ -30,6 +30,7 @@ from fashion_assets.machine import usable_cores
 from fashion_assets.origins import ENVIRONMENT_PREFIX
 from fashion_assets.places import DAGSTER_FILES
 from fashion_assets.settings import Settings
+from fashion_assets.warehouse.errors import WarehouseError, explained
 
 if TYPE_CHECKING:
     from dagster import AssetCheckEvaluation, DagsterInstance, Definitions, ExecuteInProcessResult
@@ -305,7 +306,9 @@ def _become_worker(environment: dict[str, str], threads: str, towers: bool) -> N
     if towers:
         # Beside the instance, which waits for the database.
         threading.Thread(target=_compile_towers, daemon=True).start()
-    _open()
+    # What is wrong is said by the work that needs it, which tries again.
+    with suppress(Exception):
+        _open()
 
 
 @cache
@@ -325,6 +328,8 @@ def _open() -> None:
     from fashion_assets.warehouse.dagster_storage import OF_CODE_LOCATION
 
     logging.getLogger("dagster").setLevel(logging.CRITICAL)
+    # Whose storage tells the root logger, and so the terminal, of every connection it tries to make again.
+    logging.getLogger().addFilter(lambda record: False)
     instance = _held.enter_context(dg.DagsterInstance.from_config(str(DAGSTER_FILES)))
 
     def launch(job: str, partition: str | None, ops: Mapping[str, Any]) -> "ExecuteInProcessResult":
@@ -346,6 +351,19 @@ def _open() -> None:
         )
 
     _launch, _instance = launch, instance
+
+
+@contextmanager
+def _opened() -> Iterator[None]:
+    """With the instance open. What is wrong with the database is raised as a `WarehouseError`, which another process can be
+    told: causes do not travel."""
+    from fashion_assets.settings import Settings
+    from fashion_assets.warehouse import server
+
+    with explained(server.describe(Settings())):
+        if _instance is None:
+            _open()
+        yield
 
 
 def _become_ready() -> None:
@@ -417,10 +435,14 @@ def _run(
     ops: Mapping[str, Mapping[str, Any]] | None = None,
 ) -> str | None:
     """In a worker: run a job; why it failed, or None."""
-    assert _launch is not None
     if threads is not None:
         _encode_on(threads)
-    run = _launch(job, partition, ops or {})
+    try:
+        with _opened():
+            assert _launch is not None
+            run = _launch(job, partition, ops or {})
+    except WarehouseError as error:
+        return str(error)
     return None if run.success else _failure(run)
 
 
@@ -435,6 +457,9 @@ def failed_checks(evaluations: "Iterable[AssetCheckEvaluation]") -> list[str]:
 
 def _failure(run: "ExecuteInProcessResult") -> str:
     """Why a run failed, in words: failed checks by name, or the failing step's message."""
+    from fashion_assets.warehouse import server
+    from fashion_assets.warehouse.errors import explain_text
+
     if failed := failed_checks(run.get_asset_check_evaluations()):
         return "; ".join(failed)
     for event in run.filter_events(lambda event: event.is_step_failure or event.is_failure):
@@ -446,7 +471,9 @@ def _failure(run: "ExecuteInProcessResult") -> str:
         while error is not None and error.cause is not None:
             error = error.cause
         if error is not None:
-            return f"{event.step_key or 'the run itself'}: {error.message.strip()}"
+            message = error.message.strip()
+            told = explain_text(message, server.describe(Settings()))
+            return f"{event.step_key or 'the run itself'}: {told or message}"
     return "the run failed; see it in the Dagster UI"
 
 
@@ -454,11 +481,12 @@ def _prepare_instance() -> None:
     """In a worker, before any run: what is to be done once for all of them."""
     from fashion_assets.defs.partitions import GPU_POOL
 
-    assert _instance is not None
-    _close_dead_runs(_instance)
-    # Two runs that are the first to enter a pool at the same moment both write its limit, and one of them fails.
-    if GPU_POOL not in _instance.event_log_storage.get_concurrency_keys():
-        _instance.event_log_storage.initialize_concurrency_limit_to_default(GPU_POOL)
+    with _opened():
+        assert _instance is not None
+        _close_dead_runs(_instance)
+        # Two runs that are the first to enter a pool at the same moment both write its limit, and one of them fails.
+        if GPU_POOL not in _instance.event_log_storage.get_concurrency_keys():
+            _instance.event_log_storage.initialize_concurrency_limit_to_default(GPU_POOL)
 
 
 def _close_dead_runs(instance: "DagsterInstance") -> None:

@@ -31,6 +31,16 @@ def test_a_worker_that_is_gone_before_its_work_is_told_in_words(settings: Settin
             assert reason is not None and "its worker process died" in reason
 
 
+def test_a_worker_that_cannot_reach_the_database_says_so(settings: Settings, monkeypatch: pytest.MonkeyPatch):
+    monkeypatch.setenv("FASHION_ASSETS_DATABASE_URL", "postgresql://me:s3cret@127.0.0.1:1/x")
+    with Runs() as runs:
+        reason = runs.run("promote_candidate")
+    assert reason is not None and reason.startswith(
+        "The database cannot be reached (Postgres at 127.0.0.1, port 1"
+    )
+    assert "s3cret" not in reason
+
+
 @pytest.mark.parametrize("killed", [False, True])
 def test_a_first_worker_is_there_before_it_is_known_what_there_is_to_do(
     settings: Settings, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, killed: bool
