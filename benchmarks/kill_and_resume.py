@@ -52,14 +52,13 @@ def kill_tree(process: subprocess.Popen, home: Path) -> None:
     process.wait()
 
 
-def fingerprint(home: Path) -> dict[str, tuple[int, str]]:
+def fingerprint(settings: Settings) -> dict[str, tuple[int, str]]:
     """Rows and a digest over the sorted rows, for each table."""
-    settings = Settings(home=home, database_url=None)
     prepare(settings)
     found = {}
     with connect(settings) as conn:
         live = releases.live(conn)
-        assert live is not None, f"nothing is live in {home}"
+        assert live is not None, f"nothing is live in {settings.home}"
         for name, query in TABLES.items():
             statement = sql.SQL('SELECT row FROM ({}) AS rows(row) ORDER BY row COLLATE "C"').format(
                 sql.SQL(query).format(release=sql.Identifier(live.release))
@@ -99,7 +98,7 @@ def main() -> int:
         )
     subprocess.run(command(killed, catalog), check=True, stdout=subprocess.DEVNULL)
 
-    expected, found = fingerprint(undisturbed), fingerprint(killed)
+    expected, found = (fingerprint(Settings(home=home, database_url=None)) for home in (undisturbed, killed))
     for name in TABLES:
         equal = expected[name] == found[name]
         print(f"{name:20} {expected[name][0]:>8} rows  {'equal' if equal else f'DIFFERENT: {found[name]}'}")
