@@ -133,8 +133,14 @@ def _bring_up_to_date(connection: Connection, reader_role: str, where: str) -> N
         for schema in (OPS, SERVING, DAGSTER):
             connection.execute(sql.SQL("CREATE SCHEMA IF NOT EXISTS {}").format(sql.Identifier(schema)))
         reader.make(connection, reader_role, where)
-        release_tables.let_read(connection, SERVING, reader_role)
         migrations.upgrade(same)
+        # The live release by its own name too, as searches read it.
+        live = connection.execute(_LIVE).fetchall()
+        for schema in (SERVING, *(name for (name,) in live)):
+            release_tables.let_read(connection, schema, reader_role)
+
+
+_LIVE = sql.SQL("SELECT release FROM {} WHERE state = 'live'").format(sql.Identifier(OPS, "releases"))
 
 
 def _make_extension(connection: Connection, where: str) -> None:

@@ -22,7 +22,7 @@ from psycopg.rows import class_row
 
 from fashion_assets.settings import Settings
 from fashion_assets.warehouse.database import connect
-from fashion_assets.warehouse.errors import ServerGone, WarehouseError
+from fashion_assets.warehouse.errors import Busy, ServerGone
 from fashion_assets.warehouse.schemas import OPS
 
 RUN_LOCK = sql.Identifier(OPS, "run_lock")
@@ -35,10 +35,6 @@ LOOK_AGAIN_SECONDS = 0.25
 
 APPLICATION_NAME_BYTES = 63
 """What PostgreSQL keeps of an application's name."""
-
-
-class Busy(WarehouseError):
-    """Somebody else is at it. The message says who, since when, and what to do."""
 
 
 @dataclass(frozen=True)

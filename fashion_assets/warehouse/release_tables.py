@@ -119,13 +119,14 @@ WHERE c.relnamespace = to_regnamespace(%(schema)s) AND c.relname = ANY(%(tables)
 
 
 def describe(connection: psycopg.Connection[Any], schema: str) -> None:
-    """Give the tables, or views, of a schema and their columns the comments they lack, in the caller's transaction."""
+    """Give the tables, or views, of a schema and their columns a comment where they have none, in the caller's
+    transaction."""
     _all(
         connection,
         [
             _comment(schema, table, is_view, column)
             for table, is_view, column, said in _present(connection, schema)
-            if _wanted(table, column) not in (None, said)
+            if said is None and _wanted(table, column)
         ],
     )
 

@@ -17,6 +17,7 @@ from fashion_assets.warehouse.register import activate_source
 from fashion_assets.warehouse.release_tables import TABLES
 from fashion_assets.warehouse.schemas import SERVING
 from fashion_assets_tests.catalogue import write_catalogue
+from fashion_assets_tests.release.copies import copy_of
 
 READER = "fashion_reader"
 
@@ -45,11 +46,11 @@ def test_every_table_view_and_column_says_what_it_holds(live: Candidate):
         assert said(live.conn, schema) == wanted
 
 
-def test_comments_are_put_right_and_only_where_they_are_not(live: Candidate):
+def test_what_somebody_else_wrote_stays(live: Candidate):
     live.conn.execute("COMMENT ON COLUMN fashion_sota.products.title IS 'something else'")
     live.conn.execute("COMMENT ON VIEW fashion_sota.users IS NULL")
     release_tables.describe(live.conn, SERVING)
-    assert said(live.conn, SERVING)["products"]["title"] == TABLES["products"].columns["title"]
+    assert said(live.conn, SERVING)["products"]["title"] == "something else"
     assert said(live.conn, SERVING)["users"][None] == TABLES["users"].comment
 
 
@@ -83,10 +84,31 @@ def test_what_readers_were_granted_before_is_narrowed_by_the_next_command(live: 
     views = sql.SQL(", ").join(sql.Identifier(SERVING, name) for name in SERVED_TABLES)
     live.conn.execute(sql.SQL("GRANT SELECT ON {} TO {}").format(views, sql.Identifier(READER)))
     assert allowed(live.conn, sql.Identifier(SERVING, "users"), "email")
+    schema = sql.Identifier(live.release.release)
+    live.conn.execute(sql.SQL("REVOKE USAGE ON SCHEMA {} FROM {}").format(schema, sql.Identifier(READER)))
     prepare(live.settings)
+    # And what searches read, the live release by its own name, is opened.
+    assert allowed(live.conn, live.release.table("users"), "user_id, style")
+    assert not allowed(live.conn, live.release.table("users"), "email")
     assert not allowed(live.conn, sql.Identifier(SERVING, "users"), "email")
     assert allowed(live.conn, sql.Identifier(SERVING, "users"), "user_id, style")
     assert allowed(live.conn, sql.Identifier(SERVING, "products"), "*")
+
+
+def test_a_column_that_is_new_to_the_views_is_described_and_read_at_once(candidate: Candidate):
+    conn, settings = candidate.conn, candidate.settings
+    conn.execute(sql.SQL("ALTER TABLE {} DROP COLUMN style").format(candidate.release.table("users")))
+    promote(conn, settings, candidate.release)
+    before = conn.execute("SELECT 'fashion_sota.users'::regclass::oid").fetchone()
+    second = copy_of(candidate, "second")
+    conn.execute(sql.SQL("ALTER TABLE {} ADD COLUMN style jsonb").format(second.table("users")))
+    promote(conn, settings, second)
+    conn.commit()
+    conn.autocommit = True
+    assert conn.execute("SELECT 'fashion_sota.users'::regclass::oid").fetchone() == before
+    assert allowed(conn, sql.Identifier(SERVING, "users"), "style")
+    assert not allowed(conn, sql.Identifier(SERVING, "users"), "record")
+    assert said(conn, SERVING)["users"]["style"] == TABLES["users"].columns["style"]
 
 
 def test_what_people_state_is_loaded_beside_their_record(candidate: Candidate, tmp_path: Path):
