@@ -44,7 +44,7 @@ def test_a_connection_string_means_the_same_server_and_has_the_password_only_if_
     meant = {
         name: str(value)
         for name, value in server.parameters(settings).items()
-        if name not in ("connect_timeout", "options") and not name.startswith("keepalives")
+        if name not in ("client_encoding", "connect_timeout", "options") and not name.startswith("keepalives")
     }
     assert {name: str(value) for name, value in conninfo_to_dict(whole).items()} == meant
 

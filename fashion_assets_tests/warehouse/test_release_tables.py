@@ -11,9 +11,9 @@ from fashion_assets.criteria.candidate import Candidate
 from fashion_assets.release.build import _load_people
 from fashion_assets.release.serving import SERVED_TABLES
 from fashion_assets.release.swap import promote
+from fashion_assets.sources import open_source
 from fashion_assets.warehouse import release_tables
 from fashion_assets.warehouse.database import prepare
-from fashion_assets.warehouse.register import activate_source
 from fashion_assets.warehouse.release_tables import TABLES
 from fashion_assets.warehouse.schemas import SERVING
 from fashion_assets_tests.catalogue import write_catalogue
@@ -116,8 +116,9 @@ def test_what_people_state_is_loaded_beside_their_record(candidate: Candidate, t
     (shop / "users.csv").write_text(
         "user_id,name,email,preferred_colours\nu1,Ada,ada@example.com,Red; navy\nu2,Ben,,\nu3\n"
     )
-    activate_source(candidate.conn, "shop", "folder", str(shop))
-    _load_people(candidate.conn, candidate.settings, candidate.release)
+    _load_people(
+        candidate.conn, [open_source("folder", "shop", str(shop), candidate.settings)], candidate.release
+    )
     rows = candidate.conn.execute(
         sql.SQL("SELECT user_id, style, record ->> 'email' FROM {} ORDER BY user_id").format(
             candidate.release.table("users")
