@@ -53,7 +53,7 @@ def _held_back(release: Release, verdict: Verdict) -> str:
         f"  {verdict.name}: must be {verdict.must_be}",
         f"  it stands ready to be looked at: fashion-assets report {release.release}",
         "  if the source delivered too little, mend it and run again: fashion-assets run",
-        f"  if so much is meant to be gone: fashion-assets promote {release.release} --allow-shrink",
+        f"  if so much is meant to be gone: fashion-assets promote {release.release} --allow-shrink, or the job promote_smaller_candidate",
     ]
     return "\n".join(lines)
 
