@@ -101,6 +101,10 @@ class Server:
             return cursor.fetchall() if cursor.description else []
 
 
+STARTING = "starting the database"
+"""What a run says first, whatever becomes of it."""
+
+
 @dataclass(frozen=True)
 class State:
     """A state of a server; in statements, `{role}` and `{database}` are the names in use."""
@@ -267,13 +271,13 @@ class Trial:
             self._url = url
             code, output = self._command(self.state.disturbed)
             wrong = [word for word in ("Traceback", PASSWORD, "P@55") if word in output]
-            lines = [line for line in output.splitlines() if line.strip()]
+            lines = [line for line in output.splitlines() if line.strip() and line != STARTING]
             if self.state.refused is not None:
                 made = self._was_anything_made()
                 as_it_should = code == 1 and len(lines) == 1 and self.state.refused in output and not made
                 return (
                     as_it_should and not wrong,
-                    f"refused: {' '.join(output.split())}" + " MADE SOMETHING" * made,
+                    f"refused: {' '.join(' '.join(lines).split())}" + " MADE SOMETHING" * made,
                 )
             if self.state.disturbed is not None and code:
                 told = next((line for line in lines if line.startswith(("error", "refused", "failed"))), "")
