@@ -45,7 +45,8 @@ def train(
         ),
     ] = None,
     minutes: Annotated[
-        float | None, typer.Option(min=0.1, help="Finish within so many minutes.", show_default=False)
+        float | None,
+        typer.Option(metavar="N", min=0.1, help="Finish within so many minutes.", show_default=False),
     ] = None,
     start: Annotated[
         str | None,
@@ -56,7 +57,7 @@ def train(
             show_default=False,
         ),
     ] = None,
-    sample: Annotated[int, typer.Option(min=0, help="Drawn listings added to the data.")] = 2000,
+    sample: Annotated[int, typer.Option(metavar="N", min=0, help="Drawn listings added to the data.")] = 2000,
     device: Annotated[str, typer.Option(help="cpu, cuda or mps.")] = "cpu",
     home: Home = None,
     as_json: Json = False,
@@ -152,8 +153,10 @@ def evaluate(
     all_queries: Annotated[
         bool, typer.Option("--all-queries", help="Ask with every product, trained on or not.")
     ] = False,
-    captions: Annotated[int, typer.Option(min=1, help="Captions asked at the most.")] = 2000,
-    disturbed: Annotated[int, typer.Option(min=1, help="Pictures disturbed at the most.")] = 1000,
+    captions: Annotated[int, typer.Option(metavar="N", min=1, help="Captions asked at the most.")] = 2000,
+    disturbed: Annotated[
+        int, typer.Option(metavar="N", min=1, help="Pictures disturbed at the most.")
+    ] = 1000,
     seed: Annotated[int, typer.Option(help="Of the draw of what is asked.")] = 0,
     page: Annotated[
         Path | None,

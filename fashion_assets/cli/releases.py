@@ -97,10 +97,12 @@ def run(
     ] = None,
     sample: Annotated[
         int | None,
-        typer.Option(min=1, help="Draw a sample catalogue of so many listings.", show_default=False),
+        typer.Option(
+            metavar="N", min=1, help="Draw a sample catalogue of so many listings.", show_default=False
+        ),
     ] = None,
     batch_size: Annotated[
-        int | None, typer.Option(min=1, help="Listings of one new batch.", show_default=False)
+        int | None, typer.Option(metavar="N", min=1, help="Listings of one new batch.", show_default=False)
     ] = None,
     dry_run: Annotated[
         bool, typer.Option("--dry-run", help="Say what would be done and change nothing.")
@@ -109,7 +111,7 @@ def run(
         bool | None,
         typer.Option(
             "--promote/--no-promote",
-            help="Put the release live if every criterion holds; default: as FASHION_ASSETS_PROMOTE_AUTOMATICALLY says.",
+            help="Put the release live if every criterion holds; default: the setting promote_automatically.",
             show_default=False,
         ),
     ] = None,
@@ -245,7 +247,9 @@ def quarantine(
     reason: Annotated[
         str | None, typer.Option(help="Only listings rejected for this reason.", show_default=False)
     ] = None,
-    limit: Annotated[int | None, typer.Option(min=1, help="So many at the most.", show_default=False)] = None,
+    limit: Annotated[
+        int | None, typer.Option(metavar="N", min=1, help="So many at the most.", show_default=False)
+    ] = None,
     home: Home = None,
     as_json: Json = False,
 ) -> None:

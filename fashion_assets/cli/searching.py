@@ -61,7 +61,7 @@ def search(
     exact: Annotated[bool, typer.Option("--exact", help="Compare with every product; no index.")] = False,
     facets: Annotated[bool, typer.Option("--facets", help="Count what could be narrowed down by.")] = False,
     explain: Annotated[bool, typer.Option("--explain", help="Say what brought each hit.")] = False,
-    limit: Annotated[int, typer.Option(min=1, max=1000, help="So many hits at the most.")] = 10,
+    limit: Annotated[int, typer.Option(metavar="N", min=1, max=1000, help="So many hits at the most.")] = 10,
     page: Annotated[
         str | None,
         typer.Option(help="The next page, as the one before names it.", show_default=False),
@@ -187,7 +187,9 @@ def _answer(results: "Results", explain: bool) -> dict[str, Any]:
 @app.command()
 def recommend(
     user: Annotated[str, typer.Argument(help="The person's id.", show_default=False)],
-    limit: Annotated[int, typer.Option(min=1, max=100, help="So many products at the most.")] = 10,
+    limit: Annotated[
+        int, typer.Option(metavar="N", min=1, max=100, help="So many products at the most.")
+    ] = 10,
     release: SearchedRelease = None,
     home: Home = None,
     as_json: Json = False,

@@ -13,7 +13,9 @@ from fashion_assets.settings import Settings
 
 @app.command()
 def ui(
-    port: Annotated[int, typer.Option(min=0, max=65535, help="Port of the UI; 0 for a free one.")] = 3000,
+    port: Annotated[
+        int, typer.Option(metavar="N", min=0, max=65535, help="Port of the UI; 0 for a free one.")
+    ] = 3000,
     host: Annotated[str, typer.Option(help="Address to listen on.")] = "127.0.0.1",
     daemon: Annotated[
         bool,
