@@ -14,6 +14,8 @@ from xml.etree import ElementTree
 
 from markupsafe import Markup
 
+from fashion_assets.characters import visible
+
 WIDTH = 480
 """Width of every chart in its own units; text is 12 of them high. The page scales it."""
 
@@ -30,8 +32,6 @@ _COLOURS = (
 )
 _INK, _SOFT, _LINE = "var(--ink, #1f2430)", "var(--soft, #6b7280)", "var(--line, #e3e5ea)"
 _BAD = "var(--bad, #b42318)"
-
-_CONTROL = dict.fromkeys(range(32))
 
 Values = Sequence[float | None]
 
@@ -298,4 +298,4 @@ def _add(parent: ElementTree.Element, tag: str, **attributes: float | str) -> El
 
 def _markup(root: ElementTree.Element) -> Markup:
     # ElementTree has escaped every text and attribute, but lets control characters through, which no XML may hold.
-    return Markup(ElementTree.tostring(root, encoding="unicode").translate(_CONTROL))
+    return Markup(visible(ElementTree.tostring(root, encoding="unicode")))

@@ -7,12 +7,12 @@ What belongs here: which of the figures are drawn, and writing the page. What do
 from datetime import UTC, datetime
 from pathlib import Path
 
-from jinja2 import Environment, PackageLoader, StrictUndefined, select_autoescape
 from markupsafe import Markup
 
 from fashion_assets.benchmarks.evaluation.comparison import Comparison
 from fashion_assets.benchmarks.evaluation.published import PROTOCOL, PUBLISHED, PUBLISHED_PROTOCOL
 from fashion_assets.benchmarks.evaluation.tasks import Evaluation
+from fashion_assets.html import environment
 from fashion_assets.release.charts import bars
 
 CHARTS = {
@@ -60,37 +60,34 @@ def write_page(comparison: Comparison, path: Path) -> None:
 
 def render(comparison: Comparison) -> str:
     """The page as HTML."""
-    environment = Environment(
-        loader=PackageLoader("fashion_assets.release"),
-        autoescape=select_autoescape(),
-        trim_blocks=True,
-        lstrip_blocks=True,
-        undefined=StrictUndefined,
-    )
     gaps = {(row["task"], row["measure"]): row for row in comparison.differences()}
     rows = comparison.rows()
-    return environment.get_template("comparison.html").render(
-        written_at=datetime.now(UTC).isoformat(timespec="seconds"),
-        comparison=comparison,
-        asked_with=int(comparison.asked.rows.sum()),
-        charts=[chart for title in CHARTS if (chart := _chart(title, comparison)) is not None],
-        tasks=[
-            (
-                task,
-                [
-                    row | {"gap": gaps.get((row["task"], row["measure"]))}
-                    for row in rows
-                    if row["task"] == task
-                ],
-            )
-            for task in dict.fromkeys(row["task"] for row in rows)
-        ],
-        gaps=list(gaps.values()),
-        published=list(PUBLISHED),
-        drawn_beside=DRAWN_BESIDE,
-        beside=_beside(comparison.vectors),
-        protocol=PROTOCOL,
-        published_protocol=PUBLISHED_PROTOCOL,
+    return (
+        environment("fashion_assets.release")
+        .get_template("comparison.html")
+        .render(
+            written_at=datetime.now(UTC).isoformat(timespec="seconds"),
+            comparison=comparison,
+            asked_with=int(comparison.asked.rows.sum()),
+            charts=[chart for title in CHARTS if (chart := _chart(title, comparison)) is not None],
+            tasks=[
+                (
+                    task,
+                    [
+                        row | {"gap": gaps.get((row["task"], row["measure"]))}
+                        for row in rows
+                        if row["task"] == task
+                    ],
+                )
+                for task in dict.fromkeys(row["task"] for row in rows)
+            ],
+            gaps=list(gaps.values()),
+            published=list(PUBLISHED),
+            drawn_beside=DRAWN_BESIDE,
+            beside=_beside(comparison.vectors),
+            protocol=PROTOCOL,
+            published_protocol=PUBLISHED_PROTOCOL,
+        )
     )
 
 

@@ -16,7 +16,6 @@ from typing import Any
 
 import numpy as np
 import psycopg
-from jinja2 import Environment, PackageLoader, StrictUndefined, select_autoescape
 from markupsafe import Markup
 from psycopg import sql
 
@@ -24,10 +23,12 @@ from fashion_assets.benchmarks import results
 from fashion_assets.benchmarks.relevance import load_queries
 from fashion_assets.catalog.pictures import Limits
 from fashion_assets.catalog.thumbnails import Thumbnails
+from fashion_assets.characters import to_json
 from fashion_assets.criteria.candidate import Candidate, judge
 from fashion_assets.criteria.expectations import ExpectationResult, claims
 from fashion_assets.criteria.prices import stated_and_kept
 from fashion_assets.criteria.verdict import Verdict
+from fashion_assets.html import environment
 from fashion_assets.release.charts import bars, lines, steps
 from fashion_assets.release.roots import picture_of, roots
 from fashion_assets.release.status import report_page
@@ -334,17 +335,11 @@ def _words(reason: str) -> str:
 
 def render(content: Mapping[str, Any], limits: Limits) -> str:
     """The page of what `gather` found: HTML that needs nothing beside it. Pictures beyond the limits are not opened."""
-    environment = Environment(
-        loader=PackageLoader("fashion_assets.release"),
-        autoescape=select_autoescape(),
-        trim_blocks=True,
-        lstrip_blocks=True,
-        undefined=StrictUndefined,
-    )
-    environment.filters["thumbnail"] = Thumbnails(limits, (THUMBNAIL, THUMBNAIL)).of
-    environment.filters["words"] = _words
-    environment.filters["record"] = lambda record: json.dumps(record, ensure_ascii=False)
-    return environment.get_template("report.html").render(
+    templates = environment("fashion_assets.release")
+    templates.filters["thumbnail"] = Thumbnails(limits, (THUMBNAIL, THUMBNAIL)).of
+    templates.filters["words"] = _words
+    templates.filters["record"] = to_json
+    return templates.get_template("report.html").render(
         **content,
         failed=[verdict for verdict in content["criteria"] if verdict["outcome"] == "fail"],
         batches_shown=content["batches"][:BATCHES],

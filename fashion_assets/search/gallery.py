@@ -8,10 +8,9 @@ from concurrent.futures import ThreadPoolExecutor
 from datetime import datetime
 from pathlib import Path
 
-from jinja2 import Environment, PackageLoader
-
 from fashion_assets.catalog.pictures import Limits
 from fashion_assets.catalog.thumbnails import Thumbnails
+from fashion_assets.html import environment
 from fashion_assets.search.query import Hit, Query, Results
 
 EDGE = 240
@@ -23,18 +22,19 @@ def page(query: Query, results: Results, limits: Limits) -> str:
     thumbnails = Thumbnails(limits, (EDGE, EDGE))
     with ThreadPoolExecutor() as pool:
         pictures = list(pool.map(lambda hit: thumbnails.of(hit.image_path), results.hits))
-    environment = Environment(
-        loader=PackageLoader("fashion_assets.search"), autoescape=True, trim_blocks=True, lstrip_blocks=True
-    )
-    return environment.get_template("hits.html").render(
-        title=query.words or query.product or ("a picture" if query.picture else "everything"),
-        understood=results.plan.understood,
-        plan=results.plan,
-        hits=[
-            {"hit": hit, "picture": picture.data, "about": ", ".join(_about(hit))}
-            for hit, picture in zip(results.hits, pictures, strict=True)
-        ],
-        facets=results.facets,
+    return (
+        environment("fashion_assets.search")
+        .get_template("hits.html")
+        .render(
+            title=query.words or query.product or ("a picture" if query.picture else "everything"),
+            understood=results.plan.understood,
+            plan=results.plan,
+            hits=[
+                {"hit": hit, "picture": picture.data, "about": ", ".join(_about(hit))}
+                for hit, picture in zip(results.hits, pictures, strict=True)
+            ],
+            facets=results.facets,
+        )
     )
 
 

@@ -1,5 +1,6 @@
 """The page of hits: pictures inside, values escaped."""
 
+import re
 from pathlib import Path
 
 from fashion_assets.catalog.pictures import Limits
@@ -24,7 +25,22 @@ def test_a_page_shows_pictures_and_runs_nothing_of_a_listing(tmp_path: Path):
     assert written == page(Query(hostile), results, Limits())
     assert written.count('<img src="data:image/jpeg;base64,') == 1 and "no picture" in written
     assert "<script" not in written and "onload='x'" not in written
-    assert "http" not in written, "nothing is fetched from elsewhere"
+    assert "://" not in written, "nothing is fetched from elsewhere"
+
+
+def test_characters_that_do_something_are_seen_and_the_page_may_do_nothing(tmp_path: Path):
+    acting = "\x1b]0;pwned\x07 Shirt \u202egnp.exe\x9b31m"
+    results = Results(
+        (hit(tmp_path / "gone.jpg", acting),),
+        Plan("fashion_sota_r0001", {}, understood=acting, notes=(acting,)),
+        {"colour": [(acting, 3)]},
+    )
+    written = page(Query("red"), results, Limits())
+    assert written.count(r"\x1b]0;pwned\x07 Shirt \u202egnp.exe\x9b31m") >= 4
+    assert all(sign.isprintable() or sign == "\n" for sign in written)
+    assert re.search(
+        r"<meta http-equiv=\"Content-Security-Policy\" content=\"default-src &#39;none&#39;", written
+    )
 
 
 def test_a_page_without_hits_says_so():

@@ -1,0 +1,42 @@
+"""Characters that do something where they are shown, made such that are seen.
+
+What belongs here: which those are, and what is shown instead; what anybody prints or draws goes through here. What does
+not: terminals (`terminal`), pages (`html`), and what a listing may hold (`catalog.validation`).
+
+A title may hold the sequences that clear a terminal, set its title or make a link; characters that are read from right to
+left hide what a name ends in. Letters, marks and joiners of every script stay as they are.
+"""
+
+import json
+import re
+from typing import Any
+
+# C0 without tab and line feed, DEL, C1; line and paragraph separators; embeddings, overrides and isolates of directions;
+# interlinear annotations; halves of surrogate pairs, which no encoding has.
+_ACTING = "\x00-\x08\x0b-\x1f\x7f-\x9f\u2028-\u202e\u2066-\u2069\ufff9-\ufffb\ud800-\udfff"
+_IN_TEXT = re.compile(f"[{_ACTING}]")
+_IN_LINE = re.compile(f"[{_ACTING}\t\n]")
+
+
+def visible(text: str) -> str:
+    """The text with such characters written out, `\\x1b` for one; lines and tabs stay."""
+    return _IN_TEXT.sub(_written, text)
+
+
+def visible_line(text: str) -> str:
+    """As `visible`, and in one line: ends of lines and tabs are written out as well."""
+    return _IN_LINE.sub(_written, text)
+
+
+def _written(found: re.Match[str]) -> str:
+    return found[0].encode("unicode_escape").decode()
+
+
+def to_json(value: Any, *, indent: int | None = None) -> str:
+    """The value as JSON in which letters are themselves, and characters that do something are escapes."""
+    return harmless_json(json.dumps(value, indent=indent, default=str, ensure_ascii=False))
+
+
+def harmless_json(text: str) -> str:
+    """JSON with escapes for characters that do something; they can only stand in its strings."""
+    return _IN_TEXT.sub(lambda found: f"\\u{ord(found[0]):04x}", text)

@@ -1,0 +1,30 @@
+"""Consoles of the command line, and what may stand in their markup.
+
+What belongs here: the one way text comes to a terminal. What does not: what is said (`cli`, `migration`), and which
+characters are not for terminals (`characters`).
+"""
+
+from typing import IO, Any
+
+from rich.console import Console
+from rich.markup import escape
+from rich.text import Text
+
+from fashion_assets.characters import visible, visible_line
+
+
+class Terminal(Console):
+    """A console that prints no character that does something, whoever put it into a text."""
+
+    def __init__(self, *, stderr: bool = False, file: IO[str] | None = None, **given: Any):
+        # A title's `:heart:` is no picture.
+        super().__init__(stderr=stderr, file=file, emoji=False, **given)
+
+    def render_str(self, text: str, **given: Any) -> Text:
+        """Every text that is printed, alone or as a cell of a table, comes by here."""
+        return super().render_str(visible(text), **given)
+
+
+def shown(text: object) -> str:
+    """Anything as one line of markup: its brackets are brackets, its characters are seen."""
+    return escape(visible_line(str(text)))
