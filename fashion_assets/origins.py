@@ -14,6 +14,8 @@ from pydantic import ValidationError
 from pydantic.fields import FieldInfo
 from pydantic_settings import BaseSettings, PydanticBaseSettingsSource
 
+from fashion_assets.errors import FashionAssetsError
+
 ENVIRONMENT_PREFIX = "FASHION_ASSETS_"
 
 FILE_NAME = "settings.toml"
@@ -26,7 +28,7 @@ _chosen: dict[str, tuple[str, str]] = {}
 """By variable: the value an option of this process's command gave it, and the option."""
 
 
-class SettingsError(Exception):
+class SettingsError(FashionAssetsError):
     """A setting is not what it may be; the message names the variable, option or line of the file, and what is wrong."""
 
 

@@ -117,6 +117,7 @@ class Settings(Thresholds, BaseSettings):
         pattern=r"^[a-z_][a-z0-9_]*$",
         description="Database role that may read the serving views and nothing else.",
     )
+    debug: bool = Field(default=False, description="Print the traceback of an error beside its line.")
     sensor_runs_per_tick: int = Field(default=4, ge=1, description="Runs the batch sensor asks for at once.")
     promote_automatically: bool = Field(
         default=True,

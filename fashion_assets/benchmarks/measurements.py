@@ -15,6 +15,7 @@ from fashion_assets.benchmarks.latency import measure_latency, measure_quickly
 from fashion_assets.benchmarks.results import Row
 from fashion_assets.embedding.encoder import encoder_of
 from fashion_assets.embedding.spaces import embedding_space
+from fashion_assets.errors import FashionAssetsError
 from fashion_assets.search.engine import SearchEngine
 from fashion_assets.settings import Settings
 from fashion_assets.warehouse import releases, server
@@ -28,7 +29,7 @@ QUICK_SELECTIVITIES = (0.01, 0.1, 1.0)
 QUICK_QUESTIONS = 2
 
 
-class NotMeasured(Exception):
+class NotMeasured(FashionAssetsError):
     """A measurement that cannot be made here; the message says why."""
 
 

@@ -18,6 +18,7 @@ from psycopg.adapt import PyFormat, Transformer
 
 from fashion_assets.benchmarks.latency import SECONDS, Callers, Kind, questions
 from fashion_assets.benchmarks.results import Row
+from fashion_assets.errors import FashionAssetsError
 from fashion_assets.machine import usable_cores
 from fashion_assets.search.answering import Answering
 from fashion_assets.search.meaning import Encoders
@@ -43,7 +44,7 @@ _RATE = re.compile(r"^tps = ([\d.]+)", re.MULTILINE)
 _FAILED = re.compile(r"^number of failed transactions: ([1-9]\d*)", re.MULTILINE)
 
 
-class PgbenchError(Exception):
+class PgbenchError(FashionAssetsError):
     """pgbench could not run, or its transactions failed; the message has what it said."""
 
 

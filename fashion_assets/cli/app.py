@@ -6,6 +6,7 @@ a command (the files beside this one, each registering its own).
 
 import json
 import os
+import traceback
 from collections.abc import Container, Iterator
 from contextlib import contextmanager, suppress
 from pathlib import Path
@@ -15,9 +16,11 @@ import typer
 from rich.console import Console
 from rich.markup import escape
 from rich.table import Table
+from typer.core import TyperGroup
+from typer.exceptions import TyperException
 
 from fashion_assets import __version__
-from fashion_assets.origins import SettingsError, forget_blank_variables, strange_variables, variable
+from fashion_assets.origins import SettingsError, choose, forget_blank_variables, strange_variables, variable
 from fashion_assets.settings import Settings, use_home
 
 if TYPE_CHECKING:
@@ -25,7 +28,18 @@ if TYPE_CHECKING:
 
     from fashion_assets.warehouse.releases import Release
 
+
+class _Commands(TyperGroup):
+    """All commands: what any of them raises ends in one line."""
+
+    def invoke(self, ctx: Any) -> Any:
+        """Run the command that was asked for."""
+        with clear_errors():
+            return super().invoke(ctx)
+
+
 app = typer.Typer(
+    cls=_Commands,
     help="Old fashion catalogues into one validated, searchable, safely released schema.",
     no_args_is_help=True,
     pretty_exceptions_show_locals=False,  # locals may hold a password
@@ -74,11 +88,14 @@ def _tell_version(asked: bool) -> None:
 @app.callback()
 def _main(
     home: Home = None,
+    debug: Annotated[bool, typer.Option("--debug", help="Print the traceback of an error, too.")] = False,
     version: Annotated[
         bool, typer.Option("--version", callback=_tell_version, is_eager=True, help="Print the version.")
     ] = False,
 ) -> None:
     forget_blank_variables()
+    if debug:
+        choose("debug", "1", "--debug")
     for told in strange_variables(Settings.model_fields, os.environ):
         err.print(f"[yellow]warning[/] {escape(told)}", soft_wrap=True)
     if home is None and (given := os.environ.get(variable("home"))):
@@ -95,45 +112,29 @@ def fail(message: str, code: int = 1) -> NoReturn:
 
 @contextmanager
 def clear_errors() -> Iterator[None]:
-    """Errors a person can do something about end in one clear message and exit code 1; others keep their traceback."""
+    """Every error ends in one line and exit code 1. Of one that nobody foresaw the line says where its traceback is."""
     try:
         yield
     except KeyboardInterrupt:
         fail("interrupted; the same command continues from here", 130)
+    except (typer.Exit, typer.Abort, TyperException, BrokenPipeError):
+        raise  # an end that was asked for, a mistyped option, or a reader that has enough
     except Exception as error:
-        told = _told(error)
-        if told is None:
-            raise
-        fail(told)
+        # Here: a command that succeeds need not spend the time.
+        from fashion_assets.failure import told, unforeseen
+
+        settings = _settings()
+        if settings is not None and settings.debug:
+            traceback.print_exception(error)
+        fail(told(error, settings) or unforeseen(error, settings))
 
 
-def _told(error: Exception) -> str | None:
-    """What to tell a person of an error; None where nobody but us can do anything about it."""
-    # Imported here: loading all that may raise one takes half a second, which a command that succeeds need not spend.
-    import psycopg
-
-    from fashion_assets.embedding.spaces import ModelError
-    from fashion_assets.release.swap import PromotionRefused
-    from fashion_assets.search.filters import SearchError
-    from fashion_assets.serving import UIError
-    from fashion_assets.sources import SourceError
-    from fashion_assets.warehouse.errors import WarehouseError, explain
-    from fashion_assets.warehouse.releases import ReleaseError
-
-    if isinstance(error, psycopg.Error):
-        explained = explain(error)
-        return None if explained is None else str(explained)
-    known = (
-        SettingsError,
-        UIError,
-        WarehouseError,
-        SourceError,
-        ModelError,
-        SearchError,
-        PromotionRefused,
-        ReleaseError,
-    )
-    return str(error) if isinstance(error, known) else None
+def _settings() -> Settings | None:
+    """The settings, if they can be had: an error may be of theirs."""
+    try:
+        return Settings()
+    except SettingsError:
+        return None
 
 
 def existing_installation() -> Settings:

@@ -10,6 +10,8 @@ from dataclasses import dataclass
 from functools import lru_cache
 from pathlib import Path
 
+from fashion_assets.errors import FashionAssetsError
+
 SHIPPED_MODEL = Path(__file__).parent / "model"
 """The CLIP that comes with the package."""
 
@@ -19,7 +21,7 @@ FINGERPRINTED = (".safetensors", ".bin", ".json", ".txt", ".model")
 NOT_FINGERPRINTED = ("metrics.json",)
 
 
-class ModelError(Exception):
+class ModelError(FashionAssetsError):
     """The embedding model cannot be found or used; the message says which and what to do."""
 
 

@@ -14,6 +14,7 @@ from psycopg.types.json import Jsonb
 from fashion_assets.criteria.candidate import Candidate, judge
 from fashion_assets.criteria.losses import NOTHING_MUCH_IS_LOST
 from fashion_assets.criteria.verdict import Verdict
+from fashion_assets.errors import FashionAssetsError
 from fashion_assets.release.serving import SERVED_TABLES, drop_former_views, point_views_at
 from fashion_assets.settings import Settings
 from fashion_assets.warehouse import releases
@@ -27,7 +28,7 @@ DROP_WAIT_MS = 1_000
 """How long the dropping of a release waits for who reads it; what is left is dropped by whoever comes next."""
 
 
-class PromotionRefused(Exception):
+class PromotionRefused(FashionAssetsError):
     """The candidate fails criteria; `failed` lists them. Nothing was changed, and it stays a candidate."""
 
     def __init__(self, release: Release, failed: list[Verdict]):

@@ -16,6 +16,7 @@ from psycopg.types.json import Jsonb
 
 from fashion_assets.catalog.brands import canonical_brand
 from fashion_assets.catalog.normalization import FIELDS, LISTS, canonical
+from fashion_assets.errors import FashionAssetsError
 
 MAX_VALUES = 10_000
 """Values of one filter; a longer list is a mistake of the caller's."""
@@ -54,7 +55,7 @@ _SQL_TYPES: Mapping[Kind, LiteralString] = {"text": "text", "integer": "int4", "
 _INTEGER_LIMIT = 2**31 - 1
 
 
-class SearchError(ValueError):
+class SearchError(FashionAssetsError, ValueError):
     """A search that cannot be answered as asked; the message says why and what to do."""
 
 

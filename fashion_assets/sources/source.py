@@ -16,6 +16,7 @@ from typing import ClassVar
 import pyarrow as pa
 
 from fashion_assets.catalog.listing import LISTING_SCHEMA, REFERENCE_SCHEMA
+from fashion_assets.errors import FashionAssetsError
 
 SCAN_CHUNK_ROWS = 10_000
 """References of one chunk of a scan, at most: about 2 MB, so that a scan's memory does not grow with the
@@ -48,7 +49,7 @@ FAVOURITE_SCHEMA = pa.schema(
 """That a user marked a listing."""
 
 
-class SourceError(Exception):
+class SourceError(FashionAssetsError):
     """A source cannot be read as it is; the message says what is wrong, where, and what to do about it."""
 
 

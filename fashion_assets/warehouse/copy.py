@@ -31,6 +31,8 @@ _POSTGRES_EPOCH = 946_684_800  # seconds between 1970 and 2000, where Postgres b
 class UncopyableValue(WarehouseError, ValueError):
     """A value the database cannot hold. Names column, row and why."""
 
+    shared = False
+
 
 def copy_rows(
     connection: psycopg.Connection[Any],

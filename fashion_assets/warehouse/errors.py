@@ -7,6 +7,8 @@ none: every stage can be run again), and printing (the command line does that).
 from collections.abc import Iterator
 from contextlib import contextmanager
 
+from fashion_assets.errors import FashionAssetsError
+
 MINIMUM_POSTGRES = 15
 """Major version. Before 15 there is no `security_invoker` view and no `NULLS NOT DISTINCT`."""
 
@@ -14,7 +16,7 @@ MINIMUM_PGVECTOR = (0, 8, 4)
 """Before 0.8.4 an HNSW index can be corrupted by a vacuum."""
 
 
-class WarehouseError(Exception):
+class WarehouseError(FashionAssetsError):
     """The database cannot do what is asked. The message says what is wrong, where, and what to do."""
 
 

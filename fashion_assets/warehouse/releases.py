@@ -14,6 +14,8 @@ import psycopg
 from psycopg import sql
 from psycopg.rows import class_row
 
+from fashion_assets.errors import FashionAssetsError
+
 SERVING_SCHEMA = "fashion_sota"
 """The schema readers use: views onto the live release."""
 
@@ -23,7 +25,7 @@ _COLUMNS = sql.SQL(
 )
 
 
-class ReleaseError(Exception):
+class ReleaseError(FashionAssetsError):
     """A release that is not there, or not in the state an operation needs; the message says what to do."""
 
 

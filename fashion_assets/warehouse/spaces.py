@@ -19,6 +19,8 @@ from fashion_assets.warehouse.errors import WarehouseError
 class WrongDimension(WarehouseError, ValueError):
     """Vectors do not have the dimension of their space."""
 
+    shared = False
+
 
 class UnknownSpace(WarehouseError, ValueError):
     """Vectors are of a space that is not registered."""

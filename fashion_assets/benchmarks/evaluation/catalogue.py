@@ -16,11 +16,12 @@ from fashion_assets.catalog.validation import Rules
 from fashion_assets.embedding.holdout import TrainingRecord, held_out_mask, training_record
 from fashion_assets.embedding.spaces import EmbeddingSpace
 from fashion_assets.embedding.training.pairs import training_pairs
+from fashion_assets.errors import FashionAssetsError
 from fashion_assets.settings import Settings
 from fashion_assets.sources import open_source
 
 
-class EvaluationError(Exception):
+class EvaluationError(FashionAssetsError):
     """What was asked cannot be measured; the message says why and what to do."""
 
 

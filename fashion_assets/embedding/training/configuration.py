@@ -6,8 +6,10 @@ What belongs here: its settings and the error that says it cannot begin. What do
 from collections.abc import Mapping
 from dataclasses import dataclass
 
+from fashion_assets.errors import FashionAssetsError
 
-class TrainingError(Exception):
+
+class TrainingError(FashionAssetsError):
     """Training cannot begin; the message says what is missing and what to do."""
 
 

@@ -1,0 +1,130 @@
+"""What becomes of an error that nobody caught: the line a person is told, and a file of one that nobody foresaw.
+
+What belongs here: the one way from an exception, or from what is left of one, to that line. What does not: the words of
+errors that are foreseen (`errors`, `warehouse.errors`, and whoever raises them), and where lines are printed (`cli`,
+`runs`, `defs.failures`).
+"""
+
+import os
+import re
+import time
+import traceback
+from collections.abc import Iterator, Sequence
+from contextlib import suppress
+from pathlib import Path
+from typing import Self
+
+from fashion_assets.errors import FashionAssetsError, explain_system, explain_system_text, one_line
+from fashion_assets.settings import Settings
+from fashion_assets.warehouse.errors import explain
+from fashion_assets.warehouse.server import describe
+
+FOLDER = "errors"
+"""Of the home: tracebacks of errors nobody foresaw, a file each."""
+
+KEPT = 20
+"""Such files that are kept; older ones are deleted."""
+
+SAID = 500
+"""Characters that are told of a message nobody foresaw, which may be a page."""
+
+_PASSWORD = re.compile(r"(?<=://)([^/@\s:]*):[^/@\s]*@")
+
+
+class Reason(str):
+    """Why something failed, as a person is told.
+
+    `shared`: the installation is to blame, so that every other batch would meet the same.
+    """
+
+    shared: bool
+
+    def __new__(cls, said: str, shared: bool = False) -> Self:
+        """A line, and whose it is."""
+        reason = super().__new__(cls, said)
+        reason.shared = shared
+        return reason
+
+
+def told(error: BaseException, settings: Settings | None = None) -> Reason | None:
+    """What a person is told of an error; None where nobody foresaw it. `settings`: the installation's, where they are known.
+
+    Along its causes the first error that was made to be told wins, then what the database server said, then the operating
+    system.
+    """
+    for each in _with_causes(error, contexts=True):
+        if isinstance(each, FashionAssetsError):
+            return Reason(str(each), each.shared)
+    explained = explain(error, "" if settings is None else describe(settings))
+    for each in _with_causes(error, contexts=False):
+        explained = explained or explain_system(each, settings and settings.home)
+    return explained and Reason(one_line(str(explained)), explained.shared)
+
+
+def told_of_texts(errors: Sequence[tuple[str, str]], settings: Settings) -> Reason | None:
+    """As `told`, of an error and its causes of which only their classes' names and texts are left."""
+    kinds = {kind.__name__: kind for kind in _kinds(FashionAssetsError)}
+    for name, text in errors:
+        if name in kinds:
+            return Reason(text, kinds[name].shared)
+    for name, text in errors:
+        if explained := explain_system_text(name, text, settings.home):
+            return Reason(str(explained), explained.shared)
+    return None
+
+
+def unforeseen(error: BaseException, settings: Settings | None) -> str:
+    """What a person is told of an error that nobody foresaw. Its traceback is kept in the home."""
+    trace = "".join(traceback.format_exception(error))
+    return unforeseen_text(type(error).__name__, str(error), trace, settings)
+
+
+def unforeseen_text(name: str, text: str, trace: str, settings: Settings | None) -> str:
+    """As `unforeseen`, of an error of which only its class's name, its text and its traceback are left."""
+    kept = _keep(trace, settings)
+    where = (
+        "its traceback is told with: fashion-assets --debug …"
+        if kept is None
+        else f"its traceback is in {kept}"
+    )
+    said = _without_passwords(one_line(text))[:SAID].rstrip(".")
+    return f"An error that nobody foresaw: {name}{f': {said}' if said else ''}. Please report it; {where}"
+
+
+def _keep(trace: str, settings: Settings | None) -> Path | None:
+    """Write a traceback into the home, if there is one; the file, or None where that is not possible."""
+    if settings is None or not settings.home.is_dir():
+        return None
+    folder = settings.home / FOLDER
+    with suppress(OSError):
+        folder.mkdir(mode=0o700, exist_ok=True)
+        path = folder / f"{time.strftime('%Y-%m-%dT%H-%M-%S', time.gmtime())}-{os.getpid()}.txt"
+        with open(
+            os.open(path, os.O_WRONLY | os.O_CREAT | os.O_APPEND, 0o600), "a", encoding="utf-8"
+        ) as file:
+            file.write(_without_passwords(trace) + "\n")
+        for old in sorted(folder.glob("*.txt"))[:-KEPT]:
+            old.unlink(missing_ok=True)
+        return path
+    return None
+
+
+def _without_passwords(text: str) -> str:
+    return _PASSWORD.sub(r"\1:…@", text)
+
+
+def _with_causes(error: BaseException, contexts: bool) -> Iterator[BaseException]:
+    """The error, what it was raised from, and so on; with `contexts`, what was being handled as well."""
+    seen: set[int] = set()
+    current: BaseException | None = error
+    while current is not None and id(current) not in seen:
+        seen.add(id(current))
+        yield current
+        context = current.__context__ if contexts and not current.__suppress_context__ else None
+        current = current.__cause__ or context
+
+
+def _kinds(kind: type[FashionAssetsError]) -> Iterator[type[FashionAssetsError]]:
+    yield kind
+    for each in kind.__subclasses__():
+        yield from _kinds(each)
