@@ -9,7 +9,7 @@ import os
 import re
 import time
 import traceback
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import suppress
 from pathlib import Path
 from typing import Self
@@ -28,6 +28,9 @@ KEPT = 20
 SAID = 500
 """Characters that are told of a message nobody foresaw, which may be a page."""
 
+NAMED = 5
+"""Batches that are named of those that failed for the same reason."""
+
 _PASSWORD = re.compile(r"(?<=://)([^/@\s:]*):[^/@\s]*@")
 
 
@@ -44,6 +47,20 @@ class Reason(str):
         reason = super().__new__(cls, said)
         reason.shared = shared
         return reason
+
+
+def together(failed: Mapping[str, str]) -> dict[str, list[str]]:
+    """By reason, the batches that failed for it: what befalls many is told once."""
+    batches: dict[str, list[str]] = {}
+    for batch, reason in failed.items():
+        batches.setdefault(reason, []).append(batch)
+    return batches
+
+
+def some(batches: Sequence[str]) -> str:
+    """Batches by name; of many some, and how many more there are."""
+    named, more = ", ".join(batches[:NAMED]), len(batches) - NAMED
+    return f"{named} and {more:,} more" if more > 0 else named
 
 
 def told(error: BaseException, settings: Settings | None = None) -> Reason | None:
@@ -76,26 +93,25 @@ def told_of_texts(errors: Sequence[tuple[str, str]], settings: Settings) -> Reas
 def unforeseen(error: BaseException, settings: Settings | None) -> str:
     """What a person is told of an error that nobody foresaw. Its traceback is kept in the home."""
     trace = "".join(traceback.format_exception(error))
-    return unforeseen_text(type(error).__name__, str(error), trace, settings)
+    return unforeseen_text(type(error).__name__, str(error), kept(trace, settings))
 
 
-def unforeseen_text(name: str, text: str, trace: str, settings: Settings | None) -> str:
-    """As `unforeseen`, of an error of which only its class's name, its text and its traceback are left."""
-    kept = _keep(trace, settings)
-    where = (
-        "its traceback is told with: fashion-assets --debug …"
-        if kept is None
-        else f"its traceback is in {kept}"
-    )
+def unforeseen_text(name: str, text: str, where: str) -> str:
+    """As `unforeseen`, of an error of which only its class's name and its text are left; `where` tells where more is."""
     said = _without_passwords(one_line(text))[:SAID].rstrip(".")
     return f"An error that nobody foresaw: {name}{f': {said}' if said else ''}. Please report it; {where}"
 
 
-def _keep(trace: str, settings: Settings | None) -> Path | None:
-    """Write a traceback into the home, if there is one; the file, or None where that is not possible."""
-    if settings is None or not settings.home.is_dir():
+def kept(trace: str, settings: Settings | None) -> str:
+    """Write a traceback into the home, if there is one and it can be written; where it is, in words."""
+    path = None if settings is None else _keep(trace, settings.home)
+    return f"its traceback is in {path}" if path else "its traceback is told with: fashion-assets --debug …"
+
+
+def _keep(trace: str, home: Path) -> Path | None:
+    if not home.is_dir():
         return None
-    folder = settings.home / FOLDER
+    folder = home / FOLDER
     with suppress(OSError):
         folder.mkdir(mode=0o700, exist_ok=True)
         path = folder / f"{time.strftime('%Y-%m-%dT%H-%M-%S', time.gmtime())}-{os.getpid()}.txt"

@@ -14,6 +14,7 @@ import psycopg
 from rich.console import Console
 from rich.markup import escape
 
+from fashion_assets.failure import Reason, some, together, told
 from fashion_assets.notifications import Event, is_configured, notify, waits
 from fashion_assets.progress import Tasks, steps, tasks
 from fashion_assets.release.plan import FIRST_STAGE, Plan, judged
@@ -63,6 +64,8 @@ class MigrationResult:
     refusal: str | None = None
     newly_stale: list[str] = field(default_factory=list)
     """Sources that were not overdue when they were looked at before."""
+    not_begun: int = 0
+    """Batches that were not begun, since another failed for what all would meet."""
     lines: list[str] = field(default_factory=list)
 
     @property
@@ -72,8 +75,10 @@ class MigrationResult:
     def summary(self) -> Iterator[str]:
         """Lines a person reads at the end."""
         yield from (escape(line) for line in self.lines)
-        for batch, reason in self.failed_batches.items():
-            yield f"[bold red]failed[/] {batch}: {escape(reason)}"
+        for reason, batches in together(self.failed_batches).items():
+            yield f"[bold red]failed[/] {some(batches)}: {escape(reason)}"
+        if self.not_begun:
+            yield f"{self.not_begun:,} more batches were not begun: they would have met the same"
         if self.refusal:
             yield f"[bold red]refused[/] {escape(self.refusal)}"
         if self.report:
@@ -96,6 +101,7 @@ class MigrationResult:
             "batches": self.batches,
             "batches_run": self.batches_run,
             "failed_batches": self.failed_batches,
+            "batches_not_begun": self.not_begun,
             "criteria": [verdict.to_dict() for verdict in self.verdicts],
             "report": self.report,
             "refusal": self.refusal,
@@ -116,7 +122,7 @@ def telling(settings: Settings, dry_run: bool) -> Iterator[Callable[[MigrationRe
     except Busy:
         raise
     except Exception as error:
-        said = str(error) or type(error).__name__
+        said = told(error, settings) or f"{type(error).__name__}: {error}"
         notify(settings, Event("run_failed", "fashion-assets run failed", [said]))
         raise
     for event in _events(settings, results[0]):
@@ -130,7 +136,7 @@ def _events(settings: Settings, result: MigrationResult) -> Iterator[Event]:
         yield Event(
             "batch_failed",
             f"{len(result.failed_batches):,} of {result.batches_run:,} batches failed and wait for a person",
-            [f"{batch}: {reason}" for batch, reason in result.failed_batches.items()],
+            [f"{some(batches)}: {reason}" for reason, batches in together(result.failed_batches).items()],
             job_link(settings, "migrate_batch"),
         )
     if result.refusal:
@@ -340,6 +346,10 @@ class Migration:
             result.lines += rejected[:REJECTING_BATCHES_TOLD]
             if (more := len(rejected) - REJECTING_BATCHES_TOLD) > 0:
                 result.lines.append(f"and so in {more:,} more batches")
+            if any(isinstance(why, Reason) and why.shared for why in result.failed_batches.values()):
+                # Nothing can be built meanwhile, and what else were asked would only fail of the same.
+                result.not_begun = len(stale) - result.batches_run
+                return result
             turn.check()
             task = progress.add_task("building the release", total=None)
             if promote:

@@ -1,7 +1,7 @@
 """Dagster runs in worker processes, for the command line: started early, forked from one that has imported everything.
 
-What belongs here: the processes, what they import while others still work, and why a run failed, in words. What does
-not: which runs there are and in what order (`migration`), and what they do (`defs`).
+What belongs here: the processes, and what they import while others still work. What does not: which runs there are and in
+what order (`migration`), what they do (`defs`), and why one failed (`failed_runs`).
 
 The command itself never imports Dagster. While it starts the database and reads the catalogue, a server process imports
 what runs need, once (`preloaded`); workers are forked from it. While batches run, the worker of the release imports what
@@ -16,7 +16,7 @@ import signal
 import sys
 import threading
 from collections import deque
-from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from concurrent.futures import FIRST_COMPLETED, Future, ProcessPoolExecutor, ThreadPoolExecutor, wait
 from concurrent.futures.process import BrokenProcessPool
 from contextlib import ExitStack, contextmanager, suppress
@@ -26,14 +26,15 @@ from typing import TYPE_CHECKING, Any, Self
 
 import psutil
 
+from fashion_assets.errors import FashionAssetsError
+from fashion_assets.failure import Reason, told, unforeseen
 from fashion_assets.machine import usable_cores
 from fashion_assets.origins import ENVIRONMENT_PREFIX
 from fashion_assets.places import DAGSTER_FILES
 from fashion_assets.settings import Settings
-from fashion_assets.warehouse.errors import WarehouseError, explained
 
 if TYPE_CHECKING:
-    from dagster import AssetCheckEvaluation, DagsterInstance, Definitions, ExecuteInProcessResult
+    from dagster import DagsterInstance, Definitions, ExecuteInProcessResult
 
     from fashion_assets.warehouse.register import SyncReport
 
@@ -60,6 +61,10 @@ def is_of_a_command(tags: Mapping[str, str]) -> bool:
     """Whether a run of these tags was executed by a command. One that Dagster launched in its stead, as when somebody has
     it executed again, has its tags and more."""
     return RUNNER in tags and "dagster/parent_run_id" not in tags
+
+
+class RunsFailed(FashionAssetsError):
+    """What runs need cannot be had: Dagster's storage, above all."""
 
 
 IMPORTED_ONCE: tuple[str, ...] = (
@@ -161,20 +166,22 @@ class Runs:
         they finish.
 
         A batch whose worker dies is tried once more, with nothing beside it that could have taken the memory: killed again
-        it fails, and no other does.
+        it fails, and no other does. Where a batch fails for what all would meet (`Reason.shared`), no other is begun.
         """
         waiting = deque(batches)
         if waiting and not self._all_is_new:
             self._prepared.result()
             _submitted(self._release, _prepare_release)
-        while waiting:
+        stopped = False
+        while waiting and not stopped:
             part = deque(waiting.popleft() for _ in range(min(BATCHES_OF_WORKERS, len(waiting))))
             together = min(WORKERS, len(part), self._cores)
             for batch, failure in self._side_by_side(part, ops):
-                if failure == _KILLED and together > 1:
+                if failure == _KILLED and together > 1 and not stopped:
                     # Its run is closed, and its place in the pool free, before another asks for one.
                     _outcome(_submitted(self._release, _prepare_instance))
                     ((_, failure),) = self._side_by_side(deque([batch]), ops)
+                stopped = stopped or _is_shared(failure)
                 yield batch, failure
             waiting.extendleft(reversed(part))
 
@@ -200,7 +207,7 @@ class Runs:
                 running[work] = batch, pool
             for future in wait(running, return_when=FIRST_COMPLETED).done:
                 failure = _outcome(future)
-                whole = whole and failure != _KILLED
+                whole = whole and failure != _KILLED and not _is_shared(failure)
                 batch, pool = running.pop(future)
                 idle.append(pool)
                 yield batch, failure
@@ -265,6 +272,10 @@ def _outcome(future: "Future[str | None]") -> str | None:
         return future.result()
     except BrokenProcessPool:
         return _KILLED
+
+
+def _is_shared(failure: str | None) -> bool:
+    return isinstance(failure, Reason) and failure.shared
 
 
 def _environment() -> dict[str, str]:
@@ -355,15 +366,15 @@ def _open() -> None:
 
 @contextmanager
 def _opened() -> Iterator[None]:
-    """With the instance open. What is wrong with the database is raised as a `WarehouseError`, which another process can be
-    told: causes do not travel."""
-    from fashion_assets.settings import Settings
-    from fashion_assets.warehouse import server
-
-    with explained(server.describe(Settings())):
+    """With the instance open. What is wrong is raised as an error that another process can be told: causes do not travel."""
+    try:
         if _instance is None:
             _open()
         yield
+    except Exception as error:
+        if (reason := told(error, Settings())) is None:
+            raise
+        raise RunsFailed(reason) from error
 
 
 def _become_ready() -> None:
@@ -433,48 +444,20 @@ def _run(
     partition: str | None,
     threads: str | None = None,
     ops: Mapping[str, Mapping[str, Any]] | None = None,
-) -> str | None:
+) -> Reason | None:
     """In a worker: run a job; why it failed, or None."""
+    from fashion_assets.failed_runs import reason_of
+
     if threads is not None:
         _encode_on(threads)
     try:
         with _opened():
             assert _launch is not None
             run = _launch(job, partition, ops or {})
-    except WarehouseError as error:
-        return str(error)
-    return None if run.success else _failure(run)
-
-
-def failed_checks(evaluations: "Iterable[AssetCheckEvaluation]") -> list[str]:
-    """In words, the checks that stopped a run."""
-    return [
-        f"check {evaluation.check_name} failed ({evaluation.metadata.get('reason', evaluation.metadata['value']).value})"
-        for evaluation in evaluations
-        if not evaluation.passed and evaluation.blocking
-    ]
-
-
-def _failure(run: "ExecuteInProcessResult") -> str:
-    """Why a run failed, in words: failed checks by name, or the failing step's message."""
-    from fashion_assets.warehouse import server
-    from fashion_assets.warehouse.errors import explain_text
-
-    if failed := failed_checks(run.get_asset_check_evaluations()):
-        return "; ".join(failed)
-    for event in run.filter_events(lambda event: event.is_step_failure or event.is_failure):
-        data = event.step_failure_data if event.is_step_failure else event.job_failure_data
-        described = getattr(data, "user_failure_data", None)
-        if described is not None and described.description:
-            return described.description
-        error = data.error
-        while error is not None and error.cause is not None:
-            error = error.cause
-        if error is not None:
-            message = error.message.strip()
-            told = explain_text(message, server.describe(Settings()))
-            return f"{event.step_key or 'the run itself'}: {told or message}"
-    return "the run failed; see it in the Dagster UI"
+    except Exception as error:  # of what Dagster keeps: what steps raise is among a run's events
+        settings = Settings()
+        return told(error, settings) or Reason(unforeseen(error, settings))
+    return None if run.success else reason_of(run.all_events, Settings())
 
 
 def _prepare_instance() -> None:

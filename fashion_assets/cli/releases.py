@@ -26,8 +26,10 @@ from fashion_assets.cli.app import (
     plain_table,
     print_json,
 )
+from fashion_assets.failure import some, together
 from fashion_assets.origins import choose
 from fashion_assets.settings import Settings
+from fashion_assets.terminal import shown
 
 if TYPE_CHECKING:
     from fashion_assets.criteria.verdict import Verdict
@@ -171,11 +173,14 @@ def status(home: Home = None, as_json: Json = False) -> None:
     from fashion_assets.release.status import status as gather
 
     with clear_errors():
+        from fashion_assets.failed_runs import last_reasons
         from fashion_assets.warehouse.database import connect
 
         settings = existing_installation()
         with connect(settings) as conn:
             state = gather(conn, settings)
+            batches = state["batches"]
+            batches["failed"] = last_reasons(conn, settings, "migrate_batch", batches["stale"])
     if as_json:
         return print_json(state)
     live = state["live"]
@@ -194,10 +199,11 @@ def status(home: Home = None, as_json: Json = False) -> None:
                 f"not where they were. Moved? fashion-assets run {_where(source)}",
                 soft_wrap=True,
             )
-    batches = state["batches"]
     out.print(
         f"batches   {batches['through']} of {batches['total']} through, {batches['listings']:,} listings"
     )
+    for reason, names in together(batches["failed"]).items():
+        out.print(f"[bold red]failed[/]    {some(names)}: {shown(reason)}", soft_wrap=True)
     out.print(f"database  {escape(state['database'])}", soft_wrap=True)
     if note := state["reader"]["note"]:
         out.print(f"reader    {escape(note)}", soft_wrap=True)

@@ -7,15 +7,15 @@ These sensors are on where somebody is to be told (`notify_webhook`, `notify_ema
 """
 
 import json
-from collections.abc import Iterator
 
 import dagster as dg
 
 from fashion_assets.defs.jobs import build_release, migrate_batch, promote_candidate
 from fashion_assets.defs.resources import WarehouseResource
+from fashion_assets.failed_runs import reason_of
 from fashion_assets.notifications import Event, Kind, is_configured, notify, waits
 from fashion_assets.release.scan import stale_sources
-from fashion_assets.runs import failed_checks, is_of_a_command
+from fashion_assets.runs import is_of_a_command
 from fashion_assets.serving.links import report_link, run_link
 from fashion_assets.settings import Settings
 from fashion_assets.warehouse import releases
@@ -33,28 +33,17 @@ def _status() -> dg.DefaultSensorStatus:
     return dg.DefaultSensorStatus.RUNNING if on else dg.DefaultSensorStatus.STOPPED
 
 
-def _reasons(context: dg.RunFailureSensorContext) -> Iterator[str]:
-    """Why a run failed: the checks that stopped it, else why its steps failed, in our own words where there are some."""
-    checks = context.instance.all_logs(
-        context.dagster_run.run_id, of_type=dg.DagsterEventType.ASSET_CHECK_EVALUATION
+def _reason(context: dg.RunFailureSensorContext, settings: Settings) -> str:
+    """Why a run failed, in our own words where there are some."""
+    entries = context.instance.all_logs(
+        context.dagster_run.run_id,
+        of_type={
+            dg.DagsterEventType.ASSET_CHECK_EVALUATION,
+            dg.DagsterEventType.STEP_FAILURE,
+            dg.DagsterEventType.RUN_FAILURE,
+        },
     )
-    evaluations = [entry.asset_check_evaluation for entry in checks]
-    if failed := failed_checks(filter(None, evaluations)):
-        yield from failed
-        return
-    events = list(context.get_step_failure_events())
-    for event in events:
-        data = event.step_failure_data
-        if data.user_failure_data is not None and data.user_failure_data.description:
-            yield data.user_failure_data.description
-            continue
-        error = data.error
-        while error is not None and error.cause is not None:
-            error = error.cause
-        if error is not None:
-            yield f"{event.step_key}: {error.message.strip()}"
-    if not events and context.failure_event.message:
-        yield context.failure_event.message
+    return reason_of([entry.dagster_event for entry in entries if entry.dagster_event], settings, keep=False)
 
 
 @dg.run_failure_sensor(
@@ -77,11 +66,15 @@ def tell_of_failed_runs(
     chosen = sorted(key.to_user_string() for key in run.asset_selection or ()) or ["checks"]
     what = ", ".join(chosen) if run.job_name.startswith("__") else run.job_name
     what = f"{what} of {partition}" if partition else what
-    reasons = list(_reasons(context))
     kind = KINDS.get(run.job_name, "run_failed")
     notify(
         settings,
-        Event(kind, f"{what} failed and waits for a person", reasons, run_link(settings, run.run_id)),
+        Event(
+            kind,
+            f"{what} failed and waits for a person",
+            [_reason(context, settings)],
+            run_link(settings, run.run_id),
+        ),
     )
     return None
 

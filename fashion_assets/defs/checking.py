@@ -12,7 +12,7 @@ from collections.abc import Iterator
 
 import dagster as dg
 
-from fashion_assets.defs.failures import in_words
+from fashion_assets.defs.failures import telling
 from fashion_assets.defs.partitions import BATCHES
 from fashion_assets.defs.resources import EncoderResource, WarehouseResource
 from fashion_assets.defs.verdicts import check_result
@@ -27,12 +27,13 @@ RELEASE_CHECKS = dg.AssetSelection.checks_for_assets(
     out=dg.Out(dg.Nothing),
     description="Every criterion of the batch, measured again in the files of its stages.",
 )
+@telling
 def batch_criteria(
     context: dg.OpExecutionContext, warehouse: WarehouseResource, encoder: EncoderResource
 ) -> Iterator[dg.AssetCheckEvaluation | dg.Output]:
     """Fails where a criterion does, as the batch's own run would."""
     batch = context.partition_key
-    with in_words(), warehouse.connect() as conn:
+    with warehouse.connect() as conn:
         for criterion, verdict in recheck(conn, warehouse.settings, encoder.space, batch):
             result = check_result(verdict, criterion.asset)
             yield dg.AssetCheckEvaluation(

@@ -14,6 +14,7 @@ import psycopg
 import pyarrow as pa
 
 from fashion_assets.catalog.pictures import Limits
+from fashion_assets.defs.failures import telling
 from fashion_assets.embedding.encoder import Encoder, encoder
 from fashion_assets.embedding.spaces import EmbeddingSpace, embedding_space
 from fashion_assets.runs import RUNNER, this_process
@@ -147,10 +148,12 @@ class ParquetIOManager(dg.ConfigurableIOManager):
 
     home: str | None = None
 
+    @telling
     def handle_output(self, context: dg.OutputContext, obj: pa.Table) -> None:
         path = self._store.write(obj, context.asset_key.path[-1], context.partition_key)
         context.add_output_metadata({"path": dg.MetadataValue.path(str(path))})
 
+    @telling
     def load_input(self, context: dg.InputContext) -> Any:
         asset, batch = context.asset_key.path[-1], context.partition_key
         try:

@@ -16,7 +16,7 @@ import dagster as dg
 import psycopg
 from pydantic import Field
 
-from fashion_assets.defs.failures import in_words
+from fashion_assets.defs.failures import telling
 from fashion_assets.defs.partitions import BATCHES
 from fashion_assets.defs.resources import WarehouseResource
 from fashion_assets.release.plan import active_batches
@@ -102,13 +102,14 @@ class Scan(dg.Config):
     out=dg.Out(dg.Nothing),
     description="Looks for new, changed and gone listings, and puts new ones into batches.",
 )
+@telling
 def scan(
     context: dg.OpExecutionContext, config: Scan, warehouse: WarehouseResource, catalogue: CatalogueResource
 ) -> Iterator[SourceEvent | dg.Output]:
     """Every record of the source is read; pictures only of those that may have changed."""
     settings = warehouse.settings
     chosen = CatalogueResource(name=config.name or settings.source_name, folder=config.folder)
-    with in_words(), warehouse.connect() as conn:
+    with warehouse.connect() as conn:
         with run_lock(settings, "scan_sources", shared=True, told=context.log.info), conn.transaction():
             (chosen if config.folder else catalogue).activate(conn)
             reports = scan_active_sources(conn, settings)

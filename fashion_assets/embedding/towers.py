@@ -21,6 +21,8 @@ from typing import Any
 
 import numpy as np
 
+from fashion_assets.embedding.spaces import ModelError
+
 BATCH = 32
 """Texts of one call to their tower; more are no faster on a CPU."""
 
@@ -76,7 +78,8 @@ class Towers:
         self._end = int(text.get("eos_token_id", _LEGACY_END))
         longest = int(text.get("max_position_embeddings", 77))
         self._lengths = sorted({min(length, longest) for length in (*LENGTHS, longest)})
-        self._tokenizer = tokenizers.Tokenizer.from_file(str(folder / "tokenizer.json"))
+        with _whole(folder):
+            self._tokenizer = tokenizers.Tokenizer.from_file(str(folder / "tokenizer.json"))
         self._tokenizer.no_padding()
         self._tokenizer.enable_truncation(longest)
 
@@ -150,7 +153,8 @@ class Towers:
     def _tower(self, kind: str) -> "_Tower":
         with self._lock:
             if kind not in self._towers:
-                self._towers[kind] = _Tower(self._graph(kind), self._calls, self._cores, self._dtype)
+                with _whole(self._folder):
+                    self._towers[kind] = _Tower(self._graph(kind), self._calls, self._cores, self._dtype)
             return self._towers[kind]
 
     def _graph(self, kind: str) -> Any:
@@ -162,6 +166,20 @@ class Towers:
             self._folder, "vision", configuration
         )
         return graph.vision(self._mean, self._deviation, resizing=kind == "small_vision")
+
+
+@contextmanager
+def _whole(folder: Path) -> Iterator[None]:
+    """While a model's files are read: raises `ModelError` where they cannot be what they should."""
+    try:
+        yield
+    except (ModelError, OSError, MemoryError):
+        raise
+    except Exception as error:  # libraries raise anything at all for files that are damaged
+        raise ModelError(
+            f"the model in {folder} cannot be loaded ({type(error).__name__}: {error}). Its files are damaged or not whole: "
+            "fetch it again, or unset FASHION_ASSETS_MODEL to use the shipped model."
+        ) from error
 
 
 def native_dtypes() -> list[str]:

@@ -25,6 +25,7 @@ from fashion_assets.criteria.batch import (
 from fashion_assets.criteria.verdict import Criterion, Subject, Verdict
 from fashion_assets.embedding.embed import without_own_vector
 from fashion_assets.embedding.spaces import EmbeddingSpace
+from fashion_assets.errors import FashionAssetsError
 from fashion_assets.release.plan import judged, why_without_vector, without_vector
 from fashion_assets.settings import Settings
 from fashion_assets.warehouse.parquet import ParquetStore
@@ -42,8 +43,10 @@ STAGES = (
 """The stages with a file for each batch."""
 
 
-class NotRun(Exception):
+class NotRun(FashionAssetsError):
     """A stage of a batch has left no file; the message says which."""
+
+    shared = False
 
 
 def recheck(

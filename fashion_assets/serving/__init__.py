@@ -4,6 +4,8 @@ What belongs here: the web applications, who may ask them what, where a page is 
 does not: what is in a page (`release.report`), what Dagster shows (`defs`), how something is found (`search`).
 """
 
+from fashion_assets.errors import FashionAssetsError
 
-class UIError(Exception):
+
+class UIError(FashionAssetsError):
     """The UI cannot start, or did not go on; the message says why and what to do."""

@@ -21,6 +21,7 @@ import pyarrow as pa
 import pyarrow.compute as pc
 from psycopg import sql
 
+from fashion_assets.errors import FashionAssetsError
 from fashion_assets.warehouse.copy import copy_rows
 from fashion_assets.warehouse.schemas import OPS
 
@@ -43,8 +44,10 @@ REFERENCES_SCHEMA = pa.schema(
 """What `references` returns: what a scan said of each listing, and who the listing is."""
 
 
-class UnknownBatch(LookupError):
+class UnknownBatch(FashionAssetsError, LookupError):
     """A name that no scan has given a batch."""
+
+    shared = False
 
 
 class ScannableSource(Protocol):

@@ -10,6 +10,7 @@ import dagster as dg
 
 from fashion_assets.benchmarks.measurements import NotMeasured, measure, measure_quickly_all, standing
 from fashion_assets.benchmarks.results import Row
+from fashion_assets.defs.failures import telling
 from fashion_assets.defs.release.assets import candidate_of
 from fashion_assets.defs.resources import WarehouseResource
 
@@ -51,6 +52,7 @@ def _result(release: str, measured: Mapping[str, Sequence[Row]], **more: Any) ->
 
 
 @dg.asset(deps=["product_embeddings_index"], group_name=GROUP, owners=OWNERS, kinds={"pgvector"})
+@telling
 def search_benchmarks(
     context: dg.AssetExecutionContext, warehouse: WarehouseResource
 ) -> dg.MaterializeResult:
@@ -77,12 +79,14 @@ def _measured(
 
 
 @dg.asset(deps=["product_embeddings_index"], group_name=GROUP, owners=OWNERS, kinds={"pgvector"})
+@telling
 def recall_benchmark(context: dg.AssetExecutionContext, warehouse: WarehouseResource) -> dg.MaterializeResult:
     """recall@10 and latency under filters of every selectivity, unrelated and tied, of the newest release that stands."""
     return _measured(context, warehouse, "recall")
 
 
 @dg.asset(deps=["product_embeddings_index"], group_name=GROUP, owners=OWNERS, kinds={"pgvector"})
+@telling
 def latency_benchmark(
     context: dg.AssetExecutionContext, warehouse: WarehouseResource
 ) -> dg.MaterializeResult:
@@ -91,12 +95,14 @@ def latency_benchmark(
 
 
 @dg.asset(deps=["product_embeddings_index"], group_name=GROUP, owners=OWNERS, kinds={"postgres"})
+@telling
 def layout_benchmark(context: dg.AssetExecutionContext, warehouse: WarehouseResource) -> dg.MaterializeResult:
     """The old layout, built from the same products, against the new one."""
     return _measured(context, warehouse, "layouts")
 
 
 @dg.asset(deps=["product_embeddings_index"], group_name=GROUP, owners=OWNERS, kinds={"pgvector"})
+@telling
 def relevance_benchmark(
     context: dg.AssetExecutionContext, warehouse: WarehouseResource
 ) -> dg.MaterializeResult:

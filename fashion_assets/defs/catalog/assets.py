@@ -35,7 +35,7 @@ from fashion_assets.criteria.batch import (
     RawBatch,
     ValidatedBatch,
 )
-from fashion_assets.defs.failures import in_words
+from fashion_assets.defs.failures import telling
 from fashion_assets.defs.metadata import contact_sheet, counts_table, sample_table
 from fashion_assets.defs.partitions import BATCHES
 from fashion_assets.defs.resources import (
@@ -72,6 +72,7 @@ def carry_version(made: pa.Table, origin: pa.Table) -> pa.Table:
     kinds={"parquet"},
     check_specs=check_specs(RAW, blocking=True, partitions_def=BATCHES),
 )
+@telling
 def raw_listings(
     context: dg.AssetExecutionContext,
     batch_turn: BatchTurn,
@@ -81,12 +82,11 @@ def raw_listings(
     """The batch's listings as the source has them, good or bad: each with its original record whole, the hash of its
     content, and what the reader could not read."""
     settings = warehouse.settings
-    with in_words():
-        with warehouse.connect() as conn:
-            batch, entry = batch_and_source(conn, context.partition_key)
-            wanted = references(conn, batch.name)
-        source = open_source(entry.kind, entry.name, entry.location, settings)
-        listings = source.read(wanted)
+    with warehouse.connect() as conn:
+        batch, entry = batch_and_source(conn, context.partition_key)
+        wanted = references(conn, batch.name)
+    source = open_source(entry.kind, entry.name, entry.location, settings)
+    listings = source.read(wanted)
     version = batch_version(batch, settings, encoder.space)
     # The same listings under the same rules are the same data, however often they are read.
     context.set_data_version(context.asset_key, dg.DataVersion(version))
@@ -134,6 +134,7 @@ class Validation(dg.Config):
     },
     check_specs=check_specs([*VALIDATED, *QUARANTINED], blocking=True, partitions_def=BATCHES),
 )
+@telling
 def validation(
     context: dg.AssetExecutionContext,
     config: Validation,
@@ -217,6 +218,7 @@ def validation(
     kinds={"parquet"},
     check_specs=check_specs(NORMALIZED, blocking=True, partitions_def=BATCHES),
 )
+@telling
 def normalized_attributes(
     context: dg.AssetExecutionContext,
     validated_products: pa.Table,

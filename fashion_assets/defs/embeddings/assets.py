@@ -20,6 +20,7 @@ from fashion_assets.catalog.validation import rejected
 from fashion_assets.criteria.batch import IMAGE_EMBEDDINGS, PRODUCT_EMBEDDINGS, TEXT_EMBEDDINGS, EmbeddedBatch
 from fashion_assets.criteria.verdict import Criterion
 from fashion_assets.defs.catalog.assets import carry_version
+from fashion_assets.defs.failures import telling
 from fashion_assets.defs.partitions import BATCHES, GPU_POOL
 from fashion_assets.defs.resources import (
     PARQUET_FILES,
@@ -71,6 +72,7 @@ def _embeddings(
         pool=GPU_POOL,
         check_specs=check_specs(criteria, blocking=True, partitions_def=BATCHES),
     )
+    @telling
     def embeddings(
         context: dg.AssetExecutionContext,
         validated_products: pa.Table,
@@ -167,6 +169,7 @@ text_embeddings = _embeddings(
     kinds={"parquet"},
     check_specs=check_specs(PRODUCT_EMBEDDINGS, blocking=True, partitions_def=BATCHES),
 )
+@telling
 def product_embeddings(
     validated_products: pa.Table,
     image_embeddings: pa.Table,

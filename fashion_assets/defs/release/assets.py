@@ -15,6 +15,7 @@ from fashion_assets.criteria.candidate import Candidate
 from fashion_assets.criteria.expectations import ExpectationResult
 from fashion_assets.criteria.losses import NOTHING_MUCH_IS_LOST
 from fashion_assets.criteria.verdict import Verdict
+from fashion_assets.defs.failures import telling
 from fashion_assets.defs.metadata import bar_chart, counts_table, table_schema
 from fashion_assets.defs.release.judgement import Judgement
 from fashion_assets.defs.resources import EncoderResource, ReleaseTurn, WarehouseResource
@@ -22,9 +23,8 @@ from fashion_assets.release import build, report, swap
 from fashion_assets.serving.links import report_link
 from fashion_assets.settings import Settings
 from fashion_assets.warehouse import releases
-from fashion_assets.warehouse.errors import WarehouseError
 from fashion_assets.warehouse.quarantine import reasons
-from fashion_assets.warehouse.releases import Release, ReleaseError
+from fashion_assets.warehouse.releases import Release
 
 OWNERS = ["team:platform"]
 GROUP = "release"
@@ -94,6 +94,7 @@ def verdict_table(verdicts: list[Verdict]) -> dg.TableMetadataValue:
     owners=OWNERS,
     kinds={"postgres"},
 )
+@telling
 def products(
     context: dg.AssetExecutionContext,
     release_turn: ReleaseTurn,
@@ -147,6 +148,7 @@ def products(
 
 
 @dg.asset(deps=[products], group_name=GROUP, owners=OWNERS, kinds={"postgres", "pgvector"})
+@telling
 def product_embeddings_index(
     context: dg.AssetExecutionContext, release_turn: ReleaseTurn, warehouse: WarehouseResource
 ) -> dg.MaterializeResult:
@@ -172,6 +174,7 @@ def product_embeddings_index(
 
 
 @dg.asset(deps=["search_benchmarks"], group_name=GROUP, owners=OWNERS, kinds={"html"})
+@telling
 def migration_report(
     context: dg.AssetExecutionContext, warehouse: WarehouseResource, judgement: Judgement
 ) -> dg.MaterializeResult:
@@ -227,6 +230,7 @@ class Promotion(dg.Config):
     owners=OWNERS,
     kinds={"postgres"},
 )
+@telling
 def live_release(
     context: dg.AssetExecutionContext, config: Promotion, warehouse: WarehouseResource
 ) -> Iterator[dg.MaterializeResult]:
@@ -246,8 +250,6 @@ def live_release(
             raise dg.Failure(
                 str(refused), metadata={"criteria": verdict_table(refused.failed)}, allow_retries=False
             ) from refused
-        except (ReleaseError, WarehouseError) as error:
-            raise dg.Failure(str(error), allow_retries=False) from error
         columns = table_columns(conn, sql.Identifier(releases.SERVING_SCHEMA, "products"))
     yield dg.MaterializeResult(
         data_version=dg.DataVersion(release.content_version),

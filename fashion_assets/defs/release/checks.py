@@ -12,6 +12,7 @@ from pydantic import Field
 
 from fashion_assets.criteria.candidate import CANDIDATE_CRITERIA, Candidate
 from fashion_assets.criteria.expectations import EXPECTATIONS
+from fashion_assets.defs.failures import telling
 from fashion_assets.defs.release.judgement import Judgement
 from fashion_assets.defs.resources import WarehouseResource
 from fashion_assets.defs.verdicts import check_result, check_specs
@@ -58,6 +59,7 @@ def _criteria_checks(asset: str) -> dg.AssetChecksDefinition:
         can_subset=True,
         description=f"The criteria of {asset}, measured in the candidate.",
     )
+    @telling
     def checks(
         context: dg.AssetCheckExecutionContext,
         config: Checked,
@@ -88,6 +90,7 @@ search_benchmarks_criteria = _criteria_checks("search_benchmarks")
     ],
     can_subset=True,
 )
+@telling
 def products_expectations(
     context: dg.AssetCheckExecutionContext,
     config: Checked,
