@@ -25,6 +25,7 @@ from fashion_assets.runs import Runs
 from fashion_assets.serving.links import job_link, report_link
 from fashion_assets.settings import Settings, place
 from fashion_assets.sources import SourceError, open_source
+from fashion_assets.terminal import shown
 from fashion_assets.warehouse import releases
 from fashion_assets.warehouse.database import connect, is_installed, prepare
 from fashion_assets.warehouse.locks import Busy, RunLock, run_lock
@@ -74,15 +75,15 @@ class MigrationResult:
 
     def summary(self) -> Iterator[str]:
         """Lines a person reads at the end."""
-        yield from (escape(line) for line in self.lines)
+        yield from (shown(line) for line in self.lines)
         for reason, batches in together(self.failed_batches).items():
-            yield f"[bold red]failed[/] {some(batches)}: {escape(reason)}"
+            yield f"[bold red]failed[/] {some(batches)}: {shown(reason)}"
         if self.not_begun:
             yield f"{self.not_begun:,} more batches were not begun: they would have met the same"
         if self.refusal:
             yield f"[bold red]refused[/] {escape(self.refusal)}"
         if self.report:
-            yield f"report   {escape(self.report)}"
+            yield f"report   {shown(self.report)}"
         if self.release and self.live:
             yield f"[bold green]live[/]     {self.release}: {self.products or 0:,} products, {self.quarantined or 0:,} quarantined"
         elif self.release and not self.refusal:

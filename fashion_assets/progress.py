@@ -10,7 +10,8 @@ from types import TracebackType
 from typing import Any, Protocol, Self
 
 from rich.console import Console
-from rich.markup import escape
+
+from fashion_assets.terminal import shown
 
 SECONDS = 10.0
 """Between two lines of the same piece of work, at the least: a log of a migration of hours stays readable."""
@@ -87,8 +88,8 @@ def tasks(console: Console, lines: bool) -> Tasks:
 def steps(console: Console, what: str, lines: bool) -> Iterator[Callable[[str], None]]:
     """While a piece of work goes on: what it is, and the step it is at, which is told to what this yields."""
     if console.is_terminal:
-        with console.status(escape(what)) as shown:
-            yield lambda step: shown.update(escape(f"{what}: {step}"))
+        with console.status(shown(what)) as status:
+            yield lambda step: status.update(shown(f"{what}: {step}"))
         return
     told = Lines(console, lines)
     told.add_task(what, total=None)

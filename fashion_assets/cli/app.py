@@ -4,7 +4,6 @@ What belongs here: the app itself, options many commands take, consoles, and wha
 a command (the files beside this one, each registering its own).
 """
 
-import json
 import os
 import traceback
 from collections.abc import Container, Iterator
@@ -13,15 +12,16 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any, NoReturn
 
 import typer
-from rich.console import Console
 from rich.markup import escape
 from rich.table import Table
 from typer.core import TyperGroup
 from typer.exceptions import TyperException
 
 from fashion_assets import __version__
+from fashion_assets.characters import to_json
 from fashion_assets.origins import SettingsError, choose, forget_blank_variables, strange_variables, variable
 from fashion_assets.settings import Settings, use_home
+from fashion_assets.terminal import Terminal
 
 if TYPE_CHECKING:
     import psycopg
@@ -45,8 +45,8 @@ app = typer.Typer(
     pretty_exceptions_show_locals=False,  # locals may hold a password
 )
 
-out = Console()
-err = Console(stderr=True)
+out = Terminal()
+err = Terminal(stderr=True)
 
 Json = Annotated[bool, typer.Option("--json", help="Print JSON to standard output and nothing else.")]
 
@@ -157,7 +157,7 @@ def plain_table(*columns: str, figures: Container[str] = (), title: str | None =
 
 
 def print_json(value: Any) -> None:
-    print(json.dumps(value, indent=2, default=str, ensure_ascii=False))
+    print(to_json(value, indent=2))
 
 
 ChosenRelease = Annotated[

@@ -4,10 +4,10 @@ from pathlib import Path
 from typing import Annotated
 
 import typer
-from rich.markup import escape
 
 from fashion_assets.cli.app import Home, app, clear_errors, out
 from fashion_assets.settings import Settings
+from fashion_assets.terminal import shown
 
 
 @app.command()
@@ -19,7 +19,7 @@ def backup(
         from fashion_assets.backup import back_up
 
         back_up(Settings(), folder)
-    out.print(f"backed up into {escape(str(folder))}; the catalogue itself is not in it", soft_wrap=True)
+    out.print(f"backed up into {shown(str(folder))}; the catalogue itself is not in it", soft_wrap=True)
 
 
 @app.command()
@@ -32,7 +32,7 @@ def restore(folder: Annotated[Path, typer.Argument(help="What `backup` wrote.")]
         settings = Settings()
         bring_back(settings, folder)
     out.print(
-        f"restored into {escape(str(settings.home))}, {escape(describe(settings))}; what has changed since is taken over by: "
+        f"restored into {shown(str(settings.home))}, {shown(describe(settings))}; what has changed since is taken over by: "
         "fashion-assets run",
         soft_wrap=True,
     )

@@ -4,7 +4,6 @@ from pathlib import Path
 from typing import Annotated
 
 import typer
-from rich.markup import escape
 
 from fashion_assets.cli.app import (
     Home,
@@ -22,6 +21,7 @@ from fashion_assets.cli.app import (
 )
 from fashion_assets.progress import steps
 from fashion_assets.settings import Settings
+from fashion_assets.terminal import shown
 
 bench = typer.Typer(help="Measure this machine and the product on it.", no_args_is_help=True)
 app.add_typer(bench, name="bench")
@@ -114,7 +114,7 @@ def _measure(name: str, release: str | None, as_json: bool) -> None:
         )
         for row in rows:
             table.add_row(
-                *(f"{row[c]:,.3f}" if isinstance(row[c], float) else escape(str(row[c])) for c in columns)
+                *(f"{row[c]:,.3f}" if isinstance(row[c], float) else shown(str(row[c])) for c in columns)
             )
         out.print(table if rows else f"{title}: nothing to measure")
 

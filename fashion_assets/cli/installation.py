@@ -6,12 +6,12 @@ from typing import Annotated, Any
 
 import typer
 from pydantic import SecretStr
-from rich.markup import escape
 from rich.padding import Padding
 
 from fashion_assets.cli.app import Home, Json, app, clear_errors, err, existing_installation, out, print_json
 from fashion_assets.origins import FILE_NAME, origin, variable
 from fashion_assets.settings import Settings
+from fashion_assets.terminal import shown
 from fashion_assets.thresholds import Thresholds
 
 
@@ -27,16 +27,16 @@ def show_settings(home: Home = None, as_json: Json = False) -> None:
     if as_json:
         return print_json({"file": str(file), "file_exists": file.is_file(), "settings": known})
     out.print(f"Set by variables {variable('<name>')}, which win, or lines `name = value` of")
-    out.print(f"{escape(str(file))} ({'there' if file.is_file() else 'not there'})\n", soft_wrap=True)
+    out.print(f"{shown(str(file))} ({'there' if file.is_file() else 'not there'})\n", soft_wrap=True)
     for setting in known:
         value = "unset" if setting["value"] is None else str(setting["value"])
         source = "default" if setting["where"] is None else f"{setting['origin']}, {setting['where']}"
         out.print(
-            f"[bold]{setting['name']}[/] = {escape(value)}  [dim]({escape(source)})[/]",
+            f"[bold]{setting['name']}[/] = {shown(value)}  [dim]({shown(source)})[/]",
             soft_wrap=True,
             highlight=False,
         )
-        out.print(Padding(escape(setting["meaning"]), (0, 0, 0, 4)), style="dim", highlight=False)
+        out.print(Padding(shown(setting["meaning"]), (0, 0, 0, 4)), style="dim", highlight=False)
 
 
 def _setting(settings: Settings, name: str) -> dict[str, Any]:

@@ -7,7 +7,6 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
 import typer
-from rich.markup import escape
 
 from fashion_assets.cli.app import (
     Home,
@@ -24,6 +23,7 @@ from fashion_assets.cli.app import (
 )
 from fashion_assets.progress import Lines, steps
 from fashion_assets.settings import Settings
+from fashion_assets.terminal import shown
 
 if TYPE_CHECKING:
     from fashion_assets.benchmarks.evaluation.comparison import Comparison
@@ -242,7 +242,7 @@ def _bar(lines: bool) -> Iterator[Callable[[str, int, int], None]]:
         task = bars.add_task("", total=None)
 
         def step(said: str, done: int, total: int) -> None:
-            bars.update(task, description=escape(said), completed=done, total=total)
+            bars.update(task, description=shown(said), completed=done, total=total)
 
         yield step
 
@@ -373,8 +373,8 @@ def spaces(home: Home = None, as_json: Json = False) -> None:
     for space in known:
         served = (f"{each['release']} ({each['state']}, {each['vectors']:,})" for each in space.releases)
         table.add_row(
-            escape(space.space),
-            escape(space.model),
+            shown(space.space),
+            shown(space.model),
             f"{space.first_seen:%Y-%m-%d %H:%M}",
             "\n".join(served),
             str(space.dimension),

@@ -11,6 +11,7 @@ from rich.markup import escape
 from rich.padding import Padding
 from rich.table import Table
 
+from fashion_assets.characters import to_json
 from fashion_assets.cli.app import (
     ChosenRelease,
     Home,
@@ -63,9 +64,9 @@ def _verdict_table(verdicts: "list[Verdict]", title: str) -> Group:
         accepted = verdict.outcome == "accepted"
         live = "" if verdict.live is None else f"live: {verdict.live}"
         measured = [
-            escape(value),
-            escape(live),
-            f"[dim]{escape(verdict.reason)}[/]" if verdict.reason else "",
+            shown(value),
+            shown(live),
+            f"[dim]{shown(verdict.reason)}[/]" if verdict.reason else "",
             *(
                 ["[yellow]accepted by a person[/]", *map(escape, map(str, verdict.offenders[:5]))]
                 if accepted
@@ -74,18 +75,18 @@ def _verdict_table(verdicts: "list[Verdict]", title: str) -> Group:
         ]
         table.add_row(
             marks[verdict.outcome],
-            f"{escape(verdict.claim)} [dim]{verdict.requirement}[/]",
+            f"{shown(verdict.claim)} [dim]{verdict.requirement}[/]",
             "\n".join(filter(None, measured)),
-            escape(verdict.threshold),
+            shown(verdict.threshold),
         )
     return Group(table, *(_remedy(verdict) for verdict in verdicts if not verdict.passed))
 
 
 def _remedy(verdict: "Verdict") -> Padding:
-    lines = [f"[bold red]✗[/] {escape(verdict.claim)} [dim]({verdict.name}, {verdict.requirement})[/]"]
-    lines += [f"[dim]{escape(str(offender))}[/]" for offender in verdict.offenders[:5]]
+    lines = [f"[bold red]✗[/] {shown(verdict.claim)} [dim]({verdict.name}, {verdict.requirement})[/]"]
+    lines += [f"[dim]{shown(str(offender))}[/]" for offender in verdict.offenders[:5]]
     lines += filter(None, [escape(verdict.remedy)])
-    lines += [f"[dim]must be {escape(verdict.must_be)}[/]"] if verdict.set_by else []
+    lines += [f"[dim]must be {shown(verdict.must_be)}[/]"] if verdict.set_by else []
     return Padding("\n".join(lines), (1, 0, 0, 2))
 
 
@@ -191,11 +192,11 @@ def status(home: Home = None, as_json: Json = False) -> None:
     )
     for source in state["sources"]:
         out.print(
-            f"source    {source['name']} ({source['kind']}) {escape(source['location'])}", soft_wrap=True
+            f"source    {source['name']} ({source['kind']}) {shown(source['location'])}", soft_wrap=True
         )
         if source["missing_at"]:
             out.print(
-                f"[bold red]missing[/]   {escape(source['missing_at'])} is not there: the pictures of the live release are "
+                f"[bold red]missing[/]   {shown(source['missing_at'])} is not there: the pictures of the live release are "
                 f"not where they were. Moved? fashion-assets run {_where(source)}",
                 soft_wrap=True,
             )
@@ -204,10 +205,10 @@ def status(home: Home = None, as_json: Json = False) -> None:
     )
     for reason, names in together(batches["failed"]).items():
         out.print(f"[bold red]failed[/]    {some(names)}: {shown(reason)}", soft_wrap=True)
-    out.print(f"database  {escape(state['database'])}", soft_wrap=True)
+    out.print(f"database  {shown(state['database'])}", soft_wrap=True)
     if note := state["reader"]["note"]:
-        out.print(f"reader    {escape(note)}", soft_wrap=True)
-    out.print(f"home      {escape(state['home'])}", soft_wrap=True)
+        out.print(f"reader    {shown(note)}", soft_wrap=True)
+    out.print(f"home      {shown(state['home'])}", soft_wrap=True)
     figures = "products", "rejected"
     table = plain_table("release", "state", "built", "promoted", *figures, figures=figures)
     table.columns[0].no_wrap = True
@@ -280,7 +281,7 @@ def quarantine(
                         "batch": held.batch,
                         "image": picture_of(held, at),
                     }
-                    print(("," if number else "") + "\n" + json.dumps(item, ensure_ascii=False), end="")
+                    print(("," if number else "") + "\n" + to_json(item), end="")
                 print("\n]")
                 return
             counts = plain_table("reason", "listings", figures=["listings"])
@@ -290,10 +291,10 @@ def quarantine(
             table = plain_table("listing", "batch", "reasons", "record")
             for held in quarantined(conn, reason=reason, limit=limit or 20):
                 table.add_row(
-                    escape(held.external_id or "—"),
+                    shown(held.external_id or "—"),
                     held.batch,
                     ", ".join(held.reasons),
-                    escape(json.dumps(held.record, ensure_ascii=False)[:160]),
+                    shown(json.dumps(held.record, ensure_ascii=False)[:160]),
                 )
             out.print(table)
 
@@ -427,4 +428,4 @@ def migrate(home: Home = None) -> None:
 
         settings = Settings()
         prepare(settings)
-    out.print(f"ready: {escape(describe(settings))}")
+    out.print(f"ready: {shown(describe(settings))}")

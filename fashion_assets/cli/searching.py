@@ -5,8 +5,8 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
-from rich.markup import escape
 
+from fashion_assets.characters import harmless_json
 from fashion_assets.cli.app import (
     ChosenRelease,
     Home,
@@ -21,6 +21,7 @@ from fashion_assets.cli.app import (
     print_json,
 )
 from fashion_assets.settings import Settings
+from fashion_assets.terminal import shown
 
 if TYPE_CHECKING:
     from fashion_assets.search.query import Results
@@ -120,28 +121,22 @@ def search(
             + (f", has {found.coverage:.0%} of the words" if found.coverage is not None else "")
             for found in hit.explanation
         )
-        cells = (
-            f"{hit.score:.3f}",
-            hit.external_id,
-            hit.title,
-            hit.image_path,
-            *((brought,) if explain else ()),
-        )
-        table.add_row(*map(escape, cells))
+        cells = (f"{hit.score:.3f}", hit.external_id, hit.title, hit.image_path)
+        table.add_row(*map(shown, cells), *((brought,) if explain else ()))
     plan = results.plan
     if plan.understood not in ("", " ".join(text.split())):
-        out.print(f"read as: {escape(plan.understood)}")
+        out.print(f"read as: {shown(plan.understood)}")
     out.print(table if results.hits else "nothing found")
     for column, values in results.facets.items():
         if values:
             counted = ", ".join(f"{value} {count:,}" for value, count in values[:8])
-            out.print(f"{column}: {escape(counted)}", highlight=False)
+            out.print(f"{column}: {shown(counted)}", highlight=False)
     if explain:
         paths = ", ".join(f"{leg} by {path}" for leg, path in plan.legs.items())
         kept = "" if plan.selectivity is None else f", filters leave about {plan.selectivity:.1%}"
-        out.print(f"searched {plan.release}: {escape(paths)}{kept}", highlight=False)
+        out.print(f"searched {plan.release}: {shown(paths)}{kept}", highlight=False)
     for note in plan.notes:
-        out.print(escape(note), highlight=False)
+        out.print(shown(note), highlight=False)
     if results.next_page:
         out.print(f"more: --page {results.next_page}", soft_wrap=True)
     if written is not None:
@@ -206,10 +201,10 @@ def recommend(
         return print_json(_answer(results, explain=False))
     table = plain_table("id", "title", "picture")
     for hit in results.hits:
-        table.add_row(escape(hit.external_id), escape(hit.title), escape(hit.image_path))
+        table.add_row(shown(hit.external_id), shown(hit.title), shown(hit.image_path))
     out.print(table if results.hits else "nothing found")
     for note in results.plan.notes:
-        out.print(escape(note), highlight=False)
+        out.print(shown(note), highlight=False)
 
 
 @app.command()
@@ -227,7 +222,7 @@ def report(
         settings = existing_installation()
         with connect(settings) as conn:
             page = page_of(conn, settings, chosen_release(conn, release))
-    print(page.with_suffix(".json").read_text("utf-8") if as_json else page)
+    print(harmless_json(page.with_suffix(".json").read_text("utf-8")) if as_json else page)
     if open_page:
         import webbrowser
 

@@ -5,10 +5,10 @@ from pathlib import Path
 from typing import Annotated
 
 import typer
-from rich.markup import escape
 
 from fashion_assets.cli.app import Home, app, clear_errors, err, out
 from fashion_assets.settings import Settings
+from fashion_assets.terminal import shown
 
 
 @app.command()
@@ -53,7 +53,7 @@ def ui(
         os.chdir(folder)
         if host not in LOOPBACK:
             err.print(
-                f"[yellow]warning[/] whoever reaches {escape(host)} can do everything here: the UI has no login of its own",
+                f"[yellow]warning[/] whoever reaches {shown(host)} can do everything here: the UI has no login of its own",
                 soft_wrap=True,
             )
         serve(
