@@ -53,7 +53,8 @@ NO_ROOM = 32 * 2**20
 
 ANOTHER_HOME = "Choose another with --home or FASHION_ASSETS_HOME"
 
-_ROOM = (errno.ENOSPC, errno.EDQUOT)
+ROOM = (errno.ENOSPC, errno.EDQUOT)
+"""What the system says where there is no room."""
 
 _UNITS = ("bytes", "kB", "MB", "GB", "TB")
 
@@ -140,8 +141,8 @@ def explain_system_text(name: str, text: str, home: Path | None = None) -> Fashi
 def _of_system(error: OSError, home: Path | None) -> FashionAssetsError:
     number, path = error.errno or 0, _path(error)
     said = error.strerror or os.strerror(number)
-    if number in _ROOM:
-        return disk_full(path or _full(home), said)
+    if number in ROOM:
+        return disk_full(path or full(home), said)
     if number == errno.ENOMEM:
         return MemoryShort(f"There is not enough memory. {_ADVICE[number]}")
     if number == errno.EMFILE:
@@ -161,8 +162,8 @@ def _of_system(error: OSError, home: Path | None) -> FashionAssetsError:
     return kind(f"{said}{f': {path}' if path else ''}. {advice}")
 
 
-def _full(home: Path | None) -> Path | None:
-    """The home, where it may be what is full: whoever is not told of which file an error is looks there first."""
+def full(home: Path | None) -> Path | None:
+    """The home, where its disk is as good as full; else None."""
     try:
         return home if home is not None and free_space(home) < NO_ROOM else None
     except OSError:

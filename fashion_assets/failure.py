@@ -14,9 +14,23 @@ from contextlib import suppress
 from pathlib import Path
 from typing import Self
 
-from fashion_assets.errors import FashionAssetsError, explain_system, explain_system_text, one_line
+from fashion_assets.errors import (
+    DiskFull,
+    FashionAssetsError,
+    disk_full,
+    explain_system,
+    explain_system_text,
+    full,
+    one_line,
+)
 from fashion_assets.settings import Settings
-from fashion_assets.warehouse.errors import explain
+from fashion_assets.warehouse.errors import (
+    EmbeddedServerFailed,
+    ServerFull,
+    ServerGone,
+    ServerUnreachable,
+    explain,
+)
 from fashion_assets.warehouse.server import describe
 
 FOLDER = "errors"
@@ -30,6 +44,8 @@ SAID = 500
 
 NAMED = 5
 """Batches that are named of those that failed for the same reason."""
+
+_OF_A_FULL_DISK = (ServerFull, ServerGone, ServerUnreachable, EmbeddedServerFailed)
 
 _PASSWORD = re.compile(r"(?<=://)([^/@\s:]*):[^/@\s]*@")
 
@@ -71,11 +87,13 @@ def told(error: BaseException, settings: Settings | None = None) -> Reason | Non
     """
     for each in _with_causes(error, contexts=True):
         if isinstance(each, FashionAssetsError):
-            return Reason(str(each), each.shared)
+            return _rather(type(each), settings) or Reason(str(each), each.shared)
     explained = explain(error, "" if settings is None else describe(settings))
     for each in _with_causes(error, contexts=False):
         explained = explained or explain_system(each, settings and settings.home)
-    return explained and Reason(one_line(str(explained)), explained.shared)
+    if explained is None:
+        return None
+    return _rather(type(explained), settings) or Reason(one_line(str(explained)), explained.shared)
 
 
 def told_of_texts(errors: Sequence[tuple[str, str]], settings: Settings) -> Reason | None:
@@ -83,10 +101,20 @@ def told_of_texts(errors: Sequence[tuple[str, str]], settings: Settings) -> Reas
     kinds = {kind.__name__: kind for kind in _kinds(FashionAssetsError)}
     for name, text in errors:
         if name in kinds:
-            return Reason(text, kinds[name].shared)
+            return _rather(kinds[name], settings) or Reason(text, kinds[name].shared)
     for name, text in errors:
         if explained := explain_system_text(name, text, settings.home):
             return Reason(str(explained), explained.shared)
+    return None
+
+
+def _rather(kind: type[FashionAssetsError], settings: Settings | None) -> Reason | None:
+    """That the home's disk is full, where it is the cause: an embedded server that cannot write ends, and all that is seen of
+    it is that it has gone."""
+    if settings is None or settings.database_url is not None or not issubclass(kind, _OF_A_FULL_DISK):
+        return None
+    if issubclass(kind, ServerFull) or full(settings.home):
+        return Reason(str(disk_full(settings.home)), DiskFull.shared)
     return None
 
 

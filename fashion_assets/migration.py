@@ -14,6 +14,7 @@ import psycopg
 from rich.console import Console
 from rich.markup import escape
 
+from fashion_assets import reserve
 from fashion_assets.failure import Reason, some, together, told
 from fashion_assets.notifications import Event, is_configured, notify, waits
 from fashion_assets.progress import Tasks, steps, tasks
@@ -176,8 +177,14 @@ class Migration:
         if dry_run and not is_installed(self._settings):
             return self._dry_run_without_database(choice)
         first = self._settings.is_new
+        if dry_run:
+            reserve.let_go(self._settings)
+        else:
+            reserve.require_room(self._settings)
         with steps(self._console, "starting the database", self._lines):
             prepare(self._settings)
+        if not dry_run:
+            reserve.take(self._settings)
         if dry_run:
             # Rolled back: sources, register and batches are compared as a run would, and nothing is kept.
             with connect(self._settings) as conn, conn.transaction(force_rollback=True):

@@ -5,6 +5,7 @@ What does not: any work of its own. Heavy libraries are imported where a command
 to do stays quick.
 """
 
+import os
 import signal
 import sys
 from io import TextIOWrapper
@@ -20,6 +21,8 @@ def main() -> None:
     """Entry point of the console script."""
     # A terminated process leaves as an interrupted one does: what it holds, the embedded server above all, is let go.
     signal.signal(signal.SIGTERM, lambda *_: sys.exit(143))
+    # What an installation holds is no other user's: it has people's names. Its group is as the user's mask says.
+    os.umask(os.umask(0o077) | 0o007)
     if isinstance(sys.stdout, TextIOWrapper):
         # A terminal that lacks a letter of a title shows its number.
         sys.stdout.reconfigure(errors="backslashreplace")

@@ -140,9 +140,11 @@ def _settings() -> Settings | None:
 def existing_installation() -> Settings:
     """The settings of an installation that is there, its database ready. Nothing is made: raises `NotInstalled` where
     nothing was ever made, as in a home that was mistyped."""
+    from fashion_assets import reserve
     from fashion_assets.warehouse.database import prepare
 
     settings = Settings()
+    reserve.let_go(settings)
     prepare(settings, anew=False)
     return settings
 

@@ -76,6 +76,14 @@ class StatementStopped(WarehouseError):
     """The server stopped a statement: somebody asked it to, or a time-out did."""
 
 
+class ServerFull(WarehouseError):
+    """The server's disk is full."""
+
+
+class ServerShort(WarehouseError):
+    """The server has not enough memory for a statement."""
+
+
 class EmbeddedServerFailed(WarehouseError):
     """The embedded server could not be set up or started."""
 
@@ -96,6 +104,8 @@ _STATES = {
     "42P05": SharedSessions,
     "55P03": Busy,
     "57014": StatementStopped,
+    "53100": ServerFull,
+    "53200": ServerShort,
     "08000": ServerGone,
     "08003": ServerGone,
     "08006": ServerGone,
@@ -154,6 +164,8 @@ _ADVICE = {
     "host.",
     NoRights: "Let an administrator run `GRANT CREATE ON DATABASE … TO …`, `CREATE EXTENSION vector` and "
     "`CREATE ROLE fashion_reader`, or use a role that may.",
+    ServerFull: "Free some space on its disk, then run the same command again: finished work is kept.",
+    ServerShort: "Give it more memory, or end what else uses it, then run the same command again: finished work is kept.",
     ServerGone: "Look at the server's log, then run the same command again: finished work is kept.",
     ServerUnreachable: "Check that the server runs and that FASHION_ASSETS_DATABASE_URL names the right "
     "host, port and database.",
@@ -243,6 +255,8 @@ def _what(kind: type[WarehouseError]) -> str:
         LoginRefused: "The database refuses this login",
         NoRights: "The database role lacks a right",
         ServerGone: "The database server went away",
+        ServerFull: "The database server's disk is full",
+        ServerShort: "The database server has not enough memory",
         ServerUnreachable: "The database cannot be reached",
         TooFewConnections: "The database takes no more connections",
         ReadOnly: "The database takes no writes",

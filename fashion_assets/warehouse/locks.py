@@ -9,17 +9,20 @@ installation's folder stands beside the run's: two runs may share a folder and n
 
 import fcntl
 import os
+import re
 import time
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from datetime import UTC, datetime
+from pathlib import Path
 from typing import Any
 
 import psycopg
 from psycopg import sql
 from psycopg.rows import class_row
 
+from fashion_assets.file_locks import holder, open_lock
 from fashion_assets.settings import Settings
 from fashion_assets.warehouse.database import connect
 from fashion_assets.warehouse.errors import Busy, ServerGone
@@ -184,19 +187,29 @@ class _Waiting:
         time.sleep(LOOK_AGAIN_SECONDS)
 
 
+def _is_alive(said: str) -> bool:
+    """Whether the process that wrote what a lock's file says may still be there."""
+    found = re.search(rf"process (\d+) on {re.escape(os.uname().nodename)},", said)
+    return found is None or not Path("/proc").is_dir() or Path(f"/proc/{found[1]}").exists()
+
+
 @contextmanager
 def _folder_lock(settings: Settings, own: str, shared: bool, waiting: _Waiting) -> Iterator[None]:
-    settings.home.mkdir(parents=True, exist_ok=True)
-    file = os.open(settings.home / "run.lock", os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600)
+    settings.home.mkdir(mode=0o700, parents=True, exist_ok=True)
+    path = settings.home / "run.lock"
+    file = open_lock(path)
     try:
         while True:
             try:
                 fcntl.flock(file, (fcntl.LOCK_SH if shared else fcntl.LOCK_EX) | fcntl.LOCK_NB)
                 break
             except BlockingIOError:
-                waiting.on(os.pread(file, 1_000, 0).decode("utf-8", "replace"))
-        os.ftruncate(file, 0)
-        os.pwrite(file, f"{own}, since {datetime.now(UTC):%Y-%m-%d %H:%M:%S %Z}".encode(), 0)
+                said = os.pread(file, 1_000, 0).decode("utf-8", "replace")
+                waiting.on(said if said and _is_alive(said) else holder(path) or said)
+        # It only says who is at it, which a full disk must not keep anybody from.
+        with suppress(OSError):
+            os.ftruncate(file, 0)
+            os.pwrite(file, f"{own}, since {datetime.now(UTC):%Y-%m-%d %H:%M:%S %Z}".encode(), 0)
         yield
     finally:
         os.close(file)

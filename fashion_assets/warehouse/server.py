@@ -15,6 +15,7 @@ starts it again.
 """
 
 import atexit
+import errno
 import fcntl
 import hashlib
 import importlib.util
@@ -28,10 +29,13 @@ import sys
 import tempfile
 import threading
 import time
+from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+from fashion_assets.errors import NO_ROOM, ROOM, disk_full, free_space, one_line
+from fashion_assets.file_locks import lock, open_lock
 from fashion_assets.machine import memory, usable_cores
 from fashion_assets.settings import Settings
 from fashion_assets.warehouse.errors import EmbeddedServerFailed, LoginRefused
@@ -47,6 +51,10 @@ START_SECONDS = 600
 """How long a server may take to start. Only recovery after a crash takes more than a second or two."""
 
 STOP_SECONDS = 60
+
+NO_SPACE = os.strerror(errno.ENOSPC)
+"""How Postgres, which speaks the untranslated language here, says that a disk is full."""
+
 MEBIBYTE = 1024 * 1024
 
 _ENCODED = {"client_encoding": "UTF8"}
@@ -109,17 +117,17 @@ def stop_embedded(settings: Settings, *, force: bool = False) -> bool:
         os.close(hold.lock)
     if not data.parent.is_dir():
         return True
-    lock = _open_lock(_hold_path(data))
+    file = open_lock(_hold_path(data))
     try:
         try:
-            fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
+            fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
         except BlockingIOError:
             if not force:
                 return False
         _stop(data)
         return True
     finally:
-        os.close(lock)
+        os.close(file)
 
 
 def program(settings: Settings, name: str) -> Path | None:
@@ -182,14 +190,20 @@ def _attach(data: Path) -> Path:
     """Hold the server of `data` until this process ends; returns the folder of its socket."""
     data = _resolved(data)
     with _mutex:
-        hold = _holds.get(data)
-        if hold is None or hold.process != os.getpid():
+        held = _holds.get(data)
+        if held is None or held.process != os.getpid():
             _make_home(data.parent)
-            lock = _open_lock(_hold_path(data))
-            fcntl.flock(lock, fcntl.LOCK_SH)  # waits while another process is stopping the server
+            path = _hold_path(data)
+            hold = open_lock(path)
+            try:
+                # Waits while another process is stopping the server.
+                lock(hold, path, shared=True, seconds=2 * STOP_SECONDS)
+            except BaseException:
+                os.close(hold)
+                raise
             if not _holds:
                 atexit.register(_release_all)
-            _holds[data] = _Hold(lock, os.getpid())
+            _holds[data] = _Hold(hold, os.getpid())
         # Asked every time: a server that was killed in mid-run is started again by whoever connects next.
         return _ready_socket(data) or _start(data)
 
@@ -202,14 +216,14 @@ def _release_all() -> None:
         os.close(hold.lock)
         if not _hold_path(data).exists():
             continue  # the whole home was deleted; a server notices that by itself and ends
-        lock = _open_lock(_hold_path(data))
+        file = open_lock(_hold_path(data))
         try:
-            fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
+            fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
             _stop(data)
         except BlockingIOError:
             pass  # someone else uses it
         finally:
-            os.close(lock)
+            os.close(file)
 
 
 def _resolved(data: Path) -> Path:
@@ -220,14 +234,13 @@ def _hold_path(data: Path) -> Path:
     return data.with_name(f"{data.name}.held")
 
 
-def _open_lock(path: Path) -> int:
-    return os.open(path, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o666)
-
-
 def _make_home(home: Path) -> None:
     try:
-        home.mkdir(parents=True, exist_ok=True)
+        # Its user's alone; what is there already is as somebody chose.
+        home.mkdir(mode=0o700, parents=True, exist_ok=True)
     except OSError as error:
+        if error.errno in ROOM:
+            raise disk_full(home) from error
         raise EmbeddedServerFailed(
             f"The folder {home} cannot be made ({error.strerror}). Choose another with --home or "
             "FASHION_ASSETS_HOME."
@@ -262,9 +275,10 @@ def _ready_socket(data: Path) -> Path | None:
 
 
 def _start(data: Path) -> Path:
-    lock = _open_lock(data.with_name(f"{data.name}.starting"))
+    path = data.with_name(f"{data.name}.starting")
+    file = open_lock(path)
     try:
-        fcntl.flock(lock, fcntl.LOCK_EX)
+        lock(file, path, shared=False, seconds=START_SECONDS + STOP_SECONDS)
         if ready := _ready_socket(data):
             return ready  # another process was faster
         programs = _programs(data)
@@ -273,7 +287,7 @@ def _start(data: Path) -> Path:
             _initialise(data, programs, user)
         return _launch(data, programs, user)
     finally:
-        os.close(lock)
+        os.close(file)
 
 
 def _programs(data: Path) -> Path:
@@ -388,9 +402,10 @@ def _initialise(data: Path, programs: Path, user: int | None) -> None:
     made = subprocess.run(command, capture_output=True, text=True, env=_environment(), **_as(user))
     if made.returncode != 0:
         shutil.rmtree(aside, ignore_errors=True)
-        raise EmbeddedServerFailed(
-            f"A new database cannot be made in {data}: {(made.stderr or made.stdout).strip()}"
-        )
+        said = one_line(made.stderr or made.stdout)
+        if NO_SPACE in said:
+            raise disk_full(data)
+        raise EmbeddedServerFailed(f"A new database cannot be made in {data}: {said[-500:]}")
     with (aside / "postgresql.conf").open("a") as file:
         file.write(f"\ninclude_if_exists '{_TUNING}'\n")
     aside.replace(data)
@@ -398,9 +413,7 @@ def _initialise(data: Path, programs: Path, user: int | None) -> None:
 
 def _launch(data: Path, programs: Path, user: int | None) -> Path:
     sockets = _socket_folder(data, user)
-    tuning = data / _TUNING
-    tuning.write_text(_tuned(sockets))
-    tuning.chmod(0o644)
+    _tune(data, sockets)
     log = data / "server.log"
     if log.exists() and log.stat().st_size > LOG_LIMIT:
         log.replace(log.with_suffix(".log.old"))
@@ -427,6 +440,9 @@ def _launch(data: Path, programs: Path, user: int | None) -> Path:
             sign in words for sign in ("pre-existing shared memory block", "postmaster.pid", ".lock")
         )
         if not leftover or time.monotonic() > deadline:
+            # On a full disk there is no room for what it says, either.
+            if NO_SPACE in words or free_space(data) < NO_ROOM:
+                raise disk_full(data)
             last = "; ".join(words.splitlines()[-3:]) or "it said nothing"
             raise EmbeddedServerFailed(
                 f"The embedded server in {data} does not start ({last}). Its log: {log}"
@@ -547,6 +563,23 @@ def _socket_folder(data: Path, user: int | None) -> Path:
 
 
 _TUNING = "fashion_assets.conf"
+
+
+def _tune(data: Path, sockets: Path) -> None:
+    """Write the server's settings, where they are not what they were: a full disk keeps those there are."""
+    path, values = data / _TUNING, _tuned(sockets)
+    with suppress(OSError):
+        if path.read_text() == values:
+            return
+    aside = path.with_suffix(".tmp")
+    try:
+        aside.write_text(values)
+        aside.chmod(0o644)
+        aside.replace(path)
+    except OSError:
+        aside.unlink(missing_ok=True)
+        if not path.exists():
+            raise
 
 
 def _tuned(sockets: Path) -> str:
