@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING
 import psycopg
 from psycopg import sql
 
-from fashion_assets.failure import Reason, kept, told_of_texts, unforeseen_text
+from fashion_assets.failure import Reason, kept, name_and_text, told_of_texts, unforeseen_text
 from fashion_assets.settings import Settings
 from fashion_assets.warehouse.schemas import DAGSTER
 
@@ -57,14 +57,13 @@ def _of_failure(
     step: str | None, data: "StepFailureData | JobFailureData", settings: Settings, keep: bool
 ) -> Reason | None:
     errors = list(_with_causes(data.error))
-    texts = [(error.cls_name or "", _text(error)) for error in errors]
-    told = told_of_texts(texts, settings)
+    told = told_of_texts([error.message.strip() for error in errors], settings)
     described = getattr(data, "user_failure_data", None)
     if described is not None and described.description:
         return Reason(described.description, told is not None and told.shared)
     if told is not None or not errors:
         return told
-    name, text = texts[-1]
+    name, text = name_and_text(errors[-1].message.strip())
     where = kept(errors[0].to_string(), settings) if keep else "its traceback is in the Dagster UI"
     said = unforeseen_text(name, text, where)
     return Reason(f"{step or 'the run itself'}: {said[0].lower()}{said[1:]}")
@@ -74,12 +73,6 @@ def _with_causes(error: "SerializableErrorInfo | None") -> "Iterator[Serializabl
     while error is not None:
         yield error
         error = error.cause
-
-
-def _text(error: "SerializableErrorInfo") -> str:
-    """What an error says, without its class, which Dagster puts before it."""
-    name, _, text = error.message.strip().partition(": ")
-    return text if name.rpartition(".")[2] == error.cls_name else error.message.strip()
 
 
 def last_reasons(

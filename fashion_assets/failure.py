@@ -30,6 +30,7 @@ from fashion_assets.warehouse.errors import (
     ServerGone,
     ServerUnreachable,
     explain,
+    explain_text,
 )
 from fashion_assets.warehouse.server import describe
 
@@ -96,16 +97,26 @@ def told(error: BaseException, settings: Settings | None = None) -> Reason | Non
     return _rather(type(explained), settings) or Reason(one_line(str(explained)), explained.shared)
 
 
-def told_of_texts(errors: Sequence[tuple[str, str]], settings: Settings) -> Reason | None:
-    """As `told`, of an error and its causes of which only their classes' names and texts are left."""
+def told_of_texts(errors: Sequence[str], settings: Settings) -> Reason | None:
+    """As `told`, of an error and its causes of which only texts are left, each with its class before it: `OSError: [Errno …`."""
     kinds = {kind.__name__: kind for kind in _kinds(FashionAssetsError)}
-    for name, text in errors:
-        if name in kinds:
+    for error in errors:
+        name, text = name_and_text(error)
+        if name in kinds and error.startswith("fashion_assets."):
             return _rather(kinds[name], settings) or Reason(text, kinds[name].shared)
-    for name, text in errors:
-        if explained := explain_system_text(name, text, settings.home):
-            return Reason(str(explained), explained.shared)
+    for error in errors:
+        explained = explain_text(error, describe(settings)) or explain_system_text(
+            *name_and_text(error), settings.home
+        )
+        if explained:
+            return _rather(type(explained), settings) or Reason(one_line(str(explained)), explained.shared)
     return None
+
+
+def name_and_text(error: str) -> tuple[str, str]:
+    """The class's name, without its module, and what the error says."""
+    name, _, text = error.partition(": ")
+    return name.rpartition(".")[2], text
 
 
 def _rather(kind: type[FashionAssetsError], settings: Settings | None) -> Reason | None:

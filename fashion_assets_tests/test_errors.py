@@ -174,18 +174,32 @@ def test_the_first_reason_is_told_not_what_came_of_it(settings: Settings):
 
 def test_of_another_process_names_and_texts_are_enough(tmp_path: Path):
     settings = Settings(home=tmp_path)
-    full = ("OSError", "[Errno 28] No space left on device: '/nowhere/x'")
-    reason = told_of_texts([("DagsterExecutionStepExecutionError", "Error occurred"), full], settings)
+    full = "OSError: [Errno 28] No space left on device: '/nowhere/x'"
+    reason = told_of_texts(["dagster.DagsterExecutionStepExecutionError: Error occurred", full], settings)
     assert (
         reason is not None
         and reason.shared
         and reason.startswith("No space left on device where /nowhere/x is")
     )
-    known = told_of_texts([("RuntimeError", "x"), ("SourceError", "the folder is gone"), full], settings)
+    known = told_of_texts(
+        ["RuntimeError: x", "fashion_assets.sources.source.SourceError: the folder is gone", full], settings
+    )
     assert known == "the folder is gone"
-    own = told_of_texts([("UncopyableValue", "column title, row 3")], settings)
+    own = told_of_texts(["fashion_assets.warehouse.copy.UncopyableValue: column title, row 3"], settings)
     assert own == "column title, row 3" and not own.shared
-    assert told_of_texts([("KeyError", "'x'")], settings) is None
+    gone = told_of_texts(["psycopg2.OperationalError: server closed the connection unexpectedly"], settings)
+    assert (
+        gone is not None
+        and gone.shared
+        and gone.startswith("The database server went away (embedded Postgres in ")
+    )
+    disk = told_of_texts(
+        ['psycopg2.errors.DiskFull: could not extend file "x": No space left on device\nHINT: …'], settings
+    )
+    assert (
+        disk is not None and disk.shared and disk.startswith(f"No space left on device where {tmp_path} is")
+    )
+    assert told_of_texts(["KeyError: 'x'"], settings) is None
 
 
 def test_an_error_nobody_foresaw_is_a_line_and_a_file(tmp_path: Path):

@@ -239,6 +239,8 @@ def _kind_by_text(text: str) -> type[WarehouseError] | None:
         return LoginRefused
     if "permission denied for" in text:
         return NoRights
+    if "no space left on device" in text:
+        return ServerFull
     if any(part in text for part in _TOO_MANY_TEXTS):
         return TooFewConnections
     # psycopg puts "connection failed" before whatever ended an attempt to connect.
