@@ -82,21 +82,21 @@ def disk(folder: Path, megabytes: int = LARGE) -> Iterator[Disk]:
 def installed(trials: Trials, disk: Disk, first: Path, second: Path, batch: int) -> None:
     """On the disk of a whole installation of two releases: full to the last byte."""
     home = disk.place / "home"
-    for catalogue in (first, second, first):
+    for catalogue in (first, second):
         ended = call(home, "run", "--catalog", catalogue, batch_size=batch)
         trials.ended(f"a run of {catalogue.name}", ended, succeeds=True)
     disk.fill()
     full = "full disk: "
-    trials.ended(full + "run", call(home, "run", "--catalog", second, batch_size=batch), succeeds=False)
+    trials.ended(full + "run", call(home, "run", "--catalog", first, batch_size=batch), succeeds=False)
     trials.ended(full + "status", call(home, "status"), succeeds=True)
     disk.fill()
     trials.ended(full + "search", call(home, "search", "shirt"), succeeds=True)
     disk.fill()
     trials.ended(full + "rollback", call(home, "rollback"), succeeds=True)
-    trials.ended(full + "retire", call(home, "retire", "fashion_sota_r0001", "--yes"), succeeds=True)
+    trials.ended(full + "retire", call(home, "retire", "fashion_sota_r0002", "--yes"), succeeds=True)
     trials.ended(full + "status again", call(home, "status"), succeeds=True)
     disk.free()
-    ended = call(home, "run", "--catalog", first, batch_size=batch)
+    ended = call(home, "run", "--catalog", second, batch_size=batch)
     trials.ended("room again: run", ended, succeeds=True, wrong=unsound(home))
 
 
