@@ -43,7 +43,7 @@ class Ended:
     def is_told(self) -> bool:
         """Whether it succeeded, or said what is wrong as a person can read it."""
         text = self.out + self.err
-        if "Traceback" in text or "nobody foresaw" in text:
+        if any(words in text for words in ("Traceback", "nobody foresaw", "sqlalche.me", "DETAIL:")):
             return False
         return self.code == 0 or any(
             line.startswith(("error ", "failed ", "refused ")) and len(line) < LINE

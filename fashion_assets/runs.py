@@ -32,6 +32,7 @@ from fashion_assets.machine import usable_cores
 from fashion_assets.origins import ENVIRONMENT_PREFIX
 from fashion_assets.places import DAGSTER_FILES
 from fashion_assets.settings import Settings
+from fashion_assets.terminal import Without
 
 if TYPE_CHECKING:
     from dagster import DagsterInstance, Definitions, ExecuteInProcessResult
@@ -317,6 +318,8 @@ def _become_worker(environment: dict[str, str], threads: str, towers: bool) -> N
     if towers:
         # Beside the instance, which waits for the database.
         threading.Thread(target=_compile_towers, daemon=True).start()
+    # Told as the reason the run failed for.
+    sys.stderr = Without(sys.stderr, "Exception while writing logger call to event log")  # type: ignore[assignment]
     # What is wrong is said by the work that needs it, which tries again.
     with suppress(Exception):
         _open()

@@ -4,7 +4,7 @@ What belongs here: the one way text comes to a terminal. What does not: what is 
 characters are not for terminals (`characters`).
 """
 
-from typing import IO, Any
+from typing import IO, Any, TextIO
 
 from rich.console import Console
 from rich.markup import escape
@@ -23,6 +23,21 @@ class Terminal(Console):
     def render_str(self, text: str, **given: Any) -> Text:
         """Every text that is printed, alone or as a cell of a table, comes by here."""
         return super().render_str(visible(text), **given)
+
+
+class Without:
+    """A stream that leaves out what begins with some words, as a library writes them to the terminal unasked."""
+
+    def __init__(self, stream: TextIO, words: str):
+        self._stream = stream
+        self._words = words
+
+    def write(self, text: str) -> int:
+        """Written, or left out."""
+        return len(text) if text.startswith(self._words) else self._stream.write(text)
+
+    def __getattr__(self, name: str) -> Any:
+        return getattr(self._stream, name)
 
 
 def shown(text: object) -> str:

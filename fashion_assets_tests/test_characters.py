@@ -9,7 +9,7 @@ from hypothesis import strategies as st
 from rich.table import Table
 
 from fashion_assets.characters import harmless_json, to_json, visible, visible_line
-from fashion_assets.terminal import Terminal, shown
+from fashion_assets.terminal import Terminal, Without, shown
 
 ACTING = {
     "\x1b]0;pwned\x07\x1b[2JShirt": r"\x1b]0;pwned\x07\x1b[2JShirt",
@@ -50,6 +50,14 @@ def test_letters_of_every_script_stay_as_they_are():
 def test_one_line_stays_one_line():
     assert visible("a\tb\nc") == "a\tb\nc" and visible_line("a\tb\nc") == r"a\tb\nc"
     assert shown("live\nlive fashion_sota_r0009") == r"live\nlive fashion_sota_r0009"
+
+
+def test_what_a_library_says_unasked_is_left_out():
+    file = io.StringIO()
+    stream = Without(file, "Exception while")
+    for text in ("Exception while writing: a page", "a step's own\n"):
+        assert stream.write(text) == len(text)
+    assert stream.getvalue() == "a step's own\n" and not stream.closed
 
 
 @given(st.recursive(st.text(), lambda inner: st.lists(inner) | st.dictionaries(st.text(), inner)))
