@@ -4,6 +4,7 @@ What belongs here: one table of it for all assets, and the function that puts it
 (the assets' own metadata), what columns mean (`catalog.listing`, the database's comments).
 """
 
+import inspect
 import warnings
 from dataclasses import dataclass
 from datetime import timedelta
@@ -137,7 +138,10 @@ def _code(
                 continue
             for key in assets.keys:
                 (place,) = assets.metadata_by_key[key]["dagster/code_references"].code_references
-                file = Path(place.file_path)
+                # Its line is that of the function, its file that of whatever the function is wrapped in (`failures.telling`).
+                made = inspect.unwrap(assets.op.compute_fn.decorated_fn)  # type: ignore[union-attr]
+                file = Path(inspect.getfile(made))
+                place = dg.LocalFileCodeReference(file_path=str(file), line_number=place.line_number)
                 if settings.source_code_url is not None and file.is_relative_to(PACKAGE.parent):
                     url = f"{settings.source_code_url.rstrip('/')}/{file.relative_to(PACKAGE.parent).as_posix()}"
                     place = dg.UrlCodeReference(url=f"{url}#L{place.line_number}", label=file.name)
