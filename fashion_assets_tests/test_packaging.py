@@ -164,23 +164,20 @@ def test_dagster_dev_in_the_checkout_shows_the_installation(
 
 
 def test_the_ui_is_of_this_installation_whatever_else_the_shell_is_set_up_for(
-    settings: Settings, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    candidate_settings: Settings, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ):
-    """`os.execv` is where the command ends and Dagster begins."""
-    from typer.testing import CliRunner
-
-    from fashion_assets.cli import app
-
+    """With the home of another Dagster, in the folder of another project."""
     monkeypatch.setenv("DAGSTER_HOME", "/somewhere/else")
-    monkeypatch.chdir(tmp_path)
-    started: list[list[str]] = []
-    monkeypatch.setattr(os, "execv", lambda program, arguments: started.append([program, *arguments]))
-    result = CliRunner().invoke(app, ["ui", "--port", "4999"])
-    assert result.exit_code == 0, result.output
-    home = Path(os.environ["DAGSTER_HOME"])
-    assert home.is_relative_to(settings.home) and Path.cwd() == home
-    assert (home / "dagster.yaml").read_bytes() == (PROJECT / "dagster.yaml").read_bytes()
-    assert str(PROJECT / "workspace.yaml") in started[0] and "4999" in started[0]
+    project = tmp_path / "other"
+    project.mkdir()
+    (project / "workspace.yaml").write_text("load_from: [{python_module: there_is_no_such_module}]\n")
+    (project / "dagster.yaml").write_text("no: such setting\n")
+    before = contents(project)
+    with shown_by(sys.executable, "-m", "fashion_assets", "ui", "--no-daemon", cwd=project) as shown:
+        jobs = [each["jobName"] for each in shown["runsOrError"]["results"]]
+        assert sorted(jobs) == ["build_candidate", "migrate_batch", "migrate_batch"]
+        assert shown["repositoriesOrError"]["nodes"] == [{"location": {"name": "fashion_assets"}}]
+    assert contents(project) == before
 
 
 def test_the_wheel_holds_what_it_needs_and_the_licence(wheel: Path):
