@@ -42,34 +42,68 @@ metadata = MetaData(
 _now = func.now()
 
 
-def _at(name: str, *, nullable: bool = True, default: bool = False) -> Column:
-    return Column(name, DateTime(timezone=True), nullable=nullable, server_default=_now if default else None)
+def _at(name: str, comment: str, *, nullable: bool = True, default: bool = False) -> Column:
+    return Column(
+        name,
+        DateTime(timezone=True),
+        nullable=nullable,
+        server_default=_now if default else None,
+        comment=comment,
+    )
 
 
 sources = Table(
     "sources",
     metadata,
-    Column("name", Text, primary_key=True),
-    Column("kind", Text, nullable=False),
-    Column("location", Text, nullable=False),
-    Column("options", JSONB, nullable=False, server_default=text("'{}'::jsonb")),
-    Column("active", Boolean, nullable=False),
-    _at("scanned_at"),
+    Column("name", Text, primary_key=True, comment="Name of the source; batches are called after it."),
+    Column("kind", Text, nullable=False, comment="Which reader opens it: folder, sample."),
+    Column(
+        "location",
+        Text,
+        nullable=False,
+        comment="What the reader is pointed at: a folder, or the number of drawn listings.",
+    ),
+    Column(
+        "options",
+        JSONB,
+        nullable=False,
+        server_default=text("'{}'::jsonb"),
+        comment="What else the reader was given, as JSON.",
+    ),
+    Column("active", Boolean, nullable=False, comment="Whether it is scanned, and is in the next release."),
+    _at("scanned_at", "When the last scan of it ended."),
     comment="Where listings come from; the active one is what sensors scan and releases serve.",
 )
 
 listings = Table(
     "listings",
     metadata,
-    Column("source", Text, primary_key=True),
-    Column("listing_key", Text, primary_key=True),
-    Column("external_id", Text),
-    Column("occurrence", Integer, nullable=False),
-    Column("batch", Text, nullable=False),
-    Column("locator", Text, nullable=False),
-    Column("signature", Text, nullable=False),
-    Column("content_hash", Text, nullable=False),
-    Column("present", Boolean, nullable=False),
+    Column("source", Text, primary_key=True, comment="The source the listing is of."),
+    Column(
+        "listing_key",
+        Text,
+        primary_key=True,
+        comment="The listing within its source: its external id, or what stands for it where there is none or it repeats.",
+    ),
+    Column("external_id", Text, comment="The id the source states; null where none can be read."),
+    Column(
+        "occurrence",
+        Integer,
+        nullable=False,
+        comment="Which of the listings with this id it is, from 0; the first counts.",
+    ),
+    Column("batch", Text, nullable=False, comment="The batch it belongs to, for ever."),
+    Column("locator", Text, nullable=False, comment="Where the reader finds the record again."),
+    Column(
+        "signature",
+        Text,
+        nullable=False,
+        comment="A cheap mark that changes whenever the content may have; only then is the record opened.",
+    ),
+    Column(
+        "content_hash", Text, nullable=False, comment="Hash of record and picture (BLAKE2b, 32 hex digits)."
+    ),
+    Column("present", Boolean, nullable=False, comment="Whether the source still has it."),
     Index(None, "batch"),
     comment="The register: every listing ever seen, and the batch it belongs to for ever.",
 )
@@ -77,12 +111,17 @@ listings = Table(
 batches = Table(
     "batches",
     metadata,
-    Column("batch", Text, primary_key=True),
-    Column("source", Text, nullable=False),
-    Column("number", Integer, nullable=False),
-    Column("listings", Integer, nullable=False),
-    Column("content_version", Text, nullable=False),
-    _at("updated_at", nullable=False, default=True),
+    Column(
+        "batch",
+        Text,
+        primary_key=True,
+        comment="Name of the batch, and of its Dagster partition: the source and a number.",
+    ),
+    Column("source", Text, nullable=False, comment="The source its listings are of."),
+    Column("number", Integer, nullable=False, comment="Number within the source, from 1."),
+    Column("listings", Integer, nullable=False, comment="Listings in it that are present."),
+    Column("content_version", Text, nullable=False, comment="Hash over its present listings."),
+    _at("updated_at", "When the content last changed.", nullable=False, default=True),
     UniqueConstraint("source", "number"),
     comment="Fixed sets of listings; content_version changes whenever a listing in it does.",
 )
@@ -90,18 +129,18 @@ batches = Table(
 quarantine = Table(
     "quarantine",
     metadata,
-    Column("source", Text, primary_key=True),
-    Column("listing_key", Text, primary_key=True),
-    Column("external_id", Text),
-    Column("batch", Text, nullable=False),
-    Column("reasons", ARRAY(Text), nullable=False),
+    Column("source", Text, primary_key=True, comment="The source the listing is of."),
+    Column("listing_key", Text, primary_key=True, comment="The listing within its source; see listings."),
+    Column("external_id", Text, comment="The id the source states; null where none can be read."),
+    Column("batch", Text, nullable=False, comment="The batch the listing belongs to."),
+    Column("reasons", ARRAY(Text), nullable=False, comment="Every reason it was rejected for, by name."),
     # json, not jsonb: jsonb refuses \u0000, and a record may be in quarantine for just that. json keeps the
     # text as it is; only `->>` on such a field fails.
-    Column("record", JSON, nullable=False),
-    Column("image_uri", Text),
-    Column("content_hash", Text, nullable=False),
-    Column("release", Text),
-    _at("quarantined_at", nullable=False, default=True),
+    Column("record", JSON, nullable=False, comment="The original record, whole, as JSON."),
+    Column("image_uri", Text, comment="Its picture, relative to where the source is."),
+    Column("content_hash", Text, nullable=False, comment="Hash of the record and picture that were judged."),
+    Column("release", Text, comment="Not in use; null."),
+    _at("quarantined_at", "When it was rejected.", nullable=False, default=True),
     Index(None, "batch"),
     comment="Listings that are rejected at present, with every reason; replaced batch by batch.",
 )
@@ -109,14 +148,28 @@ quarantine = Table(
 spaces = Table(
     "spaces",
     metadata,
-    Column("space", Text, primary_key=True),
-    Column("model", Text, nullable=False),
-    Column("revision", Text),
-    Column("dimension", Integer, nullable=False),
-    Column("preprocessing", JSONB, nullable=False),
+    Column("space", Text, primary_key=True, comment="Name of the space; vectors and releases refer to it."),
+    Column(
+        "model",
+        Text,
+        nullable=False,
+        comment="The model that makes its vectors: a hub name, a folder, or what listings call theirs.",
+    ),
+    Column("revision", Text, comment="Revision of a hub model."),
+    Column("dimension", Integer, nullable=False, comment="Length of its vectors."),
+    Column(
+        "preprocessing",
+        JSONB,
+        nullable=False,
+        comment="What is done with a picture before the model sees it, as JSON.",
+    ),
     # Null where vectors came with listings: their model is not here.
-    Column("fingerprint", Text),
-    _at("first_seen", nullable=False, default=True),
+    Column(
+        "fingerprint",
+        Text,
+        comment="Hash of the model's files; null where vectors came with listings and their model is not here.",
+    ),
+    _at("first_seen", "When the space was registered.", nullable=False, default=True),
     CheckConstraint("dimension > 0", name="dimension"),
     # What vectors refer to, so that none of another dimension can be kept.
     UniqueConstraint("space", "dimension"),
@@ -126,12 +179,17 @@ spaces = Table(
 embeddings = Table(
     "embeddings",
     metadata,
-    Column("space", Text, primary_key=True),
-    Column("kind", Text, primary_key=True),
-    Column("sha256", BYTEA, primary_key=True),
+    Column("space", Text, primary_key=True, comment="The space of the vector."),
+    Column("kind", Text, primary_key=True, comment="What was embedded: image or text."),
+    Column("sha256", BYTEA, primary_key=True, comment="SHA-256 of the bytes that were embedded."),
     # float32, kept bit for bit; as a vector rather than bytes, so that SQL can join, cast and compare it.
-    Column("vector", VECTOR(), nullable=False),
-    Column("dimension", Integer, Computed("vector_dims(vector)", persisted=True)),
+    Column("vector", VECTOR(), nullable=False, comment="The vector, float32, bit for bit."),
+    Column(
+        "dimension",
+        Integer,
+        Computed("vector_dims(vector)", persisted=True),
+        comment="Length of the vector, which must be its space's.",
+    ),
     ForeignKeyConstraint(["space", "dimension"], [spaces.c.space, spaces.c.dimension]),
     CheckConstraint("kind IN ('image', 'text')", name="kind"),
     CheckConstraint("octet_length(sha256) = 32", name="sha256"),
@@ -141,22 +199,36 @@ embeddings = Table(
 releases = Table(
     "releases",
     metadata,
-    Column("release", Text, primary_key=True),
-    Column("number", Integer, nullable=False),
-    Column("state", Text, nullable=False),
-    Column("content_version", Text),
-    Column("space", Text, ForeignKey(spaces.c.space)),
-    Column("products", BigInteger),
-    Column("quarantined", BigInteger),
-    Column("listings", BigInteger),
-    Column("criteria", JSONB),
-    Column("report", Text),
-    _at("created_at", nullable=False, default=True),
-    _at("promoted_at"),
-    _at("retired_at"),
-    Column("run_id", Text),
+    Column("release", Text, primary_key=True, comment="Name of the release, and of its schema."),
+    Column("number", Integer, nullable=False, comment="Number of the release, in the order they were begun."),
+    Column(
+        "state",
+        Text,
+        nullable=False,
+        comment="building, candidate, live, retired, failed, dropping or dropped.",
+    ),
+    Column(
+        "content_version",
+        Text,
+        comment="Hash over all that the release depends on: the same content is built once.",
+    ),
+    Column(
+        "space",
+        Text,
+        ForeignKey(spaces.c.space),
+        comment="The space of its vectors; null until it is loaded.",
+    ),
+    Column("products", BigInteger, comment="Products in it."),
+    Column("quarantined", BigInteger, comment="Listings left out of it."),
+    Column("listings", BigInteger, comment="Listings it was made of: products and quarantined."),
+    Column("criteria", JSONB, comment="Every verdict when it was judged last, as JSON."),
+    Column("report", Text, comment="File of its report."),
+    _at("created_at", "When its build began.", nullable=False, default=True),
+    _at("promoted_at", "When it went live last."),
+    _at("retired_at", "When another took its place."),
+    Column("run_id", Text, comment="The Dagster run that built it."),
     # What was live when this one first went live: where going back leads.
-    Column("replaced", Text),
+    Column("replaced", Text, comment="What was live when it first went live: where going back leads."),
     UniqueConstraint("number"),
     CheckConstraint(
         "state IN ('building', 'candidate', 'live', 'retired', 'failed', 'dropped', 'dropping')",
@@ -170,45 +242,57 @@ releases = Table(
 run_lock = Table(
     "run_lock",
     metadata,
-    Column("nothing", Boolean),
+    Column("nothing", Boolean, comment="Holds nothing; the table is there to be locked."),
     comment="Locked while a run reads sources, batches are made or a release is built; never written to.",
 )
 
 swap_lock = Table(
     "swap_lock",
     metadata,
-    Column("nothing", Boolean),
+    Column("nothing", Boolean, comment="Holds nothing; the table is there to be locked."),
     comment="Locked for the moment in which a release changes its state; never written to.",
 )
 
 release_batches = Table(
     "release_batches",
     metadata,
-    Column("release", Text, ForeignKey(releases.c.release, ondelete="CASCADE"), primary_key=True),
-    Column("batch", Text, primary_key=True),
-    Column("content_version", Text, nullable=False),
-    Column("products", Integer, nullable=False),
-    Column("quarantined", Integer, nullable=False),
-    Column("listings", Integer, nullable=False),
+    Column(
+        "release",
+        Text,
+        ForeignKey(releases.c.release, ondelete="CASCADE"),
+        primary_key=True,
+        comment="The release.",
+    ),
+    Column("batch", Text, primary_key=True, comment="A batch it was loaded from."),
+    Column("content_version", Text, nullable=False, comment="Which content of the batch."),
+    Column("products", Integer, nullable=False, comment="Products of the batch."),
+    Column("quarantined", Integer, nullable=False, comment="Listings of the batch in quarantine."),
+    Column("listings", Integer, nullable=False, comment="Listings of the batch: products and quarantined."),
     comment="What a release was loaded from.",
 )
 
 release_spaces = Table(
     "release_spaces",
     metadata,
-    Column("release", Text, ForeignKey(releases.c.release, ondelete="CASCADE"), primary_key=True),
-    Column("space", Text, ForeignKey(spaces.c.space), primary_key=True),
-    Column("vectors", BigInteger, nullable=False),
+    Column(
+        "release",
+        Text,
+        ForeignKey(releases.c.release, ondelete="CASCADE"),
+        primary_key=True,
+        comment="The release.",
+    ),
+    Column("space", Text, ForeignKey(spaces.c.space), primary_key=True, comment="A space it has vectors of."),
+    Column("vectors", BigInteger, nullable=False, comment="How many."),
     comment="The spaces of a release's vectors, and how many there are of each.",
 )
 
 id_map = Table(
     "id_map",
     metadata,
-    Column("source", Text, primary_key=True),
-    Column("external_id", Text, primary_key=True),
-    Column("product_id", Uuid, nullable=False),
-    Column("first_release", Text, nullable=False),
+    Column("source", Text, primary_key=True, comment="The source the listing is of."),
+    Column("external_id", Text, primary_key=True, comment="The id in the source: the old one."),
+    Column("product_id", Uuid, nullable=False, comment="The product's id: the new one."),
+    Column("first_release", Text, nullable=False, comment="The release in which the product first was."),
     Index(None, "product_id"),
     comment="Old id to new id, for everything that refers to a product.",
 )
@@ -216,9 +300,15 @@ id_map = Table(
 benchmarks = Table(
     "benchmarks",
     metadata,
-    Column("release", Text, ForeignKey(releases.c.release, ondelete="CASCADE"), primary_key=True),
-    Column("name", Text, primary_key=True),
-    Column("rows", JSONB, nullable=False),
-    _at("measured_at", nullable=False, default=True),
+    Column(
+        "release",
+        Text,
+        ForeignKey(releases.c.release, ondelete="CASCADE"),
+        primary_key=True,
+        comment="The release that was measured.",
+    ),
+    Column("name", Text, primary_key=True, comment="The benchmark: recall, latency, layouts, relevance, …"),
+    Column("rows", JSONB, nullable=False, comment="What was measured, as JSON."),
+    _at("measured_at", "When.", nullable=False, default=True),
     comment="What was measured on a release: the newest rows of each benchmark.",
 )
