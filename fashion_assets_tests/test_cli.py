@@ -19,6 +19,7 @@ from typer.testing import CliRunner, Result
 
 from fashion_assets.cli import app
 from fashion_assets.criteria.candidate import CANDIDATE_CRITERIA, Candidate
+from fashion_assets.criteria.requirements import in_words
 from fashion_assets.places import DAGSTER_FILES
 from fashion_assets.settings import Settings
 from fashion_assets.warehouse.database import connect
@@ -193,10 +194,13 @@ def test_criteria_are_told_in_words_with_what_to_do_in_eighty_columns(
         assert criterion.claim.split()[0] in rows, criterion.name
     assert "at least 0.9 of" in rows
     criterion = next(each for each in CANDIDATE_CRITERIA if each.name == "text_search_finds_the_product")
-    assert criterion.claim in remedies and f"({criterion.name}, A7)" in remedies
+    assert f"{criterion.claim} ({criterion.name}) {in_words('A7')} " in remedies
     assert criterion.remedy in remedies
     assert "at least 0.9 of all, chance aside (set by FASHION_ASSETS_MIN_FOUND_SHARE)" in remedies
     assert "Listings in" not in remedies, "what holds needs no remedy"
+    # What ids mean stands below, of those in the table.
+    assert all(in_words(each.requirement) in remedies for each in CANDIDATE_CRITERIA)
+    assert in_words("E1") not in remedies
 
 
 def test_a_release_waits_for_a_person_where_the_settings_say_so(

@@ -40,7 +40,7 @@ from fashion_assets.catalog.listing import (
     picture_path,
     product_id,
 )
-from fashion_assets.catalog.pictures import Limits, probe
+from fashion_assets.catalog.pictures import IMAGE_CHANGED, Limits, probe
 from fashion_assets.memory import MemoryBudget
 from fashion_assets.settings import Settings
 
@@ -152,7 +152,17 @@ RULES = (
     ),
     Rule("reader_defect", "A2", "The reader reported a defect that these rules have no name for."),
 )
-"""Every reason for rejection, in the order in which a rejection lists them."""
+"""Every reason validation rejects for, in the order in which a rejection lists them."""
+
+FOUND_LATER = (
+    Rule(
+        IMAGE_CHANGED,
+        "A2",
+        "The picture changed, broke or went between its listing's validation and its embedding; the next run judges the "
+        "listing anew.",
+    ),
+)
+"""Reasons that are found once a listing was judged a product."""
 
 CRITICAL = {"title": "null_title", "gender": "null_gender", "category": "null_category"} | {
     "article_type": "null_article_type"

@@ -27,6 +27,7 @@ from fashion_assets.cli.app import (
     plain_table,
     print_json,
 )
+from fashion_assets.criteria.requirements import REQUIREMENTS, in_words
 from fashion_assets.failure import some, together
 from fashion_assets.origins import choose
 from fashion_assets.settings import Settings
@@ -82,8 +83,19 @@ def _verdict_table(verdicts: "list[Verdict]", title: str) -> Group:
     return Group(table, *(_remedy(verdict) for verdict in verdicts if not verdict.passed))
 
 
+def _requirements(verdicts: "list[Verdict]") -> Padding:
+    """What the ids in a table of verdicts mean."""
+    met = {verdict.requirement for verdict in verdicts}
+    return Padding(
+        "\n".join(f"[dim]{in_words(known)}[/]" for known in REQUIREMENTS if known in met), (1, 0, 0, 2)
+    )
+
+
 def _remedy(verdict: "Verdict") -> Padding:
-    lines = [f"[bold red]✗[/] {shown(verdict.claim)} [dim]({verdict.name}, {verdict.requirement})[/]"]
+    lines = [
+        f"[bold red]✗[/] {shown(verdict.claim)} [dim]({verdict.name})[/]",
+        f"[dim]{shown(in_words(verdict.requirement))}[/]",
+    ]
     lines += [f"[dim]{shown(str(offender))}[/]" for offender in verdict.offenders[:5]]
     lines += filter(None, [escape(verdict.remedy)])
     lines += [f"[dim]must be {shown(verdict.must_be)}[/]"] if verdict.set_by else []
@@ -246,6 +258,7 @@ def criteria(
         print_json({"release": chosen.release, "criteria": [verdict.to_dict() for verdict in verdicts]})
     else:
         out.print(_verdict_table(verdicts, f"Criteria of {chosen.release} ({chosen.state})"))
+        out.print(_requirements(verdicts))
     raise typer.Exit(0 if all(verdict.passed for verdict in verdicts) else 1)
 
 

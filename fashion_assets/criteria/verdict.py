@@ -104,7 +104,7 @@ class Criterion(Generic[Subject]):
     name: str
     """A claim in snake case; the asset check is called so."""
     requirement: str
-    """Id in the requirements: A2, B5 …"""
+    """Id of a requirement: A2, B5 … (`requirements.REQUIREMENTS`)"""
     claim: str
     """What holds, in words."""
     threshold: str

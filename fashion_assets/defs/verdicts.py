@@ -7,6 +7,7 @@ import warnings
 
 import dagster as dg
 
+from fashion_assets.criteria.requirements import in_words
 from fashion_assets.criteria.verdict import Criterion, Verdict
 from fashion_assets.settings import Settings
 
@@ -24,13 +25,13 @@ def check_specs(
             dg.AssetCheckSpec(
                 name=criterion.name,
                 asset=criterion.asset,
-                description=f"{criterion.claim}: {criterion.must_be_in(settings)}. Requirement {criterion.requirement}.",
+                description=f"{criterion.claim}: {criterion.must_be_in(settings)}. Requirement {in_words(criterion.requirement)}",
                 blocking=blocking,
                 partitions_def=partitions_def,
                 metadata={
                     "threshold": criterion.must_be_in(settings),
                     "remedy": criterion.remedy,
-                    "requirement": criterion.requirement,
+                    "requirement": in_words(criterion.requirement),
                 },
             )
             for criterion in criteria
@@ -48,7 +49,7 @@ def check_result(verdict: Verdict, asset: str, **more: str) -> dg.AssetCheckResu
         else dg.MetadataValue.text(str(verdict.value)),
         "threshold": dg.MetadataValue.text(verdict.must_be),
         "claim": dg.MetadataValue.text(verdict.claim),
-        "requirement": dg.MetadataValue.text(verdict.requirement),
+        "requirement": dg.MetadataValue.text(in_words(verdict.requirement)),
         **{name: dg.MetadataValue.text(value) for name, value in more.items()},
     }
     if verdict.live is not None:

@@ -27,6 +27,7 @@ from fashion_assets.characters import to_json
 from fashion_assets.criteria.candidate import Candidate, judge
 from fashion_assets.criteria.expectations import ExpectationResult, claims
 from fashion_assets.criteria.prices import stated_and_kept
+from fashion_assets.criteria.requirements import in_words
 from fashion_assets.criteria.verdict import Verdict
 from fashion_assets.html import environment
 from fashion_assets.release.charts import bars, lines, steps
@@ -338,6 +339,7 @@ def render(content: Mapping[str, Any], limits: Limits) -> str:
     templates = environment("fashion_assets.release")
     templates.filters["thumbnail"] = Thumbnails(limits, (THUMBNAIL, THUMBNAIL)).of
     templates.filters["words"] = _words
+    templates.filters["requirement"] = in_words
     templates.filters["record"] = to_json
     return templates.get_template("report.html").render(
         **content,

@@ -14,6 +14,7 @@ from fashion_assets.catalog.listing import ATTRIBUTES, COLUMNS_IN_WORDS
 from fashion_assets.criteria.batch import BATCH_CRITERIA, RAW, VALIDATED
 from fashion_assets.criteria.candidate import CANDIDATE_CRITERIA
 from fashion_assets.criteria.expectations import EXPECTATIONS
+from fashion_assets.criteria.requirements import in_words
 from fashion_assets.criteria.verdict import Verdict
 from fashion_assets.definitions import defs
 from fashion_assets.defs.verdicts import check_result, check_specs
@@ -282,7 +283,8 @@ def test_a_check_says_what_must_hold_the_limit_in_force_and_what_to_do(monkeypat
     spec, _ = check_specs([RATE, *RAW], blocking=True)[:2]
     assert spec.description == (
         "The share of rejected listings is below the limit: in the batch, or else in its source so far and among those of the "
-        "batch that were products before: at most 17% (set by FASHION_ASSETS_MAX_REJECTION_RATE). Requirement A2."
+        "batch that were products before: at most 17% (set by FASHION_ASSETS_MAX_REJECTION_RATE). Requirement "
+        + in_words("A2")
     )
     assert spec.metadata["threshold"].endswith("at most 17% (set by FASHION_ASSETS_MAX_REJECTION_RATE)")
     assert spec.metadata["remedy"] == RATE.remedy
@@ -308,7 +310,7 @@ def test_a_result_says_what_was_in_force_what_is_live_and_what_to_do():
         "value": 0.5,
         "threshold": "at least 0.9 (set by FASHION_ASSETS_N)",
         "claim": "It is found",
-        "requirement": "A7",
+        "requirement": in_words("A7"),
         "live_release": "0.95",
         "reason": "of 9",
         "remedy": "Mend it.",

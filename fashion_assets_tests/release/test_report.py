@@ -18,6 +18,7 @@ from fashion_assets.benchmarks import results
 from fashion_assets.catalog.pictures import Limits
 from fashion_assets.cli import app
 from fashion_assets.criteria.candidate import Candidate, judge
+from fashion_assets.criteria.requirements import in_words
 from fashion_assets.embedding.encoder import _loaded
 from fashion_assets.release import report, swap
 from fashion_assets.warehouse import releases
@@ -101,6 +102,8 @@ def test_the_report_says_what_is_there_what_fails_and_shows_titles_as_text(
         assert str(escape(verdict["threshold"])) in html
         assert bool(verdict["remedy"]) == (verdict["outcome"] == "fail")
         assert str(escape(verdict["remedy"])) in banner
+        said = str(escape(in_words(verdict["requirement"])))
+        assert said in html and (verdict["outcome"] != "fail" or said in banner)
     assert "<script" not in html and "&lt;script&gt;" in html and "{{ 7*7 }}" in html
     assert content["examples"][0]["title"] == HOSTILE
     assert content["quarantine_reasons"][0]["examples"][0]["record"] == {HOSTILE: HOSTILE}
