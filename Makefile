@@ -2,13 +2,14 @@
 #                                        neither, of what was migrated before (in an empty home a sample of 1,000)
 # make test                              the tests
 # make ui                                the Dagster UI
+# make docs                              the documentation, as pages in build/site; a link that leads nowhere fails
 # make lint                              formatting, lint, types, Dagster's definitions
 # make lock                              resolve every package anew
 # make clean                             delete what can be made again: environment, caches; never a database
 
 SHELL := /bin/sh
 .DEFAULT_GOAL := run
-.PHONY: run test ui lint lock install clean
+.PHONY: run test ui docs lint lock install clean
 
 BIN := .venv/bin
 PIP := $(BIN)/python -m pip --disable-pip-version-check
@@ -26,6 +27,9 @@ test: $(INSTALLED)
 
 ui: $(INSTALLED)
 	$(BIN)/fashion-assets ui
+
+docs: $(INSTALLED)
+	$(BIN)/mkdocs build --strict
 
 lint: $(INSTALLED)
 	$(BIN)/ruff format --check

@@ -1,0 +1,312 @@
+"""Reference pages made of the code itself, as the site is built: what they say is what is in force.
+
+What belongs here: commands, settings, criteria, reasons of rejection, tables and requirements as Markdown. What does not:
+what any of them means (that stands in the code, with each), and pages told by hand (beside this file). MkDocs calls
+`on_files`. Values are the defaults, whatever the environment in which the site is built.
+"""
+
+import typing
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from pathlib import Path
+from types import NoneType
+from typing import Any
+
+import typer
+from mkdocs.config.defaults import MkDocsConfig
+from mkdocs.structure.files import File, Files
+from pydantic import SecretStr
+from pydantic.fields import FieldInfo
+
+from fashion_assets.catalog.validation import FOUND_LATER, RULES
+from fashion_assets.cli import app
+from fashion_assets.criteria.batch import BATCH_CRITERIA
+from fashion_assets.criteria.candidate import CANDIDATE_CRITERIA
+from fashion_assets.criteria.expectations import EXPECTATIONS
+from fashion_assets.criteria.requirements import REQUIREMENTS
+from fashion_assets.criteria.verdict import Criterion, in_force
+from fashion_assets.origins import variable
+from fashion_assets.settings import Settings
+from fashion_assets.warehouse.release_tables import TABLES
+from fashion_assets.warehouse.schemas import OPS, SERVING
+from fashion_assets.warehouse.tables import metadata
+
+PROGRAM = "fashion-assets"
+
+SETTINGS_BY_GROUP = {
+    "Where things are": ("home", "database_url", "storage_url", "reader_role", "source_code_url"),
+    "Reading a catalogue": ("source_name", "batch_size", "max_price"),
+    "Pictures": ("max_image_pixels", "max_image_bytes", "decoding_memory"),
+    "The model": ("model", "model_revision", "device", "encode_batch_size", "encode_threads"),
+    "Releases": ("keep_releases", "keep_candidates", "promote_automatically"),
+    "The Dagster UI": ("sensor_runs_per_tick", "stale_after_days", "ui_url", "ui_hosts"),
+    "Being told": ("notify_webhook", "notify_email", "notify_from", "smtp_url"),
+    "Criteria: how sure": ("criteria_confidence", "criteria_sample", "criteria_pictures"),
+    "Criteria: batches": ("max_rejection_rate", "min_listings_for_a_rate"),
+    "Criteria: rows of a release": ("max_shrink", "min_brand_share", "max_price_shift", "min_known_share"),
+    "Criteria: what searches find": ("min_found_share", "min_article_type_precision", "min_recall"),
+    "Criteria: how soon searches answer": (
+        "max_listing_p95_ms",
+        "max_vector_search_p95_ms",
+        "max_picture_search_p95_ms",
+        "vector_load_qps",
+        "vector_load_p95_ms",
+        "hybrid_load_qps",
+        "hybrid_load_p95_ms",
+        "load_products",
+        "max_slowdown",
+        "min_products_for_times",
+    ),
+    "Criteria: what indexes take": ("max_index_mb_per_10k", "min_vectors_for_size"),
+}
+"""Every setting once, in the order the page has them."""
+
+TOLD_OF_EVERY_COMMAND = ("--help", "--home", "--json")
+
+_KINDS = {int: "whole number", float: "number", str: "text", bool: "true or false", Path: "folder"}
+_LIMITS = {"ge": "≥", "gt": ">", "le": "≤", "lt": "<"}
+
+
+def on_files(files: Files, config: MkDocsConfig) -> Files:
+    """Add the generated pages to those that are written."""
+    for name, page in PAGES.items():
+        files.append(File.generated(config, f"reference/{name}.md", content=page()))
+    return files
+
+
+def commands() -> str:
+    """Every command with its arguments and options, as `--help` says them."""
+    parts = [
+        "# Commands",
+        f"`{PROGRAM} COMMAND --help` says the same on the terminal. Every command that works on an installation takes "
+        "`--home DIR`: one folder holds everything of it; without it, `FASHION_ASSETS_HOME` counts, else `.fashion_assets` in a "
+        "checkout, else where the platform keeps a user's data. Where there is something to read, `--json` prints it for "
+        f"programs, and nothing else. `{PROGRAM} --version` prints the version.",
+        "The exit code is 0 where all went well, 1 where something failed or was refused, 2 where the command was not "
+        "understood, 130 where it was interrupted.",
+    ]
+    for context in _contexts():
+        command = context.command
+        parts += [f"## {context.command_path.removeprefix(PROGRAM + ' ')}", _text(command.help or "")]
+        pieces = " ".join(piece for piece in command.collect_usage_pieces(context) if piece != "[OPTIONS]")
+        parts.append(f"```sh\n{context.command_path} {pieces}".rstrip() + "\n```")
+        if rows := [
+            record for record in _parameters(context) if record[0].split()[0] not in TOLD_OF_EVERY_COMMAND
+        ]:
+            parts.append(
+                _table(("argument, option", "meaning"), [(_code(name), _text(said)) for name, said in rows])
+            )
+    return "\n\n".join(parts)
+
+
+def settings() -> str:
+    """Every setting by group: names, kind, default, meaning."""
+    parts = [
+        "# Settings",
+        "Each is set by an option where a command has one, by the environment variable, or by a line `name = value` of "
+        f"`settings.toml` in the installation's home; the first of these wins. `{PROGRAM} settings` shows those in force, and "
+        "where each comes from. A variable that is empty counts as not set; one that is no setting is warned of.",
+    ]
+    for group, names in SETTINGS_BY_GROUP.items():
+        rows = []
+        for name in names:
+            field = Settings.model_fields[name]
+            rows.append(
+                (
+                    f"{_code(name)}<br>{_code(variable(name))}",
+                    kind(field),
+                    default(name, field),
+                    _text(field.description or ""),
+                )
+            )
+        parts += [f"## {group}", _table(("name, variable", "kind", "default", "meaning"), rows)]
+    return "\n\n".join(parts)
+
+
+def criteria() -> str:
+    """Every criterion: what must hold, its threshold by the defaults, what to do where it fails."""
+    defaults = _defaults()
+    parts = [
+        "# Criteria",
+        "A batch whose criterion fails stops there; a release goes live only when every criterion holds. The swap asks all of "
+        f"them again itself. `{PROGRAM} criteria` measures them now; in the Dagster UI each is an asset check. Thresholds that "
+        "stand with a variable can be set ([settings](settings.md)); here they are as they come.",
+    ]
+    for title, those in (("Of a batch", BATCH_CRITERIA), ("Of a release", CANDIDATE_CRITERIA)):
+        parts.append(f"## {title}")
+        for criterion in those:
+            parts += [f"### {criterion.name}", _criterion(criterion, defaults)]
+    parts += [
+        "## Expectations",
+        "What Great Expectations looks at in `products` once a release is loaded. Where one is not met, that is told in the "
+        "report and as a check, and refuses nothing.",
+        _table(
+            ("name", "what is expected"),
+            [(_code(each.name), _text(in_force(each.claim, defaults))) for each in EXPECTATIONS],
+        ),
+    ]
+    return "\n\n".join(parts)
+
+
+def reasons() -> str:
+    """Every reason a listing can be rejected for."""
+    rows = [
+        (_code(rule.name), _text(rule.meaning), _requirement(rule.requirement))
+        for rule in (*RULES, *FOUND_LATER)
+    ]
+    return "\n\n".join(
+        [
+            "# Reasons of rejection",
+            "A listing that cannot become a product is kept in quarantine whole, with every reason it was rejected for. "
+            f"`{PROGRAM} quarantine` counts them, `{PROGRAM} quarantine --reason NAME` shows the listings of one. Mend the listing "
+            "in its source and run again: it is judged anew, and leaves quarantine by itself.",
+            _table(("reason", "meaning", "requirement"), rows),
+        ]
+    )
+
+
+def tables() -> str:
+    """The tables people query, and those of the product's bookkeeping, with their columns."""
+    parts = [
+        "# Tables and columns",
+        "The same words stand in the database, as comments: `\\d+ fashion_sota.products` in psql shows them.",
+        "## What is served",
+        f"Every release is a schema (`{SERVING}_r0001`, …) with these tables; `{SERVING}` has a view of each name onto the release "
+        f"that is live. Query the views: `{SERVING}.products`. How: [query by SQL](../how-to/sql.md).",
+    ]
+    for name, table in TABLES.items():
+        rows = [(_code(column), _text(said)) for column, said in table.columns.items()]
+        parts += [f"### {name}", _text(table.comment), _table(("column", "what it holds"), rows)]
+    parts += [
+        "## Bookkeeping",
+        f"The schema `{OPS}` is the product's own memory. Read it as you like; write to it by the product alone.",
+    ]
+    for table in sorted(metadata.tables.values(), key=lambda each: each.name):
+        rows = [
+            (_code(column.name), str(column.type).lower(), _text(column.comment or ""))
+            for column in table.columns
+        ]
+        parts += [
+            f"### {OPS}.{table.name}",
+            _text(table.comment or ""),
+            _table(("column", "type", "what it holds"), rows),
+        ]
+    return "\n\n".join(parts)
+
+
+def requirements() -> str:
+    """What each id that criteria and reasons carry asks, and which criteria hold a release to it."""
+    parts = [
+        "# Requirements",
+        "Criteria, checks and reasons of rejection name the requirement they come from by an id. This is what each asks.",
+    ]
+    for known, said in REQUIREMENTS.items():
+        held = [each.name for each in (*BATCH_CRITERIA, *CANDIDATE_CRITERIA) if each.requirement == known]
+        parts += [f"## {known}", _text(said)]
+        parts.append("\n".join(f"- [{name}](criteria.md#{name})" for name in held))
+    return "\n\n".join(parts)
+
+
+def kind(field: FieldInfo) -> str:
+    """What a setting's value is, in words, with its limits."""
+    (of,) = [
+        each for each in (typing.get_args(field.annotation) or (field.annotation,)) if each is not NoneType
+    ]
+    if of is SecretStr:
+        return "text, secret"
+    limits = [
+        f"{sign} {getattr(limit, name):,}"
+        for limit in field.metadata
+        for name, sign in _LIMITS.items()
+        if getattr(limit, name, None) is not None
+    ]
+    return ", ".join([_KINDS[of], *limits])
+
+
+def default(name: str, field: FieldInfo) -> str:
+    """A setting's default, as a person would write it; that of the home depends on where the product is."""
+    if name == "home":
+        return "by platform"
+    value = field.get_default()
+    if value is None or value == "":
+        return "unset"
+    return _code(str(value).lower() if isinstance(value, bool) else str(value))
+
+
+def _contexts() -> "Iterable[Any]":
+    """A context of each command, in the order `--help` has them; those of a group below it."""
+
+    def of(command: Any, name: str, parent: Any) -> "Iterable[Any]":
+        context = command.context_class(command, info_name=name, parent=parent)
+        inner: Mapping[str, Any] = getattr(command, "commands", {})
+        if parent is not None:
+            yield context
+        for name, each in inner.items():
+            yield from of(each, name, context)
+
+    return of(typer.main.get_command(app), PROGRAM, None)
+
+
+def _parameters(context: Any) -> list[tuple[str, str]]:
+    """A command's arguments and options, each with what its help says."""
+    records = (parameter.get_help_record(context) for parameter in context.command.get_params(context))
+    return [
+        (_without_kinds(names), said.replace("  [", " [").strip()) for names, said in filter(None, records)
+    ]
+
+
+def _without_kinds(names: str) -> str:
+    """`--limit <int range>` as `--limit INT`, an argument's `words... <list[str]>` as `words...`."""
+    for given, told in (("<int range>", "N"), ("<float range>", "X"), ("<int>", "N"), ("<path>", "PATH")):
+        names = names.replace(given, told)
+    return names.replace("<str>", "TEXT" if names.startswith("-") else "").split(" <")[0].strip()
+
+
+def _criterion(criterion: Criterion, defaults: Settings) -> str:
+    lines = [
+        f"{_text(criterion.claim)}. Requirement {_requirement(criterion.requirement)}; a check of `{criterion.asset}`.",
+        f"**Must be** {_text(criterion.threshold_in(defaults))}"
+        + (f", set by {', '.join(_code(name) for name in criterion.set_by)}" if criterion.set_by else "")
+        + ".",
+        f"**Where it fails:** {_text(criterion.remedy)}",
+    ]
+    if criterion.acceptable:
+        lines.append("A person may accept that it does not hold.")
+    return "\n\n".join(lines)
+
+
+def _defaults() -> Settings:
+    return Settings.model_construct()
+
+
+def _requirement(known: str) -> str:
+    return f"[{known}](requirements.md#{known.lower()})"
+
+
+def _code(name: str) -> str:
+    return f"`{name}`"
+
+
+def _text(said: str) -> str:
+    """Plain words as Markdown that shows just them, in one line; what stands in backquotes is code."""
+    parts = " ".join(said.split()).split("`")
+    for place in range(0, len(parts), 2):
+        for sign in ("\\", "*", "_", "[", "]", "#"):
+            parts[place] = parts[place].replace(sign, f"\\{sign}")
+        parts[place] = parts[place].replace("<", "&lt;")
+    return "`".join(parts).replace("|", "\\|")
+
+
+def _table(columns: Sequence[str], rows: Iterable[Sequence[str]]) -> str:
+    lines = [f"| {' | '.join(columns)} |", f"|{'---|' * len(columns)}"]
+    lines += [f"| {' | '.join(row)} |" for row in rows]
+    return "\n".join(lines)
+
+
+PAGES: dict[str, Callable[[], str]] = {
+    "commands": commands,
+    "settings": settings,
+    "criteria": criteria,
+    "reasons": reasons,
+    "tables": tables,
+    "requirements": requirements,
+}
