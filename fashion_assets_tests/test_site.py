@@ -1,5 +1,6 @@
 """The documentation's site is built by the rules of mkdocs.yml: links lead somewhere, or the build fails."""
 
+import re
 import subprocess
 import sys
 from pathlib import Path
@@ -42,6 +43,13 @@ def test_files_beside_the_pages_are_shown_where_pages_link_to_them(tmp_path: Pat
 def test_a_link_that_leads_nowhere_fails_the_build(tmp_path: Path, link: str):
     done = build(tmp_path, f"[x]({link})")
     assert done.returncode == 1 and link in done.stderr
+
+
+@pytest.mark.parametrize("page", ["README.md", "CONTRIBUTING.md", "SECURITY.md", "CHANGELOG.md"])
+def test_links_of_the_papers_lead_to_what_is_there(page: str):
+    assert CHECKOUT is not None
+    links = re.findall(r"\]\((?!https?:|mailto:|#)([^)#\s]+)", (CHECKOUT / page).read_text())
+    assert [link for link in links if not (CHECKOUT / link).exists()] == []
 
 
 def test_the_site_fetches_nothing_from_elsewhere(tmp_path: Path):
