@@ -169,11 +169,13 @@ class Migration:
         wait: bool = True,
         allow_shrink: bool = False,
         accept_rejections: bool = False,
+        source: str | None = None,
     ) -> MigrationResult:
-        """Migrate what changed. One run at a time: another one is waited for, or with `wait` false left alone (`Busy`).
+        """Migrate what changed: of the folder `catalog`, of a sample, of `source` (`KIND:LOCATION`, for a reader of any kind), or
+        of what was migrated before. One run at a time: another one is waited for, or with `wait` false left alone (`Busy`).
         `allow_shrink`: the release goes live although much of the live one is gone; `accept_rejections`: batches go through
         although many of their listings are rejected. Raises what a person can mend (`SourceError`, `WarehouseError` …)."""
-        choice = self._choice(catalog, sample)
+        choice = self._choice(catalog, sample, source)
         if dry_run and not is_installed(self._settings):
             return self._dry_run_without_database(choice)
         first = self._settings.is_new
@@ -216,8 +218,20 @@ class Migration:
         self._promote(result, allow_shrink, force)
         return result
 
-    def _choice(self, catalog: Path | None, sample: int | None) -> tuple[str, str, str] | None:
+    def _choice(
+        self, catalog: Path | None, sample: int | None, source: str | None = None
+    ) -> tuple[str, str, str] | None:
         """The source asked for: name, kind, location; None for whatever is active."""
+        if source is not None:
+            kind, _, location = source.partition(":")
+            if not kind or not location:
+                raise SourceError(
+                    f"{source!r} names no source. Give its kind and its location: folder:/data/shop, or those of a reader of "
+                    "your own."
+                )
+            if kind != "folder":
+                return "sample" if kind == "sample" else self._settings.source_name, kind, location
+            catalog = Path(location)
         if catalog is not None:
             try:
                 return self._settings.source_name, "folder", str(place(catalog))
@@ -264,7 +278,9 @@ class Migration:
     def _dry_run_without_database(self, choice: tuple[str, str, str] | None) -> MigrationResult:
         name, kind, location = choice or ("sample", "sample", str(DEFAULT_SAMPLE))
         if kind == "sample":
-            listings = int(location)
+            from fashion_assets.sources.sample import parse_location  # here: few runs draw
+
+            listings = parse_location(location)[0]
         else:
             source = open_source(kind, name, location, self._settings)
             listings = sum(chunk.num_rows for chunk in source.scan())

@@ -247,7 +247,7 @@ def test_what_cannot_be_migrated_is_refused_in_one_line(settings: Settings, tmp_
     assert "/nowhere/at/all" in refusal("run", "--catalog", "/nowhere/at/all")
     (tmp_path / "empty").mkdir()
     assert "styles.csv" in refusal("run", "--catalog", tmp_path / "empty")
-    assert "not both" in refusal("run", "--catalog", tmp_path, "--sample", 3, code=2)
+    assert "give one of" in refusal("run", "--catalog", tmp_path, "--sample", 3, code=2)
     assert "words or --image" in refusal("search", code=2)
     assert "no release yet" in refusal("criteria")
     assert "no candidate" in refusal("promote")

@@ -45,7 +45,8 @@ AllowShrink = Annotated[
 
 def _where(source: dict) -> str:
     """How to say where a source is now."""
-    return f"--sample {source['location']}" if source["kind"] == "sample" else "--catalog NEW_FOLDER"
+    known = {"sample": f"--sample {source['location']}", "folder": "--catalog NEW_FOLDER"}
+    return known.get(source["kind"], f"--source {source['kind']}:NEW_LOCATION")
 
 
 def _verdict_table(verdicts: "list[Verdict]", title: str) -> Group:
@@ -116,6 +117,14 @@ def run(
             metavar="N", min=1, help="Draw a sample catalogue of so many listings.", show_default=False
         ),
     ] = None,
+    source: Annotated[
+        str | None,
+        typer.Option(
+            metavar="KIND:LOCATION",
+            help="Where listings are, for a reader of your own; KIND is the name it is registered by.",
+            show_default=False,
+        ),
+    ] = None,
     batch_size: Annotated[
         int | None, typer.Option(metavar="N", min=1, help="Listings of one new batch.", show_default=False)
     ] = None,
@@ -144,8 +153,8 @@ def run(
     as_json: Json = False,
 ) -> None:
     """Migrate what is new or changed, build a release and put it live."""
-    if catalog is not None and sample is not None:
-        fail("give --catalog or --sample, not both", 2)
+    if sum(given is not None for given in (catalog, sample, source)) > 1:
+        fail("give one of --catalog, --sample and --source", 2)
     if batch_size is not None:
         choose("batch_size", str(batch_size), "--batch-size")
     with clear_errors():
@@ -168,6 +177,7 @@ def run(
                 wait=wait,
                 allow_shrink=allow_shrink,
                 accept_rejections=accept_rejections,
+                source=source,
             )
             done(result)
     if as_json:

@@ -6,14 +6,25 @@
 |
 | `sample` | `sample.Sample` | a catalogue drawn by `drawing`, with known defects | `SIZE` or `SIZE:SEED` |
 
+Another package adds a kind by an entry point of the group `fashion_assets.sources`: its name is the kind, and what it names
+is called with the source's name, its location and the settings, and returns a `Source`.
+
 What belongs here: reading. What does not: judging what was read (`catalog.validation`), keeping it
 (`warehouse`).
 """
 
+from collections.abc import Callable
 from pathlib import Path
 
 from fashion_assets.settings import Settings, require_utf8
 from fashion_assets.sources.source import Source, SourceError
+
+READERS = "fashion_assets.sources"
+"""Entry point group of readers that other packages bring."""
+
+Reader = Callable[[str, str, Settings], Source]
+"""What such an entry point names: source's name, location and settings to the source, which opens nothing yet. Raises
+`SourceError` for a location that makes no sense to it."""
 
 
 def open_source(kind: str, name: str, location: str, settings: Settings) -> Source:
@@ -41,7 +52,28 @@ def open_source(kind: str, name: str, location: str, settings: Settings) -> Sour
             name=name,
             max_image_bytes=settings.max_image_bytes,
         )
-    raise SourceError(f"There is no reader for sources of kind {kind!r}: use 'folder' or 'sample'.")
+    return _brought(kind)(name, location, settings)
 
 
-__all__ = ["Source", "SourceError", "open_source"]
+def _brought(kind: str) -> Reader:
+    """The reader of this kind that another package brings. Raises SourceError."""
+    from importlib.metadata import entry_points  # here: a catalogue in a folder has no need of it
+
+    offered = entry_points(group=READERS)
+    try:
+        found = offered[kind]
+    except KeyError:
+        known = ", ".join(sorted({"folder", "sample", *offered.names}))
+        raise SourceError(
+            f"There is no reader for sources of kind {kind!r}, only for {known}. A package brings one by an entry point of the "
+            f"group {READERS}: install it where this runs."
+        ) from None
+    try:
+        return found.load()
+    except (ImportError, AttributeError) as error:
+        raise SourceError(
+            f"The reader for sources of kind {kind!r} ({found.value}) cannot be loaded: {error}. Mend or reinstall its package."
+        ) from error
+
+
+__all__ = ["READERS", "Reader", "Source", "SourceError", "open_source"]
