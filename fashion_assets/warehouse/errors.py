@@ -88,6 +88,10 @@ class EmbeddedServerFailed(WarehouseError):
     """The embedded server could not be set up or started."""
 
 
+class StorageUnreachable(WarehouseError):
+    """Nothing here speaks to the place of the assets' files that the settings name."""
+
+
 # SQLSTATE → error. Connection failures often carry no state, only text: see `_LOGIN_TEXTS`.
 _STATES = {
     "28000": LoginRefused,

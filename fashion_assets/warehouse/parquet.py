@@ -17,6 +17,8 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 from fsspec.implementations.local import LocalFileSystem
 
+from fashion_assets.warehouse.errors import StorageUnreachable
+
 ROW_GROUP = 10_000
 """Rows of a row group: a few megabytes of listings, which is what a streaming reader holds at once."""
 
@@ -35,8 +37,12 @@ class ParquetStore:
     """Tables under one URL: `url`/`asset`/`batch`.parquet. Any fsspec URL, or a local folder."""
 
     def __init__(self, url: str):
+        """Connects to nothing yet. Raises `StorageUnreachable` where nothing here speaks the URL's protocol."""
         self.url = url
-        self._filesystem, self._root = fsspec.core.url_to_fs(url)
+        try:
+            self._filesystem, self._root = fsspec.core.url_to_fs(url)
+        except (ImportError, ValueError) as error:
+            raise StorageUnreachable(_unspoken(url, error)) from error
         self._local = isinstance(self._filesystem, LocalFileSystem)
 
     def path(self, asset: str, batch: str) -> str:
@@ -120,6 +126,16 @@ class ParquetStore:
 
     def _open(self, asset: str, batch: str):
         return self._filesystem.open(self.path(asset, batch), "rb")
+
+
+def _unspoken(url: str, error: Exception) -> str:
+    """What to tell of a URL nothing here speaks; without the URL itself, which may hold a password."""
+    protocol = url.partition("://")[0]
+    mended = "pip install 'fashion-assets[s3]'" if protocol in ("s3", "s3a") else "install what speaks it"
+    return (
+        f"FASHION_ASSETS_STORAGE_URL names a place by {protocol}://, which cannot be reached from here: {error}. Where this "
+        f"runs, {mended}; or leave the setting unset: then the files lie in the home."
+    )
 
 
 def _write(table: pa.Table, file) -> None:

@@ -7,6 +7,7 @@ import pyarrow as pa
 import pytest
 
 from fashion_assets.warehouse import parquet
+from fashion_assets.warehouse.errors import StorageUnreachable
 from fashion_assets.warehouse.parquet import ParquetStore
 
 TABLE = pa.table({"id": [1, 2, 3], "words": ["a", None, "ü"]})
@@ -76,3 +77,17 @@ def test_a_failed_write_leaves_the_old_table_and_no_rubbish(tmp_path: Path, monk
         store.write(TABLE, "a", "b")
     assert store.read("a", "b").num_rows == 3
     assert [path.name for path in (tmp_path / "a").iterdir()] == ["b.parquet"]
+
+
+@pytest.mark.parametrize(
+    ("url", "said"),
+    [
+        # A protocol fsspec knows whose package nobody installs, and one it does not know.
+        ("dask://place", r"by dask://.* Where this runs, install what speaks it; or leave"),
+        ("s4://key:n0b0dy@bucket/prefix", r"by s4://.*Protocol not known: s4\. Where"),
+    ],
+)
+def test_a_place_nothing_speaks_to_is_told_in_a_line(url: str, said: str):
+    with pytest.raises(StorageUnreachable, match=said) as raised:
+        ParquetStore(url)
+    assert "n0b0dy" not in str(raised.value) and "\n" not in str(raised.value)
