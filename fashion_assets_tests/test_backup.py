@@ -88,7 +88,10 @@ def test_an_installation_moves_home_and_server_with_all_it_has(
         shutil.rmtree(embedded / "assets")
         assert "There is an installation in the database" in refusal("restore", kept, "--home", embedded)
         shutil.copytree(kept / "assets", embedded / "assets")
-        told("backup", tmp_path / "again", "--home", embedded)
+        (embedded / "settings.toml").write_text("keep_releases = 4\n")
+        said = told("backup", tmp_path / "again", "--home", embedded)
+        assert "the catalogue itself and settings.toml are not in it" in said
+        assert not (tmp_path / "again" / "settings.toml").exists()
     finally:
         server.stop_embedded(settings, force=True)
     monkeypatch.setenv("FASHION_ASSETS_DATABASE_URL", empty_database)

@@ -6,6 +6,7 @@ from typing import Annotated
 import typer
 
 from fashion_assets.cli.app import Home, app, clear_errors, out
+from fashion_assets.origins import FILE_NAME
 from fashion_assets.settings import Settings
 from fashion_assets.terminal import shown
 
@@ -18,8 +19,11 @@ def backup(
     with clear_errors():
         from fashion_assets.backup import back_up
 
-        back_up(Settings(), folder)
-    out.print(f"backed up into {shown(str(folder))}; the catalogue itself is not in it", soft_wrap=True)
+        settings = Settings()
+        back_up(settings, folder)
+    # Its values are of where it lies, and may be secrets: a copy that names the same database would be no copy.
+    file = f" and {FILE_NAME} are" if (settings.home / FILE_NAME).is_file() else " is"
+    out.print(f"backed up into {shown(str(folder))}; the catalogue itself{file} not in it", soft_wrap=True)
 
 
 @app.command()
