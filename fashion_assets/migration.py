@@ -15,6 +15,7 @@ from rich.console import Console
 from rich.markup import escape
 
 from fashion_assets import reserve
+from fashion_assets.catalog import wordlists
 from fashion_assets.failure import Reason, some, together, told
 from fashion_assets.notifications import Event, is_configured, notify, waits
 from fashion_assets.progress import Tasks, steps, tasks
@@ -175,6 +176,7 @@ class Migration:
         of what was migrated before. One run at a time: another one is waited for, or with `wait` false left alone (`Busy`).
         `allow_shrink`: the release goes live although much of the live one is gone; `accept_rejections`: batches go through
         although many of their listings are rejected. Raises what a person can mend (`SourceError`, `WarehouseError` …)."""
+        wordlists.check()
         choice = self._choice(catalog, sample, source)
         if dry_run and not is_installed(self._settings):
             return self._dry_run_without_database(choice)

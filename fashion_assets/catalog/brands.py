@@ -4,13 +4,11 @@ What belongs here: the gazetteer (`vocabularies/brands.json`) and the rule for b
 What does not: deciding when a title may speak for a missing brand (`catalog.normalization`).
 """
 
-import json
 import re
 from functools import cache
-from importlib import resources
 from typing import NamedTuple
 
-_VOCABULARIES = resources.files("fashion_assets.catalog").joinpath("vocabularies")
+from fashion_assets.catalog import wordlists
 
 MAX_BRAND_WORDS = 5
 """More words before the gender word are a sentence, not a name; the longest name in the gazetteer has
@@ -53,24 +51,21 @@ class _Gazetteer(NamedTuple):
 @cache
 def gazetteer() -> _Gazetteer:
     """The known brands; read once from `vocabularies/brands.json`."""
-    data = json.loads(_VOCABULARIES.joinpath("brands.json").read_text("utf-8"))
     names: dict[str, str] = {}
-    for brand, spellings in data["brands"].items():
+    for brand, spellings in wordlists.read(wordlists.BRANDS).items():
         for spelling in (brand, *spellings):
             names[spelling.lower()] = brand
-    return _Gazetteer(names, frozenset(data["needs_gender_word"]), max(len(name.split()) for name in names))
+    everyday = wordlists.listed(wordlists.BRANDS, "needs_gender_word")
+    return _Gazetteer(names, everyday, max((len(name.split()) for name in names), default=0))
 
 
 @cache
 def _descriptive_words() -> frozenset[str]:
     """Words that cannot belong to an unknown brand: descriptions, colours, article types."""
-    words = set(_DESCRIPTIVE)
+    words: set[str] = set(_DESCRIPTIVE)
     for field in ("colour", "article_type"):
-        text = _VOCABULARIES.joinpath(f"{field}.json").read_text("utf-8")
-        for value, synonyms in json.loads(text)["values"].items():
-            for name in (value, *synonyms):
-                if " " not in name:
-                    words.add(name)
+        for value, synonyms in wordlists.read(field).items():
+            words.update(name for name in (value, *synonyms) if " " not in name)
     return frozenset(words)
 
 

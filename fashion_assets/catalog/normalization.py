@@ -11,19 +11,17 @@ joined from fragments that were encoded once, so the cost per product is that of
 # pyarrow.compute makes its functions when it is imported, out of pyright's sight.
 # pyright: reportAttributeAccessIssue=false
 
-import hashlib
 import json
 import re
 from collections import Counter
 from collections.abc import Callable, Iterable
 from datetime import UTC, datetime
 from functools import cache
-from importlib import resources
-from importlib.resources.abc import Traversable
 
 import pyarrow as pa
 import pyarrow.compute as pc
 
+from fashion_assets.catalog import wordlists
 from fashion_assets.catalog.brands import brand_from_title, canonical_brand
 from fashion_assets.catalog.listing import NORMALIZED_SCHEMA, PRODUCT_SCHEMA
 from fashion_assets.catalog.validation import NULL_WORDS
@@ -31,19 +29,7 @@ from fashion_assets.catalog.validation import NULL_WORDS
 RULES_VERSION = "2"
 """Raise it when a rule here changes. Vocabularies are part of the version by themselves."""
 
-_VOCABULARIES = resources.files("fashion_assets.catalog").joinpath("vocabularies")
-
-
-def version_of(vocabularies: Traversable) -> str:
-    """The version of the rules here with a folder's vocabularies: another one whenever either changes."""
-    digest = hashlib.blake2b(digest_size=6)
-    for file in sorted(vocabularies.iterdir(), key=lambda file: file.name):
-        if file.name.endswith(".json"):
-            digest.update(file.name.encode() + b"\0" + hashlib.sha256(file.read_bytes()).digest())
-    return f"{RULES_VERSION}-{digest.hexdigest()}"
-
-
-NORMALIZATION_VERSION = version_of(_VOCABULARIES)
+NORMALIZATION_VERSION = f"{RULES_VERSION}-{wordlists.version()}"
 """Changes whenever a vocabulary or a rule here changes: what was made with another one is made again."""
 
 FIELDS = ("gender", "category", "sub_category", "article_type", "colour", "season", "usage")
@@ -61,12 +47,7 @@ _BRAND_IN_RECORD = r'"(?i:brand(?:_?name)?)"\s*:'
 @cache
 def vocabulary(field: str) -> dict[str, str]:
     """Canonical value by name, for each canonical value and each of its synonyms; all lower case."""
-    text = _VOCABULARIES.joinpath(f"{field}.json").read_text("utf-8")
-    names: dict[str, str] = {}
-    for value, synonyms in json.loads(text)["values"].items():
-        for name in (value, *synonyms):
-            names[name] = value
-    return names
+    return {name: value for value, synonyms in wordlists.read(field).items() for name in (value, *synonyms)}
 
 
 def canonical(field: str, raw: str) -> tuple[str | None, bool]:

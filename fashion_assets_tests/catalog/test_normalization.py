@@ -1,8 +1,6 @@
 import json
-import shutil
 from datetime import UTC, datetime, timedelta, timezone
 from importlib import resources
-from pathlib import Path
 
 import pyarrow as pa
 import pytest
@@ -17,12 +15,10 @@ from fashion_assets.catalog.normalization import (
     normalize,
     reuse_normalized,
     unknown_values,
-    version_of,
     vocabulary,
 )
 from fashion_assets.catalog.validation import NULL_WORDS
 
-VOCABULARIES = Path(str(resources.files("fashion_assets.catalog"))) / "vocabularies"
 NOW = datetime(2024, 1, 15, 10, 30, tzinfo=UTC)
 
 
@@ -227,19 +223,3 @@ def test_only_changed_products_are_normalized_again():
     assert changed["product_id"].to_pylist() == ["1", "2"]
     kept, changed = reuse_normalized(pa.Table.from_pylist(rows, PRODUCT_SCHEMA), old.slice(0, 0))
     assert (kept.num_rows, changed.num_rows) == (0, 4)
-
-
-def test_a_vocabulary_that_changes_makes_another_version(tmp_path):
-    """What was normalized with another one is normalized again, without anybody raising a number."""
-    shutil.copytree(VOCABULARIES, tmp_path / "vocabularies")
-    assert version_of(tmp_path / "vocabularies") == NORMALIZATION_VERSION
-    for name in ("colour.json", "brands.json"):
-        before = version_of(tmp_path / "vocabularies")
-        path = tmp_path / "vocabularies" / name
-        path.write_text(
-            path.read_text("utf-8").replace('"values"', '"values" ').replace('"brands"', '"brands" ')
-        )
-        assert version_of(tmp_path / "vocabularies") != before
-    before = version_of(tmp_path / "vocabularies")
-    (tmp_path / "vocabularies" / "README").write_text("no vocabulary")
-    assert version_of(tmp_path / "vocabularies") == before
