@@ -98,13 +98,21 @@ class ParquetStore:
         return Footer(found.num_rows, kept)
 
     def batches(self, asset: str) -> set[str]:
-        """The batches there are tables of."""
+        """The batches there are tables of. What every run asks first: raises `StorageUnreachable` where an object store does
+        not answer, lets nobody in, or has no such bucket."""
         folder = f"{self._root.rstrip('/')}/{_safe(asset)}"
         self._filesystem.invalidate_cache(folder)
         try:
             paths = self._filesystem.ls(folder, detail=False)
-        except FileNotFoundError:
-            return set()
+        except FileNotFoundError as error:
+            # A folder that is not there is empty. Of a bucket the store itself says so.
+            if error.__cause__ is None:
+                return set()
+            raise StorageUnreachable(self._unreachable(error)) from error
+        except Exception as error:  # each store has errors of its own, of no common kind
+            if self._local:
+                raise
+            raise StorageUnreachable(self._unreachable(error)) from error
         names = (str(path).rpartition("/")[2] for path in paths)
         return {
             unquote(name.removesuffix(_SUFFIX).removeprefix("%"))
@@ -123,6 +131,14 @@ class ParquetStore:
         """Delete a table, if there is one."""
         with suppress(FileNotFoundError):
             self._filesystem.rm_file(self.path(asset, batch))
+
+    def _unreachable(self, error: Exception) -> str:
+        said = " ".join(str(error).split()) or type(error).__name__
+        return (
+            f"The place of FASHION_ASSETS_STORAGE_URL ({self._root}) cannot be used: {said}. Bucket, credentials and endpoint "
+            "come from the environment of each process that runs (for S3: AWS_ACCESS_KEY_ID, AWS_SECRET_ACCESS_KEY, "
+            "AWS_ENDPOINT_URL); buckets are not made."
+        )
 
     def _open(self, asset: str, batch: str):
         return self._filesystem.open(self.path(asset, batch), "rb")

@@ -3,8 +3,10 @@
 import uuid
 from pathlib import Path
 
+import fsspec
 import pyarrow as pa
 import pytest
+from fsspec.implementations.memory import MemoryFileSystem
 
 from fashion_assets.warehouse import parquet
 from fashion_assets.warehouse.errors import StorageUnreachable
@@ -91,3 +93,28 @@ def test_a_place_nothing_speaks_to_is_told_in_a_line(url: str, said: str):
     with pytest.raises(StorageUnreachable, match=said) as raised:
         ParquetStore(url)
     assert "n0b0dy" not in str(raised.value) and "\n" not in str(raised.value)
+
+
+class NoCredentials(Exception):
+    """As of a store's own library: of no kind that others know."""
+
+
+class Refusing(MemoryFileSystem):
+    """An object store that answers as S3 does where there is no bucket, and where nobody is let in."""
+
+    protocol = "refusing"
+
+    def ls(self, path: str, detail: bool = True, **kwargs: object) -> list:
+        if "nobody" in path:
+            raise NoCredentials("Unable to locate\n credentials")
+        raise FileNotFoundError("The specified bucket does not exist") from NoCredentials("NoSuchBucket")
+
+
+@pytest.mark.parametrize(
+    ("place", "said"),
+    [("bucket/x", "The specified bucket does not exist"), ("nobody/x", "Unable to locate credentials")],
+)
+def test_an_object_store_that_refuses_is_told_in_a_line(place: str, said: str):
+    fsspec.register_implementation("refusing", Refusing, clobber=True)
+    with pytest.raises(StorageUnreachable, match=rf"{place}\) cannot be used: {said}\. Bucket, credentials"):
+        ParquetStore(f"refusing://{place}").batches("raw_listings")
