@@ -10,10 +10,11 @@ from typing import Any
 import psycopg
 from psycopg import sql
 
+from fashion_assets import __version__
 from fashion_assets.origins import nearest
 from fashion_assets.settings import Settings
 from fashion_assets.warehouse import reader, release_tables, server, session
-from fashion_assets.warehouse.errors import Busy, NoRights, NotInstalled, explained
+from fashion_assets.warehouse.errors import Busy, MadeByNewer, NoRights, NotInstalled, explained
 from fashion_assets.warehouse.migrations import HEAD
 from fashion_assets.warehouse.requirements import check_server
 from fashion_assets.warehouse.schemas import DAGSTER, OPS, SERVING, VERSION_TABLE
@@ -80,6 +81,7 @@ def prepare(settings: Settings, *, anew: bool = True) -> None:
     with explained(where), connect(settings, autocommit=True, vectors=False) as connection:
         if _is_ready(connection, settings.reader_role):
             return
+        _require_known(connection, where)
         if not anew and not _is_made(connection):
             raise NotInstalled(
                 f"Nothing was ever migrated into this database ({where}). Begin with: fashion-assets run"
@@ -101,6 +103,20 @@ def _is_made(connection: Connection) -> bool:
     return connection.execute(
         "SELECT to_regclass(%s) IS NOT NULL", (f"{OPS}.{VERSION_TABLE}",)
     ).fetchone() == (True,)
+
+
+def _require_known(connection: Connection, where: str) -> None:
+    """Raise `MadeByNewer` where the tables are of a version this one cannot know."""
+    if not _is_made(connection):
+        return
+    versions = sql.SQL("SELECT max(version_num) FROM {}").format(sql.Identifier(OPS, VERSION_TABLE))
+    row = connection.execute(versions).fetchone()
+    if row is not None and row[0] is not None and row[0] > HEAD:
+        raise MadeByNewer(
+            f"The tables are those of a newer fashion-assets ({where}: version {row[0]}; {__version__}, which is installed here, "
+            f"knows up to {HEAD}). Upgrade the package here, or restore the backup taken before the upgrade into another home "
+            "or database."
+        )
 
 
 def _nothing_in(data: Path) -> str:

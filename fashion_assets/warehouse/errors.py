@@ -40,6 +40,10 @@ class NotInstalled(WarehouseError):
     """Nothing was ever made in the home, or in the database, that is asked about."""
 
 
+class MadeByNewer(WarehouseError):
+    """A newer version of the product has changed the database's tables."""
+
+
 class ServerTooOld(WarehouseError):
     """The server is older than `MINIMUM_POSTGRES`."""
 

@@ -279,3 +279,12 @@ def test_quarantine_keeps_what_jsonb_would_refuse(database: Connection):
 def test_vectors_are_known_where_the_extension_is(settings: Settings, bare_settings: Settings):
     with connect(settings) as connection:
         assert databases.register_vectors(connection)
+
+
+def test_tables_of_a_newer_version_are_left_alone_and_told(settings: Settings):
+    with connect(settings) as connection:
+        connection.execute("UPDATE fashion_ops.schema_version SET version_num = '9999'")
+    with pytest.raises(
+        errors.MadeByNewer, match=r"version 9999; .* knows up to \d{4}\)\. Upgrade the package here"
+    ):
+        prepare(settings)
