@@ -60,13 +60,26 @@ def shell_lines(text: str) -> Iterator[tuple[int, str]]:
         number, waiting = first, ""
         for count, line in enumerate(fence[4].split("\n")):
             number = number if waiting else first + count
-            waiting += line.strip()
+            waiting += line
             if waiting.endswith("\\"):
                 waiting = waiting[:-1] + " "
-                continue
-            if waiting:
-                yield number, waiting
-            waiting = ""
+            elif _is_open(waiting):
+                waiting += "\n"
+            else:
+                if waiting.strip():
+                    yield number, waiting
+                waiting = ""
+        if waiting.strip():
+            yield number, waiting
+
+
+def _is_open(line: str) -> bool:
+    """Whether a quote in it goes on in the next line."""
+    try:
+        shlex.split(line, comments=True)
+    except ValueError:
+        return True
+    return False
 
 
 def commands(line: str) -> Iterator[list[str]]:
@@ -282,6 +295,7 @@ def test_a_command_that_is_none_is_found(line: str, said: str):
         "fashion-assets run --batch-size N && fashion-assets promote -y",
         "fashion-assets --version",
         "pip install fashion-assets runn",
+        'fashion-assets psql -- -c "\n  SELECT 1;\n  SELECT 2"',
     ],
 )
 def test_a_command_as_it_should_be_passes(line: str):
