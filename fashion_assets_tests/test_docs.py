@@ -5,6 +5,7 @@ What belongs here: what can be held without running anything. What does not: whe
 how pages look as a site.
 """
 
+import ast
 import re
 import shlex
 from collections.abc import Iterator
@@ -27,6 +28,8 @@ DEPLOYED = [
     *(PROJECT / name for name in ("Dockerfile", "docker-compose.yml", "dagster.yaml", "workspace.yaml")),
     *(path for path in sorted(PROJECT.glob("deploy/**/*")) if path.is_file()),
 ]
+
+REFERENCE = (PROJECT / "docs" / "reference").resolve()
 
 COMMAND = "fashion-assets"
 PLACEHOLDER = re.compile(r"[A-Z][A-Z_]*|…|\.\.\.")
@@ -215,10 +218,27 @@ def link_faults(page: Path, text: str) -> Iterator[Fault]:
         if re.match(r"[a-z]+:", target):
             continue
         to = page.parent / unquote(target) if target else page
+        if to.resolve().parent == REFERENCE and to.stem in generated():
+            continue
         if not to.exists():
             yield Fault(number, f"{found[1]} leads to no file")
         elif anchor and to.suffix == ".md" and anchor not in anchors(to):
             yield Fault(number, f"{found[1]} leads to no heading")
+
+
+def generated() -> set[str]:
+    """Pages that are made of the code when the site is built: the keys of `PAGES` in docs/reference.py."""
+    maker = REFERENCE.with_suffix(".py")
+    tree = ast.parse(maker.read_text("utf-8")) if maker.is_file() else ast.Module([], [])
+    return {
+        str(key.value)
+        for node in tree.body
+        if isinstance(node, ast.Assign | ast.AnnAssign) and isinstance(node.value, ast.Dict)
+        for target in (node.targets if isinstance(node, ast.Assign) else [node.target])
+        if isinstance(target, ast.Name) and target.id == "PAGES"
+        for key in node.value.keys
+        if isinstance(key, ast.Constant)
+    }
 
 
 def anchors(page: Path) -> set[str]:
@@ -319,6 +339,8 @@ def test_links_that_lead_nowhere_are_found(tmp_path: Path):
         "[e](gone.md) ![f](other.md#nowhere)\n```\n[g](gone.md)\n```\n[h](#nowhere)\n"
     )
     page.write_text(text)
+    (never,) = link_faults(PROJECT / "docs" / "page.md", "[i](reference/no-such-page.md)")
+    assert never.said == "reference/no-such-page.md leads to no file"
     assert list(link_faults(page, text)) == [
         Fault(3, "gone.md leads to no file"),
         Fault(3, "other.md#nowhere leads to no heading"),

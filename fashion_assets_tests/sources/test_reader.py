@@ -1,4 +1,4 @@
-"""A reader that another package brings: the one of docs/examples/shop-reader, which docs/how-to/reader.md is about."""
+"""A reader that another package brings: the one of examples/shop-reader, which docs/how-to/reader.md is about."""
 
 import shutil
 import sqlite3
@@ -18,7 +18,7 @@ from fashion_assets.warehouse.database import connect
 from fashion_assets.warehouse.register import active_sources
 from fashion_assets_tests.catalogue import write_catalogue
 
-EXAMPLE = (CHECKOUT or Path()) / "docs" / "examples" / "shop-reader"
+EXAMPLE = (CHECKOUT or Path()) / "examples" / "shop-reader"
 
 
 @pytest.fixture
