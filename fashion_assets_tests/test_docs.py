@@ -35,6 +35,9 @@ COMMAND = "fashion-assets"
 PLACEHOLDER = re.compile(r"[A-Z][A-Z_]*|…|\.\.\.")
 """What stands for a value of the reader's own."""
 
+SERVICES = ("code", "init", "webserver", "daemon")
+"""Services of the compose file in which our command is there: `docker compose exec code fashion-assets …`."""
+
 WRAPS = re.compile(r"[A-Z_]+=.*|\$|env|exec|nice|sudo|time", re.S)
 """What may stand before a command's name."""
 
@@ -90,7 +93,7 @@ def commands(line: str) -> Iterator[list[str]]:
     lexer = shlex.shlex(line, posix=True, punctuation_chars=True)
     lexer.whitespace_split, lexer.commenters = True, "#"
     call: list[str] | None = None
-    begins, redirected = True, False
+    begins, redirected, before = True, False, ""
     for token in lexer:
         if set(token) <= set("();<>|&") and not token.startswith(("<", ">")):
             if call is not None:
@@ -102,10 +105,11 @@ def commands(line: str) -> Iterator[list[str]]:
             redirected = False
         elif call is not None:
             call.append(token)
-        elif begins and Path(token).name == COMMAND:
+        elif (begins or before in SERVICES) and Path(token).name == COMMAND:
             call = []
         elif begins and not WRAPS.fullmatch(token):
             begins = False
+        before = token
     if call is not None:
         yield call
 
@@ -275,6 +279,7 @@ def test_a_deployment_names_only_settings_that_there_are(path: Path):
 
 def test_the_services_of_the_compose_file_call_commands_that_there_are():
     text = (PROJECT / "docker-compose.yml").read_text("utf-8")
+    assert set(SERVICES) < set(yaml.safe_load(text)["services"])
     ours = {name: call for name, call in compose_commands(text).items() if call[0] == COMMAND}
     assert set(ours) == {"init", "webserver"}
     assert {name: misuse(call[1:]) for name, call in ours.items()} == dict.fromkeys(ours)
@@ -293,6 +298,7 @@ def test_the_services_of_the_compose_file_call_commands_that_there_are():
         ("fashion-assets run --catalogue DIR", "no option --catalogue"),
         ("FASHION_ASSETS_HOME=x fashion-assets --home y search red --colour blue", "no option --colour"),
         ("cd /tmp && .venv/bin/fashion-assets model calibrat | tee log", "no command 'calibrat'"),
+        ("docker compose exec code fashion-assets staus", "no command 'staus'"),
         ("fashion-assets retire", "needs 1 argument"),
         ("fashion-assets promote one two", "takes 1 argument"),
         ("fashion-assets run --sample", "lacks its value"),
