@@ -29,7 +29,7 @@ ui: $(INSTALLED)
 	$(BIN)/fashion-assets ui
 
 docs: $(INSTALLED)
-	$(BIN)/mkdocs build --strict
+	NO_MKDOCS_2_WARNING=1 $(BIN)/mkdocs build --strict
 
 lint: $(INSTALLED)
 	$(BIN)/ruff format --check

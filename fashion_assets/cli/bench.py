@@ -10,7 +10,6 @@ from fashion_assets.cli.app import (
     Json,
     app,
     chosen_release,
-    clear_errors,
     err,
     existing_installation,
     fail,
@@ -42,10 +41,9 @@ def bench_floor(
     as_json: Json = False,
 ) -> None:
     """What the machine needs at the very least: decoding, the bare model, COPY of the live rows, the index build."""
-    with clear_errors():
-        from fashion_assets.benchmarks.floor import measure_floor
+    from fashion_assets.benchmarks.floor import measure_floor
 
-        figures = measure_floor(existing_installation(), catalog, err if as_json else out)
+    figures = measure_floor(existing_installation(), catalog, err if as_json else out)
     if as_json:
         return print_json(figures)
     table = plain_table("part", "seconds", figures=["seconds"])
@@ -64,14 +62,13 @@ def bench_encoder(
     as_json: Json = False,
 ) -> None:
     """Pictures a second from files to vectors, small and large, beside the bare model and sentence-transformers."""
-    with clear_errors():
-        from fashion_assets.benchmarks.encoder import measure_encoder
+    from fashion_assets.benchmarks.encoder import measure_encoder
 
-        settings = Settings()
-        if model is not None:
-            settings = settings.model_copy(update={"model": model, "model_revision": None})
-        with steps(err, "encoder", lines=not as_json) as progress:
-            rows = measure_encoder(settings, progress)
+    settings = Settings()
+    if model is not None:
+        settings = settings.model_copy(update={"model": model, "model_revision": None})
+    with steps(err, "encoder", lines=not as_json) as progress:
+        rows = measure_encoder(settings, progress)
     if as_json:
         return print_json(rows)
     table = plain_table(*rows[0])
@@ -90,19 +87,18 @@ MeasuredRelease = Annotated[
 
 def _measure(name: str, release: str | None, as_json: bool) -> None:
     """Measure, keep and print. JSON is the list of all rows alone."""
-    with clear_errors():
-        from fashion_assets.benchmarks.measurements import NotMeasured, measure
-        from fashion_assets.benchmarks.pgbench import PgbenchError
-        from fashion_assets.warehouse.database import connect
+    from fashion_assets.benchmarks.measurements import NotMeasured, measure
+    from fashion_assets.benchmarks.pgbench import PgbenchError
+    from fashion_assets.warehouse.database import connect
 
-        settings = existing_installation()
-        with connect(settings) as conn:
-            chosen = chosen_release(conn, release)
-        with steps(err, f"{name} of {chosen.release}", lines=not as_json) as progress:
-            try:
-                measured = measure(settings, name, chosen, progress)
-            except (NotMeasured, PgbenchError) as error:
-                fail(str(error))
+    settings = existing_installation()
+    with connect(settings) as conn:
+        chosen = chosen_release(conn, release)
+    with steps(err, f"{name} of {chosen.release}", lines=not as_json) as progress:
+        try:
+            measured = measure(settings, name, chosen, progress)
+        except (NotMeasured, PgbenchError) as error:
+            fail(str(error))
     if as_json:
         return print_json([row for rows in measured.values() for row in rows])
     for title, rows in measured.items():

@@ -8,7 +8,7 @@ import typer
 from pydantic import SecretStr
 from rich.padding import Padding
 
-from fashion_assets.cli.app import Home, Json, app, clear_errors, err, existing_installation, out, print_json
+from fashion_assets.cli.app import Home, Json, app, err, existing_installation, out, print_json
 from fashion_assets.origins import FILE_NAME, origin, variable
 from fashion_assets.settings import Settings
 from fashion_assets.terminal import shown
@@ -18,11 +18,10 @@ from fashion_assets.thresholds import Thresholds
 @app.command("settings")
 def show_settings(home: Home = None, as_json: Json = False) -> None:
     """Every setting: its value, where that comes from, and what it means. Passwords are never shown."""
-    with clear_errors():
-        settings = Settings()
-        # What criteria are judged by stands last: fewer people change it, and it is much.
-        names = sorted(Settings.model_fields, key=lambda name: name in Thresholds.model_fields)
-        known = [_setting(settings, name) for name in names]
+    settings = Settings()
+    # What criteria are judged by stands last: fewer people change it, and it is much.
+    names = sorted(Settings.model_fields, key=lambda name: name in Thresholds.model_fields)
+    known = [_setting(settings, name) for name in names]
     file = settings.home / FILE_NAME
     if as_json:
         return print_json({"file": str(file), "file_exists": file.is_file(), "settings": known})
@@ -84,13 +83,12 @@ def database(
     as_json: Json = False,
 ) -> None:
     """The connection string of the database. Products are in the views of the schema fashion_sota."""
-    with clear_errors():
-        from fashion_assets.warehouse.clients import url
-        from fashion_assets.warehouse.server import parameters
+    from fashion_assets.warehouse.clients import url
+    from fashion_assets.warehouse.server import parameters
 
-        settings = existing_installation()
-        given = parameters(settings)
-        address = url(settings, password=password)
+    settings = existing_installation()
+    given = parameters(settings)
+    address = url(settings, password=password)
     embedded = settings.database_url is None
     if as_json:
         return print_json(
@@ -122,8 +120,7 @@ def psql(
     home: Home = None,
 ) -> None:
     """Open psql on the database. Products are in the views of the schema fashion_sota."""
-    with clear_errors():
-        from fashion_assets.warehouse.clients import psql as open_psql
+    from fashion_assets.warehouse.clients import psql as open_psql
 
-        status = open_psql(existing_installation(), arguments or ())
+    status = open_psql(existing_installation(), arguments or ())
     raise typer.Exit(status)

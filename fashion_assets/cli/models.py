@@ -12,7 +12,6 @@ from fashion_assets.cli.app import (
     Home,
     Json,
     app,
-    clear_errors,
     err,
     existing_installation,
     fail,
@@ -65,44 +64,41 @@ def train(
     """Train a CLIP on a catalogue's pictures and captions; continues where an interrupted training stopped."""
     if epochs == 0 and start is None:
         fail("--epochs 0 learns only what ends a training, so it needs a trained model: --from MODEL", 2)
-    with clear_errors():
-        from fashion_assets.catalog.validation import Rules
-        from fashion_assets.embedding.spaces import model_folder
-        from fashion_assets.embedding.training.configuration import GENTLER, TrainingConfig, TrainingError
-        from fashion_assets.embedding.training.export import export
-        from fashion_assets.embedding.training.loop import train as learn
-        from fashion_assets.embedding.training.pairs import training_pairs
-        from fashion_assets.machine import usable_cores
-        from fashion_assets.sources import open_source
+    from fashion_assets.catalog.validation import Rules
+    from fashion_assets.embedding.spaces import model_folder
+    from fashion_assets.embedding.training.configuration import GENTLER, TrainingConfig, TrainingError
+    from fashion_assets.embedding.training.export import export
+    from fashion_assets.embedding.training.loop import train as learn
+    from fashion_assets.embedding.training.pairs import training_pairs
+    from fashion_assets.machine import usable_cores
+    from fashion_assets.sources import open_source
 
-        settings = Settings()
-        sources = [open_source("folder", settings.source_name, str(data), settings)]
-        if sample:
-            sources.append(open_source("sample", "sample", str(sample), settings))
-        pairs = training_pairs(sources, Rules.from_settings(settings))
-        choice = {"device": device, "threads": usable_cores(), **({} if start is None else GENTLER)}
-        choice |= {} if epochs is None else {"epochs": epochs}
-        choice |= {} if minutes is None else {"wall_clock_seconds": minutes * 60}
-        console = err if as_json else out
-        try:
-            result = learn(
-                pairs,
-                settings.home / "training",
-                TrainingConfig(**choice),
-                start=None if start is None else model_folder(None if start == SHIPPED else start),
-                progress=lambda said: console.print(
-                    ", ".join(f"{k} {v}" for k, v in said.items()), style="dim"
-                ),
-            )
-        except TrainingError as error:
-            fail(str(error))
-        export(
-            result.model,
-            result.tokenizer,
-            folder,
-            result.metrics,
-            data=f"{len(pairs):,} listings of {data.name}.",
+    settings = Settings()
+    sources = [open_source("folder", settings.source_name, str(data), settings)]
+    if sample:
+        sources.append(open_source("sample", "sample", str(sample), settings))
+    pairs = training_pairs(sources, Rules.from_settings(settings))
+    choice = {"device": device, "threads": usable_cores(), **({} if start is None else GENTLER)}
+    choice |= {} if epochs is None else {"epochs": epochs}
+    choice |= {} if minutes is None else {"wall_clock_seconds": minutes * 60}
+    console = err if as_json else out
+    try:
+        result = learn(
+            pairs,
+            settings.home / "training",
+            TrainingConfig(**choice),
+            start=None if start is None else model_folder(None if start == SHIPPED else start),
+            progress=lambda said: console.print(", ".join(f"{k} {v}" for k, v in said.items()), style="dim"),
         )
+    except TrainingError as error:
+        fail(str(error))
+    export(
+        result.model,
+        result.tokenizer,
+        folder,
+        result.metrics,
+        data=f"{len(pairs):,} listings of {data.name}.",
+    )
     if as_json:
         return print_json(result.metrics)
     console.print(f"written to {folder}; use it with FASHION_ASSETS_MODEL={folder}")
@@ -168,44 +164,43 @@ def evaluate(
     """Measure how well a CLIP finds a catalogue's pictures, on products it was not trained on; or two, side by side."""
     if sum((held_out is not None, unseen_ids is not None, all_queries)) > 1:
         fail("give one of --held-out, --unseen-ids and --all-queries", 2)
-    with clear_errors():
-        from fashion_assets.benchmarks.evaluation.catalogue import EvaluationError, read_catalogue, unseen
-        from fashion_assets.benchmarks.evaluation.comparison import compare
-        from fashion_assets.embedding.encoder import encoder_of
+    from fashion_assets.benchmarks.evaluation.catalogue import EvaluationError, read_catalogue, unseen
+    from fashion_assets.benchmarks.evaluation.comparison import compare
+    from fashion_assets.embedding.encoder import encoder_of
 
-        settings = Settings()
-        try:
-            ids = None if unseen_ids is None else _lines(unseen_ids)
-            encoders = [
-                encoder_of(
-                    settings.model_copy(
-                        update={"model": None if name == SHIPPED else name, "model_revision": None}
-                    )
+    settings = Settings()
+    try:
+        ids = None if unseen_ids is None else _lines(unseen_ids)
+        encoders = [
+            encoder_of(
+                settings.model_copy(
+                    update={"model": None if name == SHIPPED else name, "model_revision": None}
                 )
-                for name in (chosen, against)
-                if name is not None
-            ]
-            with steps(err, f"reading {data}", lines=not as_json):
-                catalogue = read_catalogue(data, settings)
-            spaces = [encoder.space for encoder in encoders]
-            asked = unseen(catalogue, spaces, share=held_out, ids=ids, everything=all_queries)
-            with _bar(lines=not as_json) as progress:
-                comparison = compare(
-                    encoders,
-                    catalogue,
-                    asked,
-                    vectors=vectors,
-                    captions=captions,
-                    disturbed=disturbed,
-                    seed=seed,
-                    progress=progress,
-                )
-        except EvaluationError as error:
-            fail(str(error))
-        if page is not None:
-            from fashion_assets.release.comparison import write_page
+            )
+            for name in (chosen, against)
+            if name is not None
+        ]
+        with steps(err, f"reading {data}", lines=not as_json):
+            catalogue = read_catalogue(data, settings)
+        spaces = [encoder.space for encoder in encoders]
+        asked = unseen(catalogue, spaces, share=held_out, ids=ids, everything=all_queries)
+        with _bar(lines=not as_json) as progress:
+            comparison = compare(
+                encoders,
+                catalogue,
+                asked,
+                vectors=vectors,
+                captions=captions,
+                disturbed=disturbed,
+                seed=seed,
+                progress=progress,
+            )
+    except EvaluationError as error:
+        fail(str(error))
+    if page is not None:
+        from fashion_assets.release.comparison import write_page
 
-            write_page(comparison, page)
+        write_page(comparison, page)
     if as_json:
         return print_json(comparison.to_dict())
     _print_comparison(comparison)
@@ -297,11 +292,10 @@ def _print_comparison(comparison: "Comparison") -> None:
 @model.command("path")
 def model_path(home: Home = None) -> None:
     """The folder of the model in use; `SentenceTransformer(folder)` loads it."""
-    with clear_errors():
-        from fashion_assets.embedding.spaces import model_folder
+    from fashion_assets.embedding.spaces import model_folder
 
-        settings = Settings()
-        print(model_folder(settings.model, settings.model_revision))
+    settings = Settings()
+    print(model_folder(settings.model, settings.model_revision))
 
 
 @model.command("calibrate")
@@ -320,13 +314,12 @@ def model_calibrate(
 ) -> None:
     """Find out how the model runs fastest on this machine, and keep it: dtype, batch, and which cores decode. Processes that
     start afterwards run it so."""
-    with clear_errors():
-        from fashion_assets.embedding.calibration import PICTURES, calibrated
+    from fashion_assets.embedding.calibration import PICTURES, calibrated
 
-        settings = Settings()
-        files = _pictures(settings, catalog, PICTURES)
-        with steps(err, "calibrating", lines=not as_json) as progress:
-            tuning, measured, file = calibrated(settings, files, progress)
+    settings = Settings()
+    files = _pictures(settings, catalog, PICTURES)
+    with steps(err, "calibrating", lines=not as_json) as progress:
+        tuning, measured, file = calibrated(settings, files, progress)
     if as_json:
         return print_json({"tuning": vars(tuning), "measured": measured, "kept_in": str(file)})
     table = plain_table("part", "value", "pictures/s", "", figures=["pictures/s"])
@@ -359,13 +352,12 @@ def _pictures(settings: Settings, catalog: Path | None, most: int) -> list[str]:
 @app.command()
 def spaces(home: Home = None, as_json: Json = False) -> None:
     """Embedding spaces: which model made the vectors there are, how many, and which releases serve them."""
-    with clear_errors():
-        from fashion_assets.warehouse.database import connect
-        from fashion_assets.warehouse.spaces import spaces as registered
+    from fashion_assets.warehouse.database import connect
+    from fashion_assets.warehouse.spaces import spaces as registered
 
-        settings = existing_installation()
-        with connect(settings) as conn:
-            known = registered(conn)
+    settings = existing_installation()
+    with connect(settings) as conn:
+        known = registered(conn)
     if as_json:
         return print_json([vars(space) for space in known])
     figures = "dimension", "pictures", "texts"

@@ -18,7 +18,6 @@ from fashion_assets.cli.app import (
     Json,
     app,
     chosen_release,
-    clear_errors,
     err,
     existing_installation,
     fail,
@@ -157,29 +156,28 @@ def run(
         fail("give one of --catalog, --sample and --source", 2)
     if batch_size is not None:
         choose("batch_size", str(batch_size), "--batch-size")
-    with clear_errors():
-        from fashion_assets.runs import prepare_workers
+    from fashion_assets.runs import prepare_workers
 
-        settings = Settings()
-        if settings.is_new and not dry_run:
-            # A first migration surely has work for them: they import while this process does.
-            prepare_workers()
-        from fashion_assets.migration import Migration, telling
+    settings = Settings()
+    if settings.is_new and not dry_run:
+        # A first migration surely has work for them: they import while this process does.
+        prepare_workers()
+    from fashion_assets.migration import Migration, telling
 
-        if promote is None:
-            promote = settings.promote_automatically
-        with telling(settings, dry_run) as done:
-            result = Migration(settings, err, lines=not as_json).run(
-                catalog=catalog,
-                sample=sample,
-                dry_run=dry_run,
-                promote=promote,
-                wait=wait,
-                allow_shrink=allow_shrink,
-                accept_rejections=accept_rejections,
-                source=source,
-            )
-            done(result)
+    if promote is None:
+        promote = settings.promote_automatically
+    with telling(settings, dry_run) as done:
+        result = Migration(settings, err, lines=not as_json).run(
+            catalog=catalog,
+            sample=sample,
+            dry_run=dry_run,
+            promote=promote,
+            wait=wait,
+            allow_shrink=allow_shrink,
+            accept_rejections=accept_rejections,
+            source=source,
+        )
+        done(result)
     if as_json:
         print_json(result.to_dict())
     elif result.verdicts:
@@ -193,17 +191,15 @@ def run(
 @app.command()
 def status(home: Home = None, as_json: Json = False) -> None:
     """What is live, what stands ready, which batches are through."""
+    from fashion_assets.failed_runs import last_reasons
     from fashion_assets.release.status import status as gather
+    from fashion_assets.warehouse.database import connect
 
-    with clear_errors():
-        from fashion_assets.failed_runs import last_reasons
-        from fashion_assets.warehouse.database import connect
-
-        settings = existing_installation()
-        with connect(settings) as conn:
-            state = gather(conn, settings)
-            batches = state["batches"]
-            batches["failed"] = last_reasons(conn, settings, "migrate_batch", batches["stale"])
+    settings = existing_installation()
+    with connect(settings) as conn:
+        state = gather(conn, settings)
+        batches = state["batches"]
+        batches["failed"] = last_reasons(conn, settings, "migrate_batch", batches["stale"])
     if as_json:
         return print_json(state)
     live = state["live"]
@@ -256,14 +252,13 @@ def criteria(
     as_json: Json = False,
 ) -> None:
     """Measure every criterion of a release now. Exit code 1 where one fails."""
-    with clear_errors():
-        from fashion_assets.criteria.candidate import Candidate, judge
-        from fashion_assets.warehouse.database import connect
+    from fashion_assets.criteria.candidate import Candidate, judge
+    from fashion_assets.warehouse.database import connect
 
-        settings = existing_installation()
-        with connect(settings) as conn:
-            chosen = chosen_release(conn, release)
-            verdicts = judge(Candidate(conn, chosen, settings))
+    settings = existing_installation()
+    with connect(settings) as conn:
+        chosen = chosen_release(conn, release)
+        verdicts = judge(Candidate(conn, chosen, settings))
     if as_json:
         print_json({"release": chosen.release, "criteria": [verdict.to_dict() for verdict in verdicts]})
     else:
@@ -284,42 +279,41 @@ def quarantine(
     as_json: Json = False,
 ) -> None:
     """Rejected listings, each with every reason and its original record."""
-    with clear_errors():
-        from fashion_assets.release.roots import picture_of, roots
-        from fashion_assets.warehouse.database import connect
-        from fashion_assets.warehouse.quarantine import quarantined, reasons
+    from fashion_assets.release.roots import picture_of, roots
+    from fashion_assets.warehouse.database import connect
+    from fashion_assets.warehouse.quarantine import quarantined, reasons
 
-        settings = existing_installation()
-        with connect(settings) as conn:
-            at = roots(conn, settings)
-            if as_json:
-                # Streamed: a quarantine may be larger than memory.
-                print("[", end="")
-                for number, held in enumerate(quarantined(conn, reason=reason, limit=limit)):
-                    item = {
-                        "external_id": held.external_id,
-                        "reasons": held.reasons,
-                        "record": held.record,
-                        "source": held.source,
-                        "batch": held.batch,
-                        "image": picture_of(held, at),
-                    }
-                    print(("," if number else "") + "\n" + to_json(item), end="")
-                print("\n]")
-                return
-            counts = plain_table("reason", "listings", figures=["listings"])
-            for name, count in reasons(conn):
-                counts.add_row(name, f"{count:,}")
-            out.print(counts)
-            table = plain_table("listing", "batch", "reasons", "record")
-            for held in quarantined(conn, reason=reason, limit=limit or 20):
-                table.add_row(
-                    shown(held.external_id or "—"),
-                    held.batch,
-                    ", ".join(held.reasons),
-                    shown(json.dumps(held.record, ensure_ascii=False)[:160]),
-                )
-            out.print(table)
+    settings = existing_installation()
+    with connect(settings) as conn:
+        at = roots(conn, settings)
+        if as_json:
+            # Streamed: a quarantine may be larger than memory.
+            print("[", end="")
+            for number, held in enumerate(quarantined(conn, reason=reason, limit=limit)):
+                item = {
+                    "external_id": held.external_id,
+                    "reasons": held.reasons,
+                    "record": held.record,
+                    "source": held.source,
+                    "batch": held.batch,
+                    "image": picture_of(held, at),
+                }
+                print(("," if number else "") + "\n" + to_json(item), end="")
+            print("\n]")
+            return
+        counts = plain_table("reason", "listings", figures=["listings"])
+        for name, count in reasons(conn):
+            counts.add_row(name, f"{count:,}")
+        out.print(counts)
+        table = plain_table("listing", "batch", "reasons", "record")
+        for held in quarantined(conn, reason=reason, limit=limit or 20):
+            table.add_row(
+                shown(held.external_id or "—"),
+                held.batch,
+                ", ".join(held.reasons),
+                shown(json.dumps(held.record, ensure_ascii=False)[:160]),
+            )
+        out.print(table)
 
 
 Force = Annotated[
@@ -355,24 +349,23 @@ def promote(
     home: Home = None,
 ) -> None:
     """Put a release live, if every criterion holds now. Look at it before: report, search --release."""
-    with clear_errors():
-        from fashion_assets.migration import Migration
-        from fashion_assets.warehouse import releases
-        from fashion_assets.warehouse.database import connect
+    from fashion_assets.migration import Migration
+    from fashion_assets.warehouse import releases
+    from fashion_assets.warehouse.database import connect
 
-        settings = existing_installation()
-        with connect(settings) as conn:
-            chosen = releases.get(conn, release) if release else releases.only_candidate(conn)
-            live = releases.live(conn)
-        if release is None:
-            instead = f" instead of {live.release} ({live.products or 0:,})" if live else ""
-            _agreed(
-                f"Put {chosen.release} ({chosen.products or 0:,} products, built {chosen.created_at:%Y-%m-%d %H:%M}) "
-                f"live{instead}?",
-                yes,
-                without_terminal=True,
-            )
-        result = Migration(settings, err).promote(chosen.release, force, allow_shrink)
+    settings = existing_installation()
+    with connect(settings) as conn:
+        chosen = releases.get(conn, release) if release else releases.only_candidate(conn)
+        live = releases.live(conn)
+    if release is None:
+        instead = f" instead of {live.release} ({live.products or 0:,})" if live else ""
+        _agreed(
+            f"Put {chosen.release} ({chosen.products or 0:,} products, built {chosen.created_at:%Y-%m-%d %H:%M}) "
+            f"live{instead}?",
+            yes,
+            without_terminal=True,
+        )
+    result = Migration(settings, err).promote(chosen.release, force, allow_shrink)
     for line in result.summary():
         out.print(line, soft_wrap=True)
     raise typer.Exit(0 if result.succeeded else 1)
@@ -391,22 +384,21 @@ def rollback(
     home: Home = None,
 ) -> None:
     """Put an earlier release back live, in one transaction. Never waits for a run; going forward again is promote."""
-    with clear_errors():
-        from fashion_assets.release import swap
-        from fashion_assets.warehouse import releases
-        from fashion_assets.warehouse.database import connect
+    from fashion_assets.release import swap
+    from fashion_assets.warehouse import releases
+    from fashion_assets.warehouse.database import connect
 
-        settings = existing_installation()
-        with connect(settings) as conn:
-            live = releases.live(conn)
-            target = releases.get(conn, to) if to else swap.previous(conn)
-            if live is not None and target.number > live.number:
-                fail(
-                    f"{target.release} is later than {live.release}, which is live. To go forward: "
-                    f"fashion-assets promote {target.release}"
-                )
-            left = live.release if live else None
-            release = swap.rollback(conn, settings, target.release, away_from=left, force=force)
+    settings = existing_installation()
+    with connect(settings) as conn:
+        live = releases.live(conn)
+        target = releases.get(conn, to) if to else swap.previous(conn)
+        if live is not None and target.number > live.number:
+            fail(
+                f"{target.release} is later than {live.release}, which is live. To go forward: "
+                f"fashion-assets promote {target.release}"
+            )
+        left = live.release if live else None
+        release = swap.rollback(conn, settings, target.release, away_from=left, force=force)
     out.print(f"{release.release} is live again: {release.products or 0:,} products", soft_wrap=True)
     if left is not None:
         out.print(f"{left} is kept; go forward to it with: fashion-assets promote {left}", soft_wrap=True)
@@ -419,21 +411,20 @@ def retire(
     home: Home = None,
 ) -> None:
     """Drop a release that is no longer wanted, for good."""
-    with clear_errors():
-        from fashion_assets.release import swap
-        from fashion_assets.warehouse import releases
-        from fashion_assets.warehouse.database import connect
+    from fashion_assets.release import swap
+    from fashion_assets.warehouse import releases
+    from fashion_assets.warehouse.database import connect
 
-        settings = existing_installation()
-        with connect(settings) as conn:
-            chosen = releases.get(conn, release)
-            if chosen.state in ("candidate", "retired"):
-                _agreed(
-                    f"Drop {release} ({chosen.state}, {chosen.products or 0:,} products) for good?",
-                    yes,
-                    without_terminal=False,
-                )
-            gone = swap.retire(conn, release)
+    settings = existing_installation()
+    with connect(settings) as conn:
+        chosen = releases.get(conn, release)
+        if chosen.state in ("candidate", "retired"):
+            _agreed(
+                f"Drop {release} ({chosen.state}, {chosen.products or 0:,} products) for good?",
+                yes,
+                without_terminal=False,
+            )
+        gone = swap.retire(conn, release)
     if gone:
         out.print(f"{release} is dropped")
     else:
@@ -445,10 +436,9 @@ def retire(
 @app.command()
 def migrate(home: Home = None) -> None:
     """Bring the database's own tables up to date: extension, schemas, roles. Every other command does it too."""
-    with clear_errors():
-        from fashion_assets.warehouse.database import prepare
-        from fashion_assets.warehouse.server import describe
+    from fashion_assets.warehouse.database import prepare
+    from fashion_assets.warehouse.server import describe
 
-        settings = Settings()
-        prepare(settings)
+    settings = Settings()
+    prepare(settings)
     out.print(f"ready: {shown(describe(settings))}")

@@ -13,7 +13,6 @@ from fashion_assets.cli.app import (
     Json,
     app,
     chosen_release,
-    clear_errors,
     existing_installation,
     fail,
     out,
@@ -78,38 +77,37 @@ def search(
     text = " ".join(words or [])
     if not text.strip() and image is None and like is None and not filters:
         fail("give words or --image FILE, --like ID, or a --filter", 2)
-    with clear_errors():
-        from fashion_assets.search.engine import SearchEngine
-        from fashion_assets.search.filters import parse_filters
-        from fashion_assets.search.meaning import picture_file
-        from fashion_assets.search.query import FACETS, Query
+    from fashion_assets.search.engine import SearchEngine
+    from fashion_assets.search.filters import parse_filters
+    from fashion_assets.search.meaning import picture_file
+    from fashion_assets.search.query import FACETS, Query
 
-        query = Query(
-            words=text,
-            avoid=" ".join(avoid or []),
-            picture=None if image is None else picture_file(image, Settings().max_image_bytes),
-            product=like,
-            filters=parse_filters(filters or []),
-            mode=mode,  # pyright: ignore[reportArgumentType]
-            exact=exact,
-            limit=limit,
-            page=page,
-            facets=FACETS if facets else (),
-            release=release,
-        )
-        settings = existing_installation()
-        _check_release(settings, release)
-        with SearchEngine.open(settings, size=1) as engine:
-            results = engine.search(query)
-        written = None
-        if show:
-            import webbrowser
+    query = Query(
+        words=text,
+        avoid=" ".join(avoid or []),
+        picture=None if image is None else picture_file(image, Settings().max_image_bytes),
+        product=like,
+        filters=parse_filters(filters or []),
+        mode=mode,  # pyright: ignore[reportArgumentType]
+        exact=exact,
+        limit=limit,
+        page=page,
+        facets=FACETS if facets else (),
+        release=release,
+    )
+    settings = existing_installation()
+    _check_release(settings, release)
+    with SearchEngine.open(settings, size=1) as engine:
+        results = engine.search(query)
+    written = None
+    if show:
+        import webbrowser
 
-            from fashion_assets.catalog.pictures import Limits
-            from fashion_assets.search.gallery import write_page
+        from fashion_assets.catalog.pictures import Limits
+        from fashion_assets.search.gallery import write_page
 
-            written = write_page(query, results, settings.home / "searches", Limits.from_settings(settings))
-            webbrowser.open(written.as_uri())
+        written = write_page(query, results, settings.home / "searches", Limits.from_settings(settings))
+        webbrowser.open(written.as_uri())
     if as_json:
         return print_json(_answer(results, explain))
     columns = ("score", "id", "title", "picture", *(("brought by",) if explain else ()))
@@ -190,13 +188,12 @@ def recommend(
     as_json: Json = False,
 ) -> None:
     """Products for a person: by favourites, by stated style, or what is popular."""
-    with clear_errors():
-        from fashion_assets.search.engine import SearchEngine
+    from fashion_assets.search.engine import SearchEngine
 
-        settings = existing_installation()
-        _check_release(settings, release)
-        with SearchEngine.open(settings, size=1) as engine:
-            results = engine.recommend(user, limit=limit, release=release)
+    settings = existing_installation()
+    _check_release(settings, release)
+    with SearchEngine.open(settings, size=1) as engine:
+        results = engine.recommend(user, limit=limit, release=release)
     if as_json:
         return print_json(_answer(results, explain=False))
     table = plain_table("id", "title", "picture")
@@ -215,13 +212,12 @@ def report(
     as_json: Json = False,
 ) -> None:
     """Where a release's report is: a page, and the same as JSON. A report that is gone is written anew."""
-    with clear_errors():
-        from fashion_assets.release.report import page_of
-        from fashion_assets.warehouse.database import connect
+    from fashion_assets.release.report import page_of
+    from fashion_assets.warehouse.database import connect
 
-        settings = existing_installation()
-        with connect(settings) as conn:
-            page = page_of(conn, settings, chosen_release(conn, release))
+    settings = existing_installation()
+    with connect(settings) as conn:
+        page = page_of(conn, settings, chosen_release(conn, release))
     print(harmless_json(page.with_suffix(".json").read_text("utf-8")) if as_json else page)
     if open_page:
         import webbrowser

@@ -6,7 +6,7 @@ from typing import Annotated
 
 import typer
 
-from fashion_assets.cli.app import Home, app, clear_errors, err, out
+from fashion_assets.cli.app import Home, app, err, out
 from fashion_assets.settings import Settings
 from fashion_assets.terminal import shown
 
@@ -39,32 +39,31 @@ def ui(
     home: Home = None,
 ) -> None:
     """Open the Dagster UI, with its daemon and the reports, on this installation."""
-    with clear_errors():
-        from fashion_assets.serving.guard import LOOPBACK
-        from fashion_assets.serving.ui import dagster_home, serve
-        from fashion_assets.warehouse.database import prepare
+    from fashion_assets.serving.guard import LOOPBACK
+    from fashion_assets.serving.ui import dagster_home, serve
+    from fashion_assets.warehouse.database import prepare
 
-        settings = Settings()
-        prepare(settings)
-        workspace = workspace and workspace.resolve()
-        # Whatever other Dagster project the shell is set up for, and whatever lies where it is.
-        folder = dagster_home(settings)
-        os.environ["DAGSTER_HOME"] = str(folder)
-        os.chdir(folder)
-        if host not in LOOPBACK:
-            err.print(
-                f"[yellow]warning[/] whoever reaches {shown(host)} can do everything here: the UI has no login of its own",
-                soft_wrap=True,
-            )
-        serve(
-            settings,
-            host,
-            port,
-            workspace=workspace,
-            daemon=daemon,
-            read_only=read_only,
-            ready=lambda address: out.print(
-                f"Dagster UI: {address}/\nreports:    {address}/fashion-assets/  (Ctrl-C ends it)",
-                soft_wrap=True,
-            ),
+    settings = Settings()
+    prepare(settings)
+    workspace = workspace and workspace.resolve()
+    # Whatever other Dagster project the shell is set up for, and whatever lies where it is.
+    folder = dagster_home(settings)
+    os.environ["DAGSTER_HOME"] = str(folder)
+    os.chdir(folder)
+    if host not in LOOPBACK:
+        err.print(
+            f"[yellow]warning[/] whoever reaches {shown(host)} can do everything here: the UI has no login of its own",
+            soft_wrap=True,
         )
+    serve(
+        settings,
+        host,
+        port,
+        workspace=workspace,
+        daemon=daemon,
+        read_only=read_only,
+        ready=lambda address: out.print(
+            f"Dagster UI: {address}/\nreports:    {address}/fashion-assets/  (Ctrl-C ends it)",
+            soft_wrap=True,
+        ),
+    )
