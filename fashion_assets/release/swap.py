@@ -70,8 +70,8 @@ def promote(
     """Put a candidate (or a retired release) live, if every criterion holds *now*: measured in the swap's own transaction,
     in which nobody can write to the release. Returns the verdicts, which are kept with it.
 
-    `accepted`: names of criteria that a person lets fail (`criteria.candidate.ACCEPTABLE`). `force` ends who holds the views up. Raises `PromotionRefused`, `ReleaseError`, `Busy` or `HeldUp`; then nothing has
-    changed.
+    `accepted`: names of criteria that a person lets fail (`criteria.candidate.ACCEPTABLE`). `force` ends who holds the views
+    up. Raises `PromotionRefused`, `ReleaseError`, `Busy` or `HeldUp`; then nothing has changed.
     """
     # A transaction the caller left open would hold the views' locks until the caller came round to committing.
     conn.commit()
