@@ -31,6 +31,7 @@ from fashion_assets.failure import Reason, told, unforeseen
 from fashion_assets.machine import usable_cores
 from fashion_assets.origins import ENVIRONMENT_PREFIX
 from fashion_assets.places import DAGSTER_FILES
+from fashion_assets.run_tags import NEVER_RETRIED, RUNNER, is_of_a_command, this_process
 from fashion_assets.settings import Settings
 from fashion_assets.terminal import Without
 
@@ -45,23 +46,6 @@ WORKERS = 2
 BATCHES_OF_WORKERS = 20
 """After so many the workers are replaced by fresh ones: what libraries keep from run to run must not grow with the
 catalogue."""
-
-RUNNER = "fashion_assets/process"
-"""Tag of runs started here: host and process, so that a later command can tell which died with theirs."""
-
-NEVER_RETRIED = {"dagster/max_retries": "0"}
-"""Tag of runs the daemon leaves alone when they fail: whoever started the command starts it again."""
-
-
-def this_process() -> str:
-    """What `RUNNER` says of runs of this process."""
-    return f"{os.uname().nodename}:{os.getpid()}"
-
-
-def is_of_a_command(tags: Mapping[str, str]) -> bool:
-    """Whether a run of these tags was executed by a command. One that Dagster launched in its stead, as when somebody has
-    it executed again, has its tags and more."""
-    return RUNNER in tags and "dagster/parent_run_id" not in tags
 
 
 class RunsFailed(FashionAssetsError):

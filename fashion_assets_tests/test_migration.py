@@ -22,7 +22,7 @@ from fashion_assets.embedding.tuning import FILE
 from fashion_assets.migration import Migration, MigrationResult
 from fashion_assets.places import DAGSTER_FILES
 from fashion_assets.release.swap import rollback
-from fashion_assets.runs import RUNNER
+from fashion_assets.run_tags import RUNNER
 from fashion_assets.settings import Settings
 from fashion_assets.sources.drawing import Manifest
 from fashion_assets.warehouse import releases

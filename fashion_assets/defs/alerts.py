@@ -15,7 +15,7 @@ from fashion_assets.defs.resources import WarehouseResource
 from fashion_assets.failed_runs import reason_of
 from fashion_assets.notifications import Event, Kind, is_configured, notify, waits
 from fashion_assets.release.scan import stale_sources
-from fashion_assets.runs import is_of_a_command
+from fashion_assets.run_tags import is_of_a_command
 from fashion_assets.serving.links import report_link, run_link
 from fashion_assets.settings import Settings
 from fashion_assets.warehouse import releases

@@ -17,7 +17,7 @@ from fashion_assets.catalog.pictures import Limits
 from fashion_assets.defs.failures import telling
 from fashion_assets.embedding.encoder import Encoder, encoder
 from fashion_assets.embedding.spaces import EmbeddingSpace, embedding_space
-from fashion_assets.runs import RUNNER, this_process
+from fashion_assets.run_tags import RUNNER, this_process
 from fashion_assets.settings import Settings
 from fashion_assets.warehouse.database import connect, prepare
 from fashion_assets.warehouse.locks import run_lock

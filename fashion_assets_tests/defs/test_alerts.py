@@ -17,7 +17,8 @@ from fashion_assets.defs.alerts import tell_of_failed_runs, tell_of_stale_source
 from fashion_assets.defs.resources import WarehouseResource
 from fashion_assets.places import DAGSTER_FILES
 from fashion_assets.release.scan import scan_active_sources
-from fashion_assets.runs import RUNNER, repository
+from fashion_assets.run_tags import RUNNER
+from fashion_assets.runs import repository
 from fashion_assets.settings import Settings
 from fashion_assets.warehouse import releases
 from fashion_assets.warehouse.register import activate_source

@@ -10,7 +10,8 @@ import pytest
 
 from fashion_assets.places import DAGSTER_FILES
 from fashion_assets.release.scan import scan_active_sources
-from fashion_assets.runs import RUNNER, repository, this_process
+from fashion_assets.run_tags import RUNNER, this_process
+from fashion_assets.runs import repository
 from fashion_assets.settings import Settings
 from fashion_assets.warehouse.locks import run_lock
 from fashion_assets.warehouse.register import activate_source
