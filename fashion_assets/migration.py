@@ -289,7 +289,7 @@ class Migration:
         batches = -(-listings // self._settings.batch_size)
         result = MigrationResult(listings=listings, batches=batches)
         result.lines.append(
-            f"dry run: {name} has {listings:,} listings, all new; {batches} batches would run, then the first release "
+            f"dry run: {name} has {listings:,} listings, all new; {batches:,} {'batch' if batches == 1 else 'batches'} would run, then the first release "
             f"would be built in {describe(self._settings)}. Nothing was changed."
         )
         return result
