@@ -258,7 +258,7 @@ def test_whatever_is_accepted_the_tables_of_a_release_can_hold_and_quarantine_th
         replace_quarantine(database, "shop-00001", rejections)
         create_tables(database, release)
         copied = 0
-        for serving in serving_rows(normalized, vectors, "shop-00001"):
+        for serving in serving_rows(normalized, vectors, "shop-00001", ""):
             copied += copy_encoded(database, release.table("products"), serving.products)
         for columns in (*((column,) for column in FILTERED_COLUMNS), ("source", "external_id")):
             database.execute(
