@@ -26,7 +26,7 @@ MEBIBYTE = 2**20
 LARGE = 3_000
 """Megabytes of a file system that is large enough."""
 
-SHARES = (0.15, 0.45, 0.6, 0.75, 0.88, 0.96)
+SHARES = (0.15, 0.45, 0.6, 0.75, 0.88)
 """Of what a whole run takes, the sizes that are too small."""
 
 

@@ -303,10 +303,18 @@ def _become_worker(environment: dict[str, str], threads: str, towers: bool) -> N
         # Beside the instance, which waits for the database.
         threading.Thread(target=_compile_towers, daemon=True).start()
     # Told as the reason the run failed for.
-    sys.stderr = Without(sys.stderr, "Exception while writing logger call to event log")  # type: ignore[assignment]
+    sys.stderr = Without(sys.stderr, *_STORAGE_FAILS)  # type: ignore[assignment]
     # What is wrong is said by the work that needs it, which tries again.
     with suppress(Exception):
         _open()
+
+
+_STORAGE_FAILS = (
+    "Exception while writing logger call to event log",
+    "Exception while storing event batch",
+    "Falling back to storing multiple single-event storage requests",
+)
+"""How pages begin that Dagster (1.13) prints where an event cannot be stored: the statement with all it was to store."""
 
 
 @cache

@@ -26,9 +26,9 @@ class Terminal(Console):
 
 
 class Without:
-    """A stream that leaves out what begins with some words, as a library writes them to the terminal unasked."""
+    """A stream that leaves out what begins with any of some words, as a library writes them to the terminal unasked."""
 
-    def __init__(self, stream: TextIO, words: str):
+    def __init__(self, stream: TextIO, *words: str):
         self._stream = stream
         self._words = words
 
