@@ -4,7 +4,8 @@
 schemas and tables are there); quick enough to be taken by every test. `Settings()`, built anew in the code
 under test or in a process it starts, gives the same. `database` — a connection to that database.
 `bare_settings` — the same without anything in the database, for tests of its preparation. `migrate` — a whole
-migration of a catalogue folder, every run of it a Dagster run in that database. `candidate` — a finished
+migration of a catalogue folder, every run of it a Dagster run in that database. `instance` — the Dagster instance
+in that database. `candidate` — a finished
 candidate (40 products, two batches) in a database of its own, free to be damaged. `server_settings` — the
 server itself: the embedded one, started once for the whole test run. No test mocks it.
 """
@@ -16,6 +17,7 @@ import uuid
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
+from typing import TYPE_CHECKING
 from urllib.parse import quote, urlencode
 
 import pytest
@@ -27,10 +29,14 @@ from fashion_assets import runs
 from fashion_assets.criteria.candidate import Candidate
 from fashion_assets.migration import Migration, MigrationResult
 from fashion_assets.origins import ENVIRONMENT_PREFIX
+from fashion_assets.places import DAGSTER_FILES
 from fashion_assets.settings import Settings
 from fashion_assets.warehouse import releases, server
 from fashion_assets.warehouse.database import Connection, connect, prepare
 from fashion_assets_tests.catalogue import write_catalogue
+
+if TYPE_CHECKING:
+    import dagster as dg
 
 TEMPLATE = "prepared_template"
 
@@ -119,6 +125,26 @@ def create_database(server_settings: Settings, name: str, template: str) -> None
         connection.execute(
             sql.SQL("CREATE DATABASE {} TEMPLATE {}").format(sql.Identifier(name), sql.Identifier(template))
         )
+
+
+@pytest.fixture
+def instance(settings: Settings) -> Iterator["dg.DagsterInstance"]:
+    """The Dagster instance of `settings`."""
+    with _instance() as opened:
+        yield opened
+
+
+@pytest.fixture
+def candidate_instance(candidate_settings: Settings) -> Iterator["dg.DagsterInstance"]:
+    """The Dagster instance of `candidate_settings`."""
+    with _instance() as opened:
+        yield opened
+
+
+def _instance() -> "dg.DagsterInstance":
+    import dagster as dg  # takes a second, which most tests need not spend
+
+    return dg.DagsterInstance.from_config(str(DAGSTER_FILES))
 
 
 @pytest.fixture

@@ -9,7 +9,7 @@ import sys
 import threading
 import time
 from collections import defaultdict
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
@@ -20,7 +20,6 @@ from rich.console import Console
 
 from fashion_assets.embedding.tuning import FILE
 from fashion_assets.migration import Migration, MigrationResult
-from fashion_assets.places import DAGSTER_FILES
 from fashion_assets.release.swap import rollback
 from fashion_assets.run_tags import RUNNER
 from fashion_assets.settings import Settings
@@ -36,12 +35,6 @@ Migrate = Callable[..., MigrationResult]
 @pytest.fixture(autouse=True)
 def _small_batches(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("FASHION_ASSETS_BATCH_SIZE", "20")
-
-
-@pytest.fixture
-def instance(settings: Settings) -> Iterator[dg.DagsterInstance]:
-    with dg.DagsterInstance.from_config(str(DAGSTER_FILES)) as instance:
-        yield instance
 
 
 def rows(conn: psycopg.Connection, query: str, *parameters: object) -> list[tuple]:

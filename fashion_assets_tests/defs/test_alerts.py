@@ -15,7 +15,6 @@ from psycopg import sql
 from fashion_assets.criteria.candidate import Candidate
 from fashion_assets.defs.alerts import tell_of_failed_runs, tell_of_stale_sources, tell_of_waiting_releases
 from fashion_assets.defs.resources import WarehouseResource
-from fashion_assets.places import DAGSTER_FILES
 from fashion_assets.release.scan import scan_active_sources
 from fashion_assets.run_tags import RUNNER
 from fashion_assets.runs import repository
@@ -33,18 +32,6 @@ def hook(monkeypatch: pytest.MonkeyPatch) -> Iterator[Webhook]:
         monkeypatch.setenv("FASHION_ASSETS_NOTIFY_WEBHOOK", hook.url)
         monkeypatch.setenv("FASHION_ASSETS_UI_URL", "https://dagster.shop.example")
         yield hook
-
-
-@pytest.fixture
-def instance(settings: Settings) -> Iterator[dg.DagsterInstance]:
-    with dg.DagsterInstance.from_config(str(DAGSTER_FILES)) as instance:
-        yield instance
-
-
-@pytest.fixture
-def candidate_instance(candidate_settings: Settings) -> Iterator[dg.DagsterInstance]:
-    with dg.DagsterInstance.from_config(str(DAGSTER_FILES)) as instance:
-        yield instance
 
 
 def executed(

@@ -1,6 +1,5 @@
 """When runs are asked for by themselves: by the sensor for batches, then for a release; by the schedule at night."""
 
-from collections.abc import Iterator
 from datetime import UTC, datetime
 from pathlib import Path
 
@@ -13,9 +12,7 @@ from fashion_assets.definitions import defs
 from fashion_assets.defs.automation import new_or_changed_batches, nightly_release
 from fashion_assets.defs.resources import WarehouseResource
 from fashion_assets.defs.sources import CatalogueResource
-from fashion_assets.places import DAGSTER_FILES
 from fashion_assets.release.swap import promote
-from fashion_assets.settings import Settings
 from fashion_assets.warehouse.register import activate_source
 from fashion_assets_tests.catalogue import line, replace_line, write_catalogue
 
@@ -56,18 +53,6 @@ def skipped(result: dg.SensorResult) -> str:
     assert not result.run_requests
     assert result.skip_reason is not None and result.skip_reason.skip_message is not None
     return result.skip_reason.skip_message
-
-
-@pytest.fixture
-def instance(settings: Settings) -> Iterator[dg.DagsterInstance]:
-    with dg.DagsterInstance.from_config(str(DAGSTER_FILES)) as instance:
-        yield instance
-
-
-@pytest.fixture
-def candidate_instance(candidate_settings: Settings) -> Iterator[dg.DagsterInstance]:
-    with dg.DagsterInstance.from_config(str(DAGSTER_FILES)) as instance:
-        yield instance
 
 
 def test_without_a_source_nothing_is_asked_for(instance: dg.DagsterInstance):

@@ -108,11 +108,9 @@ def project(tmp_path: Path) -> Path:
 def test_dg_checks_and_lists_our_own_definitions():
     checked = dg(DAGSTER_FILES, "check", "defs")
     assert "All definitions loaded successfully" in checked and "WARNING" not in checked
-    listed = keys(dg(DAGSTER_FILES, "list", "defs", "--json"))
-    assert {"migrate_batch", "build_release", "check_batch"} <= listed["jobs"]
-    assert len(json.loads(dg(DAGSTER_FILES, "list", "defs", "--json"))["assets"]) == len(
-        SOURCE | BATCH_ASSETS | RELEASE_ASSETS | MEASURING_ASSETS
-    )
+    listed = dg(DAGSTER_FILES, "list", "defs", "--json")
+    assert {"migrate_batch", "build_release", "check_batch"} <= keys(listed)["jobs"]
+    assert len(json.loads(listed)["assets"]) == len(SOURCE | BATCH_ASSETS | RELEASE_ASSETS | MEASURING_ASSETS)
 
 
 def test_a_catalogue_is_added_to_any_project(project: Path, settings: Settings, tmp_path: Path):

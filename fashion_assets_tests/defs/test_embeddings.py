@@ -9,7 +9,6 @@ import pytest
 
 from fashion_assets.defs.automation import AGAIN
 from fashion_assets.migration import MigrationResult
-from fashion_assets.places import DAGSTER_FILES
 from fashion_assets.release.plan import plan
 from fashion_assets.release.recovery import recovered_plan
 from fashion_assets.release.scan import scan_active_sources
@@ -22,12 +21,6 @@ from fashion_assets_tests.defs.test_automation import add_run, evaluate, nightly
 BATCH = "fashion_demo-00001"
 JUDGING = ("raw_listings", "validated_products", "quarantined_listings", "normalized_attributes")
 EMBEDDING = ("image_embeddings", "text_embeddings", "product_embeddings")
-
-
-@pytest.fixture
-def instance(settings: Settings):
-    with dg.DagsterInstance.from_config(str(DAGSTER_FILES)) as instance:
-        yield instance
 
 
 def execute(

@@ -1,6 +1,6 @@
 """The source as an asset, the job that looks at it, and partitions that are none."""
 
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from pathlib import Path
 
 import dagster as dg
@@ -10,7 +10,6 @@ import pytest
 from fashion_assets.defs.metadata import kind_in_words
 from fashion_assets.defs.sources import CatalogueResource
 from fashion_assets.migration import MigrationResult
-from fashion_assets.places import DAGSTER_FILES
 from fashion_assets.release.recheck import STAGES
 from fashion_assets.runs import repository
 from fashion_assets.settings import Settings
@@ -22,12 +21,6 @@ from fashion_assets_tests.defs.test_checking import execute, failure
 from fashion_assets_tests.defs.test_definitions import columns
 
 SOURCE = dg.AssetKey("source_listings")
-
-
-@pytest.fixture
-def instance(settings: Settings) -> Iterator[dg.DagsterInstance]:
-    with dg.DagsterInstance.from_config(str(DAGSTER_FILES)) as instance:
-        yield instance
 
 
 def scanned(instance: dg.DagsterInstance, **config: str) -> dg.ExecuteInProcessResult:

@@ -1,14 +1,12 @@
 """Runs that Dagster starts take turns with those of the command line, and with each other."""
 
 import threading
-from collections.abc import Iterator
 from pathlib import Path
 
 import dagster as dg
 import psycopg
 import pytest
 
-from fashion_assets.places import DAGSTER_FILES
 from fashion_assets.release.scan import scan_active_sources
 from fashion_assets.run_tags import RUNNER, this_process
 from fashion_assets.runs import repository
@@ -19,12 +17,6 @@ from fashion_assets_tests.catalogue import write_catalogue
 from fashion_assets_tests.defs.test_automation import evaluate, skipped
 
 BATCH = "fashion_demo-00001"
-
-
-@pytest.fixture
-def instance(settings: Settings) -> Iterator[dg.DagsterInstance]:
-    with dg.DagsterInstance.from_config(str(DAGSTER_FILES)) as instance:
-        yield instance
 
 
 @pytest.fixture

@@ -5,25 +5,16 @@ from pathlib import Path
 
 import dagster as dg
 import psycopg
-import pytest
 from typer.testing import CliRunner
 
 from fashion_assets.cli import app
 from fashion_assets.criteria.losses import NOTHING_MUCH_IS_LOST
 from fashion_assets.migration import MigrationResult
-from fashion_assets.places import DAGSTER_FILES
 from fashion_assets.runs import repository
-from fashion_assets.settings import Settings
 from fashion_assets.warehouse import releases
 from fashion_assets.warehouse.releases import Release
 from fashion_assets_tests.catalogue import line, write_catalogue, write_lines
 from fashion_assets_tests.defs.test_automation import evaluate, nightly, skipped
-
-
-@pytest.fixture
-def instance(settings: Settings):
-    with dg.DagsterInstance.from_config(str(DAGSTER_FILES)) as instance:
-        yield instance
 
 
 def live(conn: psycopg.Connection) -> Release:

@@ -21,12 +21,6 @@ from fashion_assets.embedding.spaces import embedding_space
 from fashion_assets.embedding.training.pictures import IMAGE_MEAN, IMAGE_STD
 from fashion_assets.embedding.words import drawn_sheet
 
-FASHION_PRODUCT_IMAGES = (
-    "Pictures (60x80) and captions of the public data set Fashion Product Images (Param Aggarwal, Kaggle;\n"
-    "published there under the MIT licence, see the data set's page). No picture or listing of it is here."
-)
-"""The model card's words on the data of the shipped model."""
-
 WORDS_SHEET = "words.png"
 """The picture in the card, beside it."""
 
