@@ -10,12 +10,13 @@ references.
 """
 
 from abc import ABC, abstractmethod
-from collections.abc import Iterator
-from typing import ClassVar
+from collections.abc import Iterator, Mapping, Sequence
+from typing import ClassVar, NamedTuple
 
 import pyarrow as pa
 
 from fashion_assets.catalog.listing import LISTING_SCHEMA, REFERENCE_SCHEMA
+from fashion_assets.catalog.profile import Profile
 from fashion_assets.errors import FashionAssetsError
 
 SCAN_CHUNK_ROWS = 10_000
@@ -49,28 +50,36 @@ FAVOURITE_SCHEMA = pa.schema(
 """That a user marked a listing."""
 
 
+TABLE_ROW_SCHEMA = pa.schema(
+    [
+        pa.field("source", pa.string(), nullable=False),
+        LISTING_SCHEMA.field("listing_key"),
+        LISTING_SCHEMA.field("external_id"),
+        LISTING_SCHEMA.field("occurrence"),
+        LISTING_SCHEMA.field("content_hash"),
+        LISTING_SCHEMA.field("record"),
+        pa.field(
+            "values", pa.string(), nullable=False
+        ),  # JSON object: the declared columns' values, as text or lists
+        LISTING_SCHEMA.field("defects"),
+    ]
+)
+"""A row of a declared table as its source gives it."""
+
+
 class SourceError(FashionAssetsError):
     """A source cannot be read as it is; the message says what is wrong, where, and what to do about it."""
 
 
-class Source(ABC):
-    """One old system, opened for reading. It is never written to."""
-
-    kind: ClassVar[str]
-    """What `open_source` calls this reader."""
+class Rows(ABC):
+    """Rows that are put into the register, and batch by batch read: a source's listings, or a table it declares."""
 
     name: str
-    """Name of this installation's source; part of its products' ids, so it must not change."""
-
-    @property
-    @abstractmethod
-    def root(self) -> str:
-        """The folder, links in its path resolved, to which `image_uri` is relative. It need not be there: nothing is
-        opened."""
+    """What the register and the batches call them."""
 
     @abstractmethod
     def scan(self) -> Iterator[pa.Table]:
-        """Every listing, in the source's order, as chunks of at most `SCAN_CHUNK_ROWS` rows of
+        """Every row, in the source's order, as chunks of at most `SCAN_CHUNK_ROWS` rows of
         REFERENCE_SCHEMA.
 
         Constant memory; no picture is opened. Raises SourceError if there is no such source or it cannot be
@@ -88,10 +97,65 @@ class Source(ABC):
 
     @abstractmethod
     def read(self, references: pa.Table) -> pa.Table:
-        """The listings (LISTING_SCHEMA) of the references (KEYED_REFERENCE_SCHEMA), in their order.
+        """The rows of the references (KEYED_REFERENCE_SCHEMA), in their order: a source's listings as LISTING_SCHEMA, those of
+        a table as TABLE_ROW_SCHEMA.
 
         Pictures are hashed one at a time and never carried. Raises SourceError as `fingerprints` does.
         """
+
+
+class Reference(NamedTuple):
+    """That a column of a table names a row of another one."""
+
+    column: str
+    table: str
+    """`products` for the source's listings, by their external id; else a table the same source declares, by its key."""
+
+
+class DeclaredTable(Rows):
+    """A table beside the listings that comes across: users, favourites, whatever a source declares. `name` is what the release
+    calls it."""
+
+    key: tuple[str, ...]
+    """Columns that identify a row. Empty: the whole row does, and may occur once."""
+
+    columns: Mapping[str, str]
+    """Its columns and their Postgres types (those of `warehouse.copy`)."""
+
+    references: tuple[Reference, ...] = ()
+
+
+class Source(Rows):
+    """One old system, opened for reading. It is never written to. `name` is part of its products' ids, so it must not change."""
+
+    kind: ClassVar[str]
+    """What `open_source` calls this reader."""
+
+    @property
+    @abstractmethod
+    def root(self) -> str:
+        """The folder, links in its path resolved, to which `image_uri` is relative. It need not be there: nothing is
+        opened."""
+
+    @property
+    def profile(self) -> Profile:
+        """What its listings are held to."""
+        return Profile()
+
+    @property
+    def version(self) -> str:
+        """Another one whenever the same records would be read as other listings: mapping, notations. Opens nothing."""
+        return ""
+
+    @property
+    def found(self) -> Mapping[str, object]:
+        """What the last scan found out about how the source writes its values, as JSON: kept in the register, and given back to
+        whoever opens the source next. Empty before a scan."""
+        return {}
+
+    def tables(self) -> Sequence[DeclaredTable]:
+        """The tables it declares beside its listings."""
+        return ()
 
     def people_version(self) -> str:
         """Another one whenever `users` or `favourites` may give something else. Reads them at most as bytes, and raises

@@ -1,0 +1,60 @@
+"""The one interface of readers by format, and the shape of what they yield.
+
+A reader streams: its memory does not grow with what it reads. It finds rows again by their locators, in any order, so that a batch
+is read without the rest. It loses nothing: what cannot be taken apart is a row with a defect and its text.
+"""
+
+from abc import ABC, abstractmethod
+from collections.abc import Iterator, Mapping, Sequence
+from typing import Any, ClassVar, NamedTuple, Self
+
+
+class Row(NamedTuple):
+    """One record of a file or a table."""
+
+    locator: str
+    """Where the reader finds it again: byte offset and length, a key. Means nothing elsewhere. No blanks, no `|`."""
+    digest: str
+    """Cheap; another one whenever the row's content may be another: a hash of its bytes and of the columns' names."""
+    values: Mapping[str, Any]
+    """By column, as the format gives them: text, or for typed formats numbers, lists, objects, bytes; null is None. Empty where
+    the row has a defect."""
+    defect: str | None = None
+    """A reason of `catalog.validation.RULES` (`unreadable_line`, `wrong_encoding`) where it cannot be taken apart."""
+    text: str | None = None
+    """Such a row whole, bytes that are no text escaped."""
+    line: int | None = None
+    """Line it begins in, from 1, in formats that have lines."""
+
+
+class RowReader(ABC):
+    """A file or a table, opened for reading. A context manager: whatever is open is closed at its end."""
+
+    format: ClassVar[str]
+    """What mappings call it: the reader's module."""
+
+    columns: Sequence[str]
+    """Names of the columns as they stand, made unique; of formats without a header those met in the first rows."""
+
+    how: Mapping[str, str]
+    """How it is read, for people and for versions: encoding, delimiter, quoting, line ends. The same content read another way has
+    another one."""
+
+    @abstractmethod
+    def rows(self) -> Iterator[Row]:
+        """Every row, in order. Constant memory."""
+
+    @abstractmethod
+    def again(self, locators: Sequence[str]) -> Iterator[Row]:
+        """The rows of these locators, in their order. Who asks compares the digests: where something else lies there by now, the
+        digest is another one, or the row has none. Raises SourceError where it cannot be read at all."""
+
+    @abstractmethod
+    def close(self) -> None:
+        """Let go of files and connections."""
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self.close()
