@@ -18,7 +18,10 @@ from fashion_assets.warehouse.register import active_sources
 def active(conn: psycopg.Connection, settings: Settings) -> list[Source]:
     """The readers of the active sources, by name; nothing is opened yet. Raises `SourceError` for one of a kind there is no
     reader for."""
-    return [open_source(entry.kind, entry.name, entry.location, settings) for entry in active_sources(conn)]
+    return [
+        open_source(entry.kind, entry.name, entry.location, settings, entry.options)
+        for entry in active_sources(conn)
+    ]
 
 
 def roots(conn: psycopg.Connection, settings: Settings) -> dict[str, str]:

@@ -65,6 +65,6 @@ def stale_sources(
 def pictures_of(conn: psycopg.Connection, settings: Settings, batch: str, most: int) -> list[str]:
     """Where the pictures of a batch's first listings are; whether they are sound nobody has asked yet."""
     _, entry = batch_and_source(conn, batch)
-    source = open_source(entry.kind, entry.name, entry.location, settings)
+    source = open_source(entry.kind, entry.name, entry.location, settings, entry.options)
     uris = source.read(references(conn, batch).slice(0, most))["image_uri"].drop_null()
     return [picture_path(source.root, uri) for uri in uris.to_pylist()]

@@ -13,8 +13,9 @@ What belongs here: reading. What does not: judging what was read (`catalog.valid
 (`warehouse`).
 """
 
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from pathlib import Path
+from typing import Any
 
 from fashion_assets.settings import Settings, require_utf8
 from fashion_assets.sources.source import Source, SourceError
@@ -27,8 +28,11 @@ Reader = Callable[[str, str, Settings], Source]
 `SourceError` for a location that makes no sense to it."""
 
 
-def open_source(kind: str, name: str, location: str, settings: Settings) -> Source:
-    """The source called `name`, read by the reader `kind` at `location` (see the table above).
+def open_source(
+    kind: str, name: str, location: str, settings: Settings, options: Mapping[str, Any] | None = None
+) -> Source:
+    """The source called `name`, read by the reader `kind` at `location` (see the table above). `options` are those the register
+    keeps with it: its mapping, what its last scan found (`Source.found`).
 
     Nothing is opened yet. Raises SourceError for an unknown kind or a location that makes no sense to the
     reader.

@@ -85,7 +85,7 @@ def raw_listings(
     with warehouse.connect() as conn:
         batch, entry = batch_and_source(conn, context.partition_key)
         wanted = references(conn, batch.name)
-    source = open_source(entry.kind, entry.name, entry.location, settings)
+    source = open_source(entry.kind, entry.name, entry.location, settings, entry.options)
     listings = source.read(wanted)
     version = batch_version(batch, settings, encoder.space)
     # The same listings under the same rules are the same data, however often they are read.
@@ -155,7 +155,7 @@ def validation(
     )
     with warehouse.connect() as conn:
         _, entry = batch_and_source(conn, batch)
-    root = open_source(entry.kind, entry.name, entry.location, settings).root
+    root = open_source(entry.kind, entry.name, entry.location, settings, entry.options).root
     limits = Limits.from_settings(settings)
     judged = validate(kept.to_validate, rules, root=root, threads=usable_cores(), memory=limits.memory)
     products = pa.concat_tables([kept.products, judged.products])

@@ -84,7 +84,7 @@ def _embeddings(
         products, space = without_own_vector(validated_products), encoder.space
         with warehouse.connect() as conn:
             _, entry = batch_and_source(conn, context.partition_key)
-            source = open_source(entry.kind, entry.name, entry.location, warehouse.settings)
+            source = open_source(entry.kind, entry.name, entry.location, warehouse.settings, entry.options)
             # The file this run replaces may have vectors that the database has lost.
             recover_vectors(conn, parquet.store, space, context.partition_key, [kind])
             embedded = embed(encoder, EmbeddingStore(conn), products, source.root)
