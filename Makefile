@@ -23,7 +23,7 @@ run: $(INSTALLED)
 	$(BIN)/fashion-assets run $(if $(CATALOG),--catalog "$(CATALOG)") $(if $(SAMPLE),--sample $(SAMPLE))
 
 test: $(INSTALLED)
-	$(BIN)/python -m pytest
+	$(BIN)/python -m pytest --numprocesses logical --maxprocesses 4 --dist worksteal
 
 ui: $(INSTALLED)
 	$(BIN)/fashion-assets ui

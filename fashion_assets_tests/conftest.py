@@ -51,7 +51,11 @@ def pytest_configure(config: pytest.Config) -> None:
 
     By default runs share one, which every pytest that starts closes to other users. For root, whose embedded
     server runs as another user, that would shut a running server out of its own data.
+
+    A terminal's width is no business of a test: a console made while one is told keeps it. Workers are told one even where
+    their parent is not: readline, which pytest imports, writes it into the environment of children.
     """
+    os.environ.pop("COLUMNS", None)
     if config.option.basetemp is None:
         config.option.basetemp = tempfile.mkdtemp(prefix="fashion_assets_tests-")
         config.add_cleanup(lambda: shutil.rmtree(config.option.basetemp, ignore_errors=True))
