@@ -88,11 +88,12 @@ PRODUCT_SCHEMA = pa.schema(
         pa.field("year", pa.int16()),
         pa.field("price", pa.decimal128(12, 2)),
         pa.field("currency", pa.string()),
-        pa.field("image", pa.string(), nullable=False),
-        pa.field("image_uri", pa.string(), nullable=False),
-        pa.field("image_sha256", pa.string(), nullable=False),
-        pa.field("image_width", pa.int32(), nullable=False),
-        pa.field("image_height", pa.int32(), nullable=False),
+        # A product without a picture has nulls in these, or in all but `image`: where what it states cannot be had.
+        pa.field("image", pa.string()),
+        pa.field("image_uri", pa.string()),
+        pa.field("image_sha256", pa.string()),
+        pa.field("image_width", pa.int32()),
+        pa.field("image_height", pa.int32()),
         pa.field("vectors", VECTORS),
         pa.field("validated_with", pa.string(), nullable=False),  # version of the rules that accepted it
     ]

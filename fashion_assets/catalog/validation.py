@@ -11,9 +11,9 @@ rejected with every reason that applies. Listings in = products + rejections, al
 # pyright: reportAttributeAccessIssue=false
 
 import time
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import NamedTuple
 
 import numpy as np
@@ -41,10 +41,11 @@ from fashion_assets.catalog.listing import (
     product_id,
 )
 from fashion_assets.catalog.pictures import IMAGE_CHANGED, Limits, probe
+from fashion_assets.catalog.profile import Profile
 from fashion_assets.memory import MemoryBudget
 from fashion_assets.settings import Settings
 
-VALIDATION_VERSION = "2"
+VALIDATION_VERSION = "3"
 """Changes whenever a rule here changes its mind, so that earlier verdicts are not reused."""
 
 NULL_WORDS = (
@@ -104,10 +105,14 @@ RULES = (
     ),
     Rule("wrong_encoding", "A1", "The record is not valid UTF-8 text; its bytes are kept, escaped."),
     Rule("null_external_id", "A2", "No id is stated."),
-    Rule("null_title", "A2", "No title is stated."),
-    Rule("null_gender", "A2", "No gender is stated."),
-    Rule("null_category", "A2", "No category is stated."),
-    Rule("null_article_type", "A2", "No article type is stated."),
+    *(
+        Rule(
+            f"null_{name}",
+            "A2",
+            f"No {name.replace('_', ' ')} is stated, which products of this source need.",
+        )
+        for name in ATTRIBUTES
+    ),
     *(
         Rule(
             f"{name}_too_long",
@@ -121,8 +126,9 @@ RULES = (
     Rule(
         "price_absurd",
         "A2",
-        "A price is stated that is no number, not above zero, or above the highest allowed.",
+        "A price is stated that is no number, below zero, zero where its source gives nothing away, or above the highest allowed.",
     ),
+    Rule("nothing_to_show", "A2", "Neither a title nor a picture: there is nothing to show."),
     Rule("image_path_outside", "A2", "The picture's path leaves the source's folder; it is never opened."),
     Rule(IMAGE_MISSING, "A2", "There is no picture where it should be."),
     Rule(
@@ -164,11 +170,6 @@ FOUND_LATER = (
 )
 """Reasons that are found once a listing was judged a product."""
 
-CRITICAL = {"title": "null_title", "gender": "null_gender", "category": "null_category"} | {
-    "article_type": "null_article_type"
-}
-"""Attributes a product cannot be without (besides id and picture), and the reason where they are null."""
-
 _WHOLE_RECORD = ("unreadable_line", "wrong_encoding")  # nothing else can be said about such a listing
 _POSITION = {rule.name: position for position, rule in enumerate(RULES)}
 _OF_PICTURES = [position for name, position in _POSITION.items() if name.startswith("image_")]
@@ -185,22 +186,24 @@ class AccountingError(AssertionError):
 
 @dataclass(frozen=True)
 class Rules:
-    """The limits the rules use."""
+    """The limits the rules use, and what the listings' source is held to."""
 
     max_price: float = 100_000
     max_image_pixels: int = Limits.max_pixels
     max_image_bytes: int = Limits.max_bytes
+    profile: Profile = field(default_factory=Profile)
 
     @classmethod
-    def from_settings(cls, settings: Settings) -> "Rules":
-        """The limits the user has set."""
-        return cls(settings.max_price, settings.max_image_pixels, settings.max_image_bytes)
+    def from_settings(cls, settings: Settings, profile: Profile | None = None) -> "Rules":
+        """The limits the user has set, for a source of this profile (None: a shop's own catalogue)."""
+        limits = (settings.max_price, settings.max_image_pixels, settings.max_image_bytes)
+        return cls(*limits, profile or Profile())
 
     @property
     def version(self) -> str:
-        """What verdicts are marked with: the rules' version and the limits they were made with."""
+        """What verdicts are marked with: the rules' version, and the limits and the profile they were made with."""
         limits = f"max_image_pixels={self.max_image_pixels};max_image_bytes={self.max_image_bytes}"
-        return f"{VALIDATION_VERSION};max_price={self.max_price:g};{limits}"
+        return f"{VALIDATION_VERSION};max_price={self.max_price:g};{limits};profile={self.profile.version}"
 
 
 class Validated(NamedTuple):
@@ -218,13 +221,49 @@ class Reused(NamedTuple):
     to_validate: pa.Table
 
 
-def null_like(column: pa.ChunkedArray | pa.Array) -> pa.Array:
-    """Which values state nothing: null, or one of `NULL_WORDS` in any case, blanks around it ignored."""
+def null_like(column: pa.ChunkedArray | pa.Array, further: Sequence[str] = ()) -> pa.Array:
+    """Which values state nothing: null, or one of `NULL_WORDS` or of `further` in any case, blanks around it ignored."""
     column = _one(column)
     words = pc.utf8_trim_whitespace(pc.utf8_lower(column))
     return pc.or_(
-        pc.is_null(column), pc.is_in(words, value_set=pa.array(NULL_WORDS))
+        pc.is_null(column), pc.is_in(words, value_set=pa.array((*NULL_WORDS, *further)))
     )  # is_in says False for null
+
+
+def stating_nothing(listings: pa.Table, profile: Profile) -> dict[str, pa.Array]:
+    """For each attribute, and the id, which listings (LISTING_SCHEMA) state nothing by it, or what means "unknown" in a source
+    of this profile."""
+    return {
+        name: pc.or_(
+            null_like(listings[name], profile.null_words), _unknown(listings[name], name, profile.unknown)
+        )
+        if name in profile.unknown
+        else null_like(listings[name], profile.null_words)
+        for name in ("external_id", *ATTRIBUTES)
+    }
+
+
+def unknown_values(listings: pa.Table, profile: Profile) -> dict[str, int]:
+    """How many values of each attribute state something by their words and nothing in a source of this profile; attributes
+    without such values are left out."""
+    if not profile.null_words and not profile.unknown:
+        return {}
+    counts = {
+        name: pc.sum(pc.and_not(nothing, null_like(listings[name]))).as_py() or 0
+        for name, nothing in stating_nothing(listings, profile).items()
+    }
+    return {name: count for name, count in counts.items() if count}
+
+
+def _unknown(column: pa.ChunkedArray, name: str, unknown: Mapping[str, Sequence[str]]) -> pa.Array:
+    """Which values of an attribute are among those that mean "unknown". A price is one whatever way it is written: 0 is
+    0.00."""
+    said = pa.array(unknown[name], pa.string())
+    found = pc.is_in(pc.utf8_trim_whitespace(_one(column)), value_set=pc.utf8_trim_whitespace(said))
+    if name == "price":
+        amounts = parse_price(said).drop_null()
+        found = pc.or_(found, pc.is_in(parse_price(column), value_set=amounts))
+    return found
 
 
 def parse_price(column: pa.ChunkedArray | pa.Array) -> pa.Array:
@@ -285,11 +324,12 @@ def validate(
         fail(defect, rows)
     readable: np.ndarray = np.asarray(~failed[:, [_POSITION[name] for name in _WHOLE_RECORD]].any(axis=1))
 
-    nulls = {name: null_like(listings[name]) for name in ("external_id", *ATTRIBUTES)}
+    profile = rules.profile
+    nulls = stating_nothing(listings, profile)
     has_id = ~np.asarray(nulls["external_id"])
     fail("null_external_id", ~has_id & readable)
-    for name, reason in CRITICAL.items():
-        fail(reason, np.asarray(nulls[name]) & readable)
+    for name in profile.critical:
+        fail(f"null_{name}", np.asarray(nulls[name]) & readable)
     for name, most in LONGEST.items():
         longer = pc.fill_null(pc.greater(pc.utf8_length(_one(listings[name])), most), False)
         fail(f"{name}_too_long", np.asarray(longer) & ~np.asarray(nulls[name]) & readable)
@@ -298,22 +338,30 @@ def validate(
     fail("duplicate_id", np.asarray(pc.greater(_one(listings["occurrence"]), 0)) & has_id & readable)
 
     price = parse_price(pc.if_else(nulls["price"], pa.scalar(None, pa.string()), _one(listings["price"])))
+    above = pc.greater_equal if profile.free_items else pc.greater
     sane = np.asarray(
         pc.fill_null(
-            pc.and_(
-                pc.greater(price, pa.scalar(0)), pc.less_equal(pc.cast(price, pa.float64()), rules.max_price)
-            ),
+            pc.and_(above(price, pa.scalar(0)), pc.less_equal(pc.cast(price, pa.float64()), rules.max_price)),
             False,
         )
     )
     fail("price_absurd", ~np.asarray(nulls["price"]) & ~sane & readable)
 
     limits = Limits(rules.max_image_bytes, rules.max_image_pixels, memory or MemoryBudget.own())
-    width, height = _judge_pictures(listings, limits, root, threads, failed, readable, has_id)
+    pictures = _judge_pictures(listings, limits, root, threads, failed, readable)
+    if profile.picture == "optional":
+        failed[:, _POSITION[IMAGE_MISSING]] = False
+        fail(
+            "nothing_to_show",
+            np.asarray(nulls["title"]) & (pictures.width == 0) & readable & ~failed.any(axis=1),
+        )
+    else:
+        # Where not even an id says which picture it would be, its absence is no reason of its own.
+        failed[:, _POSITION[IMAGE_MISSING]] &= np.asarray(pc.is_valid(_one(listings["image"]))) | has_id
 
     rejected: np.ndarray = np.asarray(failed.any(axis=1))
     rejections = _rejections(listings, failed, rejected, rules.version)
-    products = _products(listings, ~rejected, nulls, price, width, height, rules.version)
+    products = _products(listings, ~rejected, nulls, price, pictures, rules.version)
     if products.num_rows + rejections.num_rows != listings.num_rows:
         raise AccountingError(
             f"{listings.num_rows} listings in, but {products.num_rows} products "
@@ -337,6 +385,10 @@ def reuse(listings: pa.Table, old_products: pa.Table, old_rejections: pa.Table, 
 
     product_rows, product_holds = _matches(listings, old_products, version)
     product_holds &= ~repetition
+    if old_products.num_rows:
+        # A picture that went between reading and judging, where a product may have none, may be back.
+        pictured = np.asarray(pc.is_valid(_one(old_products["image_sha256"])))[product_rows]
+        product_holds &= pictured == np.asarray(pc.is_valid(_one(listings["image_sha256"])))
 
     rejection_rows, rejection_holds = _matches(listings, old_rejections, version)
     if old_rejections.num_rows:
@@ -418,6 +470,13 @@ def _defects(column: pa.ChunkedArray, rows: int) -> Iterable[tuple[str, np.ndarr
         yield (defect if defect in _POSITION else "reader_defect"), mask
 
 
+class _Sizes(NamedTuple):
+    """Width and height of each listing's picture in pixels (int32 [n]); 0 where there is none, or none that is sound."""
+
+    width: np.ndarray
+    height: np.ndarray
+
+
 def _judge_pictures(
     listings: pa.Table,
     limits: Limits,
@@ -425,15 +484,12 @@ def _judge_pictures(
     threads: int,
     failed: np.ndarray,
     readable: np.ndarray,
-    has_id: np.ndarray,
-) -> tuple[np.ndarray, np.ndarray]:
-    """Mark the listings whose picture fails; give widths and heights (0 where it does)."""
+) -> _Sizes:
+    """Mark the listings whose picture fails, or is not there; give the sizes of the others'."""
     uris = _one(listings["image_uri"])
     placed = np.asarray(pc.is_valid(uris))
     settled = failed[:, _OF_PICTURES].any(axis=1)
-    # Where not even an id says which picture it would be, its absence is no reason of its own.
-    named = np.asarray(pc.is_valid(_one(listings["image"]))) | has_id
-    failed[:, _POSITION[IMAGE_MISSING]] |= ~placed & ~settled & readable & named
+    failed[:, _POSITION[IMAGE_MISSING]] |= ~placed & ~settled & readable
 
     rows = np.flatnonzero(placed & ~settled & readable)
     paths = [picture_path(root, uri) for uri in uris.take(pa.array(rows)).to_pylist()]
@@ -448,7 +504,7 @@ def _judge_pictures(
             failed[row, _POSITION[IMAGE_UNREADABLE]] = True
         else:
             width[row], height[row] = verdict
-    return width, height
+    return _Sizes(width, height)
 
 
 def _probe_all(paths: list[str], limits: Limits, threads: int) -> list[Picture | str]:
@@ -480,8 +536,7 @@ def _products(
     accepted: np.ndarray,
     nulls: dict[str, pa.Array],
     price: pa.Array,
-    width: np.ndarray,
-    height: np.ndarray,
+    pictures: _Sizes,
     version: str,
 ) -> pa.Table:
     mask = pa.array(accepted)
@@ -494,8 +549,11 @@ def _products(
         columns[name] = pc.if_else(nulls[name].filter(mask), none, columns[name])
     columns["year"] = parse_year(columns["year"])
     columns["price"] = price.filter(mask)
-    columns["image_width"] = pa.array(width[accepted])
-    columns["image_height"] = pa.array(height[accepted])
+    pictured = pictures.width[accepted] > 0
+    for name in ("image_uri", "image_sha256"):
+        columns[name] = pc.if_else(pa.array(pictured), columns[name], none)
+    columns["image_width"] = pa.array(pictures.width[accepted], mask=~pictured)
+    columns["image_height"] = pa.array(pictures.height[accepted], mask=~pictured)
     columns["validated_with"] = pa.repeat(version, kept.num_rows)
     sources, ids = columns["source"].to_pylist(), columns["external_id"].to_pylist()
     columns["product_id"] = pa.array(

@@ -11,7 +11,7 @@ from fashion_assets.defs.partitions import BATCHES
 from fashion_assets.defs.resources import WarehouseResource
 from fashion_assets.defs.sources import CatalogueResource, note, source_events
 from fashion_assets.notifications import Event, notify
-from fashion_assets.release.plan import Plan, batch_version, plan
+from fashion_assets.release.plan import Plan, plan
 from fashion_assets.release.recovery import recovered_plan
 from fashion_assets.release.scan import scan_active_sources
 from fashion_assets.sources import SourceError
@@ -102,7 +102,7 @@ def new_or_changed_batches(
         for batch in wanted.stale:
             if len(due) == room:
                 break
-            version = batch_version(batch, settings, wanted.space)
+            version = wanted.versions[batch.name]
             latest = next(iter(context.instance.get_runs(_runs_of(batch), limit=1)), None)
             tags = {ASKED_FOR: version}
             if latest is not None and latest.status in UNFINISHED:

@@ -63,12 +63,14 @@ class WithoutVector(NamedTuple):
     said: str
 
 
-def batch_version(batch: Batch, settings: Settings, space: EmbeddingSpace) -> str:
-    """What a batch's files must have been made of: its content, the rules in force, and the model."""
+def batch_version(batch: Batch, settings: Settings, space: EmbeddingSpace, source: Source) -> str:
+    """What a batch's files must have been made of: its content and how its source reads it, the rules in force for that
+    source, and the model."""
     parts = (
         batch.content_version,
         LISTING_VERSION,
-        Rules.from_settings(settings).version,
+        source.version,
+        Rules.from_settings(settings, source.profile).version,
         NORMALIZATION_VERSION,
         space.name,
         str(TEXT_WEIGHT),
@@ -141,6 +143,8 @@ class Plan:
 
     listings: int
     batches: list[Batch]
+    versions: Mapping[str, str]
+    """What each batch's files must have been made of, by its name (`batch_version`)."""
     stale: list[Batch]
     """Batches a run has something to do for."""
     incomplete: frozenset[str]
@@ -202,7 +206,8 @@ def plan(conn: psycopg.Connection, settings: Settings, space: EmbeddingSpace | N
     space = space or embedding_space(settings.model, settings.model_revision)
     sources = roots.active(conn, settings)
     current = active_batches(conn)
-    versions = {batch.name: batch_version(batch, settings, space) for batch in current}
+    by_name = {source.name: source for source in sources}
+    versions = {batch.name: batch_version(batch, settings, space, by_name[batch.source]) for batch in current}
     files = batch_files(ParquetStore(settings.assets_url), versions)
     whole = [batch for batch in current if files[batch.name].version == versions[batch.name]]
     held = quarantine.counts(conn)
@@ -216,6 +221,7 @@ def plan(conn: psycopg.Connection, settings: Settings, space: EmbeddingSpace | N
     return Plan(
         listings=sum(batch.listings for batch in current),
         batches=current,
+        versions=versions,
         stale=[batch for batch in current if batch.name not in through or batch.name in incomplete],
         incomplete=incomplete,
         lost=lost,

@@ -18,6 +18,7 @@ from fashion_assets.catalog.listing import (
     product_id,
 )
 from fashion_assets.catalog.normalization import normalize
+from fashion_assets.catalog.profile import Profile
 from fashion_assets.catalog.validation import (
     LONGEST,
     NULL_WORDS,
@@ -27,6 +28,7 @@ from fashion_assets.catalog.validation import (
     parse_price,
     parse_year,
     reuse,
+    unknown_values,
     validate,
 )
 from fashion_assets.settings import Settings
@@ -68,8 +70,18 @@ def table(*rows: dict) -> pa.Table:
     return pa.Table.from_pylist(list(rows), LISTING_SCHEMA)
 
 
-def reasons(row: dict) -> list[str]:
-    validated = validate(table(row), Rules())
+EVERYTHING = Profile(critical=ATTRIBUTES)
+MARKETPLACE = Profile(
+    critical=("price",),
+    picture="optional",
+    null_words=("unknown", "?"),
+    unknown={"price": ("0",), "usage": ("Vinted Item",)},
+)
+"""People who sell what they have: titles may be missing, pictures gone."""
+
+
+def reasons(row: dict, profile: Profile | None = None) -> list[str]:
+    validated = validate(table(row), Rules(profile=profile or Profile()))
     return validated.rejections.to_pylist()[0]["reasons"] if validated.rejections.num_rows else []
 
 
@@ -106,10 +118,11 @@ def failing(tmp_path, picture: str) -> dict[str, dict]:
         "unreadable_line": {"defects": ["unreadable_line"]} | whole | nowhere,
         "wrong_encoding": {"defects": ["wrong_encoding"]} | whole | nowhere,
         "null_external_id": {"external_id": None},
+        **{f"null_{name}": {name: None} for name in ATTRIBUTES},
         "null_title": {"title": "N/A"},
-        "null_gender": {"gender": None},
         "null_category": {"category": "  "},
         "null_article_type": {"article_type": "None"},
+        "nothing_to_show": {"title": None, **nowhere},
         "duplicate_id": {"occurrence": 1},
         "price_absurd": {"price": "-1"},
         "image_path_outside": {"defects": ["image_path_outside"], "image_uri": None, "image_sha256": None},
@@ -129,7 +142,10 @@ def failing(tmp_path, picture: str) -> dict[str, dict]:
 
 @pytest.mark.parametrize("rule", [rule.name for rule in RULES])
 def test_every_rule_rejects_what_it_is_about_and_nothing_else_does(tmp_path, picture, rule):
-    assert reasons(listing(picture, **failing(tmp_path, picture)[rule])) == [rule]
+    stated = dict.fromkeys(ATTRIBUTES, "stated") | {"price": "9.50", "year": "2012"}
+    profile = MARKETPLACE if rule == "nothing_to_show" else EVERYTHING
+    row = failing(tmp_path, picture)[rule]
+    assert reasons(listing(picture, **(stated | row)), profile) == [rule]
 
 
 def test_every_reason_is_given_in_the_rules_order(tmp_path, picture):
@@ -228,6 +244,66 @@ def test_absurd_prices(picture, price, absurd):
     assert (reasons(listing(picture, price=price)) == ["price_absurd"]) is absurd
 
 
+def test_a_source_is_held_to_its_own_profile(picture, tmp_path):
+    nowhere = {"image": None, "image_uri": None, "image_sha256": None}
+    bare = {"gender": None, "category": None, "article_type": None, "price": "9.50"}
+    rows = [
+        listing(picture, "whole", **bare),
+        listing(None, "unseen", **bare, image="images/gone.jpg"),
+        listing(picture, "unnamed", **bare, title="Unknown"),
+        listing(picture, "vanished", **bare, image_uri=str(tmp_path / "gone.jpg")),
+        listing(picture, "worthless", **bare | {"price": "0.00"}),
+        listing(None, "nothing", **bare, **nowhere, title="?"),
+    ]
+    rules = Rules(profile=MARKETPLACE)
+    products, rejections = validate(table(*rows), rules)
+    assert dict(
+        zip(rejections["external_id"].to_pylist(), rejections["reasons"].to_pylist(), strict=True)
+    ) == {
+        "worthless": ["null_price"],
+        "nothing": ["nothing_to_show"],
+    }
+    by_id = {row["external_id"]: row for row in products.to_pylist()}
+    assert by_id["unnamed"]["title"] is None
+    assert [by_id["whole"][name] for name in ("image_uri", "image_width")] == [picture, 60]
+    for without in ("unseen", "vanished"):
+        assert {
+            by_id[without][name] for name in ("image_uri", "image_sha256", "image_width", "image_height")
+        } == {None}
+    assert by_id["unseen"]["image"] == "images/gone.jpg"
+    assert unknown_values(table(*rows), MARKETPLACE) == {"title": 2, "price": 1}
+    # The file that vanished while the others were judged is back: the listing is judged anew.
+    assert reuse(table(*rows), products, rejections, rules.version).to_validate[
+        "external_id"
+    ].to_pylist() == ["vanished"]
+
+
+def test_what_is_unknown_in_one_source_is_a_value_in_another(picture):
+    row = listing(picture, usage="Vinted Item", colour="unknown", price="19.50")
+    (theirs,) = validate(table(row), Rules(profile=MARKETPLACE)).products.to_pylist()
+    (ours,) = validate(table(row), Rules()).products.to_pylist()
+    assert (theirs["usage"], theirs["colour"]) == (None, None)
+    assert (ours["usage"], ours["colour"]) == ("Vinted Item", "unknown")
+    assert unknown_values(table(row), Profile()) == {}
+
+
+@pytest.mark.parametrize(
+    ("price", "free", "absurd"), [("0.00", True, False), ("0", False, True), ("-1", True, True)]
+)
+def test_nothing_is_a_price_where_things_are_given_away(picture, price, free, absurd):
+    row = listing(picture, price=price)
+    assert (reasons(row, Profile(free_items=free)) == ["price_absurd"]) is absurd
+
+
+def test_a_damaged_picture_is_a_reason_where_none_would_be_fine(picture, tmp_path):
+    text = tmp_path / "text.jpg"
+    text.write_bytes(b"no")
+    profile = Profile(picture="optional")
+    assert reasons(listing(picture, image_uri=str(text)), profile) == ["image_not_an_image"]
+    assert reasons(listing(picture, image_sha256=None), profile) == ["image_unreadable"]
+    assert reasons(listing(None, defects=["image_path_outside"]), profile) == ["image_path_outside"]
+
+
 def test_years():
     years = ["2012", " 2012.0", "12", "20123", "soon", "", None]
     assert parse_year(pa.array(years)).to_pylist() == [2012, 2012, None, None, None, None, None]
@@ -241,8 +317,13 @@ def test_no_text_breaks_the_parsers(texts):
 
 
 def test_the_version_names_the_limits():
-    others = (Rules(max_price=5), Rules(max_image_pixels=5), Rules(max_image_bytes=5))
-    assert len({Rules().version, *(rules.version for rules in others)}) == 4
+    others = (
+        Rules(max_price=5),
+        Rules(max_image_pixels=5),
+        Rules(max_image_bytes=5),
+        Rules(profile=MARKETPLACE),
+    )
+    assert len({Rules().version, *(rules.version for rules in others)}) == 5
     assert Rules.from_settings(Settings(max_price=7, max_image_pixels=9)) == Rules(
         7, 9, Settings().max_image_bytes
     )

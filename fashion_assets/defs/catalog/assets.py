@@ -23,7 +23,7 @@ from fashion_assets.catalog.listing import (
 )
 from fashion_assets.catalog.normalization import NORMALIZATION_VERSION, normalize, reuse_normalized
 from fashion_assets.catalog.pictures import Limits
-from fashion_assets.catalog.validation import Rules, reuse, validate
+from fashion_assets.catalog.validation import Rules, reuse, unknown_values, validate
 from fashion_assets.criteria.batch import (
     NORMALIZED,
     QUARANTINED,
@@ -87,7 +87,7 @@ def raw_listings(
         wanted = references(conn, batch.name)
     source = open_source(entry.kind, entry.name, entry.location, settings, entry.options)
     listings = source.read(wanted)
-    version = batch_version(batch, settings, encoder.space)
+    version = batch_version(batch, settings, encoder.space, source)
     # The same listings under the same rules are the same data, however often they are read.
     context.set_data_version(context.asset_key, dg.DataVersion(version))
     yield dg.Output(
@@ -146,16 +146,16 @@ def validation(
     """Judges each listing; one whose content and rules did not change keeps its earlier judgement."""
     settings = warehouse.settings
     batch = context.partition_key
-    rules = Rules.from_settings(settings)
+    with warehouse.connect() as conn:
+        _, entry = batch_and_source(conn, batch)
+    source = open_source(entry.kind, entry.name, entry.location, settings, entry.options)
+    root, rules = source.root, Rules.from_settings(settings, source.profile)
     kept = reuse(
         raw_listings,
         parquet.previous("validated_products", batch, PRODUCT_SCHEMA),
         parquet.previous("quarantined_listings", batch, REJECTION_SCHEMA),
         rules.version,
     )
-    with warehouse.connect() as conn:
-        _, entry = batch_and_source(conn, batch)
-    root = open_source(entry.kind, entry.name, entry.location, settings, entry.options).root
     limits = Limits.from_settings(settings)
     judged = validate(kept.to_validate, rules, root=root, threads=usable_cores(), memory=limits.memory)
     products = pa.concat_tables([kept.products, judged.products])
@@ -185,11 +185,17 @@ def validation(
             "kept_from_before": kept.products.num_rows + kept.rejections.num_rows,
             "rejection_rate": rate,
             "rules": rules.version,
+            "without_picture": products["image_uri"].null_count,
+            "stated_as_unknown": dg.MetadataValue.json(unknown_values(raw_listings, source.profile)),
             "sample": sample_table(
                 products, ["external_id", "title", "price", "image_width", "image_height"]
             ),
             "pictures": contact_sheet(
-                [picture_path(root, uri) for uri in products["image_uri"].slice(0, 8).to_pylist()], limits
+                [
+                    picture_path(root, uri)
+                    for uri in products["image_uri"].drop_null().slice(0, 8).to_pylist()
+                ],
+                limits,
             ),
         },
     )

@@ -3,10 +3,15 @@
 What belongs here: choosing and shaping the pairs, with the catalogue's own rules. What does not: learning from them (`loop`).
 """
 
+# pyarrow.compute makes its functions when it is imported, out of pyright's sight.
+# pyright: reportAttributeAccessIssue=false
+
 from collections.abc import Iterable
+from dataclasses import replace
 
 import pandas as pd
 import pyarrow as pa
+import pyarrow.compute as pc
 
 from fashion_assets.catalog.brands import brand_from_title, canonical_brand
 from fashion_assets.catalog.listing import picture_path
@@ -29,17 +34,22 @@ COLUMNS = {
 
 
 def training_pairs(sources: Iterable[Source], rules: Rules) -> pd.DataFrame:
-    """One row for each product of the sources: what validation rejects teaches nothing. Ids carry their source's name.
+    """One row for each product of the sources that has a picture and a title, as each source's profile has it: what validation
+    rejects teaches nothing. Ids carry their source's name.
 
     Raises `SourceError` where a source cannot be read.
     """
     parts = []
     for source in sources:
+        own = replace(rules, profile=source.profile)
         for references in source.scan():
             keyed = references.append_column("listing_key", references["locator"]).append_column(
                 "occurrence", pa.repeat(pa.scalar(0, pa.int32()), references.num_rows)
             )
-            products = validate(source.read(keyed), rules, root=source.root).products
+            products = validate(source.read(keyed), own, root=source.root).products
+            products = products.filter(
+                pc.and_(pc.is_valid(products["image_uri"]), pc.is_valid(products["title"]))
+            )
             pairs = products.select(list(COLUMNS)).rename_columns(list(COLUMNS.values())).to_pandas()
             pairs["image_path"] = [picture_path(source.root, uri) for uri in pairs["image_path"]]
             pairs["external_id"] = source.name + ":" + pairs["external_id"]
