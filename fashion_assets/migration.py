@@ -21,7 +21,7 @@ from fashion_assets.notifications import Event, is_configured, notify, waits
 from fashion_assets.progress import Tasks, steps, tasks
 from fashion_assets.release.plan import FIRST_STAGE, Plan, judged
 from fashion_assets.release.recovery import recovered_plan
-from fashion_assets.release.scan import scan_active_sources, stale_sources
+from fashion_assets.release.scan import scan_active_sources, stale_sources, use_source
 from fashion_assets.release.status import report_page, unmet_expectations
 from fashion_assets.runs import Runs
 from fashion_assets.serving.links import job_link, report_link
@@ -32,9 +32,10 @@ from fashion_assets.warehouse import releases
 from fashion_assets.warehouse.database import connect, is_installed, prepare
 from fashion_assets.warehouse.locks import Busy, RunLock, run_lock
 from fashion_assets.warehouse.parquet import ParquetStore
-from fashion_assets.warehouse.register import SourceRecord, SyncReport, activate_source, active_sources
+from fashion_assets.warehouse.register import SyncReport
 from fashion_assets.warehouse.releases import Release
 from fashion_assets.warehouse.server import describe
+from fashion_assets.warehouse.sources import SourceRecord, active_sources
 
 if TYPE_CHECKING:
     from fashion_assets.criteria.verdict import Verdict
@@ -255,7 +256,7 @@ class Migration:
             before = active_sources(conn)
             if choice is not None:
                 name, kind, location = choice
-                activate_source(conn, name, kind, location)
+                use_source(conn, name, kind, location)
             task = progress.add_task("reading the catalogue", total=None)
             reports = scan_active_sources(
                 conn, self._settings, lambda done, total: progress.update(task, completed=done, total=total)

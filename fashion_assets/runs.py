@@ -421,7 +421,7 @@ def _note_scan(reports: "Sequence[SyncReport]") -> None:
     """In a worker: keep what was found in the sources as events of their asset."""
     from fashion_assets.defs.sources import note, source_events
     from fashion_assets.warehouse.database import connect
-    from fashion_assets.warehouse.register import active_sources
+    from fashion_assets.warehouse.sources import active_sources
 
     assert _instance is not None
     with connect(Settings()) as conn:

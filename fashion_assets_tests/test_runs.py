@@ -17,7 +17,7 @@ from fashion_assets.run_tags import RUNNER, is_of_a_command
 from fashion_assets.runs import Runs, _encode_on, shares
 from fashion_assets.settings import Settings
 from fashion_assets.warehouse.database import connect
-from fashion_assets.warehouse.register import activate_source
+from fashion_assets.warehouse.sources import activate_source
 from fashion_assets_tests.catalogue import write_catalogue
 
 

@@ -16,7 +16,8 @@ from fashion_assets.release.recovery import recovered_plan
 from fashion_assets.release.scan import scan_active_sources
 from fashion_assets.sources import SourceError
 from fashion_assets.warehouse.locks import Busy, run_lock
-from fashion_assets.warehouse.register import Batch, active_sources
+from fashion_assets.warehouse.register import Batch
+from fashion_assets.warehouse.sources import active_sources
 
 UNFINISHED = [
     dg.DagsterRunStatus.QUEUED,

@@ -20,9 +20,10 @@ from fashion_assets.defs.failures import telling
 from fashion_assets.defs.partitions import BATCHES
 from fashion_assets.defs.resources import WarehouseResource
 from fashion_assets.release.plan import active_batches
-from fashion_assets.release.scan import scan_active_sources
+from fashion_assets.release.scan import scan_active_sources, use_source
 from fashion_assets.warehouse.locks import run_lock
-from fashion_assets.warehouse.register import SourceRecord, SyncReport, activate_source, active_sources
+from fashion_assets.warehouse.register import SyncReport
+from fashion_assets.warehouse.sources import SourceRecord, active_sources
 
 SOURCE_LISTINGS = "source_listings"
 
@@ -48,13 +49,13 @@ class CatalogueResource(dg.ConfigurableResource):
     folder: str = ""
 
     def activate(self, conn: psycopg.Connection) -> None:
-        """Make it the active source, if it is not. In the transaction of the scan: one that cannot be read must not take
+        """Put it in use, if it is not; others stay in use. In the transaction of the scan: one that cannot be read must not take
         the place of the one in use."""
         if not self.folder:
             return
         wanted = (self.name, "folder", str(Path(self.folder).expanduser().resolve()))
-        if [(known.name, known.kind, known.location) for known in active_sources(conn)] != [wanted]:
-            activate_source(conn, *wanted)
+        if wanted not in [(known.name, known.kind, known.location) for known in active_sources(conn)]:
+            use_source(conn, *wanted)
 
 
 def source_events(sources: Sequence[SourceRecord], reports: Sequence[SyncReport]) -> Iterator[SourceEvent]:

@@ -23,8 +23,9 @@ from fashion_assets.sources import Source
 from fashion_assets.warehouse import quarantine, releases
 from fashion_assets.warehouse.embedding_store import EmbeddingStore
 from fashion_assets.warehouse.parquet import ParquetStore
-from fashion_assets.warehouse.register import Batch, active_sources, batches
+from fashion_assets.warehouse.register import Batch, batches
 from fashion_assets.warehouse.releases import Release
+from fashion_assets.warehouse.sources import active_sources
 
 RELEASE_VERSION = "2"
 """Raise it when the serving schema's tables change: the same batches then make a new release."""

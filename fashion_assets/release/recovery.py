@@ -36,6 +36,7 @@ from fashion_assets.warehouse import register
 from fashion_assets.warehouse.embedding_store import KINDS, EmbeddingStore
 from fashion_assets.warehouse.parquet import ParquetStore
 from fashion_assets.warehouse.quarantine import replace_quarantine
+from fashion_assets.warehouse.sources import active_sources
 
 
 @dataclass(frozen=True)
@@ -59,7 +60,7 @@ def recover_register(conn: psycopg.Connection, settings: Settings) -> list[str]:
     Their listings are in it as they were read last, so that each stays in its batch; a scan that follows says what has
     changed since.
     """
-    active = {entry.name for entry in register.active_sources(conn)}
+    active = {entry.name for entry in active_sources(conn)}
     if not active:
         return []
     store = ParquetStore(settings.assets_url)

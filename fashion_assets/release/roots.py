@@ -12,7 +12,7 @@ from fashion_assets.catalog.listing import picture_path
 from fashion_assets.settings import Settings
 from fashion_assets.sources import Source, open_source
 from fashion_assets.warehouse.quarantine import Quarantined
-from fashion_assets.warehouse.register import active_sources
+from fashion_assets.warehouse.sources import active_sources
 
 
 def active(conn: psycopg.Connection, settings: Settings) -> list[Source]:

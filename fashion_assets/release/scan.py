@@ -3,9 +3,9 @@
 What belongs here: the meeting of `sources` and `warehouse.register`. What does not: judging what is read (`catalog`).
 """
 
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from datetime import UTC, datetime, timedelta
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 import psycopg
 
@@ -14,12 +14,13 @@ from fashion_assets.release import roots
 from fashion_assets.release.recovery import recover_register
 from fashion_assets.settings import Settings
 from fashion_assets.sources import open_source
-from fashion_assets.warehouse.register import (
-    SyncReport,
-    batch_and_source,
+from fashion_assets.warehouse.register import SyncReport, batch_and_source, references, sync
+from fashion_assets.warehouse.sources import (
+    activate_source,
+    active_sources,
     deliveries,
-    references,
-    sync,
+    keep_found,
+    set_active,
 )
 
 
@@ -32,7 +33,26 @@ def scan_active_sources(
     Raises `sources.SourceError` when a source cannot be read.
     """
     recover_register(conn, settings)
-    return [sync(conn, source, settings.batch_size, progress) for source in roots.active(conn, settings)]
+    reports = []
+    for source in roots.active(conn, settings):
+        with conn.transaction():
+            reports.append(sync(conn, source, settings.batch_size, progress))
+            keep_found(conn, source.name, source.found)
+    return reports
+
+
+def use_source(
+    conn: psycopg.Connection, name: str, kind: str, location: str, options: Mapping[str, Any] | None = None
+) -> None:
+    """Put a source in use, as somebody who names one and nothing else means it: beside those in use, but that nobody wants a
+    shop's own products and drawn ones together. A sample takes the place of all others, and gives way to a catalogue. Who
+    mixed them did so by name (`activate_source`), and keeps what was mixed. `options` as in `activate_source`."""
+    others = [known for known in active_sources(conn) if known.name != name]
+    drawn = all(known.kind == "sample" for known in others)
+    for known in others:
+        if drawn or kind == "sample":
+            set_active(conn, known.name, False)
+    activate_source(conn, name, kind, location, options)
 
 
 class StaleSource(NamedTuple):

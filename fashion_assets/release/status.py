@@ -10,9 +10,9 @@ from fashion_assets.release.plan import plan
 from fashion_assets.settings import Settings
 from fashion_assets.warehouse import releases
 from fashion_assets.warehouse.reader import missing_grant, searches_as_owner
-from fashion_assets.warehouse.register import active_sources
 from fashion_assets.warehouse.releases import Release
 from fashion_assets.warehouse.server import describe
+from fashion_assets.warehouse.sources import active_sources
 
 
 def status(conn: psycopg.Connection, settings: Settings) -> dict[str, Any]:

@@ -1,7 +1,7 @@
 """The register of listings: which there are, in which batch each lives, and what changed since the last look.
 
-What belongs here: identity (`listing_key`), batches, content versions, the sources' own records.
-What does not: reading a source (`sources`), and anything a listing says.
+What belongs here: identity (`listing_key`), batches, content versions. What does not: the sources' own records (`sources` beside
+this file), reading a source, and anything a listing says.
 
 A sync compares a source's scan with the register inside the database, so that neither side is ever held in
 memory. It is one transaction under a lock: whatever happens, the register is as before or as after.
@@ -10,10 +10,8 @@ memory. It is one transaction under a lock: whatever happens, the register is as
 # pyarrow.compute makes its functions when it is imported, out of pyright's sight.
 # pyright: reportAttributeAccessIssue=false
 
-import json
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
-from datetime import datetime
 from typing import Any, NamedTuple, Protocol
 
 import psycopg
@@ -24,6 +22,7 @@ from psycopg import sql
 from fashion_assets.errors import FashionAssetsError
 from fashion_assets.warehouse.copy import copy_rows
 from fashion_assets.warehouse.schemas import OPS
+from fashion_assets.warehouse.sources import SourceRecord
 
 CHUNK = 5_000
 """Listings fingerprinted at once. Fingerprinting opens pictures: this bounds what a source has in hand."""
@@ -89,70 +88,6 @@ class Batch(NamedTuple):
     content_version: str
 
 
-class SourceRecord(NamedTuple):
-    """A source as it was activated."""
-
-    name: str
-    kind: str
-    location: str
-    options: dict[str, Any]
-
-
-def activate_source(
-    connection: psycopg.Connection[Any],
-    name: str,
-    kind: str,
-    location: str,
-    options: Mapping[str, Any] | None = None,
-) -> None:
-    """Record a source and make it the one that is served; every other one is deactivated, and kept."""
-    with connection.transaction():
-        connection.execute(_sql("UPDATE {sources} SET active = false WHERE active AND name <> %s"), (name,))
-        connection.execute(
-            _sql(
-                """
-                INSERT INTO {sources} (name, kind, location, options, active)
-                VALUES (%s, %s, %s, %s::jsonb, true)
-                ON CONFLICT (name) DO UPDATE
-                SET kind = excluded.kind, location = excluded.location, options = excluded.options,
-                    active = true
-                """
-            ),
-            (name, kind, location, json.dumps(dict(options or {}))),
-        )
-
-
-def active_sources(connection: psycopg.Connection[Any]) -> list[SourceRecord]:
-    """The sources in use, by name."""
-    rows = connection.execute(
-        _sql("SELECT name, kind, location, options FROM {sources} WHERE active ORDER BY name")
-    )
-    return [SourceRecord(*row) for row in rows]
-
-
-class Deliveries(NamedTuple):
-    """When a source was looked at, and when something in it had changed."""
-
-    source: str
-    location: str
-    scanned_at: datetime
-    changed_at: datetime
-
-
-def deliveries(connection: psycopg.Connection[Any]) -> list[Deliveries]:
-    """Those of the sources in use that were ever scanned and had a listing, by name."""
-    rows = connection.execute(
-        _sql(
-            """
-            SELECT s.name, s.location, s.scanned_at, max(b.updated_at)
-            FROM {sources} s JOIN {batches} b ON b.source = s.name
-            WHERE s.active AND s.scanned_at IS NOT NULL GROUP BY s.name, s.location, s.scanned_at ORDER BY s.name
-            """
-        )
-    )
-    return [Deliveries(*row) for row in rows]
-
-
 def batches(connection: psycopg.Connection[Any], source: str | None = None) -> list[Batch]:
     """Every batch, or those of one source, in order."""
     rows = connection.execute(
@@ -173,7 +108,7 @@ def batch_and_source(connection: psycopg.Connection[Any], name: str) -> tuple[Ba
         _sql(
             """
             SELECT b.batch, b.source, b.number, b.listings, b.content_version,
-                   s.name, s.kind, s.location, s.options
+                   s.name, s.kind, s.location, s.options, s.active
             FROM {batches} b JOIN {sources} s ON s.name = b.source WHERE b.batch = %s
             """
         ),

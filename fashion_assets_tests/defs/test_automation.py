@@ -13,7 +13,7 @@ from fashion_assets.defs.automation import new_or_changed_batches, nightly_relea
 from fashion_assets.defs.resources import WarehouseResource
 from fashion_assets.defs.sources import CatalogueResource
 from fashion_assets.release.swap import promote
-from fashion_assets.warehouse.register import activate_source
+from fashion_assets.warehouse.sources import activate_source
 from fashion_assets_tests.catalogue import line, replace_line, write_catalogue
 
 

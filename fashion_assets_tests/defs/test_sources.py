@@ -14,7 +14,7 @@ from fashion_assets.release.recheck import STAGES
 from fashion_assets.runs import repository
 from fashion_assets.settings import Settings
 from fashion_assets.warehouse.parquet import ParquetStore
-from fashion_assets.warehouse.register import active_sources
+from fashion_assets.warehouse.sources import active_sources
 from fashion_assets_tests.catalogue import line, replace_line, write_catalogue
 from fashion_assets_tests.defs.test_automation import evaluate, skipped
 from fashion_assets_tests.defs.test_checking import execute, failure

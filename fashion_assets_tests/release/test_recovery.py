@@ -24,10 +24,10 @@ from fashion_assets.release.plan import BATCH_VERSION, LOADED_STAGES, STAGES, pl
 from fashion_assets.release.status import status
 from fashion_assets.settings import Settings
 from fashion_assets.sources import SourceError
-from fashion_assets.warehouse import register
 from fashion_assets.warehouse.database import connect
 from fashion_assets.warehouse.embedding_store import KINDS
 from fashion_assets.warehouse.parquet import ParquetStore
+from fashion_assets.warehouse.sources import active_sources
 from fashion_assets_tests.catalogue import draw_picture, line, replace_line, write_catalogue
 from fashion_assets_tests.conftest import TEMPLATE, create_database, database_url, run_migration
 from fashion_assets_tests.defs.test_automation import nightly
@@ -310,7 +310,7 @@ def test_a_batch_is_through_only_while_all_of_its_files_are_whole(candidate: Can
 def test_files_that_name_pictures_by_their_whole_path_are_made_again_of_what_they_say(candidate: Candidate):
     """As files of an earlier version did, which did not say either what their vectors are of."""
     store = ParquetStore(candidate.settings.assets_url)
-    (source,) = register.active_sources(candidate.conn)
+    (source,) = active_sources(candidate.conn)
     candidate.conn.commit()
     for batch in ("fashion_demo-00001", "fashion_demo-00002"):
         for stage in STAGES:

@@ -15,7 +15,7 @@ from fashion_assets.places import CHECKOUT
 from fashion_assets.settings import Settings
 from fashion_assets.sources import SourceError, open_source
 from fashion_assets.warehouse.database import connect
-from fashion_assets.warehouse.register import active_sources
+from fashion_assets.warehouse.sources import active_sources
 from fashion_assets_tests.catalogue import write_catalogue
 
 EXAMPLE = (CHECKOUT or Path()) / "examples" / "shop-reader"

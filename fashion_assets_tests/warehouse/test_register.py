@@ -11,6 +11,7 @@ from fashion_assets.settings import Settings
 from fashion_assets.warehouse import register
 from fashion_assets.warehouse.database import Connection, connect
 from fashion_assets.warehouse.register import SyncReport, sync
+from fashion_assets.warehouse.sources import activate_source
 
 
 class ListedSource:
@@ -46,7 +47,7 @@ class ListedSource:
 @pytest.fixture(autouse=True)
 def _sources(database: Connection) -> None:
     for name in ("other", "shop"):
-        register.activate_source(database, name, "listed", "here")
+        activate_source(database, name, "listed", "here")
     database.commit()
 
 
@@ -272,10 +273,3 @@ def test_a_source_must_be_activated_first(database: Connection):
 def test_an_empty_source_is_a_source(database: Connection):
     assert figures(sync(database, ListedSource(), 5)) == (0, 0, 0, 0, 0)
     assert register.references(database, "shop-00001").num_rows == 0
-
-
-def test_one_source_is_active(database: Connection):
-    register.activate_source(database, "shop", "folder", "/a", {"x": 1})
-    register.activate_source(database, "other", "sample", "")
-    register.activate_source(database, "shop", "folder", "/b", {"x": 2})
-    assert register.active_sources(database) == [register.SourceRecord("shop", "folder", "/b", {"x": 2})]
