@@ -10,9 +10,14 @@ import uuid
 
 import pyarrow as pa
 
-LISTING_VERSION = "2"
+from fashion_assets.catalog import attributes
+
+SHAPES_VERSION = "2"
 """Raise it when a column of these shapes comes to mean something else: every batch is then read again, and what was made
 of its listings before still holds where nothing else changed."""
+
+LISTING_VERSION = f"{SHAPES_VERSION}-{attributes.version('kind')}"
+"""Another one when an attribute is added, too."""
 
 REFERENCE_SCHEMA = pa.schema(
     [
@@ -27,22 +32,8 @@ REFERENCE_SCHEMA = pa.schema(
 )
 """What a scan of a source yields, in the source's order, without opening pictures."""
 
-ATTRIBUTES = (
-    "title",
-    "description",
-    "brand",
-    "gender",
-    "category",
-    "sub_category",
-    "article_type",
-    "colour",
-    "season",
-    "usage",
-    "year",
-    "price",
-    "currency",
-)
-"""Attributes of a listing, all strings as the source has them; null where the source has no such column."""
+ATTRIBUTES = tuple(each.name for each in attributes.ATTRIBUTES)
+"""Names of the attributes of a listing, all strings as the source has them; null where the source has no such column."""
 
 VECTORS = pa.list_(pa.struct([pa.field("space", pa.string()), pa.field("vector", pa.list_(pa.float32()))]))
 """Vectors that came with the record, kept bit for bit; `space` names the model that made them."""
@@ -74,20 +65,9 @@ PRODUCT_SCHEMA = pa.schema(
         pa.field("product_id", pa.string(), nullable=False),  # UUID, see `product_id`
         *(
             LISTING_SCHEMA.field(name)
-            for name in (
-                "source",
-                "listing_key",
-                "external_id",
-                "content_hash",
-                "record",
-                "title",
-                "description",
-            )
+            for name in ("source", "listing_key", "external_id", "content_hash", "record")
         ),
-        *(pa.field(name, pa.string()) for name in ATTRIBUTES[2:10]),
-        pa.field("year", pa.int16()),
-        pa.field("price", pa.decimal128(12, 2)),
-        pa.field("currency", pa.string()),
+        *(pa.field(each.name, each.kind.arrow) for each in attributes.ATTRIBUTES),
         # A product without a picture has nulls in these, or in all but `image`: where what it states cannot be had.
         pa.field("image", pa.string()),
         pa.field("image_uri", pa.string()),

@@ -11,6 +11,8 @@ from collections.abc import Mapping
 from dataclasses import asdict, dataclass, field
 from typing import Literal
 
+from fashion_assets.catalog.attributes import CRITICAL
+
 Pictures = Literal["required", "optional"]
 
 
@@ -18,7 +20,7 @@ Pictures = Literal["required", "optional"]
 class Profile:
     """How one source's listings are judged. The default is a shop's own catalogue: every critical attribute, and a picture."""
 
-    critical: tuple[str, ...] = ("title", "gender", "category", "article_type")
+    critical: tuple[str, ...] = CRITICAL
     """Attributes a product cannot be without, besides its id."""
     picture: Pictures = "required"
     """`required`: a listing without a sound picture is rejected. `optional`: one that states no picture, or whose picture cannot be

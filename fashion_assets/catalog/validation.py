@@ -20,6 +20,8 @@ import numpy as np
 import pyarrow as pa
 import pyarrow.compute as pc
 
+from fashion_assets.catalog import attributes
+from fashion_assets.catalog.attributes import SHORT, TEXT, YEAR
 from fashion_assets.catalog.formats import FORMATS
 from fashion_assets.catalog.formats.outlines import (
     IMAGE_FILE_TOO_LARGE,
@@ -45,8 +47,11 @@ from fashion_assets.catalog.profile import Profile
 from fashion_assets.memory import MemoryBudget
 from fashion_assets.settings import Settings
 
-VALIDATION_VERSION = "3"
-"""Changes whenever a rule here changes its mind, so that earlier verdicts are not reused."""
+RULES_VERSION = "3"
+"""Raise it when a rule here changes its mind, so that earlier verdicts are not reused."""
+
+VALIDATION_VERSION = f"{RULES_VERSION}-{attributes.version('kind', 'longest')}"
+"""Another one when what is asked of an attribute changes, too."""
 
 NULL_WORDS = (
     "",
@@ -68,27 +73,17 @@ NULL_WORDS = (
 exports."""
 
 
-LONGEST = {"external_id": 255, "title": 1_000} | dict.fromkeys(
-    (
-        "brand",
-        "gender",
-        "category",
-        "sub_category",
-        "article_type",
-        "colour",
-        "season",
-        "usage",
-        "currency",
-    ),
-    255,
-)
-"""Characters of an attribute. Ids and the values people filter by stand in indexes, whose entries PostgreSQL lets have 2,704
-bytes, and a character may have four; a title is what a model reads the beginning of. A longer value is no value of that
-attribute, but what a broken export ran into it. Of a description, which is free text, nothing is asked (how much of it is
-searched: `release.build`), nor of year and price, which are numbers or nothing."""
+LONGEST = {"external_id": SHORT} | {
+    each.name: each.longest
+    for each in attributes.ATTRIBUTES
+    if each.kind is TEXT and each.longest is not None
+}
+"""Characters of an attribute, where they are counted. A longer value is no value of that attribute, but what a broken export
+ran into it. Of free text nothing is asked (how much of it is searched: `Attribute.searched`), nor of numbers, which are numbers
+or nothing."""
 
-TEXTS = (*LONGEST, "description", "image")
-"""Attributes that are kept as text."""
+TEXTS = ("external_id", *(each.name for each in attributes.ATTRIBUTES if each.kind is TEXT), "image")
+"""What is kept as text."""
 
 
 class Rule(NamedTuple):
@@ -106,12 +101,8 @@ RULES = (
     Rule("wrong_encoding", "A1", "The record is not valid UTF-8 text; its bytes are kept, escaped."),
     Rule("null_external_id", "A2", "No id is stated."),
     *(
-        Rule(
-            f"null_{name}",
-            "A2",
-            f"No {name.replace('_', ' ')} is stated, which products of this source need.",
-        )
-        for name in ATTRIBUTES
+        Rule(f"null_{each.name}", "A2", f"No {each.words} is stated, which products of this source need.")
+        for each in attributes.ATTRIBUTES
     ),
     *(
         Rule(
@@ -547,7 +538,9 @@ def _products(
     }
     for name in ATTRIBUTES:
         columns[name] = pc.if_else(nulls[name].filter(mask), none, columns[name])
-    columns["year"] = parse_year(columns["year"])
+    for each in attributes.ATTRIBUTES:
+        if each.kind is YEAR:
+            columns[each.name] = parse_year(columns[each.name])
     columns["price"] = price.filter(mask)
     pictured = pictures.width[accepted] > 0
     for name in ("image_uri", "image_sha256"):

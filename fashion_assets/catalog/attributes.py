@@ -1,0 +1,245 @@
+"""The one table of attributes: what a listing says of its product beside ids, picture and vectors, one row each.
+
+What belongs here: every fact of an attribute that more than one room goes by. Shapes, rules, vocabularies, columns, indexes,
+filters, facets, full text, expectations, the report and training labels are made of these rows, in this order; no other module
+spells them. What does not: doing any of it; what concerns a single attribute (a brand read from a title, prices beside
+each other), which names it where it is done.
+
+A row added here is an attribute added: `docs/how-to/attributes.md`.
+"""
+
+import hashlib
+from dataclasses import dataclass
+from typing import Literal, LiteralString
+
+import pyarrow as pa
+
+
+@dataclass(frozen=True)
+class Kind:
+    """What the values of an attribute are. A listing has them all as text; what reads a kind is in `catalog.validation`."""
+
+    name: str
+    arrow: pa.DataType
+    """Of a product's column."""
+    column: LiteralString
+    """Type of the column in the database."""
+    copied: str
+    """The same as binary COPY calls it (`warehouse.copy`)."""
+    compared: Literal["text", "integer", "number"]
+    """As filters compare its values."""
+
+
+TEXT = Kind("text", pa.string(), "text", "text", "text")
+YEAR = Kind("year", pa.int16(), "smallint", "int2", "integer")
+MONEY = Kind("money", pa.decimal128(12, 2), "numeric(12, 2)", "numeric", "number")
+
+Weight = Literal["A", "B", "C", "D"]
+
+SHORT = 255
+"""Characters of a value people filter by: it stands in an index, whose entries PostgreSQL lets have 2,704 bytes, and a character
+may have four."""
+
+
+@dataclass(frozen=True)
+class Label:
+    """What a model learns of an attribute, and what is measured of that."""
+
+    weight: float
+    """In the loss of its prototypes: what people search by first weighs most. Labels stand in this order, the heaviest first."""
+    told: float
+    """How often a training caption tells it, 0 to 1."""
+    judged: bool = False
+    """Whether the share of neighbours with the same value is a figure of models."""
+    alone: bool = False
+    """Whether its values as bare words should find the pictures that have them."""
+
+
+@dataclass(frozen=True)
+class Attribute:
+    """One row of the table."""
+
+    name: str
+    """Of the column, wherever it stands."""
+    comment: str
+    """What the column holds, in words; the database keeps it with the column."""
+    kind: Kind = TEXT
+    critical: bool = False
+    """Whether a product cannot be without it, where its source's profile does not say otherwise."""
+    longest: int | None = SHORT
+    """Characters of a text; a longer one is no value of the attribute, but what a broken export ran into it. None: free text."""
+    vocabulary: bool = False
+    """Whether `vocabularies/NAME.json` has its canonical values."""
+    many: bool = False
+    """Whether a record may state several: the `normalized` object has them all, the column the first."""
+    filtered: bool = True
+    """Whether a search can be narrowed by it."""
+    indexed: bool = True
+    """Whether its column has an index of its own."""
+    facet: bool = False
+    """Whether its values are counted where facets are asked for and nobody says which."""
+    full_text: Weight | None = None
+    """Under which weight its words are searched."""
+    searched: int | None = None
+    """Characters of it that are searched; None: all."""
+    importance: float | None = None
+    """What a word counts that names one of its values, where words are read for such."""
+    shown: bool = False
+    """Whether a hit of a search has it."""
+    telling: bool = False
+    """Whether it says what a product looks like: a report has its most frequent values, filters on it are tied to a question."""
+    label: Label | None = None
+
+    @property
+    def words(self) -> str:
+        """Its name as a person says it."""
+        return self.name.replace("_", " ")
+
+
+ATTRIBUTES: tuple[Attribute, ...] = (
+    Attribute(
+        "title",
+        "What the product is called, as the source has it.",
+        critical=True,
+        longest=1_000,  # a model reads the beginning of it
+        filtered=False,
+        indexed=False,
+        full_text="A",
+        shown=True,
+    ),
+    Attribute(
+        "description",
+        "The source's description; null where it has none.",
+        longest=None,
+        filtered=False,
+        indexed=False,
+        full_text="D",
+        # PostgreSQL lets the words of a text be one megabyte, beyond which no row could be written: so many characters of up to
+        # four bytes, each word up to three times and with its places, are less whatever they say.
+        searched=50_000,
+    ),
+    Attribute(
+        "brand",
+        "Canonical brand: the source's, or else the one the title begins with; null where neither is known.",
+        facet=True,
+        full_text="C",
+        importance=4.0,
+        shown=True,
+        telling=True,
+        label=Label(0.5, told=0.35),
+    ),
+    Attribute(
+        "gender",
+        "Whom it is for: men, women, boys, girls, kids or unisex. Of any canonical value: the source's own word, where no "
+        "vocabulary knows it.",
+        critical=True,
+        vocabulary=True,
+        facet=True,
+        full_text="D",
+        importance=3.0,
+        shown=True,
+        label=Label(0.4, told=0.6, judged=True),
+    ),
+    Attribute(
+        "category",
+        "Canonical category, the widest of three levels: apparel, footwear, accessories, …",
+        critical=True,
+        vocabulary=True,
+        facet=True,
+        full_text="D",
+        importance=1.0,
+        shown=True,
+        label=Label(0.1, told=0.07, alone=True),
+    ),
+    Attribute(
+        "sub_category",
+        "Canonical category of the second level: topwear, shoes, bags, …",
+        vocabulary=True,
+        full_text="B",
+        importance=4.0,
+        shown=True,
+        label=Label(0.3, told=0.15, alone=True),
+    ),
+    Attribute(
+        "article_type",
+        "Canonical kind of thing, the narrowest level: shirts, casual shoes, handbags, …",
+        critical=True,
+        vocabulary=True,
+        facet=True,
+        full_text="B",
+        importance=4.0,
+        shown=True,
+        telling=True,
+        label=Label(1.0, told=0.85, judged=True, alone=True),
+    ),
+    Attribute(
+        "colour",
+        "Canonical main colour.",
+        vocabulary=True,
+        facet=True,
+        full_text="B",
+        importance=3.0,
+        shown=True,
+        telling=True,
+        label=Label(0.6, told=0.7, judged=True, alone=True),
+    ),
+    Attribute(
+        "season",
+        "Canonical season.",
+        vocabulary=True,
+        many=True,
+        facet=True,
+        full_text="D",
+        importance=1.0,
+        label=Label(0.1, told=0.1),
+    ),
+    Attribute(
+        "usage",
+        "Canonical occasion of use: casual, formal, sports, …",
+        vocabulary=True,
+        facet=True,
+        full_text="D",
+        importance=1.0,
+        label=Label(0.2, told=0.25),
+    ),
+    Attribute("year", "Year of the collection.", kind=YEAR, facet=True),
+    Attribute(
+        "price",
+        "Price in the currency beside it, above zero, two decimal places.",
+        kind=MONEY,
+        shown=True,
+    ),
+    Attribute("currency", "Currency of the price, as the source has it.", indexed=False),
+)
+"""Every attribute, in the order of the columns of `products`."""
+
+CRITICAL = tuple(each.name for each in ATTRIBUTES if each.critical)
+"""What a product cannot be without in a shop's own catalogue."""
+
+VOCABULARIES = tuple(each.name for each in ATTRIBUTES if each.vocabulary)
+"""Attributes whose canonical values a vocabulary has."""
+
+NAMED_BY_WORDS = tuple(
+    each.name
+    for each in sorted(reversed(ATTRIBUTES), key=lambda each: -(each.importance or 0.0))
+    if each.importance is not None
+)
+"""Attributes whose values words may name, the most important first; of equal ones the narrower, which the table has last."""
+
+LABELS = {
+    each.name: each.label
+    for each in sorted(ATTRIBUTES, key=lambda each: -(each.label.weight if each.label else 0.0))
+    if each.label is not None
+}
+"""What models learn, the heaviest first."""
+
+
+def version(*facts: str) -> str:
+    """Another one whenever an attribute comes or goes, or one of these facts of one changes: 8 hex digits. What is made by them
+    has it in its own version, so that it is made again."""
+    said = [(each.name, *(_plain(getattr(each, fact)) for fact in facts)) for each in ATTRIBUTES]
+    return hashlib.blake2b(repr(said).encode(), digest_size=4).hexdigest()
+
+
+def _plain(fact: object) -> object:
+    return fact.name if isinstance(fact, Kind) else fact
