@@ -3,11 +3,57 @@
 | reader | what it reads |
 |---|---|
 | `delimited` | delimited text: commas, semicolons, tabs, pipes; encoding and dialect found out |
-| `json_records` | JSON arrays and JSON lines, plain or compressed |
+| `json_records` | JSON arrays and JSON lines, plain or compressed; a folder of files of one object |
 | `parquet` | Parquet files |
 | `sql` | a table or query of any database SQLAlchemy has a driver for |
 | `xml` | a feed's items |
 
 What belongs here: rows, where they lie, what cannot be read. What does not: what a column means (`sources.mapping`), judging
 (`catalog.validation`).
+
+Each module has its reader, which is made of a location and the options its docstring names, and a function
+`looks_like(location, head)` that says whether a location, of which `head` are the first bytes (decompressed; of a folder or a
+database none), is of its format. A reader's module is imported when it is asked for: some are slow to import.
 """
+
+from collections.abc import Mapping
+from importlib import import_module
+from typing import Any
+
+from fashion_assets.sources.readers.files import first_bytes
+from fashion_assets.sources.readers.reader import Row, RowReader
+from fashion_assets.sources.source import SourceError
+
+FORMATS = {
+    "json_records": "JsonRecords",
+}
+"""Each format's module and the class of its reader, in the order in which they are asked whether a location is theirs: what
+begins unmistakably first."""
+
+
+def open_rows(format: str, location: str, options: Mapping[str, Any] | None = None) -> RowReader:
+    """The reader of that format at `location`; to be closed. Options are those its class names; others are left alone.
+
+    Raises SourceError for a format there is no reader for, and where the reader does.
+    """
+    if format not in FORMATS:
+        raise SourceError(f"There is no reader for the format {format!r}, only for {', '.join(FORMATS)}.")
+    module = import_module(f"{__name__}.{format}")
+    return getattr(module, FORMATS[format])(location, options or {})
+
+
+def format_of(location: str) -> str | None:
+    """The format a location looks like: one of FORMATS; None where it looks like none. Reads at most its beginning.
+
+    Raises SourceError where there is nothing at the location, or it cannot be read.
+    """
+    head: bytes | None = None
+    for format in FORMATS:
+        if head is None and format != "sql":  # a database has no first bytes
+            head = first_bytes(location)
+        if import_module(f"{__name__}.{format}").looks_like(location, head or b""):
+            return format
+    return None
+
+
+__all__ = ["FORMATS", "Row", "RowReader", "first_bytes", "format_of", "open_rows"]

@@ -1,0 +1,406 @@
+"""JSON: one object a line, an array of objects, an object that holds one, and a folder of files of one object each.
+
+What belongs here: where each object lies, and its values. What does not: what its names mean (`sources.mapping`).
+
+Values stay nested as they are. Numbers never pass through a float: an integer is an `int`, any other a `Decimal`, so that ids keep
+their digits and prices theirs. `NaN`, which some programs write and JSON does not know, is null.
+
+The pieces of an array are found by their quotes and brackets alone, so that each has a place in the file, and one that is broken
+stands alone. A library that parses the whole as a stream tells no places, and ends at the first fault.
+"""
+
+import json
+import os
+import re
+from collections.abc import Iterator, Mapping, Sequence
+from decimal import Decimal
+from itertools import islice
+from pathlib import Path
+from typing import Any, BinaryIO, ClassVar
+from urllib.parse import quote, unquote_to_bytes
+
+from fashion_assets.sources.readers.files import CHUNK_BYTES, Place, SourceFile
+from fashion_assets.sources.readers.pieces import (
+    MAX_DEPTH,
+    MAX_PIECE_BYTES,
+    Looked,
+    Piece,
+    Window,
+    digest,
+    located,
+)
+from fashion_assets.sources.readers.reader import Row, RowReader
+from fashion_assets.sources.source import SourceError
+
+SAMPLE_BYTES = 1 << 20
+"""Looked at to find out how a file is laid out."""
+
+SAMPLE_ROWS = 100
+"""Looked at for the names of columns."""
+
+_BOM = b"\xef\xbb\xbf"
+_OTHER_UNICODE = (b"\xff\xfe", b"\xfe\xff", b"\0\0\xfe\xff")
+_STRING = rb'"[^"\\]*+(?:\\.[^"\\]*+)*+"'
+_STRING_REST = re.compile(rb'[^"\\]*+(?:\\.[^"\\]*+)*+', re.S)
+_TO_BRACKET = re.compile(rb'(?:[^"\[\]{}]++|' + _STRING + rb")*+", re.S)
+_BETWEEN_ITEMS = re.compile(rb"[\s,]*+")
+_KEY_OR_BRACKET = re.compile(rb"(?P<key>" + _STRING + rb")\s*+:|" + _STRING + rb"|[\[\]{},]", re.S)
+_BEHIND_SCALAR = re.compile(rb"[,\]]")
+_ESCAPED = re.compile(r"\\u(?:0000|[dD][89a-fA-F])")
+_SURROGATE = re.compile("[\ud800-\udfff]")
+_LINES = (".jsonl", ".ndjson", ".jsonlines")
+_USUAL = ("products", "items", "listings", "records", "data", "results", "rows")
+
+
+def looks_like(location: str, head: bytes) -> bool:
+    """Whether a file begins as JSON does, or a folder holds nothing but JSON files."""
+    path = Path(location)
+    if not head:
+        try:
+            with os.scandir(path) as entries:
+                names = [entry.name for entry in islice(entries, 200) if not entry.name.startswith(".")]
+        except OSError:
+            return False
+        return bool(names) and all(name.endswith(".json") for name in names)
+    begin = head.removeprefix(_BOM).lstrip()
+    # Of a bracket alone some delimited file could begin, too.
+    return re.match(rb'\{\s*("|\})|\[\s*(\{|\])', begin) is not None
+
+
+class JsonRecords(RowReader):
+    """Options: `layout` (`lines`, an `array`, `objects` behind each other; of a folder always `files`; found out where it is not
+    given) and `items`, the dotted path of the array in the object that holds it.
+
+    A line or an item that is no object is a row with a defect. So is one of more than MAX_PIECE_BYTES, with the beginning of its
+    text and its length. Locators: `OFFSET:LENGTH:LINE`, or the file's name. What a folder's files are called is held in memory, some
+    hundred bytes each.
+    """
+
+    format: ClassVar[str] = "json_records"
+
+    def __init__(self, location: str, options: Mapping[str, Any] = {}) -> None:  # noqa: B006: it is only read
+        """Raises SourceError where nothing can be read, or no objects are found in it."""
+        self.location = Path(location)
+        self.how: dict[str, str] = {}
+        self._columns: list[str] | None = None
+        layout = options.get("layout")
+        self._offset, self._line = 0, 1  # of the first object
+        if self.location.is_dir():
+            layout = "files"
+        elif layout not in (None, "lines", "array", "objects"):
+            raise SourceError(f"There is no layout {layout!r} of a JSON file: it is lines, array or objects.")
+        else:
+            self._file = SourceFile(self.location)
+            layout = self._find_out(layout, options.get("items"))
+            if self._file.compression:
+                self.how["compression"] = self._file.compression
+        self._layout = layout
+        self.how["layout"] = layout
+
+    @property
+    def columns(self) -> Sequence[str]:
+        if self._columns is None:
+            names = (name for row in islice(self.rows(), SAMPLE_ROWS) for name in row.values)
+            self._columns = list(dict.fromkeys(names))
+        return self._columns
+
+    def rows(self) -> Iterator[Row]:
+        if self._layout == "files":
+            for name in self._names():
+                yield self._of_file(name)
+            return
+        with self._file.opened(self._offset) as file:
+            if self._layout == "lines":
+                pieces = _lines(file, self._offset, self._line)
+            else:
+                pieces = _items(file, self._offset, self._line, closed=self._layout == "array")
+            for piece in pieces:
+                yield _row(piece)
+
+    def again(self, locators: Sequence[str]) -> Iterator[Row]:
+        if self._layout == "files":
+            yield from (self._of_file(os.fsdecode(unquote_to_bytes(locator))) for locator in locators)
+            return
+        places = [located(locator) for locator in locators]
+        pieces = self._file.pieces([read for _, read, _ in places])
+        for raw, (place, _, line) in zip(pieces, places, strict=True):
+            yield _row(Piece(raw, place, line))
+
+    def close(self) -> None:
+        """Nothing is held open."""
+
+    # --- files of one object
+
+    def _names(self) -> list[str]:
+        try:
+            with os.scandir(self.location) as entries:
+                return sorted(entry.name for entry in entries if entry.name.endswith(".json"))
+        except OSError as error:
+            raise SourceError(
+                f"{self.location} cannot be read: {error.strerror}. Give this user the right to read it."
+            ) from None
+
+    def _of_file(self, name: str) -> Row:
+        path, locator = os.path.join(self.location, name), quote(os.fsencode(name), safe="")
+        try:
+            if os.path.realpath(path) != os.path.join(os.path.realpath(self.location), name):
+                raise SourceError(
+                    "It is a link, which may lead anywhere: put the file itself into the folder."
+                )
+            with SourceFile(path).opened() as file:
+                raw = file.read(MAX_PIECE_BYTES + 1)
+                length = os.fstat(file.fileno()).st_size if len(raw) > MAX_PIECE_BYTES else len(raw)
+        except (OSError, SourceError) as error:
+            if not os.path.lexists(path):
+                return Row(locator, "", {})
+            return Row(locator, digest(str(error).encode()), {}, "unreadable_line", f"{locator}: {error}")
+        row = _row(Piece(raw.removeprefix(_BOM), Place(0, length), 1))
+        return row._replace(locator=locator, digest=digest(locator.encode() + b"\0" + raw), line=None)
+
+    # --- one file
+
+    def _find_out(self, layout: str | None, items: str | None) -> str:
+        """How the file is laid out. Sets where its first object begins, at which line."""
+        with self._file.opened() as file:
+            sample = file.read(SAMPLE_BYTES)
+        if sample.startswith(_OTHER_UNICODE):
+            raise SourceError(f"{self.location} is in UTF-16 or UTF-32. JSON is UTF-8: save it as that.")
+        start = len(_BOM) if sample.startswith(_BOM) else 0
+        first = len(sample) - len(sample[start:].lstrip())
+        begins = sample[first : first + 1]
+        if layout is None and not items:
+            layout = self._layout_of(sample[start:], begins)
+        if layout == "lines":
+            self._offset = start
+            return layout
+        if layout == "array" and begins == b"[" and not items:
+            self._set_begin(sample, first + 1)
+            return layout
+        held = {} if _ends_before_another(sample[first:]) else _arrays(sample, first)
+        usual = next((path for path in held if path.rpartition(".")[2] in _USUAL), next(iter(held), None))
+        path = items or usual
+        if path in held and layout != "objects":
+            self._set_begin(sample, held[path])
+            self.how["items"] = path
+            return "array"
+        if items or layout == "array":
+            wanted = f"array of objects called {items}" if items else "array of objects"
+            raise SourceError(
+                f"{self.location} holds no {wanted} in its first {SAMPLE_BYTES:,} bytes, but "
+                f"{', '.join(held) or 'none'}. Name its path in the mapping (items)."
+            )
+        if begins != b"{":
+            raise SourceError(
+                f"{self.location} is no JSON of objects: it begins with {sample[first : first + 20]!r}. Name a file of one object "
+                "a line, or of an array of objects."
+            )
+        self._set_begin(sample, first)
+        return "objects"
+
+    def _layout_of(self, sample: bytes, begins: bytes) -> str | None:
+        if not begins:
+            return "lines"  # of which there are none
+        if begins == b"[":
+            return "array"
+        name = self.location.name.lower()
+        for compressed in (".gz", ".zst", ".bz2"):
+            name = name.removesuffix(compressed)
+        if name.endswith(_LINES) or _is_lines(sample, len(sample) < SAMPLE_BYTES - len(_BOM)):
+            return "lines"
+        return None
+
+    def _set_begin(self, sample: bytes, offset: int) -> None:
+        self._offset, self._line = offset, 1 + sample.count(b"\n", 0, offset)
+
+
+def _is_lines(sample: bytes, whole: bool) -> bool:
+    """Whether most of the first lines are an object each; one object that fills a line and the file holds an array, or is the
+    only one."""
+    lines = [line for line in sample.splitlines()[:51] if line.strip()]
+    if not whole and len(lines) > 1 and len(lines) < 51:
+        lines.pop()  # it may go on
+    sound = sum(
+        1
+        for line in lines
+        if line.lstrip().startswith(b"{") and _row(Piece(line, Place(0, len(line)), 1)).defect is None
+    )
+    if len(lines) == 1:
+        return bool(sound) and not _arrays(sample, 0)
+    return sound * 2 > len(lines)
+
+
+def _ends_before_another(sample: bytes) -> bool:
+    """Whether the object that `sample` begins with ends in it, and another follows."""
+    end = _item_end(sample, Looked())
+    return end is not None and sample[end:].lstrip().startswith(b"{")
+
+
+def _arrays(sample: bytes, start: int) -> dict[str, int]:
+    """The arrays of objects that stand in objects only, by dotted path, and where each one's first item begins."""
+    found: dict[str, int] = {}
+    path: list[str] = []  # the keys of the objects that are open, and of what stands behind them
+    brackets: list[bytes] = []
+    arrays = 0
+    previous: tuple[bytes, int] = (b"", 0)
+    for match in _KEY_OR_BRACKET.finditer(sample, start):
+        token = match[0]
+        if match["key"] is not None:
+            if not arrays and brackets:
+                path[len(brackets) - 1 :] = [_name(match["key"])]
+        elif token in (b"{", b"["):
+            if token == b"{" and previous[0] == b"[" and arrays == 1 and path:
+                found.setdefault(".".join(path), previous[1])
+            brackets.append(token)
+            arrays += token == b"["
+        elif token in (b"}", b"]") and brackets:
+            arrays -= brackets.pop() == b"["
+            if not arrays:
+                del path[len(brackets) :]
+        previous = (token, match.end())
+    return found
+
+
+def _name(key: bytes) -> str:
+    try:
+        return str(json.loads(key))
+    except ValueError:
+        return key.decode("utf-8", "replace").strip('"')
+
+
+# --- pieces
+
+
+def _lines(file: BinaryIO, offset: int, line: int) -> Iterator[Piece]:
+    """The lines of an open file from where it stands; blank ones are none."""
+    while raw := file.readline(MAX_PIECE_BYTES + 1):
+        length, ended = len(raw), raw.endswith(b"\n")
+        while not ended and (more := file.readline(CHUNK_BYTES)):
+            length, ended = length + len(more), more.endswith(b"\n")
+        kept = raw if length > len(raw) else raw.rstrip(b"\r\n")
+        if kept and not kept.isspace():
+            yield Piece(kept, Place(offset, length if length > len(raw) else len(kept)), line)
+        offset += length
+        line += 1
+
+
+def _items(file: BinaryIO, offset: int, line: int, *, closed: bool) -> Iterator[Piece]:
+    """The items of an array from where the open file stands, behind its bracket. Where the file ends before the array does
+    (which must be `closed`), what is left of it is a last item, if only an empty one."""
+    window = Window(file, offset, line)
+    while True:
+        window.skip(_BETWEEN_ITEMS)
+        if not window.data:
+            if closed:
+                yield Piece(b"", Place(window.offset, 0), window.line)
+            return
+        if closed and window.data.startswith(b"]"):
+            return
+        piece = window.take(_item_end)
+        raw = piece.raw.rstrip()
+        yield (
+            piece._replace(raw=raw, place=Place(piece.place.offset, len(raw)))
+            if len(raw) < len(piece.raw)
+            else piece
+        )
+
+
+def _item_end(data: bytes, looked: Looked) -> int | None:
+    """Where the item ends that `data` begins with: behind its last bracket or quote; what has neither, before a comma."""
+    at = looked.at
+    if not looked.depth and not looked.inside and data[:1] not in (b"{", b"[", b'"'):
+        match = _BEHIND_SCALAR.search(data, at)
+        looked.at = len(data)
+        return match.start() if match else None
+    if not at and data.startswith(b'"'):
+        looked.inside, at = b'"', 1
+    while True:
+        if looked.inside:
+            match = _STRING_REST.match(data, at)
+            at = match.end() if match else at
+            if data[at : at + 1] != b'"':  # the string goes on, or a backslash is the last there is
+                looked.at = at
+                return None
+            looked.inside, at = b"", at + 1
+            if not looked.depth:
+                return at
+        match = _TO_BRACKET.match(data, at)
+        at = match.end() if match else at
+        bracket = data[at : at + 1]
+        looked.at = at = at + len(bracket)
+        if not bracket:
+            return None
+        if bracket == b'"':
+            looked.inside = bracket
+        else:
+            looked.depth += 1 if bracket in b"{[" else -1
+            if looked.depth <= 0:
+                return at
+
+
+# --- values
+
+
+def _row(piece: Piece) -> Row:
+    if piece.place.length > MAX_PIECE_BYTES or _too_deep(piece.raw):
+        return piece.row({}, "unreadable_line")
+    try:
+        text = piece.raw.decode("utf-8")
+    except UnicodeDecodeError:
+        return piece.row({}, "wrong_encoding")
+    try:
+        values = _decode(text)
+    except (ValueError, RecursionError):  # no JSON; an integer of thousands of digits
+        return piece.row({}, "unreadable_line")
+    if not isinstance(values, dict):
+        return piece.row({}, "unreadable_line")
+    if ("\0" in text or _ESCAPED.search(text)) and not _is_text(values):
+        return piece.row({}, "wrong_encoding")
+    return piece.row(values)
+
+
+def _too_deep(raw: bytes) -> bool:
+    if raw.count(b"{") + raw.count(b"[") <= MAX_DEPTH:
+        return False
+    depth = at = 0
+    while at < len(raw):
+        match = _TO_BRACKET.match(raw, at)
+        at = match.end() if match else at
+        bracket = raw[at : at + 1]
+        at += 1
+        if bracket == b'"':  # a string that does not end: it will not be read at all
+            return False
+        depth += 1 if bracket in (b"{", b"[") else -1
+        if depth > MAX_DEPTH:
+            return True
+    return False
+
+
+def _is_text(value: Any) -> bool:
+    """Whether there is neither a NUL nor half of a surrogate pair in it, which no text in a database can hold."""
+    if isinstance(value, str):
+        return "\0" not in value and not _SURROGATE.search(value)
+    if isinstance(value, dict):
+        return all(_is_text(name) and _is_text(inner) for name, inner in value.items())
+    return all(map(_is_text, value)) if isinstance(value, list) else True
+
+
+def _object(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
+    """An object whose names are made unique: a repeated one gets a number, and loses nothing."""
+    values = dict(pairs)
+    if len(values) < len(pairs):
+        values = {}
+        for name, value in pairs:
+            unique, count = name, 1
+            while unique in values:
+                count += 1
+                unique = f"{name} ({count})"
+            values[unique] = value
+    return values
+
+
+_decode = json.JSONDecoder(
+    object_pairs_hook=_object,
+    parse_float=Decimal,
+    parse_constant={"Infinity": "Infinity", "-Infinity": "-Infinity"}.get,  # and NaN is null
+    strict=False,  # a tab or a line end in a string is one
+).decode
