@@ -86,6 +86,11 @@ TEXTS = ("external_id", *(each.name for each in attributes.ATTRIBUTES if each.ki
 """What is kept as text."""
 
 
+PRICE_UNREADABLE = "price_unreadable"
+PRICE_AMBIGUOUS = "price_ambiguous"
+ID_IN_SCIENTIFIC_NOTATION = "id_in_scientific_notation"
+
+
 class Rule(NamedTuple):
     """A reason for rejection: its name, the requirement it comes from, and what it means."""
 
@@ -100,6 +105,11 @@ RULES = (
     ),
     Rule("wrong_encoding", "A1", "The record is not valid UTF-8 text; its bytes are kept, escaped."),
     Rule("null_external_id", "A2", "No id is stated."),
+    Rule(
+        ID_IN_SCIENTIFIC_NOTATION,
+        "A2",
+        "The id was rounded by a spreadsheet (1.16454E+05): its last digits are lost. Export the column as text.",
+    ),
     *(
         Rule(f"null_{each.name}", "A2", f"No {each.words} is stated, which products of this source need.")
         for each in attributes.ATTRIBUTES
@@ -120,6 +130,17 @@ RULES = (
         "A price is stated that is no number, below zero, zero where its source gives nothing away, or above the highest allowed.",
     ),
     Rule("nothing_to_show", "A2", "Neither a title nor a picture: there is nothing to show."),
+    Rule(
+        PRICE_UNREADABLE,
+        "A2",
+        "The price's text is no amount, or several: a range, two prices, words beside one.",
+    ),
+    Rule(
+        PRICE_AMBIGUOUS,
+        "A2",
+        "The price may be two amounts (1.199: thousands, or a decimal point), and no other price of the column decides. "
+        "State the decimal sign in the mapping.",
+    ),
     Rule("image_path_outside", "A2", "The picture's path leaves the source's folder; it is never opened."),
     Rule(IMAGE_MISSING, "A2", "There is no picture where it should be."),
     Rule(
@@ -336,7 +357,8 @@ def validate(
             False,
         )
     )
-    fail("price_absurd", ~np.asarray(nulls["price"]) & ~sane & readable)
+    unread = failed[:, [_POSITION[name] for name in (PRICE_UNREADABLE, PRICE_AMBIGUOUS)]].any(axis=1)
+    fail("price_absurd", ~np.asarray(nulls["price"]) & ~sane & ~unread & readable)
 
     limits = Limits(rules.max_image_bytes, rules.max_image_pixels, memory or MemoryBudget.own())
     pictures = _judge_pictures(listings, limits, root, threads, failed, readable)
