@@ -102,6 +102,14 @@ class Settings(Thresholds, BaseSettings):
     encode_threads: int | None = Field(
         default=None, ge=1, description="Threads that decode and compute in one process. Unset: one a core."
     )
+    benchmark_seconds: float = Field(
+        default=4,
+        ge=0,
+        le=600,
+        description="Seconds, about, in which a release measures its own search before it may go live: recall under every filter, "
+        "and from `min_products_for_times` products on the promised loads and the old layout beside the new. 0: one question under each "
+        "filter and no more. fashion-assets bench measures at length.",
+    )
     keep_releases: int = Field(
         default=3,
         ge=1,

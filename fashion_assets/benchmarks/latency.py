@@ -27,6 +27,7 @@ from fashion_assets.benchmarks.results import Row
 from fashion_assets.search.engine import SearchEngine
 from fashion_assets.search.query import Query, Results
 from fashion_assets.settings import Settings
+from fashion_assets.warehouse.database import connect
 from fashion_assets.warehouse.releases import Release
 
 Kind = Literal["vector", "hybrid", "text", "listing", "product", "image_upload", "recommend"]
@@ -41,6 +42,15 @@ are in the engine's cache. Pictures never were."""
 
 QUICK_QUESTIONS: Mapping[Kind, int] = {kind: 4 if kind == "image_upload" else 12 for kind in KINDS}
 """Of each kind for what a release measures of itself; together a third of a second."""
+
+BRIEF_QUESTIONS = 48
+"""Of each kind whose load a release measures of itself, asked over and over."""
+
+BRIEF_CONCURRENCIES = (4, 8)
+"""Callers it is asked by; more only where the fewer are not answered as often as was promised."""
+
+NOTHING = "nothing"
+"""Kind of the row that says what empty statements cost."""
 
 CONCURRENCIES = (1, 4, 16)
 
@@ -232,6 +242,60 @@ def measure_latency(
     return rows
 
 
+def measure_load_briefly(
+    engine: SearchEngine,
+    conn: psycopg.Connection,
+    release: Release,
+    wanted: Mapping[Kind, float],
+    seconds: float,
+    seed: int = 0,
+) -> list[Row]:
+    """Kinds of searches asked by a few callers at once, threads of this process, until one number of callers is answered
+    as many a second as are `wanted`; rows as in `measure_quickly`, one for each number that was tried, for so many `seconds` each.
+
+    Threads share an interpreter, so that more is borne than they see: what they reach is borne, what they miss may be.
+    """
+    rows = []
+    for kind, qps in wanted.items():
+        asked = questions(conn, release, kind, BRIEF_QUESTIONS, seed)
+        if not asked:
+            continue
+        timed(engine, asked)  # so that nothing is measured for the first time
+        for concurrency in BRIEF_CONCURRENCIES:
+            with ThreadPoolExecutor(concurrency) as pool:
+                began = time.perf_counter()
+                starts = [place * len(asked) // concurrency for place in range(concurrency)]
+                each = list(pool.map(partial(_for_a_time, engine, asked, seconds), starts))
+                elapsed = time.perf_counter() - began
+            row = _together(each, elapsed).row(kind, concurrency)
+            rows.append(row)
+            if row["qps"] >= qps:
+                break
+    return rows
+
+
+def empty_statements(settings: Settings, seconds: float) -> Row:
+    """How many empty statements a second one caller is answered: what the machine has to give at this moment. A row as in
+    `measure_quickly`, of the kind `nothing`."""
+    kept: list[float] = []
+    with connect(settings, autocommit=True) as conn:
+        began = time.perf_counter()
+        while (elapsed := time.perf_counter() - began) < seconds or not kept:
+            asked = time.perf_counter()
+            conn.execute("SELECT", prepare=True)
+            kept.append(time.perf_counter() - asked)
+    return Timings(kept, 0, elapsed).row(NOTHING, 1)
+
+
+def _together(each: Sequence[Timings], elapsed: float) -> Timings:
+    """What several callers measured at the same time."""
+    return Timings(
+        [second for timings in each for second in timings.seconds],
+        sum(timings.errors for timings in each),
+        elapsed,
+    )
+
+
 class Callers:
     """Processes that ask questions of engines of their own, in threads, for as long as they are told."""
 
@@ -276,11 +340,7 @@ class Callers:
         for pipe, share in busy:
             pipe.send((share, begin, seconds))
         each = [timings for pipe, _ in busy for timings in pipe.recv()]
-        return Timings(
-            [second for timings in each for second in timings.seconds],
-            sum(timings.errors for timings in each),
-            max(timings.elapsed for timings in each),
-        )
+        return _together(each, max(timings.elapsed for timings in each))
 
 
 def _call(pipe: Connection, settings: Settings, threads: int) -> None:

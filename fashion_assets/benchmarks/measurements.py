@@ -11,7 +11,7 @@ from typing import TypeAlias
 import psycopg
 
 from fashion_assets.benchmarks import layouts, pgbench, recall, relevance, results
-from fashion_assets.benchmarks.latency import measure_latency, measure_quickly
+from fashion_assets.benchmarks.latency import measure_latency
 from fashion_assets.benchmarks.results import Row
 from fashion_assets.embedding.encoder import encoder_of
 from fashion_assets.embedding.spaces import embedding_space
@@ -24,9 +24,6 @@ from fashion_assets.warehouse.releases import Release, ReleaseError
 
 Progress: TypeAlias = Callable[[str], None]
 Rows: TypeAlias = dict[str, list[Row]]
-
-QUICK_SELECTIVITIES = (0.01, 0.1, 1.0)
-QUICK_QUESTIONS = 2
 
 
 class NotMeasured(FashionAssetsError):
@@ -41,26 +38,7 @@ def measure(settings: Settings, name: str, release: Release, progress: Progress 
     """
     with connect(settings, autocommit=True) as conn:
         measured = MEASUREMENTS[name](settings, conn, release, progress)
-        _save(conn, release, measured)
-    return measured
-
-
-def measure_quickly_all(settings: Settings, conn: psycopg.Connection, release: Release) -> Rows:
-    """Latency of one caller, and recall on a few questions, kept for the release: what it measures of itself before it
-    may go live, within half a second."""
-    with SearchEngine.open(settings, size=1) as engine:
-        measured = {
-            "latency": measure_quickly(engine, conn, release),
-            "recall": recall.measure_recall(
-                engine.search,
-                conn,
-                release,
-                questions=QUICK_QUESTIONS,
-                tries=1,
-                selectivities=QUICK_SELECTIVITIES,
-            ),
-        }
-    _save(conn, release, measured)
+        results.save_all(conn, release.release, measured)
     return measured
 
 
@@ -70,11 +48,6 @@ def standing(conn: psycopg.Connection) -> Release:
         if release.state in ("candidate", "live"):
             return release
     raise ReleaseError("there is no release yet: fashion-assets run")
-
-
-def _save(conn: psycopg.Connection, release: Release, measured: Rows) -> None:
-    for name, rows in measured.items():
-        results.save(conn, release.release, name, rows)
 
 
 def _recall(settings: Settings, conn: psycopg.Connection, release: Release, progress: Progress) -> Rows:

@@ -5,6 +5,7 @@ them against an exact one. What does not: thresholds (`criteria`), choosing how 
 """
 
 import hashlib
+import math
 import time
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
@@ -207,6 +208,7 @@ class Measured:
             "p95_ms": float(p95),
             "exact_p95_ms": float(np.percentile(self.exact_ms, 95)),
             "asked": asked,
+            "questions": len(self.recalls),
         }
 
 
@@ -219,6 +221,7 @@ def measure_recall(
     questions: int = QUESTIONS,
     tries: int = TRIES,
     selectivities: Sequence[float] = SELECTIVITIES,
+    seconds: float = math.inf,
     seed: int = 0,
     progress: Callable[[str], None] = lambda step: None,
 ) -> list[Row]:
@@ -230,8 +233,9 @@ def measure_recall(
 
     Rows: `selectivity` (wanted share of the products, 0 to 1), `tied`, `recall` (mean share of the ten nearest that were
     found, ties by `TIE`), `p50_ms` and `p95_ms` over the questions as the caller sees them, `exact_p95_ms` of the same
-    questions with `exact=True`, `asked`: `products` (their vectors and their titles') or `words`. A question's time is
-    the median of `tries`. How filters are made: `Catalogue.narrowed`. A tied row is the worse one, in recall and then in
+    questions with `exact=True`, `asked`: `products` (their vectors and their titles') or `words`, `questions`: how many were
+    asked. Once so many `seconds` have passed, no further one is: each row has the same ones. A question's time is the median of
+    `tries`. How filters are made: `Catalogue.narrowed`. A tied row is the worse one, in recall and then in
     latency, of `near` and `far`. The row of everything, unrelated, is that without a filter.
     """
     catalogue = draw(conn, release, questions, seed)
@@ -256,32 +260,43 @@ def measure_recall(
         started = time.perf_counter()
         return search(query), 1000 * (time.perf_counter() - started)
 
-    def measured(kind: str, share: float, relation: Relation) -> Measured:
-        generator = np.random.default_rng((seed, round(share * 1e6), len(relation)))
-        kept = Measured([], [], [])
-        for place, question in enumerate(asked[kind]):
-            filters = catalogue.narrowed(share, relation, question, generator)
-            # Whichever goes first finds its pages cold: they take turns.
-            turns = [(place + turn) % 2 == 0 for turn in range(2 * tries)]
-            timings = [(exact, *timed(question, filters, exact)) for exact in turns]
-            answers = {exact: answer for exact, answer, _ in timings}
-            ms = {way: float(np.median([ms for exact, _, ms in timings if exact == way])) for way in answers}
-            kept.engine_ms.append(ms[False])
-            kept.exact_ms.append(ms[True])
-            kept.recalls.append(recall(answers[False], answers[True]))
-        return kept
+    def put(question: np.ndarray, place: int, filters: tuple[Filter, ...], kept: Measured) -> None:
+        # Whichever goes first finds its pages cold: they take turns.
+        turns = [(place + turn) % 2 == 0 for turn in range(2 * tries)]
+        timings = [(exact, *timed(question, filters, exact)) for exact in turns]
+        answers = {exact: answer for exact, answer, _ in timings}
+        ms = {way: float(np.median([ms for exact, _, ms in timings if exact == way])) for way in answers}
+        kept.engine_ms.append(ms[False])
+        kept.exact_ms.append(ms[True])
+        kept.recalls.append(recall(answers[False], answers[True]))
 
+    ends = time.monotonic() + seconds
     # A server that has just started has neither index nor products in memory, and an engine's first search reads what
     # the release is like.
     timed(catalogue.questions[0], (), True)
-    for question in np.concatenate(list(asked.values())):
-        timed(question, (), False)
+    if math.isinf(seconds):
+        for question in np.concatenate(list(asked.values())):
+            timed(question, (), False)
     rows = []
-    for kind in asked:
+    for kind, vectors in asked.items():
+        ways: list[tuple[float, Relation]] = [
+            (share, relation) for share in selectivities for _, each in _RELATIONS for relation in each
+        ]
+        kept = {way: Measured([], [], []) for way in ways}
+        draws = {
+            (share, relation): np.random.default_rng((seed, round(share * 1e6), len(relation)))
+            for share, relation in ways
+        }
+        for place, question in enumerate(vectors):
+            if place and time.monotonic() > ends:
+                break
+            progress(f"{kind}, {place + 1} of {len(vectors)}")
+            for share, relation in ways:
+                filters = catalogue.narrowed(share, relation, question, draws[share, relation])
+                put(question, place, filters, kept[share, relation])
         for share in selectivities:
             for tied, relations in _RELATIONS:
-                progress(f"{kind}, {100 * share:g} %, {'tied' if tied else 'unrelated'}")
-                each = [measured(kind, share, relation).row(share, tied, kind) for relation in relations]
+                each = [kept[share, relation].row(share, tied, kind) for relation in relations]
                 rows.append(min(each, key=lambda row: (row["recall"], -row["p95_ms"])))
     return rows
 

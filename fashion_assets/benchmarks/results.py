@@ -25,6 +25,14 @@ def save(conn: psycopg.Connection, release: str, name: str, rows: Sequence[Mappi
     )
 
 
+def save_all(
+    conn: psycopg.Connection, release: str, measured: Mapping[str, Sequence[Mapping[str, Any]]]
+) -> None:
+    """Keep several benchmarks' rows, by name; as `save`."""
+    for name, rows in measured.items():
+        save(conn, release, name, rows)
+
+
 def load(conn: psycopg.Connection, release: str) -> dict[str, list[Row]]:
     """Every benchmark of a release by name; nothing for a release that was not measured."""
     return dict(

@@ -1,7 +1,8 @@
-"""Criteria of a release judged by what was measured on it at length and kept (`benchmarks.results`).
+"""Criteria of a release judged by what was measured on it and kept (`benchmarks.results`): briefly by itself, or at length
+where somebody asked for it (`fashion-assets bench`), which then counts.
 
-What belongs here: pure functions over a release's stored benchmarks. What does not: measuring them, which takes minutes
-and is asked for (`fashion-assets bench`), and what is asked anew each time (`searching`).
+What belongs here: pure functions over a release's stored benchmarks. What does not: measuring them (`benchmarks`), and what is
+asked anew each time (`searching`).
 """
 
 from collections.abc import Callable, Mapping, Sequence
@@ -9,14 +10,20 @@ from dataclasses import dataclass, field
 from functools import partial
 from typing import Any
 
-from fashion_assets.benchmarks.recall import SELECTIVITIES
+from fashion_assets.benchmarks.latency import NOTHING
+from fashion_assets.benchmarks.recall import QUESTIONS, SELECTIVITIES
 from fashion_assets.benchmarks.results import Row
+from fashion_assets.criteria.chance import highest, lowest
 from fashion_assets.criteria.verdict import Criterion, Finding, holds, not_applicable
 from fashion_assets.thresholds import Thresholds
 
 PROMISED = {"listing": (0.30, 0.40), "vector": (0.20, 0.30)}
 """A10: share of the old layout's median time that the new one saves, by the benchmark's kind. A promise that is merely not
 reached is told, and refuses nothing: going live still makes nothing worse."""
+
+EMPTY_FOR_A_SEARCH = 10
+"""Empty statements one caller must be answered for each search that was promised, else a load that is missed says something of
+the machine and not of the release. Two quiet cores answer 8,000 to 12,000 a second; 500 vector searches were promised."""
 
 _COMMAND = "fashion-assets bench {}"
 
@@ -86,6 +93,12 @@ def _load_is_borne(kind: str, measured: Measured, rows: Sequence[Row]) -> Findin
     ]
     within = [row for row in own if row["p95_ms"] < p95_ms and not row["errors"]]
     most = max((row["qps"] for row in within), default=0.0)
+    empty = next((row["qps"] for row in rows if row["kind"] == NOTHING), None)
+    if most < qps and empty is not None and empty < EMPTY_FOR_A_SEARCH * qps:
+        return not_applicable(
+            f"the database answered {empty:,.0f} empty statements a second here when it was asked: the machine was too busy, or is too "
+            f"slow or too far from it, to say; reached: {'; '.join(reached)}. Measure anew: {_COMMAND.format('latency')}"
+        )
     if most < qps and measured.products > limits.load_products:
         return not_applicable(
             f"promised for {limits.load_products:,} products, and there are {measured.products:,}: {'; '.join(reached)}"
@@ -96,18 +109,37 @@ def _load_is_borne(kind: str, measured: Measured, rows: Sequence[Row]) -> Findin
 def _recall_is_kept(measured: Measured, rows: Sequence[Row]) -> Finding:
     missing = sorted(set(SELECTIVITIES) - {row["selectivity"] for row in rows})
     if missing:
-        # A few questions are asked of every candidate: in thirty neighbours one missed is 0.03.
         return not_applicable(
             f"not measured at {', '.join(f'{100 * share:g} %' for share in missing)} for this release: "
             f"{_COMMAND.format('recall')}"
         )
+    least, sure = measured.thresholds.min_recall, measured.thresholds.criteria_confidence
+
+    def possible(row: Row) -> float:
+        """The highest recall the row leaves possible; that of many questions is taken as it is."""
+        asked = row.get("questions", QUESTIONS)
+        return row["recall"] if asked >= QUESTIONS else highest(row["recall"], asked, sure)
+
     offenders: list[Any] = [
         f"{row['recall']:.3f} at {100 * row['selectivity']:g} %, {'tied' if row['tied'] else 'unrelated'}"
         + (", asked in words" if row.get("asked") == "words" else "")
         for row in rows
-        if not row["recall"] >= measured.thresholds.min_recall
+        if not possible(row) >= least
     ]
-    return holds(not offenders, round(min(row["recall"] for row in rows), 4), offenders)
+    said = ""
+    fewest = min(row.get("questions", QUESTIONS) for row in rows)
+    if fewest < QUESTIONS:
+        # A few questions under each filter say little of it, and together much of all.
+        asked = sum(row.get("questions", QUESTIONS) for row in rows)
+        mean = sum(row["recall"] * row.get("questions", QUESTIONS) for row in rows) / asked
+        bound = highest(mean, asked, sure)
+        said = (
+            f"{fewest} questions under each filter, {asked:,} together; of all, {lowest(mean, asked, sure):.3f} to {bound:.3f} "
+            f"({100 * sure:g} % sure of either); at length: {_COMMAND.format('recall')}"
+        )
+        if not bound >= least and not offenders:
+            offenders = [f"{mean:.3f} over all filters"]
+    return holds(not offenders, round(min(row["recall"] for row in rows), 4), offenders, said)
 
 
 _PROMISES = ", ".join(f"{kind} {least:.0%} to {most:.0%}" for kind, (least, most) in PROMISED.items())
@@ -141,7 +173,7 @@ MEASURED_CRITERIA: list[Criterion[Measured]] = [
         "filtered_search_keeps_its_recall",
         "G3",
         "Under filters of every selectivity, what is nearest is found",
-        "recall@10 at least {min_recall:g} in every row",
+        "recall@10 at least {min_recall:g} under every filter, or no further below than chance where few were asked",
         "search_benchmarks",
         _stored("recall", _recall_is_kept, timed=False),
         "Build the release's indexes again (materialise product_embeddings_index) and measure again: fashion-assets bench "

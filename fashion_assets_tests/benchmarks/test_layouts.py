@@ -26,7 +26,7 @@ def test_every_kind_has_a_ratio_and_nothing_remains(candidate: Candidate, autoco
     rows = layouts.measure_layouts(autocommitting, candidate.release, questions=5, progress=steps.append)
     assert [row["kind"] for row in rows] == ["listing", "filtered_listing", "vector", "point"]
     for row in rows:
-        assert list(row) == ["kind", "old_p50_ms", "new_p50_ms", "ratio"]
+        assert list(row) == ["kind", "old_p50_ms", "new_p50_ms", "ratio", "products"]
         assert row["ratio"] == row["new_p50_ms"] / row["old_p50_ms"] > 0
     assert "vector" in steps
     assert is_gone(autocommitting)

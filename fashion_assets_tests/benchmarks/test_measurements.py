@@ -11,7 +11,6 @@ from fashion_assets.benchmarks.measurements import (
     MEASUREMENTS,
     NotMeasured,
     measure,
-    measure_quickly_all,
     standing,
 )
 from fashion_assets.cli import app
@@ -20,13 +19,6 @@ from fashion_assets.defs.benchmarks.assets import figures, layout_benchmark
 from fashion_assets.defs.resources import WarehouseResource
 from fashion_assets.warehouse.database import Connection
 from fashion_assets.warehouse.releases import ReleaseError
-
-
-def test_a_release_measures_itself_and_keeps_it(candidate: Candidate):
-    measured = measure_quickly_all(candidate.settings, candidate.conn, candidate.release)
-    assert results.load(candidate.conn, candidate.release.release) == measured
-    assert {row["recall"] for row in measured["recall"]} == {1.0}
-    assert {row["errors"] for row in measured["latency"]} == {0}
 
 
 def test_relevance_has_a_row_for_each_leg_and_kind(candidate: Candidate):

@@ -91,7 +91,16 @@ def test_a_sound_search_has_full_recall(candidate: Candidate, engine: SearchEngi
         (1.0, True),
     ]
     for row in rows:
-        assert list(row) == ["selectivity", "tied", "recall", "p50_ms", "p95_ms", "exact_p95_ms", "asked"]
+        assert list(row) == [
+            "selectivity",
+            "tied",
+            "recall",
+            "p50_ms",
+            "p95_ms",
+            "exact_p95_ms",
+            "asked",
+            "questions",
+        ]
         assert row["recall"] == 1.0
         assert 0 < row["p50_ms"] <= row["p95_ms"]
 

@@ -20,9 +20,14 @@ def load(kind: str, qps: float, p95_ms: float, concurrency: int = 16, errors: in
     return {"kind": kind, "concurrency": concurrency, "qps": qps, "p95_ms": p95_ms, "errors": errors}
 
 
-def recalls(lowest: float = 1.0) -> list[dict]:
+def recalls(lowest: float = 1.0, others: float = 1.0, questions: int = 50) -> list[dict]:
     return [
-        {"selectivity": share, "tied": tied, "recall": lowest if tied and share == 0.05 else 1.0}
+        {
+            "selectivity": share,
+            "tied": tied,
+            "recall": lowest if tied and share == 0.05 else others,
+            "questions": questions,
+        }
         for share in SELECTIVITIES
         for tied in (False, True)
     ]
@@ -103,3 +108,27 @@ def test_recall_at_a_few_selectivities_is_not_the_promised_one():
     rows = [row for row in recalls(0.5) if row["selectivity"] >= 0.05]
     verdict = verdict_of("filtered_search_keeps_its_recall", recall=rows)
     assert verdict.outcome == "not applicable" and "0.1 %, 1 %" in verdict.reason
+
+
+def test_of_a_few_questions_a_miss_by_chance_refuses_nothing_and_a_fault_does():
+    one_missed = verdict_of("filtered_search_keeps_its_recall", recall=recalls(0.9, questions=4))
+    assert (one_missed.outcome, one_missed.value) == ("pass", 0.9)
+    assert "4 questions under each filter, 48 together" in one_missed.reason
+    assert "fashion-assets bench recall" in one_missed.reason
+    # As from an index that returns too few where a filter leaves little.
+    blind = verdict_of("filtered_search_keeps_its_recall", recall=recalls(0.0, questions=4))
+    assert (blind.outcome, blind.offenders) == ("fail", ["0.000 at 5 %, tied"])
+    # Under no one filter beyond chance, but under all of them.
+    everywhere = verdict_of("filtered_search_keeps_its_recall", recall=recalls(0.8, others=0.8, questions=4))
+    assert (everywhere.outcome, everywhere.offenders) == ("fail", ["0.800 over all filters"])
+
+
+def test_a_machine_that_has_nothing_to_give_says_nothing_of_the_release():
+    nothing = load("nothing", 4_999, 0.5, concurrency=1)
+    busy = verdict_of("vector_search_bears_its_load", latency=[load("vector", 300, 20, 4), nothing])
+    assert busy.outcome == "not applicable" and "4,999 empty statements a second" in busy.reason
+    quiet = nothing | {"qps": 5_000}
+    missed = verdict_of("vector_search_bears_its_load", latency=[load("vector", 300, 20, 4), quiet])
+    assert missed.outcome == "fail"
+    borne = verdict_of("vector_search_bears_its_load", latency=[load("vector", 500, 20, 4), nothing])
+    assert borne.outcome == "pass"

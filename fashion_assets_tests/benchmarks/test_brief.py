@@ -1,0 +1,54 @@
+"""A release measures enough of itself to be judged, and no more than it may."""
+
+import pytest
+
+from fashion_assets.benchmarks import brief, results
+from fashion_assets.benchmarks.latency import NOTHING
+from fashion_assets.benchmarks.recall import SELECTIVITIES
+from fashion_assets.criteria.candidate import Candidate
+from fashion_assets.criteria.measured import MEASURED_CRITERIA, Measured
+from fashion_assets.warehouse.database import Connection, connect
+
+
+@pytest.fixture
+def autocommitting(candidate: Candidate):
+    with connect(candidate.settings, autocommit=True) as connection:
+        yield connection
+
+
+def test_a_large_release_measures_all_that_its_criteria_ask(candidate: Candidate, autocommitting: Connection):
+    settings = candidate.settings.model_copy(update={"min_products_for_times": 40, "benchmark_seconds": 1.0})
+    measured = brief.measure_briefly(settings, autocommitting, candidate.release)
+    assert results.load(candidate.conn, candidate.release.release) == measured
+    assert {row["selectivity"] for row in measured["recall"]} == set(SELECTIVITIES)
+    assert {row["recall"] for row in measured["recall"]} == {1.0}
+    (asked,) = {row["questions"] for row in measured["recall"]}
+    assert asked >= 1
+    assert {row["kind"] for row in measured["layouts"]} == {"listing", "filtered_listing", "vector", "point"}
+    assert {row["products"] for row in measured["layouts"]} == {40}
+    several = {row["kind"] for row in measured["latency"] if row["concurrency"] > 1}
+    assert several == {"vector", "hybrid"} and measured["latency"][-1]["kind"] == NOTHING
+    judged = Measured(10_000, measured, settings)
+    assert all(
+        "not measured" not in criterion.judge(judged, settings).reason for criterion in MEASURED_CRITERIA
+    )
+
+
+def test_a_load_that_threads_miss_is_asked_by_processes(candidate: Candidate, autocommitting: Connection):
+    settings = candidate.settings.model_copy(
+        update={"min_products_for_times": 40, "benchmark_seconds": 0.5, "vector_load_qps": 10**9}
+    )
+    rows = brief.measure_briefly(settings, autocommitting, candidate.release)["latency"]
+    # By one caller, by threads of two numbers, by processes.
+    assert [row["concurrency"] for row in rows if row["kind"] == "vector"] == [1, 4, 8, 8]
+    assert {row["errors"] for row in rows} == {0}
+
+
+def test_a_small_release_measures_its_recall_and_no_times_that_mean_nothing(
+    candidate: Candidate, autocommitting: Connection
+):
+    settings = candidate.settings.model_copy(update={"benchmark_seconds": 0})
+    measured = brief.measure_briefly(settings, autocommitting, candidate.release)
+    assert "layouts" not in measured
+    assert {row["concurrency"] for row in measured["latency"]} == {1}
+    assert {row["questions"] for row in measured["recall"]} == {1}
