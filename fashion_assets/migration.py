@@ -15,11 +15,12 @@ from rich.console import Console
 from rich.markup import escape
 
 from fashion_assets import reserve
+from fashion_assets.batches.files import RAW_LISTINGS, judged
 from fashion_assets.catalog import wordlists
 from fashion_assets.failure import Reason, some, together, told
 from fashion_assets.notifications import Event, is_configured, notify, waits
 from fashion_assets.progress import Tasks, steps, tasks
-from fashion_assets.release.plan import FIRST_STAGE, Plan, judged
+from fashion_assets.release.plan import Plan
 from fashion_assets.release.recovery import recovered_plan
 from fashion_assets.release.scan import scan_active_sources, stale_sources, use_source
 from fashion_assets.release.status import report_page, unmet_expectations
@@ -270,7 +271,7 @@ class Migration:
 
     def _require_a_new_home(self) -> None:
         """Nothing is drawn beside a shop's own files: the database that knew where its catalogue is was another one."""
-        names = ParquetStore(self._settings.assets_url).batches(FIRST_STAGE)
+        names = ParquetStore(self._settings.assets_url).batches(RAW_LISTINGS.name)
         if own := sorted({name.rpartition("-")[0] for name in names} - {"sample"}):
             raise SourceError(
                 f"The database knows of no source ({describe(self._settings)}), and {self._settings.assets_url} has batches of "

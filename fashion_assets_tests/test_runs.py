@@ -10,8 +10,8 @@ from pathlib import Path
 import dagster as dg
 import pytest
 
+from fashion_assets.batches.plan import active_batches
 from fashion_assets.places import DAGSTER_FILES
-from fashion_assets.release.plan import active_batches
 from fashion_assets.release.scan import scan_active_sources
 from fashion_assets.run_tags import RUNNER, is_of_a_command
 from fashion_assets.runs import Runs, _encode_on, shares

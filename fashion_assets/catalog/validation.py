@@ -204,18 +204,25 @@ class Rules:
     max_image_pixels: int = Limits.max_pixels
     max_image_bytes: int = Limits.max_bytes
     profile: Profile = field(default_factory=Profile)
+    read_with: str = ""
+    """`Source.version`: the same record read in another way is another listing."""
 
     @classmethod
-    def from_settings(cls, settings: Settings, profile: Profile | None = None) -> "Rules":
+    def from_settings(
+        cls, settings: Settings, profile: Profile | None = None, read_with: str = ""
+    ) -> "Rules":
         """The limits the user has set, for a source of this profile (None: a shop's own catalogue)."""
         limits = (settings.max_price, settings.max_image_pixels, settings.max_image_bytes)
-        return cls(*limits, profile or Profile())
+        return cls(*limits, profile or Profile(), read_with)
 
     @property
     def version(self) -> str:
         """What verdicts are marked with: the rules' version, and the limits and the profile they were made with."""
         limits = f"max_image_pixels={self.max_image_pixels};max_image_bytes={self.max_image_bytes}"
-        return f"{VALIDATION_VERSION};max_price={self.max_price:g};{limits};profile={self.profile.version}"
+        profile = f"profile={self.profile.version}" + (
+            f";read_with={self.read_with}" if self.read_with else ""
+        )
+        return f"{VALIDATION_VERSION};max_price={self.max_price:g};{limits};{profile}"
 
 
 class Validated(NamedTuple):

@@ -332,7 +332,7 @@ def model_calibrate(
 
 def _pictures(settings: Settings, catalog: Path | None, most: int) -> list[str]:
     """Some of a catalogue's pictures."""
-    from fashion_assets.release.plan import active_batches
+    from fashion_assets.batches.plan import active_batches
     from fashion_assets.release.scan import pictures_of
     from fashion_assets.warehouse.database import connect, prepare
 

@@ -1,6 +1,6 @@
 """What happens by itself: a sensor for new and changed batches, a nightly release.
 
-What belongs here: when to ask for runs. What does not: what is stale (`release.plan`).
+What belongs here: when to ask for runs. What does not: what is stale (`batches.plan`).
 """
 
 import dagster as dg

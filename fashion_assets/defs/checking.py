@@ -1,6 +1,6 @@
 """Checks again, by themselves: of one batch from its files, of a release from its tables.
 
-What belongs here: the jobs. What does not: what is checked (`release.recheck`, `release/checks`).
+What belongs here: the jobs. What does not: what is checked (`batches.recheck`, `release/checks`).
 
 The checks of a batch belong to the steps that make it, so that a batch that fails one goes no further. Dagster (1.13) runs a
 check of an asset with partitions only with the asset: the button on the asset's Checks page says so, and a job of such
@@ -12,11 +12,12 @@ from collections.abc import Iterator
 
 import dagster as dg
 
+from fashion_assets.batches.recheck import recheck
+from fashion_assets.batches.stage import Work
 from fashion_assets.defs.failures import telling
 from fashion_assets.defs.partitions import BATCHES
-from fashion_assets.defs.resources import EncoderResource, WarehouseResource
+from fashion_assets.defs.resources import EncoderResource, ParquetResource, WarehouseResource
 from fashion_assets.defs.verdicts import check_result
-from fashion_assets.release.recheck import recheck
 
 RELEASE_CHECKS = dg.AssetSelection.checks_for_assets(
     "products", "product_embeddings_index", "search_benchmarks"
@@ -29,23 +30,26 @@ RELEASE_CHECKS = dg.AssetSelection.checks_for_assets(
 )
 @telling
 def batch_criteria(
-    context: dg.OpExecutionContext, warehouse: WarehouseResource, encoder: EncoderResource
+    context: dg.OpExecutionContext,
+    warehouse: WarehouseResource,
+    encoder: EncoderResource,
+    parquet: ParquetResource,
 ) -> Iterator[dg.AssetCheckEvaluation | dg.Output]:
     """Fails where a criterion does, as the batch's own run would."""
     batch = context.partition_key
-    with warehouse.connect() as conn:
-        for criterion, verdict in recheck(conn, warehouse.settings, encoder.space, batch):
-            result = check_result(verdict, criterion.asset)
-            yield dg.AssetCheckEvaluation(
-                asset_key=dg.AssetKey(criterion.asset),
-                check_name=criterion.name,
-                passed=verdict.passed,
-                metadata=result.metadata,
-                severity=result.severity,
-                description=result.description,
-                blocking=True,
-                partition=batch,
-            )
+    work = Work(batch, warehouse.settings, parquet.store, warehouse.connect, encoder)
+    for criterion, verdict in recheck(work):
+        result = check_result(verdict, criterion.asset)
+        yield dg.AssetCheckEvaluation(
+            asset_key=dg.AssetKey(criterion.asset),
+            check_name=criterion.name,
+            passed=verdict.passed,
+            metadata=result.metadata,
+            severity=result.severity,
+            description=result.description,
+            blocking=True,
+            partition=batch,
+        )
     yield dg.Output(None)
 
 

@@ -15,12 +15,11 @@ import dagster as dg
 import pyarrow as pa
 
 import fashion_assets
-from fashion_assets.catalog.listing import LISTING_SCHEMA, NORMALIZED_SCHEMA, PRODUCT_SCHEMA, REJECTION_SCHEMA
-from fashion_assets.catalog.normalization import NORMALIZATION_VERSION
-from fashion_assets.catalog.validation import VALIDATION_VERSION
+from fashion_assets.batches.files import IMAGE_EMBEDDINGS, QUARANTINED_LISTINGS, TEXT_EMBEDDINGS
+from fashion_assets.batches.stage import Given
+from fashion_assets.batches.stages import STAGES
 from fashion_assets.defs.metadata import table_schema
 from fashion_assets.defs.sources import SOURCE_LISTINGS
-from fashion_assets.embedding.embed import TEXT_WEIGHT
 from fashion_assets.release.build import HNSW_EF_CONSTRUCTION, HNSW_M, PRODUCT_COLUMNS
 from fashion_assets.release.plan import RELEASE_VERSION
 from fashion_assets.settings import Settings
@@ -29,17 +28,12 @@ from fashion_assets.warehouse.schemas import OPS
 
 PACKAGE = Path(fashion_assets.__file__).parent
 
-PRODUCT_VECTORS = pa.schema(
-    [
-        pa.field("product_id", pa.string()),
-        pa.field("space", pa.string()),
-        pa.field("vector", pa.list_(pa.float32())),
-    ]
-)
-"""The files of the vectors of products."""
-
-CONTENT_VECTORS = PRODUCT_VECTORS.insert(1, pa.field("sha256", pa.string()))
-"""The files of the vectors of pictures and of titles, which are found again by their content."""
+IN_DATABASE = {
+    QUARANTINED_LISTINGS.name: f"{OPS}.quarantine",
+    IMAGE_EMBEDDINGS.name: f"{OPS}.embeddings",
+    TEXT_EMBEDDINGS.name: f"{OPS}.embeddings",
+}
+"""Where the rows of a batch's files are in the database too."""
 
 
 @dataclass(frozen=True)
@@ -58,20 +52,15 @@ class Described:
 
 def _described(settings: Settings) -> dict[str, Described]:
     model = "@".join(filter(None, (settings.model or "shipped", settings.model_revision)))
+    given = Given(settings, model)
     index = f"{RELEASE_VERSION};m={HNSW_M};ef_construction={HNSW_EF_CONSTRUCTION}"
     return {
         SOURCE_LISTINGS: Described("source", is_ever_overdue=True),
-        "raw_listings": Described("batch", LISTING_SCHEMA),
-        "validated_products": Described("batch", PRODUCT_SCHEMA, code_version=VALIDATION_VERSION),
-        "quarantined_listings": Described(
-            "batch", REJECTION_SCHEMA, f"{OPS}.quarantine", code_version=VALIDATION_VERSION
-        ),
-        "normalized_attributes": Described("batch", NORMALIZED_SCHEMA, code_version=NORMALIZATION_VERSION),
-        "image_embeddings": Described("batch", CONTENT_VECTORS, f"{OPS}.embeddings", code_version=model),
-        "text_embeddings": Described("batch", CONTENT_VECTORS, f"{OPS}.embeddings", code_version=model),
-        "product_embeddings": Described(
-            "batch", PRODUCT_VECTORS, code_version=f"{model};text_weight={TEXT_WEIGHT:g}"
-        ),
+        **{
+            file.name: Described("batch", file.shape, IN_DATABASE.get(file.name), stage.version(given))
+            for stage in STAGES
+            for file in stage.makes
+        },
         "products": Described("release", PRODUCT_COLUMNS, code_version=RELEASE_VERSION),
         "product_embeddings_index": Described("release", code_version=index),
         "search_benchmarks": Described("release"),

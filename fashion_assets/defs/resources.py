@@ -121,23 +121,6 @@ class ParquetResource(InstalledResource):
     def store(self) -> ParquetStore:
         return ParquetStore(self.settings.assets_url)
 
-    def previous(self, asset: str, batch: str, schema: pa.Schema) -> pa.Table:
-        """What the asset held before this run; no rows where there is nothing, nothing whole, or only of an older
-        schema."""
-        try:
-            table = self.store.read(asset, batch)
-        except (FileNotFoundError, pa.ArrowInvalid):
-            return schema.empty_table()
-        return table if table.schema.equals(schema) else schema.empty_table()
-
-    def previous_column(self, asset: str, batch: str, column: str) -> pa.ChunkedArray:
-        """One column of texts of what the asset held before this run, whatever else it held; empty where there is none."""
-        try:
-            table = self.store.read(asset, batch, [column])
-        except (FileNotFoundError, pa.ArrowInvalid):
-            return pa.chunked_array([], pa.string())
-        return table[column] if column in table.column_names else pa.chunked_array([], pa.string())
-
 
 PARQUET_FILES = "parquet_files"
 """The IO manager's key; not Dagster's own default, which another project may have given to another."""

@@ -16,10 +16,10 @@ import dagster as dg
 import psycopg
 from pydantic import Field
 
+from fashion_assets.batches.plan import active_batches
 from fashion_assets.defs.failures import telling
 from fashion_assets.defs.partitions import BATCHES
 from fashion_assets.defs.resources import WarehouseResource
-from fashion_assets.release.plan import active_batches
 from fashion_assets.release.scan import scan_active_sources, use_source
 from fashion_assets.warehouse.locks import run_lock
 from fashion_assets.warehouse.register import SyncReport

@@ -18,6 +18,12 @@ import pyarrow as pa
 import pyarrow.compute as pc
 from psycopg import sql
 
+from fashion_assets.batches.files import (
+    NORMALIZED_ATTRIBUTES,
+    PRODUCT_EMBEDDINGS,
+    QUARANTINED_LISTINGS,
+    without_vector,
+)
 from fashion_assets.catalog.listing import picture_path
 from fashion_assets.catalog.style import stated_style
 from fashion_assets.criteria.candidate import INDEX_NAME
@@ -25,7 +31,6 @@ from fashion_assets.embedding.embed import vector_matrix
 from fashion_assets.embedding.spaces import EmbeddingSpace
 from fashion_assets.machine import usable_cores
 from fashion_assets.release import roots
-from fashion_assets.release.plan import LAST_STAGE, REJECTED_STAGE, without_vector
 from fashion_assets.release.recovery import recovered_plan
 from fashion_assets.release.swap import tidy
 from fashion_assets.settings import Settings
@@ -238,7 +243,7 @@ def load(
         dimensions = {space.name: space.dimension}
         _hold_to_spaces(conn, release, dimensions)
         for done, (batch, rows, failed) in enumerate(_read_ahead(store, finished, where), start=1):
-            quarantined = store.count(REJECTED_STAGE, batch.name) + failed
+            quarantined = store.count(QUARANTINED_LISTINGS.name, batch.name) + failed
             _load_batch(conn, release, batch, rows, quarantined, dimensions)
             progress(done, len(finished))
         _add_keys(conn, release)
@@ -262,8 +267,8 @@ def _read_ahead(
     encoded in a thread meanwhile."""
 
     def read(batch: Batch) -> tuple[list[ServingRows], int]:
-        normalized = store.read("normalized_attributes", batch.name)
-        embeddings = store.read(LAST_STAGE, batch.name)
+        normalized = store.read(NORMALIZED_ATTRIBUTES.name, batch.name)
+        embeddings = store.read(PRODUCT_EMBEDDINGS.name, batch.name)
         rows = serving_rows(normalized, embeddings, batch.name, where[batch.source])
         return list(rows), len(without_vector(embeddings))
 

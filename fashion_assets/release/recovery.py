@@ -10,30 +10,27 @@ Nothing is validated or embedded anew for it. The files are what counts: they ar
 # pyarrow.compute makes its functions when it is imported, out of pyright's sight.
 # pyright: reportAttributeAccessIssue=false
 
-from collections.abc import Sequence
 from dataclasses import dataclass
 
-import numpy as np
 import psycopg
 import pyarrow as pa
 import pyarrow.compute as pc
 
-from fashion_assets.catalog.validation import rejected
-from fashion_assets.embedding.embed import vector_matrix
-from fashion_assets.embedding.spaces import EmbeddingSpace
-from fashion_assets.release.plan import (
-    ACCEPTED_STAGE,
-    FIRST_STAGE,
-    LAST_STAGE,
-    REJECTED_STAGE,
-    Plan,
-    active_batches,
-    plan,
+from fashion_assets.batches.files import (
+    PRODUCT_EMBEDDINGS,
+    QUARANTINED_LISTINGS,
+    RAW_LISTINGS,
+    VALIDATED_PRODUCTS,
+    read_columns,
     without_vector,
 )
+from fashion_assets.batches.plan import active_batches
+from fashion_assets.batches.vectors import recover_vectors
+from fashion_assets.catalog.validation import rejected
+from fashion_assets.embedding.spaces import EmbeddingSpace
+from fashion_assets.release.plan import Plan, plan
 from fashion_assets.settings import Settings
 from fashion_assets.warehouse import register
-from fashion_assets.warehouse.embedding_store import KINDS, EmbeddingStore
 from fashion_assets.warehouse.parquet import ParquetStore
 from fashion_assets.warehouse.quarantine import replace_quarantine
 from fashion_assets.warehouse.sources import active_sources
@@ -67,11 +64,11 @@ def recover_register(conn: psycopg.Connection, settings: Settings) -> list[str]:
     known = {batch.name for batch in active_batches(conn)}
     found = [
         name
-        for name in sorted(store.batches(FIRST_STAGE) - known)
+        for name in sorted(store.batches(RAW_LISTINGS.name) - known)
         if name.rpartition("-")[0] in active and name.rpartition("-")[2].isdecimal()
     ]
     for name in found:
-        listings = _read(store, FIRST_STAGE, name, list(register.RECOVERED_COLUMNS))
+        listings = read_columns(store, RAW_LISTINGS.name, name, list(register.RECOVERED_COLUMNS))
         if listings is not None:
             register.recover(conn, name.rpartition("-")[0], name, listings)
     return found
@@ -108,48 +105,13 @@ def recovered_plan(
     return plan(conn, settings, space), recovered
 
 
-def recover_vectors(
-    conn: psycopg.Connection,
-    store: ParquetStore,
-    space: EmbeddingSpace,
-    batch: str,
-    kinds: Sequence[str] = KINDS,
-) -> int:
-    """Put the vectors of a batch's files into the embedding store where it lacks them; returns how many.
-
-    Before a batch is embedded again: then only what is new in it need be.
-    """
-    kept, made = EmbeddingStore(conn), 0
-    for kind in kinds:
-        contents = _read(store, f"{kind}_embeddings", batch, ["space", "sha256"])
-        if contents is None or "sha256" not in contents.column_names:
-            continue
-        wanted = np.asarray(pc.equal(contents["space"], space.name)).copy()
-        wanted[wanted] = kept.lacks(space.name, kind, contents["sha256"].filter(pa.array(wanted)).to_pylist())
-        if wanted.any():
-            lacking = store.read(f"{kind}_embeddings", batch, ["sha256", "vector"]).filter(pa.array(wanted))
-            kept.register(space)
-            made += kept.put(
-                space.name, kind, lacking["sha256"].to_pylist(), vector_matrix(lacking["vector"])
-            )
-    return made
-
-
-def _read(store: ParquetStore, asset: str, batch: str, columns: list[str]) -> pa.Table | None:
-    """Some columns of a batch's file; None where there is no file, or no whole one."""
-    try:
-        return store.read(asset, batch, columns)
-    except (FileNotFoundError, pa.ArrowInvalid):
-        return None
-
-
 def _quarantine(store: ParquetStore, batch: str) -> pa.Table:
     """A batch's quarantine, as its files say it."""
-    rejections = store.read(REJECTED_STAGE, batch)
-    failed = without_vector(store.read(LAST_STAGE, batch, ["product_id"]))
+    rejections = store.read(QUARANTINED_LISTINGS.name, batch)
+    failed = without_vector(store.read(PRODUCT_EMBEDDINGS.name, batch, ["product_id"]))
     if not failed:
         return rejections
-    products = store.read(ACCEPTED_STAGE, batch)
+    products = store.read(VALIDATED_PRODUCTS.name, batch)
     lacking = products.filter(pc.is_in(products["product_id"], value_set=pa.array(list(failed))))
     why = [failed[product].reason for product in lacking["product_id"].to_pylist()]
     return pa.concat_tables([rejections, rejected(lacking, why)])

@@ -192,9 +192,7 @@ def test_assets_say_which_code_and_which_table_they_are_of(
         "live_release": "fashion_sota.products",
     }
     versions = {name: node.code_version for name, node in nodes.items() if node.code_version}
-    assert set(versions) == {*BATCH_ASSETS, "products", "product_embeddings_index", "live_release"} - {
-        "raw_listings"
-    }
+    assert set(versions) == {*BATCH_ASSETS, "products", "product_embeddings_index", "live_release"}
     monkeypatch.setenv("FASHION_ASSETS_MODEL", "openai/clip")
     monkeypatch.setenv("FASHION_ASSETS_SOURCE_CODE_URL", "https://git.example/blob/main/")
     other = defs().get_repository_def().asset_graph

@@ -14,13 +14,14 @@ import pytest
 from psycopg import sql
 from typer.testing import CliRunner
 
+from fashion_assets.batches.files import BATCH_VERSION, FILES, MARKED
 from fashion_assets.cli import app
 from fashion_assets.criteria.candidate import Candidate
 from fashion_assets.embedding.spaces import embedding_space
 from fashion_assets.migration import MigrationResult
 from fashion_assets.places import DAGSTER_FILES
 from fashion_assets.release import build
-from fashion_assets.release.plan import BATCH_VERSION, LOADED_STAGES, STAGES, plan
+from fashion_assets.release.plan import plan
 from fashion_assets.release.status import status
 from fashion_assets.settings import Settings
 from fashion_assets.sources import SourceError
@@ -291,13 +292,13 @@ def test_a_batch_is_through_only_while_all_of_its_files_are_whole(candidate: Can
         return [batch.name for batch in wanted.stale]
 
     assert stale() == []
-    for stage in STAGES:
+    for stage in (file.name for file in FILES):
         file = candidate.settings.home / "assets" / stage / "fashion_demo-00001.parquet"
         whole = file.read_bytes()
         file.unlink()
         assert stale() == ["fashion_demo-00001"], stage
         file.write_bytes(whole)
-    for stage in LOADED_STAGES:
+    for stage in (file.name for file in MARKED):
         file = candidate.settings.home / "assets" / stage / "fashion_demo-00002.parquet"
         whole = file.read_bytes()
         for damaged in (b"", b"PAR1", whole[:-9]):
@@ -313,7 +314,7 @@ def test_files_that_name_pictures_by_their_whole_path_are_made_again_of_what_the
     (source,) = active_sources(candidate.conn)
     candidate.conn.commit()
     for batch in ("fashion_demo-00001", "fashion_demo-00002"):
-        for stage in STAGES:
+        for stage in (file.name for file in FILES):
             table = store.read(stage, batch)
             if "image_uri" in table.column_names:
                 place = table.column_names.index("image_uri")

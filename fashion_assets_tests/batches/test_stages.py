@@ -1,8 +1,8 @@
 from pathlib import Path
 
+from fashion_assets.batches.stages import batch_version
 from fashion_assets.catalog.profile import Profile
 from fashion_assets.embedding.spaces import embedding_space
-from fashion_assets.release.plan import batch_version
 from fashion_assets.settings import Settings
 from fashion_assets.sources.sample import Sample
 from fashion_assets.warehouse.register import Batch

@@ -1,0 +1,127 @@
+"""From a batch's references to canonical products: what the first stages make.
+
+What belongs here: reading, judging and normalizing a batch, keeping of an earlier run what still holds. What does not: how
+each is done for a listing (`sources`, `catalog`), and what the UI is shown of it (`defs.catalog`).
+"""
+
+# pyarrow.compute makes its functions when it is imported, out of pyright's sight.
+# pyright: reportAttributeAccessIssue=false
+
+from dataclasses import replace
+from datetime import UTC, datetime
+
+import pyarrow as pa
+import pyarrow.compute as pc
+
+from fashion_assets.batches.files import (
+    BATCH_VERSION,
+    NORMALIZED_ATTRIBUTES,
+    QUARANTINED_LISTINGS,
+    RAW_LISTINGS,
+    VALIDATED_PRODUCTS,
+    carry_version,
+    judged,
+    previous,
+    previous_column,
+)
+from fashion_assets.batches.stage import Given, Made, Tables, Work
+from fashion_assets.catalog.normalization import normalize, reuse_normalized
+from fashion_assets.catalog.pictures import Limits
+from fashion_assets.catalog.validation import Rules, reuse, unknown_values, validate
+from fashion_assets.criteria.batch import Judged, NormalizedBatch, RawBatch, ValidatedBatch
+from fashion_assets.machine import usable_cores
+from fashion_assets.warehouse.quarantine import replace_quarantine
+from fashion_assets.warehouse.register import batches
+
+
+def read(work: Work, version: str) -> Made:
+    """The batch's listings as the source has them, marked with this version of the batch."""
+    listings = work.source.read(work.references)
+    unreadable = pc.sum(pc.greater(pc.list_value_length(listings["defects"]), 0)).as_py() or 0
+    return Made(
+        {RAW_LISTINGS.name: listings.replace_schema_metadata({BATCH_VERSION: version.encode()})},
+        {"batch_version": version, "unreadable": unreadable},
+    )
+
+
+def read_batch(work: Work, tables: Tables) -> RawBatch:
+    """What the criteria of `read` judge."""
+    return RawBatch(work.references, tables[RAW_LISTINGS.name])
+
+
+def rules(given: Given) -> Rules:
+    """What a source's listings are held to."""
+    if given.source is None:
+        return Rules.from_settings(given.settings)
+    return Rules.from_settings(given.settings, given.source.profile, given.source.version)
+
+
+def judge(work: Work, tables: Tables) -> Made:
+    """Products and rejections of the batch; quarantine in the database is as they say."""
+    listings = tables[RAW_LISTINGS.name]
+    held_to = rules(Given(work.settings, "", work.source))
+    kept = reuse(
+        listings,
+        previous(work.store, VALIDATED_PRODUCTS, work.name),
+        previous(work.store, QUARANTINED_LISTINGS, work.name),
+        held_to.version,
+    )
+    memory = Limits.from_settings(work.settings).memory
+    made = validate(kept.to_validate, held_to, root=work.source.root, threads=usable_cores(), memory=memory)
+    products = pa.concat_tables([kept.products, made.products])
+    rejections = pa.concat_tables([kept.rejections, made.rejections])
+    with work.connect() as conn:
+        replace_quarantine(conn, work.name, rejections)
+    return Made(
+        {
+            VALIDATED_PRODUCTS.name: carry_version(products, listings),
+            QUARANTINED_LISTINGS.name: carry_version(rejections, listings),
+        },
+        {
+            "validated_anew": kept.to_validate.num_rows,
+            "kept_from_before": kept.products.num_rows + kept.rejections.num_rows,
+            "rejection_rate": rejections.num_rows / max(1, listings.num_rows),
+            "rules": held_to.version,
+            "without_picture": products["image_uri"].null_count,
+            "stated_as_unknown": unknown_values(listings, work.source.profile),
+        },
+    )
+
+
+def judged_batch(work: Work, tables: Tables) -> ValidatedBatch:
+    """What the criteria of `judge` judge."""
+    subject = ValidatedBatch(
+        tables[RAW_LISTINGS.name],
+        tables[VALIDATED_PRODUCTS.name],
+        tables[QUARANTINED_LISTINGS.name],
+        work.settings.max_rejection_rate,
+        work.settings.min_listings_for_a_rate,
+    )
+    if not subject.is_above_the_limit:
+        return subject
+    with work.connect() as conn:
+        others = [each.name for each in batches(conn, work.entry.name) if each.name != work.name]
+    return replace(
+        subject,
+        elsewhere=Judged(*judged(work.store, others)),
+        # Of the next stage, which a batch that stopped here never reached.
+        products_before=previous_column(work.store, NORMALIZED_ATTRIBUTES, work.name, "listing_key"),
+    )
+
+
+def canonical(work: Work, tables: Tables) -> Made:
+    """The batch's products in canonical values."""
+    products = tables[VALIDATED_PRODUCTS.name]
+    kept, remaining = reuse_normalized(products, previous(work.store, NORMALIZED_ATTRIBUTES, work.name))
+    fresh = normalize(remaining, at=datetime.now(UTC))
+    normalized = carry_version(pa.concat_tables([kept, fresh]), products)
+    branded = normalized.num_rows - normalized["brand"].null_count
+    return Made(
+        {NORMALIZED_ATTRIBUTES.name: normalized},
+        {"normalized_anew": fresh.num_rows, "brand_coverage": branded / max(1, normalized.num_rows)},
+    )
+
+
+def canonical_batch(work: Work, tables: Tables) -> NormalizedBatch:
+    """What the criteria of `canonical` judge."""
+    return NormalizedBatch(tables[VALIDATED_PRODUCTS.name], tables[NORMALIZED_ATTRIBUTES.name])

@@ -1,0 +1,120 @@
+"""What a stage is: one step of a batch's way from its source's records to vectors, as one object.
+
+What belongs here: the object, what its work is given and gives. What does not: any particular stage (`stages`).
+"""
+
+from collections.abc import Callable, Collection, Iterator, Mapping
+from contextlib import AbstractContextManager
+from dataclasses import dataclass, field
+from functools import cached_property
+from typing import Any, NamedTuple, Protocol
+
+import psycopg
+import pyarrow as pa
+
+from fashion_assets.batches.files import File
+from fashion_assets.criteria.verdict import Criterion, Verdict
+from fashion_assets.embedding.encoder import Encoder
+from fashion_assets.embedding.spaces import EmbeddingSpace
+from fashion_assets.settings import Settings
+from fashion_assets.sources import Source, open_source
+from fashion_assets.warehouse.parquet import ParquetStore
+from fashion_assets.warehouse.register import Batch, batch_and_source, references
+from fashion_assets.warehouse.sources import SourceRecord
+
+Tables = Mapping[str, pa.Table]
+"""Tables by the names of their files."""
+
+
+class Model(Protocol):
+    """The model of an installation."""
+
+    @property
+    def space(self) -> EmbeddingSpace:
+        """The space of its vectors; loads nothing."""
+        ...
+
+    def encoder(self) -> Encoder:
+        """The model, loaded once per process."""
+        ...
+
+
+@dataclass(frozen=True)
+class Work:
+    """One batch, and what a stage needs to make something of it. What is asked of the register is asked once."""
+
+    name: str
+    settings: Settings
+    store: ParquetStore
+    connect: Callable[[], AbstractContextManager[psycopg.Connection]]
+    model: Model
+
+    @cached_property
+    def _known(self) -> tuple[Batch, SourceRecord, pa.Table]:
+        with self.connect() as conn:
+            return *batch_and_source(conn, self.name), references(conn, self.name)
+
+    @property
+    def batch(self) -> Batch:
+        """As the register has it. Raises `UnknownBatch` for a name no scan has given."""
+        return self._known[0]
+
+    @property
+    def entry(self) -> SourceRecord:
+        """The batch's source as it was activated."""
+        return self._known[1]
+
+    @property
+    def references(self) -> pa.Table:
+        """The batch's listings, as its source needs them to read them."""
+        return self._known[2]
+
+    @cached_property
+    def source(self) -> Source:
+        """The batch's source; nothing of it is opened yet."""
+        entry = self.entry
+        return open_source(entry.kind, entry.name, entry.location, self.settings, entry.options)
+
+
+@dataclass(frozen=True)
+class Made:
+    """What a stage made of a batch."""
+
+    tables: Tables
+    """By the names of its files, each marked with the version of the batch."""
+    figures: Mapping[str, Any] = field(default_factory=dict)
+    """What there is to say of it beside its rows: how many were made anew, and the like."""
+
+
+class Given(NamedTuple):
+    """What decides, beside a batch's content, what a stage makes of it."""
+
+    settings: Settings
+    model: str
+    """Name of the model's space; or, where no model is looked at, what the settings call it."""
+    source: Source | None = None
+    """The batch's source; None where it is asked of no batch."""
+
+
+@dataclass(frozen=True)
+class Stage:
+    """One step of a batch's way."""
+
+    name: str
+    takes: tuple[File, ...]
+    makes: tuple[File, ...]
+    version: Callable[[Given], str]
+    """Another one whenever the stage would make something else of the same input: its code's version, and what settings decide."""
+    make: Callable[[Work, Tables], Made]
+    """What it makes of a batch, from the tables it takes. What of an earlier run still holds is kept."""
+    subject: Callable[[Work, Tables], Any]
+    """What its criteria judge, from the tables it takes and makes."""
+
+    def verdicts(
+        self, work: Work, tables: Tables, accepted: Collection[str] = ()
+    ) -> Iterator[tuple[Criterion, Verdict]]:
+        """Each criterion of what it made, with its verdict. `accepted`: names of those a person lets pass."""
+        subject = self.subject(work, tables)
+        for file in self.makes:
+            for criterion in file.criteria:
+                yield criterion, criterion.judge(subject, work.settings, accepted)

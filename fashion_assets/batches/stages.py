@@ -1,0 +1,94 @@
+"""The stages of a batch of listings, once, in their order.
+
+What belongs here: the list, and what follows from it for a whole batch. What does not: their work (`listings`, `vectors`), and
+which batches need it (`plan`).
+"""
+
+import hashlib
+
+from fashion_assets.batches import listings, vectors
+from fashion_assets.batches.files import (
+    IMAGE_EMBEDDINGS,
+    NORMALIZED_ATTRIBUTES,
+    PRODUCT_EMBEDDINGS,
+    QUARANTINED_LISTINGS,
+    RAW_LISTINGS,
+    TEXT_EMBEDDINGS,
+    VALIDATED_PRODUCTS,
+)
+from fashion_assets.batches.stage import Given, Made, Stage, Tables, Work
+from fashion_assets.catalog.listing import LISTING_VERSION
+from fashion_assets.catalog.normalization import NORMALIZATION_VERSION
+from fashion_assets.embedding.embed import TEXT_WEIGHT
+from fashion_assets.embedding.spaces import EmbeddingSpace
+from fashion_assets.settings import Settings
+from fashion_assets.sources import Source
+from fashion_assets.warehouse.register import Batch
+
+
+def batch_version(batch: Batch, settings: Settings, space: EmbeddingSpace, source: Source) -> str:
+    """What a batch's files must have been made of: its content, how its source is read, the rules in force, and the model."""
+    given = Given(settings, space.name, source)
+    versions = dict.fromkeys(stage.version(given) for stage in STAGES)
+    parts = (batch.content_version, *versions)
+    return hashlib.blake2b("\0".join(parts).encode(), digest_size=16).hexdigest()
+
+
+def _read(work: Work, _: Tables) -> Made:
+    version = batch_version(work.batch, work.settings, work.model.space, work.source)
+    return listings.read(work, version)
+
+
+def _reading(given: Given) -> str:
+    return ";".join(filter(None, (LISTING_VERSION, given.source.version if given.source else "")))
+
+
+READING = Stage("raw_listings", (), (RAW_LISTINGS,), _reading, _read, listings.read_batch)
+
+VALIDATION = Stage(
+    "validation",
+    (RAW_LISTINGS,),
+    (VALIDATED_PRODUCTS, QUARANTINED_LISTINGS),
+    lambda given: listings.rules(given).version,
+    listings.judge,
+    listings.judged_batch,
+)
+
+NORMALIZATION = Stage(
+    "normalized_attributes",
+    (VALIDATED_PRODUCTS,),
+    (NORMALIZED_ATTRIBUTES,),
+    lambda given: NORMALIZATION_VERSION,
+    listings.canonical,
+    listings.canonical_batch,
+)
+
+IMAGES = Stage(
+    "image_embeddings",
+    (VALIDATED_PRODUCTS,),
+    (IMAGE_EMBEDDINGS,),
+    lambda given: given.model,
+    vectors.images,
+    vectors.image_batch,
+)
+
+TEXTS = Stage(
+    "text_embeddings",
+    (VALIDATED_PRODUCTS,),
+    (TEXT_EMBEDDINGS,),
+    lambda given: given.model,
+    vectors.texts,
+    vectors.text_batch,
+)
+
+VECTORS = Stage(
+    "product_embeddings",
+    (VALIDATED_PRODUCTS, IMAGE_EMBEDDINGS, TEXT_EMBEDDINGS),
+    (PRODUCT_EMBEDDINGS,),
+    lambda given: f"{given.model};text_weight={TEXT_WEIGHT:g}",
+    vectors.joined,
+    vectors.joined_batch,
+)
+
+STAGES = (READING, VALIDATION, NORMALIZATION, IMAGES, TEXTS, VECTORS)
+"""Every stage of a batch, in the order they run. Assets, versions, progress and recovery follow from it."""
