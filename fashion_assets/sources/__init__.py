@@ -2,7 +2,8 @@
 
 | kind | reader | what it reads | location |
 |---|---|---|---|
-| `folder` | `folder.Folder` | `styles.csv` + `images/`, the public Fashion Product Images layout | the folder
+| `catalogue` | `mapped.Mapped` | a file, a folder or a database, as a mapping says (`mapping`) | path or URL |
+| `folder` | `mapped.Mapped` | the same, by the mapping of the public Fashion Product Images layout where the options name none | path |
 |
 | `sample` | `sample.Sample` | a catalogue drawn by `drawing`, with known defects | `SIZE` or `SIZE:SEED` |
 
@@ -37,14 +38,23 @@ def open_source(
     Nothing is opened yet. Raises SourceError for an unknown kind or a location that makes no sense to the
     reader.
     """
-    if kind == "folder":
-        from fashion_assets.sources.folder import Folder
+    options = options or {}
+    if kind in ("catalogue", "folder"):
+        from fashion_assets.sources.mapped import Mapped
+        from fashion_assets.sources.mapping import PUBLIC, kept
 
         try:
             require_utf8(Path(location))
         except ValueError as error:
             raise SourceError(str(error)) from None
-        return Folder(name, Path(location), settings.max_image_bytes)
+        return Mapped(
+            name,
+            location,
+            kept(options.get("mapping", PUBLIC)),
+            pictures=options.get("pictures"),
+            found=options.get("found"),
+            max_image_bytes=settings.max_image_bytes,
+        )
     if kind == "sample":
         from fashion_assets.sources.sample import Sample, parse_location
 
@@ -54,6 +64,7 @@ def open_source(
             size=size,
             seed=seed,
             name=name,
+            found=options.get("found"),
             max_image_bytes=settings.max_image_bytes,
         )
     return _brought(kind)(name, location, settings)
@@ -67,7 +78,7 @@ def _brought(kind: str) -> Reader:
     try:
         found = offered[kind]
     except KeyError:
-        known = ", ".join(sorted({"folder", "sample", *offered.names}))
+        known = ", ".join(sorted({"catalogue", "folder", "sample", *offered.names}))
         raise SourceError(
             f"There is no reader for sources of kind {kind!r}, only for {known}. A package brings one by an entry point of the "
             f"group {READERS}: install it where this runs."

@@ -1,7 +1,7 @@
 """The drawn sample: a catalogue of any size, with garments one can recognise and defects one knows of.
 
 What belongs here: what the sample's listings say, which of them is spoiled and how, and writing all of it to a folder in
-the public layout. What does not: how a garment looks (`garments`), and reading the folder (`sources.folder`).
+the public layout. What does not: how a garment looks (`garments`), and reading the folder (`sources.mapped`).
 
 Everything about listing *i* follows from the seed and *i* alone, so a catalogue of the same size, seed and
 version has the same bytes wherever it is drawn (by the same version of Pillow).

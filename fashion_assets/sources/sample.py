@@ -1,19 +1,21 @@
 """The drawn sample as a source: drawn when it is first read, then read like any folder.
 
 What belongs here: when and where it is drawn. What does not: drawing (`sources.drawing`), reading
-(`sources.folder`).
+(`sources.mapped`).
 """
 
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from pathlib import Path
-from typing import ClassVar
+from typing import Any, ClassVar
 
 import pyarrow as pa
 
 from fashion_assets.catalog.pictures import Limits
+from fashion_assets.catalog.profile import Profile
 from fashion_assets.sources.drawing import DRAWING_VERSION, Manifest, draw_catalogue
-from fashion_assets.sources.folder import Folder
-from fashion_assets.sources.source import Source, SourceError
+from fashion_assets.sources.mapped import Mapped
+from fashion_assets.sources.mapping import PUBLIC, load_mapping
+from fashion_assets.sources.source import DeclaredTable, Source, SourceError
 
 
 def parse_location(location: str) -> tuple[int, int]:
@@ -44,6 +46,7 @@ class Sample(Source):
         seed: int = 0,
         name: str = "sample",
         progress: Callable[[int, int], None] | None = None,
+        found: Mapping[str, Any] | None = None,
         max_image_bytes: int = Limits.max_bytes,
     ) -> None:
         self.name = name
@@ -51,27 +54,44 @@ class Sample(Source):
         self.seed = seed
         self.folder = Path(parent) / f"sample-{size}-{seed}-v{DRAWING_VERSION}"
         self.progress = progress
-        self.max_image_bytes = max_image_bytes
-        self._reader: Folder | None = None
+        self._reader = Mapped(
+            name, self.folder, load_mapping(PUBLIC), found=found, max_image_bytes=max_image_bytes
+        )
+        self._drawn = False
 
     def draw(self) -> Manifest:
         """Draw the catalogue if it is not there, and say what is in it."""
         return draw_catalogue(self.folder, self.size, self.seed, self.progress)
 
     @property
-    def reader(self) -> Folder:
+    def reader(self) -> Mapped:
         """The reader of the drawn folder; draws it the first time."""
-        if self._reader is None:
+        if not self._drawn:
             self.draw()
-            self._reader = Folder(self.name, self.folder, self.max_image_bytes)
+            self._drawn = True
         return self._reader
 
     @property
     def root(self) -> str:
-        return Folder(self.name, self.folder).root
+        return self._reader.root
+
+    @property
+    def profile(self) -> Profile:
+        return self._reader.profile
+
+    @property
+    def version(self) -> str:
+        return self._reader.version
+
+    @property
+    def found(self) -> Mapping[str, object]:
+        return self._reader.found
+
+    def tables(self) -> Sequence[DeclaredTable]:
+        return self._reader.tables()
 
     def people_version(self) -> str:
-        return Folder(self.name, self.folder).people_version()
+        return self._reader.people_version()
 
     def scan(self) -> Iterator[pa.Table]:
         return self.reader.scan()

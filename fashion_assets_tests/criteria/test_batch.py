@@ -30,7 +30,8 @@ from fashion_assets.criteria.verdict import Criterion
 from fashion_assets.embedding.embed import vector_column
 from fashion_assets.embedding.spaces import embedding_space
 from fashion_assets.settings import Settings
-from fashion_assets.sources.folder import Folder
+from fashion_assets.sources.mapped import Mapped
+from fashion_assets.sources.mapping import PUBLIC, load_mapping
 from fashion_assets_tests.catalogue import write_catalogue
 
 SPACE = embedding_space(None)
@@ -54,7 +55,7 @@ def root(tmp_path: Path) -> str:
 
 @pytest.fixture
 def raw(root: str) -> RawBatch:
-    source = Folder("shop", Path(root))
+    source = Mapped("shop", root, load_mapping(PUBLIC))
     references = pa.concat_tables(source.scan())
     keyed = references.append_column("listing_key", references["external_id"]).append_column(
         "occurrence", pa.array([0] * references.num_rows, pa.int32())

@@ -70,7 +70,9 @@ def test_a_catalogue_is_read_by_a_reader_of_ones_own(
 def test_a_kind_nobody_reads_and_a_reader_that_cannot_be_loaded_are_told(
     installed: Path, settings: Settings, migrate: Callable[..., MigrationResult]
 ):
-    with pytest.raises(SourceError, match=r"of kind 'shopbd', only for folder, sample, shopdb\. A package"):
+    with pytest.raises(
+        SourceError, match=r"of kind 'shopbd', only for catalogue, folder, sample, shopdb\. A package"
+    ):
         migrate(source="shopbd:/data/shop")
     with connect(settings) as conn:
         assert active_sources(conn) == []

@@ -18,6 +18,7 @@ database none), is of its format. A reader's module is imported when it is asked
 
 from collections.abc import Mapping
 from importlib import import_module
+from pathlib import Path
 from typing import Any
 
 from fashion_assets.sources.readers.files import first_bytes
@@ -36,6 +37,10 @@ def open_rows(format: str, location: str, options: Mapping[str, Any] | None = No
 
     Raises SourceError for a format there is no reader for, and where the reader does.
     """
+    if format == "delimited":
+        from fashion_assets.sources.readers.delimited import Delimited
+
+        return Delimited(Path(location), **(options or {}))
     if format not in FORMATS:
         raise SourceError(f"There is no reader for the format {format!r}, only for {', '.join(FORMATS)}.")
     module = import_module(f"{__name__}.{format}")

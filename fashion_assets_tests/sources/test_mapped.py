@@ -1,36 +1,39 @@
-import csv
-import io
+"""Catalogues read by a mapping: the public one's layout, and what every source promises."""
+
 import json
 import os
 from pathlib import Path
 
 import pyarrow as pa
 import pytest
-from hypothesis import given, settings
-from hypothesis import strategies as st
 from PIL import Image
 
 from fashion_assets.catalog.listing import LISTING_SCHEMA, REFERENCE_SCHEMA
 from fashion_assets.settings import Settings
-from fashion_assets.sources import SourceError, folder, open_source
-from fashion_assets.sources.folder import Folder, put_back, records, split_fields
+from fashion_assets.sources import SourceError, mapped, open_source
+from fashion_assets.sources.mapped import Mapped
+from fashion_assets.sources.mapping import PUBLIC, Held, load_mapping
+from fashion_assets.sources.picture_files import PictureFiles, sha256_of
 from fashion_assets_tests import hostile
 from fashion_assets_tests.catalog.keyed import keyed, read_all
 
 HEADER = "id,gender,masterCategory,subCategory,articleType,baseColour,season,year,usage,productDisplayName"
 SHIRT = "1,Men,Apparel,Topwear,Shirts,Navy Blue,Fall,2011,Casual,Turtle Check Men Navy Blue Shirt"
 
+LENIENT = load_mapping(PUBLIC).model_copy(update={"profile": Held(critical=())})
+"""The public catalogue's mapping for files with few columns."""
 
-def write(folder: Path, content: str | bytes, pictures: tuple[str, ...] = ("1",)) -> Folder:
+
+def write(folder: Path, content: str | bytes, pictures: tuple[str, ...] = ("1",)) -> Mapped:
     (folder / "images").mkdir(exist_ok=True)
     raw = content.encode() if isinstance(content, str) else content
     (folder / "styles.csv").write_bytes(raw)
     for number, name in enumerate(pictures):
         Image.new("RGB", (6, 8), (number, 90, 30)).save(folder / "images" / f"{name}.jpg")
-    return Folder("shop", folder)
+    return Mapped("shop", folder, LENIENT)
 
 
-def rows(source: Folder) -> list[dict]:
+def rows(source: Mapped) -> list[dict]:
     return read_all(source).to_pylist()
 
 
@@ -58,6 +61,24 @@ def test_scan_yields_bounded_chunks_of_the_schema(tmp_path):
     assert [chunk.num_rows for chunk in chunks] == [10_000, 10_000, 5_000]
     assert all(chunk.schema == REFERENCE_SCHEMA for chunk in chunks)
     assert pa.concat_tables(chunks)["external_id"].to_pylist() == [str(n) for n in range(25_000)]
+
+
+def test_content_hashes_stay_what_they_were(tmp_path):
+    """What was embedded of a folder before there were mappings is not embedded anew."""
+    source = write(
+        tmp_path,
+        'id,gender,masterCategory,articleType,productDisplayName,fit,fit\n1,Men,Apparel,Shirts,"Café ""A""",slim,\n'
+        "2,Women,Apparel,Shirts,B,,x\n3,Men,Apparel\n4,Men,Apparel,Shirts,No picture,,\n",
+        pictures=(),
+    )
+    (tmp_path / "images" / "1.jpg").write_bytes(b"one")
+    (tmp_path / "images" / "2.jpg").write_bytes(b"two")
+    assert read_all(source)["content_hash"].to_pylist() == [
+        "b1914934b979515b96afb86bbd12e4c0",
+        "9589bf3ca7dc6c132398139adb1e3114",
+        "fc915895f27ace2e34c6e3e5782ceec9",
+        "f84d6031b6fbb8a564325050e2792ce9",
+    ]
 
 
 def test_fingerprints_are_the_content_hashes(tmp_path):
@@ -166,7 +187,7 @@ def test_null_words_are_no_id_and_no_picture(tmp_path, word):
         "/etc/hostname",
         "C:\\secret.jpg",
         "file:///etc/hostname",
-        "https://example.com/1.jpg",
+        "ftp://example.com/1.jpg",
         "images/link.jpg",
         "linked/secret.jpg",
         "images/chain.jpg",
@@ -191,9 +212,7 @@ def test_an_id_cannot_lead_out_of_the_folder(tmp_path):
 
 
 def test_nul_bytes_in_a_path_are_outside(tmp_path):
-    from fashion_assets.sources.folder import _Pictures
-
-    assert _Pictures(str(tmp_path)).find("images/1.jpg\0.png").outside
+    assert PictureFiles(str(tmp_path)).find("images/1.jpg\0.png").outside
 
 
 def test_links_inside_the_folder_are_fine(tmp_path):
@@ -221,7 +240,7 @@ def test_of_a_picture_over_the_limit_nothing_is_read(tmp_path, monkeypatch):
     hostile.write_sparse(str(tmp_path / "images" / "2.jpg"), 1 << 32)
     hashed = []
     monkeypatch.setattr(
-        folder, "_sha256", lambda path, most: hashed.append((Path(path).name, most)) or "ab" * 32
+        mapped, "sha256_of", lambda path, most: hashed.append((Path(path).name, most)) or "ab" * 32
     )
     small, large = rows(source)
     assert hashed == [("1.jpg", source.max_image_bytes)]
@@ -235,8 +254,8 @@ def test_of_a_picture_over_the_limit_nothing_is_read(tmp_path, monkeypatch):
 
 def test_a_picture_that_grows_while_it_is_read_is_read_no_further_than_the_limit(tmp_path):
     hostile.write_sparse(str(tmp_path / "1.jpg"), 5 << 20)
-    assert folder._sha256(str(tmp_path / "1.jpg"), 1 << 20) is None
-    assert folder._sha256(str(tmp_path / "1.jpg"), 5 << 20) is not None
+    assert sha256_of(str(tmp_path / "1.jpg"), 1 << 20) is None
+    assert sha256_of(str(tmp_path / "1.jpg"), 5 << 20) is not None
 
 
 def test_signatures_follow_the_line_and_the_picture(tmp_path):
@@ -266,16 +285,16 @@ def test_a_source_that_is_none(tmp_path, content, message):
     if content is not None:
         (tmp_path / "styles.csv").write_bytes(content)
     with pytest.raises(SourceError, match=message) as error:
-        list(Folder("shop", tmp_path).scan())
+        list(Mapped("shop", tmp_path, LENIENT).scan())
     assert str(tmp_path) in str(error.value)
 
 
 def test_a_folder_that_is_not_there(tmp_path):
     with pytest.raises(SourceError, match="no folder"):
-        list(Folder("shop", tmp_path / "nowhere").scan())
+        list(Mapped("shop", tmp_path / "nowhere", LENIENT).scan())
     (tmp_path / "styles.csv").mkdir()
     with pytest.raises(SourceError, match="is a folder"):
-        list(Folder("shop", tmp_path).scan())
+        list(Mapped("shop", tmp_path, LENIENT).scan())
 
 
 @pytest.mark.skipif(os.geteuid() == 0, reason="root may read everything")
@@ -283,7 +302,7 @@ def test_a_file_that_may_not_be_read(tmp_path):
     write(tmp_path, f"{HEADER}\n{SHIRT}\n")
     (tmp_path / "styles.csv").chmod(0)
     with pytest.raises(SourceError, match="readable"):
-        list(Folder("shop", tmp_path).scan())
+        list(Mapped("shop", tmp_path, LENIENT).scan())
 
 
 def test_users_and_favourites(tmp_path):
@@ -306,42 +325,13 @@ def test_users_and_favourites(tmp_path):
 
 def test_open_source(tmp_path):
     chosen = Settings(home=tmp_path)
-    assert open_source("folder", "shop", str(tmp_path), chosen).kind == "folder"
+    assert open_source("folder", "shop", str(tmp_path), chosen).kind == "catalogue"
     assert open_source("sample", "sample", "60:3", chosen).kind == "sample"
     with pytest.raises(SourceError, match="no reader"):
         open_source("oracle", "shop", "x", chosen)
     for location in ("", "0", "many", "5:x"):
         with pytest.raises(SourceError, match="no sample"):
             open_source("sample", "sample", location, chosen)
-
-
-TEXT = st.text(
-    st.sampled_from('ab1 ,"\n\r\té€') | st.characters(codec="utf-8", exclude_characters="\0"), max_size=12
-)
-
-
-@settings(deadline=None)
-@given(
-    st.lists(
-        st.lists(TEXT, min_size=10, max_size=10).filter(lambda row: any(f.strip() for f in row)), max_size=6
-    )
-)
-def test_what_a_csv_writer_wrote_reads_back(table):
-    buffer = io.StringIO(newline="")
-    csv.writer(buffer).writerows([[f"column {n}" for n in range(10)], *table])
-    found = list(records(io.BytesIO(buffer.getvalue().encode()), 10))[1:]
-    assert [split_fields(record.raw.decode()) for record in found] == table
-
-
-@settings(deadline=None)
-@given(
-    before=st.lists(st.text("ab ", max_size=4), max_size=4),
-    title=st.text("ab, ", max_size=12),
-    after=st.lists(st.text("ab ", max_size=4), max_size=4),
-)
-def test_surplus_commas_are_put_back_wherever_the_title_stands(before, title, after):
-    fields = ",".join([*before, title, *after]).split(",")
-    assert put_back(fields, len(before) + 1 + len(after), len(before)) == [*before, title, *after]
 
 
 def test_the_version_of_people_is_that_of_their_files(tmp_path):
@@ -367,7 +357,7 @@ def test_the_version_of_people_is_that_of_their_files(tmp_path):
 
 
 def test_a_folder_that_is_not_there_has_no_people_to_tell(tmp_path):
-    gone = Folder("shop", tmp_path / "gone")
+    gone = Mapped("shop", tmp_path / "gone", LENIENT)
     assert gone.root == str(tmp_path / "gone") and gone.people_version()
     for people in (gone.users, gone.favourites):
         with pytest.raises(SourceError, match="There is no folder"):
@@ -378,6 +368,6 @@ def test_the_root_is_the_folder_itself_whatever_leads_to_it(tmp_path):
     (tmp_path / "catalogue").mkdir()
     write(tmp_path / "catalogue", f"{HEADER}\n{SHIRT}\n")
     (tmp_path / "link").symlink_to("catalogue")
-    linked = Folder("shop", tmp_path / "link")
+    linked = Mapped("shop", tmp_path / "link", LENIENT)
     assert linked.root == str(tmp_path / "catalogue")
     assert rows(linked)[0]["image_uri"] == "images/1.jpg"

@@ -1,0 +1,56 @@
+"""Names of columns: which column of a file a mapping means, whatever the export made of its name.
+
+What belongs here: comparing names, the synonyms of attributes (`synonyms.toml`). What does not: what is done with a column's
+values (`sources.expressions`).
+"""
+
+import unicodedata
+from collections.abc import Iterable, Sequence
+from functools import cache
+from importlib import resources
+
+SYNONYMS = resources.files("fashion_assets.sources").joinpath("synonyms.toml")
+
+
+@cache
+def folded(name: str) -> str:
+    """A column's name without what exports change: case, accents, blanks, underscores, hyphens, dots at the ends."""
+    plain = unicodedata.normalize("NFKD", name).casefold()
+    return "".join(
+        character
+        for character in plain
+        if character not in " _-\t\u00a0\ufeff" and not unicodedata.combining(character)
+    )
+
+
+@cache
+def synonyms() -> dict[str, tuple[str, ...]]:
+    """By attribute (and `id`, `image`), what systems call it, folded; the surest first."""
+    import tomllib
+
+    said = tomllib.loads(SYNONYMS.read_text("utf-8"))
+    return {attribute: tuple(dict.fromkeys(map(folded, names))) for attribute, names in said.items()}
+
+
+class Columns:
+    """The columns of one file, found by the names a mapping gives them."""
+
+    def __init__(self, names: Sequence[str]) -> None:
+        self.names = tuple(names)
+        self._exact = frozenset(names)
+        self._folded: dict[str, str] = {}
+        for name in names:
+            self._folded.setdefault(folded(name), name)
+
+    def find(self, name: str) -> str | None:
+        """The column of this name, as it stands in the file; None where there is none."""
+        return name if name in self._exact else self._folded.get(folded(name))
+
+    def synonym(self, attribute: str, taken: Iterable[str] = ()) -> str | None:
+        """A column that is called as systems call this attribute, but for those taken already."""
+        used = set(taken)
+        for name in synonyms().get(attribute, ()):
+            found = self._folded.get(name)
+            if found is not None and found not in used:
+                return found
+        return None

@@ -1,0 +1,214 @@
+"""Tables a mapping declares beside the listings: users, favourites, whatever a system has.
+
+What belongs here: reading such a table as rows with identity, and as people. What does not: judging its rows, where they go.
+"""
+
+import hashlib
+import os
+import stat
+from collections.abc import Iterator
+from contextlib import contextmanager
+from typing import TYPE_CHECKING, Any, NamedTuple
+
+import pyarrow as pa
+
+from fashion_assets.catalog.listing import REFERENCE_SCHEMA, content_hash
+from fashion_assets.sources.columns import Columns
+from fashion_assets.sources.expressions import Compiler, Evaluator, states
+from fashion_assets.sources.listings import UNTYPED
+from fashion_assets.sources.mapping import DataTable
+from fashion_assets.sources.places import folder_of, is_database
+from fashion_assets.sources.readers import open_rows
+from fashion_assets.sources.readers.reader import Row, RowReader
+from fashion_assets.sources.records import Record, encoded
+from fashion_assets.sources.source import (
+    SCAN_CHUNK_ROWS,
+    TABLE_ROW_SCHEMA,
+    DeclaredTable,
+    Reference,
+    SourceError,
+)
+
+if TYPE_CHECKING:
+    from fashion_assets.sources.mapped import Mapped
+
+
+class _Opened(NamedTuple):
+    """An open table, and what its columns are made of."""
+
+    reader: RowReader
+    columns: dict[str, Evaluator]
+
+
+class MappedTable(DeclaredTable):
+    """A table of a mapping, in the file or database of its source."""
+
+    def __init__(self, source: "Mapped", table: DataTable) -> None:
+        self.source = source
+        self.table = table
+        self.name = table.name
+        self.key = table.key
+        self.columns = {name: column.type for name, column in table.columns.items()}
+        self.references = tuple(Reference(each.column, each.table) for each in table.references)
+
+    @property
+    def place(self) -> str:
+        """Its file, or the database it is in."""
+        if self.table.file is None:
+            return self.source.location
+        return os.path.join(folder_of(self.source.location), self.table.file)
+
+    @property
+    def is_there(self) -> bool:
+        """Whether there is such a file; of a database it is not asked."""
+        return self.table.file is None or os.path.exists(self.place)
+
+    def scan(self) -> Iterator[pa.Table]:
+        if not self.is_there:
+            self._require()
+            return
+        ids: list[str | None] = []
+        locators: list[str] = []
+        signatures: list[str] = []
+        with self.opened() as table:
+            for row in table.reader.rows():
+                ids.append(self._identity(row, table))
+                locators.append(row.locator)
+                signatures.append(f"{row.digest}.")
+                if len(ids) == SCAN_CHUNK_ROWS:
+                    yield pa.table([ids, locators, signatures], schema=REFERENCE_SCHEMA)
+                    ids, locators, signatures = [], [], []
+        if ids:
+            yield pa.table([ids, locators, signatures], schema=REFERENCE_SCHEMA)
+
+    def fingerprints(self, references: pa.Table) -> list[str]:
+        with self.opened() as table:
+            return [content_hash(Record((row,)).as_json(), None) for row in self._again(references, table)]
+
+    def read(self, references: pa.Table) -> pa.Table:
+        columns: dict[str, list[Any]] = {name: [] for name in TABLE_ROW_SCHEMA.names}
+        with self.opened() as table:
+            for row in self._again(references, table):
+                text = Record((row,)).as_json()
+                columns["external_id"].append(self._identity(row, table))
+                columns["content_hash"].append(content_hash(text, None))
+                columns["record"].append(text)
+                columns["values"].append(encoded(self.values(row, table)))
+                columns["defects"].append([row.defect] if row.defect else [])
+        columns["source"] = [self.source.name] * references.num_rows
+        for name in ("listing_key", "occurrence"):
+            columns[name] = references[name].to_pylist()
+        return pa.table(
+            [pa.array(columns[f.name], f.type) for f in TABLE_ROW_SCHEMA], schema=TABLE_ROW_SCHEMA
+        )
+
+    @contextmanager
+    def opened(self) -> Iterator[_Opened]:
+        """The open table. Raises SourceError where it cannot be read, or lacks a column of its key or of a reference."""
+        options = dict(self.source.mapping.options)
+        if self.table.table is not None:
+            options = {**options, "table": self.table.table}
+        format = (
+            "delimited" if self.table.file and self.table.file.lower().endswith((".csv", ".tsv")) else None
+        )
+        with open_rows(format or self.source.mapping.format, self.place, options) as reader:
+            found = Columns(reader.columns)
+            compiler = Compiler(found, typed=reader.format not in UNTYPED)
+            needed = {*self.key, *(reference.column for reference in self.references)}
+            for name in self.columns:
+                if name in needed and not compiler.known(self.table.columns[name]):
+                    raise SourceError(
+                        f"{self.source.shown(self.place)} has no column {name!r}, only {', '.join(found.names)[:300]}. Name the column "
+                        "in the first line, or take the file away."
+                    )
+            columns = {name: compiler.compile(column) for name, column in self.table.columns.items()}
+            yield _Opened(reader, columns)
+
+    def values(self, row: Row, table: _Opened) -> dict[str, Any]:
+        """The declared columns of a row: text, a list of texts, or null."""
+        said: dict[str, Any] = {}
+        for name, evaluator in table.columns.items():
+            found = () if row.defect else tuple(filter(states, evaluator(row.values)))
+            said[name] = None if not found else found[0].strip() if len(found) == 1 else list(found)
+        return said
+
+    def _identity(self, row: Row, table: _Opened) -> str | None:
+        if row.defect:
+            return None
+        if not self.key:
+            return hashlib.blake2b(encoded(row.values).encode("utf-8", "replace"), digest_size=16).hexdigest()
+        parts = [next(filter(states, table.columns[name](row.values)), None) for name in self.key]
+        stated = [part.strip() for part in parts if part is not None]
+        if len(stated) < len(parts):
+            return None
+        return stated[0] if len(stated) == 1 else encoded(stated)
+
+    def _again(self, references: pa.Table, table: _Opened) -> Iterator[Row]:
+        rows = table.reader.again(references["locator"].to_pylist())
+        for signature, row in zip(references["signature"].to_pylist(), rows, strict=True):
+            if signature != f"{row.digest}.":
+                raise SourceError(
+                    f"{self.source.shown(self.place)} has changed since it was scanned. Scan the source again."
+                )
+            yield row
+
+    def _require(self) -> None:
+        folder = folder_of(self.source.location)
+        if not is_database(self.source.location) and not os.path.isdir(folder):
+            raise SourceError(f"There is no folder {folder}. Give the folder of the catalogue.")
+        if not self.table.optional:
+            raise SourceError(f"There is no {self.place}, which the mapping says is there.")
+
+
+def _table(source: "Mapped", name: str) -> MappedTable | None:
+    return next((MappedTable(source, table) for table in source.mapping.tables if table.name == name), None)
+
+
+def people(source: "Mapped", name: str, schema: pa.Schema) -> Iterator[pa.Table]:
+    """Users or favourites as chunks of their schema; one that cannot be used says why."""
+    declared = _table(source, name)
+    if declared is None:
+        return
+    if not declared.is_there:
+        declared._require()
+        return
+    required = list(declared.key) or [reference.column for reference in declared.references]
+    rows: list[dict[str, Any]] = []
+    with declared.opened() as table:
+        for row in table.reader.rows():
+            said = declared.values(row, table)
+            person: dict[str, Any] = {column: said.get(column) for column in schema.names}
+            person["record"] = Record((row,)).as_json()
+            missing = [column for column in required if said.get(column) is None]
+            person["problem"] = row.defect or (f"null_{missing[0]}" if missing else None)
+            rows.append(person)
+            if len(rows) == SCAN_CHUNK_ROWS:
+                yield pa.Table.from_pylist(rows, schema)
+                rows = []
+    if rows:
+        yield pa.Table.from_pylist(rows, schema)
+
+
+def people_version(source: "Mapped") -> str:
+    """A hash over the bytes of the files of users and favourites. Raises nothing."""
+    digest = hashlib.blake2b(digest_size=16)
+    for name in ("users", "favourites"):
+        declared = _table(source, name)
+        if declared is None or declared.table.file is None:
+            continue
+        try:
+            # What is no file is none of it: a pipe would never end.
+            with open(declared.place, "rb", opener=_at_once) as file:
+                regular = stat.S_ISREG(os.fstat(file.fileno()).st_mode)
+                said = hashlib.file_digest(file, "sha256").digest() if regular else b"no file"
+        except FileNotFoundError:
+            said = b"none"
+        except OSError as error:
+            said = f"not read: {error.errno}".encode()
+        digest.update(said + b"\0")
+    return digest.hexdigest()
+
+
+def _at_once(path: str, flags: int) -> int:
+    """As `os.open`, without waiting for whoever writes into a pipe."""
+    return os.open(path, flags | getattr(os, "O_NONBLOCK", 0))

@@ -1,0 +1,390 @@
+"""Expressions of a mapping, applied to records: values in, texts out.
+
+What belongs here: what each key of `mapping.Expression` does. What does not: which keys there are (`sources.mapping`), whether a
+text is good (`catalog.validation`).
+
+An expression is made into a function once for each file, when the columns are known. It gives a tuple of texts: none, one or
+several. No word is taken away: a column that holds `NA` gives `NA`, but where there is a choice a word that states nothing is
+no choice.
+"""
+
+import json
+import math
+import re
+from collections.abc import Callable, Mapping, Sequence
+from datetime import UTC, date, datetime
+from decimal import Decimal, InvalidOperation
+from typing import Any
+
+from fashion_assets.catalog.validation import NULL_WORDS
+from fashion_assets.sources.columns import Columns
+from fashion_assets.sources.mapping import Condition, Expression, Named
+
+Values = Mapping[str, Any]
+Texts = tuple[str, ...]
+Evaluator = Callable[[Values], Texts]
+
+MOST_PAIRS = 200
+"""Numbered pairs of columns that are looked for: more than any export has."""
+
+_NOTHING: Texts = ()
+_WHOLE = re.compile(r"([+-]?\d+)\.0*")
+_ISO_YEAR = re.compile(r"\s*(\d{4})(?:\D|$)")
+_LATE_YEAR = re.compile(r"(?:^|\D)\d{1,2}\D{1,2}\d{1,2}\D{1,2}(\d{4})(?:\D|$)")
+_ANY_YEAR = re.compile(r"(?:^|\D)([12]\d{3})(?:\D|$)")
+
+
+def states(text: str, nothing: frozenset[str] = frozenset(NULL_WORDS)) -> bool:
+    """Whether a text states anything: it is none of the words that do not."""
+    return text.strip().lower() not in nothing
+
+
+def as_text(value: Any) -> str:
+    """A value of a typed format as text: numbers as they would be written by hand, whole ones without a point."""
+    if isinstance(value, str):
+        return value
+    if isinstance(value, bool):
+        return "true" if value else "false"
+    if isinstance(value, float):
+        if math.isfinite(value) and value.is_integer() and abs(value) < 2**53:
+            return str(int(value))
+        return repr(value)
+    if isinstance(value, Decimal):
+        whole = value.is_finite() and value == value.to_integral_value()
+        return str(int(value)) if whole and abs(value) < 10**30 else format(value, "f")
+    if isinstance(value, datetime | date):
+        return value.isoformat()
+    if isinstance(value, bytes | memoryview | bytearray):
+        return bytes(value).decode("utf-8", "backslashreplace")
+    if isinstance(value, Mapping | list | tuple):
+        return json.dumps(value, ensure_ascii=False, default=as_text)
+    return str(value)
+
+
+def texts(value: Any) -> Texts:
+    """A value as texts: nothing of null, each member of a list."""
+    if value is None:
+        return _NOTHING
+    if isinstance(value, str):
+        return (value,)
+    if isinstance(value, list | tuple):
+        return tuple(text for member in value for text in texts(member))
+    return (as_text(value),)
+
+
+class Compiler:
+    """Makes evaluators of expressions for the columns of one file.
+
+    `typed` formats have nested values, and records whose columns are not all known before.
+    """
+
+    def __init__(self, columns: Columns, *, typed: bool = False, null_words: Sequence[str] = ()) -> None:
+        self.columns = columns
+        self.typed = typed
+        self._nulls = frozenset((*NULL_WORDS, *null_words))
+
+    def known(self, expression: Expression) -> bool:
+        """Whether any column it reads is there, or it needs none."""
+        named = expression.columns()
+        return not named or any(self._reader(name) is not None for name in named) or self._pairs(expression)
+
+    def compile(self, expression: Expression) -> Evaluator:
+        """The expression as a function of a record's values; one without any of its columns gives nothing."""
+        found = self._origin(expression)
+        for step in self._steps(expression):
+            found = _after(found, step)
+        if expression.when is not None:
+            return self._only(expression.when, found)
+        return found
+
+    def states(self, text: str) -> bool:
+        """Whether a text states anything in this source."""
+        return states(text, self._nulls)
+
+    def _pairs(self, expression: Expression) -> bool:
+        inside = (*expression.first, *expression.all, *expression.join)
+        return expression.named is not None or any(self._pairs(each) for each in inside)
+
+    def _origin(self, expression: Expression) -> Evaluator:
+        if expression.column is not None:
+            return self._reader(expression.column) or _nothing
+        if expression.value is not None:
+            constant = (expression.value,)
+            return lambda values: constant
+        if expression.named is not None:
+            return self._named(expression.named)
+        if expression.first:
+            return self._first([self.compile(each) for each in expression.first if self.known(each)])
+        if expression.all:
+            parts = [self.compile(each) for each in expression.all]
+            return lambda values: tuple(text for part in parts for text in part(values))
+        parts, separator = [self.compile(each) for each in expression.join], expression.separator
+
+        def joined(values: Values) -> Texts:
+            stated = [text.strip() for part in parts for text in part(values) if self.states(text)]
+            return (separator.join(stated),) if stated else _NOTHING
+
+        return joined
+
+    def _reader(self, name: str) -> Evaluator | None:
+        """What reads a column, or the way into nested values; None where there is no such column."""
+        column = self.columns.find(name)
+        if column is not None:
+
+            def read(values: Values) -> Texts:
+                return texts(values.get(column))
+
+            return read
+        first, _, rest = name.partition(".")
+        outer = self.columns.find(first)
+        if not rest or (outer is None and not self.typed):
+            return None
+        steps = rest.split(".")
+        if outer is None:
+            outer = first
+        return lambda values: texts(_within(values.get(outer), steps))
+
+    def _first(self, choices: list[Evaluator]) -> Evaluator:
+        def first(values: Values) -> Texts:
+            said = _NOTHING
+            for choice in choices:
+                found = choice(values)
+                if any(map(self.states, found)):
+                    return found
+                said = said or found
+            return said
+
+        return choices[0] if len(choices) == 1 else first
+
+    def _named(self, named: Named) -> Evaluator:
+        wanted = {_plain(name) for name in named.name}
+        if "{n}" not in named.names:
+            names, values_of = named.names.split("."), named.values.split(".")
+            outer = self.columns.find(names[0]) or names[0]
+
+            def listed(values: Values) -> Texts:
+                members = _opened(values.get(outer))
+                found: list[str] = []
+                for member in members if isinstance(members, list | tuple) else ():
+                    name = next(iter(texts(_within(member, names[1:]))), "")
+                    if _plain(name) in wanted:
+                        found.extend(texts(_within(member, values_of[1:])))
+                return tuple(found)
+
+            return listed
+        pairs: list[tuple[str, str]] = []
+        for number in range(MOST_PAIRS):
+            name = self.columns.find(named.names.replace("{n}", str(number)))
+            value = self.columns.find(named.values.replace("{n}", str(number)))
+            if name is not None and value is not None:
+                pairs.append((name, value))
+
+        def numbered(values: Values) -> Texts:
+            for name, value in pairs:
+                if _plain(as_text(values.get(name) or "")) in wanted:
+                    return texts(values.get(value))
+            return _NOTHING
+
+        return numbered
+
+    def _only(self, condition: Condition, found: Evaluator) -> Evaluator:
+        column = self._reader(condition.column) or _nothing
+        among, but = set(map(_plain, condition.among)), set(map(_plain, condition.but))
+
+        def where(values: Values) -> Texts:
+            held = {_plain(text) for text in column(values)}
+            if (among and not held & among) or held & but:
+                return _NOTHING
+            return found(values)
+
+        return where
+
+    def _steps(self, expression: Expression) -> list[Callable[[Texts], Texts]]:
+        steps: list[Callable[[Texts], Texts]] = []
+        if expression.split is not None:
+            steps.append(_splitting(expression.split))
+        if expression.path is not None:
+            steps.append(_level(expression.path, expression.level))
+        if expression.strip_html:
+            steps.append(_each(stripped_html))
+        if expression.prefix:
+            steps.append(_prefixed(expression.prefix))
+        if expression.whole:
+            steps.append(_each(whole))
+        if expression.words:
+            steps.append(_words(expression.words, keep=expression.others == "keep"))
+        if expression.vocabulary is not None:
+            steps.append(_known_to(expression.vocabulary))
+        if expression.year:
+            steps.append(_each(year_of))
+        if expression.scale is not None:
+            factor = Decimal(expression.scale)
+            steps.append(_each(lambda text: scaled(text, factor)))
+        if expression.part is not None:
+            part = expression.part
+
+            def one(found: Texts) -> Texts:
+                return found[part : part + 1 or None]
+
+            steps.append(one)
+        return steps
+
+
+def _nothing(values: Values) -> Texts:
+    return _NOTHING
+
+
+def _after(found: Evaluator, step: Callable[[Texts], Texts]) -> Evaluator:
+    def both(values: Values) -> Texts:
+        before = found(values)
+        return step(before) if before else before
+
+    return both
+
+
+def _each(change: Callable[[str], str]) -> Callable[[Texts], Texts]:
+    return lambda found: tuple(map(change, found))
+
+
+def _plain(text: str) -> str:
+    return " ".join(text.replace("_", " ").replace("-", " ").casefold().split())
+
+
+def _opened(value: Any) -> Any:
+    """JSON that stands in a text, opened."""
+    if isinstance(value, str) and value.lstrip()[:1] in ("{", "["):
+        try:
+            return json.loads(value)
+        except (ValueError, RecursionError):
+            return None
+    return value
+
+
+def _within(value: Any, steps: Sequence[str]) -> Any:
+    """What lies inside a value; of a list every member's."""
+    for position, step in enumerate(steps):
+        value = _opened(value)
+        if isinstance(value, list | tuple):
+            if step.lstrip("-").isdigit():
+                place = int(step)
+                value = value[place] if -len(value) <= place < len(value) else None
+                continue
+            return [_within(member, steps[position:]) for member in value]
+        if not isinstance(value, Mapping):
+            return None
+        value = value[step] if step in value else _loosely(value, step)
+    return value
+
+
+def _loosely(value: Mapping[str, Any], step: str) -> Any:
+    wanted = _plain(step)
+    return next((held for name, held in value.items() if _plain(str(name)) == wanted), None)
+
+
+def _splitting(separator: str) -> Callable[[Texts], Texts]:
+    # Systems that join by a comma write a comma of a member's own with a backslash before it (WooCommerce).
+    between = re.compile(rf"(?<!\\){re.escape(separator.strip() or separator)}")
+    own = "\\" + (separator.strip() or separator)
+
+    def split(found: Texts) -> Texts:
+        return tuple(
+            part.replace(own, own[1:]).strip()
+            for text in found
+            for part in between.split(text)
+            if part.strip()
+        )
+
+    return split
+
+
+def _level(separator: str, level: int | None) -> Callable[[Texts], Texts]:
+    between = separator.strip() or separator
+
+    def levels(found: Texts) -> Texts:
+        paths = [tuple(part.strip() for part in text.split(between) if part.strip()) for text in found]
+        longest = max(paths, key=len, default=())
+        if level is None:
+            return longest
+        return longest[level : level + 1 or None] if -len(longest) <= level < len(longest) else _NOTHING
+
+    return levels
+
+
+def _prefixed(prefixes: Sequence[str]) -> Callable[[Texts], Texts]:
+    lowered = tuple(prefix.casefold() for prefix in prefixes)
+
+    def only(found: Texts) -> Texts:
+        kept = []
+        for text in found:
+            plain = text.strip()
+            for prefix in lowered:
+                if plain.casefold().startswith(prefix):
+                    kept.append(plain[len(prefix) :].strip())
+                    break
+        return tuple(kept)
+
+    return only
+
+
+def _words(table: Mapping[str, str], *, keep: bool) -> Callable[[Texts], Texts]:
+    plain = {_plain(word): meant for word, meant in table.items()}
+
+    def named(found: Texts) -> Texts:
+        if keep:
+            return tuple(plain.get(_plain(text), text) for text in found)
+        return tuple(plain[_plain(text)] for text in found if _plain(text) in plain)
+
+    return named
+
+
+def _known_to(vocabulary: str) -> Callable[[Texts], Texts]:
+    def known(found: Texts) -> Texts:
+        from fashion_assets.catalog.normalization import canonical  # here: most mappings ask no vocabulary
+
+        kept = []
+        for text in found:
+            value, is_known = canonical(vocabulary, text)
+            if value is not None and is_known:
+                kept.append(text)
+        return tuple(kept)
+
+    return known
+
+
+def stripped_html(text: str) -> str:
+    """The text of HTML: what a reader of the page sees, a line for each block."""
+    if "<" not in text and "&" not in text:
+        return text
+    from selectolax.lexbor import LexborHTMLParser  # here: few sources have HTML
+
+    page = LexborHTMLParser(text)
+    page.strip_tags(["script", "style", "template"])
+    body = page.body
+    lines = (body.text(separator="\n", strip=False) if body else "").splitlines()
+    return "\n".join(line for line in (" ".join(line.split()) for line in lines) if line)
+
+
+def whole(text: str) -> str:
+    """A whole number that went through a float, whole again; any other text as it is."""
+    found = _WHOLE.fullmatch(text.strip())
+    return found[1] if found else text
+
+
+def year_of(text: str) -> str:
+    """The year of a date, of a time, of seconds or milliseconds since 1970; the text where there is none."""
+    plain = text.strip()
+    if re.fullmatch(r"\d{9,10}(\.\d*)?|\d{12,13}(\.\d*)?", plain):
+        seconds = float(plain) / (1000 if len(plain.partition(".")[0]) > 10 else 1)
+        return str(datetime.fromtimestamp(seconds, UTC).year)
+    for form in (_ISO_YEAR, _LATE_YEAR, _ANY_YEAR):
+        if found := form.search(plain) if form is not _ISO_YEAR else form.match(plain):
+            return found[1]
+    return text
+
+
+def scaled(text: str, factor: Decimal) -> str:
+    """A number times a factor; any other text as it is."""
+    try:
+        return format(Decimal(text.strip()) * factor, "f")
+    except InvalidOperation:
+        return text

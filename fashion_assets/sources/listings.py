@@ -1,0 +1,163 @@
+"""From a record to what it says of a listing, by a mapping.
+
+What belongs here: which column of this file is what, an attribute's text, the pictures stated, prices by the notation of their
+column. What does not: finding rows (`sources.readers`) or pictures (`sources.picture_files`), judging (`catalog.validation`).
+"""
+
+from typing import Any, NamedTuple
+
+import pyarrow as pa
+
+from fashion_assets.catalog.listing import ATTRIBUTES, LISTING_SCHEMA
+from fashion_assets.sources.columns import Columns
+from fashion_assets.sources.expressions import Compiler, Evaluator, Texts
+from fashion_assets.sources.mapping import Expression, Mapping
+from fashion_assets.sources.readers.reader import RowReader
+from fashion_assets.sources.records import Record
+from fashion_assets.sources.source import SourceError
+
+MANY = frozenset(name for name in ATTRIBUTES if pa.types.is_list(LISTING_SCHEMA.field(name).type))
+"""Attributes a listing may have several values of."""
+
+PROSE = ("title",)
+"""Attributes into which a delimiter too many is put back."""
+
+UNTYPED = frozenset({"delimited"})
+"""Formats whose header names every column, and whose values are all text."""
+
+
+class Said(NamedTuple):
+    """What a record says: its listing's id and the pictures it states, the product's first."""
+
+    external_id: str | None
+    pictures: tuple[str, ...]
+
+
+class Reading:
+    """A mapping for the columns of one opened file."""
+
+    def __init__(self, mapping: Mapping, reader: RowReader, where: str) -> None:
+        """`where` names the file or table in errors. Raises SourceError where it lacks a column without which no listing could be
+        a product."""
+        self.mapping = mapping
+        self.columns = Columns(reader.columns)
+        self.typed = reader.format not in UNTYPED
+        self._compiler = Compiler(
+            self.columns, typed=self.typed, null_words=mapping.profile.profile().null_words
+        )
+        self.synonyms: dict[str, str] = {}
+        """By attribute, the column that is read for it because it is called so, and not as the mapping says."""
+        used = self._used()
+        self.id = self._required("id", mapping.id, used, where)
+        self.group = None if mapping.group is None else self._compiler.compile(mapping.group)
+        self.attributes: dict[str, Evaluator] = {}
+        for name in ATTRIBUTES:
+            evaluator = self._attribute(name, used, where)
+            if evaluator is not None:
+                self.attributes[name] = evaluator
+        if hasattr(reader, "prose"):
+            # A delimiter too many is put back where free text stands, if that is one column.
+            setattr(reader, "prose", self._columns_of(*PROSE))  # noqa: B010 (of delimited text alone)
+        pictures = mapping.pictures
+        self.pictures = [
+            self._compiler.compile(each) for each in pictures.columns if self._compiler.known(each)
+        ]
+        if pictures.columns and not self.pictures and (column := self.columns.synonym("image", used)):
+            self.pictures.append(self._take("image", column, used))
+
+    def identity(self, record: Record) -> str | None:
+        """The listing's id; None where it states none."""
+        for row in record.rows:
+            for text in self.id(row.values):
+                if self._compiler.states(text):
+                    return text.strip()
+        return None
+
+    def said(self, record: Record) -> Said:
+        """Id and pictures of a record without a defect."""
+        identity = self.identity(record)
+        stated: dict[str, None] = {}
+        for row in record.rows:
+            for pictures in self.pictures:
+                for text in pictures(row.values):
+                    if self._compiler.states(text):
+                        stated.setdefault(text.strip())
+        if not stated and identity is not None:
+            stated = dict.fromkeys(
+                pattern.replace("{id}", identity) for pattern in self.mapping.pictures.pattern
+            )
+        return Said(identity, tuple(stated))
+
+    def attribute(self, name: str, record: Record) -> Texts:
+        """What a record says of an attribute: the first row's values that state anything, else what stands there instead."""
+        evaluator = self.attributes.get(name)
+        if evaluator is None:
+            return ()
+        said: Texts = ()
+        for row in record.rows:
+            found = evaluator(row.values)
+            if any(map(self._compiler.states, found)):
+                return found
+            said = said or found
+        return said
+
+    def value(self, name: str, record: Record) -> Any:
+        """An attribute as LISTING_SCHEMA has it: a text or null, or a list of texts."""
+        found = self.attribute(name, record)
+        if name in MANY:
+            return [text for text in found if self._compiler.states(text)] or None
+        if len(found) > 1:
+            return next(filter(self._compiler.states, found), found[0])
+        return found[0] if found else None
+
+    def _columns_of(self, *attributes: str) -> set[str]:
+        """The columns of this file that these attributes are made of."""
+        named = [
+            name
+            for attribute in attributes
+            if (expression := self.mapping.attributes.get(attribute)) is not None
+            for name in expression.columns()
+        ]
+        found = {column for name in named if (column := self.columns.find(name)) is not None}
+        return found | {self.synonyms[attribute] for attribute in attributes if attribute in self.synonyms}
+
+    def _used(self) -> set[str]:
+        """The columns the mapping itself reads."""
+        mapping = self.mapping
+        expressions = [mapping.id, *mapping.attributes.values(), *mapping.pictures.columns]
+        named = [name for expression in expressions for name in expression.columns()]
+        return {found for name in named if (found := self.columns.find(name)) is not None}
+
+    def _take(self, attribute: str, column: str, used: set[str]) -> Evaluator:
+        self.synonyms[attribute] = column
+        used.add(column)
+        return self._compiler.compile(Expression(column=column))
+
+    def _required(self, attribute: str, expression: Expression, used: set[str], where: str) -> Evaluator:
+        if self._compiler.known(expression):
+            return self._compiler.compile(expression)
+        column = self.columns.synonym(attribute, used)
+        if column is None:
+            raise SourceError(self._lacking(attribute, expression, where))
+        return self._take(attribute, column, used)
+
+    def _attribute(self, name: str, used: set[str], where: str) -> Evaluator | None:
+        expression = self.mapping.attributes.get(name)
+        if expression is None:
+            return None
+        if self._compiler.known(expression):
+            return self._compiler.compile(expression)
+        column = self.columns.synonym(name, used)
+        if column is not None:
+            return self._take(name, column, used)
+        if name in self.mapping.profile.critical:
+            raise SourceError(self._lacking(name, expression, where))
+        return None
+
+    def _lacking(self, attribute: str, expression: Expression, where: str) -> str:
+        names = " or ".join(repr(name) for name in dict.fromkeys(expression.columns()))
+        shown = ", ".join(self.columns.names)[:300]
+        return (
+            f"{where} names no column {names}, which every product's {attribute.replace('_', ' ')} is read from, only: {shown}. "
+            "Rename the column that holds it, or say in a mapping which one it is (--mapping FILE)."
+        )

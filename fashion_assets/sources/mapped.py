@@ -1,0 +1,282 @@
+"""A catalogue read by a mapping: a reader by format, what its columns mean, and the pictures.
+
+What belongs here: the source itself, which opens the three and keeps them together. What does not: taking files apart
+(`sources.readers`), what a column means (`sources.mapping`, `sources.listings`), finding pictures (`sources.picture_files`),
+tables beside the listings (`sources.declared`).
+"""
+
+import hashlib
+import json
+import os
+import stat
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import contextmanager
+from typing import Any, ClassVar, NamedTuple, Self
+
+import pyarrow as pa
+
+from fashion_assets.catalog.formats.outlines import IMAGE_FILE_TOO_LARGE
+from fashion_assets.catalog.listing import ATTRIBUTES, LISTING_SCHEMA, REFERENCE_SCHEMA, content_hash
+from fashion_assets.catalog.pictures import Limits
+from fashion_assets.catalog.profile import Profile
+from fashion_assets.origins import shown
+from fashion_assets.sources import mapping as mappings
+from fashion_assets.sources.declared import MappedTable, people, people_version
+from fashion_assets.sources.listings import Reading
+from fashion_assets.sources.picture_files import NOT_THERE, Found, PictureFiles, is_url, sha256_of
+from fashion_assets.sources.places import file_of, folder_of, is_database
+from fashion_assets.sources.readers import open_rows
+from fashion_assets.sources.readers.reader import RowReader
+from fashion_assets.sources.records import BETWEEN, Record, grouped
+from fashion_assets.sources.source import (
+    FAVOURITE_SCHEMA,
+    SCAN_CHUNK_ROWS,
+    USER_SCHEMA,
+    DeclaredTable,
+    Source,
+    SourceError,
+)
+
+Fetched = Callable[[str], Found | str]
+"""From a picture's URL to its file inside the pictures' folder, or the reason why it cannot be had."""
+
+IMAGE_NOT_FETCHED = "image_not_fetched"
+
+
+class _Seen(NamedTuple):
+    """A record and its picture, as far as a scan needs them."""
+
+    external_id: str | None
+    image: str | None  # as stated, or where the mapping puts it
+    found: Found
+    reason: str | None  # why a picture elsewhere was not had
+
+
+_UNREADABLE = _Seen(None, None, NOT_THERE, None)
+
+
+class Mapped(Source):
+    """A file, a folder or a database, read by a mapping."""
+
+    kind: ClassVar[str] = "catalogue"
+
+    def __init__(
+        self,
+        name: str,
+        location: str | os.PathLike[str],
+        mapping: mappings.Mapping,
+        *,
+        pictures: str | os.PathLike[str] | None = None,
+        found: Mapping[str, Any] | None = None,
+        fetched: Fetched | None = None,
+        max_image_bytes: int = Limits.max_bytes,
+    ) -> None:
+        """
+        Args:
+            location: file, folder, or URL of a database. Nothing is opened yet.
+            pictures: folder of the pictures; None: beside the file.
+            found: what an earlier scan found (`found`).
+            fetched: gives pictures that are stated as URLs; None: they are not fetched.
+            max_image_bytes: of a larger picture nothing is read, not even for its hash, which then is null.
+        """
+        self.name = name
+        self.location = os.fspath(location)
+        self.mapping = mapping
+        self.pictures = None if pictures is None else os.fspath(pictures)
+        self.fetched = fetched
+        self.max_image_bytes = max_image_bytes
+        self._found: dict[str, Any] = dict(found or {})
+
+    @classmethod
+    def open(
+        cls,
+        location: str | os.PathLike[str],
+        mapping: mappings.Mapping,
+        pictures: str | os.PathLike[str] | None = None,
+        name: str = "catalogue",
+    ) -> Self:
+        """A catalogue to look at: the mapping's first."""
+        return cls(name, location, mapping, pictures=pictures)
+
+    @property
+    def root(self) -> str:
+        return os.path.realpath(self.pictures or folder_of(self.location))
+
+    @property
+    def profile(self) -> Profile:
+        return self.mapping.profile.profile()
+
+    @property
+    def version(self) -> str:
+        decided = {key: value for key, value in self._found.items() if key != "notes"}
+        said = f"{self.mapping.content}\0{json.dumps(decided, sort_keys=True, default=str)}"
+        return hashlib.blake2b(said.encode("utf-8", "surrogatepass"), digest_size=8).hexdigest()
+
+    @property
+    def found(self) -> Mapping[str, object]:
+        return self._found
+
+    def tables(self) -> Sequence[DeclaredTable]:
+        return [MappedTable(self, table) for table in self.mapping.tables]
+
+    def scan(self) -> Iterator[pa.Table]:
+        with self.opened() as (reader, reading):
+            files = self.picture_files()
+            ids: list[str | None] = []
+            locators: list[str] = []
+            signatures: list[str] = []
+            for record in grouped(reader.rows(), reading.group):
+                seen = self._look_at(record, reading, files)
+                ids.append(seen.external_id)
+                locators.append(record.locator)
+                status = seen.found.status
+                picture = f"{status.st_size:x}-{status.st_mtime_ns:x}" if status else "-"
+                signatures.append(f"{record.digest}.{picture}")
+                if len(ids) == SCAN_CHUNK_ROWS:
+                    yield pa.table([ids, locators, signatures], schema=REFERENCE_SCHEMA)
+                    ids, locators, signatures = [], [], []
+            if ids:
+                yield pa.table([ids, locators, signatures], schema=REFERENCE_SCHEMA)
+            self._found = self._found_in(reader, reading)
+
+    def fingerprints(self, references: pa.Table) -> list[str]:
+        return [content for _, _, _, _, _, content in self._read_each(references)]
+
+    def read(self, references: pa.Table) -> pa.Table:
+        columns: dict[str, list[Any]] = {name: [] for name in LISTING_SCHEMA.names}
+        keys = references["listing_key"].to_pylist()
+        occurrences = references["occurrence"].to_pylist()
+        inside = len(self.root.rstrip("/")) + 1
+        for row, (reading, record, seen, text, sha256, content) in enumerate(self._read_each(references)):
+            columns["listing_key"].append(keys[row])
+            columns["occurrence"].append(occurrences[row])
+            columns["external_id"].append(seen.external_id)
+            columns["content_hash"].append(content)
+            columns["record"].append(text)
+            defects = [record.defect] if record.defect else []
+            for name in ATTRIBUTES:
+                columns[name].append(None if record.defect else reading.value(name, record))
+            columns["image"].append(seen.image)
+            columns["image_uri"].append(seen.found.path and seen.found.path[inside:])
+            columns["image_sha256"].append(sha256)
+            if seen.found.outside:
+                defects.append("image_path_outside")
+            if seen.reason is not None:
+                defects.append(seen.reason)
+            columns["defects"].append(defects)
+        rows = references.num_rows
+        columns["source"] = [self.name] * rows
+        columns["vectors"] = [None] * rows
+        arrays = [_column(columns[field.name], field.type) for field in LISTING_SCHEMA]
+        return pa.table(arrays, schema=LISTING_SCHEMA)
+
+    def people_version(self) -> str:
+        """A hash over the bytes of the files of users and favourites."""
+        return people_version(self)
+
+    def users(self) -> Iterator[pa.Table]:
+        """The mapping's table `users`: `user_id`, and `name` and `email` where it has them; other columns stay in the record."""
+        return people(self, "users", USER_SCHEMA)
+
+    def favourites(self) -> Iterator[pa.Table]:
+        """The mapping's table `favourites`: `user_id`, `external_id`; other columns stay in the record."""
+        return people(self, "favourites", FAVOURITE_SCHEMA)
+
+    @contextmanager
+    def opened(self) -> Iterator[tuple[RowReader, Reading]]:
+        """The open file, and the mapping for its columns. Raises SourceError where either cannot be had."""
+        where = file_of(self.location, self.mapping.files)
+        with open_rows(self.mapping.format, where, self.mapping.options) as reader:
+            yield reader, Reading(self.mapping, reader, self.shown(where))
+
+    def shown(self, where: str) -> str:
+        """A file or URL as it may be printed: a URL without its password."""
+        return where.rpartition("@")[2] if is_database(where) else shown(where)
+
+    def picture_files(self) -> PictureFiles:
+        """The folder of the pictures. Raises SourceError where its folder of pictures is a link that leads out of it."""
+        root = self.root
+        for folder in self.mapping.pictures.folders:
+            path = os.path.join(root, folder)
+            if os.path.islink(path) and os.path.isdir(path):
+                place = os.path.realpath(path)
+                if not place.startswith(root.rstrip("/") + "/"):
+                    raise SourceError(
+                        f"{shown(path)} is a link to {shown(place)}, outside of {shown(root)}, and a catalogue's pictures are "
+                        f"never read from outside its folder. Say where they are (--pictures {shown(place)}), give a folder that "
+                        "holds both, or copy or bind-mount the pictures into it."
+                    )
+        return PictureFiles(root, self.mapping.pictures.folders)
+
+    def _found_in(self, reader: RowReader, reading: Reading) -> dict[str, Any]:
+        found: dict[str, Any] = {"how": dict(reader.how)}
+        if reading.synonyms:
+            found["synonyms"] = dict(reading.synonyms)
+        return found
+
+    def _look_at(self, record: Record, reading: Reading, files: PictureFiles) -> _Seen:
+        if record.defect:
+            return _UNREADABLE
+        said = reading.said(record)
+        first: _Seen | None = None
+        for stated in said.pictures:
+            seen = self._picture(said.external_id, stated, files)
+            if seen.found.path is not None:
+                return seen
+            first = first or seen
+        return first or _Seen(said.external_id, None, NOT_THERE, None)
+
+    def _picture(self, identity: str | None, stated: str, files: PictureFiles) -> _Seen:
+        if not is_url(stated):
+            return _Seen(identity, stated, files.find(stated), None)
+        if self.pictures is not None:  # somebody fetched them already, and says where they are
+            found = files.find(stated)
+            if found.path is not None or self.fetched is None:
+                return _Seen(identity, stated, found, None)
+        had = self.fetched(stated) if self.fetched is not None else IMAGE_NOT_FETCHED
+        if isinstance(had, str):
+            return _Seen(identity, stated, NOT_THERE, had)
+        return _Seen(identity, stated, had, None)
+
+    def _read_each(
+        self, references: pa.Table
+    ) -> Iterator[tuple[Reading, Record, _Seen, str, str | None, str]]:
+        """For each reference: the record, what was seen of it, the record as JSON, the picture's hash, the listing's."""
+        with self.opened() as (reader, reading):
+            files = self.picture_files()
+            locators = [locator.split(BETWEEN) for locator in references["locator"].to_pylist()]
+            rows = reader.again([each for locator in locators for each in locator])
+            for parts, signature in zip(locators, references["signature"].to_pylist(), strict=True):
+                record = Record(tuple(next(rows) for _ in parts))
+                if signature.rpartition(".")[0] != record.digest:
+                    line = "" if record.line is None else f": line {record.line} is elsewhere now"
+                    raise SourceError(
+                        f"{self.shown(file_of(self.location, self.mapping.files))} has changed since it was scanned{line}. "
+                        "Scan the source again."
+                    )
+                seen = self._look_at(record, reading, files)
+                text = record.as_json()
+                sha256, told = None, None
+                status = seen.found.status
+                if status is not None and stat.S_ISREG(status.st_mode) and seen.found.path:
+                    if status.st_size > self.max_image_bytes:
+                        # Unread, but neither missing nor unreadable: a verdict on the one must not stand for another.
+                        told = IMAGE_FILE_TOO_LARGE
+                    else:
+                        sha256 = told = sha256_of(seen.found.path, self.max_image_bytes)
+                yield reading, record, seen, text, sha256, content_hash(text, told)
+
+
+def _column(values: list[Any], type_: pa.DataType) -> pa.Array:
+    try:
+        return pa.array(values, type_)
+    except UnicodeEncodeError:  # half of a surrogate pair, which JSON can spell and no text can hold
+        return pa.array([_storable(value) for value in values], type_)
+
+
+def _storable(value: Any) -> Any:
+    if isinstance(value, str):
+        return value.encode("utf-8", "replace").decode("utf-8")
+    if isinstance(value, list):
+        return [_storable(member) for member in value]
+    return value

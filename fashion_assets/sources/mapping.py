@@ -1,0 +1,467 @@
+"""Mappings: what a system's columns mean, as data. Their schema, and reading them.
+
+What belongs here: what a mapping file may hold, with the words that explain it (the reference page is made of them), reading
+and checking one, the mappings that ship. What does not: applying one (`sources.expressions`, `sources.mapped`), finding the one
+that fits (recognition).
+
+A mapping is TOML. Nothing in it runs: expressions are tables of a few fixed kinds.
+"""
+
+import hashlib
+import json
+import re
+from collections.abc import Sequence
+from functools import cache
+from importlib import resources
+from importlib.resources.abc import Traversable
+from pathlib import Path
+from typing import Annotated, Any, Literal
+
+from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, ValidationError, model_validator
+
+from fashion_assets.catalog.listing import ATTRIBUTES
+from fashion_assets.catalog.profile import Profile
+from fashion_assets.origins import nearest, shown
+from fashion_assets.sources.source import SourceError
+
+SHIPPED = resources.files("fashion_assets.sources").joinpath("mappings")
+
+PUBLIC = "fashion-product-images"
+"""The mapping of the public catalogue's layout: `styles.csv` beside `images/`."""
+
+Format = Literal["delimited", "json_records", "parquet", "xml", "sql"]
+
+ORIGINS = ("column", "first", "all", "join", "value", "named")
+"""Where an expression's values come from: exactly one of these."""
+
+
+class _Model(BaseModel):
+    model_config = ConfigDict(extra="forbid", frozen=True, str_strip_whitespace=False)
+
+
+def _several(given: Any) -> Any:
+    """One thing where several may stand."""
+    return given if isinstance(given, list | tuple) else (given,)
+
+
+Texts = Annotated[tuple[str, ...], BeforeValidator(_several)]
+
+
+class Named(_Model):
+    """A value that stands beside its name: numbered pairs of columns, or a list of objects."""
+
+    names: str = Field(
+        description="Column of the name; `{n}` stands for 1, 2, 3 …: `Attribute {n} name`. Of a list of objects: the path to the "
+        "name in each, as `traits.name`."
+    )
+    values: str = Field(
+        description="Column of the value, written alike: `Attribute {n} value(s)`, `traits.value`."
+    )
+    name: Texts = Field(
+        description="The name, or several, whose value is wanted; case, blanks and hyphens do not count."
+    )
+
+
+class Condition(_Model):
+    """When an expression says anything."""
+
+    column: str = Field(description="The column that decides.")
+    among: Texts = Field(default=(), description="It must hold one of these; case does not count.")
+    but: Texts = Field(default=(), description="It must hold none of these; an empty column holds none.")
+
+
+class Expression(_Model):
+    """How values are had of a record. A text alone stands for `{ column = "…" }`, a list for `{ first = […] }`.
+
+    Exactly one key says where the values are from (`column`, `first`, `all`, `join`, `value`, `named`); the others are applied in
+    the order in which they stand here.
+    """
+
+    column: str | None = Field(
+        default=None,
+        description="A column by its name; case, blanks, underscores, hyphens and accents do not count. With dots the way into "
+        "nested values: `data.masterCategory.typeName`; text that holds JSON is opened, of lists every member is taken.",
+    )
+    first: tuple["Expression", ...] = Field(
+        default=(), description="The first of these expressions that states anything."
+    )
+    all: tuple["Expression", ...] = Field(
+        default=(), description="What these expressions state, one after another."
+    )
+    join: tuple["Expression", ...] = Field(
+        default=(), description="What these expressions state, as one text, with `separator` between."
+    )
+    separator: str = Field(default=" ", description="What stands between the joined texts.")
+    value: str | None = Field(default=None, description="Always this text.")
+    named: Named | None = Field(default=None, description="The value beside a name.")
+    when: Condition | None = Field(default=None, description="Only where this holds; nothing otherwise.")
+    split: str | None = Field(
+        default=None, description="The text is a list with this separator; each member is a value of its own."
+    )
+    path: str | None = Field(
+        default=None,
+        description="The text is a path of levels with this separator, as `Apparel > Topwear > Tshirts`. Of several paths the "
+        "longest counts. With `level` one of its levels, without it all.",
+    )
+    level: int | None = Field(
+        default=None, description="Which level of the path: 0 the first, 1 the next, -1 the last."
+    )
+    strip_html: bool = Field(
+        default=False, description="Text is HTML: tags go, entities become characters, blocks become lines."
+    )
+    prefix: Texts = Field(
+        default=(),
+        description="Only values that begin with one of these, without it: `gender:` of tags like `gender:men`.",
+    )
+    whole: bool = Field(
+        default=False,
+        description="Whole numbers that went through a float are whole again: `34029.0` is `34029`.",
+    )
+    words: dict[str, str] = Field(
+        default_factory=dict, description="What these values are called here; case and blanks do not count."
+    )
+    others: Literal["keep", "drop"] = Field(
+        default="keep", description="What becomes of values that `words` does not name."
+    )
+    vocabulary: str | None = Field(
+        default=None,
+        description="Only values that the vocabulary of this attribute knows: a gender among tags.",
+    )
+    year: bool = Field(default=False, description="Only the year of a date or a time.")
+    scale: str | None = Field(
+        default=None, description="Factor for numbers, as text: `0.01` where prices are in cents."
+    )
+    part: int | None = Field(default=None, description="Which of several values: 0 the first, -1 the last.")
+
+    @model_validator(mode="before")
+    @classmethod
+    def _short(cls, given: Any) -> Any:
+        if isinstance(given, str):
+            return {"column": given}
+        if isinstance(given, list | tuple):
+            return {"first": given}
+        return given
+
+    @model_validator(mode="after")
+    def _one_origin(self) -> "Expression":
+        stated = [name for name in ORIGINS if getattr(self, name) not in (None, ())]
+        if len(stated) != 1:
+            said = " and ".join(stated) or "none"
+            raise ValueError(
+                f"say where the value is from by exactly one of {', '.join(ORIGINS)}; here is {said}"
+            )
+        if self.level is not None and self.path is None:
+            raise ValueError("level needs path, the separator of the levels")
+        if self.vocabulary is not None:
+            _known_vocabulary(self.vocabulary)
+        return self
+
+    def columns(self) -> list[str]:
+        """Every column it names, in order."""
+        inside = [name for each in (*self.first, *self.all, *self.join) for name in each.columns()]
+        condition = [self.when.column] if self.when else []
+        named = [self.named.names, self.named.values] if self.named else []
+        return [*([self.column] if self.column else []), *inside, *named, *condition]
+
+
+def _known_vocabulary(name: str) -> None:
+    from fashion_assets.catalog import wordlists
+
+    known = sorted(
+        entry.name.removesuffix(".json")
+        for entry in wordlists.VOCABULARIES.iterdir()
+        if entry.name.endswith(".json")
+    )
+    if name not in known:
+        raise ValueError(f"there is no vocabulary {name!r}, only {', '.join(known)}")
+
+
+class Recognise(_Model):
+    """By what this system's files are known."""
+
+    must: tuple[Texts, ...] = Field(
+        default=(),
+        description="Columns that must be there, spelt as the system does; of a list one suffices.",
+    )
+    may: tuple[str, ...] = Field(
+        default=(), description="Columns that speak for it; the more of them, the surer."
+    )
+    never: tuple[str, ...] = Field(default=(), description="Columns that speak against it.")
+
+
+class Pictures(_Model):
+    """Where a listing's pictures are."""
+
+    columns: tuple[Expression, ...] = Field(
+        default=(),
+        description="Expressions that state pictures: paths in any form, or URLs. The first picture found is the product's.",
+    )
+    pattern: Texts = Field(
+        default=(),
+        description="Where pictures are if no column states any: `images/{id}.jpg`. `{id}` is the listing's id.",
+    )
+    folders: tuple[str, ...] = Field(
+        default=("images",),
+        description="Folders beside the file in which names without a folder are looked for.",
+    )
+
+
+class Vector(_Model):
+    """Vectors that came with the records, kept bit for bit."""
+
+    column: str = Field(description="The column, or the way to it.")
+    space: str = Field(description="Name of the model that made them.")
+    kind: Literal["image", "text", "product"] = Field(default="image", description="What they are of.")
+    dimension: int = Field(gt=0, le=16_000, description="Numbers of each; another length is refused by name.")
+    encoding: Literal["auto", "list", "json", "base64", "pgvector", "bytes"] = Field(
+        default="auto",
+        description="`list` of numbers, `json` text, `base64` of little-endian float32, `pgvector` text, `bytes` of little-endian "
+        "float32; `auto` finds out by each value.",
+    )
+
+
+class Held(_Model):
+    """What the source's listings are held to (see `catalog.profile.Profile`)."""
+
+    critical: tuple[str, ...] = Field(
+        default=Profile().critical, description="Attributes a product cannot be without, besides its id."
+    )
+    picture: Literal["required", "optional"] = Field(
+        default="required", description="Whether a listing without a picture becomes a product."
+    )
+    null_words: tuple[str, ...] = Field(
+        default=(), description="Words of this source that state nothing, beside those that never do."
+    )
+    unknown: dict[str, tuple[str, ...]] = Field(
+        default_factory=dict, description='By attribute, values that mean "unknown" in this source.'
+    )
+    free_items: bool = Field(default=False, description="Whether a price of zero is a price.")
+
+    def profile(self) -> Profile:
+        return Profile(
+            critical=self.critical,
+            picture=self.picture,
+            null_words=tuple(word.lower() for word in self.null_words),
+            unknown=self.unknown,
+            free_items=self.free_items,
+        )
+
+
+class Refers(_Model):
+    """That a column of a table names a row of another one."""
+
+    column: str = Field(description="The column, by the name it has in `columns`.")
+    table: str = Field(description="`products`, or another table of this mapping.")
+
+
+class TableColumn(Expression):
+    """A column of a table: an expression, and its type. A text alone stands for `{ column = "…" }`."""
+
+    type: Literal["text", "json", "jsonb", "bigint", "float8", "numeric", "boolean", "timestamptz"] = Field(
+        default="text", description="Its type in Postgres."
+    )
+
+
+class DataTable(_Model):
+    """A table beside the listings that comes across: users, favourites, whatever a system has."""
+
+    name: str = Field(pattern=r"^[a-z][a-z0-9_]{0,50}$", description="What the release calls it.")
+    file: str | None = Field(default=None, description="Its file beside the listings'. None: `table`.")
+    table: str | None = Field(default=None, description="Its table, in a database.")
+    optional: bool = Field(default=True, description="Whether it may be missing.")
+    key: tuple[str, ...] = Field(
+        default=(), description="Columns that identify a row. None: the whole row does, and may occur once."
+    )
+    columns: dict[str, TableColumn] = Field(description="Its columns by name.")
+    references: tuple[Refers, ...] = Field(
+        default=(), description="Which of its columns name rows of other tables."
+    )
+
+    @model_validator(mode="after")
+    def _whole(self) -> "DataTable":
+        if (self.file is None) == (self.table is None):
+            raise ValueError("say either file or table")
+        for name in (*self.key, *(reference.column for reference in self.references)):
+            if name not in self.columns:
+                raise ValueError(f"{name!r} is none of its columns, which are {', '.join(self.columns)}")
+        return self
+
+
+class Mapping(_Model):
+    """A system's export: how it is read, and what its columns mean."""
+
+    name: str = Field(
+        pattern=r"^[a-z0-9][a-z0-9_-]*$",
+        description="What the command line calls it; lower case, digits and hyphens.",
+    )
+    title: str = Field(default="", description="What it is of, for people.")
+    version: str = Field(
+        default="1", description="For people. That a mapping changed is told by its content."
+    )
+    format: Format = Field(default="delimited", description="The reader (see below).")
+    options: dict[str, Any] = Field(default_factory=dict, description="Options of the reader.")
+    files: Texts = Field(
+        default=(),
+        description="In a folder, the file with the listings: names or patterns (`products_export*.csv`), the first that is there; "
+        "case does not count.",
+    )
+    recognise: Recognise = Field(default=Recognise(), description="By what it is recognised.")
+    id: Expression = Field(description="The listing's id in its system. It must not change.")
+    group: Expression | None = Field(
+        default=None,
+        description="Rows one after another that share any value of this are one listing: a row a variant, or further pictures. "
+        "Each attribute is the first row's that states it; the record holds all rows.",
+    )
+    attributes: dict[str, Expression] = Field(
+        default_factory=dict, description="What each attribute is made of."
+    )
+    pictures: Pictures = Field(default=Pictures(), description="Where pictures are.")
+    vectors: tuple[Vector, ...] = Field(default=(), description="Vectors that came with the records.")
+    profile: Held = Field(default=Held(), description="What listings are held to.")
+    tables: tuple[DataTable, ...] = Field(default=(), description="Tables beside the listings.")
+
+    @model_validator(mode="after")
+    def _known_attributes(self) -> "Mapping":
+        for name in (*self.attributes, *self.profile.critical, *self.profile.unknown):
+            if name not in ATTRIBUTES:
+                like = nearest(name, ATTRIBUTES)
+                hint = f"did you mean {like}?" if like else f"there are {', '.join(ATTRIBUTES)}"
+                raise ValueError(f"there is no attribute {name!r}; {hint}")
+        return self
+
+    @property
+    def content(self) -> str:
+        """Another one for another mapping: 16 hex digits of a hash over all that decides how a record is read."""
+        said = self.model_dump_json(exclude={"title", "version", "recognise"})
+        return hashlib.blake2b(said.encode(), digest_size=8).hexdigest()
+
+
+def load_mapping(name_or_path: str | Path) -> Mapping:
+    """A shipped mapping by its name, or one from a file. Raises SourceError, in one line, for one that is not there or not as it
+    must be."""
+    given = str(name_or_path)
+    if re.fullmatch(r"[a-z0-9][a-z0-9_-]*", given) and not Path(given).is_file():
+        file = SHIPPED.joinpath(f"{given}.toml")
+        if file.is_file():
+            return _shipped(given)
+        known = [mapping.name for mapping in shipped()]
+        like = nearest(given, known)
+        hint = f"did you mean {like}?" if like else f"There are {', '.join(known)}."
+        raise SourceError(f"There is no mapping called {given!r} and no such file; {hint}")
+    path = Path(given)
+    try:
+        text = path.read_bytes().decode("utf-8-sig")
+    except FileNotFoundError:
+        raise SourceError(f"There is no mapping file {shown(path)}.") from None
+    except OSError as error:
+        raise SourceError(f"{shown(path)} cannot be read: {error.strerror}.") from None
+    except UnicodeDecodeError as error:
+        line = error.object.count(b"\n", 0, error.start) + 1
+        raise SourceError(f"{shown(path)}, line {line}: this is not UTF-8, as TOML must be.") from None
+    return parse_mapping(text, shown(path))
+
+
+def parse_mapping(text: str, where: str = "mapping") -> Mapping:
+    """A mapping from its TOML. `where` names it in errors. Raises SourceError in one line: file, line as far as it can be told,
+    key, what is allowed."""
+    import tomllib  # here: a run with nothing to do reads the one shipped mapping only
+
+    try:
+        given = tomllib.loads(text)
+    except tomllib.TOMLDecodeError as error:
+        raise SourceError(f"{where} is not TOML: {error}.") from None
+    try:
+        return Mapping.model_validate(given)
+    except ValidationError as error:
+        raise SourceError(_explained(error, text, where)) from None
+
+
+def shipped() -> list[Mapping]:
+    """The mappings that come with the package, by name."""
+    names = sorted(file.name for file in SHIPPED.iterdir() if file.name.endswith(".toml"))
+    return [_shipped(name.removesuffix(".toml")) for name in names]
+
+
+@cache
+def _shipped(name: str) -> Mapping:
+    file: Traversable = SHIPPED.joinpath(f"{name}.toml")
+    return parse_mapping(file.read_text("utf-8"), file.name)
+
+
+def as_kept(mapping: Mapping) -> Any:
+    """A mapping as JSON that `kept` reads again: a shipped one by its name, so that a newer one takes its place."""
+    if any(mapping == known for known in shipped()):
+        return mapping.name
+    return json.loads(mapping.model_dump_json(exclude_defaults=True))
+
+
+def kept(given: Any) -> Mapping:
+    """The mapping that options of a source hold: a name, a file's path, or the mapping itself. Raises SourceError."""
+    if isinstance(given, Mapping):
+        return given
+    if isinstance(given, dict):
+        try:
+            return Mapping.model_validate(given)
+        except ValidationError as error:
+            raise SourceError(_explained(error, "", "the mapping kept with the source")) from None
+    return load_mapping(given)
+
+
+def _explained(error: ValidationError, text: str, where: str) -> str:
+    """What is wrong, in one line."""
+    return "; ".join(_told(dict(each), text, where) for each in error.errors()[:3]) + "."
+
+
+def _told(error: dict[str, Any], text: str, where: str) -> str:
+    keys = [str(key) for key in error["loc"]]
+    place = f"{where}{_line(text, keys)}"
+    said = ".".join(keys)
+    message = error["msg"].removeprefix("Value error, ")
+    if error["type"] == "extra_forbidden":
+        model = _model_at(keys[:-1])
+        known = sorted(model.model_fields) if model else []
+        like = nearest(keys[-1], known)
+        hint = f"did you mean {like}?" if like else f"there are {', '.join(known)}"
+        return f"{place}: there is no key {said!r}; {hint}"
+    if error["type"] == "missing":
+        return f"{place}: {said} is missing"
+    return f"{place}: {said}: {message}" if said else f"{place}: {message}"
+
+
+def _model_at(keys: Sequence[str]) -> type[BaseModel] | None:
+    """The model whose keys stand at a place of the file."""
+    model: type[BaseModel] = Mapping
+    inside: dict[str, type[BaseModel]] = {
+        "recognise": Recognise,
+        "pictures": Pictures,
+        "vectors": Vector,
+        "profile": Held,
+        "tables": DataTable,
+        "references": Refers,
+        "named": Named,
+        "when": Condition,
+        "id": Expression,
+        "group": Expression,
+        "attributes": Expression,
+    }
+    for key in keys:
+        if key == "columns":
+            model = TableColumn if model is DataTable else Expression
+        elif key in inside and (model is not Expression or key in ("named", "when")):
+            model = inside[key]
+    return model
+
+
+def _line(text: str, keys: Sequence[str]) -> str:
+    """`, line N` where the last of these keys begins its line, once in the file."""
+    for key in reversed(keys):
+        if key.isdigit():
+            continue
+        found = [
+            number
+            for number, line in enumerate(text.splitlines(), 1)
+            if re.match(rf"\s*\[*\s*(?:[\w.\"-]+\.)?[\"']?{re.escape(key)}[\"']?\s*[=.\]]", line)
+        ]
+        if len(found) == 1:
+            return f", line {found[0]}"
+    return ""

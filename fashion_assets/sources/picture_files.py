@@ -1,0 +1,197 @@
+"""Finding pictures by what records say of them, without ever leaving the source's folder.
+
+What belongs here: from a stated path to a file inside the folder, whatever an export made of the name, and its bytes' hash. What
+does not: whether the file is a picture (`catalog.pictures`), pictures elsewhere (a URL is fetched before).
+
+The stated path itself is tried first. Only where nothing lies there a folder's names are compared without what systems change:
+case, suffix, Unicode form, escapes of URLs, folders before the name.
+"""
+
+import hashlib
+import os
+import re
+import stat
+import unicodedata
+from collections.abc import Iterator, Sequence
+from typing import NamedTuple
+from urllib.parse import unquote
+
+SUFFIXES = (".jpg", ".jpeg", ".png", ".webp", ".gif", ".bmp", ".tif", ".tiff", ".avif", ".jfif")
+"""Of pictures; the likelier first."""
+
+MOST_NAMES = 500_000
+"""Names of one folder that are compared loosely, about 100 MB. In a larger folder only a few spellings are tried."""
+
+MOST_FOLDERS = 64
+"""Folders whose names are known at once."""
+
+URL = re.compile(r"(?i)https?://")
+
+_DRIVE = re.compile(r"[A-Za-z]:")
+_SCHEME = re.compile(r"(?i)[a-z][a-z0-9+.-]+://")
+
+
+class Found(NamedTuple):
+    """Where a picture lies; `path` and `status` are null where there is none."""
+
+    path: str | None
+    status: os.stat_result | None
+    outside: bool
+
+
+NOT_THERE = Found(None, None, False)
+OUTSIDE = Found(None, None, True)
+
+
+def is_url(stated: str) -> bool:
+    """Whether a picture is stated as an address to fetch it from."""
+    return URL.match(stated) is not None
+
+
+class PictureFiles:
+    """The pictures of one source. `root` is the folder none may leave, links resolved; `folders` are those in it, or in which,
+    names without a folder are looked for."""
+
+    def __init__(self, root: str, folders: Sequence[str] = ("images",)) -> None:
+        self.root = root
+        self.folders = tuple(dict.fromkeys([*(folder.strip("/") for folder in folders), ""]))
+        self.too_large: set[str] = set()
+        """Folders with more than `MOST_NAMES` names, in which names are not compared loosely."""
+        self._inside: dict[str, bool] = {}  # folders, by path
+        self._names: dict[str, dict[str, list[str]] | None] = {}  # by folder: names by their loose form
+
+    def find(self, stated: str) -> Found:
+        """The file that is meant by a stated path, which may be a URL whose last part is the name."""
+        if "\0" in stated:
+            return OUTSIDE
+        relative = stated.replace("\\", "/")  # exports made on Windows
+        if ".." in relative and ".." in relative.split("/"):
+            return OUTSIDE
+        if is_url(relative):
+            return self._loosely(relative.partition("?")[0].partition("#")[0].rpartition("/")[2])
+        if _SCHEME.match(relative):
+            return OUTSIDE
+        whole_path = relative.startswith("/") or _DRIVE.match(relative) is not None
+        if not whole_path:
+            found = self._exactly(relative)
+            if found is not NOT_THERE:
+                return found
+        else:
+            relative = _DRIVE.sub("", relative, count=1).lstrip("/")
+        found = self._loosely(relative)
+        # A path from a system's own root that leads to nothing here points elsewhere: it is never followed.
+        return OUTSIDE if found is NOT_THERE and whole_path else found
+
+    def _exactly(self, relative: str) -> Found:
+        path = f"{self.root}/{relative}"
+        try:
+            if not self._is_inside(path[: path.rindex("/")]):
+                return OUTSIDE
+            status = os.lstat(path)
+            if stat.S_ISLNK(status.st_mode):
+                target = os.path.realpath(path)
+                if not self._contains(target):
+                    return OUTSIDE
+                path, status = target, os.stat(target)
+        except PermissionError:
+            return Found(path, None, False)  # it is there; who opens it will say why it cannot be read
+        except (OSError, ValueError):  # not there, not a folder on the way, name too long
+            return NOT_THERE
+        return Found(path, status, False)
+
+    def _loosely(self, relative: str) -> Found:
+        folder, _, name = relative.rpartition("/")
+        if not name:
+            return NOT_THERE
+        steps = [step for step in folder.split("/") if step not in ("", ".")]
+        # `a/b/images/1.jpg` may be here `b/images/1.jpg`, `images/1.jpg` or `1.jpg`.
+        places = ["/".join(steps[start:]) for start in range(len(steps))]
+        for place in dict.fromkeys((*places, *self.folders)):
+            for spelling in self._spellings(place, name):
+                found = self._exactly(f"{place}/{spelling}" if place else spelling)
+                if found is not NOT_THERE and not found.outside:
+                    return found
+        return NOT_THERE
+
+    def _spellings(self, folder: str, name: str) -> Iterator[str]:
+        """How a name may be written in a folder, the likeliest first."""
+        yield name
+        names = self._in(folder)
+        if names is None:
+            plain = unquote(name)
+            for form in ("NFC", "NFD"):
+                written = unicodedata.normalize(form, plain)
+                yield written
+                stem, suffix = os.path.splitext(written)
+                yield from (stem + other for other in SUFFIXES[:4] if other != suffix)
+            return
+        stem, suffix = _loose(name)
+        alike = names.get(stem, ())
+        yield from sorted(alike, key=lambda each: _rank(each, suffix))
+
+    def _in(self, folder: str) -> dict[str, list[str]] | None:
+        """The pictures' names of a folder by their loose form; None where there are too many to hold."""
+        if folder in self._names:
+            return self._names[folder]
+        if len(self._names) >= MOST_FOLDERS:
+            self._names.pop(next(iter(self._names)))
+        names: dict[str, list[str]] | None = {}
+        path = f"{self.root}/{folder}" if folder else self.root
+        try:
+            if self._is_inside(path):
+                with os.scandir(path) as entries:
+                    for count, entry in enumerate(entries):
+                        if count == MOST_NAMES:
+                            names = None
+                            self.too_large.add(folder or ".")
+                            break
+                        stem, suffix = _loose(entry.name)
+                        if suffix in SUFFIXES:
+                            names.setdefault(stem, []).append(entry.name)
+        except (OSError, ValueError):
+            names = {}
+        self._names[folder] = names
+        return names
+
+    def _contains(self, path: str) -> bool:
+        return path == self.root or path.startswith(f"{self.root.rstrip('/')}/")
+
+    def _is_inside(self, folder: str) -> bool:
+        known = self._inside.get(folder)
+        if known is None:
+            if len(self._inside) > 10_000:  # a folder for each picture: do not grow with the catalogue
+                self._inside.clear()
+            known = self._inside[folder] = self._contains(os.path.realpath(folder))
+        return known
+
+
+def _loose(name: str) -> tuple[str, str]:
+    """A file's name without what systems change, and its suffix, both folded; the stem alone of a name that has no picture's."""
+    plain = unicodedata.normalize("NFC", unquote(name).strip()).casefold()
+    stem, suffix = os.path.splitext(plain)
+    return (stem, suffix) if suffix in SUFFIXES else (plain, "")
+
+
+def _rank(name: str, suffix: str) -> tuple[bool, int, str]:
+    """Among names alike: that with the stated suffix, then by the likelier suffix."""
+    own = _loose(name)[1]
+    return own != suffix, SUFFIXES.index(own) if own in SUFFIXES else len(SUFFIXES), name
+
+
+def sha256_of(path: str, most: int) -> str | None:
+    """Hash of a picture's bytes, or null where they cannot be read or are more than so many by now."""
+    digest = hashlib.sha256()
+    left = most
+    try:
+        descriptor = os.open(path, os.O_RDONLY | getattr(os, "O_BINARY", 0))
+        try:
+            while block := os.read(descriptor, 1 << 20):
+                digest.update(block)
+                left -= len(block)
+                if left < 0:
+                    return None
+        finally:
+            os.close(descriptor)
+    except OSError:
+        return None
+    return digest.hexdigest()
