@@ -12,7 +12,7 @@ import pyarrow as pa
 
 from fashion_assets.catalog import attributes
 
-SHAPES_VERSION = "2"
+SHAPES_VERSION = "3"
 """Raise it when a column of these shapes comes to mean something else: every batch is then read again, and what was made
 of its listings before still holds where nothing else changed."""
 
@@ -35,8 +35,20 @@ REFERENCE_SCHEMA = pa.schema(
 ATTRIBUTES = tuple(each.name for each in attributes.ATTRIBUTES)
 """Names of the attributes of a listing, all strings as the source has them; null where the source has no such column."""
 
-VECTORS = pa.list_(pa.struct([pa.field("space", pa.string()), pa.field("vector", pa.list_(pa.float32()))]))
-"""Vectors that came with the record, kept bit for bit; `space` names the model that made them."""
+PRODUCT, IMAGE, TEXT = VECTOR_KINDS = ("product", "image", "text")
+"""What a vector is of: a product's picture, its words, or the product as both show it."""
+
+VECTORS = pa.list_(
+    pa.struct(
+        [
+            pa.field("space", pa.string()),
+            pa.field("kind", pa.string()),
+            pa.field("vector", pa.list_(pa.float32())),
+        ]
+    )
+)
+"""Vectors that came with the record, kept bit for bit: `space` names the model that made them, `kind` is one of
+`VECTOR_KINDS`."""
 
 LISTING_SCHEMA = pa.schema(
     [
@@ -116,11 +128,13 @@ COLUMNS_IN_WORDS = {
     "image_height": "Height of the picture in pixels.",
     "defects": "What the reader could not read: reasons for rejection.",
     "reasons": "Every reason for rejection, in the order of the rules.",
-    "vectors": "Vectors that came with the record, with the names of their spaces, bit for bit.",
+    "vectors": "Vectors that came with the record, with their spaces and what they are of, bit for bit.",
     "validated_with": "Version of the rules that judged the listing.",
     "normalized": "JSON object of canonical values, and of when and by which vocabularies they were found.",
     "brand_origin": "Where the brand is from: the source, or the title; null without a brand.",
-    "space": "The embedding space: model name and the start of its fingerprint.",
+    "space": "The embedding space: model name and the start of its fingerprint; of a vector that came, as its source calls it.",
+    "kind": "What the vector is of: image, text, or product (both together).",
+    "served": "Whether it is the one of its product's vectors that is searched.",
     "sha256": "SHA-256 of what was embedded: the picture's bytes, or the title.",
     "vector": "Vector of length 1 in that space; a preserved one as it came.",
 }
