@@ -18,7 +18,7 @@ from psycopg import sql
 from fashion_assets.benchmarks import results
 from fashion_assets.criteria import losses
 from fashion_assets.criteria.measured import MEASURED_CRITERIA, Measured
-from fashion_assets.criteria.prices import stated_and_kept
+from fashion_assets.criteria.prices import read_and_kept
 from fashion_assets.criteria.questions import Searching
 from fashion_assets.criteria.searching import SEARCH_CRITERIA
 from fashion_assets.criteria.verdict import (
@@ -34,6 +34,7 @@ from fashion_assets.search import path
 from fashion_assets.search.filters import SearchError
 from fashion_assets.settings import Settings
 from fashion_assets.warehouse import releases
+from fashion_assets.warehouse.parquet import ParquetStore
 from fashion_assets.warehouse.releases import Release
 
 CRITICAL_COLUMNS = ("external_id", "title", "gender", "category", "article_type", "image_path")
@@ -208,15 +209,23 @@ def _brands_are_present(candidate: Candidate) -> Finding:
 
 
 def _prices_are_distributed_as_expected(candidate: Candidate) -> Finding:
-    prices = stated_and_kept(candidate.conn, candidate.release)
-    stated, kept = int(prices.stated.sum()), int(prices.kept.sum())
-    if not stated and not kept:
-        return not_applicable("no price in the source")
-    said = f"{stated:,} prices stated, {kept:,} kept"
-    if not stated or not kept:
-        return holds(False, said, reason="one side has no prices at all")
+    prices = read_and_kept(candidate.conn, candidate.release, ParquetStore(candidate.settings.assets_url))
+    read, kept = int(prices.stated.sum()), int(prices.kept.sum())
+    if not read and not kept and not prices.differing:
+        gone = prices.not_compared
+        return not_applicable(
+            f"the listings of {gone:,} products were read anew since" if gone else "no price in the source"
+        )
+    said = f"{read:,} prices read, {kept:,} kept"
+    if prices.not_compared:
+        said += f"; the listings of {prices.not_compared:,} products were read anew since"
+    if prices.differing:
+        said += f"; {prices.differing:,} differ"
+    if not read or not kept:
+        return holds(False, said, list(prices.examples), reason="one side has no prices at all")
     distance = prices.distance
-    return holds(distance <= candidate.settings.max_price_shift, round(distance, 5), reason=said)
+    fine = not prices.differing and distance <= candidate.settings.max_price_shift
+    return holds(fine, round(distance, 5), list(prices.examples), said)
 
 
 def _embeddings_are_complete(candidate: Candidate) -> Finding:
@@ -425,8 +434,8 @@ CANDIDATE_CRITERIA: list[Criterion[Candidate]] = [
     Criterion(
         "prices_are_distributed_as_expected",
         "A9",
-        "Prices are distributed as in the old catalogue",
-        "KS distance at most {max_price_shift:g}",
+        "Prices are those that were read of the listings, and distributed alike",
+        "no product differs, KS distance at most {max_price_shift:g}",
         "products",
         _prices_are_distributed_as_expected,
         "Compare the prices in the report, old against new. Those stated are read as validation reads them; where products "

@@ -1,37 +1,46 @@
-"""Prices as the old records state them and as the products have them.
+"""Prices as they were read of the source and as the products have them.
 
-What belongs here: reading both sides of a release, and how far apart they lie. What does not: the rule by which a text is a
-price (`catalog.validation`), the limit (`thresholds`), drawing them (`release.charts`).
+What belongs here: both sides of a release, listing by listing, and how far apart they lie. What does not: reading a notation
+(`sources.prices`), the rule by which a price is sane (`catalog.validation`), the limit (`thresholds`), drawing them
+(`release.charts`).
 """
 
+from collections import Counter, OrderedDict
+from collections.abc import Iterator
 from dataclasses import dataclass
 from decimal import Decimal
 
 import numpy as np
 import psycopg
-import pyarrow as pa
 from psycopg import sql
 
 from fashion_assets.catalog.validation import parse_price
+from fashion_assets.criteria.verdict import OFFENDERS_SHOWN
+from fashion_assets.warehouse.parquet import ParquetStore
 from fashion_assets.warehouse.releases import Release
 
-FIELD = "price"
-"""What a record calls its price, in capitals or not."""
-
-LOOKED_AT = 100
-"""Records of each source whose fields are looked at."""
+READ = "raw_listings"
+"""Stage of a batch in which its listings are as they were read."""
 
 CHUNK = 50_000
-"""Different prices read at once."""
+"""Products compared at once."""
+
+BATCHES_HELD = 8
+"""Batches whose prices as read are held at once. Products lie in the order of their batches, but for those that were changed."""
 
 
 @dataclass(frozen=True)
 class Prices:
-    """How many records state each amount, and how many products have it; amounts (float64 [n]) ascend."""
+    """How many listings that became products state each amount, and how many products have it; amounts (float64 [n]) ascend."""
 
     amounts: np.ndarray
     stated: np.ndarray
     kept: np.ndarray
+    differing: int = 0
+    """Products whose price is another one than was read of their listing."""
+    examples: tuple[str, ...] = ()
+    not_compared: int = 0
+    """Products whose listings as they were read are not there any more: their batch was read anew since."""
 
     @property
     def distance(self) -> float:
@@ -41,34 +50,64 @@ class Prices:
         return float(np.abs(curves[0] - curves[1]).max())
 
 
-def stated_and_kept(conn: psycopg.Connection, release: Release) -> Prices:
-    """The prices of a release's products, and what validation reads in their records: a text that it reads as no price is
-    none here either. Memory grows with how many different prices there are, of which two decimals leave ten million."""
-    names = conn.execute(
-        sql.SQL(
-            "SELECT DISTINCT field FROM (SELECT DISTINCT source FROM {products}) AS s, "
-            "LATERAL (SELECT record FROM {products} p WHERE p.source = s.source LIMIT %s) AS r, "
-            "json_object_keys(r.record) AS field WHERE lower(btrim(field)) = %s ORDER BY field"
-        ).format(products=release.table("products")),
-        (LOOKED_AT, FIELD),
-    ).fetchall()
-    fields = [sql.SQL("record ->> {}").format(sql.Literal(name)) for (name,) in names]
-    stated = sql.SQL("coalesce({})").format(sql.SQL(", ").join(fields)) if fields else sql.SQL("NULL::text")
-    counts: dict[Decimal, list[int]] = {}
+def read_and_kept(conn: psycopg.Connection, release: Release, store: ParquetStore) -> Prices:
+    """The prices of a release's products, and what was read of each one's listing. Memory holds some batches' prices, and grows
+    with how many different ones there are, of which two decimals leave ten million."""
+    sides = Counter[Decimal](), Counter[Decimal]()
+    differing, examples, not_compared = 0, [], 0
+    batches = _Read(conn, release, store)
+    for batch, external_id, kept in _products(conn, release):
+        read = batches.of(batch)
+        if external_id not in read:
+            not_compared += 1
+            continue
+        stated = read[external_id]
+        for side, price in zip(sides, (stated, kept), strict=True):
+            if price is not None:
+                side[price] += 1
+        if stated != kept:
+            differing += 1
+            if len(examples) < OFFENDERS_SHOWN:
+                examples.append(f"{external_id}: read {_said(stated)}, kept {_said(kept)}")
+    amounts = sorted(set().union(*sides))
+    stated, kept = (np.array([side[amount] for amount in amounts], np.int64) for side in sides)
+    return Prices(np.array(amounts, np.float64), stated, kept, differing, tuple(examples), not_compared)
+
+
+def _products(conn: psycopg.Connection, release: Release) -> Iterator[tuple[str, str, Decimal | None]]:
     with conn.cursor(name="prices") as cursor:
         cursor.itersize = CHUNK
-        cursor.execute(
-            sql.SQL(
-                "SELECT {stated}, price, count(*) FROM {products} "
-                "WHERE price IS NOT NULL OR {stated} IS NOT NULL GROUP BY 1, 2"
-            ).format(stated=stated, products=release.table("products"))
-        )
-        while rows := cursor.fetchmany(CHUNK):
-            read = parse_price(pa.array([text for text, _, _ in rows], pa.string()))
-            for old, (_, new, products) in zip(read.to_pylist(), rows, strict=True):
-                for place, price in enumerate((old, new)):
-                    if price is not None:
-                        counts.setdefault(price, [0, 0])[place] += products
-    amounts = sorted(counts)
-    sides = np.array([counts[amount] for amount in amounts], np.int64).reshape(-1, 2)
-    return Prices(np.array(amounts, np.float64), sides[:, 0], sides[:, 1])
+        cursor.execute(sql.SQL("SELECT batch, external_id, price FROM {}").format(release.table("products")))
+        yield from cursor
+
+
+def _said(price: Decimal | None) -> str:
+    return "none" if price is None else str(price)
+
+
+class _Read:
+    """The prices that were read of a batch's listings, by external id."""
+
+    def __init__(self, conn: psycopg.Connection, release: Release, store: ParquetStore) -> None:
+        self._store = store
+        self._held: OrderedDict[str, dict[str, Decimal | None]] = OrderedDict()
+        rows = conn.execute(
+            "SELECT r.batch FROM fashion_ops.release_batches r JOIN fashion_ops.batches b ON b.batch = r.batch "
+            "WHERE r.release = %s AND r.content_version = b.content_version",
+            (release.release,),
+        ).fetchall()
+        self._unchanged = {batch for (batch,) in rows} & store.batches(READ)
+
+    def of(self, batch: str) -> dict[str, Decimal | None]:
+        """Nothing of a batch whose listings are others by now."""
+        if batch not in self._held:
+            self._held[batch] = self._prices(batch) if batch in self._unchanged else {}
+            if len(self._held) > BATCHES_HELD:
+                self._held.popitem(last=False)
+        return self._held[batch]
+
+    def _prices(self, batch: str) -> dict[str, Decimal | None]:
+        table = self._store.read(READ, batch, ["external_id", "occurrence", "price"])
+        prices = parse_price(table["price"]).to_pylist()
+        rows = zip(table["external_id"].to_pylist(), table["occurrence"].to_pylist(), prices, strict=True)
+        return {identity: price for identity, occurrence, price in rows if identity and not occurrence}

@@ -26,7 +26,7 @@ from fashion_assets.catalog.thumbnails import Thumbnails
 from fashion_assets.characters import to_json
 from fashion_assets.criteria.candidate import Candidate, judge
 from fashion_assets.criteria.expectations import ExpectationResult, claims
-from fashion_assets.criteria.prices import stated_and_kept
+from fashion_assets.criteria.prices import read_and_kept
 from fashion_assets.criteria.requirements import in_words
 from fashion_assets.criteria.verdict import Verdict
 from fashion_assets.html import environment
@@ -36,6 +36,7 @@ from fashion_assets.release.status import report_page
 from fashion_assets.search.engine import SearchEngine
 from fashion_assets.search.query import Query
 from fashion_assets.settings import Settings
+from fashion_assets.warehouse.parquet import ParquetStore
 from fashion_assets.warehouse.quarantine import quarantined, reasons
 from fashion_assets.warehouse.releases import Release, ReleaseError
 
@@ -138,7 +139,7 @@ def gather(
             column: [{"value": value, "products": count} for value, count in counts[:VALUES]]
             for column, counts in values.items()
         },
-        "prices": _prices(conn, release, by_name["prices_are_distributed_as_expected"]),
+        "prices": _prices(conn, settings, release, by_name["prices_are_distributed_as_expected"]),
         "benchmarks": results.load(conn, release.release),
         "min_recall": settings.min_recall,
         "history": [
@@ -246,11 +247,13 @@ def _values(conn: psycopg.Connection, release: Release) -> dict[str, list[tuple[
     }
 
 
-def _prices(conn: psycopg.Connection, release: Release, verdict: Verdict) -> dict[str, Any]:
-    """Shares of prices in `PRICE_BINS` bins: as validation reads them in the old records, and as products have them."""
+def _prices(
+    conn: psycopg.Connection, settings: Settings, release: Release, verdict: Verdict
+) -> dict[str, Any]:
+    """Shares of prices in `PRICE_BINS` bins: as they were read of the listings, and as products have them."""
     if verdict.outcome == "not applicable":
         return {"reason": verdict.reason, "edges": [], "old": [], "new": []}
-    prices = stated_and_kept(conn, release)
+    prices = read_and_kept(conn, release, ParquetStore(settings.assets_url))
     counts = prices.kept if prices.kept.any() else prices.stated
     highest = _percentile(prices.amounts, counts, 0.99) if counts.any() else 0.0
     shares = {}

@@ -2,6 +2,7 @@
 
 import json
 
+import pyarrow as pa
 import pytest
 from psycopg import sql
 
@@ -13,6 +14,7 @@ from fashion_assets.release.swap import PromotionRefused, promote
 from fashion_assets.search import path
 from fashion_assets.settings import Settings
 from fashion_assets.warehouse import releases
+from fashion_assets.warehouse.parquet import ParquetStore
 from fashion_assets_tests.release.test_swap import copy_of
 
 
@@ -42,8 +44,7 @@ DAMAGE = {
     "image_paths_are_valid": "UPDATE {products} SET image_path = '/nowhere/7.jpg' WHERE external_id = '7'",
     "brands_are_present": "UPDATE {products} SET brand_origin = 'source';"
     "UPDATE {products} SET brand = NULL WHERE external_id::int <= 5",
-    "prices_are_distributed_as_expected": 'UPDATE {products} SET record = \'{{"price": "10"}}\', price = 10;'
-    "UPDATE {products} SET price = 1000 WHERE external_id::int <= 10",
+    "prices_are_distributed_as_expected": "UPDATE {products} SET price = 10",
     "embeddings_are_complete": "DELETE FROM {embeddings} WHERE product_id = (SELECT min(product_id::text)::uuid FROM {products})",
     "product_ids_are_mapped": "DELETE FROM fashion_ops.id_map WHERE external_id = '7'",
     "vector_index_is_whole": "DROP INDEX {schema}.product_embeddings_index",
@@ -101,6 +102,16 @@ def with_settings(candidate: Candidate, **changed: object) -> Candidate:
 def verdict_of(candidate: Candidate, name: str):
     criterion = next(criterion for criterion in CANDIDATE_CRITERIA if criterion.name == name)
     return criterion.judge(candidate, candidate.settings)
+
+
+def read_prices(candidate: Candidate, prices: dict[str, str]) -> None:
+    """The batches' listings state these prices."""
+    store = ParquetStore(candidate.settings.assets_url)
+    for batch in store.batches("raw_listings"):
+        table = store.read("raw_listings", batch)
+        texts = pa.array([prices.get(each) for each in table["external_id"].to_pylist()], pa.string())
+        place = table.schema.get_field_index("price")
+        store.write(table.set_column(place, table.schema.field(place), texts), "raw_listings", batch)
 
 
 def damage(candidate: Candidate, statements: str) -> None:
@@ -303,32 +314,31 @@ def test_a_source_without_brands_takes_nothing_from_one_that_states_them(candida
     assert (verdict.outcome, verdict.value) == ("pass", 1.0)
 
 
-def test_prices_that_kept_their_distribution_pass(candidate: Candidate):
+def test_prices_are_those_that_were_read(candidate: Candidate):
+    read_prices(candidate, {str(number): f"{number}.5" for number in range(1, 41)})
+    damage(candidate, "UPDATE {products} SET price = external_id::int + 0.5")
+    verdict = verdict_of(candidate, "prices_are_distributed_as_expected")
+    assert (verdict.outcome, verdict.value, verdict.reason) == ("pass", 0.0, "40 prices read, 40 kept")
+
+    # One price of forty moves no distribution beyond any limit, and is still another one.
+    damage(candidate, "UPDATE {products} SET price = 7.49 WHERE external_id = '7'")
+    verdict = verdict_of(with_settings(candidate, max_price_shift=0.5), "prices_are_distributed_as_expected")
+    assert (verdict.outcome, verdict.reason) == ("fail", "40 prices read, 40 kept; 1 differ")
+    assert verdict.offenders == ["7: read 7.50, kept 7.49"]
+
+    damage(candidate, "UPDATE {products} SET price = NULL WHERE external_id = '7'")
+    assert verdict_of(candidate, "prices_are_distributed_as_expected").offenders == [
+        "7: read 7.50, kept none"
+    ]
+
+
+def test_prices_of_batches_that_were_read_anew_are_not_compared(candidate: Candidate):
+    read_prices(candidate, {str(number): "5" for number in range(1, 41)})
     damage(
         candidate,
-        "UPDATE {products} SET price = external_id::int, record = json_build_object('price', external_id)",
+        "UPDATE {products} SET price = 5; UPDATE fashion_ops.batches SET content_version = 'another' "
+        "WHERE batch = 'fashion_demo-00002'",
     )
     verdict = verdict_of(candidate, "prices_are_distributed_as_expected")
-    assert (verdict.outcome, verdict.value) == ("pass", 0.0)
-
-
-@pytest.mark.parametrize(
-    ("texts", "price"),
-    [
-        (["1,102.00", "499.00", "1,103"], "replace(record ->> 'Price', ',', '')::numeric"),
-        (["19,90", "20,90", "7,5"], "replace(record ->> 'Price', ',', '.')::numeric"),
-        (["€ 19.99", "19.99 EUR", " 20 "], "btrim(record ->> 'Price', '€ EUR')::numeric"),
-    ],
-)
-def test_stated_prices_are_read_as_validation_reads_them(candidate: Candidate, texts: list[str], price: str):
-    candidate.conn.execute(
-        sql.SQL(
-            "UPDATE {} SET record = json_build_object('Price', (%s::text[])[1 + external_id::int %% %s])"
-        ).format(candidate.release.table("products")),
-        (texts, len(texts)),
-    )
-    damage(candidate, f"UPDATE {{products}} SET price = {price}")
-    verdict = verdict_of(candidate, "prices_are_distributed_as_expected")
-    assert (verdict.outcome, verdict.value, verdict.reason) == ("pass", 0.0, "40 prices stated, 40 kept")
-    damage(candidate, "UPDATE {products} SET price = price / 100")
-    assert verdict_of(candidate, "prices_are_distributed_as_expected").value == 1.0
+    assert verdict.outcome == "pass"
+    assert verdict.reason == "20 prices read, 20 kept; the listings of 20 products were read anew since"
