@@ -231,7 +231,7 @@ def _is_lines(sample: bytes, whole: bool) -> bool:
 
 def _ends_before_another(sample: bytes) -> bool:
     """Whether the object that `sample` begins with ends in it, and another follows."""
-    end = _item_end(sample, Looked())
+    end = _item_end(sample, Looked(0))
     return end is not None and sample[end:].lstrip().startswith(b"{")
 
 
@@ -288,12 +288,11 @@ def _items(file: BinaryIO, offset: int, line: int, *, closed: bool) -> Iterator[
     (which must be `closed`), what is left of it is a last item, if only an empty one."""
     window = Window(file, offset, line)
     while True:
-        window.skip(_BETWEEN_ITEMS)
-        if not window.data:
+        if not window.skip(_BETWEEN_ITEMS):
             if closed:
                 yield Piece(b"", Place(window.offset, 0), window.line)
             return
-        if closed and window.data.startswith(b"]"):
+        if closed and window.data.startswith(b"]", window.at):
             return
         piece = window.take(_item_end)
         raw = piece.raw.rstrip()
@@ -305,14 +304,16 @@ def _items(file: BinaryIO, offset: int, line: int, *, closed: bool) -> Iterator[
 
 
 def _item_end(data: bytes, looked: Looked) -> int | None:
-    """Where the item ends that `data` begins with: behind its last bracket or quote; what has neither, before a comma."""
+    """Where an item ends (see `EndOf`): behind its last bracket or quote; one that has neither, before a comma."""
     at = looked.at
-    if not looked.depth and not looked.inside and data[:1] not in (b"{", b"[", b'"'):
+    if not looked.kind:
+        looked.kind = data[at : at + 1]
+        if looked.kind == b'"':
+            looked.inside, at = looked.kind, at + 1
+    if looked.kind not in (b"{", b"[", b'"'):
         match = _BEHIND_SCALAR.search(data, at)
         looked.at = len(data)
         return match.start() if match else None
-    if not at and data.startswith(b'"'):
-        looked.inside, at = b'"', 1
     while True:
         if looked.inside:
             match = _STRING_REST.match(data, at)

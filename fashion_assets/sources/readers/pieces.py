@@ -73,14 +73,17 @@ def digest(raw: bytes) -> str:
 class Looked:
     """How far a piece has been looked through."""
 
-    at: int = 0
+    at: int
+    kind: bytes = b""
+    """What it begins with; set at the first look."""
     depth: int = 0
     inside: bytes = b""
     """What is open there in which brackets count for nothing."""
 
 
 EndOf = Callable[[bytes, Looked], int | None]
-"""Where the piece that begins with these bytes ends; None where that cannot be said yet, with how far it has been looked."""
+"""Where in these bytes the piece ends that is looked at, first from its begin on; None where that cannot be said yet, with how far
+it has been looked (`at`)."""
 
 
 class Window:
@@ -89,48 +92,68 @@ class Window:
     def __init__(self, file: BinaryIO, offset: int, line: int) -> None:
         """`file` stands at byte `offset` of its text, in that line."""
         self._file = file
-        self.data = b""
-        self.offset = offset
+        self._behind = offset  # of what was read
         self.line = line
+        self.data = b""
+        self.at = 0
+        """Where in `data` it stands: what lies before is done with."""
+
+    @property
+    def offset(self) -> int:
+        """Of the byte at which it stands, in the file's text."""
+        return self._behind - len(self.data) + self.at
 
     def more(self, size: int = CHUNK_BYTES) -> bool:
-        """Look at more of it; whether there is any."""
+        """Look at more of it, and no longer at what is done with; whether there is any."""
         read = self._file.read(size)
-        self.data += read
+        self.data, self.at = self.data[self.at :] + read, 0
+        self._behind += len(read)
         return bool(read)
 
-    def skip(self, pattern: re.Pattern[bytes]) -> None:
-        """Go on behind all that matches here."""
-        while (self.data or self.more()) and (match := pattern.match(self.data)) and match.end():
+    def skip(self, pattern: re.Pattern[bytes]) -> bool:
+        """Go on behind all that matches here; whether anything is left."""
+        while self.at < len(self.data) or self.more():
+            match = pattern.match(self.data, self.at)
+            if match is None or match.end() == self.at:
+                return True
             self.advance(match.end())
+        return False
 
     def take(self, end_of: EndOf) -> Piece:
         """The piece that begins here, and go on behind it. One that grows too long is passed over in chunks."""
-        looked = Looked()
+        looked = Looked(self.at)
         while (end := end_of(self.data, looked)) is None:
-            if len(self.data) > MAX_PIECE_BYTES:
+            seen = len(self.data) - self.at
+            if seen > MAX_PIECE_BYTES:
                 return self._pass_over(end_of, looked)
+            looked.at -= self.at
             # Twice as much each time: what is read is joined to what there is.
-            if not self.more(max(CHUNK_BYTES, len(self.data))):
+            if not self.more(max(CHUNK_BYTES, seen)):
                 end = len(self.data)
                 break
-        piece = Piece(self.data[:end], Place(self.offset, end), self.line)
+        length = end - self.at
+        piece = Piece(
+            self.data[self.at : self.at + min(length, MAX_PIECE_BYTES + 1)],
+            Place(self.offset, length),
+            self.line,
+        )
         self.advance(end)
-        return piece if end <= MAX_PIECE_BYTES else piece._replace(raw=piece.raw[: MAX_PIECE_BYTES + 1])
+        return piece
 
-    def advance(self, size: int) -> None:
-        """Go on so many bytes of those looked at."""
-        self.line += self.data.count(b"\n", 0, size)
-        self.data = self.data[size:]
-        self.offset += size
+    def advance(self, at: int) -> None:
+        """Go on to that place in `data`."""
+        self.line += self.data.count(b"\n", self.at, at)
+        self.at = at
 
     def _pass_over(self, end_of: EndOf, looked: Looked) -> Piece:
-        offset, line, begin = self.offset, self.line, self.data[: MAX_PIECE_BYTES + 1]
+        offset, line = self.offset, self.line
+        begin = self.data[self.at : self.at + MAX_PIECE_BYTES + 1]
         while (end := end_of(self.data, looked)) is None:
             self.advance(looked.at)
-            looked.at = 0
+            left = len(self.data) - looked.at
             if not self.more():
-                end = len(self.data)
+                end = left
                 break
+            looked.at = 0
         self.advance(end)
         return Piece(begin, Place(offset, self.offset - offset), line)

@@ -142,7 +142,7 @@ def test_a_broken_item_of_an_array_stands_alone(tmp_path):
 
 
 def test_an_endless_line_costs_its_beginning(tmp_path):
-    long = b'{"id": 1, "title": "' + b"x" * (3 * MAX_PIECE_BYTES) + b'"}'
+    long = b'{"id": 1, "title": "' + b", ]x" * MAX_PIECE_BYTES + b'"}'
     for name, data in (
         ("a.jsonl", long + b'\n{"id": 2}\n'),
         ("a.json", b"[" + long + b', {"id": 2}]'),
@@ -216,17 +216,9 @@ def test_what_is_no_file_is_told_at_once(tmp_path):
 
 @pytest.mark.parametrize("layout", ["lines", "array"])
 def test_memory_does_not_grow_with_the_file(tmp_path, layout):
-    peaks = []
-    for rows in (2_000, 100_000):
-        path = put(
-            tmp_path / f"{rows}.json",
-            written(
-                [{"id": n, "title": "Turtle Check Men Navy Blue Shirt" * 3} for n in range(rows)], layout
-            ),
-        )
-        assert count(JsonRecords(path)) == rows
-        peaks.append(peak(lambda path=path: count(JsonRecords(path))))
-    assert peaks[1] < peaks[0] + 4_000_000 < Path(path).stat().st_size
+    title = "Turtle Check Men Navy Blue Shirt" * 10
+    path = put(tmp_path / "a.json", written([{"id": n, "title": title} for n in range(30_000)], layout))
+    assert peak(lambda: count(JsonRecords(path))) < 3_000_000 < Path(path).stat().st_size / 3
 
 
 def test_a_location_says_its_format(tmp_path):
