@@ -12,8 +12,9 @@ What belongs here: rows, where they lie, what cannot be read. What does not: wha
 (`catalog.validation`).
 
 Each module has its reader, which is made of a location and the options its docstring names, and a function
-`looks_like(location, head)` that says whether a location, of which `head` are the first bytes (decompressed; of a folder or a
-database none), is of its format. A reader's module is imported when it is asked for: some are slow to import.
+`looks_like(location, head)` that says whether a location, of which `head` are the first bytes (decompressed; of a folder
+none), is of its format. A reader's module is imported when it is asked for; what locations of slow ones begin with stands in
+`beginnings`.
 """
 
 from collections.abc import Mapping
@@ -21,11 +22,13 @@ from importlib import import_module
 from pathlib import Path
 from typing import Any
 
+from fashion_assets.sources.readers import beginnings
 from fashion_assets.sources.readers.files import first_bytes
 from fashion_assets.sources.readers.reader import Row, RowReader
 from fashion_assets.sources.source import SourceError
 
 FORMATS = {
+    "sql": "Sql",
     "json_records": "JsonRecords",
 }
 """Each format's module and the class of its reader, in the order in which they are asked whether a location is theirs: what
@@ -52,11 +55,12 @@ def format_of(location: str) -> str | None:
 
     Raises SourceError where there is nothing at the location, or it cannot be read.
     """
-    head: bytes | None = None
+    if beginnings.is_database_url(location):
+        return "sql"
+    head = first_bytes(location)
+    told = {"sql": beginnings.is_database, "parquet": beginnings.is_parquet}
     for format in FORMATS:
-        if head is None and format != "sql":  # a database has no first bytes
-            head = first_bytes(location)
-        if import_module(f"{__name__}.{format}").looks_like(location, head or b""):
+        if (told.get(format) or import_module(f"{__name__}.{format}").looks_like)(location, head):
             return format
     return None
 

@@ -16,9 +16,11 @@ from collections.abc import Iterator, Mapping, Sequence
 from decimal import Decimal
 from itertools import islice
 from pathlib import Path
+from types import MappingProxyType
 from typing import Any, BinaryIO, ClassVar
 from urllib.parse import quote, unquote_to_bytes
 
+from fashion_assets.sources.readers.beginnings import holds_only
 from fashion_assets.sources.readers.files import CHUNK_BYTES, Place, SourceFile
 from fashion_assets.sources.readers.pieces import (
     MAX_DEPTH,
@@ -54,14 +56,8 @@ _USUAL = ("products", "items", "listings", "records", "data", "results", "rows")
 
 def looks_like(location: str, head: bytes) -> bool:
     """Whether a file begins as JSON does, or a folder holds nothing but JSON files."""
-    path = Path(location)
     if not head:
-        try:
-            with os.scandir(path) as entries:
-                names = [entry.name for entry in islice(entries, 200) if not entry.name.startswith(".")]
-        except OSError:
-            return False
-        return bool(names) and all(name.endswith(".json") for name in names)
+        return holds_only(location, ".json")
     begin = head.removeprefix(_BOM).lstrip()
     # Of a bracket alone some delimited file could begin, too.
     return re.match(rb'\{\s*("|\})|\[\s*(\{|\])', begin) is not None
@@ -78,7 +74,7 @@ class JsonRecords(RowReader):
 
     format: ClassVar[str] = "json_records"
 
-    def __init__(self, location: str, options: Mapping[str, Any] = {}) -> None:  # noqa: B006: it is only read
+    def __init__(self, location: str, options: Mapping[str, Any] = MappingProxyType({})) -> None:
         """Raises SourceError where nothing can be read, or no objects are found in it."""
         self.location = Path(location)
         self.how: dict[str, str] = {}
@@ -134,7 +130,7 @@ class JsonRecords(RowReader):
     def _names(self) -> list[str]:
         try:
             with os.scandir(self.location) as entries:
-                return sorted(entry.name for entry in entries if entry.name.endswith(".json"))
+                return sorted(entry.name for entry in entries if entry.name.lower().endswith(".json"))
         except OSError as error:
             raise SourceError(
                 f"{self.location} cannot be read: {error.strerror}. Give this user the right to read it."

@@ -1,0 +1,299 @@
+"""Any database SQLAlchemy has a driver for: a table, a view, or a query.
+
+What belongs here: opening somebody's database for reading, its rows, and finding them again. What does not: our own database
+(`warehouse`), what a column means (`sources.mapping`).
+
+Nothing is ever written: the session is read only where the database knows such a thing, and nothing but SELECT is sent. A scan is one
+snapshot (REPEATABLE READ where there is such a thing), streamed in the order of the key. Where the connection is lost on the way
+it is opened anew and goes on behind the last key: from then on the rows are those of a later moment, and what changed in between
+the next scan finds. In SQLite, whose readers keep writers waiting, a scan does so as long as it takes.
+
+A location is what `databases.url` takes: a URL, in which `${NAME}` stands for a variable of the environment, or `env:NAME` for a
+variable that holds all of it. That is how a password is given, or by libpq's own means (a service, a file of passwords): a
+location is kept in the register and told in reports.
+"""
+
+import json
+import time
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager
+from decimal import Decimal
+from types import MappingProxyType
+from typing import Any, ClassVar
+
+import sqlalchemy as sa
+from sqlalchemy import exc
+
+from fashion_assets.sources.readers import databases, keys
+from fashion_assets.sources.readers.databases import JsonText, NotText
+from fashion_assets.sources.readers.reader import Row, RowReader
+from fashion_assets.sources.readers.typed import columns_digest, digest
+from fashion_assets.sources.source import SourceError
+
+FETCHED_ROWS = 200
+"""Rows fetched at once: with three vectors as JSON each some 6 MB."""
+
+ASKED_ROWS = 200
+"""Keys one statement asks for."""
+
+TRIES = 5
+"""How often in a row a lost connection is opened anew, after 0.2 seconds at first and twice as many each time."""
+
+
+class Sql(RowReader):
+    """Options: `table`, `schema.table` or a list of both; or `query`, one SELECT; `key`, the columns that identify a row (of a table
+    its primary key, or else a unique index, need not be named); `order`, the columns by which rows of equal keys are sorted, the last
+    first with a minus before the name.
+
+    Without any key rows come in no order, and finding some of them again takes a scan each time: `how` says so. Locators: the values
+    of the key, and the beginning of the digest where nothing says that the key is unique.
+
+    Values: numbers are `int`, `Decimal` or `float` as the database has them, times are those of `datetime` (text where it has no
+    such), JSON is lists and objects, of which one that is a vector holds floats and all other numbers `Decimal`; of what else a
+    database knows, its text.
+    """
+
+    format: ClassVar[str] = "sql"
+
+    def __init__(self, location: str, options: Mapping[str, Any] = MappingProxyType({})) -> None:
+        """Raises SourceError where the database cannot be read, or has no such table."""
+        self.location = location
+        self.place = databases.told(location)
+        self.how: dict[str, str] = {}
+        self._engine = databases.engine(location)
+        with self._explained(), self._engine.connect() as connection:
+            self.how["database"] = connection.dialect.name
+            self._from, self.columns, types = self._find(connection, options)
+            self._key, self._unique = self._find_key(connection, options)
+        unknown = [name for name in self._key if name not in self.columns]
+        order = [str(name) for name in _listed(options.get("order"))]
+        unknown += [name for name in order if name.removeprefix("-") not in self.columns]
+        if unknown:
+            raise SourceError(
+                f"{self.what} has no column {unknown[0]!r}, but {', '.join(self.columns)}. Mend key or order in the mapping."
+            )
+        self._columns = {name: sa.column(name, types.get(name)) for name in self.columns}
+        self._positions = [self.columns.index(name) for name in self._key]
+        self._sorted = [self._columns[name] for name in self._key] + [
+            self._columns[name.removeprefix("-")].desc() if name.startswith("-") else self._columns[name]
+            for name in order
+        ]
+        self._digest = columns_digest(self.columns)
+        self.how["key"] = (
+            ", ".join(self._key) or "none: each batch takes a scan; name one in the mapping (key)"
+        )
+
+    def rows(self) -> Iterator[Row]:
+        if not self._key:
+            yield from self._scan()
+            return
+        last: tuple[Any, ...] | None = None  # the key that was read last, and the rows that have it
+        done: list[str] = []
+        failed = 0
+        while True:
+            try:
+                before = set(done)
+                for row, key in self._scan_from(last):
+                    if key != last:
+                        last, done, before = key, [], set()
+                    elif row.digest in before:
+                        continue
+                    done.append(row.digest)
+                    failed = 0
+                    yield row
+                return
+            except exc.DBAPIError as error:
+                failed += 1
+                lost = error.connection_invalidated or failed > 1
+                if not lost or failed > TRIES:
+                    raise databases.explained(error, self.place) from error
+                self.how["interrupted"] = "the connection was lost: what was read later is of a later moment"
+                time.sleep(0.1 * 2**failed)
+
+    def again(self, locators: Sequence[str]) -> Iterator[Row]:
+        if not self._key:
+            wanted = set(locators)
+            found = {row.locator: row for row in self.rows() if row.locator in wanted}
+            yield from (found.get(locator, _gone(locator)) for locator in locators)
+            return
+        with self._explained(), self._engine.connect() as connection:
+            for begin in range(0, len(locators), ASKED_ROWS):
+                yield from self._asked(connection, locators[begin : begin + ASKED_ROWS])
+
+    def close(self) -> None:
+        self._engine.dispose()
+
+    @property
+    def what(self) -> str:
+        """The table or query, and where it is, for people."""
+        return f"{self._name} in {self.place}"
+
+    # --- reading
+
+    def _scan(self) -> Iterator[Row]:
+        with self._explained(), self._engine.connect() as connection:
+            for values in self._streamed(connection, sa.true()):
+                yield self._row(values)
+
+    def _scan_from(self, last: tuple[Any, ...] | None) -> Iterator[tuple[Row, tuple[Any, ...]]]:
+        """Every row with its key; behind a lost connection those from the key on that was read last."""
+        columns = [self._columns[name] for name in self._key]
+        with self._engine.connect() as connection:
+            for values in self._streamed(connection, sa.true() if last is None else _from(columns, last)):
+                yield self._row(values), tuple(values[n] for n in self._positions)
+
+    def _streamed(self, connection: sa.Connection, where: Any) -> Iterator[Sequence[Any]]:
+        select = (
+            sa.select(*self._columns.values()).select_from(self._from).where(where).order_by(*self._sorted)
+        )
+        result = connection.execution_options(stream_results=True, yield_per=FETCHED_ROWS).execute(
+            _bound(select)
+        )
+        for values in result:
+            yield tuple(values)
+
+    def _asked(self, connection: sa.Connection, locators: Sequence[str]) -> Iterator[Row]:
+        """The rows of these locators, in their order."""
+        columns = [self._columns[name] for name in self._key]
+        asked = {keys.read(locator)[0] for locator in locators}
+        sound = [key for key in asked if None not in key]
+        where = [sa.and_(*map(_equal, columns, key)) for key in asked if None in key]
+        if sound:
+            where.append(
+                columns[0].in_([key[0] for key in sound])
+                if len(columns) == 1
+                else sa.tuple_(*columns).in_(sound)
+            )
+        select = sa.select(*self._columns.values()).select_from(self._from).where(sa.or_(*where))
+        found: dict[str, list[Row]] = {}
+        for values in connection.execute(_bound(select)):
+            row = self._row(tuple(values))
+            found.setdefault(keys.of(row.locator), []).append(row)
+        for locator in locators:
+            rows = found.get(keys.of(locator), [])
+            same = next((row for row in rows if row.locator == locator), rows[0] if rows else None)
+            yield _gone(locator) if same is None else same._replace(locator=locator)
+
+    def _row(self, values: Sequence[Any]) -> Row:
+        said = digest(self._digest, values)
+        if self._key:
+            locator = keys.written([values[n] for n in self._positions], None if self._unique else said)
+        else:
+            locator = said
+        for value in values:
+            if isinstance(value, NotText) or (isinstance(value, str) and "\0" in value):
+                text = json.dumps(
+                    {n: str(v) for n, v in zip(self.columns, values, strict=True)}, ensure_ascii=False
+                )
+                return Row(locator, said, {}, "wrong_encoding", text.replace("\0", "\\x00"))
+        return Row(locator, said, Values(self.columns, values))
+
+    # --- opening
+
+    @contextmanager
+    def _explained(self) -> Iterator[None]:
+        try:
+            yield
+        except exc.SQLAlchemyError as error:
+            raise databases.explained(error, self.place) from error
+
+    def _find(
+        self, connection: sa.Connection, options: Mapping[str, Any]
+    ) -> tuple[sa.FromClause, list[str], dict[str, Any]]:
+        """What is selected from, its columns, and their types as far as they are known."""
+        if query := options.get("query"):
+            self._name = "the mapping's query"
+            source = databases.query(str(query))
+            result = connection.execute(_bound(sa.select(sa.text("*")).select_from(source)).limit(0))
+            names = list(result.keys())
+            if twice := next((name for name in names if names.count(name) > 1), None):
+                raise SourceError(
+                    f"{self.what} has two columns {twice!r}: name one of them otherwise (AS …)."
+                )
+            return source, names, {}
+        if not options.get("table"):
+            raise SourceError(
+                f"Which table of {self.place} is to be read? The mapping names it (table). There are: "
+                f"{_few(databases.tables(connection))}."
+            )
+        self._table = databases.find_table(connection, options["table"], self.place)
+        self._name = ".".join(filter(None, self._table))
+        schema, table = self._table
+        described = sa.inspect(connection).get_columns(table, schema=schema)
+        source = sa.table(_quoted(table), schema=None if schema is None else _quoted(schema))
+        return source, [c["name"] for c in described], {c["name"]: c["type"] for c in described}
+
+    def _find_key(self, connection: sa.Connection, options: Mapping[str, Any]) -> tuple[list[str], bool]:
+        """Its columns, and whether the database says that it is unique."""
+        wanted = [str(name) for name in _listed(options.get("key"))]
+        unique = [] if options.get("query") else databases.keys(connection, *self._table)
+        if wanted:
+            return wanted, any(set(key) <= set(wanted) for key in unique)
+        return (list(unique[0]), True) if unique else ([], False)
+
+
+class Values(Mapping[str, Any]):
+    """A row's values by column. JSON is taken apart when it is asked for: a scan has no need of vectors."""
+
+    __slots__ = ("_names", "_values")
+
+    def __init__(self, names: Sequence[str], values: Sequence[Any]) -> None:
+        self._names = names
+        self._values = dict(zip(names, values, strict=True))
+
+    def __getitem__(self, name: str) -> Any:
+        value = self._values[name]
+        if type(value) is JsonText:
+            value = self._values[name] = read_json(value)
+        return value
+
+    def __iter__(self) -> Iterator[str]:
+        return iter(self._values)
+
+    def __len__(self) -> int:
+        return len(self._values)
+
+    def __repr__(self) -> str:
+        return repr(dict(self))
+
+
+def read_json(text: str) -> Any:
+    """JSON of a database: a list of numbers as floats, the nearest to what is written; any other number with its digits."""
+    if text[:1] == "[" and (text[1:2].isdigit() or text[1:2] == "-"):
+        found = json.loads(text)
+        if all(isinstance(number, int | float) for number in found):
+            return found
+    return json.loads(text, parse_float=Decimal)
+
+
+def _equal(column: sa.ColumnElement[Any], value: Any) -> sa.ColumnElement[bool]:
+    return column.is_(None) if value is None else column == value
+
+
+def _from(columns: Sequence[sa.ColumnElement[Any]], key: Sequence[Any]) -> sa.ColumnElement[bool]:
+    """Rows whose key is this one or a later one; null is the last."""
+    column, value = columns[0], key[0]
+    later = [] if value is None else [column > value, column.is_(None)]
+    equal = _equal(column, value)
+    return sa.or_(*later, sa.and_(equal, _from(columns[1:], key[1:])) if len(columns) > 1 else equal)
+
+
+def _gone(locator: str) -> Row:
+    return Row(locator, "", {})
+
+
+def _bound(select: sa.Select) -> sa.Select:
+    """With a value that is sent beside it: then servers take one statement and no more."""
+    return select.where(sa.bindparam("one", 1, type_=sa.Integer) == sa.literal_column("1"))
+
+
+def _listed(value: Any) -> list[Any]:
+    return [] if value is None else [value] if isinstance(value, str) else list(value)
+
+
+def _quoted(name: str) -> sa.quoted_name:
+    return sa.quoted_name(name, quote=True)
+
+
+def _few(names: Sequence[str], most: int = 20) -> str:
+    return ", ".join(names[:most]) + (f" and {len(names) - most} more" if len(names) > most else "") or "none"

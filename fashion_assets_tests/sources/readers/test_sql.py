@@ -1,0 +1,372 @@
+import datetime as dt
+import sqlite3
+import uuid
+from decimal import Decimal
+from pathlib import Path
+
+import pytest
+from hypothesis import given
+from hypothesis import settings as drawn
+from hypothesis import strategies as st
+from psycopg import sql
+
+from fashion_assets.settings import Settings
+from fashion_assets.sources import SourceError
+from fashion_assets.sources.readers import databases, format_of, keys, open_rows
+from fashion_assets.sources.readers.beginnings import is_database_url
+from fashion_assets.sources.readers.sql import FETCHED_ROWS, Sql
+from fashion_assets.warehouse.database import Connection, connect
+from fashion_assets_tests.conftest import database_url
+from fashion_assets_tests.sources.readers.reading import count, found_again, peak
+
+EVERY_TYPE = """
+CREATE SCHEMA shop;
+CREATE TABLE shop.things (
+    id bigint PRIMARY KEY, title text, price numeric(12, 4), weight double precision, sold boolean, day date, at timestamptz,
+    at_local timestamp, sizes text[], vector jsonb, facts json, thing uuid, raw bytea, code character(4), length interval,
+    embedding vector(3), address inet, mood int4range
+);
+INSERT INTO shop.things VALUES
+(9007199254740993, 'Shirt', 19.9000, 0.1, true, '2011-02-03', '2011-02-03 04:05:06.789+02', '2011-02-03 04:05:06', '{S,"X L"}',
+ '[0.1, -1e-3, 2]', '{"price": 19.90, "ids": [{"id": 9007199254740993}]}', '6ba7b810-9dad-11d1-80b4-00c04fd430c8', '\\x00ff', 'ab',
+ '1 day', '[0.1,0.2,3]', '10.0.0.1', '[1,3)'),
+(2, NULL, 'NaN', 'Infinity', NULL, 'infinity', '-infinity', '0044-03-15 BC', NULL, 'null', NULL, NULL, NULL, NULL, '-178000000 years',
+ NULL, NULL, NULL);
+"""
+
+
+def url(settings: Settings) -> str:
+    return database_url(settings)
+
+
+def made(connection: Connection, statement: str) -> None:
+    connection.execute(statement.encode())
+    connection.commit()
+
+
+def lite(path: Path, statement: str) -> str:
+    with sqlite3.connect(path) as connection:
+        connection.executescript(statement)
+    return f"sqlite:///{path}"
+
+
+def test_values_of_every_type_of_postgres(settings, database):
+    made(database, EVERY_TYPE)
+    second, first = found_again(Sql(url(settings), {"table": "shop.things"}))
+    assert dict(first.values) == {
+        "id": 9007199254740993,
+        "title": "Shirt",
+        "price": Decimal("19.9000"),
+        "weight": 0.1,
+        "sold": True,
+        "day": dt.date(2011, 2, 3),
+        "at": dt.datetime(2011, 2, 3, 2, 5, 6, 789000, tzinfo=dt.UTC),
+        "at_local": dt.datetime(2011, 2, 3, 4, 5, 6),
+        "sizes": ["S", "X L"],
+        "vector": [0.1, -0.001, 2],
+        "facts": {"price": Decimal("19.90"), "ids": [{"id": 9007199254740993}]},
+        "thing": uuid.UUID("6ba7b810-9dad-11d1-80b4-00c04fd430c8"),
+        "raw": b"\0\xff",
+        "code": "ab  ",
+        "length": dt.timedelta(days=1),
+        "embedding": "[0.1,0.2,3]",
+        "address": first.values["address"],
+        "mood": first.values["mood"],
+    }
+    assert str(first.values["price"]) == "19.9000"
+    # What Python has no value for is the text it is.
+    assert second.values["day"] == "infinity"
+    assert second.values["at"] == "-infinity"
+    assert second.values["at_local"] == "0044-03-15 00:00:00 BC"
+    assert second.values["price"].is_nan()
+    assert second.values["vector"] is None
+    assert [first.locator, second.locator] == ["i9007199254740993", "i2"]
+
+
+def test_the_digest_is_that_of_the_content(settings, database):
+    made(database, EVERY_TYPE)
+    reader = Sql(url(settings), {"table": ["shop", "things"]})
+    before = {row.locator: row.digest for row in reader.rows()}
+    assert {row.locator: row.digest for row in Sql(url(settings), {"table": "shop.things"}).rows()} == before
+    for change in ("price = 19.9001", "vector = '[0.1, -1e-3, 2.0000000000000004]'", "at = at + '1 us'"):
+        made(database, f"UPDATE shop.things SET {change} WHERE id > 2")
+        (changed,) = reader.again(["i9007199254740993"])
+        assert changed.digest not in before.values()
+        before["…"] = changed.digest
+    made(database, "DELETE FROM shop.things WHERE id = 2")
+    assert list(reader.again(["i2"])) == [("i2", "", {}, None, None, None)]
+
+
+@drawn(max_examples=25, deadline=None)
+@given(
+    rows=st.lists(
+        st.tuples(
+            st.text(st.characters(exclude_categories=("Cs",), exclude_characters="\0"), max_size=5),
+            st.one_of(st.none(), st.integers(-(2**63), 2**63 - 1)),
+            st.one_of(st.none(), st.floats(allow_nan=False), st.binary(max_size=4)),
+        ),
+        max_size=12,
+    ),
+    key=st.sampled_from([(), ("a",), ("a", "b"), ("b",)]),
+)
+def test_what_was_written_is_read_and_found_again(tmp_path_factory, rows, key):
+    path = tmp_path_factory.getbasetemp() / "drawn.sqlite"
+    path.unlink(missing_ok=True)
+    with sqlite3.connect(path) as connection:
+        connection.execute("CREATE TABLE t (a TEXT, b INTEGER, c)")
+        connection.executemany("INSERT INTO t VALUES (?, ?, ?)", rows)
+    found = found_again(Sql(f"sqlite:///{path}", {"table": "t", "key": list(key)}))
+    assert sorted(map(repr, (tuple(row.values.values()) for row in found))) == sorted(map(repr, rows))
+
+
+@pytest.mark.parametrize("kind", ["sqlite", "postgres"])
+def test_names_of_any_kind(settings, database, tmp_path, kind):
+    statement = """
+    CREATE TABLE "Odd.Table %s" ("Item No." integer PRIMARY KEY, "50% off" text, ":name" text, "a""b" text, "select" text);
+    INSERT INTO "Odd.Table %s" VALUES (1, 'a', 'b', 'c', 'd');
+    """
+    if kind == "postgres":
+        made(database, statement)
+    location = url(settings) if kind == "postgres" else lite(tmp_path / "odd.sqlite", statement)
+    (row,) = found_again(Sql(location, {"table": "Odd.Table %s"}))
+    assert dict(row.values) == {"Item No.": 1, "50% off": "a", ":name": "b", 'a"b': "c", "select": "d"}
+
+
+def test_a_query_of_a_mapping(settings, database):
+    made(
+        database,
+        "CREATE TABLE p (id int, at timestamptz, title text); CREATE TABLE v (id int, vector jsonb);"
+        "INSERT INTO p VALUES (1, '2020-01-01', 'old'), (1, '2021-01-01', 'new'), (2, '2020-01-01', '100% :wool');"
+        "INSERT INTO v VALUES (1, '[1, 2]')",
+    )
+    query = "SELECT p.*, v.vector, title LIKE '%:wool' AS wool, '{}'::jsonb AS none FROM p LEFT JOIN v USING (id) -- all"
+    rows = found_again(Sql(url(settings), {"query": query, "key": "id", "order": ["-at"]}))
+    assert [row.values["title"] for row in rows] == ["new", "old", "100% :wool"]
+    assert [row.values["vector"] for row in rows] == [[1, 2], [1, 2], None]
+    assert [row.values["wool"] for row in rows] == [False, False, True]
+
+
+@pytest.mark.parametrize(
+    ("options", "said"),
+    [
+        (
+            {"query": "SELECT 1 AS id) AS source; DROP TABLE p; SELECT * FROM (SELECT 1 AS id", "key": "id"},
+            "cannot insert multiple commands",
+        ),
+        ({"query": "SELECT 1 AS id; DROP TABLE p", "key": "id"}, "syntax error"),
+        ({"query": "DROP TABLE p"}, "does not begin with SELECT"),
+        ({"query": "WITH gone AS (DELETE FROM p RETURNING *) SELECT * FROM gone"}, "data-modifying"),
+        ({"query": "SELECT nextval('counter') AS id"}, "read-only transaction"),
+        ({"query": "SELECT id, id FROM p"}, "two columns 'id'"),
+        ({"table": "goods"}, "no table goods.*There are: .*, p"),
+        ({}, "Which table of .* There are: .*, p"),
+        ({"table": "p", "key": "sku"}, "no column 'sku', but id, title"),
+        ({"table": "hidden"}, "GRANT SELECT"),
+    ],
+)
+def test_nothing_is_written_and_what_is_wrong_is_told(settings, database, options, said):
+    made(
+        database,
+        "CREATE TABLE p AS SELECT 1 AS id, 'Shirt' AS title; CREATE SEQUENCE counter;"
+        "CREATE TABLE hidden (id int); CREATE ROLE visitor LOGIN; GRANT SELECT ON p TO visitor; GRANT ALL ON SEQUENCE counter TO visitor",
+    )
+    location = database_url(settings, user="visitor") if options == {"table": "hidden"} else url(settings)
+    try:
+        with pytest.raises(SourceError, match=said) as raised:
+            list(Sql(location, options).rows())
+        assert "\n" not in str(raised.value)
+        assert [row.values["title"] for row in Sql(url(settings), {"table": "p"}).rows()] == ["Shirt"]
+    finally:
+        made(database, "DROP OWNED BY visitor; DROP ROLE visitor")
+
+
+def test_a_table_without_a_key_says_so(settings, database):
+    made(
+        database,
+        "CREATE TABLE bag AS SELECT n % 3 AS a, n AS b FROM generate_series(1, 9) AS n; INSERT INTO bag VALUES (1, 1)",
+    )
+    reader = Sql(url(settings), {"table": "bag"})
+    assert "name one in the mapping" in reader.how["key"]
+    assert len(found_again(reader)) == 10
+    made(database, "CREATE VIEW shown AS SELECT * FROM bag")
+    assert len(found_again(Sql(url(settings), {"table": "shown", "key": ["a"]}))) == 10
+    assert Sql(url(settings), {"table": "shown", "key": ["a"]}).how["key"] == "a"
+
+
+def test_a_unique_index_is_a_key_if_it_holds_no_nulls(settings, database):
+    made(database, "CREATE TABLE a (x int UNIQUE, y int NOT NULL UNIQUE, z int UNIQUE)")
+    assert Sql(url(settings), {"table": "a"}).how["key"] == "y"
+
+
+def test_a_scan_is_one_snapshot(settings, database):
+    made(
+        database,
+        "CREATE TABLE p AS SELECT n AS id FROM generate_series(1, 1000) AS n; ALTER TABLE p ADD PRIMARY KEY (id)",
+    )
+    rows = Sql(url(settings), {"table": "p"}).rows()
+    first = next(rows)
+    made(database, "DELETE FROM p WHERE id > 500; INSERT INTO p VALUES (2000)")
+    assert [first.values["id"], *(row.values["id"] for row in rows)] == list(range(1, 1001))
+
+
+def test_a_lost_connection_goes_on_behind_the_last_key(settings, database):
+    # Keys that repeat and keys that are null: none is left out, none comes twice.
+    made(
+        database,
+        "CREATE TABLE p AS SELECT CASE WHEN n <= 1900 THEN n / 7 END AS id, n FROM generate_series(1, 2000) AS n",
+    )
+    reader = Sql(url(settings), {"table": "p", "key": "id"})
+    seen = []
+    for row in reader.rows():
+        seen.append(row.values["n"])
+        if len(seen) in (2 * FETCHED_ROWS + 3, 1950):
+            database.execute(
+                "SELECT pg_terminate_backend(pid) FROM pg_stat_activity WHERE datname = current_database() "
+                "AND pid <> pg_backend_pid()"
+            )
+            database.commit()
+    assert sorted(seen) == list(range(1, 2001))
+    assert "the connection was lost" in reader.how["interrupted"]
+
+
+def test_it_works_where_the_role_has_time_outs(settings, database):
+    made(database, "CREATE TABLE p AS SELECT n AS id FROM generate_series(1, 9) AS n")
+    user = database.execute("SELECT current_user").fetchone()[0]  # type: ignore[index]
+    name = settings.database_url.get_secret_value().rpartition("dbname=")[2].partition("&")[0]
+    database.execute(
+        sql.SQL("ALTER ROLE {} IN DATABASE {} SET statement_timeout = '40ms'").format(
+            sql.Identifier(user), sql.Identifier(name)
+        )
+    )
+    database.commit()
+    assert (
+        count(Sql(url(settings), {"query": "SELECT id, pg_sleep(0.05) IS NULL AS slept FROM p", "key": "id"}))
+        == 9
+    )
+
+
+def test_text_that_is_none_is_a_row_with_a_defect(tmp_path):
+    location = lite(
+        tmp_path / "a.sqlite",
+        "CREATE TABLE p (id INTEGER PRIMARY KEY, title TEXT);"
+        "INSERT INTO p VALUES (1, CAST(X'ff41' AS TEXT)), (2, 'a' || char(0)), (3, 'Shirt')",
+    )
+    rows = found_again(Sql(location, {"table": "p"}))
+    assert [row.defect for row in rows] == ["wrong_encoding", "wrong_encoding", None]
+    assert rows[0].text == '{"id": "1", "title": "\\\\xffA"}'
+
+
+def test_a_file_of_sqlite_is_never_made_nor_written(tmp_path):
+    with pytest.raises(SourceError, match="There is no file"):
+        Sql(f"sqlite:///{tmp_path}/none.sqlite", {"table": "p"})
+    assert not list(tmp_path.iterdir())
+    location = lite(
+        tmp_path / "a.sqlite", "CREATE TABLE p (id INTEGER PRIMARY KEY); INSERT INTO p VALUES (1)"
+    )
+    with pytest.raises(SourceError, match=r"no table q.*There are: p"):
+        Sql(location, {"table": "q"})
+    (tmp_path / "a.sqlite").chmod(0o400)
+    assert count(Sql(location, {"table": "p"})) == 1
+    assert format_of(str(tmp_path / "a.sqlite")) == "sql"
+    assert count(open_rows("sql", str(tmp_path / "a.sqlite"), {"table": "p"})) == 1
+
+
+def test_memory_does_not_grow_with_the_table(settings, database):
+    made(
+        database,
+        "CREATE TABLE p AS SELECT n AS id, repeat('Turtle Check ', 30) AS title FROM generate_series(1, 60000) AS n;"
+        "ALTER TABLE p ADD PRIMARY KEY (id)",
+    )
+    reader = Sql(url(settings), {"table": "p"})
+    assert peak(lambda: count(reader)) < 6_000_000 < 60_000 * 390
+
+
+# --- locations
+
+
+def test_a_password_is_never_told(settings, monkeypatch):
+    monkeypatch.setenv("SHOP_PASSWORD", "p@ss:wo/rd%")
+    monkeypatch.setenv("SHOP_URL", "postgresql://shop:p%40ss@localhost:1/shop")
+    for location in (
+        "postgresql://shop:${SHOP_PASSWORD}@localhost:1/shop",
+        "postgresql://shop@localhost:1/shop?password=${SHOP_PASSWORD}",
+        "postgres://shop:secret@localhost:1/shop",
+        "env:SHOP_URL",
+    ):
+        assert databases.told(location) == "postgresql://shop@localhost:1/shop"
+        with pytest.raises(SourceError) as raised:
+            Sql(location, {"table": "p"})
+        said = str(raised.value)
+        assert said.startswith("postgresql://shop@localhost:1/shop cannot be reached: ")
+        assert "\n" not in said and "p@ss" not in said and "secret" not in said
+    assert databases.url("postgresql://shop:${SHOP_PASSWORD}@localhost:1/shop").password == "p@ss:wo/rd%"
+
+
+@pytest.mark.parametrize(
+    ("location", "said"),
+    [
+        ("env:SHOP_URL", "SHOP_URL, which names the database, is not set"),
+        ("postgresql://a:${NONE}@localhost/shop", "NONE.* is not set"),
+        ("postgresql://a:b@localhost:port/shop", "no URL of a database"),
+        ("mysql://shop:secret@localhost/shop", r"no driver for mysql here.*pip install pymysql"),
+        ("nonsense://shop:secret@localhost/shop", "knows no database called nonsense"),
+        ("mssql+pyodbc://shop:secret@localhost/shop", "driver of mssql.pyodbc cannot be loaded"),
+    ],
+)
+def test_a_location_that_makes_no_sense_is_told(location, said):
+    with pytest.raises(SourceError, match=said) as raised:
+        Sql(location, {"table": "p"})
+    assert "secret" not in str(raised.value)
+
+
+def test_what_is_a_location_of_a_database():
+    for location in (
+        "postgresql://a/b",
+        "postgresql+psycopg://a/b",
+        "sqlite:////a.db",
+        "env:SHOP_URL",
+        "mysql://a/b",
+    ):
+        assert is_database_url(location)
+    for location in ("/a/styles.csv", "https://shop.example/feed.xml", "s3://bucket/a", "C:\\shop", "env"):
+        assert not is_database_url(location)
+
+
+def test_tables_and_columns_of_a_database(settings):
+    with connect(settings) as connection:
+        made(
+            connection, "CREATE SCHEMA old; CREATE TABLE old.a (x int, y int); CREATE VIEW b AS SELECT 1 AS z"
+        )
+    engine = databases.engine(url(settings))
+    with engine.connect() as opened:
+        assert {"b", "old.a"} <= set(databases.tables(opened))
+        assert databases.columns(opened, "old") == {"a": ["x", "y"]}
+    engine.dispose()
+
+
+KEYS = st.lists(
+    st.one_of(
+        st.none(),
+        st.booleans(),
+        st.integers(),
+        st.floats(allow_nan=False),
+        st.decimals(allow_nan=False),
+        st.datetimes(timezones=st.just(dt.UTC)),
+        st.dates(),
+        st.uuids(),
+        st.binary(max_size=9),
+        st.text(st.characters(exclude_categories=("Cs",)), max_size=9),
+    ),
+    min_size=1,
+    max_size=4,
+)
+
+
+@given(KEYS)
+def test_a_locator_gives_the_key_again(values):
+    for digest in (None, "0123456789abcdef"):
+        locator = keys.written(values, digest)
+        assert not set(" |\n") & set(locator)
+        found, said = keys.read(locator)
+        assert (list(found), list(map(type, found))) == (values, list(map(type, values)))
+        assert said == (digest and digest[:12])
