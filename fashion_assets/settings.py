@@ -83,6 +83,28 @@ class Settings(Thresholds, BaseSettings):
         description="Bytes that decoding pictures may take at one time, over all processes of this home; a picture that needs "
         "more is decoded alone. Unset: an eighth of the machine's (or container's) memory.",
     )
+    fetch_pictures: bool = Field(
+        default=False,
+        description="Fetch pictures that listings name by URL, in each run before the catalogue is read. Off: those fetched before "
+        "are used.",
+    )
+    fetch_hosts: str = Field(
+        default="",
+        description="Hosts, with commas between, whose pictures are fetched even where their address is not public: "
+        "`images.shop.internal,10.0.0.5:8080`. All others must have public addresses.",
+    )
+    fetch_seconds: float = Field(
+        default=30, gt=0, description="Seconds in which one picture must have come, redirects included."
+    )
+    fetch_per_host: int = Field(
+        default=4, ge=1, le=16, description="Pictures that are fetched from one host at one time."
+    )
+    fetch_again_hours: float = Field(
+        default=24,
+        ge=0,
+        description="Hours after which a picture's host is asked whether it has changed. One that could not be reached is asked "
+        "in every run.",
+    )
     max_price: float = Field(
         default=100_000,
         gt=0,

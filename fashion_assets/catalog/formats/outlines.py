@@ -15,6 +15,10 @@ IMAGE_TOO_LARGE = "image_too_large"
 IMAGE_TOO_COSTLY = "image_too_costly"
 IMAGE_TRUNCATED = "image_truncated"
 IMAGE_UNDECODABLE = "image_undecodable"
+IMAGE_NOT_FETCHED = "image_not_fetched"
+IMAGE_URL_REFUSED = "image_url_refused"
+IMAGE_UNREACHABLE = "image_unreachable"
+IMAGE_GONE = "image_gone"
 """Reasons; what each means stands with the rules (`catalog.validation.RULES`)."""
 
 MAX_EDGE = 65_535
