@@ -20,9 +20,10 @@ from fashion_assets.catalog import wordlists
 from fashion_assets.failure import Reason, some, together, told
 from fashion_assets.notifications import Event, is_configured, notify, waits
 from fashion_assets.progress import Tasks, steps, tasks
+from fashion_assets.release import roots
 from fashion_assets.release.plan import Plan
 from fashion_assets.release.recovery import recovered_plan
-from fashion_assets.release.scan import scan_active_sources, stale_sources, use_source
+from fashion_assets.release.scan import fetch_pictures, scan_active_sources, stale_sources, use_source
 from fashion_assets.release.status import report_page, unmet_expectations
 from fashion_assets.runs import Runs
 from fashion_assets.serving.links import job_link, report_link
@@ -203,7 +204,9 @@ class Migration:
             runs = stack.enter_context(Runs(all_is_new=True)) if first else Runs()
             known = {stale.source for stale in stale_sources(conn, self._settings, as_last_scanned=True)}
             conn.commit()
+            fetched = self._fetch(conn, choice) if self._settings.fetch_pictures else []
             wanted, reports, said = self._scan(conn, choice, dry_run)
+            said = [*fetched, *said]
             stale = stale_sources(conn, self._settings)
             conn.commit()
             result = MigrationResult(listings=wanted.listings, batches=len(wanted.batches), lines=said)
@@ -244,6 +247,20 @@ class Migration:
         if sample is not None:
             return "sample", "sample", str(sample)
         return None
+
+    def _fetch(self, conn: psycopg.Connection, choice: tuple[str, str, str] | None) -> list[str]:
+        """Fetch pictures that are stated as URLs; what came of it."""
+        sources = roots.active(conn, self._settings)
+        conn.commit()
+        if choice is not None:
+            name, kind, location = choice
+            asked = open_source(kind, name, location, self._settings)
+            sources = [asked, *(source for source in sources if source.name != asked.name)]
+        with self._progress() as progress:
+            task = progress.add_task("fetching pictures", total=None)
+            return fetch_pictures(
+                sources, self._settings, lambda source, done: progress.update(task, completed=done)
+            )
 
     def _scan(
         self, conn: psycopg.Connection, choice: tuple[str, str, str] | None, dry_run: bool

@@ -242,6 +242,11 @@ class Settings(Thresholds, BaseSettings):
         return self.storage_url or str(self.home / "assets")
 
     @property
+    def picture_cache(self) -> Path:
+        """Pictures that were fetched by their URLs."""
+        return self.home / "pictures"
+
+    @property
     def reports(self) -> Path:
         """Folder of the migration reports."""
         return self.home / "reports"

@@ -25,13 +25,18 @@ from fashion_assets.catalog.attributes import SHORT, TEXT, YEAR
 from fashion_assets.catalog.formats import FORMATS
 from fashion_assets.catalog.formats.outlines import (
     IMAGE_FILE_TOO_LARGE,
+    IMAGE_GONE,
     IMAGE_MISSING,
     IMAGE_NOT_AN_IMAGE,
+    IMAGE_NOT_FETCHED,
     IMAGE_TOO_COSTLY,
     IMAGE_TOO_LARGE,
     IMAGE_TRUNCATED,
     IMAGE_UNDECODABLE,
+    IMAGE_UNREACHABLE,
     IMAGE_UNREADABLE,
+    IMAGE_URL_REFUSED,
+    NOT_HAD,
     Picture,
 )
 from fashion_assets.catalog.listing import (
@@ -143,6 +148,23 @@ RULES = (
     ),
     Rule("image_path_outside", "A2", "The picture's path leaves the source's folder; it is never opened."),
     Rule(IMAGE_MISSING, "A2", "There is no picture where it should be."),
+    Rule(
+        IMAGE_NOT_FETCHED,
+        "A2",
+        "The picture is stated as a URL, and was not fetched: ask for it with --fetch-pictures, or say with --pictures where they are.",
+    ),
+    Rule(
+        IMAGE_URL_REFUSED,
+        "A2",
+        "The picture's URL is none that may be asked: not http or https, or an address that is not public of a host that is not named "
+        "in FASHION_ASSETS_FETCH_HOSTS.",
+    ),
+    Rule(
+        IMAGE_UNREACHABLE,
+        "A2",
+        "The picture's host did not give it, in time and in a few attempts; the next fetch tries again.",
+    ),
+    Rule(IMAGE_GONE, "A2", "The picture's host says that there is none at its URL."),
     Rule(
         IMAGE_UNREADABLE,
         "A2",
@@ -370,7 +392,7 @@ def validate(
     limits = Limits(rules.max_image_bytes, rules.max_image_pixels, memory or MemoryBudget.own())
     pictures = _judge_pictures(listings, limits, root, threads, failed, readable)
     if profile.picture == "optional":
-        failed[:, _POSITION[IMAGE_MISSING]] = False
+        failed[:, [_POSITION[name] for name in (IMAGE_MISSING, *NOT_HAD)]] = False
         fail(
             "nothing_to_show",
             np.asarray(nulls["title"]) & (pictures.width == 0) & readable & ~failed.any(axis=1),

@@ -138,6 +138,14 @@ def run(
             show_default=False,
         ),
     ] = None,
+    fetch_pictures: Annotated[
+        bool | None,
+        typer.Option(
+            "--fetch-pictures/--no-fetch-pictures",
+            help="Fetch pictures that are stated as URLs; default: the setting fetch_pictures.",
+            show_default=False,
+        ),
+    ] = None,
     allow_shrink: AllowShrink = False,
     accept_rejections: Annotated[
         bool,
@@ -156,6 +164,8 @@ def run(
         fail("give one of --catalog, --sample and --source", 2)
     if batch_size is not None:
         choose("batch_size", str(batch_size), "--batch-size")
+    if fetch_pictures is not None:
+        choose("fetch_pictures", str(fetch_pictures), "--fetch-pictures")
     from fashion_assets.runs import prepare_workers
 
     settings = Settings()

@@ -20,7 +20,8 @@ from fashion_assets.batches.plan import active_batches
 from fashion_assets.defs.failures import telling
 from fashion_assets.defs.partitions import BATCHES
 from fashion_assets.defs.resources import WarehouseResource
-from fashion_assets.release.scan import scan_active_sources, use_source
+from fashion_assets.release import roots
+from fashion_assets.release.scan import fetch_pictures, scan_active_sources, use_source
 from fashion_assets.warehouse.locks import run_lock
 from fashion_assets.warehouse.register import SyncReport
 from fashion_assets.warehouse.sources import SourceRecord, active_sources
@@ -111,6 +112,11 @@ def scan(
     settings = warehouse.settings
     chosen = CatalogueResource(name=config.name or settings.source_name, folder=config.folder)
     with warehouse.connect() as conn:
+        if settings.fetch_pictures:
+            known = roots.active(conn, settings)
+            conn.commit()
+            for said in fetch_pictures(known, settings):
+                context.log.info(said)
         with run_lock(settings, "scan_sources", shared=True, told=context.log.info), conn.transaction():
             (chosen if config.folder else catalogue).activate(conn)
             reports = scan_active_sources(conn, settings)

@@ -3,8 +3,11 @@
 What belongs here: the meeting of `sources` and `warehouse.register`. What does not: judging what is read (`catalog`).
 """
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterable, Mapping
+from contextlib import closing
 from datetime import UTC, datetime, timedelta
+from functools import partial
+from itertools import chain
 from typing import Any, NamedTuple
 
 import psycopg
@@ -13,7 +16,8 @@ from fashion_assets.catalog.listing import picture_path
 from fashion_assets.release import roots
 from fashion_assets.release.recovery import recover_register
 from fashion_assets.settings import Settings
-from fashion_assets.sources import open_source
+from fashion_assets.sources import Source, open_source
+from fashion_assets.sources.picture_cache import PictureCache
 from fashion_assets.warehouse.register import SyncReport, batch_and_source, references, sync
 from fashion_assets.warehouse.sources import (
     activate_source,
@@ -39,6 +43,38 @@ def scan_active_sources(
             reports.append(sync(conn, source, settings.batch_size, progress))
             keep_found(conn, source.name, source.found)
     return reports
+
+
+def fetch_pictures(
+    sources: Iterable[Source],
+    settings: Settings,
+    progress: Callable[[str, int], None] = lambda source, done: None,
+) -> list[str]:
+    """Fetch the pictures that these sources state as URLs, and say what came of it, a line for each source that has any. `progress`
+    is told whose, and how many URLs are done.
+
+    Before a scan, and in no transaction: it may take hours, and what came before it was interrupted is there. Raises `SourceError`
+    when a source cannot be read.
+    """
+    from fashion_assets.sources.fetching import Policy, fetch  # here: few runs fetch
+
+    said = []
+    for source in sources:
+        urls = source.picture_urls()
+        first = next(urls, None)
+        if first is None:
+            continue
+        cache = PictureCache(settings.picture_cache)
+        with closing(cache):
+            done = fetch(
+                source.name,
+                chain([first], urls),
+                cache,
+                Policy.from_settings(settings),
+                partial(progress, source.name),
+            )
+        said.append(f"{source.name}: {done}")
+    return said
 
 
 def use_source(

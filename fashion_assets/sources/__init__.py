@@ -42,6 +42,7 @@ def open_source(
     if kind in ("catalogue", "folder"):
         from fashion_assets.sources.mapped import Mapped
         from fashion_assets.sources.mapping import PUBLIC, kept
+        from fashion_assets.sources.picture_cache import PictureCache
 
         try:
             require_utf8(Path(location))
@@ -53,6 +54,7 @@ def open_source(
             kept(options.get("mapping", PUBLIC)),
             pictures=options.get("pictures"),
             found=options.get("found"),
+            fetched=PictureCache(settings.picture_cache),
             max_image_bytes=settings.max_image_bytes,
         )
     if kind == "sample":

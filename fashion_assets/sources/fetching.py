@@ -126,15 +126,17 @@ class _Answered(Exception):
 
 
 def fetch(
+    source: str,
     urls: Iterable[str],
     cache: PictureCache,
     policy: Policy,
     progress: Callable[[int], None] = lambda done: None,
 ) -> Fetched:
-    """Fetch the pictures of these URLs that the cache lacks, or that were asked for too long ago; `progress` is told how many URLs
+    """Fetch the pictures of a source's URLs that the cache lacks, or that were asked for too long ago; `progress` is told how many URLs
     are done. A picture that cannot be had is noted with its reason, and stops nothing; one that was had stays. What is killed goes on
     where it was. Memory does not grow with the URLs."""
     with cache.writing() as writer:
+        writer.serve(source)
         return asyncio.run(_Fetch(cache, writer, policy, progress).all(iter(urls)))
 
 

@@ -9,13 +9,13 @@ import hashlib
 import json
 import os
 import stat
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from typing import Any, ClassVar, NamedTuple, Self
 
 import pyarrow as pa
 
-from fashion_assets.catalog.formats.outlines import IMAGE_FILE_TOO_LARGE
+from fashion_assets.catalog.formats.outlines import IMAGE_FILE_TOO_LARGE, IMAGE_NOT_FETCHED
 from fashion_assets.catalog.listing import ATTRIBUTES, LISTING_SCHEMA, REFERENCE_SCHEMA, content_hash
 from fashion_assets.catalog.pictures import Limits
 from fashion_assets.catalog.profile import Profile
@@ -23,6 +23,7 @@ from fashion_assets.origins import shown
 from fashion_assets.sources import mapping as mappings
 from fashion_assets.sources.declared import MappedTable, people, people_version
 from fashion_assets.sources.listings import Reading
+from fashion_assets.sources.picture_cache import PictureCache
 from fashion_assets.sources.picture_files import NOT_THERE, Found, PictureFiles, is_url, sha256_of
 from fashion_assets.sources.places import file_of, folder_of, is_database
 from fashion_assets.sources.readers import open_rows
@@ -36,11 +37,6 @@ from fashion_assets.sources.source import (
     Source,
     SourceError,
 )
-
-Fetched = Callable[[str], Found | str]
-"""From a picture's URL to its file inside the pictures' folder, or the reason why it cannot be had."""
-
-IMAGE_NOT_FETCHED = "image_not_fetched"
 
 
 class _Seen(NamedTuple):
@@ -68,7 +64,7 @@ class Mapped(Source):
         *,
         pictures: str | os.PathLike[str] | None = None,
         found: Mapping[str, Any] | None = None,
-        fetched: Fetched | None = None,
+        fetched: PictureCache | None = None,
         max_image_bytes: int = Limits.max_bytes,
     ) -> None:
         """
@@ -76,14 +72,14 @@ class Mapped(Source):
             location: file, folder, or URL of a database. Nothing is opened yet.
             pictures: folder of the pictures; None: beside the file.
             found: what an earlier scan found (`found`).
-            fetched: gives pictures that are stated as URLs; None: they are not fetched.
+            fetched: the pictures of this home that were fetched by their URLs.
             max_image_bytes: of a larger picture nothing is read, not even for its hash, which then is null.
         """
         self.name = name
         self.location = os.fspath(location)
         self.mapping = mapping
         self.pictures = None if pictures is None else os.fspath(pictures)
-        self.fetched = fetched
+        self.fetched = fetched if pictures is None and fetched is not None and fetched.serves(name) else None
         self.max_image_bytes = max_image_bytes
         self._found: dict[str, Any] = dict(found or {})
 
@@ -100,6 +96,8 @@ class Mapped(Source):
 
     @property
     def root(self) -> str:
+        if self.fetched is not None:
+            return os.path.realpath(self.fetched.folder)
         return os.path.realpath(self.pictures or folder_of(self.location))
 
     @property
@@ -130,7 +128,7 @@ class Mapped(Source):
                 ids.append(seen.external_id)
                 locators.append(record.locator)
                 status = seen.found.status
-                picture = f"{status.st_size:x}-{status.st_mtime_ns:x}" if status else "-"
+                picture = f"{status.st_size:x}-{status.st_mtime_ns:x}" if status else f"-{seen.reason or ''}"
                 signatures.append(f"{record.digest}.{picture}")
                 if len(ids) == SCAN_CHUNK_ROWS:
                     yield pa.table([ids, locators, signatures], schema=REFERENCE_SCHEMA)
@@ -182,6 +180,16 @@ class Mapped(Source):
         """The mapping's table `favourites`: `user_id`, `external_id`; other columns stay in the record."""
         return people(self, "favourites", FAVOURITE_SCHEMA)
 
+    def picture_urls(self) -> Iterator[str]:
+        """The URL of each listing's picture, where that is one, in the source's order; none where the pictures are in a folder."""
+        if self.pictures is not None:
+            return
+        with self.opened() as (reader, reading):
+            for record in grouped(reader.rows(), reading.group):
+                if not record.defect:
+                    # The first is the product's.
+                    yield from filter(is_url, reading.said(record).pictures[:1])
+
     @contextmanager
     def opened(self) -> Iterator[tuple[RowReader, Reading]]:
         """The open file, and the mapping for its columns. Raises SourceError where either cannot be had."""
@@ -230,13 +238,13 @@ class Mapped(Source):
         if not is_url(stated):
             return _Seen(identity, stated, files.find(stated), None)
         if self.pictures is not None:  # somebody fetched them already, and says where they are
-            found = files.find(stated)
-            if found.path is not None or self.fetched is None:
-                return _Seen(identity, stated, found, None)
-        had = self.fetched(stated) if self.fetched is not None else IMAGE_NOT_FETCHED
-        if isinstance(had, str):
-            return _Seen(identity, stated, NOT_THERE, had)
-        return _Seen(identity, stated, had, None)
+            return _Seen(identity, stated, files.find(stated), None)
+        if self.fetched is None:
+            return _Seen(identity, stated, NOT_THERE, IMAGE_NOT_FETCHED)
+        place, reason = self.fetched.picture(stated)
+        if place is None:
+            return _Seen(identity, stated, NOT_THERE, reason)
+        return _Seen(identity, stated, files.find(place), None)
 
     def _read_each(
         self, references: pa.Table
@@ -256,7 +264,7 @@ class Mapped(Source):
                     )
                 seen = self._look_at(record, reading, files)
                 text = record.as_json()
-                sha256, told = None, None
+                sha256, told = None, seen.reason
                 status = seen.found.status
                 if status is not None and stat.S_ISREG(status.st_mode) and seen.found.path:
                     if status.st_size > self.max_image_bytes:

@@ -23,10 +23,11 @@ INDEX = "urls.sqlite"
 LEFT_OVER = 3600
 """Seconds after which half a picture is nobody's any more: none takes so long."""
 
-_TABLE = """
+_TABLES = """
 CREATE TABLE IF NOT EXISTS urls (
     url TEXT PRIMARY KEY, sha256 TEXT, reason TEXT, said TEXT NOT NULL, etag TEXT, last_modified TEXT, asked_at REAL NOT NULL
-) WITHOUT ROWID
+) WITHOUT ROWID;
+CREATE TABLE IF NOT EXISTS sources (source TEXT PRIMARY KEY) WITHOUT ROWID;
 """
 
 
@@ -55,6 +56,13 @@ class PictureCache:
     def place(self, sha256: str) -> str:
         """Where the picture of this hash lies, relative to the folder."""
         return f"{sha256[:2]}/{sha256}"
+
+    def serves(self, source: str) -> bool:
+        """Whether pictures of this source were fetched: then those are its pictures, and this is their folder."""
+        index = self._opened()
+        if index is None:
+            return False
+        return index.execute("SELECT 1 FROM sources WHERE source = ?", (source,)).fetchone() is not None
 
     def find(self, url: str) -> Held | None:
         """What is known of a URL; None if it was never asked for, or its file is gone."""
@@ -90,7 +98,7 @@ class PictureCache:
             # Readers go on while it is written; after a crash of the machine the last rows may be lost, never the file.
             index.execute("PRAGMA journal_mode = WAL")
             index.execute("PRAGMA synchronous = NORMAL")
-            index.execute(_TABLE)
+            index.executescript(_TABLES)
             yield Writer(self, index)
 
     def close(self) -> None:
@@ -114,6 +122,10 @@ class Writer:
     def __init__(self, cache: PictureCache, index: sqlite3.Connection) -> None:
         self._cache = cache
         self._index = index
+
+    def serve(self, source: str) -> None:
+        """Note that a source's pictures are here."""
+        self._index.execute("INSERT OR IGNORE INTO sources VALUES (?)", (source,))
 
     @contextmanager
     def temporary(self) -> Iterator[Path]:

@@ -153,6 +153,11 @@ class Source(Rows):
         whoever opens the source next. Empty before a scan."""
         return {}
 
+    def picture_urls(self) -> Iterator[str]:
+        """The URL of each listing's picture, in the source's order, where it states pictures as URLs. Raises SourceError as `scan`
+        does."""
+        return iter(())
+
     def tables(self) -> Sequence[DeclaredTable]:
         """The tables it declares beside its listings."""
         return ()

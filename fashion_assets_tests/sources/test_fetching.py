@@ -10,10 +10,17 @@ from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
+import pyarrow as pa
 import pytest
 
+from fashion_assets.catalog.profile import Profile
+from fashion_assets.catalog.validation import Rules, validate
+from fashion_assets.release.scan import fetch_pictures
+from fashion_assets.settings import Settings
+from fashion_assets.sources import Source, open_source
 from fashion_assets.sources.fetching import GIVEN_UP_AFTER, Policy, fetch
 from fashion_assets.sources.picture_cache import PictureCache
+from fashion_assets_tests.catalogue import write_catalogue
 
 JPEG = b"\xff\xd8\xff\xe0 a picture"
 
@@ -106,14 +113,14 @@ def reason_of(cache: PictureCache, url: str) -> str | None:
 def test_pictures_are_kept_by_content_and_not_fetched_again(host: Host, cache: PictureCache):
     urls = [host.url(f"/{n}.jpg") for n in range(30)]
     done: list[int] = []
-    fetched = fetch(iter([*urls, urls[0]]), cache, host.policy(per_host=2), done.append)
+    fetched = fetch("shop", iter([*urls, urls[0]]), cache, host.policy(per_host=2), done.append)
     assert fetched.new == 30 and done[-1] == 31 and not fetched.failed
     assert [bytes_of(cache, url) for url in urls] == [JPEG] * 30
     # Equal bytes are one file; nothing of what was underway is left.
     files = [path for path in cache.folder.rglob("*") if path.is_file() and "urls.sqlite" not in path.name]
     assert len(files) == 1
     assert host.most_at_once <= 2
-    again = fetch(urls, cache, host.policy())
+    again = fetch("shop", urls, cache, host.policy())
     assert (again.known, again.asked) == (30, 0) and sum(host.asked.values()) in (30, 31)
 
 
@@ -144,7 +151,7 @@ def test_what_was_never_asked_for_says_so(cache: PictureCache):
 )
 def test_addresses_that_are_not_public_are_not_even_connected_to(host: Host, cache: PictureCache, url: str):
     url = url.format(port=host.port)
-    fetched = fetch([url], cache, Policy(seconds=5))
+    fetched = fetch("shop", [url], cache, Policy(seconds=5))
     assert not host.asked and host.most_at_once == 0
     assert fetched.failed == {"image_url_refused": 1} and reason_of(cache, url) == "image_url_refused"
     found = cache.find(url)
@@ -159,7 +166,7 @@ def test_a_redirect_leads_nowhere_one_may_not_go(host: Host, cache: PictureCache
         host.answers["/twice.jpg"] = redirect("/once.jpg")
         host.answers["/once.jpg"] = redirect("/b.jpg")
         urls = [host.url(path) for path in ("/a.jpg", "/file.jpg", "/round.jpg", "/twice.jpg")]
-        fetch(urls, cache, host.policy())
+        fetch("shop", urls, cache, host.policy())
         assert not inside.asked
     assert [reason_of(cache, url) for url in urls[:3]] == [
         "image_url_refused",
@@ -184,7 +191,7 @@ def test_a_name_that_resolves_to_another_address_the_second_time_leads_nowhere(
 
     monkeypatch.setattr(socket, "getaddrinfo", rebound)
     url = host.url("/a.jpg", "pictures.example")
-    fetch([url], cache, Policy(seconds=5))
+    fetch("shop", [url], cache, Policy(seconds=5))
     assert times["pictures.example"] > 1 and not host.asked
     assert reason_of(cache, url) == "image_url_refused"
 
@@ -204,7 +211,7 @@ def test_sizes_are_bounded_told_or_not(host: Host, cache: PictureCache):
     host.answers["/endless.jpg"] = endless
     host.answers["/packed.jpg"] = picture(JPEG, Content_Encoding="gzip")
     urls = [host.url(path) for path in ("/told.jpg", "/endless.jpg", "/packed.jpg")]
-    fetch(urls, cache, host.policy(max_bytes=2**18))
+    fetch("shop", urls, cache, host.policy(max_bytes=2**18))
     assert [reason_of(cache, url) for url in urls] == [
         "image_file_too_large",
         "image_file_too_large",
@@ -227,14 +234,14 @@ def test_what_may_pass_is_tried_again_and_what_will_not_is_not(host: Host, cache
     host.answers["/gone.jpg"] = picture(b"", 404)
     host.answers["/closed.jpg"] = picture(b"", 403)
     urls = [host.url(path) for path in ("/busy.jpg", "/gone.jpg", "/closed.jpg")]
-    fetched = fetch(urls, cache, host.policy())
+    fetched = fetch("shop", urls, cache, host.policy())
     assert bytes_of(cache, urls[0]) == JPEG and host.asked["/busy.jpg"] == 3
     assert [reason_of(cache, url) for url in urls[1:]] == ["image_gone", "image_unreachable"]
     assert host.asked["/gone.jpg"] == host.asked["/closed.jpg"] == 1
     assert fetched.failed == {"image_gone": 1, "image_unreachable": 1}
     # The next run asks anew for what may be reachable by now, and leaves alone what is gone.
     host.answers["/closed.jpg"] = picture()
-    fetch(urls, cache, host.policy())
+    fetch("shop", urls, cache, host.policy())
     assert bytes_of(cache, urls[2]) == JPEG and host.asked["/gone.jpg"] == 1
 
 
@@ -242,7 +249,7 @@ def test_a_slow_host_has_its_time_and_no_more(host: Host, cache: PictureCache):
     over = threading.Event()
     host.answers["/slow.jpg"] = lambda handler: over.wait(20) and None
     url = host.url("/slow.jpg")
-    fetch([url], cache, host.policy(seconds=0.2))
+    fetch("shop", [url], cache, host.policy(seconds=0.2))
     over.set()
     assert reason_of(cache, url) == "image_unreachable"
     held = cache.find(url)
@@ -257,7 +264,7 @@ def test_a_host_that_is_down_is_given_up(cache: PictureCache):
         port = taken.getsockname()[1]  # nobody listens
         urls = [f"http://127.0.0.1:{port}/{n}.jpg" for n in range(200)]
         with stamina.set_testing(True, attempts=1):
-            fetched = fetch(urls, cache, Policy(frozenset({"127.0.0.1"}), per_host=1))
+            fetched = fetch("shop", urls, cache, Policy(frozenset({"127.0.0.1"}), per_host=1))
     assert fetched.failed == {"image_unreachable": 200} and fetched.given_up == {"127.0.0.1"}
     assert GIVEN_UP_AFTER <= fetched.asked < 2 * GIVEN_UP_AFTER
     assert "given up: 127.0.0.1" in str(fetched)
@@ -273,16 +280,16 @@ def test_a_picture_is_asked_whether_it_changed_and_stays_where_its_host_fails(
         picture(b"" if known else JPEG, 304 if known else 200, ETag='"1"')(handler)
 
     host.answers["/a.jpg"] = versioned
-    fetch([url], cache, host.policy())
-    unchanged = fetch([url], cache, host.policy(again_after=0))
+    fetch("shop", [url], cache, host.policy())
+    unchanged = fetch("shop", [url], cache, host.policy(again_after=0))
     assert (unchanged.unchanged, unchanged.new) == (1, 0) and bytes_of(cache, url) == JPEG
 
     host.answers["/a.jpg"] = picture(b"", 404)
-    fetch([url], cache, host.policy(again_after=0))
+    fetch("shop", [url], cache, host.policy(again_after=0))
     assert bytes_of(cache, url) == JPEG  # a release never depends on a host
 
     host.answers["/a.jpg"] = picture(JPEG + b" anew")
-    changed = fetch([url], cache, host.policy(again_after=0))
+    changed = fetch("shop", [url], cache, host.policy(again_after=0))
     assert changed.new == 1 and bytes_of(cache, url) == JPEG + b" anew"
 
 
@@ -297,25 +304,25 @@ def test_what_is_killed_goes_on_where_it_was(host: Host, cache: PictureCache):
             raise Killed
 
     with pytest.raises(BaseException) as raised:
-        fetch(urls, cache, host.policy(per_host=1), kill)
+        fetch("shop", urls, cache, host.policy(per_host=1), kill)
     assert raised.type is Killed or raised.group_contains(Killed)
     half = cache.folder / ".1-0.part"
     half.write_bytes(b"half of a picture")
     os.utime(half, (0, 0))
     had = sum(cache.picture(url)[1] is None for url in urls)
     assert 20 <= had < 40
-    rest = fetch(urls, cache, host.policy())
+    rest = fetch("shop", urls, cache, host.policy())
     assert rest.known == had and rest.new == 40 - had and not half.exists()
 
 
 def test_a_picture_whose_file_was_deleted_is_fetched_again(host: Host, cache: PictureCache):
     url = host.url("/a.jpg")
-    fetch([url], cache, host.policy())
+    fetch("shop", [url], cache, host.policy())
     place, _ = cache.picture(url)
     assert place is not None
     (cache.folder / place).unlink()
     assert reason_of(cache, url) == "image_not_fetched"
-    fetch([url], cache, host.policy())
+    fetch("shop", [url], cache, host.policy())
     assert bytes_of(cache, url) == JPEG
 
 
@@ -335,7 +342,7 @@ def test_urls_are_streamed(host: Host, cache: PictureCache):
         nonlocal done
         done = count
 
-    fetch(urls(), cache, host.policy(), progress)
+    fetch("shop", urls(), cache, host.policy(), progress)
     assert done == 200 and ahead <= 32
 
 
@@ -347,3 +354,53 @@ def test_a_pause_a_host_asks_for_is_bounded():
     soon = time.strftime("%a, %d %b %Y %H:%M:%S GMT", time.gmtime(time.time() + 100))
     assert 90 < (fetching._wait(soon) or 0) <= 100
     assert fetching._wait("soon") is None
+
+
+def listings_of(source: Source) -> pa.Table:
+    """All of them, with the keys a register would give."""
+    references = pa.concat_tables(list(source.scan()))
+    keyed = references.append_column("listing_key", references["external_id"])
+    return source.read(keyed.append_column("occurrence", pa.array([0] * keyed.num_rows, pa.int32())))
+
+
+def test_a_catalogue_of_urls_has_its_pictures_once_they_are_fetched(
+    host: Host, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+):
+    drawn = write_catalogue(tmp_path / "drawn", 3)
+    for n, path in enumerate(sorted((drawn / "images").iterdir())):
+        host.answers[f"/{n}.jpg"] = picture(path.read_bytes())
+    host.answers["/2.jpg"] = picture(b"", 404)
+    header, *lines = (drawn / "styles.csv").read_text().splitlines()
+    folder = tmp_path / "shop"
+    folder.mkdir()
+    told = [f"{header},image", *(f"{line},{host.url(f'/{n}.jpg')}" for n, line in enumerate(lines))]
+    (folder / "styles.csv").write_text("\n".join(told))
+    monkeypatch.setenv("FASHION_ASSETS_HOME", str(tmp_path / "home"))
+    monkeypatch.setenv("FASHION_ASSETS_FETCH_HOSTS", f"127.0.0.1:{host.port}")
+    settings = Settings()  # type: ignore[call-arg]
+
+    def opened() -> Source:
+        return open_source("catalogue", "shop", str(folder), settings)
+
+    before = listings_of(opened())
+    assert before["defects"].to_pylist() == [["image_not_fetched"]] * 3
+    (said,) = fetch_pictures([opened()], settings)
+    assert said == "shop: pictures by URL: 2 fetched, 0 unchanged, 0 known, 1 image_gone"
+    after = listings_of(opened())
+    assert after["defects"].to_pylist() == [[], [], ["image_gone"]]
+    # Each is another content than before: what was in quarantine for its picture is judged anew.
+    assert not set(before["content_hash"].to_pylist()) & set(after["content_hash"].to_pylist())
+    judged = validate(after, Rules(), root=opened().root)
+    assert (judged.products.num_rows, judged.rejections["reasons"].to_pylist()) == (2, [["image_gone"]])
+    optional = validate(after, Rules(profile=Profile(picture="optional")), root=opened().root)
+    assert optional.products.num_rows == 3
+    # The host may be down by now.
+    host.answers = {path: picture(b"", 500) for path in host.answers}
+    assert listings_of(opened()).equals(after)
+
+
+def test_a_catalogue_in_a_folder_has_nothing_to_fetch(tmp_path: Path, monkeypatch: pytest.MonkeyPatch):
+    monkeypatch.setenv("FASHION_ASSETS_HOME", str(tmp_path / "home"))
+    settings = Settings()  # type: ignore[call-arg]
+    drawn = open_source("catalogue", "shop", str(write_catalogue(tmp_path / "drawn", 3)), settings)
+    assert fetch_pictures([drawn], settings) == [] and not settings.picture_cache.exists()

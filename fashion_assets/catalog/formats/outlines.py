@@ -21,6 +21,9 @@ IMAGE_UNREACHABLE = "image_unreachable"
 IMAGE_GONE = "image_gone"
 """Reasons; what each means stands with the rules (`catalog.validation.RULES`)."""
 
+NOT_HAD = (IMAGE_NOT_FETCHED, IMAGE_URL_REFUSED, IMAGE_UNREACHABLE, IMAGE_GONE)
+"""Those of pictures that are stated as URLs, and are not here."""
+
 MAX_EDGE = 65_535
 """Pixels of an edge, which is as long as a JPEG's can be. Decoders keep an account of each line: a picture of one pixel's
 width and as many lines as a PNG can have takes more for that than for its pixels."""
