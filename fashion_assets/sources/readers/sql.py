@@ -72,7 +72,9 @@ class Sql(RowReader):
             raise SourceError(
                 f"{self.what} has no column {unknown[0]!r}, but {', '.join(self.columns)}. Mend key or order in the mapping."
             )
-        self._columns = {name: sa.column(name, types.get(name)) for name in self.columns}
+        # Without types: values stay as the driver gives them. Those of a key are sent back, and need theirs.
+        self._columns = {name: sa.column(name) for name in self.columns}
+        self._keys = [sa.column(name, types.get(name)) for name in self._key]
         self._positions = [self.columns.index(name) for name in self._key]
         self._sorted = [self._columns[name] for name in self._key] + [
             self._columns[name.removeprefix("-")].desc() if name.startswith("-") else self._columns[name]
@@ -137,9 +139,8 @@ class Sql(RowReader):
 
     def _scan_from(self, last: tuple[Any, ...] | None) -> Iterator[tuple[Row, tuple[Any, ...]]]:
         """Every row with its key; behind a lost connection those from the key on that was read last."""
-        columns = [self._columns[name] for name in self._key]
         with self._engine.connect() as connection:
-            for values in self._streamed(connection, sa.true() if last is None else _from(columns, last)):
+            for values in self._streamed(connection, sa.true() if last is None else _from(self._keys, last)):
                 yield self._row(values), tuple(values[n] for n in self._positions)
 
     def _streamed(self, connection: sa.Connection, where: Any) -> Iterator[Sequence[Any]]:
@@ -154,7 +155,7 @@ class Sql(RowReader):
 
     def _asked(self, connection: sa.Connection, locators: Sequence[str]) -> Iterator[Row]:
         """The rows of these locators, in their order."""
-        columns = [self._columns[name] for name in self._key]
+        columns = self._keys
         asked = {keys.read(locator)[0] for locator in locators}
         sound = [key for key in asked if None not in key]
         where = [sa.and_(*map(_equal, columns, key)) for key in asked if None in key]
@@ -221,7 +222,13 @@ class Sql(RowReader):
         schema, table = self._table
         described = sa.inspect(connection).get_columns(table, schema=schema)
         source = sa.table(_quoted(table), schema=None if schema is None else _quoted(schema))
-        return source, [c["name"] for c in described], {c["name"]: c["type"] for c in described}
+        # SQLite's values are what they are, whatever its columns say.
+        typed = connection.dialect.name != "sqlite"
+        return (
+            source,
+            [c["name"] for c in described],
+            {c["name"]: c["type"] for c in described} if typed else {},
+        )
 
     def _find_key(self, connection: sa.Connection, options: Mapping[str, Any]) -> tuple[list[str], bool]:
         """Its columns, and whether the database says that it is unique."""
