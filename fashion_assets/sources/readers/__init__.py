@@ -29,6 +29,8 @@ from fashion_assets.sources.source import SourceError
 
 FORMATS = {
     "sql": "Sql",
+    "parquet": "Parquet",
+    "xml": "Xml",
     "json_records": "JsonRecords",
 }
 """Each format's module and the class of its reader, in the order in which they are asked whether a location is theirs: what

@@ -286,7 +286,7 @@ def _items(file: BinaryIO, offset: int, line: int, *, closed: bool) -> Iterator[
     while True:
         if not window.skip(_BETWEEN_ITEMS):
             if closed:
-                yield Piece(b"", Place(window.offset, 0), window.line)
+                yield Piece(b"", window.place(0), window.line)
             return
         if closed and window.data.startswith(b"]", window.at):
             return

@@ -103,6 +103,10 @@ class Window:
         """Of the byte at which it stands, in the file's text."""
         return self._behind - len(self.data) + self.at
 
+    def place(self, length: int) -> Place:
+        """Of so many bytes from here on."""
+        return Place(self.offset, length)
+
     def more(self, size: int = CHUNK_BYTES) -> bool:
         """Look at more of it, and no longer at what is done with; whether there is any."""
         read = self._file.read(size)
