@@ -23,12 +23,19 @@ from fashion_assets.progress import Tasks, steps, tasks
 from fashion_assets.release import roots
 from fashion_assets.release.plan import Plan
 from fashion_assets.release.recovery import recovered_plan
-from fashion_assets.release.scan import fetch_pictures, scan_active_sources, stale_sources, use_source
+from fashion_assets.release.scan import (
+    Scanned,
+    fetch_pictures,
+    scan_active_sources,
+    stale_sources,
+    use_source,
+)
 from fashion_assets.release.status import report_page, unmet_expectations
 from fashion_assets.runs import Runs
 from fashion_assets.serving.links import job_link, report_link
 from fashion_assets.settings import Settings, place
 from fashion_assets.sources import SourceError, open_source
+from fashion_assets.sources.locations import placed
 from fashion_assets.terminal import shown
 from fashion_assets.warehouse import releases
 from fashion_assets.warehouse.database import connect, is_installed, prepare
@@ -72,11 +79,13 @@ class MigrationResult:
     """Sources that were not overdue when they were looked at before."""
     not_begun: int = 0
     """Batches that were not begun, since another failed for what all would meet."""
+    unread: dict[str, str] = field(default_factory=dict)
+    """Sources that could not be read, and why: of them the release has what was read before."""
     lines: list[str] = field(default_factory=list)
 
     @property
     def succeeded(self) -> bool:
-        return not self.failed_batches and self.refusal is None
+        return not self.failed_batches and not self.unread and self.refusal is None
 
     def summary(self) -> Iterator[str]:
         """Lines a person reads at the end."""
@@ -85,6 +94,11 @@ class MigrationResult:
             yield f"[bold red]failed[/] {some(batches)}: {shown(reason)}"
         if self.not_begun:
             yield f"{self.not_begun:,} more batches were not begun: they would have met the same"
+        for name, why in self.unread.items():
+            yield (
+                f"[bold red]not read[/] source {name}, of which the release has what was read before: {shown(why)} When it is not "
+                f"to come back: fashion-assets sources remove {name}"
+            )
         if self.refusal:
             yield f"[bold red]refused[/] {escape(self.refusal)}"
         if self.report:
@@ -107,6 +121,7 @@ class MigrationResult:
             "batches": self.batches,
             "batches_run": self.batches_run,
             "failed_batches": self.failed_batches,
+            "unread_sources": self.unread,
             "batches_not_begun": self.not_begun,
             "criteria": [verdict.to_dict() for verdict in self.verdicts],
             "report": self.report,
@@ -144,6 +159,12 @@ def _events(settings: Settings, result: MigrationResult) -> Iterator[Event]:
             f"{len(result.failed_batches):,} of {result.batches_run:,} batches failed and wait for a person",
             [f"{some(batches)}: {reason}" for reason, batches in together(result.failed_batches).items()],
             job_link(settings, "migrate_batch"),
+        )
+    if result.unread:
+        yield Event(
+            "source_unreadable",
+            "a source cannot be read, so that nothing new of it is migrated",
+            [f"{name}: {why}" for name, why in result.unread.items()],
         )
     if result.refusal:
         title, *details = result.refusal.splitlines()
@@ -195,8 +216,8 @@ class Migration:
         if dry_run:
             # Rolled back: sources, register and batches are compared as a run would, and nothing is kept.
             with connect(self._settings) as conn, conn.transaction(force_rollback=True):
-                wanted, _, said = self._scan(conn, choice, dry_run)
-                return self._told(wanted, said)
+                wanted, scans, said = self._scan(conn, choice, dry_run)
+                return self._told(wanted, scans, said)
         # From before the sources are read until the release stands: what was read is what is released.
         lock = run_lock(self._settings, "run", wait=None if wait else 0, told=self._console.print)
         with lock as turn, connect(self._settings) as conn, ExitStack() as stack:
@@ -205,18 +226,18 @@ class Migration:
             known = {stale.source for stale in stale_sources(conn, self._settings, as_last_scanned=True)}
             conn.commit()
             fetched = self._fetch(conn, choice) if self._settings.fetch_pictures else []
-            wanted, reports, said = self._scan(conn, choice, dry_run)
+            wanted, scans, said = self._scan(conn, choice, dry_run)
             said = [*fetched, *said]
             stale = stale_sources(conn, self._settings)
             conn.commit()
-            result = MigrationResult(listings=wanted.listings, batches=len(wanted.batches), lines=said)
+            result = _begun(wanted, scans, said)
             result.lines += map(str, stale)
             result.newly_stale += [str(each) for each in stale if each.source not in known]
             if not wanted.release_is_due:
                 return self._without_changes(conn, wanted, result, promote, allow_shrink)
             if not first:
                 stack.enter_context(runs)
-            runs.note_scan(reports)
+            runs.note_scan(scans)
             return self._migrate(wanted, result, promote, runs, turn, allow_shrink, accept_rejections)
 
     def promote(self, name: str, force: bool = False, allow_shrink: bool = False) -> MigrationResult:
@@ -230,15 +251,12 @@ class Migration:
     ) -> tuple[str, str, str] | None:
         """The source asked for: name, kind, location; None for whatever is active."""
         if source is not None:
-            kind, _, location = source.partition(":")
-            if not kind or not location:
+            if ":" not in source:
                 raise SourceError(
-                    f"{source!r} names no source. Give its kind and its location: folder:/data/shop, or those of a reader of "
-                    "your own."
+                    f"{source!r} names no source. Give its kind and its location: those of a reader of your own, or sample:N."
                 )
-            if kind != "folder":
-                return "sample" if kind == "sample" else self._settings.source_name, kind, location
-            catalog = Path(location)
+            kind, location = placed(source)
+            return "sample" if kind == "sample" else self._settings.source_name, kind, location
         if catalog is not None:
             try:
                 return self._settings.source_name, "folder", str(place(catalog))
@@ -264,7 +282,7 @@ class Migration:
 
     def _scan(
         self, conn: psycopg.Connection, choice: tuple[str, str, str] | None, dry_run: bool
-    ) -> tuple[Plan, list[SyncReport], list[str]]:
+    ) -> tuple[Plan, list[Scanned], list[str]]:
         """What there is to do, what the scan of each source found, and what to say of that."""
         if choice is None and not active_sources(conn):
             self._require_a_new_home()
@@ -276,15 +294,16 @@ class Migration:
                 name, kind, location = choice
                 use_source(conn, name, kind, location)
             task = progress.add_task("reading the catalogue", total=None)
-            reports = scan_active_sources(
-                conn, self._settings, lambda done, total: progress.update(task, completed=done, total=total)
+            scans = scan_active_sources(
+                conn,
+                self._settings,
+                lambda done, total: progress.update(task, completed=done, total=total),
+                needed=() if choice is None else {choice[0]},
             )
-            sources = active_sources(conn)
-        said = [_said(source, report) for source, report in zip(sources, reports, strict=True)]
-        kept = {source.name for source in sources}
-        said += [f"{_named(source)} is no longer migrated" for source in before if source.name not in kept]
+        said = [_said(source, report) for source, report, _ in scans if report is not None]
+        said += _replaced(before, [scan.source for scan in scans])
         wanted, recovered = recovered_plan(conn, self._settings, vectors=not dry_run)
-        return wanted, reports, [*said, *([str(recovered)] if recovered else [])]
+        return wanted, scans, [*said, *([str(recovered)] if recovered else [])]
 
     def _require_a_new_home(self) -> None:
         """Nothing is drawn beside a shop's own files: the database that knew where its catalogue is was another one."""
@@ -313,8 +332,8 @@ class Migration:
         )
         return result
 
-    def _told(self, wanted: Plan, said: list[str]) -> MigrationResult:
-        result = MigrationResult(listings=wanted.listings, batches=len(wanted.batches), lines=said)
+    def _told(self, wanted: Plan, scans: list[Scanned], said: list[str]) -> MigrationResult:
+        result = _begun(wanted, scans, said)
         if not wanted.release_is_due:
             result.lines.append("dry run: nothing would be done.")
         else:
@@ -461,6 +480,27 @@ class Migration:
 
     def _report(self, release: Release) -> str | None:
         return release.report and str(report_page(self._settings, release))
+
+
+def _begun(wanted: Plan, scans: list[Scanned], said: list[str]) -> MigrationResult:
+    unread = {scan.source.name: scan.unread for scan in scans if scan.unread}
+    return MigrationResult(listings=wanted.listings, batches=len(wanted.batches), unread=unread, lines=said)
+
+
+def _replaced(before: list[SourceRecord], now: list[SourceRecord]) -> Iterator[str]:
+    """What is to be said of sources that are no longer where they were, or no longer in use."""
+    kept = {source.name: source for source in now}
+    for source in before:
+        present = kept.get(source.name)
+        if present is None:
+            yield (
+                f"{_named(source)} is no longer migrated; to have it again: fashion-assets sources activate {source.name}"
+            )
+        elif present.kind != "sample" and (present.kind, present.location) != (source.kind, source.location):
+            yield (
+                f"{_named(source)} is from now on {present.kind} {present.location}. Another catalogue, to stand beside it, has a "
+                f"name of its own: fashion-assets sources add NAME {present.location}"
+            )
 
 
 def _said(source: SourceRecord, report: SyncReport) -> str:

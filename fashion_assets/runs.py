@@ -38,7 +38,7 @@ from fashion_assets.terminal import Without
 if TYPE_CHECKING:
     from dagster import DagsterInstance, Definitions, ExecuteInProcessResult
 
-    from fashion_assets.warehouse.register import SyncReport
+    from fashion_assets.release.scan import Scanned
 
 WORKERS = 2
 """Processes batches are shared out to, each with its share of the cores."""
@@ -211,9 +211,9 @@ class Runs:
         pool.shutdown()
         return failure
 
-    def note_scan(self, reports: "Sequence[SyncReport]") -> None:
+    def note_scan(self, scans: "Sequence[Scanned]") -> None:
         """Let the UI show what a scan of the active sources found; nobody waits for it."""
-        self._starter.submit(_submitted, self._release, _note_scan, reports)
+        self._starter.submit(_submitted, self._release, _note_scan, scans)
 
     def run(self, job: str, ops: Mapping[str, Mapping[str, Any]] | None = None) -> str | None:
         """Run a job that has no partitions, with the config of its ops by name; why it failed, or None."""
@@ -417,16 +417,12 @@ def _prepare_release() -> None:
     _compile_towers()
 
 
-def _note_scan(reports: "Sequence[SyncReport]") -> None:
+def _note_scan(scans: "Sequence[Scanned]") -> None:
     """In a worker: keep what was found in the sources as events of their asset."""
     from fashion_assets.defs.sources import note, source_events
-    from fashion_assets.warehouse.database import connect
-    from fashion_assets.warehouse.sources import active_sources
 
     assert _instance is not None
-    with connect(Settings()) as conn:
-        sources = active_sources(conn)
-    note(_instance, source_events(sources, reports))
+    note(_instance, source_events(scans))
 
 
 def _encode_on(threads: str) -> None:

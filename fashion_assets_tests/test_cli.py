@@ -421,7 +421,7 @@ def test_without_a_catalogue_the_same_sources_are_migrated_again(settings: Setti
     told = answer("run", *recipe("SAMPLE=8"), "--dry-run")
     assert isinstance(told, dict) and told["messages"][:2] == [
         "read 8 listings of sample (8 drawn): 8 new, 0 changed, 0 gone, 0 unchanged",
-        f"fashion_demo (folder {catalogue}) is no longer migrated",
+        f"fashion_demo (folder {catalogue}) is no longer migrated; to have it again: fashion-assets sources activate fashion_demo",
     ]
 
 

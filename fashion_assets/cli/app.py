@@ -5,6 +5,7 @@ a command (the files beside this one, each registering its own).
 """
 
 import os
+import sys
 import traceback
 from collections.abc import Container, Iterator
 from contextlib import contextmanager, suppress
@@ -108,6 +109,17 @@ def _main(
 def fail(message: str, code: int = 1) -> NoReturn:
     err.print(f"[bold red]error[/] {escape(message)}", soft_wrap=True)
     raise typer.Exit(code)
+
+
+def agreed(question: str, yes: bool, *, without_terminal: bool) -> None:
+    """Ask a person; leave where the answer is no. Where nobody can be asked, `without_terminal` is the answer."""
+    if yes:
+        return
+    if sys.stdin.isatty():
+        if not typer.confirm(question):
+            raise typer.Exit(1)
+    elif not without_terminal:
+        fail(f"{question} There is no terminal to ask at: add --yes", 2)
 
 
 @contextmanager

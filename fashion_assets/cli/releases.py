@@ -1,7 +1,6 @@
 """Commands that make a release, look at it, and put it live or away."""
 
 import json
-import sys
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
@@ -16,6 +15,7 @@ from fashion_assets.cli.app import (
     ChosenRelease,
     Home,
     Json,
+    agreed,
     app,
     chosen_release,
     err,
@@ -26,6 +26,7 @@ from fashion_assets.cli.app import (
     plain_table,
     print_json,
 )
+from fashion_assets.cli.sources import source_table
 from fashion_assets.criteria.requirements import REQUIREMENTS, in_words
 from fashion_assets.failure import some, together
 from fashion_assets.origins import choose
@@ -42,10 +43,14 @@ AllowShrink = Annotated[
 ]
 
 
-def _where(source: dict) -> str:
-    """How to say where a source is now."""
-    known = {"sample": f"--sample {source['location']}", "folder": "--catalog NEW_FOLDER"}
-    return known.get(source["kind"], f"--source {source['kind']}:NEW_LOCATION")
+def _moved(source: dict, usual: str) -> str:
+    """How to say where a source is now; the one called `usual` needs no name."""
+    if source["kind"] == "sample":
+        return f"run --sample {source['location']}"
+    of_a_kind = "" if source["kind"] in ("folder", "catalogue") else f"{source['kind']}:"
+    if source["name"] != usual:
+        return f"sources add {source['name']} {of_a_kind}NEW_LOCATION --moved"
+    return f"run --source {of_a_kind}NEW_LOCATION" if of_a_kind else "run --catalog NEW_FOLDER"
 
 
 def _verdict_table(verdicts: "list[Verdict]", title: str) -> Group:
@@ -219,13 +224,10 @@ def status(home: Home = None, as_json: Json = False) -> None:
         else "live      nothing yet"
     )
     for source in state["sources"]:
-        out.print(
-            f"source    {source['name']} ({source['kind']}) {shown(source['location'])}", soft_wrap=True
-        )
         if source["missing_at"]:
             out.print(
                 f"[bold red]missing[/]   {shown(source['missing_at'])} is not there: the pictures of the live release are "
-                f"not where they were. Moved? fashion-assets run {_where(source)}",
+                f"not where they were. Moved? fashion-assets {_moved(source, settings.source_name)}",
                 soft_wrap=True,
             )
     out.print(
@@ -238,6 +240,9 @@ def status(home: Home = None, as_json: Json = False) -> None:
         out.print(f"reader    {shown(note)}", soft_wrap=True)
     out.print(f"home      {shown(state['home'])}", soft_wrap=True)
     figures = "products", "rejected"
+    if state["sources"]:
+        out.print(source_table(state["sources"]))
+        out.print()
     table = plain_table("release", "state", "built", "promoted", *figures, figures=figures)
     table.columns[0].no_wrap = True
     for release in state["releases"]:
@@ -333,17 +338,6 @@ Force = Annotated[
 Yes = Annotated[bool, typer.Option("--yes", "-y", help="Do not ask.")]
 
 
-def _agreed(question: str, yes: bool, *, without_terminal: bool) -> None:
-    """Ask a person; leave where the answer is no. Where nobody can be asked, `without_terminal` is the answer."""
-    if yes:
-        return
-    if sys.stdin.isatty():
-        if not typer.confirm(question):
-            raise typer.Exit(1)
-    elif not without_terminal:
-        fail(f"{question} There is no terminal to ask at: add --yes", 2)
-
-
 @app.command()
 def promote(
     release: Annotated[
@@ -369,7 +363,7 @@ def promote(
         live = releases.live(conn)
     if release is None:
         instead = f" instead of {live.release} ({live.products or 0:,})" if live else ""
-        _agreed(
+        agreed(
             f"Put {chosen.release} ({chosen.products or 0:,} products, built {chosen.created_at:%Y-%m-%d %H:%M}) "
             f"live{instead}?",
             yes,
@@ -429,7 +423,7 @@ def retire(
     with connect(settings) as conn:
         chosen = releases.get(conn, release)
         if chosen.state in ("candidate", "retired"):
-            _agreed(
+            agreed(
                 f"Drop {release} ({chosen.state}, {chosen.products or 0:,} products) for good?",
                 yes,
                 without_terminal=False,

@@ -14,10 +14,10 @@ from fashion_assets.notifications import Event, notify
 from fashion_assets.release.plan import Plan, plan
 from fashion_assets.release.recovery import recovered_plan
 from fashion_assets.release.scan import scan_active_sources
+from fashion_assets.settings import Settings
 from fashion_assets.sources import SourceError
 from fashion_assets.warehouse.locks import Busy, run_lock
 from fashion_assets.warehouse.register import Batch
-from fashion_assets.warehouse.sources import active_sources
 
 UNFINISHED = [
     dg.DagsterRunStatus.QUEUED,
@@ -38,6 +38,15 @@ with it is not likely to end by itself a second time."""
 
 def _runs_of(batch: Batch) -> dg.RunsFilter:
     return dg.RunsFilter(job_name=migrate_batch.name, tags={"dagster/partition": batch.name})
+
+
+def _tell_unread(context: dg.SensorEvaluationContext, settings: Settings, said: list[str]) -> None:
+    """Tell people of sources that cannot be read: once, and again when it is another error."""
+    if said and context.cursor != "\n".join(said):
+        title = "a source cannot be read, so that nothing new of it is migrated"
+        notify(settings, Event("source_unreadable", title, said))
+    if said or context.cursor:
+        context.update_cursor("\n".join(said))
 
 
 def _waiting_for(wanted: Plan) -> str:
@@ -74,8 +83,8 @@ def new_or_changed_batches(
             with run_lock(settings, new_or_changed_batches.name, shared=True, wait=0):
                 with conn.transaction():
                     catalogue.activate(conn)
-                    reports = scan_active_sources(conn, settings)
-                if not reports:
+                    scans = scan_active_sources(conn, settings)
+                if not scans:
                     return dg.SkipReason(
                         "no source is active: launch the job scan_sources with the folder of a catalogue, or run "
                         "`fashion-assets run --catalog DIR` once, or --sample N"
@@ -84,15 +93,10 @@ def new_or_changed_batches(
         except Busy as busy:
             return dg.SkipReason(str(busy))
         except SourceError as error:
-            # Told once, and again when it is another error.
-            if context.cursor != str(error):
-                title = "the source cannot be read, so that nothing new is migrated"
-                notify(settings, Event("source_unreadable", title, [str(error)]))
-            context.update_cursor(str(error))
+            _tell_unread(context, settings, [str(error)])
             return dg.SkipReason(str(error))
-        if context.cursor:
-            context.update_cursor("")
-        note(context.instance, source_events(active_sources(conn), reports))
+        _tell_unread(context, settings, [str(scan) for scan in scans if scan.unread])
+        note(context.instance, source_events(scans))
     names = {batch.name for batch in wanted.batches}
     add = sorted(names - set(context.instance.get_dynamic_partitions(BATCHES.name or "")))
     requests = [BATCHES.build_add_request(add)] if add else []

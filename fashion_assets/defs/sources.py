@@ -21,10 +21,10 @@ from fashion_assets.defs.failures import telling
 from fashion_assets.defs.partitions import BATCHES
 from fashion_assets.defs.resources import WarehouseResource
 from fashion_assets.release import roots
-from fashion_assets.release.scan import fetch_pictures, scan_active_sources, use_source
+from fashion_assets.release.scan import Scanned, fetch_pictures, scan_active_sources, use_source
+from fashion_assets.sources.locations import without_password
 from fashion_assets.warehouse.locks import run_lock
-from fashion_assets.warehouse.register import SyncReport
-from fashion_assets.warehouse.sources import SourceRecord, active_sources
+from fashion_assets.warehouse.sources import active_sources
 
 SOURCE_LISTINGS = "source_listings"
 
@@ -59,14 +59,17 @@ class CatalogueResource(dg.ConfigurableResource):
             use_source(conn, *wanted)
 
 
-def source_events(sources: Sequence[SourceRecord], reports: Sequence[SyncReport]) -> Iterator[SourceEvent]:
-    """What scans found, as events of `source_listings`; one each."""
-    for source, report in zip(sources, reports, strict=True):
+def source_events(scans: Sequence[Scanned]) -> Iterator[SourceEvent]:
+    """What scans found, as events of `source_listings`; one each. A source that cannot be read delivered nothing, and was not
+    looked at."""
+    for source, report, _ in scans:
+        if report is None:
+            continue
         metadata = {
             "dagster/row_count": report.listings,
             "source": source.name,
             "kind": source.kind,
-            "location": source.location,
+            "location": without_password(source.location),
             "new": report.new,
             "changed": report.changed,
             "gone": report.gone,
@@ -119,15 +122,17 @@ def scan(
                 context.log.info(said)
         with run_lock(settings, "scan_sources", shared=True, told=context.log.info), conn.transaction():
             (chosen if config.folder else catalogue).activate(conn)
-            reports = scan_active_sources(conn, settings)
-        if not reports:
+            scans = scan_active_sources(conn, settings, needed={chosen.name} if config.folder else ())
+        if not scans:
             raise dg.Failure(
                 "No source is in use: launch this job with the folder of a catalogue in its config."
             )
         names = [batch.name for batch in active_batches(conn)]
-        sources = active_sources(conn)
     context.instance.add_dynamic_partitions(str(BATCHES.name), names)
-    yield from source_events(sources, reports)
+    for scan in scans:
+        if scan.unread:
+            context.log.error(str(scan))
+    yield from source_events(scans)
     yield dg.Output(None)
 
 

@@ -12,16 +12,18 @@ from fashion_assets.catalog.listing import picture_path
 from fashion_assets.settings import Settings
 from fashion_assets.sources import Source, open_source
 from fashion_assets.warehouse.quarantine import Quarantined
-from fashion_assets.warehouse.sources import active_sources
+from fashion_assets.warehouse.sources import SourceRecord, active_sources
 
 
 def active(conn: psycopg.Connection, settings: Settings) -> list[Source]:
     """The readers of the active sources, by name; nothing is opened yet. Raises `SourceError` for one of a kind there is no
     reader for."""
-    return [
-        open_source(entry.kind, entry.name, entry.location, settings, entry.options)
-        for entry in active_sources(conn)
-    ]
+    return [opened(entry, settings) for entry in active_sources(conn)]
+
+
+def opened(entry: SourceRecord, settings: Settings) -> Source:
+    """The reader of a registered source. Raises `SourceError` where there is none of its kind."""
+    return open_source(entry.kind, entry.name, entry.location, settings, entry.options)
 
 
 def roots(conn: psycopg.Connection, settings: Settings) -> dict[str, str]:
@@ -38,4 +40,4 @@ def picture_of(held: Quarantined, at: Mapping[str, str]) -> str | None:
 
 def missing(sources: list[Source]) -> dict[str, str]:
     """Of these, the ones that are not where they are said to be, and where that is."""
-    return {source.name: source.root for source in sources if not os.path.isdir(source.root)}
+    return {source.name: source.root for source in sources if source.root and not os.path.isdir(source.root)}

@@ -3,7 +3,7 @@
 What belongs here: the meeting of `sources` and `warehouse.register`. What does not: judging what is read (`catalog`).
 """
 
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Collection, Iterable, Mapping
 from contextlib import closing
 from datetime import UTC, datetime, timedelta
 from functools import partial
@@ -13,13 +13,15 @@ from typing import Any, NamedTuple
 import psycopg
 
 from fashion_assets.catalog.listing import picture_path
+from fashion_assets.failure import told
 from fashion_assets.release import roots
 from fashion_assets.release.recovery import recover_register
 from fashion_assets.settings import Settings
-from fashion_assets.sources import Source, open_source
+from fashion_assets.sources import Source, SourceError, open_source
 from fashion_assets.sources.picture_cache import PictureCache
 from fashion_assets.warehouse.register import SyncReport, batch_and_source, references, sync
 from fashion_assets.warehouse.sources import (
+    SourceRecord,
     activate_source,
     active_sources,
     deliveries,
@@ -28,21 +30,47 @@ from fashion_assets.warehouse.sources import (
 )
 
 
+class Scanned(NamedTuple):
+    """A look at a source: what was found, or why it cannot be read."""
+
+    source: SourceRecord
+    report: SyncReport | None
+    unread: str = ""
+
+    def __str__(self) -> str:
+        return f"source {self.source.name} cannot be read, and stays as it was read last: {self.unread}"
+
+
 def scan_active_sources(
-    conn: psycopg.Connection, settings: Settings, progress: Callable[[int, int], None] | None = None
-) -> list[SyncReport]:
-    """Scan every active source into the register; one report each, empty where no source is active. What the register has
+    conn: psycopg.Connection,
+    settings: Settings,
+    progress: Callable[[int, int], None] | None = None,
+    needed: Collection[str] = (),
+) -> list[Scanned]:
+    """Scan every active source into the register; one scan each, by name, empty where no source is active. What the register has
     lost of batches that have files is in it again before.
 
-    Raises `sources.SourceError` when a source cannot be read.
+    A source that cannot be read holds no other up: the register keeps what was read of it last, so that none of its products
+    leaves the next release. Raises its error (`sources.SourceError`) where it is one of the `needed`, or none can be read.
     """
     recover_register(conn, settings)
-    reports = []
-    for source in roots.active(conn, settings):
-        with conn.transaction():
-            reports.append(sync(conn, source, settings.batch_size, progress))
-            keep_found(conn, source.name, source.found)
-    return reports
+    scans, first = [], None
+    for entry in active_sources(conn):
+        source = roots.opened(entry, settings)
+        try:
+            with conn.transaction():
+                report = sync(conn, source, settings.batch_size, progress)
+                keep_found(conn, source.name, source.found)
+        except (SourceError, OSError) as error:
+            if entry.name in needed:
+                raise
+            first = first or error
+            scans.append(Scanned(entry, None, told(error, settings) or f"{type(error).__name__}: {error}"))
+        else:
+            scans.append(Scanned(entry, report))
+    if first is not None and not any(scan.report for scan in scans):
+        raise first
+    return scans
 
 
 def fetch_pictures(
@@ -53,15 +81,18 @@ def fetch_pictures(
     """Fetch the pictures that these sources state as URLs, and say what came of it, a line for each source that has any. `progress`
     is told whose, and how many URLs are done.
 
-    Before a scan, and in no transaction: it may take hours, and what came before it was interrupted is there. Raises `SourceError`
-    when a source cannot be read.
+    Before a scan, and in no transaction: it may take hours, and what came before it was interrupted is there. Of a source that cannot
+    be read nothing is fetched: the scan says so.
     """
     from fashion_assets.sources.fetching import Policy, fetch  # here: few runs fetch
 
     said = []
     for source in sources:
-        urls = source.picture_urls()
-        first = next(urls, None)
+        try:
+            urls = source.picture_urls()
+            first = next(urls, None)
+        except SourceError:
+            continue
         if first is None:
             continue
         cache = PictureCache(settings.picture_cache)

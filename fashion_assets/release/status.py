@@ -6,13 +6,13 @@ from typing import Any
 
 import psycopg
 
+from fashion_assets.release.known_sources import of_sources
 from fashion_assets.release.plan import plan
 from fashion_assets.settings import Settings
 from fashion_assets.warehouse import releases
 from fashion_assets.warehouse.reader import missing_grant, searches_as_owner
 from fashion_assets.warehouse.releases import Release
 from fashion_assets.warehouse.server import describe
-from fashion_assets.warehouse.sources import active_sources
 
 
 def status(conn: psycopg.Connection, settings: Settings) -> dict[str, Any]:
@@ -28,15 +28,7 @@ def status(conn: psycopg.Connection, settings: Settings) -> dict[str, Any]:
             "quarantined": live.quarantined,
             "promoted_at": live.promoted_at and live.promoted_at.isoformat(),
         },
-        "sources": [
-            {
-                "name": s.name,
-                "kind": s.kind,
-                "location": s.location,
-                "missing_at": wanted.missing.get(s.name),
-            }
-            for s in active_sources(conn)
-        ],
+        "sources": of_sources(conn, wanted.missing),
         "batches": {
             "total": len(wanted.batches),
             "through": len(wanted.batches) - len(wanted.stale),

@@ -252,7 +252,7 @@ def test_a_release_follows_its_catalogue_and_its_people(
     assert (result.batches_run, result.products) == (0, 42) and batch_runs(database) == runs
     paths = "SELECT count(*), bool_and(image_path = %s || external_id || '.jpg') FROM fashion_sota.products"
     assert answer(database, paths, f"{moved}/images/") == [(42, True)]
-    assert "missing_at': None" in str(status(database, settings))
+    assert "'missing_at': None" in str(status(database, settings))
     database.commit()
 
     # Named as they are found in the catalogue, wherever that is; shown where they are.
