@@ -387,7 +387,10 @@ def _drawn(
         line, external_id = line[: line.index(b",", line.index(values["season"].encode()))] + b"\n", None
     elif kind == "wrong_encoding":
         title = values["productDisplayName"].encode()
-        line, external_id = line.replace(title, title + " Caf\xe9".encode("latin-1"), 1), None
+        line, external_id = (
+            line.replace(title, title + " Caf\xe9\x81".encode("latin-1"), 1),
+            None,
+        )  # text in no encoding
     elif kind == "unquoted_comma":
         title = values["productDisplayName"].encode()
         surplus = (b", Limited Edition", b", Soft, Washed", b",Pack of 1")[count % 3]

@@ -1,12 +1,29 @@
-"""Delimited text taken apart into rows."""
+"""Delimited text taken apart into rows: as it should be written, as people write it, and as nobody should."""
 
+# ruff: noqa: RUF001
+
+import csv
+import gzip
+import io
 import os
+import random
+from collections.abc import Collection
 from pathlib import Path
+from typing import Any
 
 import pytest
+from hypothesis import HealthCheck, given, settings
+from hypothesis import strategies as st
 
 from fashion_assets.sources.readers.delimited import Delimited
+from fashion_assets.sources.readers.lines import lines
+from fashion_assets.sources.readers.opening import OpenFile
+from fashion_assets.sources.readers.reader import Row
 from fashion_assets.sources.source import SourceError
+
+COLUMNS = "id,gender,category,kind,colour,season,year,usage,title"
+FRONT = ",Men,Apparel,Shirts,Red,Fall,2011,Casual,"
+DESCRIBED = f"{COLUMNS},description"
 
 
 def written(folder: Path, content: str | bytes) -> Path:
@@ -15,21 +32,454 @@ def written(folder: Path, content: str | bytes) -> Path:
     return path
 
 
-def test_rows_and_the_same_rows_again(tmp_path: Path):
-    path = written(tmp_path, 'id,title\n1,"A, ""red""\nshirt"\n\n2,Tempo 3.5" Pink\n3\n4,a,b\n')
-    with Delimited(path) as reader:
-        reader.prose = {"title"}
+def read(path: Path, prose: Collection[str] | None = ("title", "description"), **given: Any) -> list[Row]:
+    """The rows; found again one by one, and by a reader that is told how the file is written, they are the same."""
+    with Delimited(path, **given) as reader:
+        reader.prose = prose
         rows = list(reader.rows())
         assert list(reader.again([row.locator for row in rows])) == rows
+    with Delimited(path, how=reader.how) as known:
+        known.prose = prose
+        assert list(known.rows()) == rows
+        assert known.how == reader.how
+        picked = rows[::-2]
+        assert list(known.again([row.locator for row in picked])) == picked
+    return rows
+
+
+def told(rows: list[Row], *columns: str) -> list[Any]:
+    """Of each row the values of some columns, or the defect."""
+    return [row.defect or tuple(row.values[column] for column in columns) for row in rows]
+
+
+# -- as it should be written ---------------------------------------------------------------------------------------------------
+
+
+def test_rows_and_the_same_rows_again(tmp_path: Path):
+    rows = read(written(tmp_path, 'id,title\n1,"A, ""red""\nshirt"\n\n2,Tempo 3.5" Pink\n3\n4,a\n'))
     assert [(row.line, dict(row.values), row.defect, row.text) for row in rows] == [
         (2, {"id": "1", "title": 'A, "red"\nshirt'}, None, None),
         (5, {"id": "2", "title": 'Tempo 3.5" Pink'}, None, None),
         (6, {}, "unreadable_line", "3"),
-        (7, {"id": "4", "title": "a,b"}, None, None),
+        (7, {"id": "4", "title": "a"}, None, None),
     ]
+
+
+FIELD = st.text(
+    st.sampled_from("ab1 ,;\t|\"'\n\ré€")
+    | st.characters(codec="utf-8", exclude_categories=["Cc", "Cs"], exclude_characters="\ufeff"),
+    max_size=12,
+)
+
+
+@settings(deadline=None, max_examples=150, suppress_health_check=[HealthCheck.function_scoped_fixture])
+@given(
+    table=st.lists(st.lists(FIELD, min_size=9, max_size=9).filter(any), max_size=6),
+    delimiter=st.sampled_from(",;\t|"),
+    end=st.sampled_from(["\n", "\r\n", "\r"]),
+    encoding=st.sampled_from(["utf-8", "utf-8-sig", "utf-16", "utf-16-le", "utf-16-be"]),
+    everywhere=st.booleans(),
+)
+def test_what_a_csv_writer_wrote_reads_back(tmp_path: Path, table, delimiter, end, encoding, everywhere):
+    buffer = io.StringIO(newline="")
+    # A bare CR or LF in a field is quoted by every writer but Python's, which quotes those of its line end only.
+    quoting = csv.QUOTE_ALL if everywhere or end != "\r\n" else csv.QUOTE_MINIMAL
+    writer = csv.writer(buffer, delimiter=delimiter, lineterminator=end, quoting=quoting)
+    writer.writerows([COLUMNS.split(","), *table])
+    path = written(tmp_path, buffer.getvalue().encode(encoding))
+    assert [list(row.values.values()) for row in read(path, delimiter=delimiter)] == table
+
+
+@pytest.mark.parametrize("delimiter", [",", ";", "\t", "|", "^", "~"])
+@pytest.mark.parametrize("end", ["\n", "\r\n", "\r", "\r\r\n"])
+def test_delimiters_and_line_ends_are_found_out_and_said(tmp_path: Path, delimiter: str, end: str):
+    names = COLUMNS.replace(",", delimiter)
+    rows = [f"{n}{FRONT}".replace(",", delimiter) + f'"Shirt{delimiter} red, size {n}"' for n in range(1, 9)]
+    path = written(tmp_path, end.join([names, *rows, ""]))
+    assert told(read(path), "id", "title") == [
+        (str(n), f"Shirt{delimiter} red, size {n}") for n in range(1, 9)
+    ]
+    with Delimited(path) as reader:
+        said = {",": "comma", ";": "semicolon", "\t": "tab", "|": "pipe", "^": "U+005E", "~": "U+007E"}
+        assert reader.how["delimiter"] == said[delimiter]
+        assert reader.how["line ends"] == {"\n": "LF", "\r": "CR"}.get(end, "CRLF")
+
+
+WORDS = {
+    "cp1252": ["Puma Damen Sommerkleid grün", "Größe 40, weiß", "Robe d’été", "niño – 19 €"],
+    "cp1250": ["Sukienka żółta łódź", "Koszula męska w kratę"],
+    "cp1251": ["Платье летнее зеленое"],
+    "koi8_r": ["Платье летнее зеленое", "Рубашка мужская"],
+    "cp1253": ["Φόρεμα καλοκαιρινό πράσινο"],
+    "cp1254": ["Erkek gömleği kareli", "Kadın ayakkabı kırmızı çocuk"],
+    "mac_roman": ["Chemise à carreaux rayée", "Kleid für Größe 40, weiß"],
+    "cp850": ["Kleid für Größe 40, weiß", "Chemise à carreaux rayée"],
+    "cp932": ["夏用ワンピース 緑", "メンズシャツ チェック柄"],
+    "gb18030": ["夏季连衣裙绿色", "男士格子衬衫"],
+    "big5": ["夏季連衣裙綠色", "男士格子襯衫"],
+    "cp949": ["여름 원피스 녹색"],
+    "utf-8": ["Sukienka żółta łódź", "Платье", "夏用ワンピース"],
+}
+
+
+@pytest.mark.parametrize(("encoding", "mark"), [*((name, False) for name in WORDS), ("utf-8", True)])
+def test_encodings_are_found_out(tmp_path: Path, encoding: str, mark: bool):
+    content = f"{COLUMNS}\n" + "".join(f'{n}{FRONT}"{words}"\n' for n, words in enumerate(WORDS[encoding]))
+    path = written(tmp_path, b"\xef\xbb\xbf" * mark + content.encode(encoding))
+    assert told(read(path), "title") == [(words,) for words in WORDS[encoding]]
+
+
+def test_damaged_lines_do_not_make_another_encoding_of_utf_8(tmp_path: Path):
+    content = f"{COLUMNS}\n".encode() + b"".join(
+        f"{n}{FRONT}gr".encode() + ("ü".encode() if n % 3 else b"\xfc") + b"n\n" for n in range(9)
+    )
+    rows = read(written(tmp_path, content))
+    assert [row.defect for row in rows] == ["wrong_encoding" if n % 3 == 0 else None for n in range(9)]
+    assert rows[0].text and rows[0].text.endswith("gr\\xfcn")
+    # Bytes that are words in no encoding make no other one of the rest either.
+    rows = read(written(tmp_path, f"{COLUMNS}\n1{FRONT}Caf".encode() + b"\xe9\x81\n2,M\0n\n"))
+    assert [(row.defect, row.line) for row in rows] == [("wrong_encoding", 2), ("wrong_encoding", 3)]
+
+
+def test_what_is_given_is_not_found_out(tmp_path: Path):
+    path = written(tmp_path, "id;title\n1;a,b\n2;koñ\n".encode("cp1252"))
+    assert told(read(path, encoding="cp1250", delimiter=";"), "title") == [("a,b",), ("koń",)]
+    assert told(read(path, encoding="cp1252", delimiter=","), "id;title")[1:] == [("2;koñ",)]
+    with pytest.raises(SourceError, match="no encoding 'klingon'"):
+        Delimited(path, encoding="klingon")
+
+
+def test_packed_with_gzip(tmp_path: Path):
+    content = f"{COLUMNS}\n" + "".join(f'{n}{FRONT}"Shirt\n{n}"\n' for n in range(5000))
+    path = written(tmp_path, gzip.compress(content.encode()))
+    assert told(read(path), "title") == [(f"Shirt\n{n}",) for n in range(5000)]
+    path.write_bytes(path.read_bytes()[:-2000])
+    with pytest.raises(SourceError, match="damaged"):
+        read(path)
+
+
+# -- texts over many lines, and quotes that open nothing -----------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("count", [3, 205, 5000])
+def test_a_text_of_any_number_of_lines(tmp_path: Path, count: int):
+    text = "<ul>\n" + "\n".join(f"<li>Point {n}, and more</li>" for n in range(count)) + "\n</ul>"
+    path = written(tmp_path, f'{DESCRIBED}\n1000{FRONT}A,short\n1001{FRONT}B,"{text}"\n1002{FRONT}C,\n')
+    assert told(read(path), "id", "description") == [("1000", "short"), ("1001", text), ("1002", "")]
+
+
+SIZES = "\n".join(f"{size},{size + 40},{size + 30},{size + 50},60,80,40,1,2,3" for size in range(36, 48, 2))
+
+
+@pytest.mark.parametrize(
+    ("header", "rows", "chart"),
+    [
+        (DESCRIBED, [f"1000{FRONT}A,", f"1001{FRONT}B,", f"1002{FRONT}C,"], f"Sizes:\n{SIZES}"),
+        (DESCRIBED, [f"1000{FRONT}A,", f"1001{FRONT}B,", f"1002{FRONT}C,"], SIZES),
+        (
+            "id,title,description",
+            ["1000,Hat,", "1001,Shirt,", "1002,Sock,"],
+            "36,Small,fits 86\n38,Big,fits 9",
+        ),
+        (
+            "id,price,stock,text",
+            ["1000,9.90,5,", "1001,7.00,3,", "1002,1.50,9,"],
+            "Sizes\n36,8,2,a\n38,9,9,b",
+        ),
+    ],
+)
+def test_a_size_chart_in_a_text_is_no_row(tmp_path: Path, header: str, rows: list[str], chart: str):
+    first, second, third = rows
+    path = written(tmp_path, f'{header}\n{first}short\n{second}"{chart}"\n{third}short\n')
+    last = header.rpartition(",")[2]
+    assert told(read(path), "id", last) == [("1000", "short"), ("1001", chart), ("1002", "short")]
+
+
+def test_a_stray_quote_swallows_no_rows(tmp_path: Path):
+    titles = ["Plain"] * 12
+    titles[3], titles[8] = '"Best shirt', 'Heel 5"'  # together they look like one quoted text
+    titles[5], titles[10] = '"Best" shirt', '"a" and b"'
+    path = written(tmp_path, "\n".join([COLUMNS, *(f"{n}{FRONT}{title}" for n, title in enumerate(titles))]))
+    rows = read(path)
+    assert [row.line for row in rows] == list(range(2, 14))
+    assert rows[3].defect == "unreadable_line" and rows[3].text == f'3{FRONT}"Best shirt'
+    del rows[3], titles[3]
+    titles[9] = 'a" and b'
+    assert told(rows, "title") == [(title,) for title in titles]
+
+
+def test_where_a_text_and_rows_look_alike_every_line_is_kept_for_people(tmp_path: Path):
+    path = written(
+        tmp_path, 'id,title,price\n1,Hat,5\n5,"Best,19.90\n6,Shirt,18.00\n7,Heel 5",17.00\n8,Sock,3\n'
+    )
+    rows = read(path)
+    assert told(rows, "title") == [("Hat",), *["unreadable_line"] * 3, ("Sock",)]
+    assert [row.text for row in rows[1:4]] == ['5,"Best,19.90', "6,Shirt,18.00", '7,Heel 5",17.00']
+
+
+@pytest.mark.parametrize(
+    "rest", ['"Soft wa', '"<ul>\n<li>a, b</li>\n<li>', '"<ul>\n<li class="x", y>5" heel</li>\n<li>b</li>"\n']
+)
+def test_half_a_record_is_no_row(tmp_path: Path, rest: str):
+    rows = read(written(tmp_path, f"{DESCRIBED}\n1000{FRONT}A,x\n1001{FRONT}A,{rest}"))
+    assert told(rows, "id") == [("1000",), *["unreadable_line"] * (len(rows) - 1)]
+    assert [row.text for row in rows[1:]] == f"1001{FRONT}A,{rest}".splitlines()
+
+
+@pytest.mark.parametrize(
+    ("stated", "title"),
+    [
+        ('"Puma Men 5\\" Heel, Red"', 'Puma Men 5" Heel, Red'),
+        ('"5" Heel"', '5" Heel'),
+        ('"Heel 5""', 'Heel 5"'),
+        ('"5" x 7" frame, red"', '5" x 7" frame, red'),
+        ('"Best" or "Worst"', '"Best" or "Worst"'),
+        ('"Best" shirt', '"Best" shirt'),
+        (' "Shirt, red" ', "Shirt, red"),
+        ('\t"Shirt"', "Shirt"),
+        ('Tempo 3.5" Pink', 'Tempo 3.5" Pink'),
+        ('"C:\\"', "C:\\"),
+        ('"<b class="x">Shirt</b>"', '<b class="x">Shirt</b>'),
+    ],
+)
+@pytest.mark.parametrize("last", [True, False])
+def test_quotes_as_people_write_them(tmp_path: Path, stated: str, title: str, last: bool):
+    header, tail = (COLUMNS, "") if last else (DESCRIBED, ",nice")
+    path = written(tmp_path, f"{header}\n1{FRONT}Plain{tail}\n2{FRONT}{stated}{tail}\n3{FRONT}Plain{tail}\n")
+    assert told(read(path), "id", "title") == [("1", "Plain"), ("2", title), ("3", "Plain")]
+
+
+def test_backslash_quotes_over_lines(tmp_path: Path):
+    texts = ['<a href="x">5", heel</a>\n<li>b</li>', '5" x', '5", x', "a\\b"]
+    said = [text.replace("\\", "\\\\").replace('"', '\\"') for text in texts]
+    content = f"{DESCRIBED}\n" + "".join(f'{n}{FRONT}A,"{text}"\n' for n, text in enumerate(said))
+    path = written(tmp_path, content)
+    assert told(read(path), "description") == [(text,) for text in texts]
+    with Delimited(path) as reader:
+        assert reader.how["quotes"] == "backslash"
+
+
+def test_single_quotes(tmp_path: Path):
+    path = written(tmp_path, "id,title,price\n1,'Shirt, red',5\n2,'it''s',6\n3,'x, y',7\n")
+    assert told(read(path), "title", "price") == [("Shirt, red", "5"), ("it's", "6"), ("x, y", "7")]
+
+
+# -- surplus and missing fields ------------------------------------------------------------------------------------------------
+
+
+def test_a_surplus_goes_back_where_only_one_column_can_have_it(tmp_path: Path):
+    header = f"{COLUMNS},price,image"
+    path = written(
+        tmp_path, f"{header}\n1{FRONT}Liv,Laugh, Love,19.99,images/1.jpg\n2{FRONT}Plain,5,images/2.jpg\n"
+    )
+    assert told(read(path), "title", "price", "image") == [
+        ("Liv,Laugh, Love", "19.99", "images/1.jpg"),
+        ("Plain", "5", "images/2.jpg"),
+    ]
+    # The title is the last column, and all else are closed lists: it shows without being told which are texts.
+    rows = [f"{n}{FRONT}Shirt {n}" for n in range(60)]
+    path = written(tmp_path, "\n".join([COLUMNS, *rows, f"99{FRONT}Shirt, red"]))
+    assert told(read(path, prose=None), "title")[-1] == ("Shirt, red",)
+
+
+def test_a_surplus_that_may_belong_into_two_columns_is_unreadable(tmp_path: Path):
+    path = written(tmp_path, f"{DESCRIBED}\n1{FRONT}A,Plain\n2{FRONT}B,Soft, warm wool\n3{FRONT}C,Plain\n")
+    first, second, third = read(path)
+    assert (first.defect, second.defect, third.defect) == (None, "unreadable_line", None)
+    assert second.text == f"2{FRONT}B,Soft, warm wool"
+
+
+def test_where_a_surplus_goes_is_part_of_the_digest(tmp_path: Path):
+    path = written(tmp_path, f"{COLUMNS}\n1{FRONT}A\n2{FRONT}B, red\n")
+    placed, unplaced = read(path)[1], read(path, prose=())[1]
+    assert not placed.defect and unplaced.defect and placed.digest != unplaced.digest
+
+
+@pytest.mark.parametrize("header", ["id,title", "id,title,"])
+@pytest.mark.parametrize("tail", ["", ","])
+def test_delimiters_at_line_ends_are_no_fields(tmp_path: Path, header: str, tail: str):
+    rows = read(written(tmp_path, f'{header}\n1,a{tail}\n2,"b, c"{tail}\n3,d{tail}\n'))
+    assert [dict(row.values) for row in rows] == [
+        {"id": "1", "title": "a"},
+        {"id": "2", "title": "b, c"},
+        {"id": "3", "title": "d"},
+    ]
+
+
+def test_more_fields_than_names_in_every_row_are_told(tmp_path: Path):
+    path = written(tmp_path, f"{COLUMNS}\n" + "".join(f"{n},{1000 + n}{FRONT}Shirt\n" for n in range(5)))
+    with pytest.raises(
+        SourceError, match=r"Line 1 of .* names 9 columns, but the rows have 10 fields \(5 of"
+    ):
+        Delimited(path)
+    # Commas of a text in each of few rows are none.
+    path = written(tmp_path, f"{COLUMNS}\n" + "".join(f"{n}{FRONT}Shirt, red\n" for n in range(5)))
+    assert told(read(path, prose=["title"]), "title") == [("Shirt, red",)] * 5
+
+
+def test_lines_that_are_no_rows_are_counted(tmp_path: Path):
+    path = written(tmp_path, 'id,title\n1,a\n\nid,title\n2,b\n,\n"",""\n3,c\n \n')
+    with Delimited(path) as reader:
+        assert told(list(reader.rows()), "id") == [("1",), ("2",), ("3",)]
+        assert reader.left_out == {"blank lines": 4, "repeated headers": 1}
+    path = written(tmp_path, "id,title,price\n1,a,5\ntitle,id,price\nb,2,5\n")
+    with Delimited(path) as reader, pytest.raises(SourceError, match=r"Line 3 of .* another header"):
+        list(reader.rows())
+
+
+@pytest.mark.parametrize("before", ["sep=,\r\n", "# exported today\nReport: all, of it\n\n", "\n\n"])
+def test_what_stands_before_the_header(tmp_path: Path, before: str):
+    path = written(tmp_path, f"{before}{COLUMNS}\n1{FRONT}a\n2{FRONT}b\n")
+    assert told(read(path), "id", "title") == [("1", "a"), ("2", "b")]
+    with Delimited(path) as reader:
+        assert reader.how["header"] == f"line {before.count(chr(10)) + 1}, 9 columns"
+
+
+def test_line_ends_of_two_kinds_in_one_file(tmp_path: Path):
+    path = written(tmp_path, f"{COLUMNS}\n1{FRONT}a\r\n2{FRONT}b\r3{FRONT}c\r4{FRONT}d\n5{FRONT}x\ry\n")
+    assert told(read(path), "id", "title") == [*zip("1234", "abcd", strict=True), ("5", "x\ry")]
+    path = written(tmp_path, f'{DESCRIBED}\r1{FRONT}a,"x\ny"\r2{FRONT}b,z\r\n3{FRONT}c,z\n4{FRONT}d,z\r')
+    assert told(read(path), "id", "description") == [("1", "x\ny"), ("2", "z"), ("3", "z"), ("4", "z")]
+
+
+@settings(deadline=None, max_examples=150, suppress_health_check=[HealthCheck.function_scoped_fixture])
+@given(seed=st.integers(0, 1 << 32), count=st.integers(1, 8))
+def test_nothing_of_a_mutated_file_is_lost(tmp_path: Path, seed: int, count: int):
+    chance = random.Random(seed)
+    content = bytearray(
+        f"{DESCRIBED}\n".encode()
+        + b"".join(
+            f"{n}{FRONT}Shirt {n},".encode()
+            + chance.choice([b"short", b'"two\nlines, ""so"""', b'"a, b"'])
+            + b"\n"
+            for n in range(8)
+        )
+    )
+    begin = content.index(b"\n") + 1
+    for _ in range(count):
+        position = chance.randrange(begin, len(content))
+        content[position : position + chance.choice([0, 1])] = chance.choice(
+            [b'"', b",", b"\n", b"\r", b'""', b'",', b',"', b"\\", b"\xff", b" ", b"", b"\n\n", b"5,"]
+        )
+    path = written(tmp_path, bytes(content))
+    rows = read(path)
+    covered = bytearray(len(content))
+    for row in rows:
+        offset, length = map(int, row.locator.split(":")[:2])
+        assert not any(covered[offset : offset + length]), "two rows of the same bytes"
+        covered[offset : offset + length] = b"\1" * length
+    left = bytes(byte for byte, seen in zip(content[begin:], covered[begin:], strict=True) if not seen)
+    assert not left.strip(b'\r\n ",'), left
+
+
+# -- what costs seconds, and then a clear word -----------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize(
+    ("content", "message"),
+    [
+        (b"", "is empty"),
+        (b"\n \n", "is empty"),
+        (b"\xef\xbb\xbf", "is empty"),
+        (b"PK\x03\x04\x14\0", "Excel workbook.* Save the sheet as CSV"),
+        (b"PAR1\x15\0", "Parquet"),
+        (b"\x89PNG\r\n\x1a\n", "PNG picture"),
+        (b"<!DOCTYPE html><html>", "HTML page"),
+        (b'{"id": 1}\n', "JSON"),
+        (b"<?xml version='1.0'?><a/>", "XML"),
+        (bytes(range(256)) * 20, "control characters"),
+        (b",".join([b"a"] * 4000) + b"\n", "names 4,000 columns 'a'"),
+        (b"id," + b",".join(b"c%d" % n for n in range(20_000)) + b"\n", "20,001 fields, more than"),
+    ],
+)
+def test_what_is_no_table_is_told(tmp_path: Path, content: bytes, message: str):
+    path = written(tmp_path, content)
+    with pytest.raises(SourceError, match=message) as error:
+        Delimited(path)
+    assert str(path) in str(error.value) and "\n" not in str(error.value)
 
 
 def test_what_is_no_file_is_not_waited_for(tmp_path: Path):
     os.mkfifo(tmp_path / "pipe.csv")
-    with pytest.raises(SourceError, match="no file but a pipe"):
-        Delimited(tmp_path / "pipe.csv")
+    (tmp_path / "folder.csv").mkdir()
+    (tmp_path / "loop.csv").symlink_to("loop.csv")
+    for name, message in (
+        ("pipe.csv", "no file but a pipe"),
+        ("folder.csv", "is a folder"),
+        ("loop.csv", "cannot be opened"),
+        ("none.csv", "There is no"),
+        ("bad\0.csv", "cannot be opened"),
+    ):
+        with pytest.raises(SourceError, match=message):
+            Delimited(tmp_path / name)
+    with pytest.raises(SourceError, match="no file but a device"):
+        Delimited(Path(os.devnull))
+
+
+def test_a_file_that_is_written_to_while_it_is_read(tmp_path: Path):
+    path = written(tmp_path, "id,title\n1,a\n2,b\n")
+    with Delimited(path) as reader:
+        with path.open("a") as file:
+            file.write("3,c\n")
+        with pytest.raises(SourceError, match="changed while it was read"):
+            list(reader.rows())
+        rows = []
+    with Delimited(path) as reader:
+        rows = list(reader.rows())
+        path.write_text("id,title\n1,b\n2,b\n")
+        again = list(reader.again([row.locator for row in rows]))
+    assert [row.digest == found.digest for row, found in zip(rows, again, strict=True)] == [
+        False,
+        True,
+        False,
+    ]
+
+
+def test_a_line_of_any_length_is_told_by_its_beginning(tmp_path: Path):
+    path = written(tmp_path, f"{COLUMNS}\n1{FRONT}a\n2{FRONT}" + "x, " * 10_000_000 + f"\n3{FRONT}b\n")
+    rows = read(path)
+    assert told(rows, "id") == [("1",), "unreadable_line", ("3",)]
+    assert rows[1].text and len(rows[1].text) < 5000 and "30,000,0" in rows[1].text
+    with path.open("r+b") as file:
+        file.seek(25_000_000)
+        file.write(b"y")
+    assert read(path)[1].digest != rows[1].digest
+
+
+def test_open_quotes_look_ahead_no_further_than_they_must(tmp_path: Path, monkeypatch: pytest.MonkeyPatch):
+    seen = 0
+
+    def counted(*given: Any) -> Any:
+        nonlocal seen
+        for line in lines(*given):
+            seen += 1
+            yield line
+
+    monkeypatch.setattr("fashion_assets.sources.readers.records.lines", counted)
+    looked = 0
+    from fashion_assets.sources.readers.fields import Readings
+
+    goes_on = Readings.goes_on
+
+    def looking(self: Readings, text: str, inside: bool = False) -> bool:
+        nonlocal looked
+        looked += 1
+        return goes_on(self, text, inside)
+
+    monkeypatch.setattr(Readings, "goes_on", looking)
+    for row in (f'1{FRONT}"open', 'no row, "open', f"1{FRONT}Plain"):
+        path = written(tmp_path, f'{COLUMNS}\n0{FRONT}"open\n' + f"{row}\n" * 3000)
+        seen = looked = 0
+        with Delimited(path) as reader:
+            assert len(list(reader.rows())) == 3001
+        assert seen < 4 * 3001 and looked < 10 * 3001
+
+
+def test_bytes_of_characters_are_not_taken_for_line_ends(tmp_path: Path):
+    path = written(tmp_path, "\ufeffa\u0a0ab\nc\u0a00\u000ad\n".encode("utf-16-le"))
+    file = OpenFile(path)
+    found = list(lines(file, "utf-16-le", "\n", 2))
+    file.close()
+    assert [line.raw.decode("utf-16-le") for line in found] == ["a\u0a0ab", "c\u0a00", "d"]
+    content = path.read_bytes()
+    assert all(content[line.offset : line.offset + line.size] == line.raw for line in found)

@@ -1,0 +1,339 @@
+"""Records of delimited text: where each begins and ends, and what was decided about it.
+
+What belongs here: lines that belong together, lines that are no rows, surplus fields. What does not: how the file is written
+(`dialect`), how one record may be meant (`fields`), rows for others (`delimited`).
+
+A record ends with its line, unless a quoted field goes on. A quote that opens and does not close, or that would swallow lines that
+are rows by themselves (`likeness`), opened nothing. What cannot be told for sure is unreadable, line by line. Look-ahead is bounded
+by bytes, and no line is looked at more than a few times.
+"""
+
+from collections import deque
+from collections.abc import Iterator, Sequence
+from typing import NamedTuple
+
+from fashion_assets.sources.readers.dialect import MAX_HEADER_LINES, Dialect
+from fashion_assets.sources.readers.fields import MAX_RECORD_BYTES
+from fashion_assets.sources.readers.likeness import Likeness, put_back
+from fashion_assets.sources.readers.lines import Line, lines
+from fashion_assets.sources.readers.opening import OpenFile
+from fashion_assets.sources.source import SourceError
+
+LEARNT_BYTES, LEARNT_ROWS = 1 << 20, 2_000
+"""What rows look like is learnt from the first ones: at most so much."""
+
+UNREADABLE, LONG, PLACED = "u", "l", "p"
+"""What was decided about a record: unreadable whatever it looks like by itself; longer than `MAX_RECORD_BYTES`; with a surplus of
+fields that belongs into the column whose position follows."""
+
+
+class Record(NamedTuple):
+    """A record and what was decided about it."""
+
+    line: Line
+    """Its bytes without the last line's end, and where they lie."""
+    decided: str = ""
+    """Empty where its bytes alone say what it is."""
+    fields: list[str] | None = None
+    """Where they are known already."""
+
+
+class Records:
+    """The records of one file. Iterating again begins anew."""
+
+    def __init__(self, file: OpenFile, dialect: Dialect) -> None:
+        """Reads the header. Raises SourceError where there is none."""
+        self._file, self._dialect = file, dialect
+        self._readings = dialect.readings
+        self._end = dialect.end.encode(dialect.encoding)
+        self._other = "\n" if dialect.end == "\r" else "\r"
+        self._strippable = tuple(end.encode(dialect.encoding) for end in "\r\n")
+        self.header, self._begin = self._read_header()
+        self._count = len(self.header)
+        self._names = {name.strip().lower() for name in self.header if name.strip()}
+        self._likeness: Likeness | None = None
+        self._unclosed_to = 0
+        self.prose: set[int] | None = None
+        """Columns whose text may hold a delimiter; null: any."""
+        self.left_out: dict[str, int] = {}
+        """Lines that are no records, by what they are."""
+
+    def __iter__(self) -> Iterator[Record]:
+        encoding, delimiter, count = self._dialect.encoding, self._dialect.delimiter, self._count
+        quote, other = self._readings.quote, self._other
+        escape = "\\" if self._readings.backslash else "\0"
+        names = frozenset(self.header)
+        self.left_out, self._unclosed_to = {}, 0
+        blank = 0
+        ahead: deque[Line] = deque()
+        following = self._lines(self._begin)
+        for line in _through(ahead, following):
+            if line.size != len(line.raw):
+                yield Record(line, LONG)
+                continue
+            bare = self.bare(line)
+            try:
+                text = bare.raw.decode(encoding)
+            except UnicodeDecodeError:
+                text = "\0"
+            if not text or text.isspace():
+                blank += 1
+                continue
+            if not ((quote and quote in text) or "\0" in text or other in text or escape in text):
+                fields = text.split(delimiter)
+                if len(fields) == count + 1 and not fields[count]:
+                    fields.pop()  # a delimiter at the line's end
+                if len(fields) == count and fields[0] not in names:
+                    if fields[0] or any(fields):
+                        yield Record(bare, "", fields)
+                    else:
+                        blank += 1
+                    continue
+            yield from self._with_care(line, ahead, following)
+        if blank:
+            self._leave_out("blank lines", blank)
+
+    def bare(self, line: Line) -> Line:
+        """A line without what ends it."""
+        raw, offset = line.raw, line.offset
+        if len(self._end) == 1:
+            if raw[-1:] in b"\r\n" and raw:
+                raw = raw.rstrip(b"\r\n")
+            elif raw[:1] != b"\n":
+                return line
+            if self._end == b"\r" and raw[:1] == b"\n":
+                raw, offset = raw[1:], offset + 1
+        else:
+            while raw.endswith(self._strippable) and len(raw) % len(self._end) == 0:
+                raw = raw[: -len(self._end)]
+        return Line(offset, raw, line.number, len(raw))
+
+    def fields(self, text: str) -> list[str] | None:
+        """As many fields as there are columns; null where no reading gives them."""
+        fields = self._readings.split(text, self._count)
+        if fields is not None:
+            return fields
+        loose = self._readings.strict(text)
+        while loose is not None and len(loose) > self._count and not loose[-1].strip():
+            loose.pop()  # delimiters at the line's end
+        return loose if loose is not None and len(loose) == self._count else None
+
+    def placed(self, text: str, into: int) -> list[str] | None:
+        """The fields with the surplus put back into a column; null where there is none."""
+        loose = self._readings.strict(text)
+        if loose is None or not into < self._count < len(loose):
+            return None
+        return put_back(loose, len(loose) - self._count, into, self._dialect.delimiter)
+
+    def text(self, raw: bytes) -> str | None:
+        """What the bytes say; null where they are no text."""
+        try:
+            text = raw.decode(self._dialect.encoding)
+        except UnicodeDecodeError:
+            return None
+        # Valid, but no text: neither JSON objects nor text columns in Postgres can hold it.
+        return None if "\0" in text else text
+
+    def _lines(self, begin: Line) -> Iterator[Line]:
+        return lines(self._file, self._dialect.encoding, self._dialect.end, begin.offset, begin.number)
+
+    def _tolerant(self, line: Line) -> str:
+        return self.bare(line).raw.decode(self._dialect.encoding, "replace")
+
+    def _with_care(self, line: Line, ahead: deque[Line], following: Iterator[Line]) -> Iterator[Record]:
+        text = self._tolerant(line)
+        if self._other in text and (pieces := self._pieces(line)):
+            ahead.extendleft(reversed(pieces))
+        elif self._readings.goes_on(text):
+            yield from self._open(line, text, ahead, following)
+        elif not self._is_header(text, line.number):
+            yield from self._alone(self.bare(line))
+
+    def _alone(self, line: Line) -> Iterator[Record]:
+        """The record that is one line."""
+        text = self.text(line.raw)
+        fields = None if text is None else self.fields(text)
+        if fields is not None and not any(fields):
+            self._leave_out("blank lines")
+            return
+        if fields is None and text is not None:
+            loose = self._readings.strict(text)
+            if loose is not None and len(loose) > self._count:
+                into = self._known().place(loose, self._dialect.delimiter, self.prose)
+                if into is not None:
+                    yield Record(line, f"{PLACED}{into}")
+                    return
+        yield Record(line)
+
+    def _pieces(self, line: Line) -> list[Line]:
+        """A line with ends of the other kind in it as several, where each is a record: two exports in one file."""
+        bare = self.bare(line)
+        encoding = self._dialect.encoding
+        text = self.text(bare.raw)
+        parts = [] if text is None else text.split(self._other)
+        if len(parts) < 2 or not all(not part or self.fields(part) is not None for part in parts):
+            return []
+        found: list[Line] = []
+        offset = bare.offset
+        for part in parts:
+            raw = part.encode(encoding)
+            found.append(Line(offset, raw, line.number, len(raw)))
+            offset += len(raw) + len(self._end)
+        return found
+
+    def _open(
+        self, first: Line, text: str, ahead: deque[Line], following: Iterator[Line]
+    ) -> Iterator[Record]:
+        """The line whose last field is quoted and goes on, and the lines that belong to it."""
+        beginning = self._readings.before_open(text)
+        may_close = first.offset >= self._unclosed_to
+        taken, size, closed = [first], first.size, False
+        row_at = maybe_at = 0  # the first line behind that is a row for sure; that may be one
+        for number, line in enumerate(_peeked(ahead, following), 1):
+            size += line.size + len(self._end)
+            if size > MAX_RECORD_BYTES or line.size != len(line.raw):
+                break
+            said = self._tolerant(line)
+            like = self._like(said, beginning)
+            maybe_at = maybe_at or (number if like else 0)
+            if like == 2:
+                row_at = number
+                break
+            taken.append(line)
+            if may_close and not self._readings.goes_on(said, inside=True):
+                closed = True
+                break
+            if not may_close and (like or (said and not said.isspace())):
+                break
+        if may_close and not closed and not row_at:
+            self._unclosed_to = taken[-1].offset + 1
+        alone = len(self._readings.literal(text)) == self._count
+        if closed and not row_at:
+            whole = self.bare(_joined(taken, self._end))
+            said = self.text(whole.raw)
+            if said is None or self.fields(said) is not None:
+                _drop(ahead, len(taken) - 1)
+                if not maybe_at or not alone:
+                    yield Record(whole)
+                else:  # one record, or as many as lines
+                    yield from self._unreadable(taken)
+                return
+        # The quote opened nothing. The record is this line where its quotes are even (`"Best" shirt`) or close after all and a row
+        # follows (`"Heel 5""`): else it may be the beginning of one.
+        end = maybe_at or len(taken)
+        _drop(ahead, end - 1)
+        rest = any(line.raw.strip() for line in taken[1:end])
+        even = alone and text.count(self._readings.quote) % 2 == 0
+        if not rest and (even or (maybe_at and len(self._readings.unescaped(text) or ()) == self._count)):
+            yield Record(self.bare(first))
+            self._leave_out("blank lines", end - 1)
+        else:
+            yield from self._unreadable(taken[:end])
+
+    def _unreadable(self, taken: Sequence[Line]) -> Iterator[Record]:
+        for line in map(self.bare, taken):
+            if line.raw.strip():
+                yield Record(line, UNREADABLE)
+            else:
+                self._leave_out("blank lines")
+
+    def _like(self, text: str, beginning: Sequence[str]) -> int:
+        if text.count(self._dialect.delimiter) < self._count - 1:
+            return 0
+        return self._known().like(self._readings.literal(text), beginning)
+
+    def _is_header(self, text: str, number: int) -> bool:
+        """Whether the line is the header once more. Raises SourceError where it is another one."""
+        fields = self._readings.strict(text) or [""]
+        if fields[0].strip().lower() not in self._names:
+            return False
+        said = [field.strip().lower() for field in fields if field.strip()]
+        own = [name.strip().lower() for name in self.header if name.strip()]
+        if said == own:
+            self._leave_out("repeated headers")
+            return True
+        if len(said) > 2 and len(self._names.intersection(said)) > 0.7 * max(len(said), len(own)):
+            raise SourceError(
+                f"Line {number} of {self._file.path} is another header with the columns in another order: two exports in "
+                "one file. Split it there, and give them as two sources."
+            )
+        return False
+
+    def _leave_out(self, what: str, count: int = 1) -> None:
+        if count:
+            self.left_out[what] = self.left_out.get(what, 0) + count
+
+    def _known(self) -> Likeness:
+        """What the first rows look like: of those that are one line each and stand in no quotes."""
+        if self._likeness is not None:
+            return self._likeness
+        self._likeness = known = Likeness(self._count)
+        first: list[str] = []
+        for line in self._lines(self._begin):
+            if line.offset - self._begin.offset > LEARNT_BYTES or len(first) >= LEARNT_ROWS:
+                break
+            first.append(self._tolerant(line))
+        within, unclosed = -1, False
+        for number, text in enumerate(first):
+            if number <= within or not text or text.isspace():
+                continue
+            if not unclosed and self._readings.goes_on(text):
+                behind = range(number + 1, len(first))
+                within = next((n for n in behind if not self._readings.goes_on(first[n], inside=True)), -1)
+                unclosed = within < 0
+            elif (fields := self.fields(text)) is not None:
+                known.learn(fields)
+        return known
+
+    def _read_header(self) -> tuple[list[str], Line]:
+        """The header's fields, and where the records begin."""
+        dialect = self._dialect
+        taken: list[Line] = []
+        text = ""
+        for line in self._lines(Line(dialect.mark, b"", 1, 0)):
+            if line.number < dialect.header_line:
+                continue
+            taken.append(line)
+            text = self._tolerant(_joined(taken, self._end))
+            if len(taken) > MAX_HEADER_LINES or not self._readings.goes_on(text):
+                break
+        if taken and self._readings.goes_on(text):  # a quote that opens nothing
+            taken = taken[:1]
+            text = self._tolerant(taken[0])
+        if not text.strip():
+            raise SourceError(
+                f"{self._file.path} is empty. Its first line must be a header with the columns' names."
+            )
+        behind = taken[-1].offset + taken[-1].size + len(self._end)
+        return self._readings.tolerant(text)[: dialect.columns], Line(behind, b"", taken[-1].number + 1, 0)
+
+
+def _through(ahead: deque[Line], following: Iterator[Line]) -> Iterator[Line]:
+    """The lines looked at already, and those behind them, as long as there are any."""
+    while True:
+        while ahead:
+            yield ahead.popleft()
+        line = next(following, None)
+        if line is None:
+            return
+        yield line
+
+
+def _peeked(ahead: deque[Line], following: Iterator[Line]) -> Iterator[Line]:
+    """The same lines, which stay where they are."""
+    position = 0
+    while position < len(ahead) or (line := next(following, None)) is not None:
+        if position == len(ahead):
+            ahead.append(line)
+        yield ahead[position]
+        position += 1
+
+
+def _drop(ahead: deque[Line], count: int) -> None:
+    for _ in range(count):
+        ahead.popleft()
+
+
+def _joined(taken: Sequence[Line], end: bytes) -> Line:
+    raw = end.join([line.raw for line in taken])
+    return Line(taken[0].offset, raw, taken[0].number, len(raw))
