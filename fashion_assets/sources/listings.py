@@ -4,10 +4,12 @@ What belongs here: which column of this file is what, an attribute's text, the p
 column. What does not: finding rows (`sources.readers`) or pictures (`sources.picture_files`), judging (`catalog.validation`).
 """
 
+from collections.abc import Sequence
 from typing import Any, NamedTuple
 
 import pyarrow as pa
 
+from fashion_assets.catalog import attributes
 from fashion_assets.catalog.listing import ATTRIBUTES, LISTING_SCHEMA
 from fashion_assets.sources.columns import Columns
 from fashion_assets.sources.expressions import Compiler, Evaluator, Texts
@@ -19,8 +21,12 @@ from fashion_assets.sources.source import SourceError
 MANY = frozenset(name for name in ATTRIBUTES if pa.types.is_list(LISTING_SCHEMA.field(name).type))
 """Attributes a listing may have several values of."""
 
-PROSE = ("title",)
-"""Attributes into which a delimiter too many is put back."""
+NO_PROSE = frozenset(
+    attribute.name
+    for attribute in attributes.ATTRIBUTES
+    if attribute.name != "title" and attribute.longest is not None
+)
+"""Attributes whose values hold no delimiter that nobody quoted: names, numbers, words of lists."""
 
 UNTYPED = frozenset({"delimited"})
 """Formats whose header names every column, and whose values are all text."""
@@ -56,8 +62,9 @@ class Reading:
             if evaluator is not None:
                 self.attributes[name] = evaluator
         if hasattr(reader, "prose"):
-            # A delimiter too many is put back where free text stands, if that is one column.
-            setattr(reader, "prose", self._columns_of(*PROSE))  # noqa: B010 (of delimited text alone)
+            # A delimiter too many is put back where free text may stand, if that is one column.
+            closed = self._columns_of([mapping.id, *mapping.pictures.columns], *NO_PROSE)
+            setattr(reader, "prose", set(reader.columns) - closed)  # noqa: B010 (of delimited text alone)
         pictures = mapping.pictures
         self.pictures = [
             self._compiler.compile(each) for each in pictures.columns if self._compiler.known(each)
@@ -110,23 +117,17 @@ class Reading:
             return next(filter(self._compiler.states, found), found[0])
         return found[0] if found else None
 
-    def _columns_of(self, *attributes: str) -> set[str]:
-        """The columns of this file that these attributes are made of."""
-        named = [
-            name
-            for attribute in attributes
-            if (expression := self.mapping.attributes.get(attribute)) is not None
-            for name in expression.columns()
-        ]
+    def _columns_of(self, expressions: Sequence[Expression], *attributes: str) -> set[str]:
+        """The columns of this file that these are made of."""
+        stated = [*expressions, *map(self.mapping.attributes.get, attributes)]
+        named = [name for expression in stated if expression is not None for name in expression.columns()]
         found = {column for name in named if (column := self.columns.find(name)) is not None}
-        return found | {self.synonyms[attribute] for attribute in attributes if attribute in self.synonyms}
+        return found | {self.synonyms[name] for name in ("id", *attributes) if name in self.synonyms}
 
     def _used(self) -> set[str]:
         """The columns the mapping itself reads."""
         mapping = self.mapping
-        expressions = [mapping.id, *mapping.attributes.values(), *mapping.pictures.columns]
-        named = [name for expression in expressions for name in expression.columns()]
-        return {found for name in named if (found := self.columns.find(name)) is not None}
+        return self._columns_of([mapping.id, *mapping.attributes.values(), *mapping.pictures.columns])
 
     def _take(self, attribute: str, column: str, used: set[str]) -> Evaluator:
         self.synonyms[attribute] = column

@@ -191,10 +191,14 @@ class Mapped(Source):
                     yield from filter(is_url, reading.said(record).pictures[:1])
 
     @contextmanager
-    def opened(self) -> Iterator[tuple[RowReader, Reading]]:
-        """The open file, and the mapping for its columns. Raises SourceError where either cannot be had."""
+    def opened(self, *, scanned: bool = False) -> Iterator[tuple[RowReader, Reading]]:
+        """The open file, and the mapping for its columns. `scanned`: how it is written was found out by a scan, and is not again,
+        for which large files would be read whole. Raises SourceError where either cannot be had."""
         where = file_of(self.location, self.mapping.files)
-        with open_rows(self.mapping.format, where, self.mapping.options) as reader:
+        options = dict(self.mapping.options)
+        if scanned and self.mapping.format == "delimited" and "how" in self._found:
+            options["how"] = self._found["how"]
+        with open_rows(self.mapping.format, where, options) as reader:
             yield reader, Reading(self.mapping, reader, self.shown(where))
 
     def shown(self, where: str) -> str:
@@ -250,7 +254,7 @@ class Mapped(Source):
         self, references: pa.Table
     ) -> Iterator[tuple[Reading, Record, _Seen, str, str | None, str]]:
         """For each reference: the record, what was seen of it, the record as JSON, the picture's hash, the listing's."""
-        with self.opened() as (reader, reading):
+        with self.opened(scanned=True) as (reader, reading):
             files = self.picture_files()
             locators = [locator.split(BETWEEN) for locator in references["locator"].to_pylist()]
             rows = reader.again([each for locator in locators for each in locator])

@@ -117,8 +117,8 @@ def test_quotes_bare_quotes_and_quoted_line_ends(tmp_path):
         ("2", 'Tempo 3.5" Pink'),
         ("3", "two\nlines, one\n\ntitle"),
         ("4", '"Best" shirt'),
-        ("5", '"never closed'),
-        ("6", '"nor this'),
+        (None, None),  # it may be the beginning of a longer title
+        (None, None),
         ("7", "Plain"),
     ]
 
@@ -126,7 +126,8 @@ def test_quotes_bare_quotes_and_quoted_line_ends(tmp_path):
 def test_a_quote_that_never_closes_swallows_nothing(tmp_path):
     front = ",Men,Apparel,Topwear,Shirts,Red,Fall,2011,Casual,"
     content = "\n".join([HEADER, f'0{front}"open', *(f'{n}{front}"a" and b"' for n in range(1, 500))])
-    assert [row["external_id"] for row in rows(write(tmp_path, content))] == [str(n) for n in range(500)]
+    listings = rows(write(tmp_path, content))
+    assert [row["external_id"] for row in listings] == [None, *(str(n) for n in range(1, 500))]
 
 
 def test_unquoted_commas_go_back_into_the_title(tmp_path):
@@ -147,7 +148,7 @@ def test_surplus_commas_without_a_title_column_cannot_be_placed(tmp_path):
 
 
 def test_what_cannot_be_read_keeps_its_line_number_and_text(tmp_path):
-    latin = SHIRT.encode().replace(b"Shirt", "Café".encode("latin-1"), 2)
+    latin = SHIRT.encode().replace(b"Shirt", b"Caf\xe9\x81", 2)  # words in no encoding
     nul = SHIRT.encode().replace(b"Men", b"M\0n", 1)
     content = b"\n".join([HEADER.encode(), b"7,Men,Apparel", b"", latin, nul])
     short, wrong, empty = rows(write(tmp_path, content))
