@@ -19,8 +19,10 @@ from uuid import UUID
 
 import numpy as np
 import psycopg
+from pgvector import HalfVector
 from psycopg import sql
 
+from fashion_assets.embedding.embed import combine, text_sha256
 from fashion_assets.embedding.spaces import embedding_space
 from fashion_assets.search.engine import SearchEngine
 from fashion_assets.search.filters import COLUMNS
@@ -28,6 +30,7 @@ from fashion_assets.search.meaning import picture_file
 from fashion_assets.search.path import TIE
 from fashion_assets.search.query import Query, Results
 from fashion_assets.settings import Settings
+from fashion_assets.warehouse.embedding_store import EmbeddingStore
 from fashion_assets.warehouse.releases import Release
 
 FIRST = UUID(int=1 << 127)
@@ -42,6 +45,10 @@ PEOPLE = 3
 
 TRIES = 2
 """Times a question is put before it counts as failed."""
+
+ENCODED_ALIKE = 0.02
+"""By how much the nearest product's similarity to an upload may differ from that to the picture's kept vector: an upload is decoded
+and encoded by itself, in another batch and maybe in another precision."""
 
 LIMIT = 10
 """Hits looked at: what a first page shows."""
@@ -241,6 +248,40 @@ class Searching:
         return engine.search(
             self.query(picture=picture_file(picture, self.settings.max_image_bytes), limit=LIMIT)
         )
+
+    def beyond_the_model(self, asked: Asked) -> bool:
+        """Whether nothing but the model keeps a product from being found by its picture: its vector is the mean of its picture's
+        and its title's own, the picture's is what the upload was encoded to, and an exact search by it does not find the product
+        either, since the model puts others nearer."""
+        product: Drawn = asked.about
+        if asked.results is None or not asked.results.hits:
+            return False
+        store = EmbeddingStore(self.conn)
+        has_picture, picture = store.get(product.space, "image", [product.image_sha256])
+        has_title, title = store.get(product.space, "text", [text_sha256(product.title)])
+        if not has_picture.all() or not has_title.all():
+            return False
+        with self.conn.transaction(), self.conn.cursor(binary=True) as cursor:
+            cursor.execute("SET LOCAL enable_indexscan = off")
+            nearest = cursor.execute(
+                sql.SQL(
+                    "SELECT product_id::text, 1 - (embedding <=> %(picture)s::halfvec) FROM {products} "
+                    "WHERE embedding_space = %(space)s ORDER BY embedding <=> %(picture)s::halfvec LIMIT %(most)s"
+                ).format(products=self.release.table("products")),
+                {"picture": HalfVector(picture[0]), "space": product.space, "most": LIMIT},
+            ).fetchall()
+            (served,) = cursor.execute(
+                sql.SQL("SELECT embedding FROM {} WHERE product_id = %s").format(
+                    self.release.table("products")
+                ),
+                (product.product_id,),
+            ).fetchone() or (None,)
+        if served is None:
+            return False
+        meant = combine(picture, title)[0]
+        is_its_own = float(served.to_numpy().astype(np.float32) @ meant) >= 1 - TIE
+        is_encoded_so = abs(nearest[0][1] - asked.results.hits[0].score) <= ENCODED_ALIKE
+        return is_its_own and is_encoded_so and product.product_id not in [found for found, _ in nearest]
 
     @cached_property
     def filters(self) -> list[Asked]:

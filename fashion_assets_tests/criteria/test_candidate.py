@@ -225,7 +225,6 @@ NOT_JUDGED = {
     "new_layout_is_not_slower": "fashion-assets bench layouts",
     "vector_search_bears_its_load": "40 products are too few",
     "hybrid_search_bears_its_load": "40 products are too few",
-    "filtered_search_keeps_its_recall": "not measured at 0.1 %",
 }
 
 

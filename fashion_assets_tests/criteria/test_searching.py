@@ -7,14 +7,18 @@ import time
 from pathlib import Path
 
 import pytest
+from pgvector import HalfVector, Vector
 from psycopg import sql
 
+from fashion_assets.criteria import questions
 from fashion_assets.criteria.candidate import CANDIDATE_CRITERIA, Candidate, judge
 from fashion_assets.criteria.questions import Asked, Searching
 from fashion_assets.criteria.searching import SEARCH_CRITERIA, _answered_in_time
 from fashion_assets.criteria.verdict import Verdict
+from fashion_assets.embedding.embed import combine, text_sha256
 from fashion_assets.release.swap import promote
 from fashion_assets.settings import Settings
+from fashion_assets.warehouse.embedding_store import EmbeddingStore
 from fashion_assets_tests.criteria.test_candidate import DAMAGE, damage, verdict_of, with_settings
 from fashion_assets_tests.release.test_swap import copy_of
 
@@ -290,3 +294,33 @@ def test_a_candidate_is_judged_though_readers_may_not_see_it(candidate: Candidat
     )
     assert allowed == [(False,)]
     assert {verdict.outcome for verdict in verdicts_of(candidate).values()} == {"pass", "not applicable"}
+
+
+def test_a_picture_that_the_model_cannot_tell_from_others_is_told_and_refuses_nothing(
+    candidate: Candidate, monkeypatch: pytest.MonkeyPatch
+):
+    monkeypatch.setattr(questions, "LIMIT", 1)
+    few = with_settings(candidate, min_found_share=1.0, criteria_pictures=3)
+    with Searching(candidate.conn, candidate.release, few.settings) as searching:
+        asked, other = searching.products[0], searching.products[-1]
+    store = EmbeddingStore(candidate.conn)
+    (picture,) = store.get(asked.space, "image", [asked.image_sha256])[1]
+    (title,) = store.get(asked.space, "image", [other.image_sha256])[1]
+    # A model to which the title says something else than the picture, and another product is what the picture shows.
+    candidate.conn.execute(
+        "UPDATE fashion_ops.embeddings SET vector = %s WHERE kind = 'text' AND sha256 = decode(%s, 'hex')",
+        (Vector(title), text_sha256(asked.title)),
+    )
+    products = sql.Identifier(candidate.release.release, "products")
+    served = sql.SQL("UPDATE {} SET embedding = %s WHERE product_id = %s").format(products)
+    mean = combine(picture[None], title[None])[0]
+    candidate.conn.execute(served, (HalfVector(mean), asked.product_id))
+    candidate.conn.execute(served, (HalfVector(picture), other.product_id))
+    candidate.conn.commit()
+    verdict = verdict_of(few, "picture_search_finds_the_product")
+    assert len(verdict.offenders) == 1 and verdict.value == 0.667
+    assert verdict.outcome == "pass" and "the model cannot tell the others apart" in verdict.reason
+    # The same where the vector is not the product's own.
+    candidate.conn.execute(served, (HalfVector(title), asked.product_id))
+    candidate.conn.commit()
+    assert verdict_of(few, "picture_search_finds_the_product").outcome == "fail"
