@@ -62,7 +62,7 @@ def test_values_keep_their_types(tmp_path):
         "raw": b"\0\xff",
         "holed": [0.5, None],
     }
-    assert (values["fine"], values["far"]) == ("2011-03-13 07:06:40.000000001", "11476-08-15 21:20:00.000")
+    assert (values["fine"], values["far"]) == ("2011-03-13 07:06:40.000000001", "11476-08-15 05:20:00.000")
     assert second.values["vector"] is second.values["fixed"] is second.values["price"] is None
 
 
