@@ -107,7 +107,9 @@ class MappedTable(DeclaredTable):
         """The open table. Raises SourceError where it cannot be read, or lacks a column of its key or of a reference."""
         options = dict(self.source.mapping.options)
         if self.table.table is not None:
-            options = {**options, "table": self.table.table}
+            # What is said of the listings' table is of that one alone.
+            key = [self.table.columns[name].column for name in self.key]
+            options = {"table": self.table.table, **({"key": key} if key and all(key) else {})}
         format = (
             "delimited" if self.table.file and self.table.file.lower().endswith((".csv", ".tsv")) else None
         )

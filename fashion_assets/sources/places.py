@@ -6,19 +6,17 @@ does not: reading it (`sources.readers`), finding out what is there (recognition
 
 import fnmatch
 import os
-import re
 from collections.abc import Sequence
 from pathlib import Path
 
 from fashion_assets.origins import shown
+from fashion_assets.sources.readers.beginnings import is_database_url
 from fashion_assets.sources.source import SourceError
-
-_URL = re.compile(r"(?i)[a-z][a-z0-9+.-]*://")
 
 
 def is_database(location: str) -> bool:
-    """Whether a location is a URL, and no path."""
-    return _URL.match(location) is not None
+    """Whether a location is a database's URL, or names the variable that holds one, and is no path."""
+    return is_database_url(location)
 
 
 def folder_of(location: str) -> str:

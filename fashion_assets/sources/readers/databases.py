@@ -8,7 +8,7 @@ Passwords are never told: whatever is said of a database names driver, user, hos
 import os
 import re
 import sqlite3
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from importlib.util import find_spec
 from pathlib import Path
 from typing import Any
@@ -195,6 +195,21 @@ def find_table(connection: sa.Connection, wanted: str | Sequence[str], place: st
     few = ", ".join(there[:20]) + (f" and {len(there) - 20} more" if len(there) > 20 else "")
     raise SourceError(
         f"There is no table {said} in {place}, or it may not be seen. There are: {few or 'none'}."
+    )
+
+
+def types(connection: sa.Connection, schema: str | None, table: str) -> dict[str, Any]:
+    """The columns of a table in their order, and their types."""
+    return {
+        column["name"]: column["type"] for column in sa.inspect(connection).get_columns(table, schema=schema)
+    }
+
+
+def table(schema: str | None, name: str, columns: Iterable[str]) -> sa.TableClause:
+    """A table to select from, whatever characters are in its name."""
+    quoted = None if schema is None else sa.quoted_name(schema, quote=True)
+    return sa.table(
+        sa.quoted_name(name, quote=True), *(sa.column(column) for column in columns), schema=quoted
     )
 
 

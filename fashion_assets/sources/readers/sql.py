@@ -26,6 +26,7 @@ from sqlalchemy import exc
 
 from fashion_assets.sources.readers import databases, keys
 from fashion_assets.sources.readers.databases import JsonText, NotText
+from fashion_assets.sources.readers.joins import Joins, joined
 from fashion_assets.sources.readers.reader import Row, RowReader
 from fashion_assets.sources.readers.typed import columns_digest, digest
 from fashion_assets.sources.source import SourceError
@@ -33,7 +34,7 @@ from fashion_assets.sources.source import SourceError
 FETCHED_ROWS = 200
 """Rows fetched at once: with three vectors as JSON each some 6 MB."""
 
-ASKED_ROWS = 200
+ASKED_ROWS = 500
 """Keys one statement asks for."""
 
 TRIES = 5
@@ -43,7 +44,7 @@ TRIES = 5
 class Sql(RowReader):
     """Options: `table`, `schema.table` or a list of both; or `query`, one SELECT; `key`, the columns that identify a row (of a table
     its primary key, or else a unique index, need not be named); `order`, the columns by which rows of equal keys are sorted, the last
-    first with a minus before the name.
+    first with a minus before the name; `joins`, tables whose columns stand beside its own (see `joins.joined`).
 
     Without any key rows come in no order, and finding some of them again takes a scan each time: `how` says so. Locators: the values
     of the key, and the beginning of the digest where nothing says that the key is unique.
@@ -60,6 +61,7 @@ class Sql(RowReader):
         self.location = location
         self.place = databases.told(location)
         self.how: dict[str, str] = {}
+        self._joins: Joins | None = None
         self._engine = databases.engine(location)
         with self._explained(), self._engine.connect() as connection:
             self.how["database"] = connection.dialect.name
@@ -165,7 +167,10 @@ class Sql(RowReader):
                 if len(columns) == 1
                 else sa.tuple_(*columns).in_(sound)
             )
-        select = sa.select(*self._columns.values()).select_from(self._from).where(sa.or_(*where))
+        source = self._from
+        if self._joins is not None and sound:
+            source = self._joins.source(self._key[0], [key[0] for key in sound])
+        select = sa.select(*self._columns.values()).select_from(source).where(sa.or_(*where))
         found: dict[str, list[Row]] = {}
         for values in connection.execute(_bound(select)):
             row = self._row(tuple(values))
@@ -219,16 +224,14 @@ class Sql(RowReader):
             )
         self._table = databases.find_table(connection, options["table"], self.place)
         self._name = ".".join(filter(None, self._table))
-        schema, table = self._table
-        described = sa.inspect(connection).get_columns(table, schema=schema)
-        source = sa.table(_quoted(table), schema=None if schema is None else _quoted(schema))
+        types = databases.types(connection, *self._table)
+        source: sa.FromClause = databases.table(*self._table, types)
+        names = list(types)
+        if joins := options.get("joins"):
+            self._joins = joined(connection, source, types, joins, self.place)  # type: ignore[arg-type]
+            source, names = self._joins.source(), self._joins.columns
         # SQLite's values are what they are, whatever its columns say.
-        typed = connection.dialect.name != "sqlite"
-        return (
-            source,
-            [c["name"] for c in described],
-            {c["name"]: c["type"] for c in described} if typed else {},
-        )
+        return source, names, types if connection.dialect.name != "sqlite" else {}
 
     def _find_key(self, connection: sa.Connection, options: Mapping[str, Any]) -> tuple[list[str], bool]:
         """Its columns, and whether the database says that it is unique."""
@@ -296,10 +299,6 @@ def _bound(select: sa.Select) -> sa.Select:
 
 def _listed(value: Any) -> list[Any]:
     return [] if value is None else [value] if isinstance(value, str) else list(value)
-
-
-def _quoted(name: str) -> sa.quoted_name:
-    return sa.quoted_name(name, quote=True)
 
 
 def _few(names: Sequence[str], most: int = 20) -> str:

@@ -146,6 +146,41 @@ def test_a_query_of_a_mapping(settings, database):
     assert [row.values["wool"] for row in rows] == [False, False, True]
 
 
+def test_tables_beside_another_one(settings, database):
+    made(
+        database,
+        "CREATE SCHEMA old; CREATE TABLE old.p (id int, title text); INSERT INTO old.p VALUES (1, 'a'), (1, 'b'), (2, 'c'), (3, 'd');"
+        "CREATE TABLE old.v (id text, vector jsonb, at int);"
+        "INSERT INTO old.v VALUES ('1.0', '[1]', 1), ('1', '[2]', 2), ('2.00', '[3]', 1), ('x', '[4]', 1), ('2.5', '[5]', 1);"
+        "CREATE TABLE old.w (of int, w int); INSERT INTO old.w VALUES (3, 30), (7, 70)",
+    )
+    joins = [
+        {"table": "old.v", "on": "id", "columns": {"image": "vector"}, "newest": "at"},
+        {"table": "old.w", "on": {"of": "id"}, "columns": ["w"]},
+        {"table": "old.none", "on": "id", "columns": ["x"], "optional": True},
+    ]
+    reader = Sql(url(settings), {"table": "old.p", "key": "id", "order": ["-title"], "joins": joins})
+    assert [tuple(row.values.values()) for row in found_again(reader)] == [
+        (1, "b", [2], None),
+        (1, "a", [2], None),
+        (2, "c", [3], None),
+        (3, "d", None, 30),
+    ]
+    for join, said in (
+        ({"table": "old.none", "on": "id"}, "no table old.none"),
+        ({"table": "old.v", "on": "sku"}, "v in .* has no column 'sku', but id, vector, at"),
+        ({"table": "old.v", "on": {"id": "sku"}}, "no column 'sku' to join v to, but id, title"),
+        (
+            {"table": "old.v", "on": "id", "columns": {"title": "vector"}},
+            "Two columns would be called 'title'",
+        ),
+        ({"table": "old.v", "columns": ["vector"]}, "By which column is v joined"),
+        ({"table": "old.v", "using": "id"}, "no key 'using', only table, on"),
+    ):
+        with pytest.raises(SourceError, match=said):
+            Sql(url(settings), {"table": "old.p", "joins": [join]})
+
+
 @pytest.mark.parametrize(
     ("options", "said"),
     [
