@@ -8,6 +8,8 @@ import platform
 from contextlib import suppress
 from pathlib import Path
 
+import psutil
+
 CPU_LIMIT = Path("/sys/fs/cgroup/cpu.max")
 """Quota and period of a container's control group (version 2), in microseconds; `max` where there is no limit."""
 
@@ -26,6 +28,13 @@ def usable_cores(limit: Path = CPU_LIMIT) -> int:
     except (OSError, ValueError):
         return cores
     return cores if quota == "max" else max(1, min(cores, int(quota) // int(period)))
+
+
+def used_by_others(seconds: float) -> float:
+    """Share of the machine's cores, 0 to 1, that is in use while this process waits for so many seconds; what a hypervisor gives
+    to others is in use, too."""
+    used = psutil.cpu_times_percent(interval=seconds)
+    return 1 - (used.idle + getattr(used, "iowait", 0.0)) / 100
 
 
 def memory() -> int:

@@ -129,6 +129,13 @@ class Thresholds(BaseModel):
     hybrid_load_p95_ms: float = Field(
         default=100, gt=0, description="Criterion B6: milliseconds in which 95 % of them are answered."
     )
+    max_used_by_others: float = Field(
+        default=0.2,
+        ge=0,
+        le=1,
+        description="Criterion B6: share of the machine's cores that other things may use while a release measures its loads; on a "
+        "busier machine a load that is missed says nothing of the release, and refuses nothing.",
+    )
     load_products: int = Field(
         default=10_000,
         ge=1,

@@ -75,6 +75,19 @@ def _new_layout_is_not_slower(measured: Measured, rows: Sequence[Row]) -> Findin
     )
 
 
+def _nothing_to_give(machine: Row, qps: float, limits: Thresholds) -> str:
+    """Why a load that is missed says nothing of the release; empty where it does."""
+    used = machine.get("used_by_others", 0.0)
+    if used > limits.max_used_by_others:
+        return f"other things used {used:.0%} of the machine when it was asked"
+    if machine["qps"] < EMPTY_FOR_A_SEARCH * qps:
+        return (
+            f"the database answered {machine['qps']:,.0f} empty statements a second when it was asked: too slow, or too far away, "
+            "to say"
+        )
+    return ""
+
+
 def _load_is_borne(kind: str, measured: Measured, rows: Sequence[Row]) -> Finding:
     limits = measured.thresholds
     qps, p95_ms = (
@@ -93,11 +106,10 @@ def _load_is_borne(kind: str, measured: Measured, rows: Sequence[Row]) -> Findin
     ]
     within = [row for row in own if row["p95_ms"] < p95_ms and not row["errors"]]
     most = max((row["qps"] for row in within), default=0.0)
-    empty = next((row["qps"] for row in rows if row["kind"] == NOTHING), None)
-    if most < qps and empty is not None and empty < EMPTY_FOR_A_SEARCH * qps:
+    machine = next((row for row in rows if row["kind"] == NOTHING), None)
+    if most < qps and machine is not None and (said := _nothing_to_give(machine, qps, limits)):
         return not_applicable(
-            f"the database answered {empty:,.0f} empty statements a second here when it was asked: the machine was too busy, or is too "
-            f"slow or too far from it, to say; reached: {'; '.join(reached)}. Measure anew: {_COMMAND.format('latency')}"
+            f"{said}; reached: {'; '.join(reached)}. Measure anew: {_COMMAND.format('latency')}"
         )
     if most < qps and measured.products > limits.load_products:
         return not_applicable(

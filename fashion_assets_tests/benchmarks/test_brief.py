@@ -1,5 +1,10 @@
 """A release measures enough of itself to be judged, and no more than it may."""
 
+import subprocess
+import sys
+from collections.abc import Iterator
+from contextlib import contextmanager
+
 import pytest
 
 from fashion_assets.benchmarks import brief, results
@@ -8,6 +13,17 @@ from fashion_assets.benchmarks.recall import SELECTIVITIES
 from fashion_assets.criteria.candidate import Candidate
 from fashion_assets.criteria.measured import MEASURED_CRITERIA, Measured
 from fashion_assets.warehouse.database import Connection, connect
+
+
+@contextmanager
+def working() -> Iterator[None]:
+    """A process elsewhere keeps a core busy."""
+    process = subprocess.Popen([sys.executable, "-c", "while True: pass"])
+    try:
+        yield
+    finally:
+        process.kill()
+        process.wait()
 
 
 @pytest.fixture
@@ -36,12 +52,23 @@ def test_a_large_release_measures_all_that_its_criteria_ask(candidate: Candidate
 
 def test_a_load_that_threads_miss_is_asked_by_processes(candidate: Candidate, autocommitting: Connection):
     settings = candidate.settings.model_copy(
-        update={"min_products_for_times": 40, "benchmark_seconds": 0.5, "vector_load_qps": 10**9}
+        update={
+            "min_products_for_times": 40,
+            "benchmark_seconds": 0.5,
+            "vector_load_qps": 10**9,
+            "max_used_by_others": 1.0,
+        }
     )
     rows = brief.measure_briefly(settings, autocommitting, candidate.release)["latency"]
     # By one caller, by threads of two numbers, by processes.
     assert [row["concurrency"] for row in rows if row["kind"] == "vector"] == [1, 4, 8, 8]
     assert {row["errors"] for row in rows} == {0}
+    # A machine that is busy with other things is asked no more than it takes to say so.
+    busy = settings.model_copy(update={"max_used_by_others": 0.0})
+    with working():
+        rows = brief.measure_briefly(busy, autocommitting, candidate.release)["latency"]
+    assert [row["concurrency"] for row in rows if row["kind"] == "vector"] == [1, 4, 8]
+    assert rows[-1]["used_by_others"] > 0
 
 
 def test_a_small_release_measures_its_recall_and_no_times_that_mean_nothing(

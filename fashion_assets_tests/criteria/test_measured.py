@@ -127,7 +127,10 @@ def test_a_machine_that_has_nothing_to_give_says_nothing_of_the_release():
     nothing = load("nothing", 4_999, 0.5, concurrency=1)
     busy = verdict_of("vector_search_bears_its_load", latency=[load("vector", 300, 20, 4), nothing])
     assert busy.outcome == "not applicable" and "4,999 empty statements a second" in busy.reason
-    quiet = nothing | {"qps": 5_000}
+    elsewhere = nothing | {"qps": 9_000, "used_by_others": 0.21}
+    busy = verdict_of("vector_search_bears_its_load", latency=[load("vector", 300, 20, 4), elsewhere])
+    assert busy.outcome == "not applicable" and "other things used 21% of the machine" in busy.reason
+    quiet = nothing | {"qps": 5_000, "used_by_others": 0.2}
     missed = verdict_of("vector_search_bears_its_load", latency=[load("vector", 300, 20, 4), quiet])
     assert missed.outcome == "fail"
     borne = verdict_of("vector_search_bears_its_load", latency=[load("vector", 500, 20, 4), nothing])
