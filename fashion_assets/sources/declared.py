@@ -28,6 +28,7 @@ from fashion_assets.sources.source import (
     Reference,
     SourceError,
 )
+from fashion_assets.sources.table_values import JsonOf, json_of
 
 if TYPE_CHECKING:
     from fashion_assets.sources.mapped import Mapped
@@ -38,6 +39,8 @@ class _Opened(NamedTuple):
 
     reader: RowReader
     columns: dict[str, Evaluator]
+    json: dict[str, JsonOf]
+    """Of columns that are JSON as it stands."""
 
 
 class MappedTable(DeclaredTable):
@@ -124,12 +127,16 @@ class MappedTable(DeclaredTable):
                         "in the first line, or take the file away."
                     )
             columns = {name: compiler.compile(column) for name, column in self.table.columns.items()}
-            yield _Opened(reader, columns)
+            said = {name: json_of(column, found) for name, column in self.table.columns.items()}
+            yield _Opened(reader, columns, {name: of for name, of in said.items() if of is not None})
 
     def values(self, row: Row, table: _Opened) -> dict[str, Any]:
         """The declared columns of a row: text, a list of texts, or null."""
         said: dict[str, Any] = {}
         for name, evaluator in table.columns.items():
+            if name in table.json:
+                said[name] = None if row.defect else table.json[name](row.values)
+                continue
             found = () if row.defect else tuple(filter(states, evaluator(row.values)))
             said[name] = None if not found else found[0].strip() if len(found) == 1 else list(found)
         return said

@@ -258,7 +258,12 @@ class TableColumn(Expression):
     """A column of a table: an expression, and its type. A text alone stands for `{ column = "…" }`."""
 
     type: Literal["text", "json", "jsonb", "bigint", "float8", "numeric", "boolean", "timestamptz"] = Field(
-        default="text", description="Its type in Postgres."
+        default="text",
+        description="Its type in Postgres. JSON of a column alone is taken as it stands.",
+    )
+    unit: bool = Field(
+        default=False,
+        description="The column is a vector, as JSON or a list: it is scaled to length 1. One of zeros alone is null.",
     )
 
 
