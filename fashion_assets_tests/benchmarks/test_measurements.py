@@ -15,7 +15,7 @@ from fashion_assets.benchmarks.measurements import (
 )
 from fashion_assets.cli import app
 from fashion_assets.criteria.candidate import Candidate
-from fashion_assets.defs.benchmarks.assets import figures, layout_benchmark
+from fashion_assets.defs.benchmarks.assets import figures, layout_benchmark, rows_table
 from fashion_assets.defs.resources import WarehouseResource
 from fashion_assets.warehouse.database import Connection
 from fashion_assets.warehouse.releases import ReleaseError
@@ -77,6 +77,13 @@ def test_the_asset_shows_a_table_and_figures_to_plot(candidate: Candidate):
     table = metadata["layouts"]
     assert isinstance(table, dg.TableMetadataValue) and len(table.records) == 4
     assert metadata["release"].value == candidate.release.release
+
+
+def test_rows_that_say_different_things_stand_in_one_table():
+    table = rows_table([{"kind": "vector", "qps": 500.0}, {"kind": "nothing", "used_by_others": 0.1}])
+    assert [column.name for column in table.schema.columns] == ["kind", "qps", "used_by_others"]
+    assert [record.data["used_by_others"] for record in table.records] == [None, 0.1]
+    assert rows_table([]).records == []
 
 
 def test_the_figures_drawn_are_the_worst_and_the_fewest_callers():

@@ -21,10 +21,11 @@ OWNERS = ["team:search"]
 
 
 def rows_table(rows: Sequence[Row]) -> dg.TableMetadataValue:
-    """A benchmark's rows, columns by the first one."""
+    """A benchmark's rows; what one of them does not say is empty."""
+    names = list(dict.fromkeys(name for row in rows for name in row))
     return dg.MetadataValue.table(
-        records=[dg.TableRecord(dict(row)) for row in rows],
-        schema=dg.TableSchema(columns=[dg.TableColumn(name=name) for name in (rows[0] if rows else ())]),
+        records=[dg.TableRecord({name: row.get(name) for name in names}) for row in rows],
+        schema=dg.TableSchema(columns=[dg.TableColumn(name=name) for name in names]),
     )
 
 
