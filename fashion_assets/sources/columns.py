@@ -4,6 +4,7 @@ What belongs here: comparing names, the synonyms of attributes (`synonyms.toml`)
 values (`sources.expressions`).
 """
 
+import re
 import unicodedata
 from collections.abc import Iterable, Sequence
 from functools import cache
@@ -32,6 +33,24 @@ def synonyms() -> dict[str, tuple[str, ...]]:
     return {attribute: tuple(dict.fromkeys(map(folded, names))) for attribute, names in said.items()}
 
 
+_TOKENS = re.compile(r"[^\W\d_]+|[^\w\s().\[\]/-]")
+
+
+def stated_currency(name: str) -> tuple[str, str | None]:
+    """The name of a column of prices without the currency it states, and that: `Price (EUR)`, `price_usd`, `Preis in €`."""
+    from fashion_assets.sources.currencies import currency_of  # here: few columns state one
+
+    tokens = list(_TOKENS.finditer(name))
+    for token in reversed(tokens[1:]):
+        said = token.group()
+        # As words many codes mean something else (ALL, TRY): a code is told by its letters, and stands at the end.
+        if (not said.isalpha() or len(said) == 3) and (code := currency_of(said.upper())):
+            rest = re.sub(r"(?i)\bin\s*$", "", re.sub(r"[\s(_\[/-]+$", "", name[: token.start()])).strip()
+            return rest, code
+        break
+    return name, None
+
+
 class Columns:
     """The columns of one file, found by the names a mapping gives them."""
 
@@ -53,4 +72,13 @@ class Columns:
             found = self._folded.get(name)
             if found is not None and found not in used:
                 return found
+        return None
+
+    def money(self, names: Iterable[str]) -> str | None:
+        """A column of prices that is called like one of these names but for the currency it states."""
+        wanted = {folded(name) for name in names}
+        for name in self.names:
+            rest, currency = stated_currency(name)
+            if currency is not None and folded(rest) in wanted:
+                return name
         return None

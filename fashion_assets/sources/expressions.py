@@ -19,6 +19,7 @@ from typing import Any
 from fashion_assets.catalog.validation import NULL_WORDS
 from fashion_assets.sources.columns import Columns
 from fashion_assets.sources.mapping import Condition, Expression, Named
+from fashion_assets.sources.notations import read_id, read_year
 
 Values = Mapping[str, Any]
 Texts = tuple[str, ...]
@@ -28,10 +29,7 @@ MOST_PAIRS = 200
 """Numbered pairs of columns that are looked for: more than any export has."""
 
 _NOTHING: Texts = ()
-_WHOLE = re.compile(r"([+-]?\d+)\.0*")
-_ISO_YEAR = re.compile(r"\s*(\d{4})(?:\D|$)")
-_LATE_YEAR = re.compile(r"(?:^|\D)\d{1,2}\D{1,2}\d{1,2}\D{1,2}(\d{4})(?:\D|$)")
-_ANY_YEAR = re.compile(r"(?:^|\D)([12]\d{3})(?:\D|$)")
+_SECONDS = re.compile(r"\d{9,10}(\.\d*)?|\d{12,13}(\.\d*)?")
 
 
 def states(text: str, nothing: frozenset[str] = frozenset(NULL_WORDS)) -> bool:
@@ -61,6 +59,20 @@ def as_text(value: Any) -> str:
     return str(value)
 
 
+def as_texts(found: Texts) -> Texts:
+    """Values of which some may be numbers, as texts."""
+    return tuple(map(as_text, found))
+
+
+def numbers(value: Any) -> tuple[Any, ...]:
+    """A value as texts, but for numbers, which stay what they are: `1.199` as a number is no text that may mean two."""
+    if isinstance(value, int | float | Decimal) and not isinstance(value, bool):
+        return (value,)
+    if isinstance(value, list | tuple):
+        return tuple(number for member in value for number in numbers(member))
+    return texts(value)
+
+
 def texts(value: Any) -> Texts:
     """A value as texts: nothing of null, each member of a list."""
     if value is None:
@@ -75,13 +87,22 @@ def texts(value: Any) -> Texts:
 class Compiler:
     """Makes evaluators of expressions for the columns of one file.
 
-    `typed` formats have nested values, and records whose columns are not all known before.
+    `typed` formats have nested values, and records whose columns are not all known before. `keep_numbers`: what no step has
+    changed stays a number where it is one.
     """
 
-    def __init__(self, columns: Columns, *, typed: bool = False, null_words: Sequence[str] = ()) -> None:
+    def __init__(
+        self,
+        columns: Columns,
+        *,
+        typed: bool = False,
+        null_words: Sequence[str] = (),
+        keep_numbers: bool = False,
+    ) -> None:
         self.columns = columns
         self.typed = typed
         self._nulls = frozenset((*NULL_WORDS, *null_words))
+        self._values = numbers if keep_numbers else texts
 
     def known(self, expression: Expression) -> bool:
         """Whether any column it reads is there, or it needs none."""
@@ -90,16 +111,18 @@ class Compiler:
 
     def compile(self, expression: Expression) -> Evaluator:
         """The expression as a function of a record's values; one without any of its columns gives nothing."""
-        found = self._origin(expression)
-        for step in self._steps(expression):
+        found, steps = self._origin(expression), self._steps(expression)
+        if steps and self._values is not texts:
+            steps.insert(0, as_texts)
+        for step in steps:
             found = _after(found, step)
         if expression.when is not None:
             return self._only(expression.when, found)
         return found
 
-    def states(self, text: str) -> bool:
-        """Whether a text states anything in this source."""
-        return states(text, self._nulls)
+    def states(self, text: Any) -> bool:
+        """Whether a text states anything in this source; a number does."""
+        return not isinstance(text, str) or states(text, self._nulls)
 
     def _pairs(self, expression: Expression) -> bool:
         inside = (*expression.first, *expression.all, *expression.join)
@@ -121,18 +144,18 @@ class Compiler:
         parts, separator = [self.compile(each) for each in expression.join], expression.separator
 
         def joined(values: Values) -> Texts:
-            stated = [text.strip() for part in parts for text in part(values) if self.states(text)]
+            stated = [as_text(text).strip() for part in parts for text in part(values) if self.states(text)]
             return (separator.join(stated),) if stated else _NOTHING
 
         return joined
 
     def _reader(self, name: str) -> Evaluator | None:
         """What reads a column, or the way into nested values; None where there is no such column."""
-        column = self.columns.find(name)
+        column, as_values = self.columns.find(name), self._values
         if column is not None:
 
             def read(values: Values) -> Texts:
-                return texts(values.get(column))
+                return as_values(values.get(column))
 
             return read
         first, _, rest = name.partition(".")
@@ -142,9 +165,12 @@ class Compiler:
         steps = rest.split(".")
         if outer is None:
             outer = first
-        return lambda values: texts(_within(values.get(outer), steps))
+        return lambda values: as_values(_within(values.get(outer), steps))
 
     def _first(self, choices: list[Evaluator]) -> Evaluator:
+        if not choices:
+            return _nothing
+
         def first(values: Values) -> Texts:
             said = _NOTHING
             for choice in choices:
@@ -192,7 +218,7 @@ class Compiler:
         among, but = set(map(_plain, condition.among)), set(map(_plain, condition.but))
 
         def where(values: Values) -> Texts:
-            held = {_plain(text) for text in column(values)}
+            held = {_plain(as_text(text)) for text in column(values)}
             if (among and not held & among) or held & but:
                 return _NOTHING
             return found(values)
@@ -366,20 +392,16 @@ def stripped_html(text: str) -> str:
 
 def whole(text: str) -> str:
     """A whole number that went through a float, whole again; any other text as it is."""
-    found = _WHOLE.fullmatch(text.strip())
-    return found[1] if found else text
+    return read_id(text).value or text
 
 
 def year_of(text: str) -> str:
-    """The year of a date, of a time, of seconds or milliseconds since 1970; the text where there is none."""
+    """The year of a year, a date, a time, or of seconds or milliseconds since 1970; the text where there is none beyond doubt."""
     plain = text.strip()
-    if re.fullmatch(r"\d{9,10}(\.\d*)?|\d{12,13}(\.\d*)?", plain):
+    if _SECONDS.fullmatch(plain):
         seconds = float(plain) / (1000 if len(plain.partition(".")[0]) > 10 else 1)
         return str(datetime.fromtimestamp(seconds, UTC).year)
-    for form in (_ISO_YEAR, _LATE_YEAR, _ANY_YEAR):
-        if found := form.search(plain) if form is not _ISO_YEAR else form.match(plain):
-            return found[1]
-    return text
+    return read_year(plain) or text
 
 
 def scaled(text: str, factor: Decimal) -> str:

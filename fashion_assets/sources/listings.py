@@ -11,15 +11,20 @@ import pyarrow as pa
 
 from fashion_assets.catalog import attributes
 from fashion_assets.catalog.listing import ATTRIBUTES, LISTING_SCHEMA
-from fashion_assets.sources.columns import Columns
-from fashion_assets.sources.expressions import Compiler, Evaluator, Texts
+from fashion_assets.sources.columns import Columns, stated_currency, synonyms
+from fashion_assets.sources.expressions import Compiler, Evaluator, Texts, as_text
 from fashion_assets.sources.mapping import Expression, Mapping
+from fashion_assets.sources.notations import read_id
+from fashion_assets.sources.prices import Notation, PriceColumn, read_price
 from fashion_assets.sources.readers.reader import RowReader
 from fashion_assets.sources.records import Record
 from fashion_assets.sources.source import SourceError
+from fashion_assets.sources.vectors import read_vector
 
 MANY = frozenset(name for name in ATTRIBUTES if pa.types.is_list(LISTING_SCHEMA.field(name).type))
 """Attributes a listing may have several values of."""
+
+PRICE, CURRENCY = "price", "currency"
 
 NO_PROSE = frozenset(
     attribute.name
@@ -39,18 +44,33 @@ class Said(NamedTuple):
     pictures: tuple[str, ...]
 
 
+class Price(NamedTuple):
+    """A listing's price: plain (`1199.00`), or as it stands, with the reason why it could not be read."""
+
+    amount: str | None
+    currency: str | None = None
+    problem: str | None = None
+
+
 class Reading:
     """A mapping for the columns of one opened file."""
 
-    def __init__(self, mapping: Mapping, reader: RowReader, where: str) -> None:
-        """`where` names the file or table in errors. Raises SourceError where it lacks a column without which no listing could be
-        a product."""
+    def __init__(
+        self, mapping: Mapping, reader: RowReader, where: str, notation: Notation | None = None
+    ) -> None:
+        """`where` names the file or table in errors; `notation` is that of its prices, as far as it is known. Raises SourceError
+        where it lacks a column without which no listing could be a product."""
         self.mapping = mapping
         self.columns = Columns(reader.columns)
         self.typed = reader.format not in UNTYPED
-        self._compiler = Compiler(
-            self.columns, typed=self.typed, null_words=mapping.profile.profile().null_words
-        )
+        nulls = mapping.profile.profile().null_words
+        self._compiler = Compiler(self.columns, typed=self.typed, null_words=nulls)
+        self._of_prices = Compiler(self.columns, typed=self.typed, null_words=nulls, keep_numbers=True)
+        self.notation = notation or Notation()
+        self.prices = PriceColumn()
+        """What the prices `learn` was shown prove of their notation."""
+        self.stated_currency: str | None = None
+        """That in the name of the column of prices."""
         self.synonyms: dict[str, str] = {}
         """By attribute, the column that is read for it because it is called so, and not as the mapping says."""
         used = self._used()
@@ -61,16 +81,26 @@ class Reading:
             evaluator = self._attribute(name, used, where)
             if evaluator is not None:
                 self.attributes[name] = evaluator
+        for column in self._columns_of([], PRICE):
+            self.stated_currency = self.stated_currency or stated_currency(column)[1]
         if hasattr(reader, "prose"):
             # A delimiter too many is put back where free text may stand, if that is one column.
             closed = self._columns_of([mapping.id, *mapping.pictures.columns], *NO_PROSE)
             setattr(reader, "prose", set(reader.columns) - closed)  # noqa: B010 (of delimited text alone)
+        self._vectors = [(each, self.columns.find(each.column)) for each in mapping.vectors]
+        for each, column in self._vectors:
+            if column is None and not self.typed:
+                raise SourceError(self._lacking(f"{each.kind} vector", Expression(column=each.column), where))
         pictures = mapping.pictures
         self.pictures = [
             self._compiler.compile(each) for each in pictures.columns if self._compiler.known(each)
         ]
         if pictures.columns and not self.pictures and (column := self.columns.synonym("image", used)):
             self.pictures.append(self._take("image", column, used))
+
+    def problem(self, identity: str | None) -> str | None:
+        """Why an id is one no longer; None where it is."""
+        return None if identity is None else read_id(identity).problem
 
     def identity(self, record: Record) -> str | None:
         """The listing's id; None where it states none."""
@@ -108,6 +138,26 @@ class Reading:
             said = said or found
         return said
 
+    def learn(self, record: Record) -> None:
+        """Look at a record's price, for what it proves of how the source writes them."""
+        for text in self.attribute(PRICE, record)[:1]:
+            if self._compiler.states(text):
+                self.prices.add(text)
+
+    def price(self, record: Record) -> Price:
+        """A record's price under the notation of its column, and its currency: stated in a column, in the price, in the column's
+        name, or that all other prices have."""
+        found = self.attribute(PRICE, record)
+        currency = self.value(CURRENCY, record)
+        if not found or not self._compiler.states(found[0]):
+            return Price(as_text(found[0]) if found else None, currency)
+        read = read_price(found[0], self.notation)
+        if currency is None or not self._compiler.states(currency):
+            currency = read.currency or self.stated_currency or currency
+        if read.problem is not None:
+            return Price(as_text(found[0]), currency, read.problem)
+        return Price(read.amount, currency)
+
     def value(self, name: str, record: Record) -> Any:
         """An attribute as LISTING_SCHEMA has it: a text or null, or a list of texts."""
         found = self.attribute(name, record)
@@ -116,6 +166,18 @@ class Reading:
         if len(found) > 1:
             return next(filter(self._compiler.states, found), found[0])
         return found[0] if found else None
+
+    def vectors(self, record: Record) -> list[dict[str, Any]]:
+        """The vectors that came with a record, as LISTING_SCHEMA has them."""
+        found: list[dict[str, Any]] = []
+        for stated, column in self._vectors:
+            values = (row.values.get(column or stated.column) for row in record.rows)
+            vector = read_vector(
+                next((value for value in values if value is not None), None), stated.encoding
+            )
+            if vector is not None:
+                found.append({"space": stated.space, "kind": stated.kind, "vector": vector})
+        return found
 
     def _columns_of(self, expressions: Sequence[Expression], *attributes: str) -> set[str]:
         """The columns of this file that these are made of."""
@@ -132,7 +194,7 @@ class Reading:
     def _take(self, attribute: str, column: str, used: set[str]) -> Evaluator:
         self.synonyms[attribute] = column
         used.add(column)
-        return self._compiler.compile(Expression(column=column))
+        return (self._of_prices if attribute == PRICE else self._compiler).compile(Expression(column=column))
 
     def _required(self, attribute: str, expression: Expression, used: set[str], where: str) -> Evaluator:
         if self._compiler.known(expression):
@@ -147,8 +209,10 @@ class Reading:
         if expression is None:
             return None
         if self._compiler.known(expression):
-            return self._compiler.compile(expression)
+            return (self._of_prices if name == PRICE else self._compiler).compile(expression)
         column = self.columns.synonym(name, used)
+        if column is None and name == PRICE:
+            column = self.columns.money((*expression.columns(), *synonyms()[PRICE]))
         if column is not None:
             return self._take(name, column, used)
         if name in self.mapping.profile.critical:

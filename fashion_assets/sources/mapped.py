@@ -22,10 +22,11 @@ from fashion_assets.catalog.profile import Profile
 from fashion_assets.origins import shown
 from fashion_assets.sources import mapping as mappings
 from fashion_assets.sources.declared import MappedTable, people, people_version
-from fashion_assets.sources.listings import Reading
+from fashion_assets.sources.listings import CURRENCY, PRICE, Price, Reading
 from fashion_assets.sources.picture_cache import PictureCache
 from fashion_assets.sources.picture_files import NOT_THERE, Found, PictureFiles, is_url, sha256_of
 from fashion_assets.sources.places import file_of, folder_of, is_database
+from fashion_assets.sources.prices import Notation
 from fashion_assets.sources.readers import open_rows
 from fashion_assets.sources.readers.reader import RowReader
 from fashion_assets.sources.records import BETWEEN, Record, grouped
@@ -106,7 +107,7 @@ class Mapped(Source):
 
     @property
     def version(self) -> str:
-        decided = {key: value for key, value in self._found.items() if key != "notes"}
+        decided = {**self._found, "price": self._notation().decisions}
         said = f"{self.mapping.content}\0{json.dumps(decided, sort_keys=True, default=str)}"
         return hashlib.blake2b(said.encode("utf-8", "surrogatepass"), digest_size=8).hexdigest()
 
@@ -125,6 +126,7 @@ class Mapped(Source):
             signatures: list[str] = []
             for record in grouped(reader.rows(), reading.group):
                 seen = self._look_at(record, reading, files)
+                reading.learn(record)
                 ids.append(seen.external_id)
                 locators.append(record.locator)
                 status = seen.found.status
@@ -152,19 +154,25 @@ class Mapped(Source):
             columns["content_hash"].append(content)
             columns["record"].append(text)
             defects = [record.defect] if record.defect else []
+            price = Price(None) if record.defect else reading.price(record)
+            stated = {PRICE: price.amount, CURRENCY: price.currency}
             for name in ATTRIBUTES:
-                columns[name].append(None if record.defect else reading.value(name, record))
+                if record.defect or name in stated:
+                    columns[name].append(stated.get(name))
+                else:
+                    columns[name].append(reading.value(name, record))
+            defects += filter(None, (price.problem, reading.problem(seen.external_id)))
             columns["image"].append(seen.image)
             columns["image_uri"].append(seen.found.path and seen.found.path[inside:])
             columns["image_sha256"].append(sha256)
             if seen.found.outside:
                 defects.append("image_path_outside")
-            if seen.reason is not None:
+            if seen.reason is not None and self.mapping.profile.picture == "required":
                 defects.append(seen.reason)
+            columns["vectors"].append(None if record.defect else reading.vectors(record) or None)
             columns["defects"].append(defects)
         rows = references.num_rows
         columns["source"] = [self.name] * rows
-        columns["vectors"] = [None] * rows
         arrays = [_column(columns[field.name], field.type) for field in LISTING_SCHEMA]
         return pa.table(arrays, schema=LISTING_SCHEMA)
 
@@ -199,7 +207,11 @@ class Mapped(Source):
         if scanned and self.mapping.format == "delimited" and "how" in self._found:
             options["how"] = self._found["how"]
         with open_rows(self.mapping.format, where, options) as reader:
-            yield reader, Reading(self.mapping, reader, self.shown(where))
+            yield reader, Reading(self.mapping, reader, self.shown(where), self._notation())
+
+    def _notation(self) -> Notation:
+        kept = self._found.get("price")
+        return Notation.from_dict(kept) if isinstance(kept, Mapping) else Notation()
 
     def shown(self, where: str) -> str:
         """A file or URL as it may be printed: a URL without its password."""
@@ -221,7 +233,7 @@ class Mapped(Source):
         return PictureFiles(root, self.mapping.pictures.folders)
 
     def _found_in(self, reader: RowReader, reading: Reading) -> dict[str, Any]:
-        found: dict[str, Any] = {"how": dict(reader.how)}
+        found: dict[str, Any] = {"how": dict(reader.how), "price": reading.prices.notation().to_dict()}
         if reading.synonyms:
             found["synonyms"] = dict(reading.synonyms)
         return found

@@ -67,6 +67,10 @@ class PictureFiles:
         relative = stated.replace("\\", "/")  # exports made on Windows
         if ".." in relative and ".." in relative.split("/"):
             return OUTSIDE
+        while relative.startswith("./"):
+            relative = relative[2:]
+        if not relative:
+            return NOT_THERE
         if is_url(relative):
             return self._loosely(relative.partition("?")[0].partition("#")[0].rpartition("/")[2])
         if _SCHEME.match(relative):

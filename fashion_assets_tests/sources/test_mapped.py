@@ -372,3 +372,65 @@ def test_the_root_is_the_folder_itself_whatever_leads_to_it(tmp_path):
     linked = Mapped("shop", tmp_path / "link", LENIENT)
     assert linked.root == str(tmp_path / "catalogue")
     assert rows(linked)[0]["image_uri"] == "images/1.jpg"
+
+
+@pytest.mark.parametrize(
+    ("stated", "read"),
+    [
+        (["19,90", "1.199,00", "5"], [("19.90", None), ("1199.00", None), ("5", None)]),
+        (["1.199", "29", "34", "39"], [("1199", None), ("29", None), ("34", None), ("39", None)]),
+        (["1.199", "1,250"], [("1.199", None), ("1,250", None)]),
+        (
+            ["19.99 EUR", "€5", "on request", "NA"],
+            [("19.99", "EUR"), ("5", "EUR"), ("on request", None), ("NA", None)],
+        ),
+    ],
+)
+def test_a_column_of_prices_is_read_by_its_own_notation(tmp_path, stated, read):
+    lines = "\n".join(f'{n},"{price}"' for n, price in enumerate(stated))
+    source = write(tmp_path, f"id,price\n{lines}\n", pictures=())
+    listings = rows(source)
+    assert [(row["price"], row["currency"]) for row in listings] == read
+    # What was found is kept, and whoever opens the source next reads alike, without a scan.
+    again = Mapped("shop", tmp_path, LENIENT, found=source.found)
+    assert again.version == source.version
+    references = keyed(pa.concat_tables(Mapped("shop", tmp_path, LENIENT).scan()))
+    assert again.read(references)["price"].to_pylist() == [price for price, _ in read]
+
+
+def test_prices_that_cannot_be_read_say_why(tmp_path):
+    source = write(tmp_path, "id,price\n1,1.199\n2,5 or 6\n3,7.5\n")
+    assert [row["defects"] for row in rows(source)] == [["price_ambiguous"], ["price_unreadable"], []]
+
+
+@pytest.mark.parametrize("name", ["Price (EUR)", "price_eur", "Preis in €", "Price EUR"])
+def test_a_currency_in_the_name_of_the_column(tmp_path, name):
+    (row,) = rows(write(tmp_path, f"id,{name}\n1,5\n"))
+    assert (row["price"], row["currency"]) == ("5", "EUR")
+
+
+def test_columns_are_read_by_what_systems_call_them(tmp_path):
+    source = write(tmp_path, "product_id,name,sex\n1,A shirt,Men\n")
+    (row,) = rows(source)
+    assert (row["external_id"], row["title"], row["gender"]) == ("1", "A shirt", "Men")
+    assert source.found["synonyms"] == {"id": "product_id", "title": "name", "gender": "sex"}
+
+
+def test_a_column_without_which_there_is_no_product_is_missed_before_any_work(tmp_path):
+    source = write(tmp_path, "id,gender,masterCategory,articleType,heading\n1,Men,Apparel,Shirts,A shirt\n")
+    strict = Mapped("shop", tmp_path, load_mapping(PUBLIC))
+    with pytest.raises(SourceError, match=r"styles.csv names no column 'productDisplayName'.*heading"):
+        list(strict.scan())
+    assert rows(source)[0]["title"] is None
+
+
+def test_a_folder_of_pictures_that_is_a_link_is_told_once(tmp_path):
+    (tmp_path / "elsewhere").mkdir()
+    (tmp_path / "shop").mkdir()
+    (tmp_path / "shop" / "images").symlink_to(tmp_path / "elsewhere")
+    source = write(tmp_path / "shop", f"{HEADER}\n{SHIRT}\n")
+    with pytest.raises(SourceError, match=f"is a link to {tmp_path}/elsewhere.*--pictures"):
+        list(source.scan())
+    named = Mapped("shop", tmp_path / "shop", LENIENT, pictures=tmp_path / "elsewhere")
+    (row,) = rows(named)
+    assert (row["image_uri"], named.root) == ("1.jpg", str(tmp_path / "elsewhere"))

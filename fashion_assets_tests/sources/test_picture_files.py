@@ -1,0 +1,79 @@
+"""Finding pictures by what records say of them."""
+
+import unicodedata
+from pathlib import Path
+
+import pytest
+
+from fashion_assets.sources import picture_files
+from fashion_assets.sources.picture_files import PictureFiles
+
+
+def found(root: Path, stated: str) -> str | None:
+    path = PictureFiles(str(root)).find(stated).path
+    return path and path[len(str(root)) + 1 :]
+
+
+@pytest.mark.parametrize(
+    ("there", "stated"),
+    [
+        ("images/1.jpg", "1.jpg"),
+        ("images/1.jpg", "./images/1.jpg"),
+        ("images/1.JPG", "images/1.jpg"),
+        ("images/1.jpg", "Images/1.JPEG"),
+        ("images/1.webp", "1.png"),
+        ("images/1.jpg", "/volumes/main/images/1.jpg"),
+        ("images/1.jpg", r"C:\shop\images\1.jpg"),
+        ("1.jpg", "images/1.jpg"),
+        ("men/1.jpg", "photos/men/1.jpg"),
+        ("images/a b.jpg", "images/a%20b.jpg"),
+        (unicodedata.normalize("NFD", "images/grün.jpg"), unicodedata.normalize("NFC", "images/grün.jpg")),
+        (unicodedata.normalize("NFC", "images/grün.jpg"), unicodedata.normalize("NFD", "images/grün.jpg")),
+        ("images/1.jpg", "1"),
+    ],
+)
+def test_a_picture_is_found_whatever_an_export_made_of_its_name(tmp_path, there, stated):
+    (tmp_path / there).parent.mkdir(exist_ok=True)
+    (tmp_path / there).write_bytes(b"x")
+    assert found(tmp_path, stated) == there
+
+
+def test_the_very_name_comes_before_those_alike(tmp_path):
+    for name in ("1.JPG", "1.jpg", "1.png"):
+        (tmp_path / name).write_bytes(b"x")
+    assert [found(tmp_path, name) for name in ("1.jpg", "1.JPG", "1.PNG", "1.gif")] == [
+        "1.jpg",
+        "1.JPG",
+        "1.png",
+        "1.JPG",
+    ]
+
+
+def test_a_name_with_another_stem_is_another_picture(tmp_path):
+    (tmp_path / "images").mkdir()
+    (tmp_path / "images" / "11.jpg").write_bytes(b"x")
+    assert found(tmp_path, "images/1.jpg") is None
+    assert found(tmp_path, "") is None
+
+
+def test_of_a_large_folder_no_names_are_held(tmp_path, monkeypatch):
+    monkeypatch.setattr(picture_files, "MOST_NAMES", 3)
+    (tmp_path / "images").mkdir()
+    for number in range(5):
+        (tmp_path / "images" / f"{number}.jpg").write_bytes(b"x")
+    files = PictureFiles(str(tmp_path))
+    assert files.find("4.jpg").path and files.find("4.png").path  # a few spellings are tried all the same
+    assert files.find("9.jpg").path is None
+    assert files.too_large == {"images"}
+
+
+def test_links_that_lead_out_are_not_found_by_looser_names_either(tmp_path):
+    (tmp_path / "secret.jpg").write_bytes(b"x")
+    shop = tmp_path / "shop"
+    (shop / "images").mkdir(parents=True)
+    (shop / "images" / "A.jpg").symlink_to(tmp_path / "secret.jpg")
+    (shop / "linked").symlink_to(tmp_path)
+    files = PictureFiles(str(shop), ("images", "linked"))
+    assert [
+        files.find(stated).path for stated in ("a.JPG", "secret.jpg", "/x/secret.jpg", "../secret.jpg")
+    ] == [None] * 4
