@@ -26,8 +26,8 @@ from fashion_assets.criteria.requirements import REQUIREMENTS
 from fashion_assets.criteria.verdict import Criterion, in_force
 from fashion_assets.origins import variable
 from fashion_assets.settings import Settings
-from fashion_assets.warehouse.release_tables import TABLES
 from fashion_assets.warehouse.schemas import OPS, SERVING
+from fashion_assets.warehouse.serving import TABLES
 from fashion_assets.warehouse.tables import metadata
 
 PROGRAM = "fashion-assets"
@@ -175,7 +175,7 @@ def tables() -> str:
         f"that is live. Query the views: `{SERVING}.products`. How: [query by SQL](../how-to/sql.md).",
     ]
     for name, table in TABLES.items():
-        rows = [(_code(column), _text(said)) for column, said in table.columns.items()]
+        rows = [(_code(column), _text(said)) for column, said in table.comments.items()]
         parts += [f"### {name}", _text(table.comment), _table(("column", "what it holds"), rows)]
     parts += [
         "## Bookkeeping",

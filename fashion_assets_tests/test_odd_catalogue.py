@@ -17,11 +17,12 @@ from hypothesis import strategies as st
 from PIL import Image
 from psycopg import sql
 
+from fashion_assets.catalog import attributes
 from fashion_assets.catalog.listing import ATTRIBUTES, LISTING_SCHEMA, content_hash
 from fashion_assets.catalog.normalization import normalize
 from fashion_assets.catalog.validation import RULES, Rules, validate
 from fashion_assets.migration import MigrationResult
-from fashion_assets.release.build import FILTERED_COLUMNS, INDEXED_CHARACTERS, create_tables, serving_rows
+from fashion_assets.release.build import create_tables, serving_rows
 from fashion_assets.search.engine import SearchEngine
 from fashion_assets.search.query import Query
 from fashion_assets.settings import Settings
@@ -30,6 +31,10 @@ from fashion_assets.warehouse.copy import copy_encoded
 from fashion_assets.warehouse.quarantine import quarantined, replace_quarantine
 from fashion_assets_tests import hostile
 from fashion_assets_tests.catalogue import draw_picture
+
+INDEXED = tuple(each.name for each in attributes.ATTRIBUTES if each.indexed)
+(SEARCHED,) = (each.searched for each in attributes.ATTRIBUTES if each.searched is not None)
+"""Characters of a description that are searched."""
 
 HEADER = (
     "id,gender,masterCategory,subCategory,articleType,baseColour,season,year,usage,productDisplayName,brand,price,"
@@ -170,7 +175,7 @@ def test_odd_listings_are_products_or_in_quarantine_and_the_release_goes_live(
     # As much of a text is searched as fits.
     text = ODD["huge-description"][0]["description"]
     early, late = text.split()[7], text.split()[-7]
-    assert text.index(late) > INDEXED_CHARACTERS
+    assert text.index(late) > SEARCHED
     with SearchEngine.open(settings, size=1) as engine:
         assert [hit.external_id for hit in engine.search(Query(early, mode="text", limit=1)).hits] == [
             "huge-description"
@@ -260,7 +265,7 @@ def test_whatever_is_accepted_the_tables_of_a_release_can_hold_and_quarantine_th
         copied = 0
         for serving in serving_rows(normalized, vectors, "shop-00001", ""):
             copied += copy_encoded(database, release.table("products"), serving.products)
-        for columns in (*((column,) for column in FILTERED_COLUMNS), ("source", "external_id")):
+        for columns in (*((column,) for column in INDEXED), ("source", "external_id")):
             database.execute(
                 sql.SQL("CREATE INDEX ON {} ({})").format(
                     release.table("products"), sql.SQL(", ").join(map(sql.Identifier, columns))

@@ -94,7 +94,7 @@ def _relevance(settings: Settings, conn: psycopg.Connection, release: Release, p
             for leg in row
             if leg not in ("kind", "queries")
         ],
-        "captions": [asdict(captions)],
+        "captions": [captions.row()],
         "category_words": [asdict(figures) for figures in words],
     }
 

@@ -18,6 +18,7 @@ import psycopg
 from psycopg import sql
 
 from fashion_assets.benchmarks.results import Row
+from fashion_assets.catalog.attributes import TELLING
 from fashion_assets.embedding.embed import text_sha256
 from fashion_assets.search.filters import AnyOf, Filter
 from fashion_assets.search.query import Query, Results
@@ -50,10 +51,10 @@ PLACED = 2_000
 TOLERANCE = 1.5
 """A filter may leave so many times more or less than wanted before it is narrowed by a further column."""
 
-LOOKS = ("article_type", "colour", "brand")
+LOOKS = TELLING
 """Columns that say what a product looks like, the most telling first: filters on them are tied to a question."""
 
-NAMES = ("brand", "colour", "article_type")
+NAMES = tuple(reversed(LOOKS))
 """The same, the least telling first; drawn at random they have little to do with a question."""
 
 Relation = Literal["unrelated", "near", "far"]

@@ -13,9 +13,11 @@ from uuid import UUID
 import numpy as np
 import psycopg
 from psycopg import sql
-from pydantic import ConfigDict, Field, TypeAdapter, model_validator
+from pydantic import AfterValidator, ConfigDict, Field, TypeAdapter, model_validator
 from pydantic.dataclasses import dataclass as validated
 
+from fashion_assets.benchmarks.results import Row
+from fashion_assets.catalog.attributes import ALONE, IMPORTANCE, JUDGED
 from fashion_assets.catalog.normalization import FIELDS, canonical
 from fashion_assets.embedding.embed import combine, text_sha256
 from fashion_assets.embedding.retrieval import K, precision, recall, reciprocal_rank
@@ -26,7 +28,7 @@ from fashion_assets.warehouse.releases import Release, ReleaseError
 CAPTIONS = 2_000
 """Captions sampled at most, as in the evaluation `measure_captions` follows."""
 
-WORD_COLUMNS = ("category", "sub_category", "article_type", "colour")
+WORD_COLUMNS = ALONE
 """Columns whose values are asked for as words: category, sub-category, fine category and colour of the KAGL tasks."""
 
 WORD_TEXT_WEIGHT = 0.1
@@ -38,10 +40,18 @@ BLOCK = 2_048
 _Text = Annotated[str, Field(pattern=r"\S")]
 
 
+def _named_by_words(column: str) -> str:
+    if column not in IMPORTANCE:
+        raise ValueError(f"{column!r} is no column words name a value of; there are {', '.join(IMPORTANCE)}")
+    return column
+
+
+_Column = Annotated[str, AfterValidator(_named_by_words)]
+
+
 # Words as people type them
 
 Kind = Literal["plain", "synonym", "plural", "misspelling", "brand", "combination", "occasion"]
-Column = Literal["brand", "gender", "category", "sub_category", "article_type", "colour", "season", "usage"]
 
 
 @validated(frozen=True, config=ConfigDict(extra="forbid"))
@@ -50,7 +60,7 @@ class TypedQuery:
 
     words: _Text
     kind: Kind
-    finds: Annotated[dict[Column, Annotated[tuple[_Text, ...], Field(min_length=1)]], Field(min_length=1)]
+    finds: Annotated[dict[_Column, Annotated[tuple[_Text, ...], Field(min_length=1)]], Field(min_length=1)]
 
     @model_validator(mode="after")
     def _values_are_canonical(self) -> Self:
@@ -190,7 +200,7 @@ def _relevant(
 class CaptionFigures:
     """Means over the captions asked, 0 to 1; all 0 where there was none. `pictures` is the size of the corpus.
 
-    The attributes' precision leaves out captions whose product lacks the attribute.
+    `precision`, by attribute, leaves out captions whose product lacks the attribute.
     """
 
     captions: int
@@ -198,9 +208,12 @@ class CaptionFigures:
     recall_at_1: float
     recall_at_10: float
     mrr: float
-    article_type_precision_at_10: float
-    colour_precision_at_10: float
-    gender_precision_at_10: float
+    precision: Mapping[str, float]
+
+    def row(self) -> Row:
+        """As the table has it."""
+        figures = {name: value for name, value in vars(self).items() if name != "precision"}
+        return figures | {f"{name}_precision_at_10": share for name, share in self.precision.items()}
 
 
 @dataclass(frozen=True)
@@ -228,39 +241,39 @@ def measure_captions(
     searched, not of what the model makes of pictures it never saw. Raises `ReleaseError` for a release without a
     space.
     """
-    attributes = ("article_type", "colour", "gender")
     space = _space(release)
     drawn = conn.execute(
         sql.SQL(
             "SELECT title, {columns} FROM (SELECT DISTINCT ON (title) title, {columns} FROM {products} "
             "ORDER BY title, product_id) AS titles ORDER BY md5(%s || title), title LIMIT %s"
-        ).format(columns=_columns(attributes), products=release.table("products")),
+        ).format(columns=_columns(JUDGED), products=release.table("products")),
         (f"{seed}:", captions),
     ).fetchall()
     found, queries = EmbeddingStore(conn).get(space, "text", [text_sha256(row[0]) for row in drawn])
     asked = [row for row, known in zip(drawn, found, strict=True) if known]
     if not asked:
-        return CaptionFigures(0, 0, 0.0, 0.0, 0.0, 0.0, 0.0, 0.0)
+        return CaptionFigures(0, 0, 0.0, 0.0, 0.0, dict.fromkeys(JUDGED, 0.0))
     wanted = [_numbered(values) for values in zip(*asked, strict=True)]
     blocks = (
         (images, _codes(rows, wanted))
-        for rows, images, _ in _corpus(conn, release, space, attributes, titles=False)
+        for rows, images, _ in _corpus(conn, release, space, JUDGED, titles=False)
     )
     nearest, totals, pictures = _nearest(queries, blocks, [len(numbers) for numbers in wanted])
     own = _codes(asked, wanted)
     relevant = nearest == own[:, None, :]
     captioned = relevant[:, :, 0]
     each = totals[0][own[:, 0]]
-    shares = [
-        _mean(precision(relevant[:, :, place])[own[:, place] >= 0]) for place in range(1, 1 + len(attributes))
-    ]
+    shares = {
+        name: _mean(precision(relevant[:, :, place])[own[:, place] >= 0])
+        for place, name in enumerate(JUDGED, start=1)
+    }
     return CaptionFigures(
         len(asked),
         pictures,
         _mean(recall(captioned, each, 1)),
         _mean(recall(captioned, each)),
         _mean(reciprocal_rank(captioned)),
-        *shares,
+        shares,
     )
 
 

@@ -49,8 +49,9 @@ class Label:
     """In the loss of its prototypes: what people search by first weighs most. Labels stand in this order, the heaviest first."""
     told: float
     """How often a training caption tells it, 0 to 1."""
-    judged: bool = False
-    """Whether the share of neighbours with the same value is a figure of models."""
+    alike: float | None = None
+    """How much it weighs that a picture's neighbours have the same value, where they should: the share of those that do is then
+    a figure of models, too."""
     alone: bool = False
     """Whether its values as bare words should find the pictures that have them."""
 
@@ -83,12 +84,27 @@ class Attribute:
     searched: int | None = None
     """Characters of it that are searched; None: all."""
     importance: float | None = None
-    """What a word counts that names one of its values, where words are read for such."""
+    """What a word of a search counts that names one of its values; found with the package's list of queries. Who asks for red
+    shoes would rather have blue shoes than a red cap."""
     shown: bool = False
     """Whether a hit of a search has it."""
     telling: bool = False
     """Whether it says what a product looks like: a report has its most frequent values, filters on it are tied to a question."""
+    level: int | None = None
+    """Of an attribute that says what kind of thing it is: 1 for the narrowest, and so on."""
     label: Label | None = None
+
+    def __post_init__(self) -> None:
+        if self.kind is not TEXT and any(
+            (self.vocabulary, self.many, self.full_text, self.importance, self.label, self.telling)
+        ):
+            raise ValueError(f"{self.name}: only texts have vocabularies, words and labels")
+        if self.many and not self.vocabulary:
+            raise ValueError(f"{self.name}: several values are told apart by a vocabulary")
+        if self.importance is not None and not self.vocabulary and self.name != "brand":
+            raise ValueError(
+                f"{self.name}: words name values that a vocabulary, or the gazetteer of brands, has"
+            )
 
     @property
     def words(self) -> str:
@@ -138,7 +154,7 @@ ATTRIBUTES: tuple[Attribute, ...] = (
         full_text="D",
         importance=3.0,
         shown=True,
-        label=Label(0.4, told=0.6, judged=True),
+        label=Label(0.4, told=0.6, alike=0.4),
     ),
     Attribute(
         "category",
@@ -149,6 +165,7 @@ ATTRIBUTES: tuple[Attribute, ...] = (
         full_text="D",
         importance=1.0,
         shown=True,
+        level=3,
         label=Label(0.1, told=0.07, alone=True),
     ),
     Attribute(
@@ -158,6 +175,7 @@ ATTRIBUTES: tuple[Attribute, ...] = (
         full_text="B",
         importance=4.0,
         shown=True,
+        level=2,
         label=Label(0.3, told=0.15, alone=True),
     ),
     Attribute(
@@ -170,7 +188,8 @@ ATTRIBUTES: tuple[Attribute, ...] = (
         importance=4.0,
         shown=True,
         telling=True,
-        label=Label(1.0, told=0.85, judged=True, alone=True),
+        level=1,
+        label=Label(1.0, told=0.85, alike=1.5, alone=True),
     ),
     Attribute(
         "colour",
@@ -181,7 +200,7 @@ ATTRIBUTES: tuple[Attribute, ...] = (
         importance=3.0,
         shown=True,
         telling=True,
-        label=Label(0.6, told=0.7, judged=True, alone=True),
+        label=Label(0.6, told=0.7, alike=0.6, alone=True),
     ),
     Attribute(
         "season",
@@ -219,12 +238,21 @@ CRITICAL = tuple(each.name for each in ATTRIBUTES if each.critical)
 VOCABULARIES = tuple(each.name for each in ATTRIBUTES if each.vocabulary)
 """Attributes whose canonical values a vocabulary has."""
 
-NAMED_BY_WORDS = tuple(
-    each.name
+IMPORTANCE = {
+    each.name: each.importance
     for each in sorted(reversed(ATTRIBUTES), key=lambda each: -(each.importance or 0.0))
     if each.importance is not None
+}
+"""What a word counts by the attribute it names a value of, the most important first; of equal ones the narrower, which the table
+has last."""
+
+LEVELS = tuple(
+    each.name for each in sorted(ATTRIBUTES, key=lambda each: each.level or 0) if each.level is not None
 )
-"""Attributes whose values words may name, the most important first; of equal ones the narrower, which the table has last."""
+"""What kind of thing it is, the narrowest first."""
+
+BRIEFLY = tuple(each.name for each in ATTRIBUTES if each.shown and (each.level or 1) == 1)
+"""What tells a product in a line: of what kind it is, the narrowest will do."""
 
 LABELS = {
     each.name: each.label
@@ -232,6 +260,19 @@ LABELS = {
     if each.label is not None
 }
 """What models learn, the heaviest first."""
+
+JUDGED = tuple(name for name, label in LABELS.items() if label.alike is not None)
+"""Attributes the share of neighbours with the same value is a figure of."""
+
+ALONE = tuple(each.name for each in ATTRIBUTES if each.label is not None and each.label.alone)
+"""Attributes whose values as bare words should find the pictures that have them, the widest first."""
+
+TELLING = tuple(
+    each.name
+    for each in sorted(ATTRIBUTES, key=lambda each: -(each.label.weight if each.label else 0.0))
+    if each.telling
+)
+"""Attributes that say what a product looks like, the most telling first."""
 
 
 def version(*facts: str) -> str:

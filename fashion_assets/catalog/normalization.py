@@ -16,12 +16,12 @@ import re
 from collections import Counter
 from collections.abc import Callable, Iterable
 from datetime import UTC, datetime
-from functools import cache
+from functools import cache, partial
 
 import pyarrow as pa
 import pyarrow.compute as pc
 
-from fashion_assets.catalog import wordlists
+from fashion_assets.catalog import attributes, wordlists
 from fashion_assets.catalog.brands import brand_from_title, canonical_brand
 from fashion_assets.catalog.listing import NORMALIZED_SCHEMA, PRODUCT_SCHEMA
 from fashion_assets.catalog.validation import NULL_WORDS
@@ -29,18 +29,21 @@ from fashion_assets.catalog.validation import NULL_WORDS
 RULES_VERSION = "2"
 """Raise it when a rule here changes. Vocabularies are part of the version by themselves."""
 
-NORMALIZATION_VERSION = f"{RULES_VERSION}-{wordlists.version()}"
-"""Changes whenever a vocabulary or a rule here changes: what was made with another one is made again."""
+NORMALIZATION_VERSION = f"{RULES_VERSION}-{wordlists.version()}-{attributes.version('vocabulary', 'many')}"
+"""Changes whenever a vocabulary, a rule here or what the table of attributes says of vocabularies changes: what was made with
+another one is made again."""
 
-FIELDS = ("gender", "category", "sub_category", "article_type", "colour", "season", "usage")
+FIELDS = attributes.VOCABULARIES
 """Columns with a vocabulary."""
 
-LISTS = ("style", "occasion", "mood", "season")
-"""Lists of the `normalized` object (E1), where the record states them."""
+_MANY = tuple(each.name for each in attributes.ATTRIBUTES if each.many)
+_OF_RECORDS = ("style", "occasion", "mood")
+
+LISTS = (*_OF_RECORDS, *_MANY)
+"""Lists of the `normalized` object (E1), where the record states them; the first ones are in no column."""
 
 _SEPARATORS = re.compile(r"\s*[,;/|]\s*|\s+&\s+|\s+and\s+")
-_LISTS_IN_RECORD = r'"(?i:style|occasion|mood)s?"\s*:'
-_SEASONS_IN_RECORD = r'"(?i:seasons?)"\s*:\s*\['
+_LISTS_IN_RECORD = rf'"(?i:{"|".join(_OF_RECORDS)})s?"\s*:'
 _BRAND_IN_RECORD = r'"(?i:brand(?:_?name)?)"\s*:'
 
 
@@ -89,9 +92,8 @@ def normalize(products: pa.Table, *, at: datetime) -> pa.Table:
     """Products (PRODUCT_SCHEMA) with canonical attribute columns and a `normalized` JSON object
     (NORMALIZED_SCHEMA).
 
-    `normalized` holds the canonical `gender`, `category`, `sub_category`, `article_type`, `colour`, `usage`,
-    `brand` (lower case) where there are any, the lists `season`, `style`, `occasion`, `mood` where the record
-    states them, `unknown` (values no vocabulary knows, by field; they are kept, in lower case) where there
+    `normalized` holds the canonical values of columns with a vocabulary and the `brand` (lower case) where there are any, the
+    lists (`LISTS`) where the record states them, `unknown` (values no vocabulary knows, by field; they are kept, in lower case) where there
     are any, and `normalized_at` (ISO 8601, UTC) and `normalized_version`. `at` must know its time zone, else
     ValueError.
 
@@ -106,12 +108,12 @@ def normalize(products: pa.Table, *, at: datetime) -> pa.Table:
     fragments: list[pa.Array] = []
     unknown: list[pa.Array] = []
 
-    columns["season"] = _with_season_lists(columns["season"], columns["record"])
     for field in FIELDS:
-        if field == "season":
-            values, pieces, strangers = _mapped(columns[field], _season)
-        else:
-            values, pieces, strangers = _mapped(columns[field], lambda raw, field=field: _scalar(field, raw))
+        several = field in _MANY
+        if several:
+            columns[field] = _with_lists(field, columns[field], columns["record"])
+        mapping = _several if several else _scalar
+        values, pieces, strangers = _mapped(columns[field], partial(mapping, field))
         columns[field] = values
         fragments.append(pieces)
         unknown.append(strangers)
@@ -192,12 +194,12 @@ def _scalar(field: str, raw: str) -> Mapped:
     return value, fragment, None if known else fragment
 
 
-def _season(raw: str) -> Mapped:
-    """The column has one season, the first; the object has them all."""
-    values, strangers = canonical_list("season", raw)
+def _several(field: str, raw: str) -> Mapped:
+    """The column has one value, the first; the object has them all."""
+    values, strangers = canonical_list(field, raw)
     if not values:
         return None, None, None
-    return values[0], f'"season":{_json(values)}', f'"season":{_json(strangers)}' if strangers else None
+    return values[0], f'"{field}":{_json(values)}', f'"{field}":{_json(strangers)}' if strangers else None
 
 
 def _brands(columns: dict[str, pa.Array]) -> tuple[pa.Array, pa.Array]:
@@ -212,18 +214,18 @@ def _brands(columns: dict[str, pa.Array]) -> tuple[pa.Array, pa.Array]:
     return brand, origin
 
 
-def _with_season_lists(seasons: pa.Array, records: pa.Array) -> pa.Array:
-    """The season column, with the record's list of seasons ("Fall;Winter") where the record has one."""
-    stating = pc.match_substring_regex(records, _SEASONS_IN_RECORD)
+def _with_lists(field: str, column: pa.Array, records: pa.Array) -> pa.Array:
+    """The column, with the record's list of its values (["Fall", "Winter"] as "Fall;Winter") where the record has one."""
+    stating = pc.match_substring_regex(records, rf'"(?i:{field}s?)"\s*:\s*\[')
     if not pc.any(stating).as_py():
-        return seasons
+        return column
     listed: list[str | None] = []
     for text in records.filter(stating).to_pylist():
-        raw = _lowered(text).get("season", _lowered(text).get("seasons"))
+        raw = _lowered(text).get(field, _lowered(text).get(f"{field}s"))
         items = [_storable(item) for item in raw if isinstance(item, str)] if isinstance(raw, list) else []
         listed.append(";".join(items) or None)
     return pc.replace_with_mask(
-        seasons, stating, pc.coalesce(pa.array(listed, pa.string()), seasons.filter(stating))
+        column, stating, pc.coalesce(pa.array(listed, pa.string()), column.filter(stating))
     )
 
 
@@ -254,9 +256,7 @@ def _lists_of(text: str) -> tuple[list[str], list[str]]:
     lowered = _lowered(text)
     found: list[str] = []
     strange: list[str] = []
-    for field in LISTS:
-        if field == "season":  # comes with its column, see `_with_season_lists`
-            continue
+    for field in _OF_RECORDS:
         raw = lowered.get(field, lowered.get(f"{field}s"))
         values, strangers = canonical_list(field, raw)
         if values:

@@ -157,11 +157,11 @@ def _answer(results: "Results", explain: bool) -> dict[str, Any]:
     return {
         "hits": [
             {
-                name: value
-                for name, value in vars(hit).items()
-                if name not in ("price", "score", "explanation")
+                name: float(value) if isinstance(value, Decimal) else value
+                for name, value in {**vars(hit), **hit.attributes}.items()
+                if name not in ("attributes", "score", "explanation")
             }
-            | {"price": None if hit.price is None else float(hit.price), "score": round(hit.score, 6)}
+            | {"score": round(hit.score, 6)}
             | ({"explanation": [vars(found) for found in hit.explanation]} if explain else {})
             for hit in results.hits
         ],

@@ -16,6 +16,7 @@ import psycopg
 from psycopg import sql
 
 from fashion_assets.benchmarks import results
+from fashion_assets.catalog.attributes import CRITICAL
 from fashion_assets.criteria import losses
 from fashion_assets.criteria.measured import MEASURED_CRITERIA, Measured
 from fashion_assets.criteria.prices import read_and_kept
@@ -36,12 +37,10 @@ from fashion_assets.settings import Settings
 from fashion_assets.warehouse import releases
 from fashion_assets.warehouse.parquet import ParquetStore
 from fashion_assets.warehouse.releases import Release
+from fashion_assets.warehouse.serving import VECTOR_INDEX
 
-CRITICAL_COLUMNS = ("external_id", "title", "gender", "category", "article_type", "image_path")
+CRITICAL_COLUMNS = ("external_id", *CRITICAL, "image_path")
 """A product without one of these cannot be listed or found (A9)."""
-
-INDEX_NAME = "product_embeddings_index"
-"""The one vector index in place of three (A4); further spaces of a mixed catalogue get `_2`, `_3` …"""
 
 
 @dataclass(frozen=True)
@@ -261,8 +260,8 @@ def _vector_index_is_whole(candidate: Candidate) -> Finding:
         if valid and f"'{space}'" in (predicate or "")
     }
     problems += [f"no index covers {space}" for space in sorted(spaces - covered)]
-    if INDEX_NAME not in {row[0] for row in rows}:
-        problems.append(f"there is no {INDEX_NAME}")
+    if VECTOR_INDEX not in {row[0] for row in rows}:
+        problems.append(f"there is no {VECTOR_INDEX}")
     if len(rows) > max(1, len(spaces)):
         problems.append(f"{len(rows)} vector indexes for {len(spaces)} spaces")
     return holds(not problems, f"{len(rows)} index(es), {len(spaces)} space(s)", problems)
@@ -286,7 +285,7 @@ def _vector_search_uses_the_index(searching: Searching) -> Finding:
             scans = _scans(searching.engine.explain(query))
         except SearchError as error:
             scans = [str(error)]
-        if not any(name.startswith(INDEX_NAME) for name in scans):
+        if not any(name.startswith(VECTOR_INDEX) for name in scans):
             offenders.append(f"{space}: {', '.join(scans)}")
     return holds(not offenders, ", ".join(large), offenders)
 

@@ -14,7 +14,8 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from fashion_assets.catalog.normalization import FIELDS, vocabulary
+from fashion_assets.catalog.attributes import ATTRIBUTES, CRITICAL, MONEY, YEAR, Attribute
+from fashion_assets.catalog.normalization import vocabulary
 from fashion_assets.criteria.verdict import in_force
 from fashion_assets.settings import Settings
 from fashion_assets.warehouse.releases import Release
@@ -64,27 +65,47 @@ def _in_vocabulary(column: str) -> Expected:
     )
 
 
+def _is_stated(column: str) -> Expected:
+    return Expected(
+        f"{column}_is_never_empty",
+        f"Where a product has {column}, it says something",
+        lambda gxe, _: gxe.ExpectColumnValueLengthsToBeBetween(column=column, min_value=1),
+    )
+
+
+def _is_plausible_year(column: str) -> Expected:
+    return Expected(
+        f"{column}_is_plausible",
+        f"{column.capitalize()}s lie between 1900 and 2100",
+        lambda gxe, _: gxe.ExpectColumnValuesToBeBetween(column=column, min_value=1900, max_value=2100),
+    )
+
+
+def _is_in_range(column: str) -> Expected:
+    return Expected(
+        f"{column}_is_in_range",
+        f"{column.capitalize()}s are above zero and at most {{max_price:g}}",
+        lambda gxe, settings: gxe.ExpectColumnValuesToBeBetween(
+            column=column, min_value=0, strict_min=True, max_value=settings.max_price
+        ),
+    )
+
+
+def _of(each: Attribute) -> Expected:
+    """What is expected of an attribute's values where there are any, by what it is."""
+    if each.kind is MONEY:
+        return _is_in_range(each.name)
+    if each.kind is YEAR:
+        return _is_plausible_year(each.name)
+    return _in_vocabulary(each.name) if each.vocabulary else _is_stated(each.name)
+
+
 EXPECTATIONS: list[Expected] = [
-    *(
-        _not_null(column)
-        for column in ("title", "gender", "category", "article_type", "image_path", "embedding_space")
-    ),
+    *(_not_null(column) for column in (*CRITICAL, "image_path", "embedding_space")),
     Expected(
         "product_id_is_unique",
         "No product id occurs twice",
         lambda gxe, _: gxe.ExpectColumnValuesToBeUnique(column="product_id"),
-    ),
-    Expected(
-        "price_is_in_range",
-        "Prices are above zero and at most {max_price:g}",
-        lambda gxe, settings: gxe.ExpectColumnValuesToBeBetween(
-            column="price", min_value=0, strict_min=True, max_value=settings.max_price
-        ),
-    ),
-    Expected(
-        "year_is_plausible",
-        "Years lie between 1900 and 2100",
-        lambda gxe, _: gxe.ExpectColumnValuesToBeBetween(column="year", min_value=1900, max_value=2100),
     ),
     Expected(
         "image_width_is_positive",
@@ -96,7 +117,7 @@ EXPECTATIONS: list[Expected] = [
         "Picture digests are 64 hexadecimal digits",
         lambda gxe, _: gxe.ExpectColumnValuesToMatchRegex(column="image_sha256", regex="^[0-9a-f]{64}$"),
     ),
-    *(_in_vocabulary(column) for column in FIELDS),
+    *map(_of, ATTRIBUTES),
 ]
 
 

@@ -20,11 +20,12 @@ from fashion_assets.batches.stage import Given
 from fashion_assets.batches.stages import STAGES
 from fashion_assets.defs.metadata import table_schema
 from fashion_assets.defs.sources import SOURCE_LISTINGS
-from fashion_assets.release.build import HNSW_EF_CONSTRUCTION, HNSW_M, PRODUCT_COLUMNS
+from fashion_assets.release.build import HNSW_EF_CONSTRUCTION, HNSW_M
 from fashion_assets.release.plan import RELEASE_VERSION
 from fashion_assets.settings import Settings
 from fashion_assets.warehouse.releases import SERVING_SCHEMA
 from fashion_assets.warehouse.schemas import OPS
+from fashion_assets.warehouse.serving import PRODUCTS, Table
 
 PACKAGE = Path(fashion_assets.__file__).parent
 
@@ -42,7 +43,7 @@ class Described:
 
     granularity: str
     """What one materialization of it is about: a batch, a release, the source."""
-    columns: pa.Schema | dict[str, str] | None = None
+    columns: pa.Schema | Table | None = None
     table: str | None = None
     """Where its rows are in the database, with the schema."""
     code_version: str | None = None
@@ -61,12 +62,12 @@ def _described(settings: Settings) -> dict[str, Described]:
             for stage in STAGES
             for file in stage.makes
         },
-        "products": Described("release", PRODUCT_COLUMNS, code_version=RELEASE_VERSION),
+        "products": Described("release", PRODUCTS, code_version=RELEASE_VERSION),
         "product_embeddings_index": Described("release", code_version=index),
         "search_benchmarks": Described("release"),
         "migration_report": Described("release"),
         "live_release": Described(
-            "release", PRODUCT_COLUMNS, f"{SERVING_SCHEMA}.products", RELEASE_VERSION, is_ever_overdue=True
+            "release", PRODUCTS, f"{SERVING_SCHEMA}.products", RELEASE_VERSION, is_ever_overdue=True
         ),
         "recall_benchmark": Described("release"),
         "latency_benchmark": Described("release"),
@@ -84,7 +85,11 @@ def described(definitions: dg.Definitions, settings: Settings) -> dg.Definitions
         metadata: dict[str, Any] = dict(spec.metadata)
         kept: dict[str, str] = {}
         if about.columns is not None:
-            metadata["dagster/column_schema"] = table_schema(about.columns)
+            metadata["dagster/column_schema"] = (
+                table_schema(about.columns.copied, about.columns.comments)
+                if isinstance(about.columns, Table)
+                else table_schema(about.columns)
+            )
         if about.table is not None:
             metadata["dagster/table_name"] = about.table
             kept["dagster/storage_kind"] = "postgres"

@@ -26,7 +26,6 @@ from fashion_assets.batches.files import (
 )
 from fashion_assets.catalog.listing import picture_path
 from fashion_assets.catalog.style import stated_style
-from fashion_assets.criteria.candidate import INDEX_NAME
 from fashion_assets.embedding.embed import vector_matrix
 from fashion_assets.embedding.spaces import EmbeddingSpace
 from fashion_assets.machine import usable_cores
@@ -35,75 +34,22 @@ from fashion_assets.release.recovery import recovered_plan
 from fashion_assets.release.swap import tidy
 from fashion_assets.settings import Settings
 from fashion_assets.sources import Source
-from fashion_assets.warehouse import release_tables, releases, spaces
+from fashion_assets.warehouse import release_tables, releases, serving, spaces
 from fashion_assets.warehouse.copy import EncodedRows, copy_encoded, copy_rows, encode_rows
 from fashion_assets.warehouse.database import connect
 from fashion_assets.warehouse.parquet import ParquetStore
 from fashion_assets.warehouse.register import Batch
 from fashion_assets.warehouse.releases import Release
+from fashion_assets.warehouse.serving import EMBEDDINGS, FAVOURITES, INDEXES, PRODUCTS, TABLES, USERS
 from fashion_assets.warehouse.spaces import PreservedSpace, WrongDimension
-
-PRODUCT_COLUMNS = {
-    "product_id": "uuid",
-    "source": "text",
-    "external_id": "text",
-    "batch": "text",
-    "content_hash": "text",
-    "title": "text",
-    "description": "text",
-    "brand": "text",
-    "brand_origin": "text",
-    "gender": "text",
-    "category": "text",
-    "sub_category": "text",
-    "article_type": "text",
-    "colour": "text",
-    "season": "text",
-    "usage": "text",
-    "year": "int2",
-    "price": "numeric",
-    "currency": "text",
-    "image_path": "text",
-    "image_sha256": "text",
-    "image_width": "int4",
-    "image_height": "int4",
-    "normalized": "jsonb",
-    "record": "json",
-    "embedding_space": "text",
-    "embedding": "halfvec",
-}
-"""The columns of `products` that are copied in, with their types, in order. `record` is `json`, not `jsonb`: it keeps
-the original's text as it came."""
-
-INDEXED_CHARACTERS = 50_000
-"""Characters of a description that are searched; it is kept whole. PostgreSQL lets the words of a text be one megabyte,
-beyond which no row could be written: so many characters of up to four bytes, each word up to three times and with its places,
-are less whatever they say."""
 
 LONGEST_PERSON = 512
 """Characters of a person's id, which stands in an index: entries of those may have 2,704 bytes."""
 
 _OF_A_SPACE = sql.Identifier("product_embeddings_space_check")
 
-EMBEDDING_COLUMNS = {"product_id": "uuid", "embedding_space": "text", "embedding": "vector"}
-"""`product_embeddings`: the float32 originals, bit for bit."""
-
 PAGE_FILLING_ROW = 8160
 """Bytes of the largest row PostgreSQL keeps in one page."""
-
-FILTERED_COLUMNS = (
-    "brand",
-    "gender",
-    "category",
-    "sub_category",
-    "article_type",
-    "colour",
-    "season",
-    "usage",
-    "year",
-    "price",
-)
-"""Columns people filter by (C3)."""
 
 HNSW_M = 16
 HNSW_EF_CONSTRUCTION = 64
@@ -113,37 +59,13 @@ HNSW_EF_CONSTRUCTION = 64
 def create_tables(conn: psycopg.Connection, release: Release) -> None:
     """The empty schema of a release. In the transaction of the load, so that Postgres may skip the log for it."""
     conn.execute(sql.SQL("CREATE SCHEMA {}").format(sql.Identifier(release.release)))
-    conn.execute(
-        sql.SQL(
-            """
-            CREATE TABLE {products} (
-                product_id uuid NOT NULL, source text NOT NULL, external_id text NOT NULL, batch text NOT NULL,
-                content_hash text NOT NULL, title text NOT NULL, description text, brand text, brand_origin text,
-                gender text NOT NULL, category text NOT NULL, sub_category text, article_type text NOT NULL,
-                colour text, season text, usage text, year smallint, price numeric(12, 2), currency text,
-                image_path text NOT NULL, image_sha256 text NOT NULL, image_width integer NOT NULL,
-                image_height integer NOT NULL, normalized jsonb NOT NULL, record json NOT NULL,
-                embedding_space text NOT NULL, embedding halfvec NOT NULL,
-                search_vector tsvector GENERATED ALWAYS AS (
-                    setweight(to_tsvector('english', title), 'A')
-                    || setweight(to_tsvector('english', article_type || ' ' || coalesce(sub_category, '') || ' '
-                                 || coalesce(colour, '')), 'B')
-                    || setweight(to_tsvector('english', coalesce(brand, '')), 'C')
-                    || setweight(to_tsvector('english', left(coalesce(description, ''), {indexed}) || ' ' || gender || ' ' || category
-                                 || ' ' || coalesce(season, '') || ' ' || coalesce(usage, '')), 'D')
-                ) STORED
-            )
-            """
-        ).format(products=release.table("products"), indexed=sql.Literal(INDEXED_CHARACTERS))
-    )
+    for table in TABLES.values():
+        conn.execute(
+            sql.SQL("CREATE TABLE {} ({})").format(release.table(table.name), serving.definition(table))
+        )
     # Inline: vectors in TOAST make the planner prefer a sequential scan, and every distance a second lookup.
     conn.execute(
         sql.SQL("ALTER TABLE {} ALTER embedding SET STORAGE PLAIN").format(release.table("products"))
-    )
-    conn.execute(
-        sql.SQL(
-            "CREATE TABLE {} (product_id uuid NOT NULL, embedding_space text NOT NULL, embedding vector NOT NULL)"
-        ).format(release.table("product_embeddings"))
     )
     # Not compressed: float32 vectors do not shrink, and trying costs more than writing them. Nor in TOAST as long as a row
     # fits a page, which up to 2,000 dimensions do: writing takes half the time, reading a dimension a tenth.
@@ -151,18 +73,6 @@ def create_tables(conn: psycopg.Connection, release: Release) -> None:
         sql.SQL("ALTER TABLE {} SET (toast_tuple_target = {}), ALTER embedding SET STORAGE EXTERNAL").format(
             release.table("product_embeddings"), sql.Literal(PAGE_FILLING_ROW)
         )
-    )
-    conn.execute(
-        sql.SQL(
-            "CREATE TABLE {} (user_id text, source text NOT NULL, name text, email text, record json NOT NULL, problem text, "
-            "style jsonb)"
-        ).format(release.table("users"))
-    )
-    conn.execute(
-        sql.SQL(
-            "CREATE TABLE {} (user_id text, source text NOT NULL, external_id text, product_id uuid, "
-            "record json NOT NULL, problem text)"
-        ).format(release.table("favourites"))
     )
     release_tables.describe(conn, release.release)
 
@@ -196,8 +106,8 @@ def serving_rows(normalized: pa.Table, embeddings: pa.Table, batch: str, root: s
         yield ServingRows(
             space,
             vectors.shape[1],
-            encode_rows(PRODUCT_COLUMNS, own),
-            encode_rows(EMBEDDING_COLUMNS, own),
+            encode_rows(PRODUCTS.copied, own),
+            encode_rows(EMBEDDINGS.copied, own),
         )
 
 
@@ -285,14 +195,14 @@ def _load_batch(
     conn: psycopg.Connection,
     release: Release,
     batch: Batch,
-    serving: Sequence[ServingRows],
+    rows: Sequence[ServingRows],
     quarantined: int,
     dimensions: dict[str, int],
 ) -> None:
     """Load one batch's rows. `dimensions` has the release's spaces so far; those of vectors that came with listings are
     added, and registered. Raises `WrongDimension` for vectors that cannot be of the space they name."""
     products = 0
-    for space, dimension, of_products, of_vectors in serving:
+    for space, dimension, of_products, of_vectors in rows:
         if space not in dimensions:
             spaces.register(conn, PreservedSpace(space, dimension))
             dimensions[space] = dimension
@@ -319,21 +229,12 @@ def _load_people(conn: psycopg.Connection, sources: Sequence[Source], release: R
     """Users and favourites of the sources. A favourite of a listing that is no product keeps its external id
     and has no product; a row that could not be read is kept with its problem. None is lost."""
     for source in sources:
-        for table, columns, chunks in (
-            (
-                "users",
-                ("user_id", "name", "email", "style", "record", "problem"),
-                map(_with_style, source.users()),
-            ),
-            ("favourites", ("user_id", "external_id", "record", "problem"), source.favourites()),
-        ):
-            own = {"record": "json", "style": "jsonb"}
-            types = {name: own.get(name, "text") for name in (*columns, "source")}
+        for table, chunks in ((USERS, map(_with_style, source.users())), (FAVOURITES, source.favourites())):
             named = (
                 _without_endless_ids(chunk).append_column("source", pa.repeat(source.name, chunk.num_rows))
                 for chunk in chunks
             )
-            copy_rows(conn, release.table(table), types, named)
+            copy_rows(conn, release.table(table.name), table.copied, named)
     conn.execute(
         sql.SQL(
             "UPDATE {favourites} f SET product_id = p.product_id FROM {products} p "
@@ -416,7 +317,7 @@ def index(settings: Settings, release: Release, progress: Callable[[str], None] 
             "CREATE INDEX {name} ON {products} USING hnsw ((embedding::halfvec({dimension})) halfvec_cosine_ops) "
             "WITH (m = {m}, ef_construction = {ef}) WHERE embedding_space = {space}"
         ).format(
-            name=sql.Identifier(INDEX_NAME if position == 1 else f"{INDEX_NAME}_{position}"),
+            name=sql.Identifier(serving.vector_index(position)),
             products=products,
             dimension=sql.Literal(dimension),
             m=sql.Literal(HNSW_M),
@@ -426,18 +327,13 @@ def index(settings: Settings, release: Release, progress: Callable[[str], None] 
         for position, (space, dimension) in enumerate(found, start=1)
     ]
     others = [
-        sql.SQL("CREATE UNIQUE INDEX products_external_id ON {} (source, external_id)").format(products),
-        sql.SQL("CREATE INDEX products_search_vector ON {} USING gin (search_vector)").format(products),
-        sql.SQL("CREATE INDEX products_normalized ON {} USING gin (normalized jsonb_path_ops)").format(
-            products
-        ),
-        sql.SQL("CREATE INDEX favourites_user ON {} (user_id)").format(release.table("favourites")),
-        *(
-            sql.SQL("CREATE INDEX {} ON {} ({})").format(
-                sql.Identifier(f"products_{column}"), products, sql.Identifier(column)
-            )
-            for column in FILTERED_COLUMNS
-        ),
+        sql.SQL("CREATE {}INDEX {} ON {} {}").format(
+            sql.SQL("UNIQUE " if each.unique else ""),
+            sql.Identifier(each.name),
+            release.table(each.table.name),
+            each.over,
+        )
+        for each in INDEXES
     ]
     workers = sql.SQL("SET max_parallel_maintenance_workers = {}")
     with ThreadPoolExecutor(2) as pool:

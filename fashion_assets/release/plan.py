@@ -18,9 +18,10 @@ from fashion_assets.sources import Source
 from fashion_assets.warehouse import releases
 from fashion_assets.warehouse.register import Batch
 from fashion_assets.warehouse.releases import Release
+from fashion_assets.warehouse.serving import SERVING_VERSION
 
-RELEASE_VERSION = "2"
-"""Raise it when the serving schema's tables change: the same batches then make a new release."""
+RELEASE_VERSION = f"2-{SERVING_VERSION}"
+"""Raise its number when the serving schema's tables change: the same batches then make a new release."""
 
 
 @dataclass(frozen=True)

@@ -21,6 +21,9 @@ from psycopg import sql
 
 from fashion_assets.benchmarks import results
 from fashion_assets.benchmarks.relevance import load_queries
+from fashion_assets.catalog.attributes import TELLING, VOCABULARIES
+from fashion_assets.catalog.listing import ATTRIBUTES
+from fashion_assets.catalog.normalization import vocabulary
 from fashion_assets.catalog.pictures import Limits
 from fashion_assets.catalog.thumbnails import Thumbnails
 from fashion_assets.characters import to_json
@@ -69,7 +72,7 @@ BATCHES = 200
 THUMBNAIL = 128
 """Longest edge of a picture in the page, pixels."""
 
-DISTRIBUTED = ("article_type", "colour", "brand")
+DISTRIBUTED = TELLING
 """Columns whose most frequent values are shown."""
 
 PLOTTED = ("recall", "latency", "relevance")
@@ -135,6 +138,7 @@ def gather(
             }
             for reason, count in reasons(conn)
         ],
+        "coverage": _coverage(conn, release),
         "distributions": {
             column: [{"value": value, "products": count} for value, count in counts[:VALUES]]
             for column, counts in values.items()
@@ -224,6 +228,32 @@ def _vectors(conn: psycopg.Connection, release: Release) -> dict[str, int]:
     ).fetchone()
     assert row is not None
     return dict(zip(("products", "pictures", "texts"), row, strict=True))
+
+
+def _coverage(conn: psycopg.Connection, release: Release) -> list[dict[str, Any]]:
+    """How many products have each attribute, and how many of an attribute's values its vocabulary knows; one scan."""
+    parts = [sql.SQL("count(*)"), *(sql.SQL("count({})").format(sql.Identifier(each)) for each in ATTRIBUTES)]
+    parts += [
+        sql.SQL("count(*) FILTER (WHERE {} = ANY({}))").format(
+            sql.Identifier(name), sql.Literal(sorted(set(vocabulary(name).values())))
+        )
+        for name in VOCABULARIES
+    ]
+    row = conn.execute(
+        sql.SQL("SELECT {} FROM {}").format(sql.SQL(", ").join(parts), release.table("products"))
+    ).fetchone()
+    assert row is not None
+    products, stated = row[0], dict(zip(ATTRIBUTES, row[1:], strict=False))
+    known = dict(zip(VOCABULARIES, row[1 + len(ATTRIBUTES) :], strict=True))
+    return [
+        {
+            "attribute": name,
+            "products": count,
+            "share": count / products if products else 0.0,
+            "known_share": known[name] / count if name in known and count else None,
+        }
+        for name, count in stated.items()
+    ]
 
 
 def _values(conn: psycopg.Connection, release: Release) -> dict[str, list[tuple[str, int]]]:
@@ -356,11 +386,11 @@ def _charts(content: Mapping[str, Any]) -> dict[str, list[Markup]]:
     """The page's charts by section; those for which there are no figures are left out."""
     products = [
         bars(
-            title,
+            f"Products by {column.replace('_', ' ')}",
             [row["value"] for row in content["distributions"][column]],
             {"products": [row["products"] for row in content["distributions"][column]]},
         )
-        for column, title in zip(DISTRIBUTED, ("Article types", "Colours", "Brands"), strict=True)
+        for column in DISTRIBUTED
         if content["distributions"][column]
     ]
     prices = content["prices"]

@@ -32,8 +32,9 @@ from fashion_assets.warehouse import release_tables
 from fashion_assets.warehouse.errors import WarehouseError
 from fashion_assets.warehouse.locks import Holder, holders, lock_swaps, named
 from fashion_assets.warehouse.releases import SERVING_SCHEMA, Release
+from fashion_assets.warehouse.serving import TABLES
 
-SERVED_TABLES = ("products", "product_embeddings", "users", "favourites")
+SERVED_TABLES = tuple(TABLES)
 
 READERS_WAIT_MS = 15
 """How long one try waits for the readers of one view, in which others wait behind it."""

@@ -416,5 +416,5 @@ def _hits(rows: Sequence[tuple], shape: Shape, weights: Sequence[float]) -> tupl
             score = 1 - values[0]
         else:
             score = values[0] if shape.tiers else 0.0
-        hits.append(Hit(*product, score=score, explanation=found))
+        hits.append(Hit.of(product, score, found))
     return tuple(hits)

@@ -9,14 +9,16 @@ from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from decimal import Decimal, InvalidOperation
 from functools import cached_property
-from typing import Any, Literal, LiteralString, TypeAlias
+from typing import Any, LiteralString, TypeAlias
 
 from psycopg import sql
 from psycopg.types.json import Jsonb
 
+from fashion_assets.catalog.attributes import ATTRIBUTES
 from fashion_assets.catalog.brands import canonical_brand
 from fashion_assets.catalog.normalization import FIELDS, LISTS, canonical
 from fashion_assets.errors import FashionAssetsError
+from fashion_assets.warehouse.serving import PRODUCTS, Compared
 
 MAX_VALUES = 10_000
 """Values of one filter; a longer list is a mistake of the caller's."""
@@ -27,31 +29,16 @@ MAX_VALUE_LENGTH = 1_000
 NORMALIZED = "normalized."
 """Begins the names of filters on the `normalized` object."""
 
-Kind = Literal["text", "integer", "number"]
+_OF_ATTRIBUTES = frozenset(each.name for each in ATTRIBUTES)
 
-COLUMNS: Mapping[str, Kind] = {
-    "brand": "text",
-    "gender": "text",
-    "category": "text",
-    "sub_category": "text",
-    "article_type": "text",
-    "colour": "text",
-    "season": "text",
-    "usage": "text",
-    "year": "integer",
-    "price": "number",
-    "currency": "text",
-    "source": "text",
-    "external_id": "text",
-    "batch": "text",
-    "brand_origin": "text",
-    "embedding_space": "text",
-    "image_width": "integer",
-    "image_height": "integer",
+COLUMNS: Mapping[str, Compared] = {
+    column.name: column.compared
+    for column in sorted(PRODUCTS.columns, key=lambda column: column.name not in _OF_ATTRIBUTES)
+    if column.compared is not None
 }
-"""Columns a search can be narrowed by, and the type of their values."""
+"""Columns a search can be narrowed by, attributes first, and the type of their values."""
 
-_SQL_TYPES: Mapping[Kind, LiteralString] = {"text": "text", "integer": "int4", "number": "numeric"}
+_SQL_TYPES: Mapping[Compared, LiteralString] = {"text": "text", "integer": "int4", "number": "numeric"}
 _INTEGER_LIMIT = 2**31 - 1
 
 

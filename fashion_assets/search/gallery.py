@@ -8,6 +8,7 @@ from concurrent.futures import ThreadPoolExecutor
 from datetime import datetime
 from pathlib import Path
 
+from fashion_assets.catalog.attributes import BRIEFLY
 from fashion_assets.catalog.pictures import Limits
 from fashion_assets.catalog.thumbnails import Thumbnails
 from fashion_assets.html import environment
@@ -47,6 +48,7 @@ def write_page(query: Query, results: Results, folder: Path, limits: Limits) -> 
 
 
 def _about(hit: Hit) -> Iterator[str]:
-    for value in (hit.brand, hit.gender, hit.article_type, hit.colour, hit.price):
-        if value is not None:
+    for name in BRIEFLY:
+        # The title stands above.
+        if name != "title" and (value := hit.attributes[name]) is not None:
             yield str(value)

@@ -174,7 +174,7 @@ def _popular(answering: Answering, facts: Facts, limit: int) -> Work[tuple[list[
         facts, [Statement(statements.by_ids(facts.release), {"ids": ids})]
     )
     order = {product_id: place for place, product_id in enumerate(ids)}
-    found = [Hit(*row, score=0.0) for row in hits]
+    found = [Hit.of(row, 0.0) for row in hits]
     if len(found) < limit:
         # Nobody likes anything yet, or too few do: the rest is a look around.
         rest = yield from answering.answer(facts, Asked(excluded=tuple(ids), limit=limit - len(found)))

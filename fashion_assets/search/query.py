@@ -8,13 +8,14 @@ import base64
 import hashlib
 import json
 import math
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, fields
 from decimal import Decimal
-from typing import Literal
+from typing import Any, Literal
 
 import numpy as np
 
+from fashion_assets.catalog.attributes import ATTRIBUTES
 from fashion_assets.search.filters import Filter, Filters, SearchError, as_filters
 
 MAX_LIMIT = 1_000
@@ -26,8 +27,14 @@ MAX_WORDS = 2_000
 WINDOW = 100
 """Candidates of each leg at the least; all pages of one query are cut from the same window."""
 
-FACETS = ("category", "article_type", "gender", "colour", "brand", "season", "usage", "year")
+FACETS = tuple(each.name for each in ATTRIBUTES if each.facet)
 """Columns worth counting where nobody says which."""
+
+SHOWN = tuple(each.name for each in ATTRIBUTES if each.shown)
+"""Attributes a hit has."""
+
+HIT_COLUMNS = ("external_id", "source", "image_path", *SHOWN)
+"""What is fetched of a product besides its id, in the order `Hit.of` takes it."""
 
 Mode = Literal["hybrid", "vector", "text"]
 
@@ -193,17 +200,24 @@ class Hit:
     product_id: str
     external_id: str
     source: str
-    title: str
     image_path: str
-    brand: str | None
-    gender: str
-    category: str
-    sub_category: str | None
-    article_type: str
-    colour: str | None
-    price: Decimal | None
+    attributes: Mapping[str, Any] = field(hash=False)
+    """Those a hit has (`Attribute.shown`), in the table's order; each is found under its own name, too: `hit.title`."""
     score: float
     explanation: tuple[Found, ...] = ()
+
+    @classmethod
+    def of(cls, row: Sequence[Any], score: float, explanation: tuple[Found, ...] = ()) -> "Hit":
+        """A hit of a product's id and `HIT_COLUMNS`."""
+        product_id, external_id, source, image_path, *shown = row
+        attributes = dict(zip(SHOWN, shown, strict=True))
+        return cls(product_id, external_id, source, image_path, attributes, score, explanation)
+
+    def __getattr__(self, name: str) -> Any:
+        try:
+            return self.__dict__["attributes"][name]
+        except KeyError:
+            raise AttributeError(f"a hit has no {name}") from None
 
 
 @dataclass(frozen=True)

@@ -5,7 +5,7 @@ the settings a statement needs to mean what it says. What does not: the values, 
 """
 
 from collections.abc import Iterable, Mapping
-from dataclasses import dataclass, fields
+from dataclasses import dataclass
 from functools import lru_cache
 from itertools import count
 from typing import Any, Literal
@@ -13,7 +13,7 @@ from typing import Any, Literal
 from psycopg import sql
 
 from fashion_assets.search.filters import condition
-from fashion_assets.search.query import Hit
+from fashion_assets.search.query import HIT_COLUMNS
 from fashion_assets.search.reading import Statement
 
 Path = Literal["exact", "index", "iterative", "partial"]
@@ -27,9 +27,6 @@ the index alone is 0.999 for products as questions and 0.97 for words, which lie
 
 MAX_EF_SEARCH = 1_000
 """What pgvector takes."""
-
-HIT_COLUMNS = tuple(field.name for field in fields(Hit))[1:-2]
-"""What is fetched of a product besides its id, in the order of `Hit`."""
 
 
 @dataclass(frozen=True)

@@ -14,27 +14,21 @@ from typing import NamedTuple
 from rapidfuzz import process
 from rapidfuzz.distance import OSA
 
+from fashion_assets.catalog.attributes import ATTRIBUTES, IMPORTANCE
 from fashion_assets.catalog.brands import gazetteer
 from fashion_assets.catalog.normalization import vocabulary
-
-IMPORTANCE = {
-    "article_type": 4.0,
-    "sub_category": 4.0,
-    "brand": 4.0,
-    "colour": 3.0,
-    "gender": 3.0,
-    "usage": 1.0,
-    "season": 1.0,
-    "category": 1.0,
-}
-"""What a term counts by the column its words name, the most specific column first: who asks for red shoes would rather
-have blue shoes than a red cap. Found with the package's list of queries."""
 
 PLAIN_IMPORTANCE = 2.0
 """Of words that no vocabulary has."""
 
-LABELLED = {"article_type": "B", "sub_category": "B", "colour": "B", "brand": "C"}
-"""Weight under which `search_vector` has a column's words, see `release.build`."""
+_OF_PROSE = {each.full_text for each in ATTRIBUTES if each.importance is None}
+
+LABELLED = {
+    each.name: each.full_text
+    for each in ATTRIBUTES
+    if each.importance is not None and each.full_text is not None and each.full_text not in _OF_PROSE
+}
+"""Weight under which `search_vector` has a column's words, where no prose stands under it: there they are that column's."""
 
 MAX_TERMS = 6
 """Terms asked for; each is one more branch of the statement. The rest only counts by the vector."""

@@ -1,104 +1,17 @@
-"""What a release's tables hold, in words, and what of it readers may read; the serving views have the same columns.
+"""Comments and rights of a release's tables, and of the views onto them: what they hold in words, and what readers may read.
 
-What belongs here: the comments of tables and columns, which of them are private, and putting both into the database. What
-does not: making the tables (`release.build`), the views (`release.serving`), the role that reads (`reader`).
+What belongs here: putting both into the database. What does not: what they are (`serving`), making the tables
+(`release.build`), the views (`release.serving`), the role that reads (`reader`).
 """
 
-from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from collections.abc import Sequence
 from typing import Any
 
 import psycopg
 from psycopg import sql
 
 from fashion_assets.warehouse.schemas import SERVING
-
-
-@dataclass(frozen=True)
-class ReleaseTable:
-    """A table of a release, or the view onto it."""
-
-    comment: str
-    columns: Mapping[str, str]
-    """What each column holds."""
-    private: frozenset[str] = frozenset()
-    """Columns that may hold what is personal; the owner's alone."""
-
-
-TABLES = {
-    "products": ReleaseTable(
-        "Listings that passed validation, one row each, in canonical values.",
-        {
-            "product_id": "Id of the product: a UUID of source and external_id, the same in every release and installation.",
-            "source": "The source the listing came from, as fashion_ops.sources names it.",
-            "external_id": "The listing's id in its source.",
-            "batch": "The batch the listing belongs to; see fashion_ops.batches.",
-            "content_hash": "Hash of the listing's record and picture (BLAKE2b, 32 hex digits): another content, another hash.",
-            "title": "What the product is called, as the source has it.",
-            "description": "The source's description; null where it has none.",
-            "brand": "Canonical brand: the source's, or else the one the title begins with; null where neither is known.",
-            "brand_origin": "Where the brand is from: source or title; null without a brand.",
-            "gender": "Whom it is for: men, women, boys, girls, kids or unisex. Of any canonical value: the source's own word, where no "
-            "vocabulary knows it.",
-            "category": "Canonical category, the widest of three levels: apparel, footwear, accessories, …",
-            "sub_category": "Canonical category of the second level: topwear, shoes, bags, …",
-            "article_type": "Canonical kind of thing, the narrowest level: shirts, casual shoes, handbags, …",
-            "colour": "Canonical main colour.",
-            "season": "Canonical season.",
-            "usage": "Canonical occasion of use: casual, formal, sports, …",
-            "year": "Year of the collection.",
-            "price": "Price in the currency beside it, above zero, two decimal places.",
-            "currency": "Currency of the price, as the source has it.",
-            "image_path": "Where the picture is: a file or URL.",
-            "image_sha256": "SHA-256 of the picture's bytes, 64 hex digits.",
-            "image_width": "Width of the picture in pixels.",
-            "image_height": "Height of the picture in pixels.",
-            "normalized": "JSON object of every canonical value, lists included (style, occasion, mood, season), and of when "
-            "and by which rules it was made.",
-            "record": "The original record, whole, as JSON.",
-            "embedding_space": "The embedding space of the vector beside it. Vectors of different spaces do not compare, even of "
-            "equal length.",
-            "embedding": "The product's vector at half precision and unit length: the weighted mean of its picture's and its "
-            "title's. Searched by cosine distance (<=>).",
-            "search_vector": "Words of title, kind, colour, brand and description for full-text search, weighted A to D.",
-        },
-    ),
-    "product_embeddings": ReleaseTable(
-        "The vectors of the products as the model, or the source, gave them: float32, bit for bit.",
-        {
-            "product_id": "The product; see products.",
-            "embedding_space": "The embedding space of the vector; see fashion_ops.spaces.",
-            "embedding": "The vector in single precision.",
-        },
-    ),
-    "users": ReleaseTable(
-        "People of the old system. Readers see no name, no e-mail address and no record.",
-        {
-            "user_id": "The person's id in the source; null where the record could not be read.",
-            "source": "The source the person is from.",
-            "name": "Name. Closed to readers.",
-            "email": "E-mail address. Closed to readers.",
-            "record": "The original record, whole, as JSON. Closed to readers.",
-            "problem": "Why the record could not be used; null where it could.",
-            "style": "JSON object of the style the record states, as lists of canonical values by column of products: "
-            '{"colour": ["red"]}; null where it states none.',
-        },
-        private=frozenset({"name", "email", "record"}),
-    ),
-    "favourites": ReleaseTable(
-        "What people of the old system marked as their favourites.",
-        {
-            "user_id": "The person; see users.",
-            "source": "The source the mark is from.",
-            "external_id": "The marked listing's id in the source.",
-            "product_id": "The product that listing became; null where it became none.",
-            "record": "The original record, whole, as JSON. Closed to readers.",
-            "problem": "Why the record could not be used; null where it could.",
-        },
-        private=frozenset({"record"}),
-    ),
-}
-"""The tables of a release by name, each with its columns in words."""
+from fashion_assets.warehouse.serving import TABLES
 
 _WITH_PRIVATE = [name for name, table in TABLES.items() if table.private]
 
@@ -175,7 +88,7 @@ def _grants(schema: str, table: str, columns: Sequence[str], reader: str) -> lis
 
 
 def _wanted(table: str, column: str | None) -> str | None:
-    return TABLES[table].columns.get(column) if column else TABLES[table].comment
+    return TABLES[table].comments.get(column) if column else TABLES[table].comment
 
 
 def _comment(schema: str, table: str, is_view: bool, column: str | None) -> sql.Composed:

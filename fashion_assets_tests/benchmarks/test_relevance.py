@@ -3,7 +3,7 @@
 import json
 from collections import Counter
 from collections.abc import Sequence
-from dataclasses import asdict, replace
+from dataclasses import replace
 from typing import LiteralString
 from uuid import uuid4
 
@@ -24,6 +24,7 @@ from fashion_assets.benchmarks.relevance import (
     measure_words,
     parse_queries,
 )
+from fashion_assets.catalog.attributes import JUDGED
 from fashion_assets.criteria.candidate import Candidate
 from fashion_assets.embedding.embed import text_sha256
 from fashion_assets.search.engine import SearchEngine
@@ -176,7 +177,7 @@ def captions(candidate: Candidate, **options: int) -> CaptionFigures:
 def test_captions_beside_their_pictures_find_them(candidate: Candidate):
     place(candidate, titles=0.1)
     # Of ten neighbours in a row one has the same of eight colours.
-    assert asdict(captions(candidate)) == pytest.approx(
+    assert captions(candidate).row() == pytest.approx(
         {
             "captions": 40,
             "pictures": 40,
@@ -209,12 +210,12 @@ def test_neighbours_of_another_kind_lower_the_attributes_precision(candidate: Ca
         "WHERE mod(external_id::int, 2) = 0",
     )
     figures = captions(candidate)
-    assert figures.gender_precision_at_10 == pytest.approx(0.5)
-    assert figures.article_type_precision_at_10 == pytest.approx(0.5)
-    assert figures.colour_precision_at_10 == pytest.approx(0.1)
+    assert figures.precision["gender"] == pytest.approx(0.5)
+    assert figures.precision["article_type"] == pytest.approx(0.5)
+    assert figures.precision["colour"] == pytest.approx(0.1)
 
     change(candidate, "UPDATE {products} SET colour = NULL")
-    assert captions(candidate).colour_precision_at_10 == 0.0
+    assert captions(candidate).precision["colour"] == 0.0
 
 
 def test_all_products_that_bear_a_caption_are_relevant(candidate: Candidate):
@@ -252,7 +253,7 @@ def test_only_what_has_vectors_is_searched_and_asked_for(candidate: Candidate):
     assert (figures.captions, figures.pictures, figures.recall_at_10) == (40, 30, 0.75)
 
     candidate.conn.execute("DELETE FROM fashion_ops.embeddings")
-    assert captions(candidate) == CaptionFigures(0, 0, 0.0, 0.0, 0.0, 0.0, 0.0, 0.0)
+    assert captions(candidate) == CaptionFigures(0, 0, 0.0, 0.0, 0.0, dict.fromkeys(JUDGED, 0.0))
 
 
 def test_a_release_of_preserved_vectors_only_has_no_captions_to_measure(candidate: Candidate):

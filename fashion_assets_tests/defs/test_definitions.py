@@ -19,7 +19,7 @@ from fashion_assets.criteria.verdict import Verdict
 from fashion_assets.definitions import defs
 from fashion_assets.defs.verdicts import check_result, check_specs
 from fashion_assets.places import DAGSTER_FILES
-from fashion_assets.release.build import PRODUCT_COLUMNS
+from fashion_assets.warehouse.serving import PRODUCTS
 
 RATE = next(criterion for criterion in VALIDATED if criterion.name == "rejection_rate_is_bearable")
 
@@ -80,6 +80,10 @@ CHECKS = {
         "product_id_is_unique",
         "price_is_in_range",
         "year_is_plausible",
+        "title_is_never_empty",
+        "description_is_never_empty",
+        "brand_is_never_empty",
+        "currency_is_never_empty",
         "image_width_is_positive",
         "image_sha256_is_a_digest",
         "gender_is_in_its_vocabulary",
@@ -167,7 +171,8 @@ def test_assets_say_which_columns_they_have_and_what_is_in_them(repository: dg.R
         unsaid = {name for name, column in columns(repository, asset).items() if not column.description}
         # The attributes' names say it.
         assert unsaid <= set(ATTRIBUTES), asset
-    assert set(columns(repository, "products")) == set(PRODUCT_COLUMNS)
+    assert set(columns(repository, "products")) == set(PRODUCTS.copied)
+    assert columns(repository, "products")["colour"].description == PRODUCTS.comments["colour"]
     assert columns(repository, "raw_listings")["price"].type == "string"
     assert columns(repository, "validated_products")["price"].type == "decimal128(12, 2)"
     assert not columns(repository, "raw_listings")["record"].constraints.nullable

@@ -83,7 +83,7 @@ def test_the_report_says_what_is_there_what_fails_and_shows_titles_as_text(
     assert content["distributions"]["brand"] == [{"value": "Puma", "products": 40}]
     assert {row["products"] for row in content["distributions"]["colour"]} == {5}
     assert "this release may go live" in html and "Refused" not in html
-    assert "Article types" in html and "Colours" in html and "Brands" in html
+    assert "Products by article type" in html and "Products by colour" in html and "Products by brand" in html
     # Nothing is fetched from elsewhere, and nothing runs.
     assert "<script" not in html and "src=" not in html.replace(PICTURE, "")
     assert "://" not in html.replace('xmlns="http://www.w3.org/2000/svg"', "")

@@ -15,8 +15,8 @@ from fashion_assets.release.serving import SERVED_TABLES, HeldUp
 from fashion_assets.release.swap import promote, rollback, tidy
 from fashion_assets.warehouse.database import connect
 from fashion_assets.warehouse.errors import WarehouseError
-from fashion_assets.warehouse.release_tables import TABLES
 from fashion_assets.warehouse.releases import Release
+from fashion_assets.warehouse.serving import TABLES
 from fashion_assets_tests.release.copies import copy_of
 
 
@@ -94,7 +94,7 @@ ALL_OF_IT = [
         True,
         "the shop's {own} words",
         "what we sell",
-        TABLES["products"].columns["brand"],
+        TABLES["products"].comments["brand"],
         "its name",
         "{security_barrier=true}",
     )

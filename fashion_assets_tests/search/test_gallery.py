@@ -5,12 +5,18 @@ from pathlib import Path
 
 from fashion_assets.catalog.pictures import Limits
 from fashion_assets.search.gallery import page, write_page
-from fashion_assets.search.query import Hit, Plan, Query, Results
+from fashion_assets.search.query import SHOWN, Hit, Plan, Query, Results
 from fashion_assets_tests.catalogue import draw_picture
 
 
 def hit(path: Path, title: str) -> Hit:
-    return Hit("1", "7", "demo", title, str(path), None, "men", "apparel", None, "tshirts", "red", None, 0.5)
+    stated = dict.fromkeys(SHOWN) | {
+        "title": title,
+        "gender": "men",
+        "article_type": "tshirts",
+        "colour": "red",
+    }
+    return Hit("1", "7", "demo", str(path), stated, 0.5)
 
 
 def test_a_page_shows_pictures_and_runs_nothing_of_a_listing(tmp_path: Path):

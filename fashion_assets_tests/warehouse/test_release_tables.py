@@ -14,8 +14,8 @@ from fashion_assets.release.swap import promote
 from fashion_assets.sources import open_source
 from fashion_assets.warehouse import release_tables
 from fashion_assets.warehouse.database import prepare
-from fashion_assets.warehouse.release_tables import TABLES
 from fashion_assets.warehouse.schemas import SERVING
+from fashion_assets.warehouse.serving import TABLES
 from fashion_assets_tests.catalogue import write_catalogue
 from fashion_assets_tests.release.copies import copy_of
 
@@ -40,7 +40,7 @@ def said(conn: psycopg.Connection, schema: str) -> dict[str, dict[str | None, st
 
 
 def test_every_table_view_and_column_says_what_it_holds(live: Candidate):
-    wanted = {name: {None: table.comment, **table.columns} for name, table in TABLES.items()}
+    wanted = {name: {None: table.comment, **table.comments} for name, table in TABLES.items()}
     assert set(wanted) == set(SERVED_TABLES)
     for schema in (live.release.release, SERVING):
         assert said(live.conn, schema) == wanted
@@ -68,7 +68,7 @@ def allowed(conn: psycopg.Connection, relation: sql.Identifier, columns: str) ->
 def test_readers_see_nothing_personal_and_owners_see_all(live: Candidate):
     views = {name: sql.Identifier(SERVING, name) for name in TABLES}
     for name, table in TABLES.items():
-        for column in table.columns:
+        for column in table.comments:
             assert allowed(live.conn, views[name], column) is (column not in table.private), column
     for name in ("users", "favourites"):
         assert not allowed(live.conn, views[name], "*")
@@ -108,7 +108,7 @@ def test_a_column_that_is_new_to_the_views_is_described_and_read_at_once(candida
     assert conn.execute("SELECT 'fashion_sota.users'::regclass::oid").fetchone() == before
     assert allowed(conn, sql.Identifier(SERVING, "users"), "style")
     assert not allowed(conn, sql.Identifier(SERVING, "users"), "record")
-    assert said(conn, SERVING)["users"]["style"] == TABLES["users"].columns["style"]
+    assert said(conn, SERVING)["users"]["style"] == TABLES["users"].comments["style"]
 
 
 def test_what_people_state_is_loaded_beside_their_record(candidate: Candidate, tmp_path: Path):

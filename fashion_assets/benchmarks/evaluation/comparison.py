@@ -18,7 +18,6 @@ from fashion_assets.benchmarks.evaluation.figures import (
 )
 from fashion_assets.benchmarks.evaluation.published import PROTOCOL, PUBLISHED, PUBLISHED_PROTOCOL
 from fashion_assets.benchmarks.evaluation.tasks import (
-    ATTRIBUTES,
     DISTURBED,
     Evaluation,
     Progress,
@@ -27,6 +26,7 @@ from fashion_assets.benchmarks.evaluation.tasks import (
     evaluate,
 )
 from fashion_assets.benchmarks.relevance import CAPTIONS
+from fashion_assets.catalog.attributes import JUDGED
 from fashion_assets.embedding.encoder import Encoder
 
 
@@ -72,7 +72,7 @@ def compare_neighbours(
         )
     rows, own = (np.array(each) for each in zip(*known, strict=True))
     listings = catalogue.only(rows)
-    codes = {each: listings.codes(each) for each in ATTRIBUTES}
+    codes = {each: listings.codes(each) for each in JUDGED}
     unseen_rows = np.flatnonzero(asked.rows[rows])
     evaluations = []
     for space, matrix in ((name, vectors[own]), *((each, made[rows]) for each, made in models)):

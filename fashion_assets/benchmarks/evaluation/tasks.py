@@ -22,6 +22,7 @@ from fashion_assets.benchmarks.evaluation.figures import (
     word_figures,
 )
 from fashion_assets.benchmarks.relevance import CAPTIONS, WORD_COLUMNS, WORD_TEXT_WEIGHT
+from fashion_assets.catalog.attributes import JUDGED
 from fashion_assets.catalog.pictures import load_rgb
 from fashion_assets.embedding.embed import combine
 from fashion_assets.embedding.encoder import Encoder
@@ -31,9 +32,6 @@ DISTURBED = 1_000
 
 NEIGHBOURHOOD = 2_000
 """Pictures among which neighbours are looked for a second time: in a smaller catalogue ten of a kind lie further apart."""
-
-ATTRIBUTES = ("article_type", "colour", "gender")
-"""Attributes whose precision is measured."""
 
 CHUNK = 1_024
 """Pictures and texts encoded between two words of progress."""
@@ -120,7 +118,7 @@ def evaluate(
         return made.vectors
 
     name = encoder.space.name
-    codes = {each: catalogue.codes(each) for each in ATTRIBUTES}
+    codes = {each: catalogue.codes(each) for each in JUDGED}
     pictures = _in_chunks(
         of_files, catalogue.pairs["image_path"].tolist(), encoder, progress, f"{name}: pictures"
     )
@@ -173,7 +171,7 @@ def _captions(
     progress: Callable[[int, int], None],
 ) -> list[Figure]:
     rows, bears = questions.captions, catalogue.codes("title")
-    codes = {each: catalogue.codes(each) for each in ATTRIBUTES}
+    codes = {each: catalogue.codes(each) for each in JUDGED}
     attributes = {each: (own[rows], own) for each, own in codes.items()}
     figures = caption_figures(
         "caption to picture", titles[rows], pictures, bears[rows], bears, attributes, progress=progress

@@ -14,6 +14,7 @@ import pyarrow.compute as pc
 from pydantic import Field
 
 from fashion_assets.batches.stages import NORMALIZATION, READING, VALIDATION
+from fashion_assets.catalog.attributes import BRIEFLY
 from fashion_assets.catalog.listing import picture_path
 from fashion_assets.catalog.normalization import NORMALIZATION_VERSION
 from fashion_assets.catalog.pictures import Limits
@@ -66,7 +67,7 @@ def raw_listings(
             "source": work.entry.name,
             "location": work.entry.location,
             **made.figures,
-            "sample": sample_table(listings, ["external_id", "title", "article_type", "colour", "image"]),
+            "sample": sample_table(listings, ["external_id", *BRIEFLY, "image"]),
         },
     )
     yield from checked(READING, work, made.tables)
@@ -175,9 +176,7 @@ def normalized_attributes(
             "dagster/row_count": normalized.num_rows,
             **made.figures,
             "normalized_version": NORMALIZATION_VERSION,
-            "sample": sample_table(
-                normalized, ["title", "brand", "gender", "article_type", "colour", "season"]
-            ),
+            "sample": sample_table(normalized, BRIEFLY),
         },
     )
     yield from checked(NORMALIZATION, work, {**taken, **made.tables})

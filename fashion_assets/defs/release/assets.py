@@ -11,6 +11,7 @@ import psycopg
 from psycopg import sql
 from pydantic import Field
 
+from fashion_assets.catalog.attributes import BRIEFLY
 from fashion_assets.criteria.candidate import Candidate
 from fashion_assets.criteria.expectations import ExpectationResult
 from fashion_assets.criteria.losses import NOTHING_MUCH_IS_LOST
@@ -25,6 +26,7 @@ from fashion_assets.settings import Settings
 from fashion_assets.warehouse import releases
 from fashion_assets.warehouse.quarantine import reasons
 from fashion_assets.warehouse.releases import Release
+from fashion_assets.warehouse.serving import VECTOR_INDEX
 
 OWNERS = ["team:platform"]
 GROUP = "release"
@@ -112,9 +114,9 @@ def products(
             lambda done, total: context.log.debug(f"loaded {done} of {total} batches"),
         )
         sample = conn.execute(
-            sql.SQL(
-                "SELECT title, brand, gender, article_type, colour FROM {} ORDER BY product_id LIMIT 5"
-            ).format(release.table("products"))
+            sql.SQL("SELECT {} FROM {} ORDER BY product_id LIMIT 5").format(
+                sql.SQL(", ").join(map(sql.Identifier, BRIEFLY)), release.table("products")
+            )
         ).fetchall()
         types = conn.execute(
             sql.SQL("SELECT article_type, count(*) FROM {} GROUP BY 1 ORDER BY 2 DESC LIMIT 15").format(
@@ -124,7 +126,6 @@ def products(
         rejected = reasons(conn)
         columns_now = table_columns(conn, release.table("products"))
     judgement.begin(warehouse.settings, release)
-    columns = ("title", "brand", "gender", "article_type", "colour")
     return dg.MaterializeResult(
         data_version=dg.DataVersion(release.content_version),
         metadata={
@@ -137,9 +138,9 @@ def products(
             "rejection_rate": (release.quarantined or 0) / max(1, release.listings or 0),
             "sample": dg.MetadataValue.table(
                 records=[
-                    dg.TableRecord({n: str(v) for n, v in zip(columns, row, strict=True)}) for row in sample
+                    dg.TableRecord({n: str(v) for n, v in zip(BRIEFLY, row, strict=True)}) for row in sample
                 ],
-                schema=dg.TableSchema(columns=[dg.TableColumn(name=name) for name in columns]),
+                schema=dg.TableSchema(columns=[dg.TableColumn(name=name) for name in BRIEFLY]),
             ),
             "quarantine": counts_table(rejected, "reason"),
             "article_types": bar_chart("Products by article type", types),
@@ -166,7 +167,7 @@ def product_embeddings_index(
     return dg.MaterializeResult(
         metadata={
             "release": release.release,
-            "vector_index_mb": sizes.get(build.INDEX_NAME, 0) / 2**20,
+            "vector_index_mb": sizes.get(VECTOR_INDEX, 0) / 2**20,
             "indexes_mb": sum(sizes.values()) / 2**20,
             "indexes": dg.MetadataValue.json({name: size for name, size in rows}),
         }

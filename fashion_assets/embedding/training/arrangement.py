@@ -17,6 +17,7 @@ import torch
 from torch import Tensor
 from torch.nn import functional
 
+from fashion_assets.catalog.attributes import ALONE, LABELS
 from fashion_assets.embedding.fashion_clip import FashionClip
 from fashion_assets.embedding.training.configuration import TrainingConfig
 from fashion_assets.embedding.training.labels import ATTRIBUTES
@@ -30,10 +31,10 @@ _BATCH = 2048
 _RATE = 8e-4
 """Peak rate of AdamW, whatever the towers learnt at: it is one matrix, and near where it should be."""
 
-_NEIGHBOURS_ALIKE_IN: Mapping[str, float] = {"article_type": 1.5, "colour": 0.6, "gender": 0.4}
+_NEIGHBOURS_ALIKE_IN = {name: label.alike for name, label in LABELS.items() if label.alike is not None}
 """What a picture's neighbours should share with it, and how much that weighs."""
 
-FOUND_BY_WORD = ("category", "sub_category", "article_type", "colour")
+FOUND_BY_WORD = ALONE
 """Attributes whose values, as bare words, should find the pictures that have them."""
 
 

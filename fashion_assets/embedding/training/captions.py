@@ -13,6 +13,7 @@ from tokenizers import Regex, Tokenizer, models, normalizers, pre_tokenizers, tr
 from torch import Tensor
 from transformers import CLIPTokenizer
 
+from fashion_assets.catalog.attributes import LABELS, LEVELS
 from fashion_assets.embedding.training.configuration import TrainingConfig
 from fashion_assets.embedding.training.labels import ATTRIBUTES, Labels
 
@@ -147,20 +148,10 @@ def attribute_caption(values: Mapping[str, str], random: np.random.Generator) ->
     Returns:
         The caption and the names of the attributes it tells.
     """
-    chances = {
-        "article_type": 0.85,
-        "colour": 0.7,
-        "gender": 0.6,
-        "usage": 0.25,
-        "sub_category": 0.15,
-        "season": 0.1,
-        "category": 0.07,
-        "brand": 0.35,
-    }
-    named = [name for name in values if random.random() < chances[name]]
-    if not any(name in named for name in ("article_type", "sub_category", "category")):
+    named = [name for name in values if random.random() < LABELS[name].told]
+    if not any(name in named for name in LEVELS):
         # A colour alone is a poor query; the kind of thing is said wherever it is known.
-        kind = next((k for k in ("article_type", "sub_category", "category") if k in values), None)
+        kind = next((k for k in LEVELS if k in values), None)
         if kind is not None:
             named.append(kind)
     if not named:

@@ -15,6 +15,7 @@ from sentence_transformers.base.modules import Normalize, Transformer
 from transformers import CLIPTokenizer, VisionTextDualEncoderProcessor
 from transformers.models.clip.image_processing_pil_clip import CLIPImageProcessorPil
 
+from fashion_assets.catalog.attributes import JUDGED
 from fashion_assets.embedding.encoder import Encoder
 from fashion_assets.embedding.fashion_clip import FashionClip
 from fashion_assets.embedding.spaces import embedding_space
@@ -189,9 +190,7 @@ def _card_figures(evaluation: Mapping[str, Any]) -> list[str]:
         "pictures": "held-out pictures, for their neighbours",
     }
     columns = {
-        "article_type_precision_at_10": "article type P@10",
-        "colour_precision_at_10": "colour P@10",
-        "gender_precision_at_10": "gender P@10",
+        **{f"{name}_precision_at_10": f"{name.replace('_', ' ')} P@10" for name in JUDGED},
         "all_three_precision_at_10": "all three P@10",
         "recall_at_1": "recall@1",
         "recall_at_10": "recall@10",

@@ -16,6 +16,7 @@ from torch import Tensor
 from torch.nn import functional
 from transformers import CLIPTokenizer
 
+from fashion_assets.catalog.attributes import JUDGED
 from fashion_assets.embedding.fashion_clip import FashionClip
 from fashion_assets.embedding.retrieval import nearest, precision, relevance
 from fashion_assets.embedding.training.labels import ATTRIBUTES, Labels, labels_of
@@ -168,7 +169,7 @@ def _title_figures(
     queries: Tensor, documents: Tensor, own: np.ndarray, query_codes: np.ndarray, document_codes: np.ndarray
 ) -> dict[str, np.ndarray]:
     """Per query: the figures of `evaluate`; NaN where the query's attribute is null."""
-    columns = {name: ATTRIBUTES.index(name) for name in ("article_type", "colour", "gender")}
+    columns = {name: ATTRIBUTES.index(name) for name in JUDGED}
     figures: dict[str, list[np.ndarray]] = {}
     for start in range(0, len(queries), 512):
         rows = slice(start, start + 512)
@@ -191,7 +192,7 @@ def _neighbour_figures(documents: Tensor, asked: np.ndarray, codes: np.ndarray) 
     """precision@10 of the neighbours of the documents at the places `asked`, int [q], over those whose attribute is known."""
     figures: dict[str, Any] = {"queries": len(asked)}
     found = nearest(documents[asked].numpy(), documents.numpy(), but=asked)
-    for name in ("article_type", "colour", "gender"):
+    for name in JUDGED:
         values = codes[:, ATTRIBUTES.index(name)]
         known = values[asked] >= 0
         hits = precision(relevance(found, values[asked], values))[known]
@@ -217,21 +218,26 @@ def _attribute_figures(
     document_vectors: Tensor,
     max_tokens: int,
 ) -> dict[str, Any]:
-    names = ("colour", "article_type", "gender")
-    columns = [ATTRIBUTES.index(name) for name in names]
+    columns = [ATTRIBUTES.index(name) for name in JUDGED]
     document_codes = labels.codes[documents][:, columns]
     combinations, counts = np.unique(document_codes, axis=0, return_counts=True)
     frequent = {tuple(row) for row, count in zip(combinations.tolist(), counts, strict=True) if count >= 10}
     asked = {tuple(row) for row in labels.codes[queries][:, columns].tolist()}
-    wanted = np.array(sorted(c for c in asked & frequent if min(c) >= 0), dtype=np.int64).reshape(-1, 3)
+    wanted = np.array(sorted(c for c in asked & frequent if min(c) >= 0), dtype=np.int64).reshape(
+        -1, len(JUDGED)
+    )
     figures: dict[str, Any] = {"queries": len(wanted)}
     if not len(wanted):
         return figures
-    values = [labels.values[name] for name in names]
-    texts = [f"{values[0][row[0]]} {values[1][row[1]]} for {values[2][row[2]]}" for row in wanted]
+    texts = []
+    for row in wanted:
+        said = {name: labels.values[name][code] for name, code in zip(JUDGED, row, strict=True)}
+        gender = said.pop("gender")
+        # As it is said in English: the thing itself, which weighs most, comes last.
+        texts.append(f"{' '.join(reversed(said.values()))} for {gender}")
     scores = embed_texts(model, tokenizer, texts, max_tokens) @ document_vectors.T
     hits = document_codes[scores.topk(10).indices.numpy()] == wanted[:, None, :]
     figures["all_three_precision_at_10"] = round(float(hits.all(-1).mean()), 4)
-    for place, name in enumerate(names):
+    for place, name in enumerate(JUDGED):
         figures[f"{name}_precision_at_10"] = round(float(hits[:, :, place].mean()), 4)
     return figures

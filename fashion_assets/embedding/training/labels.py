@@ -1,6 +1,6 @@
 """The attributes of products as numbers.
 
-What belongs here: which attributes are learnt, and their codes. What does not: their words (`captions`).
+What belongs here: the codes of the attributes that are learnt. What does not: their words (`captions`).
 """
 
 from dataclasses import dataclass
@@ -8,7 +8,9 @@ from dataclasses import dataclass
 import numpy as np
 import pandas as pd
 
-ATTRIBUTES = ("article_type", "colour", "gender", "sub_category", "category", "usage", "season", "brand")
+from fashion_assets.catalog.attributes import LABELS
+
+ATTRIBUTES = tuple(LABELS)
 """The columns of `pairs` whose values the captions name and the prototypes stand for."""
 
 

@@ -83,8 +83,8 @@ def train(
     arguments.
 
     Args:
-        pairs: columns `external_id, image_path, title, gender, category, sub_category, article_type, colour,
-            season, usage, brand`; all but the first three may be null. One row per product.
+        pairs: columns `external_id, image_path, title` and those of `labels.ATTRIBUTES`, which may be null. One row per
+            product.
         folder: the run's work folder: decoded pictures (`size^2 * 3` bytes each) and the checkpoint. It may
             be deleted once the result is exported.
         config: see `TrainingConfig`.

@@ -11,19 +11,8 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional
 
+from fashion_assets.catalog.attributes import LABELS
 from fashion_assets.embedding.training.labels import ATTRIBUTES
-
-# How much each attribute weighs in the prototype loss: what people search by first.
-_ATTRIBUTE_WEIGHTS = {
-    "article_type": 1.0,
-    "colour": 0.6,
-    "gender": 0.4,
-    "sub_category": 0.3,
-    "category": 0.1,
-    "usage": 0.2,
-    "season": 0.1,
-    "brand": 0.5,
-}
 
 
 class Prototypes(nn.Module):
@@ -69,12 +58,12 @@ class Prototypes(nn.Module):
             target = codes[:, column]
             logits = scale * embeddings @ functional.normalize(self.directions[name], dim=-1).T
             known = (target >= 0).sum().clamp(min=1)
-            total = total + _ATTRIBUTE_WEIGHTS[name] / known * functional.cross_entropy(
+            total = total + LABELS[name].weight / known * functional.cross_entropy(
                 logits, target, ignore_index=-1, reduction="sum"
             )
             if name == "article_type":
                 accuracy = (logits.argmax(-1) == target).sum() / known
-        return total / sum(_ATTRIBUTE_WEIGHTS.values()), accuracy
+        return total / sum(label.weight for label in LABELS.values()), accuracy
 
 
 def matches_of(codes: Tensor, told: Tensor, by_title: Tensor, titles: np.ndarray) -> Tensor:

@@ -13,6 +13,7 @@ import pandas as pd
 import pyarrow as pa
 import pyarrow.compute as pc
 
+from fashion_assets.catalog.attributes import LABELS
 from fashion_assets.catalog.brands import brand_from_title, canonical_brand
 from fashion_assets.catalog.listing import picture_path
 from fashion_assets.catalog.validation import Rules, validate
@@ -22,14 +23,7 @@ COLUMNS = {
     "external_id": "external_id",
     "image_uri": "image_path",
     "title": "title",
-    "gender": "gender",
-    "category": "category",
-    "sub_category": "sub_category",
-    "article_type": "article_type",
-    "colour": "colour",
-    "season": "season",
-    "usage": "usage",
-}
+} | {name: name for name in LABELS if name != "brand"}
 """Columns of a product, and what training calls them; beside them `brand`."""
 
 

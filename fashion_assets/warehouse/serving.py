@@ -1,0 +1,307 @@
+"""The serving tables: what a release's tables, columns and indexes are, once.
+
+What belongs here: names, types, comments, which columns are private, searched and indexed. What does not: making the tables
+(`release.build`), the views (`release.serving`), rights and comments in the database (`release_tables`).
+"""
+
+from collections.abc import Iterator
+from dataclasses import dataclass
+from typing import Literal, LiteralString
+
+from psycopg import sql
+
+from fashion_assets.catalog import attributes
+from fashion_assets.catalog.attributes import ATTRIBUTES, IMPORTANCE, Attribute
+
+Compared = Literal["text", "integer", "number"]
+
+
+@dataclass(frozen=True)
+class Column:
+    """A column of a serving table."""
+
+    name: str
+    type: LiteralString
+    copied: str | None
+    """The type as binary COPY calls it (`copy`); None for a column the database fills by itself."""
+    comment: str
+    required: bool = False
+    compared: Compared | None = None
+    """How a filter compares its values; None: no search is narrowed by it."""
+    private: bool = False
+    """Whether it may hold what is personal: the owner's alone."""
+
+
+@dataclass(frozen=True)
+class Table:
+    """A table of a release, and the view onto it."""
+
+    name: str
+    comment: str
+    columns: tuple[Column, ...]
+
+    @property
+    def comments(self) -> dict[str, str]:
+        """What each column holds."""
+        return {column.name: column.comment for column in self.columns}
+
+    @property
+    def private(self) -> frozenset[str]:
+        """Columns that may hold what is personal."""
+        return frozenset(column.name for column in self.columns if column.private)
+
+    @property
+    def copied(self) -> dict[str, str]:
+        """The columns that are copied in, with their types as COPY calls them, in order."""
+        return {column.name: column.copied for column in self.columns if column.copied is not None}
+
+
+def _attribute(each: Attribute) -> Column:
+    compared = each.kind.compared if each.filtered else None
+    return Column(each.name, each.kind.column, each.kind.copied, each.comment, compared=compared)
+
+
+def _attributes() -> Iterator[Column]:
+    for each in ATTRIBUTES:
+        yield _attribute(each)
+        if each.name == "brand":
+            yield Column(
+                "brand_origin",
+                "text",
+                "text",
+                "Where the brand is from: source or title; null without a brand.",
+                compared="text",
+            )
+
+
+PRODUCTS = Table(
+    "products",
+    "Listings that passed validation, one row each, in canonical values.",
+    (
+        Column(
+            "product_id",
+            "uuid",
+            "uuid",
+            "Id of the product: a UUID of source and external_id, the same in every release and installation.",
+            required=True,
+        ),
+        Column(
+            "source",
+            "text",
+            "text",
+            "The source the listing came from, as fashion_ops.sources names it.",
+            required=True,
+            compared="text",
+        ),
+        Column(
+            "external_id", "text", "text", "The listing's id in its source.", required=True, compared="text"
+        ),
+        Column(
+            "batch",
+            "text",
+            "text",
+            "The batch the listing belongs to; see fashion_ops.batches.",
+            required=True,
+            compared="text",
+        ),
+        Column(
+            "content_hash",
+            "text",
+            "text",
+            "Hash of the listing's record and picture (BLAKE2b, 32 hex digits): another content, another hash.",
+            required=True,
+        ),
+        *_attributes(),
+        Column("image_path", "text", "text", "Where the picture is: a file or URL.", required=True),
+        Column(
+            "image_sha256", "text", "text", "SHA-256 of the picture's bytes, 64 hex digits.", required=True
+        ),
+        Column(
+            "image_width",
+            "integer",
+            "int4",
+            "Width of the picture in pixels.",
+            required=True,
+            compared="integer",
+        ),
+        Column(
+            "image_height",
+            "integer",
+            "int4",
+            "Height of the picture in pixels.",
+            required=True,
+            compared="integer",
+        ),
+        Column(
+            "normalized",
+            "jsonb",
+            "jsonb",
+            "JSON object of every canonical value, lists included (style, occasion, mood, season), and of when and by which "
+            "rules it was made.",
+            required=True,
+        ),
+        # `json`, not `jsonb`: it keeps the original's text as it came.
+        Column("record", "json", "json", "The original record, whole, as JSON.", required=True),
+        Column(
+            "embedding_space",
+            "text",
+            "text",
+            "The embedding space of the vector beside it. Vectors of different spaces do not compare, even of equal length.",
+            required=True,
+            compared="text",
+        ),
+        Column(
+            "embedding",
+            "halfvec",
+            "halfvec",
+            "The product's vector at half precision and unit length: the weighted mean of its picture's and its title's. "
+            "Searched by cosine distance (<=>).",
+            required=True,
+        ),
+        Column(
+            "search_vector",
+            "tsvector",
+            None,
+            "Words of title, kind, colour, brand and description for full-text search, weighted A to D.",
+        ),
+    ),
+)
+
+EMBEDDINGS = Table(
+    "product_embeddings",
+    "The vectors of the products as the model, or the source, gave them: float32, bit for bit.",
+    (
+        Column("product_id", "uuid", "uuid", "The product; see products.", required=True),
+        Column(
+            "embedding_space",
+            "text",
+            "text",
+            "The embedding space of the vector; see fashion_ops.spaces.",
+            required=True,
+        ),
+        Column("embedding", "vector", "vector", "The vector in single precision.", required=True),
+    ),
+)
+
+_WHOLE_RECORD = "The original record, whole, as JSON. Closed to readers."
+_PROBLEM = Column("problem", "text", "text", "Why the record could not be used; null where it could.")
+
+USERS = Table(
+    "users",
+    "People of the old system. Readers see no name, no e-mail address and no record.",
+    (
+        Column(
+            "user_id",
+            "text",
+            "text",
+            "The person's id in the source; null where the record could not be read.",
+        ),
+        Column("source", "text", "text", "The source the person is from.", required=True),
+        Column("name", "text", "text", "Name. Closed to readers.", private=True),
+        Column("email", "text", "text", "E-mail address. Closed to readers.", private=True),
+        Column("record", "json", "json", _WHOLE_RECORD, required=True, private=True),
+        _PROBLEM,
+        Column(
+            "style",
+            "jsonb",
+            "jsonb",
+            "JSON object of the style the record states, as lists of canonical values by column of products: "
+            '{"colour": ["red"]}; null where it states none.',
+        ),
+    ),
+)
+
+FAVOURITES = Table(
+    "favourites",
+    "What people of the old system marked as their favourites.",
+    (
+        Column("user_id", "text", "text", "The person; see users."),
+        Column("source", "text", "text", "The source the mark is from.", required=True),
+        Column("external_id", "text", "text", "The marked listing's id in the source."),
+        Column("product_id", "uuid", None, "The product that listing became; null where it became none."),
+        Column("record", "json", "json", _WHOLE_RECORD, required=True, private=True),
+        _PROBLEM,
+    ),
+)
+
+TABLES = {table.name: table for table in (PRODUCTS, EMBEDDINGS, USERS, FAVOURITES)}
+"""The tables of a release by name."""
+
+VECTOR_INDEX = "product_embeddings_index"
+"""The one vector index in place of three (A4); further spaces of a mixed catalogue get `_2`, `_3` …"""
+
+
+def vector_index(position: int) -> str:
+    """Name of the index of the space that comes so many-th (1, 2, …), the one with most vectors first."""
+    return VECTOR_INDEX if position == 1 else f"{VECTOR_INDEX}_{position}"
+
+
+@dataclass(frozen=True)
+class Index:
+    """An index of a release, but for those of vectors."""
+
+    name: str
+    table: Table
+    over: sql.Composable
+    """What CREATE INDEX has behind the table's name."""
+    unique: bool = False
+
+
+INDEXES = (
+    Index("products_external_id", PRODUCTS, sql.SQL("(source, external_id)"), unique=True),
+    Index("products_search_vector", PRODUCTS, sql.SQL("USING gin (search_vector)")),
+    Index("products_normalized", PRODUCTS, sql.SQL("USING gin (normalized jsonb_path_ops)")),
+    Index("favourites_user", FAVOURITES, sql.SQL("(user_id)")),
+    *(
+        Index(f"products_{each.name}", PRODUCTS, sql.SQL("({})").format(sql.Identifier(each.name)))
+        for each in ATTRIBUTES
+        if each.indexed
+    ),
+)
+"""The indexes of a release beside those of vectors."""
+
+SERVING_VERSION = attributes.version("kind", "filtered", "indexed", "full_text", "searched", "importance")
+"""Another one when the tables change because an attribute does."""
+
+
+def definition(table: Table) -> sql.Composed:
+    """The columns of a table, as CREATE TABLE takes them."""
+    return sql.SQL(", ").join(
+        sql.SQL("{} {}{}{}").format(
+            sql.Identifier(column.name),
+            sql.SQL(column.type),
+            sql.SQL(" GENERATED ALWAYS AS ({}) STORED").format(_search_vector())
+            if column.type == "tsvector"
+            else sql.SQL(""),
+            sql.SQL(" NOT NULL" if column.required else ""),
+        )
+        for column in table.columns
+    )
+
+
+def searched_texts(weight: attributes.Weight) -> list[Attribute]:
+    """The attributes whose words are searched under a weight, in the order their words stand in: what no single word names
+    first, then the most important."""
+    places = {name: place for place, name in enumerate(IMPORTANCE)}
+    own = [each for each in ATTRIBUTES if each.full_text == weight]
+    return sorted(own, key=lambda each: places.get(each.name, -1))
+
+
+def _search_vector() -> sql.Composed:
+    """What full-text search looks at, as an expression over the other columns."""
+    weights: tuple[attributes.Weight, ...] = ("A", "B", "C", "D")
+    parts = [(weight, [_words(each) for each in searched_texts(weight)]) for weight in weights]
+    return sql.SQL(" || ").join(
+        sql.SQL("setweight(to_tsvector('english', {}), {})").format(
+            sql.SQL(" || ' ' || ").join(words), sql.Literal(weight)
+        )
+        for weight, words in parts
+        if words
+    )
+
+
+def _words(each: Attribute) -> sql.Composed:
+    words = sql.SQL("coalesce({}, '')").format(sql.Identifier(each.name))
+    return (
+        words if each.searched is None else sql.SQL("left({}, {})").format(words, sql.Literal(each.searched))
+    )
