@@ -2,12 +2,13 @@
 
 # ruff: noqa: RUF001
 
+import bz2
 import csv
 import gzip
 import io
 import os
 import random
-from collections.abc import Collection
+from collections.abc import Callable, Collection
 from pathlib import Path
 from typing import Any
 
@@ -15,6 +16,7 @@ import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
+from fashion_assets.sources.readers import format_of, open_rows
 from fashion_assets.sources.readers.delimited import Delimited
 from fashion_assets.sources.readers.lines import lines
 from fashion_assets.sources.readers.opening import OpenFile
@@ -149,11 +151,12 @@ def test_what_is_given_is_not_found_out(tmp_path: Path):
         Delimited(path, encoding="klingon")
 
 
-def test_packed_with_gzip(tmp_path: Path):
-    content = f"{COLUMNS}\n" + "".join(f'{n}{FRONT}"Shirt\n{n}"\n' for n in range(5000))
-    path = written(tmp_path, gzip.compress(content.encode()))
-    assert told(read(path), "title") == [(f"Shirt\n{n}",) for n in range(5000)]
-    path.write_bytes(path.read_bytes()[:-2000])
+@pytest.mark.parametrize("pack", [gzip.compress, bz2.compress])
+def test_compressed(tmp_path: Path, pack: Callable[[bytes], bytes]):
+    content = f"{COLUMNS}\n" + "".join(f'{n}{FRONT}"Shirt\n{n}"\n' for n in range(1000))
+    path = written(tmp_path, pack(content.encode()))
+    assert told(read(path), "title") == [(f"Shirt\n{n}",) for n in range(1000)]
+    path.write_bytes(path.read_bytes()[:-200])
     with pytest.raises(SourceError, match="damaged"):
         read(path)
 
@@ -404,15 +407,15 @@ def test_what_is_no_file_is_not_waited_for(tmp_path: Path):
     (tmp_path / "folder.csv").mkdir()
     (tmp_path / "loop.csv").symlink_to("loop.csv")
     for name, message in (
-        ("pipe.csv", "no file but a pipe"),
+        ("pipe.csv", "is a pipe or a device"),
         ("folder.csv", "is a folder"),
-        ("loop.csv", "cannot be opened"),
+        ("loop.csv", "cannot be read"),
         ("none.csv", "There is no"),
-        ("bad\0.csv", "cannot be opened"),
+        ("bad\0.csv", "cannot be read"),
     ):
         with pytest.raises(SourceError, match=message):
             Delimited(tmp_path / name)
-    with pytest.raises(SourceError, match="no file but a device"):
+    with pytest.raises(SourceError, match="is a pipe or a device"):
         Delimited(Path(os.devnull))
 
 
@@ -483,3 +486,32 @@ def test_bytes_of_characters_are_not_taken_for_line_ends(tmp_path: Path):
     assert [line.raw.decode("utf-16-le") for line in found] == ["a\u0a0ab", "c\u0a00", "d"]
     content = path.read_bytes()
     assert all(content[line.offset : line.offset + line.size] == line.raw for line in found)
+
+
+def test_what_looks_like_delimited_text(tmp_path: Path):
+    for content, format in (
+        (f"{COLUMNS}\n1{FRONT}a\n", "delimited"),
+        ("id;name\n1;a\n", "delimited"),
+        (gzip.compress(b"id\tname\n1\ta\n"), "delimited"),
+        ("id|name\n".encode("utf-16"), "delimited"),
+        ("id\n1\n", "delimited"),  # by its name alone
+        ('{"id": 1, "name": "a"}\n', "json_records"),
+        (b"\x89PNG\r\n\x1a\n", None),
+    ):
+        path = written(tmp_path, content)
+        assert format_of(str(path)) == format
+    path = path.rename(tmp_path / "notes.txt")
+    path.write_text("Dear all,\nplease find\nattached what you asked for.\n")
+    assert format_of(str(path)) is None
+
+
+def test_options_of_a_mapping(tmp_path: Path):
+    path = written(tmp_path, "id|a\n1|2\n")
+    with open_rows("delimited", str(path), {"delimiter": "pipe", "table": "of others"}) as reader:
+        assert list(reader.columns) == ["id", "a"]
+    for options, message in (
+        ({"delimiter": ";;"}, "A delimiter is one sign"),
+        ({"quoting": "odd"}, "Quotes are written doubled, backslash, single, none, not 'odd'"),
+    ):
+        with pytest.raises(SourceError, match=message):
+            open_rows("delimited", str(path), options)

@@ -32,6 +32,7 @@ FORMATS = {
     "parquet": "Parquet",
     "xml": "Xml",
     "json_records": "JsonRecords",
+    "delimited": "Delimited",
 }
 """Each format's module and the class of its reader, in the order in which they are asked whether a location is theirs: what
 begins unmistakably first."""
@@ -43,9 +44,10 @@ def open_rows(format: str, location: str, options: Mapping[str, Any] | None = No
     Raises SourceError for a format there is no reader for, and where the reader does.
     """
     if format == "delimited":
-        from fashion_assets.sources.readers.delimited import Delimited
+        from fashion_assets.sources.readers.delimited import OPTIONS, Delimited
 
-        return Delimited(Path(location), **(options or {}))
+        stated = {name: value for name, value in (options or {}).items() if name in OPTIONS}
+        return Delimited(Path(location), **stated)
     if format not in FORMATS:
         raise SourceError(f"There is no reader for the format {format!r}, only for {', '.join(FORMATS)}.")
     module = import_module(f"{__name__}.{format}")

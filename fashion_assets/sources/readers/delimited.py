@@ -1,4 +1,4 @@
-"""Rows of delimited text: commas, semicolons, tabs, pipes; plain, or packed with gzip.
+"""Rows of delimited text: commas, semicolons, tabs, pipes; plain or compressed.
 
 What belongs here: the file as a reader of rows that are found again. What does not: how the file is written (`dialect`), where its
 records end (`records`), what a column means (`sources.mapping`).
@@ -10,12 +10,20 @@ from collections.abc import Collection, Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import ClassVar
 
-from fashion_assets.sources.readers.dialect import Dialect, Quoting, find_dialect, from_how
+from fashion_assets.sources.readers.dialect import Dialect, Quoting, find_dialect, from_how, looks_delimited
 from fashion_assets.sources.readers.fields import MAX_RECORD_BYTES
 from fashion_assets.sources.readers.lines import BEGINNING_BYTES, Line
 from fashion_assets.sources.readers.opening import OpenFile
 from fashion_assets.sources.readers.reader import Row, RowReader
 from fashion_assets.sources.readers.records import LONG, PLACED, UNREADABLE, Records
+
+OPTIONS = frozenset({"delimiter", "encoding", "quoting", "how"})
+"""What may be stated of a file; a mapping's options."""
+
+
+def looks_like(location: str, head: bytes) -> bool:
+    """Whether a file is delimited text of several columns."""
+    return bool(head) and looks_delimited(location, head)
 
 
 class Delimited(RowReader):
@@ -32,7 +40,8 @@ class Delimited(RowReader):
         quoting: Quoting | None = None,
         how: Mapping[str, str] | None = None,
     ) -> None:
-        """What is null is found out, for which the file is read once. `how`: that of an earlier opening of the same file; then
+        """`delimiter`: the sign or its name (comma, semicolon, tab, pipe). What is null is found out, for which the file is read
+        once. `how`: that of an earlier opening of the same file; then
         nothing is found out again. Raises SourceError where there is no such file, it may not be read, is empty, is no text, or
         is no table that can be read for sure."""
         self.path = Path(path)
@@ -50,7 +59,8 @@ class Delimited(RowReader):
             self._file.close()
             raise
         self.columns: Sequence[str] = _unique(self._records.header)
-        self.how: Mapping[str, str] = {**dialect.how, **({"packed": "gzip"} if self._file.packed else {})}
+        packed = {} if self._file.compression is None else {"compression": self._file.compression}
+        self.how: Mapping[str, str] = {**dialect.how, **packed}
         self._encoding = dialect.encoding
         self._key = _key(self.columns, dialect)
 

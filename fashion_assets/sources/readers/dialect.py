@@ -10,11 +10,12 @@ table, clevercsv is asked.
 import re
 from collections import Counter
 from collections.abc import Mapping
-from typing import Literal, NamedTuple
+from pathlib import Path
+from typing import Literal, NamedTuple, get_args
 
 from fashion_assets.sources.readers.encoding import Encoding, find_encoding, marked
 from fashion_assets.sources.readers.fields import Readings
-from fashion_assets.sources.readers.opening import OpenFile
+from fashion_assets.sources.readers.opening import OpenFile, require_text, wide
 from fashion_assets.sources.source import SourceError
 
 Quoting = Literal["doubled", "backslash", "single", "none"]
@@ -33,6 +34,7 @@ MAX_HEADER_LINES = 100
 
 _NAMES = {",": "comma", ";": "semicolon", "\t": "tab", "|": "pipe"}
 _USUAL = tuple(_NAMES)
+_SUFFIXES = (".csv", ".tsv", ".csv.gz", ".tsv.gz")
 _RARE = re.compile(r"[\x01\x1c-\x1f^~:!#*]")
 _STATED = re.compile(r"sep=(.)\s*", re.IGNORECASE)
 _FIRST_END = re.compile(r"[\r\n]+")
@@ -95,6 +97,11 @@ def find_dialect(
     quoting: Quoting | None = None,
 ) -> Dialect:
     """How a file is written; what is given is taken as given. Raises SourceError where it is no table that can be read for sure."""
+    delimiter = None if delimiter is None else _sign(delimiter)
+    if quoting is not None and quoting not in get_args(Quoting):
+        raise SourceError(
+            f"Quotes are written {', '.join(get_args(Quoting))}, not {quoting!r}: of {file.path}."
+        )
     found = _encoding(file, encoding)
     head = file.at(found.mark, HEAD_BYTES)
     text = head.decode(found.name, "replace")
@@ -122,6 +129,29 @@ def find_dialect(
     return Dialect(
         found.name, found.mark, end, best.delimiter, best.quoting, best.line, best.width(), carriage
     )
+
+
+def looks_delimited(location: str, head: bytes) -> bool:
+    """Whether the first bytes of a file are those of a table of several columns; of one column where its name says so."""
+    try:
+        require_text(Path(location), head)
+    except SourceError:
+        return False
+    name = (marked(head) or Encoding(wide(head) or "latin-1", 0)).name
+    lines = [line for line in re.split(r"[\r\n]+", head.decode(name, "replace")) if line.strip()]
+    if len(lines) > 1 and len(head) >= HEAD_BYTES // 4:
+        lines.pop()  # it may be cut
+    if not lines:
+        return False
+    best = max((_judged(lines, 0, sign, None) for sign in _USUAL), key=_Table.worth)
+    return (best.columns > 1 and best.share >= 0.5) or location.lower().endswith(_SUFFIXES)
+
+
+def _sign(stated: str) -> str:
+    sign = next((sign for sign, name in _NAMES.items() if name == stated), stated)
+    if len(sign) != 1 or sign.isalnum() or sign in "\"'\r\n\\":
+        raise SourceError(f"A delimiter is one sign, or {', '.join(_NAMES.values())}, not {stated!r}.")
+    return sign
 
 
 class _Table(NamedTuple):

@@ -93,22 +93,28 @@ class SourceFile:
 
     @contextmanager
     def _open(self) -> Iterator[BinaryIO]:
-        try:
-            # At once: a pipe would be waited for. What is no file is refused before anything is read.
-            descriptor = os.open(self.path, os.O_RDONLY | os.O_NONBLOCK | os.O_CLOEXEC)
-        except FileNotFoundError:
-            raise SourceError(f"There is no {self.path}. Name the file to read.") from None
-        except (OSError, ValueError) as error:
-            said = (error.strerror if isinstance(error, OSError) else None) or str(error)
-            raise SourceError(
-                f"{self.path} cannot be read: {said}. Give this user the right to read it, or name another."
-            ) from None
-        with open(descriptor, "rb", buffering=CHUNK_BYTES) as file:
-            kind = os.fstat(descriptor).st_mode
-            if not stat.S_ISREG(kind):
-                what = "a folder" if stat.S_ISDIR(kind) else "a pipe or a device"
-                raise SourceError(f"{self.path} is {what}, where a file is needed. Name the file to read.")
+        with open(regular_file(self.path), "rb", buffering=CHUNK_BYTES) as file:
             yield file
+
+
+def regular_file(path: Path) -> int:
+    """The descriptor of a file, open for reading. Raises SourceError where it is not there, is no file, or may not be read."""
+    try:
+        # At once: a pipe would be waited for. What is no file is refused before anything is read.
+        descriptor = os.open(path, os.O_RDONLY | os.O_NONBLOCK | os.O_CLOEXEC)
+    except FileNotFoundError:
+        raise SourceError(f"There is no {path}. Name the file to read.") from None
+    except (OSError, ValueError) as error:
+        said = (error.strerror if isinstance(error, OSError) else None) or str(error)
+        raise SourceError(
+            f"{path} cannot be read: {said}. Give this user the right to read it, or name another."
+        ) from None
+    kind = os.fstat(descriptor).st_mode
+    if not stat.S_ISREG(kind):
+        os.close(descriptor)
+        what = "a folder" if stat.S_ISDIR(kind) else "a pipe or a device"
+        raise SourceError(f"{path} is {what}, where a file is needed. Name the file to read.")
+    return descriptor
 
 
 def first_bytes(location: str, size: int = HEAD_BYTES) -> bytes:

@@ -1,15 +1,16 @@
-"""Files opened so that nothing is waited for, and what is no text told by its first bytes.
+"""Text files as readers of text meet them: open, unchanged while they are read, and told where they are something else.
 
-What belongs here: the open file, plain or packed with gzip, read in order and by place. What does not: taking it apart.
+What belongs here: bytes in order and by place, what a file is by its first bytes. What does not: opening and decompressing
+(`files`), taking it apart.
 """
 
-import gzip
 import os
-import stat
 from collections.abc import Iterator
+from contextlib import ExitStack
 from pathlib import Path
-from typing import BinaryIO, cast
+from typing import BinaryIO
 
+from fashion_assets.sources.readers.files import SourceFile, regular_file
 from fashion_assets.sources.source import SourceError
 
 BLOCK_BYTES = 1 << 20
@@ -23,8 +24,6 @@ _NO_TEXT = (
     (b"GIF8", "a GIF picture", "Give the file with the listings"),
     (b"%PDF-", "a PDF document", "Export the table as CSV"),
     (b"SQLite format 3\0", "an SQLite database", "Give it as a URL: sqlite:///PATH"),
-    (b"\x28\xb5\x2f\xfd", "packed with zstd", "Unpack it: unzstd FILE"),
-    (b"BZh", "packed with bzip2", "Unpack it: bunzip2 FILE"),
     (b"\xfd7zXZ\0", "packed with xz", "Unpack it: unxz FILE"),
     (b"7z\xbc\xaf\x27\x1c", "a 7z archive", "Unpack it"),
     (b"Rar!", "a RAR archive", "Unpack it"),
@@ -35,63 +34,53 @@ _NO_TEXT = (
     (b"\x7fELF", "a program", "Give the file with the listings"),
 )  # fmt: skip
 _PAGES = (b"<!doctype html", b"<html")
-_GZIP = b"\x1f\x8b"
 
 
 class OpenFile:
-    """A regular file, open: its bytes in order and by place, unpacked where it is packed with gzip. Places are those in the
-    unpacked bytes."""
+    """A text file, open: its bytes in order and by place, decompressed where it is compressed."""
 
     def __init__(self, path: Path) -> None:
         """Raises SourceError where there is none, it may not be read, it is empty, or is something else than text."""
         self.path = path
-        self._descriptor = _descriptor(path)
+        self._source = SourceFile(path)
+        self.compression = self._source.compression
+        self._descriptor = regular_file(path)
+        self._unpacked: BinaryIO | None = None  # of a compressed file, where `at` stands
+        self._stands, self._open = 0, ExitStack()
         try:
-            first = os.pread(self._descriptor, 4096, 0)
-            self.packed = first.startswith(_GZIP)
-            self._stream = self._opened() if self.packed else None
-            if self.packed:
-                first = self.at(0, 4096)
+            self._began = self._state()
+            first = self.at(0, 4096)
             if not first:
                 raise SourceError(
                     f"{path} is empty. Its first line must be a header with the columns' names."
                 )
-            _require_text(path, first)
-            self._began = self._state()
+            require_text(path, first)
         except BaseException:
             self.close()
             raise
 
     def blocks(self, offset: int = 0) -> Iterator[bytes]:
         """The bytes from a place on, in blocks of `BLOCK_BYTES`."""
-        if not self.packed:
-            while block := os.pread(self._descriptor, BLOCK_BYTES, offset):
-                yield block
-                offset += len(block)
-            return
-        with self._opened() as stream:
-            try:
-                stream.seek(offset)
-                while block := stream.read(BLOCK_BYTES):
+        if self.compression is not None:
+            with self._source.opened(offset) as file:
+                while block := file.read(BLOCK_BYTES):
                     yield block
-            except (OSError, EOFError) as error:
-                raise self._damaged(error) from error
+            return
+        while block := os.pread(self._descriptor, BLOCK_BYTES, offset):
+            yield block
+            offset += len(block)
 
     def at(self, offset: int, length: int) -> bytes:
-        """So many bytes from a place on; fewer where the file ends before. Of a packed file cheap in ascending order only."""
-        if self._stream is None:
-            found = os.pread(self._descriptor, length, offset)
-            while found and len(found) < length:
-                more = os.pread(self._descriptor, length - len(found), offset + len(found))
-                if not more:
-                    break
-                found += more
-            return found
-        try:
-            self._stream.seek(offset)
-            return self._stream.read(length)
-        except (OSError, EOFError) as error:
-            raise self._damaged(error) from error
+        """So many bytes from a place on; fewer where the file ends before. Of a compressed file cheap in ascending order only."""
+        if self.compression is not None:
+            return self._unpacked_at(offset, length)
+        found = b""
+        while len(found) < length:
+            more = os.pread(self._descriptor, length - len(found), offset + len(found))
+            if not more:
+                break
+            found += more
+        return found
 
     def require_unchanged(self) -> None:
         """Raises SourceError where the file was written to since it was opened."""
@@ -102,67 +91,39 @@ class OpenFile:
 
     def close(self) -> None:
         """Let go of it; again is fine."""
+        self._open.close()
         if self._descriptor >= 0:
             os.close(self._descriptor)
             self._descriptor = -1
 
-    def _state(self) -> tuple[int, int]:
-        status = os.fstat(self._descriptor)
-        return status.st_size, status.st_mtime_ns
+    def _state(self) -> tuple[int, int, int]:
+        # A compressed file is opened anew by its name, a plain one stays the one it was.
+        status = os.fstat(self._descriptor) if self.compression is None else os.stat(self.path)
+        return status.st_ino, status.st_size, status.st_mtime_ns
 
-    def _opened(self) -> BinaryIO:
-        return cast(BinaryIO, gzip.GzipFile(fileobj=_At(self._descriptor)))
-
-    def _damaged(self, error: Exception) -> SourceError:
-        return SourceError(f"{self.path} is packed with gzip and damaged: {error}. Pack or copy it anew.")
-
-
-class _At:
-    """The bytes of a descriptor that others read too: a place of its own. As much of a file as GzipFile asks for."""
-
-    def __init__(self, descriptor: int) -> None:
-        self._descriptor, self._place = descriptor, 0
-
-    def read(self, size: int = -1) -> bytes:
-        found = os.pread(self._descriptor, BLOCK_BYTES if size < 0 else size, self._place)
-        self._place += len(found)
+    def _unpacked_at(self, offset: int, length: int) -> bytes:
+        if self._unpacked is None or offset < self._stands:
+            self._open.close()
+            self._open = ExitStack()
+            self._unpacked, self._stands = self._open.enter_context(self._source.opened(offset)), offset
+        try:
+            while self._stands < offset:
+                skipped = self._unpacked.read(min(BLOCK_BYTES, offset - self._stands))
+                if not skipped:
+                    return b""
+                self._stands += len(skipped)
+            found = self._unpacked.read(length)
+        except OSError as error:
+            raise SourceError(
+                f"{self.path} cannot be decompressed ({self.compression}: {error}): it is damaged or not whole. Export or copy "
+                "it anew."
+            ) from error
+        self._stands += len(found)
         return found
 
-    def seek(self, offset: int, whence: int = 0) -> int:
-        self._place = offset if whence == 0 else self._place + offset
-        return self._place
 
-    def tell(self) -> int:
-        return self._place
-
-    def seekable(self) -> bool:
-        return True
-
-
-def _descriptor(path: Path) -> int:
-    try:
-        # What is no file is not waited for: a pipe would never end.
-        descriptor = os.open(path, os.O_RDONLY | getattr(os, "O_NONBLOCK", 0))
-    except FileNotFoundError:
-        raise SourceError(f"There is no {path}. Give the file, or the folder that holds it.") from None
-    except PermissionError:
-        raise SourceError(
-            f"{path} cannot be read: Permission denied. Make it readable for the user this runs as."
-        ) from None
-    except (OSError, ValueError) as error:
-        said = getattr(error, "strerror", None) or error
-        raise SourceError(f"{path} cannot be opened: {said}. Give a regular file.") from None
-    mode = os.fstat(descriptor).st_mode
-    if stat.S_ISREG(mode):
-        return descriptor
-    os.close(descriptor)
-    if stat.S_ISDIR(mode):
-        raise SourceError(f"{path} is a folder, not a file. Give the folder that holds the file {path.name}.")
-    what = "a pipe" if stat.S_ISFIFO(mode) else "a device"
-    raise SourceError(f"{path} is no file but {what}. Write what it holds into a file, and give that.")
-
-
-def _require_text(path: Path, first: bytes) -> None:
+def require_text(path: Path, first: bytes) -> None:
+    """Raises SourceError where a file's first bytes are no delimited text, and says what they are and what would mend it."""
     for magic, what, mend in _NO_TEXT:
         if first.startswith(magic):
             raise SourceError(f"{path} is no delimited text: it is {what}. {mend}.")
