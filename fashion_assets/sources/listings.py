@@ -4,16 +4,18 @@ What belongs here: which column of this file is what, an attribute's text, the p
 column. What does not: finding rows (`sources.readers`) or pictures (`sources.picture_files`), judging (`catalog.validation`).
 """
 
+import hashlib
 from collections.abc import Sequence
 from typing import Any, NamedTuple
 
+import numpy as np
 import pyarrow as pa
 
 from fashion_assets.catalog import attributes
 from fashion_assets.catalog.listing import ATTRIBUTES, LISTING_SCHEMA
 from fashion_assets.sources.columns import Columns, stated_currency, synonyms
 from fashion_assets.sources.expressions import Compiler, Evaluator, Texts, as_text
-from fashion_assets.sources.mapping import Expression, Mapping
+from fashion_assets.sources.mapping import Expression, Mapping, Vector
 from fashion_assets.sources.notations import read_id
 from fashion_assets.sources.prices import Notation, PriceColumn, read_price
 from fashion_assets.sources.readers.reader import RowReader
@@ -87,6 +89,9 @@ class Reading:
             # A delimiter too many is put back where free text may stand, if that is one column.
             closed = self._columns_of([mapping.id, *mapping.pictures.columns], *NO_PROSE)
             setattr(reader, "prose", set(reader.columns) - closed)  # noqa: B010 (of delimited text alone)
+        self._last: tuple[Record, list[tuple[Vector, str, np.ndarray]]] | None = (
+            None  # whose vectors were read
+        )
         self._vectors = [(each, self.columns.find(each.column)) for each in mapping.vectors]
         for each, column in self._vectors:
             if column is None and not self.typed:
@@ -169,15 +174,35 @@ class Reading:
 
     def vectors(self, record: Record) -> list[dict[str, Any]]:
         """The vectors that came with a record, as LISTING_SCHEMA has them."""
-        found: list[dict[str, Any]] = []
-        for stated, column in self._vectors:
-            values = (row.values.get(column or stated.column) for row in record.rows)
-            vector = read_vector(
-                next((value for value in values if value is not None), None), stated.encoding
-            )
-            if vector is not None:
-                found.append({"space": stated.space, "kind": stated.kind, "vector": vector})
-        return found
+        return [
+            {"space": stated.space, "kind": stated.kind, "vector": vector}
+            for stated, _, vector in self._read_vectors(record)
+        ]
+
+    def kept_beside(self, record: Record) -> dict[str, Any]:
+        """What stands in the record for vectors, by column: their length and a hash, since they are kept bit for bit beside it.
+        One that could not be read stays as it is."""
+        return {
+            column: {
+                "numbers": vector.size,
+                "blake2b": hashlib.blake2b(vector.tobytes(), digest_size=16).hexdigest(),
+            }
+            for _, column, vector in self._read_vectors(record)
+            if vector.size and column in record.rows[0].values
+        }
+
+    def _read_vectors(self, record: Record) -> list[tuple[Vector, str, np.ndarray]]:
+        if self._last is None or self._last[0] is not record:
+            found: list[tuple[Vector, str, np.ndarray]] = []
+            for stated, column in self._vectors:
+                name = column or stated.column
+                values = (row.values.get(name) for row in record.rows)
+                value = next((value for value in values if value is not None), None)
+                vector = read_vector(value, stated.encoding)
+                if vector is not None:
+                    found.append((stated, name, vector))
+            self._last = record, found
+        return self._last[1]
 
     def _columns_of(self, expressions: Sequence[Expression], *attributes: str) -> set[str]:
         """The columns of this file that these are made of."""

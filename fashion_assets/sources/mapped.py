@@ -279,7 +279,7 @@ class Mapped(Source):
                         "Scan the source again."
                     )
                 seen = self._look_at(record, reading, files)
-                text = record.as_json()
+                text = record.as_json({} if record.defect else reading.kept_beside(record))
                 sha256, told = None, seen.reason
                 status = seen.found.status
                 if status is not None and stat.S_ISREG(status.st_mode) and seen.found.path:

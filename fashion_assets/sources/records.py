@@ -11,6 +11,7 @@ import math
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from datetime import date, datetime, time
 from decimal import Decimal
+from types import MappingProxyType
 from typing import Any, NamedTuple
 from uuid import UUID
 
@@ -58,18 +59,19 @@ class Record(NamedTuple):
         """Line it begins in, in formats that have lines."""
         return self.rows[0].line
 
-    def as_json(self) -> str:
-        """The record whole, as JSON."""
+    def as_json(self, instead: Mapping[str, Any] = MappingProxyType({})) -> str:
+        """The record whole, as JSON. `instead` has what stands for a value that is kept beside it."""
         first, *further = self.rows
         if first.defect:
             place = {} if first.line is None else {"line_number": first.line}
             return encoded({**place, "text": first.text or ""})
+        values = {**first.values, **instead} if instead else first.values
         if not further:
-            return encoded(first.values)
+            return encoded(values)
         key = FURTHER_ROWS
         while key in first.values:
             key += "_"
-        return encoded({**first.values, key: [dict(row.values) for row in further]})
+        return encoded({**values, key: [dict(row.values) for row in further]})
 
 
 def grouped(

@@ -16,7 +16,7 @@ from fashion_assets_tests import fashion_demo
 from fashion_assets_tests.catalog.keyed import keyed, read_all
 from fashion_assets_tests.catalogue import draw_picture
 from fashion_assets_tests.conftest import database_url
-from fashion_assets_tests.fashion_demo import Old, drawn_vector
+from fashion_assets_tests.fashion_demo import Old, drawn_vector, hybrid
 
 IDS = (1163, 1940, 2110, 34029, 60000)  # 1940 is double, the text vector of 2110 is all zeros
 
@@ -70,6 +70,27 @@ def test_products_and_vectors_of_the_first_generation(demo, tmp_path):
     )
 
 
+def test_vectors_of_three_kinds_bit_for_bit(demo, tmp_path):
+    listings = read_all(opened(demo, "fashion-demo", tmp_path)).to_pylist()
+    for row in listings:
+        number = int(row["external_id"])
+        found = {vector["kind"]: np.array(vector["vector"], np.float32) for vector in row["vectors"] or ()}
+        image, text = drawn_vector(number, "picture"), drawn_vector(number, "text")
+        wanted = {"image": image, "text": text, "product": hybrid(image, text)}
+        if number == 2110:
+            wanted["text"] = np.zeros(512, np.float32)
+        if number == 60000:
+            wanted = {}
+        assert {vector["space"] for vector in row["vectors"] or ()} <= {"clip-vit-b-32"}
+        assert {kind: vector.tobytes() for kind, vector in found.items()} == {
+            kind: vector.tobytes() for kind, vector in wanted.items()
+        }
+        # The record does not hold them once more.
+        assert len(row["record"]) < 1_500
+        kept = json.loads(row["record"])["image_embedding"]
+        assert kept is None if number == 60000 else kept["numbers"] == 512
+
+
 def test_users_and_their_style_features(demo, tmp_path):
     users, features = opened(demo, "fashion-demo", tmp_path).tables()
     for table in (users, features):
@@ -96,3 +117,10 @@ def test_the_second_generation(demo, tmp_path):
     assert {json.loads(row["preferred_categories"])[1] for row in said} == {"Topwear"}
     assert all(np.linalg.norm(json.loads(row["taste_embedding"])) == pytest.approx(1) for row in said)
     assert pa.concat_tables(users.scan()).num_rows == 5
+
+
+def test_tables_of_vectors_may_be_missing(demo, tmp_path, bare_settings):
+    with connect(bare_settings, vectors=False) as connection:
+        connection.execute("DROP TABLE fashion_demo.product_embeddings_multimodal")
+    listings = read_all(opened(demo, "fashion-demo", tmp_path)).to_pylist()
+    assert {vector["kind"] for row in listings for vector in row["vectors"] or ()} == {"image"}
