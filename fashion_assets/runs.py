@@ -4,8 +4,8 @@ What belongs here: the processes, and what they import while others still work. 
 what order (`migration`), what they do (`defs`), and why one failed (`failed_runs`).
 
 The command itself never imports Dagster. While it starts the database and reads the catalogue, a server process imports
-what runs need, once (`preloaded`); workers are forked from it. While batches run, the worker of the release imports what
-checks need.
+what runs need, once (`preloaded`); workers are forked from it. While the last batches run, the worker of the release imports
+what checks need.
 """
 
 import gc
@@ -74,6 +74,10 @@ IMPORTED_ONCE: tuple[str, ...] = (
 PRELOADED: tuple[str, ...] = ("fashion_assets.preloaded",)
 """What the process imports that workers are forked from."""
 
+SPARING = {"MALLOC_ARENA_MAX": "2", "ARROW_DEFAULT_MEMORY_POOL": "system"}
+"""What processes are started with, unless the user says otherwise: two threads at work at a time need no eight heaps, and what Arrow
+lets go of is the system's again. A sixth of the memory of 5,000 listings on two cores."""
+
 _ENCODE_THREADS = f"{ENVIRONMENT_PREFIX}ENCODE_THREADS"
 _KILLED = "its worker process died; if the machine was short of memory, lower FASHION_ASSETS_BATCH_SIZE"
 
@@ -84,6 +88,8 @@ def prepare_workers() -> None:
 
     if sys.platform == "linux":
         _context()
+        for name, value in SPARING.items():
+            os.environ.setdefault(name, value)
         with _deaf_to_interrupts():
             forkserver.ensure_running()
 
@@ -120,6 +126,7 @@ class Runs:
         self._share = max(1, self._cores // WORKERS)
         self._pools = ExitStack()
         self._early: ProcessPoolExecutor | None = None
+        self._release_prepared = False
 
     def __enter__(self) -> Self:
         prepare_workers()
@@ -134,7 +141,6 @@ class Runs:
             # turns with the reading, for which all wait.
             early = self._early = self._pool(self._share, towers=True)
             self._starter.submit(lambda: _outcome(_submitted(early, _become_ready)))
-            self._starter.submit(_submitted, self._release, _prepare_release)
         return self
 
     def __exit__(self, kind: type[BaseException] | None, *_: object) -> None:
@@ -154,14 +160,13 @@ class Runs:
         it fails, and no other does. Where a batch fails for what all would meet (`Reason.shared`), no other is begun.
         """
         waiting = deque(batches)
-        if waiting and not self._all_is_new:
-            self._prepared.result()
-            _submitted(self._release, _prepare_release)
+        if waiting and (len(waiting) < WORKERS or self._cores > WORKERS):
+            self._import_for_release()
         stopped = False
         while waiting and not stopped:
             part = deque(waiting.popleft() for _ in range(min(BATCHES_OF_WORKERS, len(waiting))))
             together = min(WORKERS, len(part), self._cores)
-            for batch, failure in self._side_by_side(part, ops):
+            for batch, failure in self._side_by_side(part, ops, last=not waiting):
                 if failure == _KILLED and together > 1 and not stopped:
                     # Its run is closed, and its place in the pool free, before another asks for one.
                     _outcome(_submitted(self._release, _prepare_instance))
@@ -171,9 +176,10 @@ class Runs:
             waiting.extendleft(reversed(part))
 
     def _side_by_side(
-        self, part: deque[str], ops: Mapping[str, Mapping[str, Any]] | None
+        self, part: deque[str], ops: Mapping[str, Mapping[str, Any]] | None, last: bool = False
     ) -> Iterator[tuple[str, str | None]]:
-        """Run batches in fresh workers until all are through or a worker died; what was not begun stays in `part`."""
+        """Run batches in fresh workers until all are through or a worker died; what was not begun stays in `part`. `last`: no more
+        batches come after these."""
         workers = max(1, min(WORKERS, len(part), self._cores))
         early, self._early = self._early, None
         # One may have died while it waited.
@@ -195,9 +201,20 @@ class Runs:
                 whole = whole and failure != _KILLED and not _is_shared(failure)
                 batch, pool = running.pop(future)
                 idle.append(pool)
+                if last and not part and running:
+                    # Its core is free, and its memory is what the release's takes.
+                    pool.shutdown(wait=False)
+                    self._import_for_release()
                 yield batch, failure
         for pool in pools:
             pool.shutdown()
+
+    def _import_for_release(self) -> None:
+        """Let the release's worker import what checks need, while batches still run: on a core that has nothing else to do, and
+        not beside as many workers as there are cores, whose memory it would add to."""
+        if not self._release_prepared:
+            self._release_prepared = True
+            self._starter.submit(_submitted, self._release, _prepare_release)
 
     def calibrate(self, batch: str) -> str | None:
         """Find out how the model runs fastest here, with pictures of a batch, before any batch is run, so that nothing else
