@@ -17,6 +17,7 @@ from mkdocs.structure.files import File, Files
 from pydantic import SecretStr
 from pydantic.fields import FieldInfo
 
+from fashion_assets.catalog.attributes import ATTRIBUTES, TEXT
 from fashion_assets.catalog.validation import FOUND_LATER, RULES
 from fashion_assets.cli import app
 from fashion_assets.criteria.batch import BATCH_CRITERIA
@@ -165,6 +166,42 @@ def reasons() -> str:
     )
 
 
+def attributes() -> str:
+    """The table of attributes: what each is, and what follows from its row."""
+    rows = []
+    for each in ATTRIBUTES:
+        asked = [
+            "critical" if each.critical else "",
+            f"at most {each.longest:,} characters" if each.kind is TEXT and each.longest else "",
+            "a vocabulary" if each.vocabulary else "",
+        ]
+        found = [
+            "filter" if each.filtered else "",
+            "index" if each.indexed else "",
+            "facet" if each.facet else "",
+            f"full text {each.full_text}" if each.full_text else "",
+            "in hits" if each.shown else "",
+        ]
+        rows.append(
+            (
+                _code(each.name),
+                _text(each.comment),
+                each.kind.name,
+                ", ".join(filter(None, asked)),
+                ", ".join(filter(None, found)),
+            )
+        )
+    return "\n\n".join(
+        [
+            "# Attributes",
+            "What a listing says of its product, in the order of the columns of `products`. All that is told here follows from one row "
+            "of a table: [add an attribute](../how-to/attributes.md). Which attributes are critical is the default; a source's profile "
+            "may say otherwise.",
+            _table(("attribute", "what it holds", "kind", "asked of it", "found by"), rows),
+        ]
+    )
+
+
 def tables() -> str:
     """The tables people query, and those of the product's bookkeeping, with their columns."""
     parts = [
@@ -308,6 +345,7 @@ PAGES: dict[str, Callable[[], str]] = {
     "settings": settings,
     "criteria": criteria,
     "reasons": reasons,
+    "attributes": attributes,
     "tables": tables,
     "requirements": requirements,
 }

@@ -8,6 +8,7 @@ from typing import Any
 
 import pytest
 
+from fashion_assets.catalog.attributes import ATTRIBUTES
 from fashion_assets.catalog.validation import FOUND_LATER, RULES, Rule
 from fashion_assets.criteria.batch import BATCH_CRITERIA
 from fashion_assets.criteria.candidate import CANDIDATE_CRITERIA
@@ -101,6 +102,16 @@ def test_every_expectation_is_told(reference: ModuleType):
 def test_every_reason_is_told(reference: ModuleType, rule: Rule):
     meaning, requirement = rows(reference.reasons())[rule.name]
     assert len(meaning.split()) > 2 and rule.requirement in requirement
+
+
+def test_every_attribute_is_told(reference: ModuleType):
+    told = rows(reference.attributes())
+    assert list(told) == [each.name for each in ATTRIBUTES]
+    assert told["gender"][1:] == [
+        "text",
+        "critical, at most 255 characters, a vocabulary",
+        "filter, index, facet, full text D, in hits",
+    ]
 
 
 def test_every_table_and_column_is_told(reference: ModuleType):

@@ -16,16 +16,17 @@ from functools import partial
 from multiprocessing.connection import Connection
 from pathlib import Path
 from types import TracebackType
-from typing import Literal, Self, TypeAlias, get_args
+from typing import Any, Literal, Self, TypeAlias, get_args
 from uuid import UUID
 
 import numpy as np
 import psycopg
 from psycopg import sql
+from psycopg.rows import dict_row
 
 from fashion_assets.benchmarks.results import Row
 from fashion_assets.search.engine import SearchEngine
-from fashion_assets.search.query import Query, Results
+from fashion_assets.search.query import HIT_COLUMNS, Query, Results
 from fashion_assets.settings import Settings
 from fashion_assets.warehouse.database import connect
 from fashion_assets.warehouse.releases import Release
@@ -102,14 +103,14 @@ def questions(
         return list(_people(conn, release, count)) if release.state == "live" else []
     # Ids are hashes: those that follow any one are products drawn at random.
     first = UUID(bytes=np.random.default_rng(seed).bytes(16))
-    with conn.cursor(binary=True) as cursor:
+    with conn.cursor(binary=True, row_factory=dict_row) as cursor:
         drawn = cursor.execute(
             sql.SQL(
                 "(SELECT {columns} FROM {products} WHERE product_id >= %(first)s ORDER BY product_id LIMIT %(count)s) UNION ALL "
                 "(SELECT {columns} FROM {products} WHERE product_id < %(first)s ORDER BY product_id LIMIT %(count)s) LIMIT %(count)s"
             ).format(
-                columns=sql.SQL(
-                    "embedding_space, embedding, gender, category, article_type, colour, brand, source, external_id, image_path"
+                columns=sql.SQL(", ").join(
+                    map(sql.Identifier, ("embedding_space", "embedding", *HIT_COLUMNS))
                 ),
                 products=release.table("products"),
             ),
@@ -117,36 +118,26 @@ def questions(
         ).fetchall()
     # The live release is asked as readers ask it: by the serving views, under their role.
     asked = None if release.state == "live" else release.release
-    return [replace(query, release=asked) for row in drawn if (query := _query(kind, *row)) is not None]
+    return [replace(query, release=asked) for row in drawn if (query := _query(kind, row)) is not None]
 
 
-def _query(
-    kind: Kind,
-    space: str,
-    embedding,
-    gender: str,
-    category: str,
-    article_type: str,
-    colour: str | None,
-    brand: str | None,
-    source: str,
-    external_id: str,
-    image_path: str,
-) -> Query | None:
+def _query(kind: Kind, row: Mapping[str, Any]) -> Query | None:
+    """The question of a kind that a product suggests."""
     match kind:
         case "vector":
-            return Query(vector=embedding.to_numpy(), space=space, mode="vector")
+            return Query(vector=row["embedding"].to_numpy(), space=row["embedding_space"], mode="vector")
         case "hybrid":
-            filters = {"gender": gender, "category": category}
-            return Query(words=f"{colour or ''} {article_type}", filters=filters)
+            filters = {"gender": row["gender"], "category": row["category"]}
+            return Query(words=f"{row['colour'] or ''} {row['article_type']}", filters=filters)
         case "text":
-            return Query(words=f"{brand or ''} {article_type}", mode="text")
+            return Query(words=f"{row['brand'] or ''} {row['article_type']}", mode="text")
         case "listing":
-            return Query(filters={"category": category}, limit=PAGE)
+            return Query(filters={"category": row["category"]}, limit=PAGE)
         case "product":
-            return Query(filters={"source": source, "external_id": external_id}, limit=1)
+            return Query(filters={"source": row["source"], "external_id": row["external_id"]}, limit=1)
         case "image_upload":
-            return Query(picture=Path(image_path).read_bytes()) if os.path.isfile(image_path) else None
+            path = row["image_path"]
+            return Query(picture=Path(path).read_bytes()) if path and os.path.isfile(path) else None
         case "recommend":
             return None
 

@@ -13,7 +13,6 @@ joined from fragments that were encoded once, so the cost per product is that of
 
 import json
 import re
-from collections import Counter
 from collections.abc import Callable, Iterable
 from datetime import UTC, datetime
 from functools import cache, partial
@@ -139,17 +138,6 @@ def normalize(products: pa.Table, *, at: datetime) -> pa.Table:
     columns["normalized"] = pc.binary_join_element_wise("{", _joined(fragments), "}", "")
     columns["brand_origin"] = brand_origin
     return pa.Table.from_arrays([columns[name] for name in NORMALIZED_SCHEMA.names], schema=NORMALIZED_SCHEMA)
-
-
-def unknown_values(normalized: pa.Table) -> dict[str, dict[str, int]]:
-    """Values no vocabulary knows: field to value to number of products, most frequent first."""
-    objects = _one(normalized["normalized"])
-    affected = objects.filter(pc.match_substring(objects, '"unknown":{'))
-    counts: dict[str, Counter[str]] = {}
-    for text in affected.to_pylist():
-        for field, value in json.loads(text)["unknown"].items():
-            counts.setdefault(field, Counter()).update(value if isinstance(value, list) else [value])
-    return {field: dict(counter.most_common()) for field, counter in sorted(counts.items())}
 
 
 _json: Callable[[object], str] = json.JSONEncoder(ensure_ascii=False, separators=(",", ":")).encode

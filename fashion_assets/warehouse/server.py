@@ -96,12 +96,6 @@ def describe(settings: Settings) -> str:
     return f"Postgres at {host}, port {given.get('port', PORT)}, database {database}"
 
 
-def is_running(settings: Settings) -> bool:
-    """Whether the embedded server answers; never starts it. Always true for a given server, which is not
-    asked."""
-    return settings.database_url is not None or _ready_socket(_resolved(settings.postgres_data)) is not None
-
-
 def stop_embedded(settings: Settings, *, force: bool = False) -> bool:
     """Give up this process's hold on the embedded server, and stop it if no other process holds it.
 

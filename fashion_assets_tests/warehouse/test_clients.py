@@ -14,6 +14,7 @@ from pydantic import SecretStr
 from fashion_assets.settings import Settings
 from fashion_assets.warehouse import clients, server
 from fashion_assets.warehouse.clients import PsqlMissing, psql, url
+from fashion_assets_tests.warehouse.running import is_running
 
 SECRET = "n0b0dy@must/see:this%"
 QUOTED = "n0b0dy%40must%2Fsee%3Athis%25"
@@ -79,7 +80,7 @@ def test_the_embedded_server_stays_up_while_psql_is_open(tmp_path: Path):
     )
     assert done.returncode == 0, done.stderr
     assert done.stdout.split() == ["1", "2", "0"]
-    assert not server.is_running(Settings(home=home))
+    assert not is_running(Settings(home=home))
 
 
 def test_no_other_user_of_the_machine_sees_the_password(tmp_path: Path, monkeypatch: pytest.MonkeyPatch):

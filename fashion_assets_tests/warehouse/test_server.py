@@ -16,6 +16,7 @@ from fashion_assets.places import DAGSTER_FILES
 from fashion_assets.settings import Settings
 from fashion_assets.warehouse import engines, server
 from fashion_assets.warehouse.errors import EmbeddedServerFailed, LoginRefused
+from fashion_assets_tests.warehouse.running import is_running
 
 HOLD = """
 import sys, psycopg
@@ -78,11 +79,11 @@ def make_table(settings: Settings) -> None:
 
 
 def test_it_starts_attaches_and_stops(own: Settings):
-    assert not server.is_running(own)
-    assert ask(own) == 1 and server.is_running(own)
+    assert not is_running(own)
+    assert ask(own) == 1 and is_running(own)
     first = postmaster(own)
     assert ask(own) == 1 and postmaster(own) == first
-    assert server.stop_embedded(own) and not server.is_running(own)
+    assert server.stop_embedded(own) and not is_running(own)
     assert ask(own, "SHOW wal_level") == "minimal"
 
 
@@ -90,16 +91,16 @@ def test_it_keeps_running_while_another_process_uses_it(own: Settings):
     ask(own)
     other = Holder(own.home)
     other.wait_until_connected()
-    assert not server.stop_embedded(own) and server.is_running(own)
+    assert not server.stop_embedded(own) and is_running(own)
     other.end()
-    assert not server.is_running(own), "the last one out stops it"
+    assert not is_running(own), "the last one out stops it"
 
 
 def test_a_killed_user_does_not_hold_it_for_ever(own: Settings):
     other = Holder(own.home)
     other.wait_until_connected()
     other.kill()
-    assert server.is_running(own), "nobody was left to stop it"
+    assert is_running(own), "nobody was left to stop it"
     ask(own)
     assert server.stop_embedded(own)
 
@@ -142,7 +143,7 @@ def test_two_processes_may_start_it_at_once(own: Settings):
     assert [other.wait_until_connected() for other in others] == ["0", "0", "0"]
     for other in others:
         other.end()
-    assert not server.is_running(own)
+    assert not is_running(own)
 
 
 def test_a_crash_while_the_folder_is_made_leaves_nothing_half_made(own: Settings):

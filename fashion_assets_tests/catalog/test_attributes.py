@@ -1,0 +1,230 @@
+"""The table of attributes is the one place that spells them, and a row added to it is an attribute added everywhere."""
+
+import ast
+import json
+import os
+import re
+import shutil
+import subprocess
+import sys
+from collections.abc import Iterator
+from pathlib import Path
+
+import psycopg
+import pytest
+
+import fashion_assets
+from fashion_assets.catalog.attributes import MONEY, Attribute, Label
+from fashion_assets.catalog.listing import ATTRIBUTES
+from fashion_assets.places import DAGSTER_FILES
+from fashion_assets.settings import Settings
+from fashion_assets_tests.catalogue import HEADER, line, write_catalogue, write_lines
+
+PACKAGE = Path(fashion_assets.__file__).parent
+
+ROW = """    Attribute(
+        "material",
+        "Canonical main material: cotton, wool, leather, …",
+        vocabulary=True,
+        facet=True,
+        full_text="B",
+        importance=2.0,
+        shown=True,
+    ),
+"""
+VOCABULARY = {"values": {"cotton": ["pure cotton"], "wool": ["merino"], "leather": []}}
+MATERIALS = ("Pure Cotton", "wool", "Leather", "")
+
+ELSEWHERE = {
+    "catalog/attributes.py": "the table",
+    "benchmarks/layouts.py": "the old system's tables as they were, to be measured against; no attribute joins them",
+    "sources/drawing.py": "what the drawn shop writes into its file",
+    "sources/garments.py": "how a drawn garment is called and looks",
+}
+"""Modules that may name several attributes in a row: they say what another system has."""
+
+_NAMES = "|".join(sorted(ATTRIBUTES, key=len, reverse=True))
+LISTED = re.compile(rf"\b(?:{_NAMES})\b(?:\s*,\s*(?:\w+\.)?(?:{_NAMES})\b){{3}}")
+"""Four attributes in a row, as SQL lists columns."""
+
+
+def spelt(tree: ast.AST) -> Iterator[int]:
+    """Lines at which a module spells a list of attributes: three or more of them as the items or keys of a literal, as fields of
+    a class or as keywords of a call, or four in a row in a text that is no docstring."""
+    prose = {
+        id(node.value)
+        for node in ast.walk(tree)
+        if isinstance(node, ast.Expr) and isinstance(node.value, ast.Constant)
+    }
+    for node in ast.walk(tree):
+        match node:
+            case ast.Tuple(elts=items) | ast.List(elts=items) | ast.Set(elts=items) | ast.Dict(keys=items):
+                names = {said for each in items if (said := _said(each))}
+            case ast.Call(keywords=keywords):
+                names = {each.arg for each in keywords}
+            case ast.ClassDef(body=body):
+                names = {
+                    each.target.id
+                    for each in body
+                    if isinstance(each, ast.AnnAssign) and isinstance(each.target, ast.Name)
+                }
+            case ast.Constant(value=str(text)) if id(node) not in prose:
+                if LISTED.search(text):
+                    yield node.lineno
+                continue
+            case _:
+                continue
+        if len(names & set(ATTRIBUTES)) >= 3:
+            yield node.lineno
+
+
+def _said(node: ast.expr | None) -> str | None:
+    match node:
+        case ast.Constant(value=str(text)):
+            return text
+        case ast.Attribute(attr=name):
+            return name
+        case _:
+            return None
+
+
+def test_no_other_module_spells_the_list():
+    found = {
+        f"{module.relative_to(PACKAGE)}:{number}"
+        for module in PACKAGE.rglob("*.py")
+        if module.relative_to(PACKAGE).as_posix() not in ELSEWHERE
+        for number in spelt(ast.parse(module.read_text("utf-8")))
+    }
+    assert not found, "made of `catalog.attributes` these follow a row that is added there"
+
+
+@pytest.mark.parametrize(
+    "source",
+    [
+        'FILTERS = ("brand", "gender", "colour")',
+        'WEIGHTS = {"brand": 1, "gender": 2, "colour": 3}',
+        "about = (hit.brand, hit.gender, hit.colour)",
+        "product = dict(brand=None, gender=None, colour=None)",
+        "class Hit:\n    title: str\n    gender: str\n    colour: str",
+        'rows = "SELECT p.title, brand, gender, colour FROM products"',
+    ],
+)
+def test_a_list_is_known_however_it_is_spelt(source: str):
+    assert list(spelt(ast.parse(source)))
+
+
+def test_what_is_used_is_no_list():
+    used = '"""brand, gender, colour, title"""\nkey = (row["gender"], hit.brand)\nread("SELECT title, brand FROM products")'
+    assert not list(spelt(ast.parse(used)))
+
+
+@pytest.mark.parametrize(
+    ("facts", "problem"),
+    [
+        ({"kind": MONEY, "full_text": "A"}, "only texts"),
+        ({"kind": MONEY, "label": Label(1.0, 0.1)}, "only texts"),
+        ({"many": True}, "vocabulary"),
+        ({"importance": 1.0}, "vocabulary"),
+    ],
+)
+def test_a_row_that_cannot_be_is_refused(facts: dict, problem: str):
+    with pytest.raises(ValueError, match=f"^material: .*{problem}"):
+        Attribute("material", "What it is made of.", **facts)
+
+
+def with_a_further_row(folder: Path) -> Path:
+    """A copy of the package whose table has a row more, that row's vocabulary, and a mapping whose shop has such a column."""
+
+    def copy(origin: str, target: str) -> None:
+        if os.path.getsize(origin) < 1 << 20:
+            shutil.copyfile(origin, target)
+        else:
+            os.symlink(origin, target)
+
+    package = folder / "fashion_assets"
+    shutil.copytree(
+        PACKAGE, package, copy_function=copy, ignore=shutil.ignore_patterns("__pycache__", "deployment")
+    )
+    for name in ("pyproject.toml", "dagster.yaml", "workspace.yaml"):
+        (folder / name).symlink_to(DAGSTER_FILES / name)
+    catalog = package / "catalog"
+    table = (catalog / "attributes.py").read_text("utf-8")
+    before = '    Attribute("year",'
+    assert table.count(before) == 1
+    (catalog / "attributes.py").write_text(table.replace(before, ROW + before), encoding="utf-8")
+    (catalog / "vocabularies" / "material.json").write_text(json.dumps(VOCABULARY), encoding="utf-8")
+    mapping = package / "sources" / "mappings" / "fashion-product-images.toml"
+    said = mapping.read_text("utf-8")
+    mapping.write_text(
+        said.replace("[attributes]\n", '[attributes]\nmaterial = "material"\n'), encoding="utf-8"
+    )
+    return folder
+
+
+def test_an_attribute_is_one_row(settings: Settings, database: psycopg.Connection, tmp_path: Path):
+    """Through a whole migration of a shop that has the column, by the commands a person types."""
+    catalogue = write_catalogue(tmp_path / "catalogue", 24)
+    write_lines(catalogue, [f"{line(number)},{MATERIALS[number % 4]}" for number in range(1, 25)])
+    styles = catalogue / "styles.csv"
+    styles.write_text(styles.read_text().replace(HEADER, f"{HEADER},material"))
+    home = with_a_further_row(tmp_path / "package")
+    environment = {**os.environ, "PYTHONPATH": str(home)}
+
+    def command(*arguments: str) -> str:
+        done = subprocess.run(
+            [sys.executable, "-m", "fashion_assets", *arguments],
+            cwd=tmp_path,
+            env=environment,
+            capture_output=True,
+            text=True,
+        )
+        assert done.returncode == 0, done.stdout + done.stderr
+        return done.stdout
+
+    command("run", "--catalog", str(catalogue))
+
+    counted = database.execute(
+        "SELECT material, count(*) FROM fashion_sota.products WHERE material IS NOT NULL GROUP BY 1 ORDER BY 1"
+    ).fetchall()
+    assert counted == [("cotton", 6), ("leather", 6), ("wool", 6)]
+    (columns, comment, normalized) = database.execute(
+        "SELECT array_agg(attname::text ORDER BY attnum), max(col_description(attrelid, attnum)) "
+        "FILTER (WHERE attname = 'material'), (SELECT normalized->>'material' FROM fashion_sota.products WHERE external_id = '2') "
+        "FROM pg_attribute WHERE attrelid = to_regclass('fashion_sota.products') AND attnum > 0"
+    ).fetchone() or ((), None, None)
+    assert columns.index("material") == columns.index("year") - 1
+    assert comment == "Canonical main material: cotton, wool, leather, …" and normalized == "leather"
+    indexed = database.execute(
+        "SELECT count(*) FROM pg_indexes WHERE indexname = 'products_material' AND schemaname LIKE 'fashion_sota_r%'"
+    ).fetchone()
+    assert indexed == (1,)
+
+    found = json.loads(
+        command(
+            "search",
+            "merino",
+            "--mode",
+            "text",
+            "--filter",
+            "gender=men",
+            "--facets",
+            "--limit",
+            "20",
+            "--json",
+        )
+    )
+    assert len(found["hits"]) == 6 and {hit["material"] for hit in found["hits"]} == {"wool"}
+    assert {value["value"]: value["count"] for value in found["facets"]["material"]} == {
+        "cotton": 6,
+        "leather": 6,
+        "wool": 6,
+    }
+    narrowed = json.loads(command("search", "--filter", "material=Pure Cotton", "--limit", "20", "--json"))
+    assert {hit["external_id"] for hit in narrowed["hits"]} == {str(number) for number in range(4, 25, 4)}
+
+    (page,) = settings.reports.glob("*.json")
+    report = json.loads(page.read_text())
+    (coverage,) = [row for row in report["coverage"] if row["attribute"] == "material"]
+    assert coverage == {"attribute": "material", "products": 18, "share": 0.75, "known_share": 1.0}
+    (expected,) = [each for each in report["expectations"] if each["name"] == "material_is_in_its_vocabulary"]
+    assert expected["passed"] and "material" in page.with_suffix(".html").read_text()
