@@ -229,6 +229,13 @@ def test_half_a_record_is_no_row(tmp_path: Path, rest: str):
     assert [row.text for row in rows[1:]] == f"1001{FRONT}A,{rest}".splitlines()
 
 
+def test_a_text_that_goes_on_without_quotes_is_no_half_record(tmp_path: Path):
+    path = written(
+        tmp_path, f"{DESCRIBED}\n1{FRONT}A,x\n2{FRONT}B,first line\nsecond, and\nthird\n3{FRONT}C,\n4\n"
+    )
+    assert told(read(path), "id") == [("1",), *["unreadable_line"] * 3, ("3",), "unreadable_line"]
+
+
 @pytest.mark.parametrize(
     ("stated", "title"),
     [
@@ -290,6 +297,12 @@ def test_a_surplus_that_may_belong_into_two_columns_is_unreadable(tmp_path: Path
     first, second, third = read(path)
     assert (first.defect, second.defect, third.defect) == (None, "unreadable_line", None)
     assert second.text == f"2{FRONT}B,Soft, warm wool"
+
+
+def test_a_surplus_that_may_be_decimals_is_unreadable(tmp_path: Path):
+    path = written(tmp_path, "id,title,price\n1,Hat,19\n2,Cap,20,90\n3,Shoe, red,21\n4,Sock,5\n")
+    rows = told(read(path), "title", "price")
+    assert rows == [("Hat", "19"), "unreadable_line", ("Shoe, red", "21"), ("Sock", "5")]
 
 
 def test_where_a_surplus_goes_is_part_of_the_digest(tmp_path: Path):

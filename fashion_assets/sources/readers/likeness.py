@@ -89,29 +89,40 @@ class Likeness:
             _pattern(fields[0]) not in patterns or not lengths[0] - 1 <= len(fields[0]) <= lengths[1] + 1
         ):
             return 0
-        judged = agreeing = repeated = 0
+        judged = agreeing = repeated = strict = strictly = 0
         for position, (column, value) in enumerate(zip(self._columns, fields, strict=False)):
             known = position < len(beginning)
             if not column.shapes and not known:
                 continue
             judged += 1
             sort = shape(value)
-            own = known and shape(beginning[position]) == sort
-            agreeing += not sort or own or sort in column.shapes
+            shapes = column.shapes | {shape(beginning[position])} if known else column.shapes
+            agrees = not sort or sort in shapes
+            agreeing += agrees
+            if position and shapes - {""} and "text" not in shapes:  # a column of numbers, dates or paths
+                strict += 1
+                strictly += agrees
             if position and sort == "text":
                 repeated += value in column.values or (known and value == beginning[position])
-        if judged < min(2, count) or agreeing < MIN_SHARE * judged:
+        if judged < min(2, count) or agreeing < MIN_SHARE * judged or 2 * strictly < strict:
             return 0
         return 2 if repeated >= max(2, 0.3 * count) else 1
 
+    def begins(self, value: str) -> bool:
+        """Whether a row may begin with this value; of a table of which nothing is known with any."""
+        return not self._patterns or _pattern(value) in self._patterns
+
     def place(self, fields: Sequence[str], delimiter: str, prose: Collection[int] | None) -> int | None:
         """The one column into which a surplus of fields can be put back so that every value has its column's shape; null where
-        there is none, or several. `prose`: the columns whose text may hold a delimiter, where that is known."""
+        there is none, or several. `prose`: the columns whose text may hold a delimiter, where that is known; numbers may anyway,
+        as in `20,90`."""
         surplus = len(fields) - len(self._columns)
         if not self.rows:
             return _by_blanks(fields, surplus, prose)
         found: int | None = None
-        for position in range(len(self._columns)) if prose is None else sorted(prose):
+        for position, column in enumerate(self._columns):
+            if prose is not None and position not in prose and not column.shapes <= {"", "number"}:
+                continue
             if self._fits(put_back(fields, surplus, position, delimiter), position):
                 if found is not None:
                     return None

@@ -59,6 +59,26 @@ class Records:
         """Lines that are no records, by what they are."""
 
     def __iter__(self) -> Iterator[Record]:
+        before: Record | None = None
+        for record in self._found():
+            if before is not None:
+                if record.fields is None and self._is_rest(record, before):
+                    before = Record(before.line, UNREADABLE)
+                yield before
+            before = record
+        if before is not None:
+            yield before
+
+    def _is_rest(self, record: Record, before: Record) -> bool:
+        """Whether a record is no row but the rest of the one before: a text in no quotes that goes on in the next line."""
+        line, end = record.line, before.line.offset + before.line.size
+        if record.decided or before.decided == LONG or line.offset > end + 2 * len(self._end):
+            return False
+        text = self.text(line.raw)
+        fields = None if text is None else self._readings.strict(text)
+        return fields is not None and len(fields) < self._count and not self._known().begins(fields[0])
+
+    def _found(self) -> Iterator[Record]:
         encoding, delimiter, count = self._dialect.encoding, self._dialect.delimiter, self._count
         quote, other = self._readings.quote, self._other
         escape = "\\" if self._readings.backslash else "\0"
@@ -274,6 +294,7 @@ class Records:
                 break
             first.append(self._tolerant(line))
         within, unclosed = -1, False
+        beginning: Sequence[str] = ()
         for number, text in enumerate(first):
             if number <= within or not text or text.isspace():
                 continue
@@ -281,7 +302,10 @@ class Records:
                 behind = range(number + 1, len(first))
                 within = next((n for n in behind if not self._readings.goes_on(first[n], inside=True)), -1)
                 unclosed = within < 0
-            elif (fields := self.fields(text)) is not None:
+                beginning = self._readings.before_open(text)
+            elif (fields := self.fields(text)) is not None and (
+                not unclosed or known.like(fields, beginning) == 2
+            ):
                 known.learn(fields)
         return known
 
