@@ -299,6 +299,15 @@ def test_a_surplus_that_may_belong_into_two_columns_is_unreadable(tmp_path: Path
     assert second.text == f"2{FRONT}B,Soft, warm wool"
 
 
+def test_a_column_of_words_takes_no_surplus_and_no_word_it_never_had(tmp_path: Path):
+    rows = [f"{n}{FRONT}Shirt {n},nice" for n in range(60)]
+    path = written(
+        tmp_path, "\n".join([DESCRIBED, *rows, f"98{FRONT}Shirt,soft,warm", f"99{FRONT}Shirt, red,nice"])
+    )
+    last, placed = read(path, prose=None)[-2:]
+    assert last.defect == "unreadable_line" and placed.values["title"] == "Shirt, red"
+
+
 def test_a_surplus_that_may_be_decimals_is_unreadable(tmp_path: Path):
     path = written(tmp_path, "id,title,price\n1,Hat,19\n2,Cap,20,90\n3,Shoe, red,21\n4,Sock,5\n")
     rows = told(read(path), "title", "price")

@@ -134,10 +134,13 @@ class Likeness:
             sort = shape(value)
             if sort and sort not in column.shapes and not (column.shapes <= {""} and position != merged):
                 return False
-        column = self._columns[merged]
-        if self.rows < CLOSED_ROWS:
-            return True
-        return fields[merged] in column.values or len(column.values) > min(
+            if position >= merged and sort == "text" and self._closed(column) and value not in column.values:
+                return False
+        return True
+
+    def _closed(self, column: _Column) -> bool:
+        """Whether its values are words of a list."""
+        return self.rows >= CLOSED_ROWS and len(column.values) <= min(
             CLOSED_SHARE * self.rows, MAX_VALUES - 1
         )
 

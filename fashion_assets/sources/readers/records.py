@@ -83,6 +83,7 @@ class Records:
         quote, other = self._readings.quote, self._other
         escape = "\\" if self._readings.backslash else "\0"
         names = frozenset(self.header)
+        plain = self._end == b"\n"
         self.left_out, self._unclosed_to = {}, 0
         blank = 0
         ahead: deque[Line] = deque()
@@ -91,7 +92,7 @@ class Records:
             if line.size != len(line.raw):
                 yield Record(line, LONG)
                 continue
-            bare = self.bare(line)
+            bare = line if plain and line.raw[-1:] != b"\r" else self.bare(line)
             try:
                 text = bare.raw.decode(encoding)
             except UnicodeDecodeError:
