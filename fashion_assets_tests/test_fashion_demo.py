@@ -1,0 +1,87 @@
+"""fashion_demo in Postgres, migrated as a person does it: one migration, whose release every test looks at."""
+
+from collections.abc import Iterator
+
+import pytest
+from pydantic import SecretStr
+
+from fashion_assets.release.known_sources import add_source
+from fashion_assets.settings import Settings
+from fashion_assets.warehouse.database import Connection, connect
+from fashion_assets_tests import fashion_demo
+from fashion_assets_tests.catalogue import draw_picture
+from fashion_assets_tests.conftest import (
+    TEMPLATE,
+    _own_database,
+    create_database,
+    database_url,
+    run_migration,
+)
+from fashion_assets_tests.fashion_demo import Old
+
+SIZE = 40
+FIRST = 1940  # double; a text vector of zeros is that of 1899
+
+
+@pytest.fixture(scope="module")
+def migrated(server_settings: Settings, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Connection]:
+    """A connection to the database of a release of fashion_demo, which is in another database."""
+    home = tmp_path_factory.mktemp("fashion_demo")
+    create_database(server_settings, "old_fashion_demo", "template0")
+    old = database_url(server_settings, dbname="old_fashion_demo")
+    (home / "pictures").mkdir()
+    products = [
+        Old(
+            n,
+            "Men",
+            "Apparel",
+            "Topwear",
+            "Shirts",
+            "Navy Blue",
+            "Fall",
+            2011,
+            "Casual",
+            f"Puma Men Shirt {n}",
+        )
+        for n in range(FIRST, FIRST + SIZE)
+    ]
+    products[1] = products[1]._replace(category="Free Items", season=None, year=None, usage=None)
+    products[2] = products[2]._replace(title=None)
+    for product in products:
+        draw_picture(home / "pictures" / f"{product.id}.jpg", product.id)
+    with connect(
+        server_settings.model_copy(update={"database_url": SecretStr(old)}), vectors=False
+    ) as connection:
+        fashion_demo.build(connection, products, {})
+    with pytest.MonkeyPatch.context() as environment:
+        environment.setenv("OLD_SHOP", old)
+        with _own_database(server_settings, home, TEMPLATE, environment) as settings:
+            with connect(settings) as connection:
+                add_source(
+                    connection,
+                    settings,
+                    "fashion_demo",
+                    "env:OLD_SHOP",
+                    mapping="fashion-demo",
+                    pictures=home / "pictures",
+                )
+                connection.commit()
+            run_migration()
+            with connect(settings) as connection:
+                yield connection
+
+
+def test_every_row_is_a_product_or_in_quarantine(migrated):
+    products = dict(
+        migrated.execute("SELECT external_id, price::float8 FROM fashion_sota.products").fetchall()
+    )
+    refused = migrated.execute(
+        "SELECT external_id, reasons FROM fashion_ops.quarantine WHERE source = 'fashion_demo' ORDER BY external_id"
+    ).fetchall()
+    assert refused == [(str(FIRST), ["duplicate_id"]), (str(FIRST + 2), ["null_title"])]
+    assert len(products) == SIZE - 1
+    assert products[str(FIRST + 1)] == 0.0  # free, and sold as such
+
+
+def test_no_password_is_registered(migrated):
+    assert migrated.execute("SELECT location FROM fashion_ops.sources").fetchall() == [("env:OLD_SHOP",)]
