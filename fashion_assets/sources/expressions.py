@@ -107,7 +107,10 @@ class Compiler:
     def known(self, expression: Expression) -> bool:
         """Whether any column it reads is there, or it needs none."""
         named = expression.columns()
-        return not named or any(self._reader(name) is not None for name in named) or self._pairs(expression)
+        return not named or any(map(self._there, named)) or self._pairs(expression)
+
+    def _there(self, name: str) -> bool:
+        return self._reader(name, strict=True) is not None
 
     def compile(self, expression: Expression) -> Evaluator:
         """The expression as a function of a record's values; one without any of its columns gives nothing."""
@@ -137,7 +140,9 @@ class Compiler:
         if expression.named is not None:
             return self._named(expression.named)
         if expression.first:
-            return self._first([self.compile(each) for each in expression.first if self.known(each)])
+            return self._first(
+                [self.compile(each) for each in expression.first if self.typed or self.known(each)]
+            )
         if expression.all:
             parts = [self.compile(each) for each in expression.all]
             return lambda values: tuple(text for part in parts for text in part(values))
@@ -149,8 +154,9 @@ class Compiler:
 
         return joined
 
-    def _reader(self, name: str) -> Evaluator | None:
-        """What reads a column, or the way into nested values; None where there is no such column."""
+    def _reader(self, name: str, *, strict: bool = False) -> Evaluator | None:
+        """What reads a column, or the way into nested values; None where there is no such column. `strict`: nor one that only
+        later records may have."""
         column, as_values = self.columns.find(name), self._values
         if column is not None:
 
@@ -160,6 +166,9 @@ class Compiler:
             return read
         first, _, rest = name.partition(".")
         outer = self.columns.find(first)
+        if not rest and self.typed and not strict:
+            # Records of such formats may have what the first ones lack.
+            return lambda values: as_values(values.get(name))
         if not rest or (outer is None and not self.typed):
             return None
         steps = rest.split(".")

@@ -58,12 +58,20 @@ class Reading:
     """A mapping for the columns of one opened file."""
 
     def __init__(
-        self, mapping: Mapping, reader: RowReader, where: str, notation: Notation | None = None
+        self,
+        mapping: Mapping,
+        reader: RowReader,
+        where: str,
+        notation: Notation | None = None,
+        *,
+        details: bool = False,
     ) -> None:
-        """`where` names the file or table in errors; `notation` is that of its prices, as far as it is known. Raises SourceError
+        """`where` names the file or table in errors; `notation` is that of its prices, as far as it is known; `details`: whether
+        records have theirs. Raises SourceError
         where it lacks a column without which no listing could be a product."""
         self.mapping = mapping
-        self.columns = Columns(reader.columns)
+        more = (mapping.details.name,) if details and mapping.details is not None else ()
+        self.columns = Columns([*reader.columns, *more])
         self.typed = reader.format not in UNTYPED
         nulls = mapping.profile.profile().null_words
         self._compiler = Compiler(self.columns, typed=self.typed, null_words=nulls)

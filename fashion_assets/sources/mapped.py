@@ -22,6 +22,7 @@ from fashion_assets.catalog.profile import Profile
 from fashion_assets.origins import shown
 from fashion_assets.sources import mapping as mappings
 from fashion_assets.sources.declared import MappedTable, people, people_version
+from fashion_assets.sources.details import DetailFiles
 from fashion_assets.sources.listings import CURRENCY, PRICE, Price, Reading
 from fashion_assets.sources.picture_cache import PictureCache
 from fashion_assets.sources.picture_files import NOT_THERE, Found, PictureFiles, is_url, sha256_of
@@ -120,7 +121,7 @@ class Mapped(Source):
 
     def scan(self) -> Iterator[pa.Table]:
         with self.opened() as (reader, reading):
-            files = self.picture_files()
+            files, details = self.picture_files(), self.details
             ids: list[str | None] = []
             locators: list[str] = []
             signatures: list[str] = []
@@ -131,7 +132,8 @@ class Mapped(Source):
                 locators.append(record.locator)
                 status = seen.found.status
                 picture = f"{status.st_size:x}-{status.st_mtime_ns:x}" if status else f"-{seen.reason or ''}"
-                signatures.append(f"{record.digest}.{picture}")
+                more = details.stamp(seen.external_id) if details is not None else ""
+                signatures.append(f"{record.digest}.{picture}{more and '+'}{more}")
                 if len(ids) == SCAN_CHUNK_ROWS:
                     yield pa.table([ids, locators, signatures], schema=REFERENCE_SCHEMA)
                     ids, locators, signatures = [], [], []
@@ -207,7 +209,22 @@ class Mapped(Source):
         if scanned and self.mapping.format == "delimited" and "how" in self._found:
             options["how"] = self._found["how"]
         with open_rows(self.mapping.format, where, options) as reader:
-            yield reader, Reading(self.mapping, reader, self.shown(where), self._notation())
+            details = self.details
+            reading = Reading(
+                self.mapping,
+                reader,
+                self.shown(where),
+                self._notation(),
+                details=details is not None and details.there,
+            )
+            yield reader, reading
+
+    @property
+    def details(self) -> DetailFiles | None:
+        """The files of details beside the listings', where the mapping knows of any."""
+        if self.mapping.details is None or is_database(self.location):
+            return None
+        return DetailFiles(os.path.realpath(folder_of(self.location)), self.mapping.details)
 
     def _notation(self) -> Notation:
         kept = self._found.get("price")
@@ -267,7 +284,7 @@ class Mapped(Source):
     ) -> Iterator[tuple[Reading, Record, _Seen, str, str | None, str]]:
         """For each reference: the record, what was seen of it, the record as JSON, the picture's hash, the listing's."""
         with self.opened(scanned=True) as (reader, reading):
-            files = self.picture_files()
+            files, details = self.picture_files(), self.details
             locators = [locator.split(BETWEEN) for locator in references["locator"].to_pylist()]
             rows = reader.again([each for locator in locators for each in locator])
             for parts, signature in zip(locators, references["signature"].to_pylist(), strict=True):
@@ -279,6 +296,8 @@ class Mapped(Source):
                         "Scan the source again."
                     )
                 seen = self._look_at(record, reading, files)
+                if details is not None:
+                    record = details.of(record, seen.external_id)
                 text = record.as_json({} if record.defect else reading.kept_beside(record))
                 sha256, told = None, seen.reason
                 status = seen.found.status

@@ -206,6 +206,25 @@ class Pictures(_Model):
     )
 
 
+class Details(_Model):
+    """More about each listing in a file of its own."""
+
+    file: str = Field(
+        description="Where it is beside the listings' file: `styles/{id}.json`. Where there is no such folder, there are no details."
+    )
+    name: str = Field(
+        default="details", description="What expressions call it: `details.data.price` is a way into it."
+    )
+
+    @model_validator(mode="after")
+    def _inside(self) -> "Details":
+        if "{id}" not in self.file or self.file.startswith("/") or ".." in self.file.split("/"):
+            raise ValueError(
+                "file must be a path beside the listings' file with {id} in it, as styles/{id}.json"
+            )
+        return self
+
+
 class Vector(_Model):
     """Vectors that came with the records, kept bit for bit."""
 
@@ -321,6 +340,7 @@ class Mapping(_Model):
         default_factory=dict, description="What each attribute is made of."
     )
     pictures: Pictures = Field(default=Pictures(), description="Where pictures are.")
+    details: Details | None = Field(default=None, description="More about each listing in a file of its own.")
     vectors: tuple[Vector, ...] = Field(default=(), description="Vectors that came with the records.")
     profile: Held = Field(default=Held(), description="What listings are held to.")
     tables: tuple[DataTable, ...] = Field(default=(), description="Tables beside the listings.")
@@ -439,6 +459,7 @@ def _model_at(keys: Sequence[str]) -> type[BaseModel] | None:
     inside: dict[str, type[BaseModel]] = {
         "recognise": Recognise,
         "pictures": Pictures,
+        "details": Details,
         "vectors": Vector,
         "profile": Held,
         "tables": DataTable,

@@ -77,7 +77,7 @@ class PictureFiles:
             return OUTSIDE
         whole_path = relative.startswith("/") or _DRIVE.match(relative) is not None
         if not whole_path:
-            found = self._exactly(relative)
+            found = self.exactly(relative)
             if found is not NOT_THERE:
                 return found
         else:
@@ -86,7 +86,10 @@ class PictureFiles:
         # A path from a system's own root that leads to nothing here points elsewhere: it is never followed.
         return OUTSIDE if found is NOT_THERE and whole_path else found
 
-    def _exactly(self, relative: str) -> Found:
+    def exactly(self, relative: str) -> Found:
+        """The file of this very name, from the root on; never one outside of it."""
+        if "\0" in relative or ".." in relative.split("/"):
+            return OUTSIDE
         path = f"{self.root}/{relative}"
         try:
             if not self._is_inside(path[: path.rindex("/")]):
@@ -112,7 +115,7 @@ class PictureFiles:
         places = ["/".join(steps[start:]) for start in range(len(steps))]
         for place in dict.fromkeys((*places, *self.folders)):
             for spelling in self._spellings(place, name):
-                found = self._exactly(f"{place}/{spelling}" if place else spelling)
+                found = self.exactly(f"{place}/{spelling}" if place else spelling)
                 if found is not NOT_THERE and not found.outside:
                     return found
         return NOT_THERE
