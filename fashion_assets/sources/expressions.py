@@ -227,7 +227,10 @@ class Compiler:
         among, but = set(map(_plain, condition.among)), set(map(_plain, condition.but))
 
         def where(values: Values) -> Texts:
-            held = {_plain(as_text(text)) for text in column(values)}
+            said = column(values)
+            held = {_plain(as_text(text)) for text in said}
+            if condition.stated and not any(map(self.states, said)):
+                return _NOTHING
             if (among and not held & among) or held & but:
                 return _NOTHING
             return found(values)

@@ -68,6 +68,7 @@ class Condition(_Model):
     column: str = Field(description="The column that decides.")
     among: Texts = Field(default=(), description="It must hold one of these; case does not count.")
     but: Texts = Field(default=(), description="It must hold none of these; an empty column holds none.")
+    stated: bool = Field(default=False, description="It must state anything at all.")
 
 
 class Expression(_Model):

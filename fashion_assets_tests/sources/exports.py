@@ -242,7 +242,7 @@ def _google(rows: list[Listing], habit: int) -> list[Listing]:
 def google_tsv(rows: list[Listing], to: Path) -> Path:
     """A tab-separated feed, with blanks in the names as the interface shows them."""
     out = [
-        {name.replace("_", " "): " ".join(value.split()) for name, value in row.items()}
+        {name.replace("_", " "): re.sub(r"[\t\n]+", " ", value) for name, value in row.items()}
         for row in _google(rows, 1)
     ]
     return _csv(to / "feed.tsv", out, delimiter="\t")

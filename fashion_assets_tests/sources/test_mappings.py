@@ -28,7 +28,7 @@ KINDS = [
         "Rasasi Women Perfume",
     ),
 ]
-PRICES = ("19.99", "1299.00", "5.50", "2450.95", "35.00", "999.99")
+PRICES = ("19.99", "1299.00", "5.50", "2450.95", "35.00", "999.99", "12.00")
 
 
 def catalogue() -> list[Listing]:
@@ -42,6 +42,7 @@ def catalogue() -> list[Listing]:
         "usage",
         "productDisplayName",
     )
+    kinds = [*KINDS, KINDS[-1]]  # one more of the same colour: no variant of the one before
     return [
         {
             "id": str(1163 + number),
@@ -52,14 +53,14 @@ def catalogue() -> list[Listing]:
             "brand": kind[-1].split(" ")[0],
             "description": f"{kind[-1]}, soft & light.\nWash at 30°, dry flat",
         }
-        for number, (kind, price) in enumerate(zip(KINDS, PRICES, strict=True))
+        for number, (kind, price) in enumerate(zip(kinds, PRICES, strict=True))
     ]
 
 
 @pytest.fixture(scope="module")
 def pictures(tmp_path_factory: pytest.TempPathFactory) -> Path:
     folder = tmp_path_factory.mktemp("pictures")
-    for number in range(len(KINDS)):
+    for number in range(len(KINDS) + 1):
         draw_picture(folder / f"{1163 + number}.jpg", number)
     return folder
 
