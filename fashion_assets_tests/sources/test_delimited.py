@@ -81,15 +81,20 @@ FIELD = st.text(
     end=st.sampled_from(["\n", "\r\n", "\r"]),
     encoding=st.sampled_from(["utf-8", "utf-8-sig", "utf-16", "utf-16-le", "utf-16-be"]),
     everywhere=st.booleans(),
+    escaped=st.booleans(),
 )
-def test_what_a_csv_writer_wrote_reads_back(tmp_path: Path, table, delimiter, end, encoding, everywhere):
+def test_what_a_csv_writer_wrote_reads_back(
+    tmp_path: Path, table, delimiter, end, encoding, everywhere, escaped
+):
     buffer = io.StringIO(newline="")
     # A bare CR or LF in a field is quoted by every writer but Python's, which quotes those of its line end only.
     quoting = csv.QUOTE_ALL if everywhere or end != "\r\n" else csv.QUOTE_MINIMAL
-    writer = csv.writer(buffer, delimiter=delimiter, lineterminator=end, quoting=quoting)
+    sort: dict[str, Any] = {"doublequote": False, "escapechar": "\\"} if escaped else {}
+    writer = csv.writer(buffer, delimiter=delimiter, lineterminator=end, quoting=quoting, **sort)
     writer.writerows([COLUMNS.split(","), *table])
     path = written(tmp_path, buffer.getvalue().encode(encoding))
-    assert [list(row.values.values()) for row in read(path, delimiter=delimiter)] == table
+    given = "backslash" if escaped else "doubled"
+    assert [list(row.values.values()) for row in read(path, delimiter=delimiter, quoting=given)] == table
 
 
 @pytest.mark.parametrize("delimiter", [",", ";", "\t", "|", "^", "~"])

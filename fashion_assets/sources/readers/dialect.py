@@ -248,18 +248,24 @@ def _judged(lines: list[str], skip: int, delimiter: str, quoting: Quoting | None
         sorts = (quoting,)
     else:
         if any('\\"' in line for line in lines):
-            sorts = (*sorts, "backslash")
-        if any(f"{delimiter}'" in line or line.startswith("'") for line in lines):
+            # Where quotes are doubled, one behind a backslash ends its field. Of equals the first is taken.
+            inside = re.compile(rf'(?<!")\\"(?!"|\s*({re.escape(delimiter)}|$))')
+            sorts = ("backslash", *sorts) if any(map(inside.search, lines)) else (*sorts, "backslash")
+        if _any_field(lines, delimiter, "'") and not _any_field(lines, delimiter, '"'):
             sorts = (*sorts, "single")
     return max((_table(lines, skip, delimiter, sort) for sort in sorts), key=_quoted_worth)
 
 
-def _quoted_worth(table: _Table) -> tuple[int, float, bool, bool]:
+def _any_field(lines: list[str], delimiter: str, quote: str) -> bool:
+    return any(line.startswith(quote) or f"{delimiter}{quote}" in line for line in lines)
+
+
+def _quoted_worth(table: _Table) -> tuple[float, int, bool]:
     sound = sum(count for width, count in table.counts.items() if width == table.columns)
     whole = not any(
         len(field) > 1 and field[0] == field[-1] == "'" for _, fields in table.records for field in fields
     )
-    return sound, table.share, whole, table.quoting == "doubled"
+    return table.share, sound, whole
 
 
 def _table(lines: list[str], skip: int, delimiter: str, quoting: Quoting) -> _Table:

@@ -24,10 +24,11 @@ class Readings:
         self._most = columns + MAX_SURPLUS
         self.delimiter, self.quote, self.backslash = delimiter, quote, backslash
         d, q = re.escape(delimiter), re.escape(quote or '"')
-        blanks = " *+" if delimiter == "\t" else "[ \t]*+"
+        blank = " " if delimiter == "\t" else "[ \t]"
+        blanks = f"{blank}*+"
         end = rf"{blanks}({d}|\Z)"
         self._opening = re.compile(rf"{blanks}{q}")
-        self._after_blanks = re.compile(rf"(?:^|{d})[ \t]+{q}")
+        self._after_blanks = re.compile(rf"(?:^|{d}){blank}+{q}")
         # Within quotes, up to the closing one: a quote that is neither doubled nor at its field's end is text.
         not_closing = rf"{q}(?!{blanks}(?:{d}|\Z))"
         escaped = re.compile(rf"((?:[^{q}\\]++|\\.|{q}{q}|{not_closing})*+){q}{end}", re.DOTALL)
@@ -36,6 +37,7 @@ class Readings:
         self._closings = (escaped, doubled, bare)
         self._closing = escaped if backslash else doubled
         self._unquoted = re.compile(rf"((?:[^{d}\\]++|\\.?)*+)({d}|\Z)", re.DOTALL)
+        self._unquoted_escapes = re.compile(rf"\\([{q}{d}\\])")
         self._escapes = re.compile(rf"\\([{q}{d}\\])|{q}({q})")
 
     def strict(self, text: str) -> list[str] | None:
@@ -53,10 +55,14 @@ class Readings:
         does."""
         quoted = bool(self.quote) and self.quote in text
         escapes = bool(self.quote) and "\\" in text
-        if not (escapes and self.backslash) and not (quoted and self._after_blanks.search(text)):
-            fields = self.strict(text)
-            if fields is not None and len(fields) == columns:
-                return fields
+        # Of blanks before a quote the strict reading makes a text with quotes.
+        fields = None if escapes and self.backslash else self.strict(text)
+        if (
+            fields is not None
+            and len(fields) == columns
+            and (not (quoted and self._after_blanks.search(text)) or self._read(text, 1) == fields)
+        ):
+            return fields
         if escapes and (fields := self._read(text, 0)) is not None and len(fields) == columns:
             return fields
         if not quoted:
@@ -150,7 +156,11 @@ class Readings:
                     value = value.replace(self.quote * 2, self.quote)
             elif way == 0 and (found := self._unquoted.match(text, position)) is not None:
                 value, position, last = found[1], found.end(), not found[2]
-                value = value.replace(f"\\{self.delimiter}", self.delimiter)
+                value = (
+                    self._unquoted_escapes.sub(r"\1", value)
+                    if self.backslash
+                    else value.replace(f"\\{self.delimiter}", self.delimiter)
+                )
             else:
                 value, position, last = self._plain(text, position)
             fields.append(value)
