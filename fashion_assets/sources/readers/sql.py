@@ -14,6 +14,7 @@ location is kept in the register and told in reports.
 """
 
 import json
+import re
 import time
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
@@ -39,6 +40,9 @@ ASKED_ROWS = 500
 
 TRIES = 5
 """How often in a row a lost connection is opened anew, after 0.2 seconds at first and twice as many each time."""
+
+
+_NUMBERS = re.compile(r"\[[-+.\deE,\s]*\]")
 
 
 class Sql(RowReader):
@@ -269,10 +273,8 @@ class Values(Mapping[str, Any]):
 
 def read_json(text: str) -> Any:
     """JSON of a database: a list of numbers as floats, the nearest to what is written; any other number with its digits."""
-    if text[:1] == "[" and (text[1:2].isdigit() or text[1:2] == "-"):
-        found = json.loads(text)
-        if all(isinstance(number, int | float) for number in found):
-            return found
+    if _NUMBERS.fullmatch(text):
+        return json.loads(text)
     return json.loads(text, parse_float=Decimal)
 
 
