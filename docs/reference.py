@@ -5,6 +5,7 @@ what any of them means (that stands in the code, with each), and pages told by h
 `on_files`. Values are the defaults, whatever the environment in which the site is built.
 """
 
+import inspect
 import typing
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from pathlib import Path
@@ -14,7 +15,7 @@ from typing import Any
 import typer
 from mkdocs.config.defaults import MkDocsConfig
 from mkdocs.structure.files import File, Files
-from pydantic import SecretStr
+from pydantic import BaseModel, SecretStr
 from pydantic.fields import FieldInfo
 
 from fashion_assets.catalog.attributes import ATTRIBUTES, TEXT
@@ -27,6 +28,23 @@ from fashion_assets.criteria.requirements import REQUIREMENTS
 from fashion_assets.criteria.verdict import Criterion, in_force
 from fashion_assets.origins import variable
 from fashion_assets.settings import Settings
+from fashion_assets.sources.mapping import (
+    Condition,
+    DataTable,
+    Details,
+    Expression,
+    Held,
+    Named,
+    Pictures,
+    Recognise,
+    Refers,
+    TableColumn,
+    Vector,
+    shipped,
+)
+from fashion_assets.sources.mapping import (
+    Mapping as MappingFile,
+)
 from fashion_assets.warehouse.schemas import OPS, SERVING
 from fashion_assets.warehouse.serving import TABLES
 from fashion_assets.warehouse.tables import metadata
@@ -61,6 +79,22 @@ SETTINGS_BY_GROUP = {
     "Criteria: what indexes take": ("max_index_mb_per_10k", "min_vectors_for_size"),
 }
 """Every setting once, in the order the page has them."""
+
+MAPPING_TABLES: dict[str, type[BaseModel]] = {
+    "The file": MappingFile,
+    "Expressions": Expression,
+    "Expressions: named": Named,
+    "Expressions: when": Condition,
+    "recognise": Recognise,
+    "pictures": Pictures,
+    "details": Details,
+    "profile": Held,
+    "vectors": Vector,
+    "tables": DataTable,
+    "tables: columns": TableColumn,
+    "tables: references": Refers,
+}
+"""The tables of a mapping file, in the order the page has them."""
 
 TOLD_OF_EVERY_COMMAND = ("--help", "--home", "--json")
 
@@ -200,6 +234,45 @@ def attributes() -> str:
             _table(("attribute", "what it holds", "kind", "asked of it", "found by"), rows),
         ]
     )
+
+
+def mapping() -> str:
+    """The schema of mapping files, and the mappings that ship."""
+    parts = [
+        "# Mapping files",
+        "A mapping is a TOML file that says how a system's export is read and what its columns mean: "
+        "[how to write one](../how-to/mapping.md). Nothing in it runs. A key that is not listed here is refused, with the nearest "
+        "that is.",
+        "## Mappings that ship",
+        _table(
+            ("name", "format", "what it is of"),
+            [(_code(each.name), _code(each.format), _text(each.title)) for each in shipped()],
+        ),
+    ]
+    for title, model in MAPPING_TABLES.items():
+        said = inspect.getdoc(model) or ""
+        rows = [
+            (
+                _code(name),
+                "required" if field.is_required() else _stated(field),
+                _text(field.description or ""),
+            )
+            for name, field in model.model_fields.items()
+        ]
+        parts += [f"## {title}", _text(said), _table(("key", "default", "meaning"), rows)]
+    return "\n\n".join(parts)
+
+
+def _stated(field: FieldInfo) -> str:
+    """A key's default where it says anything by itself."""
+    value = field.get_default(call_default_factory=True)
+    if isinstance(value, bool):
+        return _code(str(value).lower())
+    if isinstance(value, str):
+        return _code(f'"{value}"') if value else ""
+    if isinstance(value, tuple) and value and all(isinstance(each, str) for each in value):
+        return _code(", ".join(value))
+    return ""
 
 
 def tables() -> str:
@@ -346,6 +419,7 @@ PAGES: dict[str, Callable[[], str]] = {
     "criteria": criteria,
     "reasons": reasons,
     "attributes": attributes,
+    "mapping": mapping,
     "tables": tables,
     "requirements": requirements,
 }

@@ -74,6 +74,16 @@ def test_every_setting_stands_in_one_group_with_kind_default_and_meaning(referen
         assert variable(name) in reference.settings()
 
 
+def test_every_key_of_a_mapping_is_explained(reference: ModuleType):
+    page = reference.mapping()
+    for title, model in reference.MAPPING_TABLES.items():
+        told = rows(sections(page)[title])
+        for name, field in model.model_fields.items():
+            assert name in told and len((field.description or "").split()) > 2, (
+                f"{title}: {name} is not described"
+            )
+
+
 def test_the_pages_do_not_depend_on_where_they_are_built(
     reference: ModuleType, monkeypatch: pytest.MonkeyPatch
 ):

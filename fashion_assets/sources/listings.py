@@ -143,6 +143,8 @@ class Reading:
         evaluator = self.attributes.get(name)
         if evaluator is None:
             return ()
+        if len(record.rows) == 1:
+            return evaluator(record.rows[0].values)
         said: Texts = ()
         for row in record.rows:
             found = evaluator(row.values)

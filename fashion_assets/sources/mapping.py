@@ -323,8 +323,15 @@ class Mapping(_Model):
     version: str = Field(
         default="1", description="For people. That a mapping changed is told by its content."
     )
-    format: Format = Field(default="delimited", description="The reader (see below).")
-    options: dict[str, Any] = Field(default_factory=dict, description="Options of the reader.")
+    format: Format = Field(
+        default="delimited",
+        description="The reader: `delimited` text, `json_records`, `parquet`, `xml` or `sql`.",
+    )
+    options: dict[str, Any] = Field(
+        default_factory=dict,
+        description="Options of the reader, as its module's docstring has them: `delimiter`, `encoding` and `quoting` of delimited text, the "
+        "`item` of a feed, `table`, `query` and `key` in a database. What is not said is found out.",
+    )
     files: Texts = Field(
         default=(),
         description="In a folder, the file with the listings: names or patterns (`products_export*.csv`), the first that is there; "

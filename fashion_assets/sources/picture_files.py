@@ -88,7 +88,7 @@ class PictureFiles:
 
     def exactly(self, relative: str) -> Found:
         """The file of this very name, from the root on; never one outside of it."""
-        if "\0" in relative or ".." in relative.split("/"):
+        if "\0" in relative or (".." in relative and ".." in relative.split("/")):
             return OUTSIDE
         path = f"{self.root}/{relative}"
         try:
@@ -122,9 +122,9 @@ class PictureFiles:
 
     def _spellings(self, folder: str, name: str) -> Iterator[str]:
         """How a name may be written in a folder, the likeliest first."""
-        yield name
         names = self._in(folder)
         if names is None:
+            yield name
             plain = unquote(name)
             for form in ("NFC", "NFD"):
                 written = unicodedata.normalize(form, plain)
@@ -133,8 +133,8 @@ class PictureFiles:
                 yield from (stem + other for other in SUFFIXES[:4] if other != suffix)
             return
         stem, suffix = _loose(name)
-        alike = names.get(stem, ())
-        yield from sorted(alike, key=lambda each: _rank(each, suffix))
+        if alike := names.get(stem):
+            yield from sorted(alike, key=lambda each: (each != name, *_rank(each, suffix)))
 
     def _in(self, folder: str) -> dict[str, list[str]] | None:
         """The pictures' names of a folder by their loose form; None where there are too many to hold."""
