@@ -59,7 +59,7 @@ SETTINGS_BY_GROUP = {
     "Releases": ("keep_releases", "keep_candidates", "promote_automatically"),
     "The Dagster UI": ("sensor_runs_per_tick", "stale_after_days", "ui_url", "ui_hosts"),
     "Being told": ("notify_webhook", "notify_email", "notify_from", "smtp_url"),
-    "When something goes wrong": ("debug",),
+    "When something goes wrong": ("debug", "plain_dagster_storage"),
     "Criteria: how sure": ("criteria_confidence", "criteria_sample", "criteria_pictures"),
     "Criteria: batches": ("max_rejection_rate", "min_listings_for_a_rate"),
     "Criteria: rows of a release": ("max_shrink", "min_brand_share", "max_price_shift", "min_known_share"),

@@ -58,7 +58,7 @@ IMPORTED_ONCE: tuple[str, ...] = (
     "dagster._core.instance.runs.run_domain",
     "dagster_postgres",
     "fashion_assets.embedding.runtime",
-    "fashion_assets.warehouse.dagster_storage",
+    "fashion_assets.orchestration.storage",
     "fsspec.implementations.chained",
     "pandas",  # pyarrow imports it when it first turns lists into arrays
     "PIL.BmpImagePlugin",
@@ -348,7 +348,7 @@ def _open() -> None:
     import dagster as dg
 
     from fashion_assets.defs.partitions import BATCHES
-    from fashion_assets.warehouse.dagster_storage import OF_CODE_LOCATION
+    from fashion_assets.orchestration.shortened import OF_CODE_LOCATION
 
     logging.getLogger("dagster").setLevel(logging.CRITICAL)
     # Whose storage tells the root logger, and so the terminal, of every connection it tries to make again.

@@ -148,6 +148,11 @@ class Settings(Thresholds, BaseSettings):
         description="Database role that may read the serving views and nothing else.",
     )
     debug: bool = Field(default=False, description="Print the traceback of an error beside its line.")
+    plain_dagster_storage: bool = Field(
+        default=False,
+        description="Let Dagster keep its runs and events by its own classes as they come: slower, and runs of a command do not "
+        "stand under their job in the UI. For a version of Dagster the shortened ones do not fit.",
+    )
     sensor_runs_per_tick: int = Field(default=4, ge=1, description="Runs the batch sensor asks for at once.")
     promote_automatically: bool = Field(
         default=True,

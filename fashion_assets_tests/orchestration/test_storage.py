@@ -4,30 +4,31 @@ import json
 import shutil
 import subprocess
 import sys
+from collections.abc import Callable
 from pathlib import Path
 
 import dagster as dg
 import pytest
 import sqlalchemy
 from dagster._core.instance.config import PoolGranularity
+from dagster_postgres.event_log.event_log import PostgresEventLogStorage
 from dagster_postgres.run_storage.run_storage import PostgresRunStorage
 
+from fashion_assets.migration import MigrationResult
+from fashion_assets.orchestration import storage as kept
+from fashion_assets.orchestration.shortened import EventLog, RunStorage
+from fashion_assets.orchestration.storage import HomeComputeLogs, WarehouseDagsterStorage
 from fashion_assets.places import DAGSTER_FILES
 from fashion_assets.settings import Settings
-from fashion_assets.warehouse import dagster_storage, database, engines
-from fashion_assets.warehouse.dagster_storage import (
-    EventLog,
-    HomeComputeLogs,
-    RunStorage,
-    WarehouseDagsterStorage,
-)
+from fashion_assets.warehouse import database, engines
 from fashion_assets.warehouse.database import connect
 from fashion_assets.warehouse.errors import Busy, ServerUnreachable, WarehouseError
+from fashion_assets_tests.catalogue import write_catalogue
 
 YAML = """
 storage:
   custom:
-    module: fashion_assets.warehouse.dagster_storage
+    module: fashion_assets.orchestration.storage
     class: WarehouseDagsterStorage
     config: {}
 telemetry:
@@ -255,7 +256,7 @@ def test_who_keeps_the_tables_from_being_made_is_named(
 ):
     monkeypatch.setattr(database, "LOCK_SECONDS", 1)
     with connect(settings, autocommit=True, application_name="somebody") as other:
-        other.execute("SELECT pg_advisory_lock(%s)", (dagster_storage._SETTING_UP,))
+        other.execute("SELECT pg_advisory_lock(%s)", (kept._SETTING_UP,))
         with pytest.raises(
             Busy, match=rf"somebody \(server process {other.info.backend_pid}, role postgres\)"
         ):
@@ -267,3 +268,21 @@ def test_a_server_that_is_not_there_is_named_at_once(settings: Settings, monkeyp
     monkeypatch.setenv("FASHION_ASSETS_DATABASE_URL", "postgresql://me@127.0.0.1:1/x")
     with pytest.raises(ServerUnreachable, match=r"127\.0\.0\.1, port 1"):
         WarehouseDagsterStorage.from_config_value(None, {})
+
+
+def test_a_migration_needs_nothing_of_the_shortened_storage(
+    migrate: Callable[..., MigrationResult],
+    settings: Settings,
+    monkeypatch: pytest.MonkeyPatch,
+    tmp_path: Path,
+):
+    monkeypatch.setenv("FASHION_ASSETS_PLAIN_DAGSTER_STORAGE", "true")
+    folder = write_catalogue(tmp_path / "catalogue", 22)
+    done = migrate(folder)
+    assert done.succeeded and done.live and done.products == 22
+    with dg.DagsterInstance.from_config(str(DAGSTER_FILES)) as instance:
+        assert type(instance.event_log_storage) is PostgresEventLogStorage
+        assert type(instance.run_storage) is PostgresRunStorage
+        runs = instance.get_runs()
+        assert len(runs) == 2 and all(run.is_success for run in runs)
+    assert migrate(folder).lines[-1] == "nothing changed"
