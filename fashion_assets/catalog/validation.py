@@ -108,7 +108,9 @@ RULES = (
     Rule(
         "unreadable_line", "A1", "The record has too few fields or cannot be taken apart; its text is kept."
     ),
-    Rule("wrong_encoding", "A1", "The record is not valid UTF-8 text; its bytes are kept, escaped."),
+    Rule(
+        "wrong_encoding", "A1", "The record is no text in its file's encoding; its bytes are kept, escaped."
+    ),
     Rule("null_external_id", "A2", "No id is stated."),
     Rule(
         ID_IN_SCIENTIFIC_NOTATION,

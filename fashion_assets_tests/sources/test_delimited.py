@@ -216,6 +216,20 @@ def test_a_stray_quote_swallows_no_rows(tmp_path: Path):
     assert told(rows, "title") == [(title,) for title in titles]
 
 
+def test_stray_quotes_that_make_one_record_of_two_are_told(tmp_path: Path):
+    rows = [f"{n}{FRONT}Shirt {n}" for n in range(1000, 1009)]
+    rows[4] = rows[4].replace(",2011", ',"2011')
+    rows[5] = rows[5].replace(",2011", ',2011"')
+    path = written(tmp_path, "\n".join([COLUMNS, *rows]))
+    defects = [row.defect for row in read(path)]
+    assert defects[:4] == [None] * 4 and defects[6:] == [None] * 3 and defects[4] == "unreadable_line"
+    # Of a file of few rows nothing is known but how they begin.
+    path = written(
+        tmp_path, f'{COLUMNS}\n1000,"{FRONT[1:]}A\n1001,Women,Bags,Bags,Blue,Winter,2016,Formal,B\n'
+    )
+    assert told(read(path), "id") == ["unreadable_line", ("1001",)]
+
+
 def test_where_a_text_and_rows_look_alike_every_line_is_kept_for_people(tmp_path: Path):
     path = written(
         tmp_path, 'id,title,price\n1,Hat,5\n5,"Best,19.90\n6,Shirt,18.00\n7,Heel 5",17.00\n8,Sock,3\n'

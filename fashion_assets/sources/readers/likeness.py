@@ -16,6 +16,12 @@ Like = Literal[0, 1, 2]
 MIN_SHARE = 0.75
 """Of the columns known, how many a row's values must have the shape of: a column of sizes may hold `38` and `M`."""
 
+MIN_COLUMNS = 4
+"""Where nothing but its beginning tells a row, it must have so many fields at least."""
+
+DOUBTING_ROWS = 3
+"""Rows from which on a text in a column of numbers is doubted."""
+
 CLOSED_ROWS, CLOSED_SHARE = 50, 0.1
 """A column of words is a closed list where so many rows were seen, and at most this share of them brought another value."""
 
@@ -104,6 +110,8 @@ class Likeness:
                 strictly += agrees
             if position and sort == "text":
                 repeated += value in column.values or (known and value == beginning[position])
+        if judged == 1 and patterns and len(fields) == count >= MIN_COLUMNS:
+            return 1  # nothing is known but how rows begin
         if judged < min(2, count) or agreeing < MIN_SHARE * judged or 2 * strictly < strict:
             return 0
         return 2 if repeated >= max(2, 0.3 * count) else 1
@@ -111,6 +119,13 @@ class Likeness:
     def begins(self, value: str) -> bool:
         """Whether a row may begin with this value; of a table of which nothing is known with any."""
         return not self._patterns or _pattern(value) in self._patterns
+
+    def doubts(self, fields: Sequence[str]) -> bool:
+        """Whether a record has a text of several lines where other rows have numbers, dates or paths."""
+        return self.rows >= DOUBTING_ROWS and any(
+            ("\n" in value or "\r" in value) and bool(column.shapes - {""}) and "text" not in column.shapes
+            for column, value in zip(self._columns, fields, strict=False)
+        )
 
     def place(self, fields: Sequence[str], delimiter: str, prose: Collection[int] | None) -> int | None:
         """The one column into which a surplus of fields can be put back so that every value has its column's shape; null where

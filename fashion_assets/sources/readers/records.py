@@ -232,9 +232,10 @@ class Records:
         if closed and not row_at:
             whole = self.bare(_joined(taken, self._end))
             said = self.text(whole.raw)
-            if said is None or self.fields(said) is not None:
+            fields = None if said is None else self.fields(said)
+            if said is None or fields is not None:
                 _drop(ahead, len(taken) - 1)
-                if not maybe_at or not alone:
+                if not (maybe_at and alone) and not (fields and self._known().doubts(fields)):
                     yield Record(whole)
                 else:  # one record, or as many as lines
                     yield from self._unreadable(taken)
@@ -261,7 +262,8 @@ class Records:
     def _like(self, text: str, beginning: Sequence[str]) -> int:
         if text.count(self._dialect.delimiter) < self._count - 1:
             return 0
-        return self._known().like(self._readings.literal(text), beginning)
+        quote = self._readings.quote
+        return self._known().like([value.strip(quote) for value in self._readings.literal(text)], beginning)
 
     def _is_header(self, text: str, number: int) -> bool:
         """Whether the line is the header once more. Raises SourceError where it is another one."""
