@@ -255,7 +255,9 @@ def test_whatever_is_accepted_the_tables_of_a_release_can_hold_and_quarantine_th
         {
             "product_id": normalized["product_id"],
             "space": pa.array(["s@1"] * normalized.num_rows, pa.string()),
+            "kind": pa.array(["product"] * normalized.num_rows, pa.string()),
             "vector": pa.array([[1.0, 0.0]] * normalized.num_rows, pa.list_(pa.float32())),
+            "served": pa.array([True] * normalized.num_rows, pa.bool_()),
         }
     )
     with database.transaction(force_rollback=True):
@@ -263,8 +265,8 @@ def test_whatever_is_accepted_the_tables_of_a_release_can_hold_and_quarantine_th
         replace_quarantine(database, "shop-00001", rejections)
         create_tables(database, release)
         copied = 0
-        for serving in serving_rows(normalized, vectors, "shop-00001", ""):
-            copied += copy_encoded(database, release.table("products"), serving.products)
+        for rows_of_a_space in serving_rows(normalized, vectors, "shop-00001", "").products:
+            copied += copy_encoded(database, release.table("products"), rows_of_a_space)
         for columns in (*((column,) for column in INDEXED), ("source", "external_id")):
             database.execute(
                 sql.SQL("CREATE INDEX ON {} ({})").format(

@@ -6,13 +6,14 @@ making the files (`listings`, `vectors`), and which of them are good for anythin
 
 import json
 from collections.abc import Iterable, Mapping, Sequence
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 import pyarrow as pa
 
 from fashion_assets.catalog.listing import LISTING_SCHEMA, NORMALIZED_SCHEMA, PRODUCT_SCHEMA, REJECTION_SCHEMA
 from fashion_assets.criteria import batch as criteria
 from fashion_assets.criteria.verdict import Criterion
+from fashion_assets.embedding.joining import PRODUCT_VECTORS
 from fashion_assets.warehouse.parquet import ParquetStore
 
 BATCH_VERSION = b"batch_version"
@@ -22,16 +23,18 @@ WITHOUT_VECTOR = b"without_vector"
 """Key of the Parquet metadata of a batch's vectors that says, as a JSON object, which products have none and why
 (`WithoutVector`). Such a batch is loaded, but is not left at that: the next run judges those listings anew."""
 
-PRODUCT_VECTORS = pa.schema(
+REFUSED = b"refused_vectors"
+"""Key of the Parquet metadata of a batch's vectors that says, as a JSON array, how many that came were refused and why
+(`catalog.vectors.refused_counts`)."""
+
+CONTENT_VECTORS = pa.schema(
     [
         pa.field("product_id", pa.string()),
+        pa.field("sha256", pa.string()),
         pa.field("space", pa.string()),
         pa.field("vector", pa.list_(pa.float32())),
     ]
 )
-"""The vectors of products."""
-
-CONTENT_VECTORS = PRODUCT_VECTORS.insert(1, pa.field("sha256", pa.string()))
 """The vectors of pictures and of titles, which are found again by their content."""
 
 
@@ -92,6 +95,17 @@ def with_failures(table: pa.Table, failures: Mapping[str, WithoutVector]) -> pa.
     """The table, its file saying which products have no vector and why."""
     said = {WITHOUT_VECTOR: json.dumps(failures).encode()} if failures else {}
     return table.replace_schema_metadata({**(table.schema.metadata or {}), **said})
+
+
+def with_refused(table: pa.Table, counts: Sequence[Mapping[str, Any]]) -> pa.Table:
+    """The table, its file saying which vectors that came were refused."""
+    said = {REFUSED: json.dumps(counts).encode()} if counts else {}
+    return table.replace_schema_metadata({**(table.schema.metadata or {}), **said})
+
+
+def refused(embeddings: pa.Table) -> list[dict[str, Any]]:
+    """Which of the vectors that came with a batch's products were refused, and why."""
+    return json.loads((embeddings.schema.metadata or {}).get(REFUSED, b"[]"))
 
 
 def carry_version(made: pa.Table, origin: pa.Table) -> pa.Table:

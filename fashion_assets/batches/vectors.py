@@ -9,7 +9,7 @@ A picture or text seen before (same bytes, same model) is not embedded again, wh
 # pyarrow.compute makes its functions when it is imported, out of pyright's sight.
 # pyright: reportAttributeAccessIssue=false
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 
 import numpy as np
 import psycopg
@@ -27,32 +27,34 @@ from fashion_assets.batches.files import (
     read_columns,
     why_without_vector,
     with_failures,
+    with_refused,
     without_vector,
 )
 from fashion_assets.batches.stage import Made, Tables, Work
-from fashion_assets.catalog.listing import picture_path
+from fashion_assets.catalog.listing import IMAGE, TEXT, picture_path
 from fashion_assets.catalog.validation import rejected
+from fashion_assets.catalog.vectors import brought, refused_counts
 from fashion_assets.criteria.batch import EmbeddedBatch
 from fashion_assets.embedding.embed import (
     Embedded,
-    combine,
     embed_images,
     embed_texts,
     text_sha256,
     vector_column,
     vector_matrix,
-    without_own_vector,
 )
+from fashion_assets.embedding.joining import SHOWN_BY, join, to_embed
 from fashion_assets.embedding.spaces import EmbeddingSpace
 from fashion_assets.warehouse.embedding_store import KINDS, EmbeddingStore
 from fashion_assets.warehouse.parquet import ParquetStore
 from fashion_assets.warehouse.quarantine import quarantine_accepted
+from fashion_assets.warehouse.spaces import dimensions
 
 
 def images(work: Work, tables: Tables) -> Made:
     """The unit-length vector of each picture; a product whose picture failed is in quarantine, alone. The next run judges it
     anew and finds the vectors of the others in the store."""
-    products = without_own_vector(tables[VALIDATED_PRODUCTS.name])
+    products = _to_embed(work, tables, IMAGE)
     hashes = products["image_sha256"].to_pylist()
     with work.connect() as conn:
         # The file this run replaces may have vectors that the database has lost.
@@ -72,7 +74,7 @@ def images(work: Work, tables: Tables) -> Made:
 
 def texts(work: Work, tables: Tables) -> Made:
     """The unit-length vector of each title, in the same space as the pictures."""
-    products = without_own_vector(tables[VALIDATED_PRODUCTS.name])
+    products = _to_embed(work, tables, TEXT)
     titles = products["title"].to_pylist()
     with work.connect() as conn:
         recover_vectors(conn, work.store, work.model.space, work.name, ["text"])
@@ -106,18 +108,18 @@ def _made(
 
 def image_batch(work: Work, tables: Tables) -> EmbeddedBatch:
     """What the criteria of `images` judge."""
-    return _embedded(work, tables, IMAGE_EMBEDDINGS)
+    return _embedded(work, tables, IMAGE_EMBEDDINGS, IMAGE)
 
 
 def text_batch(work: Work, tables: Tables) -> EmbeddedBatch:
     """What the criteria of `texts` judge."""
-    return _embedded(work, tables, TEXT_EMBEDDINGS)
+    return _embedded(work, tables, TEXT_EMBEDDINGS, TEXT)
 
 
-def _embedded(work: Work, tables: Tables, file: File) -> EmbeddedBatch:
+def _embedded(work: Work, tables: Tables, file: File, kind: str) -> EmbeddedBatch:
     vectors, settings = tables[file.name], work.settings
     return EmbeddedBatch(
-        without_own_vector(tables[VALIDATED_PRODUCTS.name]),
+        _to_embed(work, tables, kind),
         vectors,
         work.model.space,
         why_without_vector(without_vector(vectors)),
@@ -127,53 +129,50 @@ def _embedded(work: Work, tables: Tables, file: File) -> EmbeddedBatch:
 
 
 def joined(work: Work, tables: Tables) -> Made:
-    """One vector for each product: of its picture and title, or, where the record brought one, that very vector."""
+    """The vectors of each product: one of its picture and title, or, where its record brought some, those, as they came."""
     products, of_images, of_texts = (
         tables[file.name] for file in (VALIDATED_PRODUCTS, IMAGE_EMBEDDINGS, TEXT_EMBEDDINGS)
     )
     failures = without_vector(of_images)
-    # By id, not by place: pictures lack the products that failed.
-    places = pc.index_in(of_images["product_id"], value_set=of_texts["product_id"].combine_chunks())
-    of_images = of_images.filter(pc.is_valid(places))
-    of_texts = of_texts.take(pc.drop_null(places))
-    made = pa.table(
+    if failures:  # it is in quarantine, whatever its title is
+        failed = pc.is_in(of_texts["product_id"], value_set=pa.array(list(failures)))
+        of_texts = of_texts.filter(pc.invert(failed))
+    made = join(products, of_images, of_texts, work.model.space.name, _dimensions(work, products))
+    counts = refused_counts(made.refused)
+    table = with_refused(with_failures(carry_version(made.vectors, products), failures), counts)
+    served = pc.sum(made.vectors["served"]).as_py() or 0
+    return Made(
+        {PRODUCT_EMBEDDINGS.name: table},
         {
-            "product_id": of_images["product_id"],
-            "space": of_images["space"],
-            "vector": vector_column(
-                combine(vector_matrix(of_images["vector"]), vector_matrix(of_texts["vector"]))
-            )
-            if of_images.num_rows
-            else of_images["vector"],
-        }
+            "preserved": made.preserved,
+            "refused": made.refused.num_rows,
+            "without_vector": products.num_rows - len(failures) - served,
+        },
     )
-    preserved = _preserved(products)
-    table = carry_version(pa.concat_tables([made.replace_schema_metadata(None), preserved]), products)
-    return Made({PRODUCT_EMBEDDINGS.name: with_failures(table, failures)}, {"preserved": preserved.num_rows})
 
 
 def joined_batch(work: Work, tables: Tables) -> EmbeddedBatch:
     """What the criteria of `joined` judge."""
-    vectors = tables[PRODUCT_EMBEDDINGS.name]
+    products, vectors = tables[VALIDATED_PRODUCTS.name], tables[PRODUCT_EMBEDDINGS.name]
     failures = why_without_vector(without_vector(vectors))
-    return EmbeddedBatch(tables[VALIDATED_PRODUCTS.name], vectors, work.model.space, failures)
+    own = brought(products, _dimensions(work, products)).sound
+    shown = pc.or_(*(pc.is_valid(products[column]) for column in SHOWN_BY.values()))
+    able = pc.or_(shown, pc.is_in(products["product_id"], value_set=own["product_id"].combine_chunks()))
+    return EmbeddedBatch(products.filter(able), vectors, work.model.space, failures, brought=own)
 
 
-def _preserved(products: pa.Table) -> pa.Table:
-    """The first vector each record brought, untouched."""
-    bringing = products.filter(pc.greater(pc.fill_null(pc.list_value_length(products["vectors"]), 0), 0))
-    first = (
-        pc.list_element(bringing["vectors"], 0)
-        if bringing.num_rows
-        else pa.array([], bringing.schema.field("vectors").type.value_type)
-    )
-    return pa.table(
-        {
-            "product_id": bringing["product_id"],
-            "space": pc.struct_field(first, "space"),
-            "vector": pc.struct_field(first, "vector"),
-        }
-    )
+def _dimensions(work: Work, products: pa.Table) -> Mapping[str, int]:
+    """Dimensions of the known spaces; none where no vector came, and nothing asks for them."""
+    if not pc.any(pc.greater(pc.list_value_length(products["vectors"]), 0)).as_py():
+        return {}
+    with work.connect() as conn:
+        return dimensions(conn)
+
+
+def _to_embed(work: Work, tables: Tables, kind: str) -> pa.Table:
+    """The products the model makes a vector of this kind for."""
+    products = tables[VALIDATED_PRODUCTS.name]
+    return to_embed(products, kind, _dimensions(work, products))
 
 
 def recover_vectors(

@@ -119,7 +119,7 @@ def search(
             + (f", has {found.coverage:.0%} of the words" if found.coverage is not None else "")
             for found in hit.explanation
         )
-        cells = (f"{hit.score:.3f}", hit.external_id, hit.title, hit.image_path)
+        cells = (f"{hit.score:.3f}", hit.external_id, hit.title or "", hit.image_path or "none")
         table.add_row(*map(shown, cells), *((brought,) if explain else ()))
     plan = results.plan
     if plan.understood not in ("", " ".join(text.split())):
@@ -198,7 +198,7 @@ def recommend(
         return print_json(_answer(results, explain=False))
     table = plain_table("id", "title", "picture")
     for hit in results.hits:
-        table.add_row(shown(hit.external_id), shown(hit.title), shown(hit.image_path))
+        table.add_row(shown(hit.external_id), shown(hit.title or ""), shown(hit.image_path or "none"))
     out.print(table if results.hits else "nothing found")
     for note in results.plan.notes:
         out.print(shown(note), highlight=False)

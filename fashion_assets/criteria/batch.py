@@ -16,6 +16,7 @@ import pyarrow as pa
 import pyarrow.compute as pc
 
 from fashion_assets.catalog.normalization import FIELDS
+from fashion_assets.catalog.vectors import BROUGHT_SCHEMA
 from fashion_assets.criteria.verdict import Criterion, Finding, holds, not_applicable
 from fashion_assets.embedding.embed import vector_matrix
 from fashion_assets.embedding.spaces import EmbeddingSpace
@@ -100,8 +101,9 @@ class NormalizedBatch:
 
 @dataclass(frozen=True)
 class EmbeddedBatch:
-    """Products and, by `product_id`, the vectors of one kind in one space; `failures` says why a product has none and is
-    in quarantine instead."""
+    """Products that can have a vector and, by `product_id`, those they have; `failures` says why a product has none and is in
+    quarantine instead. Of several (`served` says which) one is searched. `brought`: the vectors that came and can be ones
+    (`catalog.vectors.BROUGHT_SCHEMA`)."""
 
     products: pa.Table
     embeddings: pa.Table
@@ -109,6 +111,14 @@ class EmbeddedBatch:
     failures: Mapping[str, str] = field(default_factory=dict)
     max_failure_rate: float = 1.0
     min_products_for_a_rate: int = 20
+    brought: pa.Table = field(default_factory=BROUGHT_SCHEMA.empty_table)
+
+    @property
+    def made(self) -> pa.Table:
+        """The vectors this model made."""
+        own = pc.equal(self.embeddings["space"], self.space.name)
+        ids = self.brought["product_id"].combine_chunks()
+        return self.embeddings.filter(pc.and_not(own, pc.is_in(self.embeddings["product_id"], value_set=ids)))
 
 
 def _missing(expected: pa.ChunkedArray, found: pa.ChunkedArray) -> list[str]:
@@ -210,7 +220,10 @@ def _values_are_canonical(batch: NormalizedBatch) -> Finding:
 
 
 def _every_product_has_a_vector(batch: EmbeddedBatch) -> Finding:
-    missing = _missing(batch.products["product_id"], batch.embeddings["product_id"])
+    embeddings = batch.embeddings
+    if "served" in embeddings.column_names:
+        embeddings = embeddings.filter(embeddings["served"])
+    missing = _missing(batch.products["product_id"], embeddings["product_id"])
     failed = len(batch.failures)
     # So many at once are a fault of the place the pictures lie in, not of single listings.
     bearable = (
@@ -220,8 +233,8 @@ def _every_product_has_a_vector(batch: EmbeddedBatch) -> Finding:
     return holds(
         bearable
         and set(missing) == set(batch.failures)
-        and batch.products.num_rows == batch.embeddings.num_rows + failed,
-        batch.embeddings.num_rows,
+        and batch.products.num_rows == embeddings.num_rows + failed,
+        embeddings.num_rows,
         [f"{key}: {batch.failures[key]}" if key in batch.failures else key for key in missing],
         f"{failed} of {batch.products.num_rows} products got no vector and are in quarantine; "
         f"{next(iter(batch.failures.values()))}"
@@ -231,7 +244,7 @@ def _every_product_has_a_vector(batch: EmbeddedBatch) -> Finding:
 
 
 def _vectors_fit_their_space(batch: EmbeddedBatch) -> Finding:
-    own = batch.embeddings.filter(pc.equal(batch.embeddings["space"], batch.space.name))
+    own = batch.made
     if own.num_rows == 0:
         return not_applicable(
             "no vector of this batch was made by this model (all were preserved, or it is empty)"
@@ -244,13 +257,40 @@ def _vectors_fit_their_space(batch: EmbeddedBatch) -> Finding:
 def _vectors_are_of_unit_length(batch: EmbeddedBatch) -> Finding:
     if batch.embeddings.num_rows == 0:
         return not_applicable("the batch has no products")
-    own = batch.embeddings.filter(pc.equal(batch.embeddings["space"], batch.space.name))
+    own = batch.made
     if own.num_rows == 0:
         return not_applicable("preserved vectors keep the length they came with")
     error = np.abs(np.linalg.norm(vector_matrix(own["vector"]), axis=1) - 1)
     # Not `error > limit`: a NaN must offend.
     offenders = own["product_id"].filter(pa.array(~(error <= MAX_UNIT_LENGTH_ERROR)))
     return holds(len(offenders) == 0, float(error.max()), offenders.to_pylist())
+
+
+def _vectors_that_came_are_kept(batch: EmbeddedBatch) -> Finding:
+    if not batch.brought.num_rows:
+        return not_applicable("no vector came with a product of this batch")
+    keys = [
+        pc.binary_join_element_wise(*(table[name] for name in ("product_id", "space", "kind")), "\0")
+        for table in (batch.brought, batch.embeddings)
+    ]
+    places = pc.index_in(keys[0], value_set=keys[1].combine_chunks())
+    offenders = batch.brought["product_id"].filter(pc.is_null(places)).to_pylist()
+    came = batch.brought.filter(pc.is_valid(places))
+    kept = batch.embeddings.take(pc.drop_null(places))
+    lengths = [np.asarray(pc.list_value_length(table["vector"])) for table in (came, kept)]
+    changed = lengths[0] != lengths[1]
+    same = pa.array(~changed)
+    # As bits: NaN is no NaN's equal, and the two zeros are each other's.
+    bits = [
+        np.asarray(pc.list_flatten(table.filter(same)["vector"]), np.float32).view(np.uint32)
+        for table in (came, kept)
+    ]
+    owners = np.repeat(np.flatnonzero(~changed), lengths[0][~changed])
+    changed[owners[bits[0] != bits[1]]] = True
+    offenders += came["product_id"].filter(pa.array(changed)).to_pylist()
+    return holds(
+        not offenders, f"{batch.brought.num_rows - len(offenders)} of {batch.brought.num_rows}", offenders
+    )
 
 
 _EMBED_AGAIN = (
@@ -264,7 +304,7 @@ def _embedding_criteria(asset: str, covering: str) -> list[Criterion[EmbeddedBat
         Criterion(
             f"{asset}_cover_every_product",
             "B7",
-            "Every product of the batch has exactly one vector, or is in quarantine because its picture failed",
+            "Every product of the batch that can have a vector has one that is searched, or is in quarantine because its picture failed",
             covering,
             asset,
             _every_product_has_a_vector,
@@ -383,7 +423,18 @@ _FEW_FAILED = "none missing, and failed at most {max_rejection_rate:.0%}"
 IMAGE_EMBEDDINGS = _embedding_criteria("image_embeddings", _FEW_FAILED)
 TEXT_EMBEDDINGS = _embedding_criteria("text_embeddings", _FEW_FAILED)
 # Those that failed were judged with their pictures.
-PRODUCT_EMBEDDINGS = _embedding_criteria("product_embeddings", "none missing")
+PRODUCT_EMBEDDINGS: list[Criterion[EmbeddedBatch]] = [
+    *_embedding_criteria("product_embeddings", "none missing"),
+    Criterion(
+        "vectors_that_came_are_kept",
+        "D3",
+        "Vectors that came with products are what they were, bit for bit, but for those that can be none",
+        "all",
+        "product_embeddings",
+        _vectors_that_came_are_kept,
+        _RUN_AGAIN,
+    ),
+]
 
 BATCH_CRITERIA: list[Criterion] = [
     *RAW,

@@ -16,10 +16,10 @@ import psycopg
 from psycopg import sql
 
 from fashion_assets.benchmarks import results
-from fashion_assets.catalog.attributes import CRITICAL
 from fashion_assets.criteria import losses
 from fashion_assets.criteria.measured import MEASURED_CRITERIA, Measured
 from fashion_assets.criteria.prices import read_and_kept
+from fashion_assets.criteria.profiles import is_a_shops_own, needed, profiles
 from fashion_assets.criteria.questions import Searching
 from fashion_assets.criteria.searching import SEARCH_CRITERIA
 from fashion_assets.criteria.verdict import (
@@ -38,9 +38,6 @@ from fashion_assets.warehouse import releases
 from fashion_assets.warehouse.parquet import ParquetStore
 from fashion_assets.warehouse.releases import Release
 from fashion_assets.warehouse.serving import VECTOR_INDEX
-
-CRITICAL_COLUMNS = ("external_id", *CRITICAL, "image_path")
-"""A product without one of these cannot be listed or found (A9)."""
 
 
 @dataclass(frozen=True)
@@ -146,9 +143,16 @@ def _ids_are_unique(candidate: Candidate) -> Finding:
 
 
 def _critical_fields_are_not_null(candidate: Candidate) -> Finding:
-    empty = sql.SQL(" OR ").join(
-        sql.SQL("nullif(btrim({}), '') IS NULL").format(sql.Identifier(column)) for column in CRITICAL_COLUMNS
-    )
+    def lacks(column: str) -> sql.Composed:
+        return sql.SQL("nullif(btrim({}::text), '') IS NULL").format(sql.Identifier(column))
+
+    any_of = sql.SQL(" OR ").join
+    wrong = [lacks("external_id"), sql.SQL("({} AND {})").format(lacks("title"), lacks("image_path"))]
+    for source, columns in needed(candidate.conn, candidate.settings).items():
+        wrong.append(
+            sql.SQL("(source = {} AND ({}))").format(sql.Literal(source), any_of(map(lacks, columns)))
+        )
+    empty = any_of(wrong)
     rows = candidate.rows(
         sql.SQL("SELECT product_id::text, count(*) OVER () FROM {} WHERE {} LIMIT %s").format(
             candidate.release.table("products"), empty
@@ -163,7 +167,9 @@ def _image_paths(candidate: Candidate) -> Iterator[tuple[str, str]]:
     with candidate.conn.cursor(name="image_paths") as cursor:
         cursor.itersize = 10_000
         cursor.execute(
-            sql.SQL("SELECT product_id::text, image_path FROM {}").format(candidate.release.table("products"))
+            sql.SQL("SELECT product_id::text, image_path FROM {} WHERE image_path IS NOT NULL").format(
+                candidate.release.table("products")
+            )
         )
         yield from cursor
 
@@ -175,7 +181,9 @@ def _image_paths_are_valid(candidate: Candidate) -> Finding:
             missing += 1
             if len(offenders) < OFFENDERS_SHOWN:
                 offenders.append(f"{product_id}: {picture}")
-    return holds(missing == 0, missing, offenders)
+    without = candidate.number("SELECT count(*) FROM {products} WHERE image_path IS NULL")
+    said = f"{without:,} products have none, which their sources' profiles allow" if without else ""
+    return holds(missing == 0, missing, offenders, said)
 
 
 def _brands_are_present(candidate: Candidate) -> Finding:
@@ -185,14 +193,25 @@ def _brands_are_present(candidate: Candidate) -> Finding:
     )
     if not rows:
         return not_applicable("there are no products")
-    stating = [row for row in rows if row[3]]
+    own = {
+        source
+        for source, profile in profiles(candidate.conn, candidate.settings).items()
+        if is_a_shops_own(profile)
+    }
+    stating = [row for row in rows if row[3] and row[0] in own]
     read = [
-        f"{branded / products:.1%} of {source}'s products have one read from their titles"
+        f"{branded / products:.1%} of {source}'s products have one"
+        + ("" if stated else " read from their titles")
         for source, products, branded, stated in rows
-        if branded and not stated
+        if branded and not (stated and source in own)
     ]
     if not stating:
-        return not_applicable("; ".join(["no source states brands", *read]))
+        silent = (
+            "no source states brands"
+            if not any(row[3] for row in rows)
+            else "brands are stated by marketplaces alone"
+        )
+        return not_applicable("; ".join([silent, *read]))
     products, branded = (sum(row[place] for row in stating) for place in (1, 2))
     offenders = candidate.rows(
         "SELECT product_id::text, title FROM {products} WHERE brand IS NULL AND source = ANY(%s) LIMIT %s",
@@ -229,22 +248,44 @@ def _prices_are_distributed_as_expected(candidate: Candidate) -> Finding:
 
 def _embeddings_are_complete(candidate: Candidate) -> Finding:
     rows = candidate.rows(
+        # In releases built before a product had several vectors, `served` is the one beside it.
         """
-        SELECT p.product_id::text FROM {products} p
-        LEFT JOIN {embeddings} e ON e.product_id = p.product_id AND e.embedding_space = p.embedding_space
+        SELECT p.product_id::text FROM (SELECT true AS served) AS otherwise CROSS JOIN {products} p
+        LEFT JOIN LATERAL (
+            SELECT e.embedding FROM {embeddings} e
+            WHERE e.product_id = p.product_id AND e.embedding_space = p.embedding_space AND served
+        ) AS e ON true
         LEFT JOIN fashion_ops.spaces s ON s.space = p.embedding_space
-        WHERE p.embedding IS NULL OR e.embedding IS NULL OR s.dimension IS NULL
-           OR vector_dims(p.embedding) <> s.dimension OR vector_dims(e.embedding) <> s.dimension
-           OR l2_norm(p.embedding) = 0
+        WHERE CASE WHEN p.embedding IS NULL
+              THEN p.title IS NOT NULL OR p.image_path IS NOT NULL OR e.embedding IS NOT NULL
+              ELSE e.embedding IS NULL OR s.dimension IS NULL
+                   OR vector_dims(p.embedding) <> s.dimension OR vector_dims(e.embedding) <> s.dimension
+                   OR l2_norm(p.embedding) = 0 END
         LIMIT %s
         """,
         (OFFENDERS_SHOWN,),
     )
-    return holds(not rows, len(rows), [row[0] for row in rows])
+    without = candidate.number("SELECT count(*) FROM {products} WHERE embedding IS NULL")
+    refused = candidate.rows(
+        "SELECT v->>'space', v->>'kind', v->>'reason', sum((v->>'vectors')::bigint) "
+        "FROM fashion_ops.release_batches, jsonb_array_elements(refused_vectors) AS v WHERE release = %s "
+        "GROUP BY 1, 2, 3 ORDER BY 4 DESC",
+        (candidate.release.release,),
+    )
+    said = [f"{without:,} products can have none: their words alone find them"] if without else []
+    said += [
+        f"{count:,} that came are none: {space} {kind}, {reason}" for space, kind, reason, count in refused
+    ]
+    return holds(not rows, len(rows), [row[0] for row in rows], "; ".join(said))
 
 
 def _vector_index_is_whole(candidate: Candidate) -> Finding:
-    spaces = {row[0] for row in candidate.rows("SELECT DISTINCT embedding_space FROM {products}")}
+    spaces = {
+        row[0]
+        for row in candidate.rows(
+            "SELECT DISTINCT embedding_space FROM {products} WHERE embedding IS NOT NULL"
+        )
+    }
     rows = candidate.rows(
         sql.SQL(
             "SELECT c.relname, i.indisvalid AND i.indisready, pg_get_expr(i.indpred, i.indrelid) FROM pg_index i "
@@ -260,7 +301,7 @@ def _vector_index_is_whole(candidate: Candidate) -> Finding:
         if valid and f"'{space}'" in (predicate or "")
     }
     problems += [f"no index covers {space}" for space in sorted(spaces - covered)]
-    if VECTOR_INDEX not in {row[0] for row in rows}:
+    if spaces and VECTOR_INDEX not in {row[0] for row in rows}:
         problems.append(f"there is no {VECTOR_INDEX}")
     if len(rows) > max(1, len(spaces)):
         problems.append(f"{len(rows)} vector indexes for {len(spaces)} spaces")
@@ -270,14 +311,15 @@ def _vector_index_is_whole(candidate: Candidate) -> Finding:
 def _vector_search_uses_the_index(searching: Searching) -> Finding:
     spaces = searching.conn.execute(
         sql.SQL(
-            "SELECT embedding_space, max(vector_dims(embedding)), count(*) FROM {} GROUP BY 1 ORDER BY 1"
+            "SELECT embedding_space, max(vector_dims(embedding)), count(*) FROM {} WHERE embedding IS NOT NULL "
+            "GROUP BY 1 ORDER BY 1"
         ).format(searching.release.table("products"))
     ).fetchall()
     # The engine goes by a sample of the release; of twice as many vectors it is sure.
     large = {space: dimension for space, dimension, vectors in spaces if vectors > 2 * path.EXACT_ROWS}
     if not large:
         products = sum(vectors for _, _, vectors in spaces)
-        return not_applicable(f"{products} products: reading them all is as fast as the index, and exact")
+        return not_applicable(f"{products} vectors: reading them all is as fast as the index, and exact")
     offenders = []
     for space, dimension in large.items():
         query = searching.query(vector=np.ones(dimension), space=space, mode="vector")
@@ -298,7 +340,7 @@ def _scans(plan: dict[str, Any]) -> list[str]:
 
 
 def _vector_index_is_small(candidate: Candidate) -> Finding:
-    vectors = candidate.number("SELECT count(*) FROM {products}")
+    vectors = candidate.number("SELECT count(embedding) FROM {products}")
     if vectors < candidate.settings.min_vectors_for_size:
         return not_applicable(
             f"{vectors} vectors are too few (at least {candidate.settings.min_vectors_for_size})"
@@ -404,7 +446,7 @@ CANDIDATE_CRITERIA: list[Criterion[Candidate]] = [
     Criterion(
         "critical_fields_are_not_null",
         "A9",
-        "No null in " + ", ".join(CRITICAL_COLUMNS),
+        "No product without an id, without title and picture, or without what its source's profile calls critical",
         "0 products",
         "products",
         _critical_fields_are_not_null,
@@ -414,7 +456,7 @@ CANDIDATE_CRITERIA: list[Criterion[Candidate]] = [
     Criterion(
         "image_paths_are_valid",
         "A9",
-        "Every product's picture is there",
+        "Every picture of a product is there",
         "0 missing",
         "products",
         _image_paths_are_valid,
@@ -443,7 +485,7 @@ CANDIDATE_CRITERIA: list[Criterion[Candidate]] = [
     Criterion(
         "embeddings_are_complete",
         "B1",
-        "Every product has a vector of its space, and the float32 original beside it",
+        "Every product that has a picture or a title has a vector of its space, and the float32 original beside it",
         "0 products without",
         "products",
         _embeddings_are_complete,

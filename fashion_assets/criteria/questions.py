@@ -59,13 +59,13 @@ class Drawn(NamedTuple):
 
     product_id: str
     external_id: str
-    title: str
-    article_type: str
-    image_path: str
-    image_sha256: str
-    space: str
+    title: str | None
+    article_type: str | None
+    image_path: str | None
+    image_sha256: str | None
+    space: str | None
     original: np.ndarray | None
-    """Its float32 vector [d] of `product_embeddings`, if it has one."""
+    """The float32 original [d] of the vector that is searched, if it has one."""
 
 
 class Person(NamedTuple):
@@ -76,9 +76,11 @@ class Person(NamedTuple):
 
 
 class Filtered(NamedTuple):
-    """What the database itself says to a filter: how many products meet it, and how many of the page do not."""
+    """What the database itself says to a filter: how many products meet it, how many of these the facet can count, and how
+    many of the page do not meet it."""
 
     meeting: int
+    counted: int
     strangers: int
 
 
@@ -113,6 +115,11 @@ class Asked:
         """Whether the whole page scores that much, so that it may leave out others that do."""
         hits = self.results.hits if self.results else ()
         return len(hits) == LIMIT and hits[-1].score >= score - TIE
+
+
+def _facet_beside(column: str) -> str:
+    """A column of few values, whose counts are asked for beside a filter on a column: those of the filter's own leave it out."""
+    return "gender" if column == "embedding_space" else "embedding_space"
 
 
 class Searching:
@@ -160,7 +167,10 @@ class Searching:
 
     def _draw(self, count: int, columns: Sequence[LiteralString]) -> list[tuple]:
         side = sql.SQL(
-            "(SELECT {columns} FROM {products} p LEFT JOIN {embeddings} e USING (product_id, embedding_space) "
+            # In releases built before a product had several vectors, `served` is the one beside it.
+            "(SELECT {columns} FROM (SELECT true AS served) AS otherwise CROSS JOIN {products} p LEFT JOIN LATERAL "
+            "(SELECT e.embedding FROM {embeddings} e WHERE e.product_id = p.product_id "
+            "AND e.embedding_space = p.embedding_space AND served) AS e ON true "
             "WHERE p.product_id {side} %(first)s ORDER BY p.product_id LIMIT %(count)s)"
         )
         names = {
@@ -186,7 +196,7 @@ class Searching:
             "p.article_type",
             "p.image_path",
             "p.image_sha256",
-            "embedding_space",
+            "p.embedding_space",
             "e.embedding",
         )
         rows = self._draw(self.settings.criteria_sample + 1, columns)
@@ -203,9 +213,23 @@ class Searching:
         return len(self._drawn) == len(self.products)
 
     @property
+    def titled(self) -> list[Drawn]:
+        """Those of them whose titles are asked for."""
+        return [product for product in self.products if product.title]
+
+    @property
+    def _shown(self) -> list[Drawn]:
+        return [product for product in self.products if product.image_path is not None]
+
+    @property
     def pictured(self) -> list[Drawn]:
         """Those of them whose pictures are looked at and searched by."""
-        return self.products[: self.settings.criteria_pictures]
+        return self._shown[: self.settings.criteria_pictures]
+
+    @property
+    def all_pictured(self) -> bool:
+        """Whether they are all that have pictures."""
+        return self.whole and len(self.pictured) == len(self._shown)
 
     @cached_property
     def space(self) -> str:
@@ -224,22 +248,22 @@ class Searching:
     @cached_property
     def titles(self) -> list[Asked]:
         """Each product of the model's space, asked for by what its title means."""
-        own = [product for product in self.products if product.space == self.space]
+        own = [product for product in self.titled if product.space == self.space]
         # Read and encoded together, in a fraction of the time. What hinders that the searches will say themselves.
         with suppress(Exception):
-            self.engine.prepare([product.title for product in own], self.release.release)
+            self.engine.prepare([product.title or "" for product in own], self.release.release)
         return [self._search(product, words=product.title, mode="vector") for product in own]
 
     @cached_property
     def texts(self) -> list[Asked]:
         """Each product, asked for by the words of its title."""
-        return [self._search(product, words=product.title, mode="text") for product in self.products]
+        return [self._search(product, words=product.title, mode="text") for product in self.titled]
 
     @cached_property
     def uploads(self) -> list[Asked]:
         """Some products of the model's space, asked for by their pictures; each is encoded as an upload is, by itself."""
         return [
-            self._ask(product, partial(self._upload, self.engine, Path(product.image_path)))
+            self._ask(product, partial(self._upload, self.engine, Path(product.image_path or "")))
             for product in self.pictured
             if product.space == self.space
         ]
@@ -251,14 +275,15 @@ class Searching:
 
     def beyond_the_model(self, asked: Asked) -> bool:
         """Whether nothing but the model keeps a product from being found by its picture: its vector is the mean of its picture's
-        and its title's own, the picture's is what the upload was encoded to, and an exact search by it does not find the product
+        and its title's own, or its picture's where it has no title, the picture's is what the upload was encoded to, and an exact search by it does not find the product
         either, since the model puts others nearer."""
         product: Drawn = asked.about
-        if asked.results is None or not asked.results.hits:
+        if asked.results is None or not asked.results.hits or not product.space or not product.image_sha256:
             return False
         store = EmbeddingStore(self.conn)
         has_picture, picture = store.get(product.space, "image", [product.image_sha256])
-        has_title, title = store.get(product.space, "text", [text_sha256(product.title)])
+        titles = [text_sha256(product.title)] if product.title else []
+        has_title, title = store.get(product.space, "text", titles)
         if not has_picture.all() or not has_title.all():
             return False
         with self.conn.transaction(), self.conn.cursor(binary=True) as cursor:
@@ -278,7 +303,7 @@ class Searching:
             ).fetchone() or (None,)
         if served is None:
             return False
-        meant = combine(picture, title)[0]
+        meant = combine(picture, title)[0] if titles else picture[0]
         is_its_own = float(served.to_numpy().astype(np.float32) @ meant) >= 1 - TIE
         is_encoded_so = abs(nearest[0][1] - asked.results.hits[0].score) <= ENCODED_ALIKE
         return is_its_own and is_encoded_so and product.product_id not in [found for found, _ in nearest]
@@ -296,8 +321,7 @@ class Searching:
             self._search(
                 (column, value),
                 filters={column: value if COLUMNS[column] == "text" else {"from": value}},
-                # Columns of few values, which every product has; the counts of one leave the filter on it out.
-                facets=("gender" if column == "embedding_space" else "embedding_space",),
+                facets=(_facet_beside(column),),
             )
             for column, value in values.items()
             if value is not None
@@ -311,7 +335,7 @@ class Searching:
             values |= {f"value_{place}": value, f"page_{place}": asked.ids}
             counts.append(
                 sql.SQL(
-                    "count(*) FILTER (WHERE {meets}), "
+                    "count(*) FILTER (WHERE {meets}), count({facet}) FILTER (WHERE {meets}), "
                     "count(*) FILTER (WHERE ({meets}) IS NOT TRUE AND product_id = ANY({page}::uuid[]))"
                 ).format(
                     meets=sql.SQL("{} {} {}").format(
@@ -320,13 +344,14 @@ class Searching:
                         sql.Placeholder(f"value_{place}"),
                     ),
                     page=sql.Placeholder(f"page_{place}"),
+                    facet=sql.Identifier(_facet_beside(column)),
                 )
             )
         (row,) = self.conn.execute(
             sql.SQL("SELECT {} FROM {}").format(sql.SQL(", ").join(counts), self.release.table("products")),
             values,
         ).fetchall()
-        return [Filtered(*pair) for pair in zip(row[::2], row[1::2], strict=True)]
+        return [Filtered(*pair) for pair in zip(row[::3], row[1::3], row[2::3], strict=True)]
 
     @cached_property
     def recommendations(self) -> list[Asked]:
@@ -349,13 +374,15 @@ class Searching:
 
     def recommended(self) -> list[Recommended]:
         """For each of `recommendations`, what the database says. Others are products the person does not have, of the
-        genders of those they have and for everybody."""
+        genders of those they have and for everybody, with vectors that compare with theirs."""
         query = sql.SQL(
-            "WITH own AS MATERIALIZED (SELECT p.product_id, p.gender FROM {favourites} f JOIN {products} p "
+            "WITH own AS MATERIALIZED (SELECT p.product_id, p.gender, p.embedding_space FROM {favourites} f JOIN {products} p "
             "USING (product_id) WHERE f.user_id = %(user)s AND f.source = %(source)s) "
             "SELECT (SELECT count(DISTINCT product_id) FROM own WHERE product_id = ANY(%(ids)s::uuid[])), "
             "EXISTS (SELECT FROM {products} p WHERE NOT EXISTS (SELECT FROM own WHERE own.product_id = p.product_id) "
-            "AND (p.gender = 'unisex' OR p.gender IN (SELECT gender FROM own) OR NOT EXISTS (SELECT FROM own)))"
+            "AND (p.gender = 'unisex' OR p.gender IN (SELECT gender FROM own) OR NOT EXISTS (SELECT FROM own)) "
+            "AND (p.embedding_space IN (SELECT embedding_space FROM own) "
+            "OR NOT EXISTS (SELECT FROM own WHERE embedding_space IS NOT NULL)))"
         ).format(favourites=self.release.table("favourites"), products=self.release.table("products"))
         said = []
         for asked in self.recommendations:

@@ -30,10 +30,15 @@ _EMPTY = "there are no products to ask for"
 
 
 def _not_encodable(searching: Searching) -> str:
-    if not searching.products:
-        return _EMPTY
-    spaces = ", ".join(sorted({product.space for product in searching.products}))
+    spaces = ", ".join(sorted({product.space for product in searching.products if product.space}))
+    if not spaces:
+        return _no("vector", searching)
     return f"the model at hand is {searching.space}, and the products asked for were embedded by {spaces}"
+
+
+def _no(what: str, searching: Searching) -> str:
+    """Why nothing can be asked that needs a picture, a title or a vector."""
+    return f"none of the products asked for has a {what}" if searching.products else _EMPTY
 
 
 def _found(
@@ -67,12 +72,12 @@ def _vector_search_finds_the_product(searching: Searching) -> Finding:
         own = scores.get(asked.about.product_id)
         return asked.tied_down_to(1.0) if own is None else own >= max(scores.values()) - TIE
 
-    return _found(searching, searching.own_vectors, is_found, _EMPTY)
+    return _found(searching, searching.own_vectors, is_found, _no("vector", searching))
 
 
 def _titles_find_their_article_type(searching: Searching) -> Finding:
     if not searching.titles:
-        return not_applicable(_not_encodable(searching))
+        return not_applicable(_not_encodable(searching) if searching.titled else _no("title", searching))
     counted = searching.conn.execute(
         sql.SQL(
             "SELECT article_type FROM {} WHERE article_type = ANY(%s) GROUP BY 1 HAVING count(*) >= %s"
@@ -110,7 +115,7 @@ def _text_search_finds_the_product(searching: Searching) -> Finding:
         searching.texts,
         # A page of hits that have every word leaves out others that have.
         lambda asked: asked.about.product_id in asked.ids or asked.tied_down_to(1.0),
-        _EMPTY,
+        _no("title", searching),
     )
 
 
@@ -132,8 +137,8 @@ def _picture_search_finds_the_product(searching: Searching) -> Finding:
         searching,
         searching.uploads,
         is_found,
-        _not_encodable(searching),
-        whole=len(searching.pictured) == len(searching.products),
+        _not_encodable(searching) if searching.pictured else _no("picture", searching),
+        whole=searching.all_pictured,
     )
     missed = [asked for asked in searching.uploads if not is_found(asked)][:MISSED_LOOKED_INTO]
     if found.outcome != "fail" or not all(map(searching.beyond_the_model, missed)):
@@ -151,7 +156,7 @@ def _filters_leave_what_meets_them(searching: Searching) -> Finding:
     if not searching.filters:
         return not_applicable(_EMPTY)
     offenders = []
-    for asked, (meeting, strangers) in zip(searching.filters, searching.filtered(), strict=True):
+    for asked, (meeting, countable, strangers) in zip(searching.filters, searching.filtered(), strict=True):
         column, value = asked.about
         counted = [
             count
@@ -162,7 +167,7 @@ def _filters_leave_what_meets_them(searching: Searching) -> Finding:
             offenders.append(f"{column}={value}: {asked.error}")
         elif strangers:
             offenders.append(f"{column}={value}: {strangers} of the hits do not meet it")
-        elif sum(counted) != min(meeting, FACET_ROWS) or len(asked.ids) != min(meeting, LIMIT):
+        elif (meeting <= FACET_ROWS and sum(counted) != countable) or len(asked.ids) != min(meeting, LIMIT):
             offenders.append(f"{column}={value}: {sum(counted)} found, {meeting} meet it")
     unasked = sorted(set(COLUMNS) - {asked.about[0] for asked in searching.filters})
     return holds(
@@ -175,9 +180,9 @@ def _filters_leave_what_meets_them(searching: Searching) -> Finding:
 
 def _pictures_load(searching: Searching) -> Finding:
     if not searching.pictured:
-        return not_applicable(_EMPTY)
+        return not_applicable(_no("picture", searching))
     limits = Limits.from_settings(searching.settings)
-    seen = {product.external_id: probe(product.image_path, limits) for product in searching.pictured}
+    seen = {product.external_id: probe(product.image_path or "", limits) for product in searching.pictured}
     offenders = [
         f"{external_id}: {reason}" for external_id, reason in seen.items() if isinstance(reason, str)
     ]
@@ -224,13 +229,18 @@ def _listing_is_quick(searching: Searching) -> Finding:
 
 def _vector_search_is_quick(searching: Searching) -> Finding:
     settings = searching.settings
-    return _answered_in_time(settings.max_vector_search_p95_ms, searching.own_vectors, settings, _EMPTY)
+    return _answered_in_time(
+        settings.max_vector_search_p95_ms, searching.own_vectors, settings, _no("vector", searching)
+    )
 
 
 def _picture_search_is_quick(searching: Searching) -> Finding:
     settings = searching.settings
     return _answered_in_time(
-        settings.max_picture_search_p95_ms, searching.uploads, settings, _not_encodable(searching)
+        settings.max_picture_search_p95_ms,
+        searching.uploads,
+        settings,
+        _not_encodable(searching) if searching.pictured else _no("picture", searching),
     )
 
 

@@ -129,11 +129,6 @@ def combine(image: np.ndarray, text: np.ndarray, text_weight: float = TEXT_WEIGH
     return (mixed / np.linalg.norm(mixed, axis=1, keepdims=True)).astype(np.float32)
 
 
-def without_own_vector(products: pa.Table) -> pa.Table:
-    """The products that brought no vector with them."""
-    return products.filter(pc.equal(pc.fill_null(pc.list_value_length(products["vectors"]), 0), 0))
-
-
 def vector_column(vectors: np.ndarray) -> pa.ListArray:
     """A [n, d] float32 array as an Arrow list column; lists rather than fixed-size lists, because preserved vectors
     of several spaces may stand in one column."""

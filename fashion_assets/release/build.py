@@ -11,21 +11,25 @@ import json
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from itertools import zip_longest
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
+import numpy as np
 import psycopg
 import pyarrow as pa
 import pyarrow.compute as pc
 from psycopg import sql
+from psycopg.types.json import Jsonb
 
 from fashion_assets.batches.files import (
     NORMALIZED_ATTRIBUTES,
     PRODUCT_EMBEDDINGS,
     QUARANTINED_LISTINGS,
+    refused,
     without_vector,
 )
 from fashion_assets.catalog.listing import picture_path
 from fashion_assets.catalog.style import stated_style
+from fashion_assets.catalog.vectors import unit
 from fashion_assets.embedding.embed import vector_matrix
 from fashion_assets.embedding.spaces import EmbeddingSpace
 from fashion_assets.machine import usable_cores
@@ -77,54 +81,94 @@ def create_tables(conn: psycopg.Connection, release: Release) -> None:
     release_tables.describe(conn, release.release)
 
 
-class ServingRows(NamedTuple):
-    """A batch's rows whose vectors are of one space."""
+class VectorRows(NamedTuple):
+    """A batch's vectors of one space and kind, as rows of `product_embeddings`."""
 
     space: str
+    kind: str
     dimension: int
-    products: EncodedRows
-    product_embeddings: EncodedRows
+    rows: EncodedRows
 
 
-def serving_rows(normalized: pa.Table, embeddings: pa.Table, batch: str, root: str) -> Iterator[ServingRows]:
-    """A batch's rows of `products` and `product_embeddings`, by the embedding spaces in it. `root` is where its source is.
+class BatchFigures(NamedTuple):
+    """How many of a batch's products lack something, how many of its listings failed at embedding, and which vectors that came
+    were refused (`catalog.vectors.refused_counts`)."""
+
+    without_picture: int
+    without_vector: int
+    failed: int
+    refused: list[dict[str, Any]]
+
+
+class ServingRows(NamedTuple):
+    """What a batch brings into a release."""
+
+    products: list[EncodedRows]
+    """By the space of the vector that is served, and those without a vector."""
+    vectors: list[VectorRows]
+    figures: BatchFigures
+
+
+def serving_rows(normalized: pa.Table, embeddings: pa.Table, batch: str, root: str) -> ServingRows:
+    """A batch's rows of `products` and `product_embeddings`. `root` is where its source is.
 
     Raises `WrongDimension` where vectors of one space differ in length.
     """
-    joined = _aligned(normalized, embeddings)
-    joined = joined.append_column("batch", pa.repeat(batch, joined.num_rows))
-    paths = [picture_path(root, uri) for uri in joined["image_uri"].to_pylist()]
-    joined = joined.append_column("image_path", pa.array(paths, pa.string()))
-    for space in joined["embedding_space"].unique().to_pylist():
-        own = joined.filter(pc.equal(joined["embedding_space"], space))
-        try:
-            vectors = vector_matrix(own["embedding"])
-        except ValueError as error:
-            raise WrongDimension(f"space {space!r} in batch {batch}: {error}") from error
-        fixed = pa.FixedSizeListArray.from_arrays(pa.array(vectors.reshape(-1)), vectors.shape[1])
-        own = own.set_column(own.schema.get_field_index("embedding"), "embedding", fixed)
-        yield ServingRows(
-            space,
-            vectors.shape[1],
-            encode_rows(PRODUCTS.copied, own),
-            encode_rows(EMBEDDINGS.copied, own),
-        )
-
-
-def _aligned(normalized: pa.Table, embeddings: pa.Table) -> pa.Table:
-    """The products' rows with their vectors beside them, in the products' order; without those in quarantine since their
-    picture failed at embedding."""
-    if failed := without_vector(embeddings):
+    failed = without_vector(embeddings)
+    if failed:  # in quarantine, since their pictures failed at embedding
         in_quarantine = pc.is_in(normalized["product_id"], value_set=pa.array(list(failed)))
         normalized = normalized.filter(pc.invert(in_quarantine))
-    position = pc.index_in(normalized["product_id"], value_set=embeddings["product_id"].combine_chunks())
-    if position.null_count:
-        lost = normalized["product_id"].filter(pc.is_null(position)).to_pylist()
-        raise ValueError(f"{len(lost)} products have no vector: {', '.join(lost[:5])} …")
-    matched = embeddings.take(position)
-    return normalized.append_column("embedding_space", matched["space"]).append_column(
-        "embedding", matched["vector"]
+    paths = [None if uri is None else picture_path(root, uri) for uri in normalized["image_uri"].to_pylist()]
+    products = normalized.append_column("batch", pa.repeat(batch, normalized.num_rows)).append_column(
+        "image_path", pa.array(paths, pa.string())
     )
+    embeddings = embeddings.rename_columns({"space": "embedding_space", "vector": "embedding"})
+    served = embeddings.filter(embeddings["served"])
+    places = pc.index_in(products["product_id"], value_set=served["product_id"].combine_chunks())
+    matched = served.take(places)
+    spaces_of = products.append_column("embedding_space", matched["embedding_space"]).append_column(
+        "embedding", matched["embedding"]
+    )
+    of_products = []
+    for space in spaces_of["embedding_space"].unique().drop_null().to_pylist():
+        own = spaces_of.filter(pc.equal(spaces_of["embedding_space"], space))
+        of_products.append(encode_rows(PRODUCTS.copied, _with_vectors(own, unit(_matrix(own, space, batch)))))
+    bare = spaces_of.filter(pc.is_null(spaces_of["embedding_space"]))
+    if bare.num_rows:
+        of_products.append(encode_rows(PRODUCTS.copied, _with_vectors(bare, None)))
+    vectors = []
+    for kinds in (
+        embeddings.select(["embedding_space", "kind"])
+        .group_by(["embedding_space", "kind"])
+        .aggregate([])
+        .to_pylist()
+    ):
+        space, kind = kinds["embedding_space"], kinds["kind"]
+        own = embeddings.filter(
+            pc.and_(pc.equal(embeddings["embedding_space"], space), pc.equal(embeddings["kind"], kind))
+        )
+        matrix = _matrix(own, space, batch)
+        rows = encode_rows(EMBEDDINGS.copied, _with_vectors(own, matrix))
+        vectors.append(VectorRows(space, kind, matrix.shape[1], rows))
+    figures = BatchFigures(products["image_uri"].null_count, bare.num_rows, len(failed), refused(embeddings))
+    return ServingRows(of_products, vectors, figures)
+
+
+def _matrix(rows: pa.Table, space: str, batch: str) -> np.ndarray:
+    """The vectors of rows of one space, float32 [n, d]. Raises `WrongDimension` where they differ in length."""
+    try:
+        return vector_matrix(rows["embedding"])
+    except ValueError as error:
+        raise WrongDimension(f"space {space!r} in batch {batch}: {error}") from error
+
+
+def _with_vectors(rows: pa.Table, vectors: np.ndarray | None) -> pa.Table:
+    """Rows with these vectors, or none, as COPY takes them."""
+    if vectors is None:
+        column: pa.Array = pa.nulls(rows.num_rows, pa.list_(pa.float32(), 1))
+    else:
+        column = pa.FixedSizeListArray.from_arrays(pa.array(vectors.reshape(-1)), vectors.shape[1])
+    return rows.set_column(rows.schema.get_field_index("embedding"), "embedding", column)
 
 
 def load(
@@ -152,8 +196,8 @@ def load(
         where = {source.name: source.root for source in sources}
         dimensions = {space.name: space.dimension}
         _hold_to_spaces(conn, release, dimensions)
-        for done, (batch, rows, failed) in enumerate(_read_ahead(store, finished, where), start=1):
-            quarantined = store.count(QUARANTINED_LISTINGS.name, batch.name) + failed
+        for done, (batch, rows) in enumerate(_read_ahead(store, finished, where), start=1):
+            quarantined = store.count(QUARANTINED_LISTINGS.name, batch.name) + rows.figures.failed
             _load_batch(conn, release, batch, rows, quarantined, dimensions)
             progress(done, len(finished))
         _add_keys(conn, release)
@@ -172,37 +216,34 @@ def load(
 
 def _read_ahead(
     store: ParquetStore, batches: Sequence[Batch], where: Mapping[str, str]
-) -> Iterator[tuple[Batch, list[ServingRows], int]]:
-    """Each batch with its rows and how many of its products went to quarantine at embedding, the next one being read and
-    encoded in a thread meanwhile."""
+) -> Iterator[tuple[Batch, ServingRows]]:
+    """Each batch with its rows, the next one being read and encoded in a thread meanwhile."""
 
-    def read(batch: Batch) -> tuple[list[ServingRows], int]:
+    def read(batch: Batch) -> ServingRows:
         normalized = store.read(NORMALIZED_ATTRIBUTES.name, batch.name)
         embeddings = store.read(PRODUCT_EMBEDDINGS.name, batch.name)
-        rows = serving_rows(normalized, embeddings, batch.name, where[batch.source])
-        return list(rows), len(without_vector(embeddings))
+        return serving_rows(normalized, embeddings, batch.name, where[batch.source])
 
     with ThreadPoolExecutor(1, "read-ahead") as pool:
         following = pool.submit(read, batches[0]) if batches else None
         for batch, after in zip_longest(batches, batches[1:]):
             assert following is not None
-            rows, failed = following.result()
+            rows = following.result()
             following = pool.submit(read, after) if after is not None else None
-            yield batch, rows, failed
+            yield batch, rows
 
 
 def _load_batch(
     conn: psycopg.Connection,
     release: Release,
     batch: Batch,
-    rows: Sequence[ServingRows],
+    serving: ServingRows,
     quarantined: int,
     dimensions: dict[str, int],
 ) -> None:
     """Load one batch's rows. `dimensions` has the release's spaces so far; those of vectors that came with listings are
     added, and registered. Raises `WrongDimension` for vectors that cannot be of the space they name."""
-    products = 0
-    for space, dimension, of_products, of_vectors in rows:
+    for space, kind, dimension, of_vectors in serving.vectors:
         if space not in dimensions:
             spaces.register(conn, PreservedSpace(space, dimension))
             dimensions[space] = dimension
@@ -211,17 +252,28 @@ def _load_batch(
             raise WrongDimension(
                 f"space {space!r} has {dimensions[space]} dimensions, and vectors of batch {batch.name} have {dimension}"
             )
-        products += copy_encoded(conn, release.table("products"), of_products)
         vectors = copy_encoded(conn, release.table("product_embeddings"), of_vectors)
         conn.execute(
-            "INSERT INTO fashion_ops.release_spaces AS known (release, space, vectors) VALUES (%s, %s, %s) "
-            "ON CONFLICT (release, space) DO UPDATE SET vectors = known.vectors + excluded.vectors",
-            (release.release, space, vectors),
+            "INSERT INTO fashion_ops.release_spaces AS known (release, space, kind, vectors) VALUES (%s, %s, %s, %s) "
+            "ON CONFLICT (release, space, kind) DO UPDATE SET vectors = known.vectors + excluded.vectors",
+            (release.release, space, kind, vectors),
         )
+    products = sum(copy_encoded(conn, release.table("products"), rows) for rows in serving.products)
+    figures = serving.figures
     conn.execute(
-        "INSERT INTO fashion_ops.release_batches (release, batch, content_version, products, quarantined, listings) "
-        "VALUES (%s, %s, %s, %s, %s, %s)",
-        (release.release, batch.name, batch.content_version, products, quarantined, batch.listings),
+        "INSERT INTO fashion_ops.release_batches (release, batch, content_version, products, quarantined, listings, "
+        "without_picture, without_vector, refused_vectors) VALUES (%s, %s, %s, %s, %s, %s, %s, %s, %s)",
+        (
+            release.release,
+            batch.name,
+            batch.content_version,
+            products,
+            quarantined,
+            batch.listings,
+            figures.without_picture,
+            figures.without_vector,
+            Jsonb(figures.refused),
+        ),
     )
 
 
@@ -278,7 +330,7 @@ def _hold_to_spaces(conn: psycopg.Connection, release: Release, dimensions: Mapp
 def _add_keys(conn: psycopg.Connection, release: Release) -> None:
     # Here rather than with the other indexes: a key shuts readers out until it is there, and those are built beside each
     # other and beside readers.
-    keys = (("products", ["product_id"]), ("product_embeddings", ["product_id", "embedding_space"]))
+    keys = (("products", ["product_id"]), ("product_embeddings", ["product_id", "embedding_space", "kind"]))
     for table, columns in keys:
         key = sql.SQL(", ").join(map(sql.Identifier, columns))
         conn.execute(sql.SQL("ALTER TABLE {} ADD PRIMARY KEY ({})").format(release.table(table), key))
@@ -309,7 +361,8 @@ def index(settings: Settings, release: Release, progress: Callable[[str], None] 
     with connect(settings, autocommit=True) as conn:
         found = conn.execute(
             sql.SQL(
-                "SELECT embedding_space, max(vector_dims(embedding)) FROM {} GROUP BY 1 ORDER BY count(*) DESC, 1"
+                "SELECT embedding_space, max(vector_dims(embedding)) FROM {} WHERE embedding IS NOT NULL "
+                "GROUP BY 1 ORDER BY count(*) DESC, 1"
             ).format(products)
         ).fetchall()
     vector_indexes = [

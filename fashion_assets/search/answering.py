@@ -9,7 +9,7 @@ import json
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from functools import cached_property, partial
-from typing import Any
+from typing import Any, NamedTuple
 from uuid import UUID
 
 import numpy as np
@@ -43,12 +43,19 @@ FACET_VALUES = 50
 TOO_FEW = "found too few"
 PASSED_OVER = "passed over nearer products"
 
-_PRODUCT_BY_ID = (
-    "SELECT product_id::text, embedding_space, embedding FROM {products} WHERE product_id = %(key)s::uuid"
-)
-_PRODUCT_BY_EXTERNAL_ID = (
-    "SELECT product_id::text, embedding_space, embedding FROM {products} WHERE external_id = %(key)s LIMIT 2"
-)
+_PRODUCT = "SELECT product_id::text, coalesce(title, ''), embedding_space, embedding FROM {products} "
+_PRODUCT_BY_ID = _PRODUCT + "WHERE product_id = %(key)s::uuid"
+_PRODUCT_BY_EXTERNAL_ID = _PRODUCT + "WHERE external_id = %(key)s LIMIT 2"
+
+
+class Stored(NamedTuple):
+    """A product of a release."""
+
+    product_id: str
+    title: str
+    space: str | None
+    vector: np.ndarray | None
+    """Unit vector [d]; None where it has none."""
 
 
 @dataclass(frozen=True)
@@ -166,11 +173,13 @@ class Answering:
     def _asked(self, query: Query, facts: Facts, offset: int = 0) -> Work[tuple[Asked, Plan]]:
         _check_vector(query, facts)
         notes: list[str] = []
-        understood, terms = yield from self._understanding.understand(facts, query.words)
-        _, avoided = yield from self._understanding.understand(facts, query.avoid)
         like = None
         if query.product is not None:
             like = yield from self.product(facts, query.product)
+            if like.vector is None:
+                query = _by_its_title(query, like, notes)
+        understood, terms = yield from self._understanding.understand(facts, query.words)
+        _, avoided = yield from self._understanding.understand(facts, query.avoid)
         vectors: dict[str, np.ndarray] = {}
         if query.mode != "text" and query.has_meaning:
             vectors = yield Compute(lambda: self._vectors(query, understood, facts, like))
@@ -185,6 +194,10 @@ class Answering:
                 )
         elif query.mode == "vector":
             raise SearchError("a vector search needs words, a picture, a product or a vector")
+        if vectors and facts.bare:
+            notes.append(
+                f"{facts.bare:,} of {facts.products:,} products have no vector: words alone find them"
+            )
         with_text = query.mode != "vector" and bool(terms)
         weights = query.weights
         plan = Plan(
@@ -201,7 +214,7 @@ class Answering:
             terms if with_text else (),
             " | ".join(term.tsquery for term in avoided) or None,
             query.narrowed,
-            excluded=(like[0],) if like else (),
+            excluded=(like.product_id,) if like else (),
             exact=query.exact,
             weights=(*(weights.meaning / max(1, len(vectors)) for _ in vectors), weights.text),
             window=query.window,
@@ -211,11 +224,11 @@ class Answering:
         return asked, plan
 
     def _vectors(
-        self, query: Query, understood: str, facts: Facts, like: tuple[str, str, np.ndarray] | None
+        self, query: Query, understood: str, facts: Facts, like: Stored | None
     ) -> dict[str, np.ndarray]:
         made = {}
         for space in facts.spaces:
-            stored = like[2] if like and like[1] == space.name else None
+            stored = like.vector if like and like.space == space.name else None
             vector = self.encoders.vector(query, understood, space.name, stored)
             if vector is not None:
                 made[space.name] = vector
@@ -311,8 +324,8 @@ class Answering:
             parameters[f"importance_{place}"] = term.importance / total
         return parameters
 
-    def product(self, facts: Facts, key: str) -> Work[tuple[str, str, np.ndarray]]:
-        """Id, space and unit vector [d] of a stored product, by its id or its external id. Raises `SearchError`."""
+    def product(self, facts: Facts, key: str) -> Work[Stored]:
+        """A stored product, by its id or its external id. Raises `SearchError`."""
         by_id = _is_uuid(key)
         text = _PRODUCT_BY_ID if by_id else _PRODUCT_BY_EXTERNAL_ID
         if "\0" in key:
@@ -324,8 +337,8 @@ class Answering:
             raise SearchError(f"there is no product {key[:80]!r} in {facts.release}")
         if len(rows) > 1:
             raise SearchError(f"several sources have a product {key[:80]!r}: give its product id")
-        product_id, space, vector = rows[0]
-        return product_id, space, array(vector)
+        product_id, title, space, vector = rows[0]
+        return Stored(product_id, title, space, None if vector is None else array(vector))
 
     # Facets
 
@@ -343,6 +356,17 @@ class Answering:
             asked.append(Statement(text, values))
         rows = yield from self.releases.read(facts, asked, {"plan_cache_mode": "force_custom_plan"})
         return dict(zip(query.facets, rows, strict=True))
+
+
+def _by_its_title(query: Query, like: Stored, notes: list[str]) -> Query:
+    """The question without the product, which has no vector: if nothing else is asked for, with what its title says."""
+    if query.words or query.picture is not None or query.vector is not None:
+        notes.append(f"{like.product_id} has no vector: only the rest of the question is asked")
+        return replace(query, product=None)
+    if not like.title:
+        raise SearchError(f"{like.product_id} has neither a vector nor a title: nothing can be like it")
+    notes.append(f"{like.product_id} has no vector: what is found has the words of its title")
+    return replace(query, product=None, words=like.title)
 
 
 def _is_uuid(text: str) -> bool:

@@ -87,6 +87,8 @@ class Facts:
     """Columns an index begins with; a filter on another one has to read every product."""
     reader: str | None = None
     """The role it is read as; None: as the connection's own."""
+    bare: int = 0
+    """Products without a vector, which words alone find."""
     _masks: Cache[np.ndarray] = field(default_factory=lambda: Cache(256), repr=False, compare=False)
     _codes: Cache[tuple[list[Any], np.ndarray]] = field(
         default_factory=lambda: Cache(64), repr=False, compare=False

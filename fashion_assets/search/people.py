@@ -95,8 +95,8 @@ def _recommend(
     )
     if not styles and not favourites:
         raise SearchError(f"there is no person {user_id[:80]!r} in {facts.release}")
-    liked = [row for row in favourites if row[0] is not None]
-    owned = tuple(row[0] for row in liked)
+    liked = [row for row in favourites if row[2] is not None]
+    owned = tuple(row[0] for row in favourites if row[0] is not None)
     if len(favourites) == FAVOURITES:
         # Those not looked at are not to be recommended either.
         (rows,) = yield from answering.releases.read(
@@ -109,13 +109,13 @@ def _recommend(
         hits, paths = yield from _like_favourites(answering, facts, liked, owned, limit)
     elif style:
         note = f"by stated style: {', '.join(value for values in style.values() for value in values)}"
-        hits, paths = yield from _by_style(answering, facts, style, limit)
+        hits, paths = yield from _by_style(answering, facts, style, owned)
     else:
         note = "popular, as neither favourites nor a style are known"
-        hits, paths = yield from _popular(answering, facts, limit)
+        hits, paths = yield from _popular(answering, facts, limit, owned)
     if style and not liked and not hits:
         note = f"popular, as nothing is there {note}"
-        hits, paths = yield from _popular(answering, facts, limit)
+        hits, paths = yield from _popular(answering, facts, limit, owned)
     if len(hits) > limit:
         hits = yield from _spread_out(answering, facts, hits, limit)
     return Results(tuple(hits[:limit]), Plan(facts.release, paths, tuple(paths), notes=(note,)))
@@ -126,7 +126,7 @@ def _like_favourites(
 ) -> Work[tuple[list[Hit], Mapping[str, str]]]:
     genders = {row[4] for row in liked}
     # Someone who only likes women's things is not shown men's; unisex goes with either.
-    filters = (AnyOf("gender", (*genders, "unisex")),) if len(genders) == 1 else ()
+    filters = (AnyOf("gender", (*genders, "unisex")),) if len(genders) == 1 and None not in genders else ()
     found: dict[str, Hit] = {}
     paths: dict[str, str] = {}
     window = max(CANDIDATES, 2 * limit)
@@ -145,7 +145,7 @@ def _like_favourites(
 
 
 def _by_style(
-    answering: Answering, facts: Facts, style: Mapping[str, tuple[str, ...]], limit: int
+    answering: Answering, facts: Facts, style: Mapping[str, tuple[str, ...]], owned: tuple[str, ...]
 ) -> Work[tuple[list[Hit], Mapping[str, str]]]:
     wanted = " ".join(value for column, values in style.items() if column != "gender" for value in values)
     wanted = wanted or " ".join(style["gender"])
@@ -158,6 +158,7 @@ def _by_style(
         vectors,
         tuple(words.read(wanted)),
         filters=filters,
+        excluded=owned,
         weights=(*(1.0 for _ in spaces), 1.0),
         limit=CANDIDATES,
     )
@@ -165,11 +166,14 @@ def _by_style(
     return list(answered.hits), answered.paths
 
 
-def _popular(answering: Answering, facts: Facts, limit: int) -> Work[tuple[list[Hit], Mapping[str, str]]]:
+def _popular(
+    answering: Answering, facts: Facts, limit: int, owned: tuple[str, ...]
+) -> Work[tuple[list[Hit], Mapping[str, str]]]:
     (rows,) = yield from answering.releases.read(
-        facts, [Statement(statements.on_products(facts.release, _POPULAR), {"rows": limit})]
+        facts, [Statement(statements.on_products(facts.release, _POPULAR), {"rows": limit + len(owned)})]
     )
-    ids = [product_id for (product_id,) in rows]
+    theirs = set(owned)
+    ids = [product_id for (product_id,) in rows if product_id not in theirs][:limit]
     (hits,) = yield from answering.releases.read(
         facts, [Statement(statements.by_ids(facts.release), {"ids": ids})]
     )
@@ -177,7 +181,7 @@ def _popular(answering: Answering, facts: Facts, limit: int) -> Work[tuple[list[
     found = [Hit.of(row, 0.0) for row in hits]
     if len(found) < limit:
         # Nobody likes anything yet, or too few do: the rest is a look around.
-        rest = yield from answering.answer(facts, Asked(excluded=tuple(ids), limit=limit - len(found)))
+        rest = yield from answering.answer(facts, Asked(excluded=(*ids, *owned), limit=limit - len(found)))
         found += rest.hits[: limit - len(found)]
     return sorted(found, key=lambda hit: order.get(hit.product_id, len(order))), {"popular": "exact"}
 
@@ -187,7 +191,11 @@ def _spread_out(answering: Answering, facts: Facts, hits: Sequence[Hit], limit: 
     (rows,) = yield from answering.releases.read(
         facts, [Statement(statements.on_products(facts.release, _VECTORS), {"ids": ids})]
     )
-    vectors = {product_id: (space, array(vector)) for product_id, space, vector in rows}
+    # One without a vector is like no other.
+    vectors = {
+        product_id: (product_id, np.zeros(1, np.float32)) if vector is None else (space, array(vector))
+        for product_id, space, vector in rows
+    }
     chosen = marginally_relevant(
         np.array([hit.score for hit in hits]), [vectors[product_id] for product_id in ids], limit
     )
@@ -205,7 +213,9 @@ def complete_look(answering: Answering, product_id: str, limit: int, per_kind: i
 def _complete_look(
     answering: Answering, facts: Facts, product_id: str, limit: int, per_kind: int
 ) -> Work[Results]:
-    key, space, vector = yield from answering.product(facts, product_id)
+    key, _, space, vector = yield from answering.product(facts, product_id)
+    if space is None or vector is None:
+        raise SearchError(f"{key} has no vector: nothing can be found that goes with it")
     (((_, _, _, gender, category, kind),),) = yield from answering.releases.read(
         facts, [Statement(statements.on_products(facts.release, _LOOKED_AT), {"key": key})]
     )
@@ -214,7 +224,10 @@ def _complete_look(
     for other in complements(facts, gender, category, kind):
         asked = Asked(
             {space: vector},
-            filters=(AnyOf("sub_category", (other,)), AnyOf("gender", (gender, "unisex"))),
+            filters=(
+                AnyOf("sub_category", (other,)),
+                *((AnyOf("gender", (gender, "unisex")),) if gender else ()),
+            ),
             excluded=(key,),
             limit=per_kind,
         )
@@ -225,15 +238,15 @@ def _complete_look(
     return Results(tuple(hits[:limit]), Plan(facts.release, paths, (space,)))
 
 
-def complements(facts: Facts, gender: str, category: str, kind: str | None) -> list[str]:
-    """Sub-categories that go with one of a category, for the same gender: of things worn, the other categories' first,
+def complements(facts: Facts, gender: str | None, category: str | None, kind: str | None) -> list[str]:
+    """Sub-categories that go with one of a category, for the same gender, if one is known: of things worn, the other categories' first,
     the most common first, as the release's sample has them."""
     counts: dict[tuple[str, str], int] = {}
     for row in facts.sample.rows:
         other = row["sub_category"]
         if (
             other not in (None, kind)
-            and row["gender"] in (gender, "unisex")
+            and (gender is None or row["gender"] in (gender, "unisex"))
             and row["category"] in LOOK_CATEGORIES
         ):
             counts[row["category"], other] = counts.get((row["category"], other), 0) + 1

@@ -200,7 +200,7 @@ class Hit:
     product_id: str
     external_id: str
     source: str
-    image_path: str
+    image_path: str | None
     attributes: Mapping[str, Any] = field(hash=False)
     """Those a hit has (`Attribute.shown`), in the table's order; each is found under its own name, too: `hit.title`."""
     score: float

@@ -22,6 +22,7 @@ from fashion_assets.search.work import Answer, Once, Read, Work
 from fashion_assets.settings import Settings
 from fashion_assets.warehouse.reader import MISSING_GRANT, searches_as_owner
 from fashion_assets.warehouse.releases import SERVING_SCHEMA, ReleaseError
+from fashion_assets.warehouse.serving import BARE_INDEX
 
 TRIES = 5
 """Times a search starts over because the release it reads was dropped: each time others were live meanwhile."""
@@ -31,7 +32,7 @@ _RELEASE = re.compile(rf"{SERVING_SCHEMA}_r\d+")
 _PREDICATE = re.compile(r"(\w+) = '((?:[^']|'')*)'::text")
 
 _PLACE = b"""
-SELECT c.oid::bigint, c.reltuples::bigint,
+SELECT c.oid::bigint, c.reltuples::bigint, to_regclass(%(bare)s) IS NOT NULL,
        coalesce(has_schema_privilege((SELECT oid FROM pg_roles WHERE rolname = %(role)s), c.relnamespace, 'USAGE'), false)
 FROM pg_class c WHERE c.oid = to_regclass(%(products)s)
 """
@@ -51,8 +52,10 @@ WHERE i.indrelid = %(relation)s AND i.indisvalid AND i.indpred IS NULL
 
 _COUNT = "SELECT count(*) FROM {products} WHERE %(products)s::bigint IS NOT NULL"
 _COUNTED = "SELECT %(products)s::bigint"
+_BARE = "SELECT count(*) FROM {products} WHERE embedding IS NULL"
 _SPACES = (
-    "SELECT embedding_space, max(vector_dims(embedding)) FROM {products} GROUP BY 1 ORDER BY count(*) DESC, 1"
+    "SELECT embedding_space, max(vector_dims(embedding)) FROM {products} WHERE embedding IS NOT NULL "
+    "GROUP BY 1 ORDER BY count(*) DESC, 1"
 )
 
 
@@ -143,16 +146,22 @@ class ServedReleases:
             self._reader_known = True
             if grant is not None:
                 self._untold = (searches_as_owner(role, grant),)
-        about = {"products": f"{release}.products", "role": self._settings.reader_role}
+        about = {
+            "products": f"{release}.products",
+            "bare": f"{release}.{BARE_INDEX}",
+            "role": self._settings.reader_role,
+        }
         try:
             (rows,) = yield Read([Statement(_PLACE, about)], {})
             if not rows:
                 raise _no_longer_there(release)
-            relation, products, open_to_readers = rows[0]
+            relation, products, counts_bare, open_to_readers = rows[0]
             # A release that never was live is its owner's alone.
             reader = self._reader if open_to_readers else None
             role = {} if reader is None else {"role": reader}
-            indexes, columns, rows, ((counted,),) = yield Read(
+            # In releases built before that index, no product is without a vector.
+            bare = [Statement(statements.on_products(release, _BARE), {})] if counts_bare else []
+            indexes, columns, rows, ((counted,),), *without = yield Read(
                 [
                     Statement(_INDEXES, {"relation": relation}),
                     Statement(_INDEXED, {"relation": relation}),
@@ -161,6 +170,7 @@ class ServedReleases:
                         statements.on_products(release, _COUNT if products < SAMPLE else _COUNTED),
                         {"products": products},
                     ),
+                    *bare,
                 ],
                 role,
             )
@@ -173,7 +183,13 @@ class ServedReleases:
                 f"{release} may not be read: only releases that went live are open to readers"
             ) from error
         facts = Facts(
-            release, counted, spaces, _sampled(rows), frozenset(name for (name,) in columns), reader=reader
+            release,
+            counted,
+            spaces,
+            _sampled(rows),
+            frozenset(name for (name,) in columns),
+            reader=reader,
+            bare=without[0][0][0] if without else 0,
         )
         self._facts.put(release, facts)
         return facts
@@ -233,7 +249,8 @@ def _sampled(rows: Sequence[tuple]) -> Sample:
     named = [dict(zip((*COLUMNS, "normalized"), row[1:-2], strict=True)) for row in rows]
     spaces = [row[-2] for row in rows]
     positions = {
-        space: np.array([place for place, own in enumerate(spaces) if own == space]) for space in set(spaces)
+        space: np.array([place for place, own in enumerate(spaces) if own == space])
+        for space in set(spaces) - {None}
     }
     vectors = {
         space: np.stack([array(rows[int(place)][-1]) for place in places])

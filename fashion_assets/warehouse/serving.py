@@ -112,16 +112,18 @@ PRODUCTS = Table(
             required=True,
         ),
         *_attributes(),
-        Column("image_path", "text", "text", "Where the picture is: a file or URL.", required=True),
         Column(
-            "image_sha256", "text", "text", "SHA-256 of the picture's bytes, 64 hex digits.", required=True
+            "image_path",
+            "text",
+            "text",
+            "Where the picture is: a file or URL; null where the product has none.",
         ),
+        Column("image_sha256", "text", "text", "SHA-256 of the picture's bytes, 64 hex digits."),
         Column(
             "image_width",
             "integer",
             "int4",
             "Width of the picture in pixels.",
-            required=True,
             compared="integer",
         ),
         Column(
@@ -129,7 +131,6 @@ PRODUCTS = Table(
             "integer",
             "int4",
             "Height of the picture in pixels.",
-            required=True,
             compared="integer",
         ),
         Column(
@@ -146,17 +147,16 @@ PRODUCTS = Table(
             "embedding_space",
             "text",
             "text",
-            "The embedding space of the vector beside it. Vectors of different spaces do not compare, even of equal length.",
-            required=True,
+            "The embedding space of the vector beside it; null where there is none. Vectors of different spaces do not compare, "
+            "even of equal length.",
             compared="text",
         ),
         Column(
             "embedding",
             "halfvec",
             "halfvec",
-            "The product's vector at half precision and unit length: the weighted mean of its picture's and its title's. "
-            "Searched by cosine distance (<=>).",
-            required=True,
+            "The product's vector at half precision and unit length: one that came with it, or the weighted mean of its "
+            "picture's and its title's, or the one of these there is; null where it has none. Searched by cosine distance (<=>).",
         ),
         Column(
             "search_vector",
@@ -180,6 +180,20 @@ EMBEDDINGS = Table(
             required=True,
         ),
         Column("embedding", "vector", "vector", "The vector in single precision.", required=True),
+        Column(
+            "kind",
+            "text",
+            "text",
+            "What the vector is of: image, text, or product (both together).",
+            required=True,
+        ),
+        Column(
+            "served",
+            "boolean",
+            "bool",
+            "Whether it is the one of its product's vectors that is searched: products.embedding.",
+            required=True,
+        ),
     ),
 )
 
@@ -236,6 +250,10 @@ def vector_index(position: int) -> str:
     return VECTOR_INDEX if position == 1 else f"{VECTOR_INDEX}_{position}"
 
 
+BARE_INDEX = "products_without_vector"
+"""The index over products that have no vector, by which they are counted."""
+
+
 @dataclass(frozen=True)
 class Index:
     """An index of a release, but for those of vectors."""
@@ -251,6 +269,7 @@ INDEXES = (
     Index("products_external_id", PRODUCTS, sql.SQL("(source, external_id)"), unique=True),
     Index("products_search_vector", PRODUCTS, sql.SQL("USING gin (search_vector)")),
     Index("products_normalized", PRODUCTS, sql.SQL("USING gin (normalized jsonb_path_ops)")),
+    Index(BARE_INDEX, PRODUCTS, sql.SQL("(product_id) WHERE embedding IS NULL")),
     Index("favourites_user", FAVOURITES, sql.SQL("(user_id)")),
     *(
         Index(f"products_{each.name}", PRODUCTS, sql.SQL("({})").format(sql.Identifier(each.name)))

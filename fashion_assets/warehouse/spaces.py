@@ -101,6 +101,11 @@ def register(conn: psycopg.Connection[Any], space: Space) -> None:
     )
 
 
+def dimensions(conn: psycopg.Connection[Any]) -> dict[str, int]:
+    """The dimension of each known space."""
+    return dict(conn.execute("SELECT space, dimension FROM fashion_ops.spaces").fetchall())
+
+
 def _known(conn: psycopg.Connection[Any], name: str) -> tuple[int, str | None] | None:
     return conn.execute(
         "SELECT dimension, fingerprint FROM fashion_ops.spaces WHERE space = %s", (name,)
@@ -122,7 +127,7 @@ class RegisteredSpace:
     """Vectors of pictures and of texts in the embedding store."""
     texts: int
     releases: Sequence[dict]
-    """Releases that still exist: `release`, `state`, `vectors` of this space; newest first."""
+    """Releases that still exist: `release`, `state`, `vectors` of this space, how many of each kind (`kinds`); newest first."""
 
 
 def spaces(conn: psycopg.Connection[Any]) -> list[RegisteredSpace]:
@@ -141,9 +146,12 @@ def spaces(conn: psycopg.Connection[Any]) -> list[RegisteredSpace]:
             ) AS kept USING (space)
             LEFT JOIN (
                 SELECT s.space,
-                       jsonb_agg(jsonb_build_object('release', release, 'state', state, 'vectors', vectors)
+                       jsonb_agg(jsonb_build_object('release', release, 'state', state, 'vectors', vectors, 'kinds', kinds)
                                  ORDER BY number DESC) AS releases
-                FROM fashion_ops.release_spaces s JOIN fashion_ops.releases USING (release)
+                FROM (
+                    SELECT release, space, sum(vectors)::bigint AS vectors, jsonb_object_agg(kind, vectors) AS kinds
+                    FROM fashion_ops.release_spaces GROUP BY release, space
+                ) AS s JOIN fashion_ops.releases USING (release)
                 WHERE state <> 'dropped' GROUP BY s.space
             ) AS served USING (space)
             ORDER BY first_seen, space

@@ -268,6 +268,27 @@ release_batches = Table(
     Column("products", Integer, nullable=False, comment="Products of the batch."),
     Column("quarantined", Integer, nullable=False, comment="Listings of the batch in quarantine."),
     Column("listings", Integer, nullable=False, comment="Listings of the batch: products and quarantined."),
+    Column(
+        "without_picture",
+        Integer,
+        nullable=False,
+        server_default="0",
+        comment="Products of the batch that have no picture.",
+    ),
+    Column(
+        "without_vector",
+        Integer,
+        nullable=False,
+        server_default="0",
+        comment="Products of the batch that have no vector: words alone find them.",
+    ),
+    Column(
+        "refused_vectors",
+        JSONB,
+        nullable=False,
+        server_default="[]",
+        comment="Vectors that came with the batch's products and can be none: how many of each space and kind, and why, as JSON.",
+    ),
     comment="What a release was loaded from.",
 )
 
@@ -282,6 +303,7 @@ release_spaces = Table(
         comment="The release.",
     ),
     Column("space", Text, ForeignKey(spaces.c.space), primary_key=True, comment="A space it has vectors of."),
+    Column("kind", Text, primary_key=True, comment="What they are of: image, text, or product."),
     Column("vectors", BigInteger, nullable=False, comment="How many."),
     comment="The spaces of a release's vectors, and how many there are of each.",
 )

@@ -12,11 +12,13 @@ import pytest
 
 from fashion_assets.catalog.normalization import normalize
 from fashion_assets.catalog.validation import Rules, validate
+from fashion_assets.catalog.vectors import BROUGHT_SCHEMA
 from fashion_assets.criteria.batch import (
     BATCH_CRITERIA,
     IMAGE_EMBEDDINGS,
     NORMALIZED,
     NOTHING_JUDGED,
+    PRODUCT_EMBEDDINGS,
     QUARANTINED,
     RAW,
     VALIDATED,
@@ -268,6 +270,43 @@ def test_a_vector_of_another_length_is_named(embedded, value):
         "fail",
         embedded.products["product_id"].slice(3, 1).to_pylist(),
     )
+
+
+def test_a_vector_that_came_is_kept_bit_for_bit_or_named(embedded):
+    ids = embedded.products["product_id"].slice(0, 3).to_pylist()
+    came = pa.table(
+        {
+            "product_id": ids,
+            "space": ["old"] * 3,
+            "kind": ["image"] * 3,
+            "vector": pa.array([[1.0, 2.0], [3.0, 4.0], [0.0, 5.0]], pa.list_(pa.float32())),
+        },
+        BROUGHT_SCHEMA,
+    )
+    kept = came.append_column("served", pa.array([True, True, False]))
+    verdict = PRODUCT_EMBEDDINGS[-1].judge(replace(embedded, embeddings=kept, brought=came))
+    assert (verdict.outcome, verdict.value) == ("pass", "3 of 3")
+    assert PRODUCT_EMBEDDINGS[-1].judge(embedded).outcome == "not applicable"
+    for vectors, offenders in (
+        ([[1.0, 2.0], [3.0, 4.0], [-0.0, 5.0]], [ids[2]]),
+        ([[1.0, 2.0], [3.0], [0.0, 5.0]], [ids[1]]),
+    ):
+        other = kept.set_column(3, "vector", pa.array(vectors, pa.list_(pa.float32())))
+        verdict = PRODUCT_EMBEDDINGS[-1].judge(replace(embedded, embeddings=other, brought=came))
+        assert verdict.outcome == "fail" and verdict.offenders == offenders
+    lost = replace(embedded, embeddings=kept.slice(1), brought=came)
+    assert PRODUCT_EMBEDDINGS[-1].judge(lost).offenders == ids[:1]
+
+
+def test_of_several_vectors_one_must_be_searched(embedded):
+    table = embedded.embeddings.append_column("served", pa.array([True] * 39 + [False]))
+    verdict = PRODUCT_EMBEDDINGS[0].judge(replace(embedded, embeddings=table))
+    assert (
+        verdict.outcome == "fail"
+        and verdict.offenders == embedded.products["product_id"].slice(39).to_pylist()
+    )
+    twice = pa.concat_tables([table, table.slice(0, 1)])
+    assert PRODUCT_EMBEDDINGS[0].judge(replace(embedded, embeddings=twice)).outcome == "fail"
 
 
 def test_preserved_vectors_are_not_judged_by_this_models_rules(embedded):

@@ -5,8 +5,10 @@ import json
 import pyarrow as pa
 import pytest
 from psycopg import sql
+from psycopg.types.json import Jsonb
 
 from fashion_assets.benchmarks.recall import SELECTIVITIES
+from fashion_assets.catalog.profile import Profile
 from fashion_assets.criteria.batch import BATCH_CRITERIA
 from fashion_assets.criteria.candidate import CANDIDATE_CRITERIA, Candidate, judge
 from fashion_assets.criteria.verdict import Verdict
@@ -220,7 +222,7 @@ NOT_JUDGED = {
     "brands_are_present": "100.0% of fashion_demo's products have one read from their titles",
     "nothing_much_is_lost": "nothing is live yet",
     "prices_are_distributed_as_expected": "no price",
-    "vector_search_uses_the_index": "40 products",
+    "vector_search_uses_the_index": "40 vectors",
     "recommendations_are_new": "no people",
     "new_layout_is_not_slower": "fashion-assets bench layouts",
     "vector_search_bears_its_load": "40 products are too few",
@@ -288,6 +290,66 @@ def test_an_invalid_index_fails(candidate: Candidate):
     verdict = verdict_of(candidate, "vector_index_is_whole")
     assert verdict.outcome == "fail"
     assert "product_embeddings_index is not valid" in verdict.offenders
+
+
+@pytest.mark.parametrize(
+    ("name", "damage_done"),
+    [
+        ("critical_fields_are_not_null", "UPDATE {products} SET image_path = NULL WHERE external_id = '7'"),
+        ("critical_fields_are_not_null", "UPDATE {products} SET gender = NULL WHERE external_id = '7'"),
+        (
+            "embeddings_are_complete",
+            "UPDATE {products} SET embedding = NULL, embedding_space = NULL WHERE external_id = '7'",
+        ),
+        ("embeddings_are_complete", "UPDATE {embeddings} SET served = false"),
+    ],
+)
+def test_what_the_profile_of_a_source_asks_for_is_missed(candidate: Candidate, name: str, damage_done: str):
+    damage(candidate, damage_done)
+    assert verdict_of(candidate, name).outcome == "fail"
+
+
+BARE = (
+    "UPDATE {products} SET image_path = NULL, image_sha256 = NULL, image_width = NULL, image_height = NULL, gender = NULL, "
+    "brand_origin = 'source' WHERE external_id::int > 20;"
+    "UPDATE {products} SET brand = NULL WHERE external_id::int > 30;"
+    "UPDATE {products} SET title = NULL, embedding = NULL, embedding_space = NULL WHERE external_id::int > 38;"
+    "DELETE FROM {embeddings} e USING {products} p WHERE p.product_id = e.product_id AND p.embedding IS NULL"
+)
+"""Twenty products of the kind second-hand markets have; two of them only show a picture, which cannot be had."""
+
+
+def test_a_marketplace_is_held_to_its_own_profile_and_what_it_lacks_is_counted(
+    candidate: Candidate, monkeypatch: pytest.MonkeyPatch
+):
+    damage(candidate, BARE)
+    shops = {
+        name: verdict_of(candidate, name) for name in ("critical_fields_are_not_null", "brands_are_present")
+    }
+    assert {verdict.outcome for verdict in shops.values()} == {"fail"}
+    market = Profile(critical=("category",), picture="optional")
+    monkeypatch.setattr("fashion_assets.sources.sample.Sample.profile", market, raising=False)
+    candidate.conn.execute("UPDATE fashion_ops.sources SET kind = 'sample', location = '40'")
+    verdicts = {verdict.name: verdict for verdict in judge(candidate)}
+    # Two have nothing to show: that nobody's profile allows.
+    assert verdicts["critical_fields_are_not_null"].value == 2
+    damage(
+        candidate,
+        "UPDATE {products} SET title = 'whole', embedding = (SELECT embedding FROM {products} LIMIT 0) WHERE title IS NULL",
+    )
+    assert verdict_of(candidate, "critical_fields_are_not_null").outcome == "pass"
+    assert "brands are stated by marketplaces alone" in verdicts["brands_are_present"].reason
+    assert "20 products have none" in verdicts["image_paths_are_valid"].reason
+    assert "2 products can have none" in verdicts["embeddings_are_complete"].reason
+    failed = {name for name, verdict in verdicts.items() if verdict.outcome == "fail"}
+    assert failed == {"critical_fields_are_not_null"}
+
+
+def test_vectors_that_were_refused_are_told(candidate: Candidate):
+    counted = [{"space": "clip", "kind": "text", "reason": "vector_all_zero", "vectors": 7, "products": []}]
+    candidate.conn.execute("UPDATE fashion_ops.release_batches SET refused_vectors = %s", (Jsonb(counted),))
+    verdict = verdict_of(candidate, "embeddings_are_complete")
+    assert verdict.outcome == "pass" and "14 that came are none: clip text, vector_all_zero" in verdict.reason
 
 
 def test_brands_nobody_states_are_not_judged(candidate: Candidate):

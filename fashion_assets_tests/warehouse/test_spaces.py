@@ -73,7 +73,9 @@ def test_vectors_and_releases_are_counted(candidate: Candidate):
     register(candidate.conn, PreservedSpace("unused", 4))
     own, unused = sorted(spaces(candidate.conn), key=lambda space: space.space == "unused")
     assert (own.space, own.pictures, own.texts) == (candidate.release.space, 40, 40)
-    assert own.releases == [{"release": candidate.release.release, "state": "candidate", "vectors": 40}]
+    assert own.releases == [
+        {"release": candidate.release.release, "state": "candidate", "vectors": 40, "kinds": {"product": 40}}
+    ]
     assert (unused.pictures, unused.releases) == (0, [])
     candidate.conn.execute("UPDATE fashion_ops.releases SET state = 'dropped'")
     assert all(space.releases == [] for space in spaces(candidate.conn))
@@ -144,7 +146,7 @@ def test_a_store_with_vectors_of_two_dimensions_in_one_space_is_not_taken_over(s
 
 
 def test_a_release_has_vectors_of_its_spaces_alone(candidate: Candidate):
-    insert = sql.SQL("INSERT INTO {} VALUES (gen_random_uuid(), %s, %s)").format(
+    insert = sql.SQL("INSERT INTO {} VALUES (gen_random_uuid(), %s, %s, 'product', true)").format(
         candidate.release.table("product_embeddings")
     )
     for space, dimension in ((candidate.release.space, 4), ("other@0", 512)):
