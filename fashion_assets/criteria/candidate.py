@@ -19,7 +19,7 @@ from fashion_assets.benchmarks import results
 from fashion_assets.criteria import losses
 from fashion_assets.criteria.measured import MEASURED_CRITERIA, Measured
 from fashion_assets.criteria.prices import read_and_kept
-from fashion_assets.criteria.profiles import is_a_shops_own, needed, profiles
+from fashion_assets.criteria.profiles import is_a_shops_own, needed_by, profiles
 from fashion_assets.criteria.questions import Searching
 from fashion_assets.criteria.searching import SEARCH_CRITERIA
 from fashion_assets.criteria.verdict import (
@@ -148,7 +148,7 @@ def _critical_fields_are_not_null(candidate: Candidate) -> Finding:
 
     any_of = sql.SQL(" OR ").join
     wrong = [lacks("external_id"), sql.SQL("({} AND {})").format(lacks("title"), lacks("image_path"))]
-    for source, columns in needed(candidate.conn, candidate.settings).items():
+    for source, columns in needed_by(profiles(candidate.conn, candidate.settings)).items():
         wrong.append(
             sql.SQL("(source = {} AND ({}))").format(sql.Literal(source), any_of(map(lacks, columns)))
         )

@@ -4,6 +4,8 @@ What belongs here: the profiles of the registered sources, as criteria ask for t
 (`catalog.profile`), judging listings by them (`catalog.validation`).
 """
 
+from collections.abc import Mapping
+
 import psycopg
 
 from fashion_assets.catalog.profile import Profile
@@ -32,10 +34,10 @@ def is_a_shops_own(profile: Profile) -> bool:
     return set(profile.critical) >= set(_OWN.critical)
 
 
-def needed(conn: psycopg.Connection, settings: Settings) -> dict[str, list[str]]:
+def needed_by(held_to: Mapping[str, Profile]) -> dict[str, list[str]]:
     """Columns of `products` that no product of a source may lack, by source; those for whom there are none are left out."""
     columns = {
         source: [*profile.critical, *(["image_path"] if profile.picture == "required" else [])]
-        for source, profile in profiles(conn, settings).items()
+        for source, profile in held_to.items()
     }
     return {source: names for source, names in columns.items() if names}

@@ -3,15 +3,15 @@
 import pytest
 from psycopg import sql
 
+from fashion_assets.catalog.profile import Profile
 from fashion_assets.criteria.candidate import Candidate
 from fashion_assets.criteria.expectations import EXPECTATIONS, data_docs_folder, validate_products
 
 DAMAGE = (
     "ALTER TABLE {products} DROP CONSTRAINT products_pkey, ALTER title DROP NOT NULL, ALTER gender DROP NOT NULL, "
-    "ALTER category DROP NOT NULL, ALTER article_type DROP NOT NULL, ALTER image_path DROP NOT NULL, "
-    "ALTER embedding_space DROP NOT NULL",
-    "UPDATE {products} SET title = NULL, gender = NULL, category = NULL, article_type = NULL, image_path = NULL, "
-    "embedding_space = NULL WHERE external_id = '1'",
+    "ALTER category DROP NOT NULL, ALTER article_type DROP NOT NULL, ALTER image_path DROP NOT NULL",
+    "UPDATE {products} SET title = NULL, gender = NULL, category = NULL, article_type = NULL, image_path = NULL "
+    "WHERE external_id = '1'",
     "UPDATE {products} SET product_id = (SELECT product_id FROM {products} WHERE external_id = '2'), price = 0, "
     "year = 1815, image_width = 0, image_sha256 = 'not a digest' WHERE external_id = '3'",
     "UPDATE {products} SET gender = 'gadget', category = 'gadget', sub_category = 'gadget', article_type = 'gadget', "
@@ -46,6 +46,31 @@ def test_the_expectations_hold_and_each_fails_on_damage(candidate: Candidate):
     assert by_name["year_is_plausible"].offenders == ["1815"]
     assert set(by_name["colour_is_in_its_vocabulary"].offenders) == {"gadget"}
     assert by_name["colour_is_in_its_vocabulary"].unexpected == 11
+
+
+def test_of_a_source_that_does_not_need_it_nothing_is_expected(
+    candidate: Candidate, monkeypatch: pytest.MonkeyPatch
+):
+    market = Profile(critical=("title",), picture="optional", free_items=True)
+    monkeypatch.setattr("fashion_assets.sources.sample.Sample.profile", market, raising=False)
+    candidate.conn.execute(
+        "INSERT INTO fashion_ops.sources (name, kind, location, options, active) VALUES ('market', 'sample', '40', '{}', true)"
+    )
+    lacking = (
+        "UPDATE {} SET gender = NULL, image_path = NULL, price = 0, source = 'market' WHERE external_id = '1'"
+    )
+    products = candidate.release.table("products")
+    candidate.conn.execute(sql.SQL(lacking).format(products))
+    candidate.conn.commit()
+    results, _ = validate_products(candidate.settings, candidate.release)
+    assert [result.name for result in results if not result.passed] == []
+    candidate.conn.execute(sql.SQL("UPDATE {} SET source = 'fashion_demo'").format(products))
+    candidate.conn.commit()
+    results, _ = validate_products(candidate.settings, candidate.release)
+    assert {result.name for result in results if not result.passed} == {
+        "gender_is_never_null",
+        "image_path_is_never_null",
+    }
 
 
 def test_a_home_may_be_called_as_variables_are(candidate: Candidate, monkeypatch: pytest.MonkeyPatch):
