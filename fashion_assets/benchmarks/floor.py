@@ -65,7 +65,9 @@ def measure_floor(settings: Settings, catalog: Path | None, console: Console) ->
             paths = sorted(str(path) for path in (catalog / "images").iterdir() if path.is_file())
         else:
             rows = conn.execute(
-                sql.SQL("SELECT image_path FROM {} ORDER BY image_path").format(live.table("products"))
+                sql.SQL("SELECT image_path FROM {} WHERE image_path IS NOT NULL ORDER BY image_path").format(
+                    live.table("products")
+                )
             )
             paths = [row[0] for row in rows.fetchall()]
         with timed("decode"):

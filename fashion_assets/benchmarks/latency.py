@@ -123,16 +123,21 @@ def questions(
 
 def _query(kind: Kind, row: Mapping[str, Any]) -> Query | None:
     """The question of a kind that a product suggests."""
+    words = {name: row[name] or "" for name in ("colour", "brand", "article_type")}
+    narrowed = {name: row[name] for name in ("gender", "category") if row[name] is not None}
     match kind:
         case "vector":
+            if row["embedding"] is None:
+                return None
             return Query(vector=row["embedding"].to_numpy(), space=row["embedding_space"], mode="vector")
         case "hybrid":
-            filters = {"gender": row["gender"], "category": row["category"]}
-            return Query(words=f"{row['colour'] or ''} {row['article_type']}", filters=filters)
+            asked = f"{words['colour']} {words['article_type']}".strip()
+            return Query(words=asked, filters=narrowed) if asked else None
         case "text":
-            return Query(words=f"{row['brand'] or ''} {row['article_type']}", mode="text")
+            asked = f"{words['brand']} {words['article_type']}".strip()
+            return Query(words=asked, mode="text") if asked else None
         case "listing":
-            return Query(filters={"category": row["category"]}, limit=PAGE)
+            return Query(filters={"category": row["category"]}, limit=PAGE) if row["category"] else None
         case "product":
             return Query(filters={"source": row["source"], "external_id": row["external_id"]}, limit=1)
         case "image_upload":

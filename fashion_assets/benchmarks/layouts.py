@@ -54,7 +54,11 @@ CREATE TABLE {scratch}.product_embeddings_multimodal AS
 SELECT p.product_id, coalesce(i.vector, e.embedding)::vector({dimension}) AS image_embedding,
     coalesce(t.vector, e.embedding)::vector({dimension}) AS text_embedding, e.embedding::vector({dimension}) AS hybrid_embedding
 FROM {scratch}.productsdb JOIN {release}.products p USING (product_id)
-JOIN {release}.product_embeddings e USING (product_id, embedding_space)
+CROSS JOIN (SELECT true AS served) AS otherwise -- in releases built before a product had several vectors
+JOIN LATERAL (
+    SELECT e.embedding FROM {release}.product_embeddings e
+    WHERE e.product_id = p.product_id AND e.embedding_space = p.embedding_space AND served
+) AS e ON true
 LEFT JOIN fashion_ops.embeddings i ON i.space = p.embedding_space AND i.kind = 'image'
     AND i.sha256 = decode(p.image_sha256, 'hex')
 LEFT JOIN fashion_ops.embeddings t ON t.space = p.embedding_space AND t.kind = 'text'
@@ -113,7 +117,7 @@ def measure_layouts(
     """
     found = conn.execute(
         sql.SQL(
-            "SELECT embedding_space, max(vector_dims(embedding)) FROM {} GROUP BY 1 ORDER BY count(*) DESC, 1 LIMIT 1"
+            "SELECT embedding_space, max(vector_dims(embedding)) FROM {} WHERE embedding IS NOT NULL GROUP BY 1 ORDER BY count(*) DESC, 1 LIMIT 1"
         ).format(release.table("products"))
     ).fetchone()
     if found is None:

@@ -148,9 +148,9 @@ def draw(conn: psycopg.Connection, release: Release, questions: int, seed: int =
     and words lie apart in the space, and the index was built of vectors nearer to pictures.
     """
     found = conn.execute(
-        sql.SQL("SELECT embedding_space FROM {} GROUP BY 1 ORDER BY count(*) DESC, 1 LIMIT 1").format(
-            release.table("products")
-        )
+        sql.SQL(
+            "SELECT embedding_space FROM {} WHERE embedding IS NOT NULL GROUP BY 1 ORDER BY count(*) DESC, 1 LIMIT 1"
+        ).format(release.table("products"))
     ).fetchone()
     if found is None:
         return None
@@ -176,7 +176,7 @@ def draw(conn: psycopg.Connection, release: Release, questions: int, seed: int =
     chosen = np.array(sorted(range(len(ranks)), key=ranks.__getitem__)[:questions])
     asked = vectors[chosen]
     known, titles = EmbeddingStore(conn).get(
-        space, "text", [text_sha256(placed[place][0]) for place in chosen]
+        space, "text", [text_sha256(placed[place][0] or "") for place in chosen]
     )
     by_words = known & np.array([ranks[place][-1] % 2 == 1 for place in chosen])
     if by_words.any():  # a space whose titles nobody embedded has none

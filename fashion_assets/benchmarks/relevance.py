@@ -245,7 +245,7 @@ def measure_captions(
     drawn = conn.execute(
         sql.SQL(
             "SELECT title, {columns} FROM (SELECT DISTINCT ON (title) title, {columns} FROM {products} "
-            "ORDER BY title, product_id) AS titles ORDER BY md5(%s || title), title LIMIT %s"
+            "WHERE title IS NOT NULL ORDER BY title, product_id) AS titles ORDER BY md5(%s || title), title LIMIT %s"
         ).format(columns=_columns(JUDGED), products=release.table("products")),
         (f"{seed}:", captions),
     ).fetchall()
@@ -363,6 +363,7 @@ def _corpus(
     last = UUID(int=0)
     while rows := conn.execute(page, {"last": last, "block": BLOCK}).fetchall():
         last = rows[-1][0]
+        rows = [row for row in rows if row[1] is not None and row[2] is not None]
         pictured, images = store.get(space, "image", [row[1] for row in rows])
         rows = [row for row, found in zip(rows, pictured, strict=True) if found]
         texts = np.empty((0, images.shape[1]), np.float32)

@@ -114,7 +114,7 @@ def serving_rows(normalized: pa.Table, embeddings: pa.Table, batch: str, root: s
 
     Raises `WrongDimension` where vectors of one space differ in length.
     """
-    failed = without_vector(embeddings)
+    failed, none = without_vector(embeddings), refused(embeddings)
     if failed:  # in quarantine, since their pictures failed at embedding
         in_quarantine = pc.is_in(normalized["product_id"], value_set=pa.array(list(failed)))
         normalized = normalized.filter(pc.invert(in_quarantine))
@@ -150,7 +150,7 @@ def serving_rows(normalized: pa.Table, embeddings: pa.Table, batch: str, root: s
         matrix = _matrix(own, space, batch)
         rows = encode_rows(EMBEDDINGS.copied, _with_vectors(own, matrix))
         vectors.append(VectorRows(space, kind, matrix.shape[1], rows))
-    figures = BatchFigures(products["image_uri"].null_count, bare.num_rows, len(failed), refused(embeddings))
+    figures = BatchFigures(products["image_uri"].null_count, bare.num_rows, len(failed), none)
     return ServingRows(of_products, vectors, figures)
 
 

@@ -352,7 +352,8 @@ def _example_words(
         return list(of_kind.values())[:SEARCHES]
     rows = conn.execute(
         sql.SQL(
-            "SELECT concat_ws(' ', colour, article_type) FROM {} GROUP BY 1 ORDER BY count(*) DESC, 1 LIMIT %s"
+            "SELECT concat_ws(' ', colour, article_type) FROM {} "
+            "WHERE coalesce(colour, article_type) IS NOT NULL GROUP BY 1 ORDER BY count(*) DESC, 1 LIMIT %s"
         ).format(release.table("products")),
         (SEARCHES,),
     ).fetchall()

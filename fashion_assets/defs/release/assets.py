@@ -119,9 +119,9 @@ def products(
             )
         ).fetchall()
         types = conn.execute(
-            sql.SQL("SELECT article_type, count(*) FROM {} GROUP BY 1 ORDER BY 2 DESC LIMIT 15").format(
-                release.table("products")
-            )
+            sql.SQL(
+                "SELECT article_type, count(*) FROM {} WHERE article_type IS NOT NULL GROUP BY 1 ORDER BY 2 DESC LIMIT 15"
+            ).format(release.table("products"))
         ).fetchall()
         rejected = reasons(conn)
         columns_now = table_columns(conn, release.table("products"))
