@@ -258,6 +258,8 @@ class Compiler:
         if expression.scale is not None:
             factor = Decimal(expression.scale)
             steps.append(_each(lambda text: scaled(text, factor)))
+        if expression.skip:
+            steps.append(lambda found: found[expression.skip :])
         if expression.part is not None:
             part = expression.part
 

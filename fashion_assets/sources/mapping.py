@@ -132,6 +132,11 @@ class Expression(_Model):
     scale: str | None = Field(
         default=None, description="Factor for numbers, as text: `0.01` where prices are in cents."
     )
+    skip: int = Field(
+        default=0,
+        ge=0,
+        description="Without so many of the first values: words of an address behind its number.",
+    )
     part: int | None = Field(default=None, description="Which of several values: 0 the first, -1 the last.")
 
     @model_validator(mode="before")
