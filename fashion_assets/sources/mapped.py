@@ -11,6 +11,7 @@ import os
 import stat
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
+from itertools import islice
 from typing import Any, ClassVar, NamedTuple, Self
 
 import pyarrow as pa
@@ -119,13 +120,14 @@ class Mapped(Source):
     def tables(self) -> Sequence[DeclaredTable]:
         return [MappedTable(self, table) for table in self.mapping.tables]
 
-    def scan(self) -> Iterator[pa.Table]:
+    def scan(self, most: int | None = None) -> Iterator[pa.Table]:
+        """As any source; with `most` only so many records, to look at."""
         with self.opened() as (reader, reading):
             files, details = self.picture_files(), self.details
             ids: list[str | None] = []
             locators: list[str] = []
             signatures: list[str] = []
-            for record in grouped(reader.rows(), reading.group):
+            for record in islice(grouped(reader.rows(), reading.group), most):
                 seen = self._look_at(record, reading, files)
                 reading.learn(record)
                 ids.append(seen.external_id)

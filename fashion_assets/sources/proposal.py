@@ -1,0 +1,536 @@
+"""A mapping for a file nobody has mapped: made of what its columns are called and of what they hold.
+
+What belongs here: what a column's values say of it, which column is which attribute, what is left out. What does not: choosing among
+mappings (`sources.recognition`), writing one to a file (`sources.mapping_file`).
+
+Names come first, and are believed only where the values do not speak against them. What is not sure is left out and told: a column
+that is not mapped stays in the record.
+"""
+
+import os
+import re
+import tomllib
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass
+from functools import cache, cached_property
+from importlib import resources
+from itertools import islice
+from typing import Any
+
+from fashion_assets.catalog.attributes import CRITICAL, VOCABULARIES
+from fashion_assets.catalog.normalization import canonical
+from fashion_assets.origins import shown
+from fashion_assets.sources import mapping as mappings
+from fashion_assets.sources.columns import Columns, folded, synonyms
+from fashion_assets.sources.expressions import states, texts
+from fashion_assets.sources.mapping import Expression, Held, Pictures, Recognise
+from fashion_assets.sources.notations import read_id, read_year
+from fashion_assets.sources.picture_files import SUFFIXES, PictureFiles, is_url
+from fashion_assets.sources.prices import PriceColumn, read_price
+from fashion_assets.sources.readers import open_rows
+from fashion_assets.sources.source import SourceError
+
+PROPOSED = "proposed"
+"""Name of a mapping nobody named."""
+
+SAMPLE_ROWS = 1_000
+"""Rows looked at."""
+
+MOST = 0.8
+"""Share of a column's values that must be of a kind for the column to be of that kind by its values alone."""
+
+HALF = 0.5
+"""Share of its values that must be prices where a column is called as prices are: the others are rejected, and said."""
+
+SOME = 0.3
+"""Share of them that suffices where the column is called so."""
+
+FILLED = 0.9
+"""Share of the rows that must state an attribute for products to need it."""
+
+UNIQUE = 0.98
+"""Share of different ids; a few listings occur twice."""
+
+WORDS = resources.files("fashion_assets.sources").joinpath("words.toml")
+
+_PICTURE = re.compile(r"(?i)[^\n]*\.(?:jpe?g|png|webp|gif|avif|bmp|tiff?)(?:[?#].*)?")
+_HTML = re.compile(r"<(?:p|br|ul|li|div|span|b|strong|h\d)\b[^>]*>", re.I)
+PRICE, CURRENCY = "price", "currency"
+_ORDER = (
+    "brand",
+    "gender",
+    "article_type",
+    "sub_category",
+    "category",
+    "colour",
+    "season",
+    "usage",
+    "year",
+    "currency",
+    "description",
+)
+_LISTED = {
+    "gender": 12,
+    "category": 80,
+    "sub_category": 200,
+    "article_type": 500,
+    "season": 20,
+    "usage": 40,
+    "colour": 400,
+}
+"""Most different values a column of this attribute has."""
+
+
+@dataclass(frozen=True)
+class Proposal:
+    """A mapping, why it is so, and what it leaves out."""
+
+    mapping: mappings.Mapping
+    reason: str
+    notes: tuple[str, ...]
+    rows: int
+
+
+class Column:
+    """A column's values in the rows looked at."""
+
+    def __init__(self, name: str, values: Sequence[Any], rows: int) -> None:
+        self.name = name
+        self.rows = rows
+        self.stated = [text.strip() for value in values for text in texts(value)[:1] if states(text)]
+        self.is_list = any(isinstance(value, list | tuple) for value in values)
+        self.numbers = sum(isinstance(value, int | float) and not isinstance(value, bool) for value in values)
+
+    @cached_property
+    def filled(self) -> float:
+        return len(self.stated) / self.rows if self.rows else 0.0
+
+    @cached_property
+    def different(self) -> int:
+        return len(set(self.stated))
+
+    @cached_property
+    def words(self) -> float:
+        """Words of a value, in the mean."""
+        return sum(len(text.split()) for text in self.stated) / (len(self.stated) or 1)
+
+    @cached_property
+    def length(self) -> float:
+        """Characters of a value, in the mean."""
+        return sum(map(len, self.stated)) / (len(self.stated) or 1)
+
+    def share(self, holds: Any) -> float:
+        """The share of its values of which this holds."""
+        return sum(1 for text in self.stated if holds(text)) / len(self.stated) if self.stated else 0.0
+
+    @cached_property
+    def pictures(self) -> float:
+        return self.share(lambda text: _PICTURE.fullmatch(text) is not None)
+
+    @cached_property
+    def prices(self) -> float:
+        """The share of its values that are prices."""
+        column = PriceColumn()
+        for text in self.stated:
+            column.add(text)
+        notation = column.notation()
+        return self.share(lambda text: read_price(text, notation).problem != "price_unreadable")
+
+    @cached_property
+    def money(self) -> float:
+        """The share of its values that are prices by themselves: with a currency."""
+        return self.share(
+            lambda text: bool(re.search(r"[^\d\s.,'-]", text)) and read_price(text, _ANY).currency is not None
+        )
+
+    def known(self, attribute: str) -> float:
+        """The share of its values that the attribute's vocabulary knows, or that mean one of its values in another language."""
+        if self.different > 2_000:
+            return 0.0
+        meant = {text: is_known(attribute, text) for text in set(self.stated)}
+        return self.share(meant.__getitem__)
+
+
+_ANY = PriceColumn().notation()
+
+
+@cache
+def foreign(attribute: str) -> Mapping[str, str]:
+    """What words of other languages are called here, for an attribute."""
+    said: dict[str, dict[str, list[str]]] = tomllib.loads(WORDS.read_text("utf-8"))
+    return {word.casefold(): meant for meant, words in said.get(attribute, {}).items() for word in words}
+
+
+def is_known(attribute: str, text: str) -> bool:
+    """Whether a value is one of the attribute's, in any language it is known in."""
+    return canonical(attribute, text)[1] or text.casefold() in foreign(attribute)
+
+
+def propose(
+    location: str,
+    format: str,
+    pictures: str | None = None,
+    options: Mapping[str, Any] | None = None,
+) -> Proposal:
+    """A mapping for a file or a table, by its first rows. `pictures` is the folder pictures may lie in.
+
+    Raises SourceError where no column could be an id, or nothing says what a listing is called or shows.
+    """
+    with open_rows(format, location, options) as reader:
+        names = list(reader.columns)
+        rows = [row.values for row in islice(reader.rows(), SAMPLE_ROWS) if row.defect is None]
+    if not rows:
+        raise SourceError(f"{_place(location)} has no rows that can be read.")
+    return _Proposing(location, format, _columns(names, rows), rows, pictures, dict(options or {})).proposal()
+
+
+def propose_for_database(location: str, pictures: str | None) -> Proposal:
+    """A mapping for the table of a database that says most of listings. Raises SourceError."""
+    from sqlalchemy import exc  # here: few catalogues are in a database
+
+    from fashion_assets.sources.readers import databases
+
+    place = databases.told(location)
+    engine = databases.engine(location)
+    try:
+        with engine.connect() as connection:
+            tables = databases.tables(connection)
+    except exc.SQLAlchemyError as error:
+        raise databases.explained(error, place) from error
+    finally:
+        engine.dispose()
+    found: list[tuple[tuple[int, str], Proposal]] = []
+    for table in tables[:50]:
+        try:
+            proposal = propose(location, "sql", pictures, {"table": table})
+        except SourceError:
+            continue
+        found.append(((-len(proposal.mapping.attributes), table), proposal))
+    if not found:
+        raise SourceError(
+            f"{place} has no table that could be a catalogue, but {', '.join(tables[:10]) or 'no table at all'}. Name the table in a "
+            "mapping (--mapping FILE)."
+        )
+    return min(found, key=lambda each: each[0])[1]
+
+
+def _place(location: str) -> str:
+    from fashion_assets.sources.readers.beginnings import is_database_url
+
+    if is_database_url(location):
+        from fashion_assets.sources.readers import databases
+
+        return databases.told(location)
+    return shown(location)
+
+
+def _columns(names: Sequence[str], rows: Sequence[Mapping[str, Any]]) -> list[Column]:
+    """The columns with their values; the members of objects are columns of their own, called by the way to them."""
+    every: dict[str, list[Any]] = {name: [] for name in names}
+    for row in rows:
+        for name, value in row.items():
+            every.setdefault(name, []).append(value)
+            if isinstance(value, Mapping):
+                for inner, held in value.items():
+                    if not isinstance(held, Mapping) and "." not in str(inner):
+                        every.setdefault(f"{name}.{inner}", []).append(held)
+    found = []
+    for name, values in every.items():
+        if any(isinstance(value, Mapping) for value in values):
+            continue
+        if any(
+            isinstance(member, Mapping) for value in values if isinstance(value, list) for member in value
+        ):
+            continue
+        found.append(Column(name, values, len(rows)))
+    return found
+
+
+class _Proposing:
+    """The proposal for one file, column by column."""
+
+    def __init__(
+        self,
+        location: str,
+        format: str,
+        columns: list[Column],
+        rows: Sequence[Mapping[str, Any]],
+        pictures: str | None,
+        options: dict[str, Any],
+    ) -> None:
+        self.location, self.format, self.columns, self.rows, self.options = (
+            location,
+            format,
+            columns,
+            rows,
+            options,
+        )
+        self.folder = pictures
+        self.by_name = {column.name: column for column in columns}
+        self.names = Columns(list(self.by_name))
+        self.taken: dict[str, str] = {}
+        self.notes: list[str] = []
+
+    def proposal(self) -> Proposal:
+        identity = self._id()
+        image = self._image()
+        attributes: dict[str, Expression] = {}
+        price = self._price()
+        title = self._title()
+        for name, column in (("title", title), ("price", price)):
+            if column is not None:
+                attributes[name] = Expression(column=column.name)
+        for name in _ORDER:
+            column = self._called(name) or self._holding(name)
+            if column is not None:
+                self.taken[column.name] = name
+                attributes[name] = self._expression(name, column)
+        pictures, required = self._pictures(image, identity)
+        shows = bool(pictures.columns or pictures.pattern)
+        if title is not None and len(attributes) == 1 and not shows:
+            raise SourceError(
+                f"{_place(self.location)} is no catalogue that can be told: beside ids and {title.name}, no column states what a "
+                f"listing is, costs or shows. Its columns: {', '.join(self.by_name)[:300]}. Say in a mapping which is which "
+                "(--mapping FILE)."
+            )
+        if title is None and not shows:
+            raise SourceError(
+                f"{_place(self.location)} is no catalogue that can be told: no column is called as titles are "
+                f"({', '.join(synonyms()['title'][:4])} …), none holds texts that could be one, and none states pictures. Its columns: "
+                f"{', '.join(self.by_name)[:300]}. Say in a mapping which is which (--mapping FILE)."
+            )
+        critical = self._critical(attributes)
+        mapping = mappings.Mapping(
+            name=PROPOSED,
+            title=f"Proposed for {os.path.basename(self.location) if '://' not in self.location else 'a database'}",
+            format=self.format,  # type: ignore[arg-type]
+            options=self.options,
+            files=()
+            if self.format == "sql" or os.path.isdir(self.location)
+            else (os.path.basename(self.location),),
+            recognise=Recognise(must=tuple((name,) for name in sorted(set(self.taken)) if "." not in name)),
+            id=Expression(column=identity.name, whole=True)
+            if identity.share(_through_float)
+            else Expression(column=identity.name),
+            attributes={name: attributes[name] for name in sorted(attributes, key=_position)},
+            pictures=pictures,
+            profile=Held(critical=critical, picture="required" if required else "optional"),
+        )
+        left = [name for name in self.by_name if name not in self.taken and "." not in name]
+        reason = (
+            f"no mapping fits; proposed by the names of the columns and the values of {len(self.rows):,} rows: "
+            f"{len(attributes)} attributes, {len(left)} columns left over"
+        )
+        return Proposal(mapping, reason, tuple(self.notes), len(self.rows))
+
+    def _free(self) -> Iterable[Column]:
+        return (column for column in self.columns if column.name not in self.taken and column.stated)
+
+    def _synonyms(self, attribute: str) -> Iterable[Column]:
+        """Columns that are called as systems call the attribute, the surest first."""
+        wanted = synonyms().get(attribute, ())
+        plain = {folded(column.name): column for column in self.columns}
+        last = {
+            folded(column.name.rpartition(".")[2]): column for column in self.columns if "." in column.name
+        }
+        for name in wanted:
+            inside = (plain.get(f"{name}.{part}") for part in ("name", "value", "title"))
+            column = plain.get(name) or next(filter(None, inside), None)
+            if column is None and attribute in (PRICE, CURRENCY):
+                column = last.get(name)  # of an object like {"amount": …, "currency": …}
+            if column is not None and column.name not in self.taken and column.stated:
+                yield column
+
+    def _take(self, attribute: str, column: Column) -> Column:
+        self.taken[column.name] = attribute
+        return column
+
+    def _id(self) -> Column:
+        def could_be(column: Column) -> bool:
+            return (
+                column.filled >= FILLED
+                and column.different >= UNIQUE * len(column.stated)
+                and column.length <= 255
+            )
+
+        for column in self._synonyms("id"):
+            if column.filled >= FILLED and column.different >= 0.9 * len(column.stated):
+                return self._take("id", column)
+        for column in self._free():
+            if re.search(r"(?i)(?:^|[^a-z])(?:id|sku|ref|nr|no|code)$|Id$|ID$", column.name) and could_be(
+                column
+            ):
+                return self._take("id", column)
+        for column in self._free():
+            if could_be(column) and column.words == 1 and not column.pictures and column.length <= 40:
+                self.notes.append(
+                    f"no column is called as ids are; {column.name} has another value in each row"
+                )
+                return self._take("id", column)
+        for column in self._free():
+            if could_be(column) and column.share(is_url) >= MOST and column.pictures < MOST:
+                self.notes.append(
+                    f"listings are known by their address ({column.name}): no other column tells them apart"
+                )
+                return self._take("id", column)
+        raise SourceError(
+            f"{_place(self.location)} has no column that tells its rows apart, with another value in each: "
+            f"{', '.join(self.by_name)[:300]}. Add one, or say in a mapping what the id is made of (--mapping FILE)."
+        )
+
+    def _image(self) -> Column | None:
+        for column in self._synonyms("image"):
+            if column.pictures >= SOME or column.share(is_url) >= MOST:
+                return self._take("image", column)
+        for column in self._free():
+            if column.pictures >= MOST:
+                return self._take("image", column)
+        return None
+
+    def _price(self) -> Column | None:
+        for column in self._synonyms("price"):
+            if column.prices >= HALF:
+                return self._take("price", column)
+            self.notes.append(
+                f"{column.name} is called as prices are and holds none ({column.stated[0]!r}): left out"
+            )
+        for column in self._free():
+            if column.money >= MOST:
+                return self._take("price", column)
+        return None
+
+    def _title(self) -> Column | None:
+        for column in self._synonyms("title"):
+            if column.share(is_url) < SOME:
+                return self._take("title", column)
+        texts = [
+            column
+            for column in self._free()
+            if 2 <= column.words <= 25
+            and column.length <= 200
+            and column.different >= 0.5 * len(column.stated)
+            and column.filled >= FILLED
+            and column.share(is_url) < SOME
+        ]
+        if texts:
+            self.notes.append(f"no column is called as titles are; {texts[0].name} holds short texts")
+            return self._take("title", texts[0])
+        return None
+
+    def _called(self, attribute: str) -> Column | None:
+        for column in self._synonyms(attribute):
+            if attribute in VOCABULARIES:
+                known = column.known(attribute)
+                if attribute in ("category", "sub_category") and column.known("article_type") >= MOST > known:
+                    continue  # a column of article types that is called category
+                if column.different > _LISTED.get(attribute, 400) and known < SOME:
+                    continue
+                if attribute == "gender" and known < SOME:
+                    continue
+                if attribute == "article_type" and known < SOME and folded(column.name) in ("type", "tipo"):
+                    continue
+            if attribute == "year" and column.share(lambda text: read_year(text) is not None) < MOST:
+                continue
+            if attribute == "currency" and column.share(lambda text: len(text) <= 4) < MOST:
+                continue
+            if attribute == "description" and column.share(is_url) > SOME:
+                continue
+            return column
+        return None
+
+    def _holding(self, attribute: str) -> Column | None:
+        """A column whose values are of the attribute, whatever it is called."""
+        if attribute in ("gender", "article_type", "colour", "season"):
+            sure = [
+                (-column.known(attribute), position, column)
+                for position, column in enumerate(self._free())
+                if column.different <= _LISTED[attribute]
+                and column.filled >= SOME
+                and column.known(attribute) >= MOST
+                and column.length > 1
+            ]
+            return min(sure)[2] if sure else None
+        if attribute == "description":
+            long = [
+                column
+                for column in self._free()
+                if column.length >= 80 and column.share(is_url) < SOME and not column.pictures
+            ]
+            return max(long, key=lambda column: column.length) if long else None
+        return None
+
+    def _expression(self, attribute: str, column: Column) -> Expression:
+        if attribute in ("gender", "colour"):
+            table = foreign(attribute)
+            words = {
+                text.casefold(): table[text.casefold()]
+                for text in column.stated
+                if not canonical(attribute, text)[1] and text.casefold() in table
+            }
+            return Expression(column=column.name, words=dict(sorted(words.items())))
+        if attribute == "description" and column.share(lambda text: _HTML.search(text) is not None) >= 0.1:
+            return Expression(column=column.name, strip_html=True)
+        if (
+            attribute == "year"
+            and column.share(lambda text: re.fullmatch(r"\d{4}(\.0*)?", text) is not None) < 1
+        ):
+            return Expression(column=column.name, year=True)
+        return Expression(column=column.name)
+
+    def _pictures(self, image: Column | None, identity: Column) -> tuple[Pictures, bool]:
+        """Where pictures are, and whether listings must have one: where most of those looked for are there."""
+        files = (
+            None
+            if self.folder is None or not os.path.isdir(self.folder)
+            else PictureFiles(os.path.realpath(self.folder))
+        )
+        if image is not None:
+            column = (Expression(column=image.name),)
+            looked = image.stated[:50]
+            there = sum(1 for stated in looked if files is not None and files.find(stated).path) / len(looked)
+            if image.share(is_url) >= SOME and there < SOME:
+                self.notes.append(
+                    f"pictures are addresses ({image.name}), which are not fetched unless asked for (--fetch-pictures): products may be "
+                    "without one"
+                )
+                return Pictures(columns=column), False
+            if there < SOME:
+                self.notes.append(
+                    f"of {len(looked)} pictures {image.name} states {there * len(looked):.0f} are there: products may be without one "
+                    "(say where they lie: --pictures DIR)"
+                )
+            return Pictures(columns=column), there >= SOME
+        if files is not None:
+            ids = [read_id(text).value or text for text in identity.stated[:50]]
+            for pattern in ("images/{id}", "{id}"):
+                for suffix in SUFFIXES:
+                    tried = [f"{pattern}{suffix}".replace("{id}", each) for each in ids]
+                    if sum(1 for path in tried if files.find(path).path) >= 0.5 * len(tried):
+                        return Pictures(pattern=(f"{pattern}{suffix}",)), True
+        self.notes.append("no column states pictures, and none is called by an id: products have none")
+        return Pictures(), False
+
+    def _critical(self, attributes: Mapping[str, Expression]) -> tuple[str, ...]:
+        kept = []
+        for name in CRITICAL:
+            if name not in attributes:
+                self.notes.append(f"no column states the {name.replace('_', ' ')}: products need none")
+                continue
+            filled = self.by_name[attributes[name].column or ""].filled
+            if filled >= FILLED:
+                kept.append(name)
+            else:
+                self.notes.append(
+                    f"{name.replace('_', ' ')} is stated by {filled:.0%} of the rows only: products need none"
+                )
+        return tuple(kept)
+
+
+def _through_float(text: str) -> bool:
+    return re.fullmatch(r"\d+\.0+", text) is not None
+
+
+def _position(attribute: str) -> int:
+    from fashion_assets.catalog.listing import ATTRIBUTES
+
+    return ATTRIBUTES.index(attribute)
