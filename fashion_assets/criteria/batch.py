@@ -182,8 +182,22 @@ def _rejection_rate_is_bearable(batch: ValidatedBatch) -> Finding:
         f"rejected are {batch.own} listings of this batch, {source} of its source's so far, and {products} of those in this "
         "batch that were products before"
     )
+    if not bearable:
+        told = [
+            f"{row['values']} ({row['counts']:,}{_for_example(batch, row['values'])})" for row in worst[:3]
+        ]
+        figures += f"; above all for {', '.join(told)}"
     how = "" if bearable else "; where that is known and meant: fashion-assets run --accept-rejections"
     return holds(bearable, round(batch.own.rate, 4), offenders, figures + how)
+
+
+def _for_example(batch: ValidatedBatch, reason: str) -> str:
+    """The id of a listing that was rejected for this reason, in words."""
+    ids = zip(
+        batch.rejections["external_id"].to_pylist(), batch.rejections["reasons"].to_pylist(), strict=True
+    )
+    named = next((identity for identity, reasons in ids if identity and reason in reasons), None)
+    return "" if named is None else f", for example {named}"
 
 
 def _rejections_have_reasons(batch: ValidatedBatch) -> Finding:
