@@ -6,7 +6,7 @@ What belongs here: the order of things, progress and what is told to the person.
 
 from collections.abc import Callable, Iterator
 from contextlib import ExitStack, contextmanager
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -35,7 +35,7 @@ from fashion_assets.runs import Runs
 from fashion_assets.serving.links import job_link, report_link
 from fashion_assets.settings import Settings, place
 from fashion_assets.sources import SourceError, open_source
-from fashion_assets.sources.locations import placed
+from fashion_assets.sources.locations import CATALOGUES, placed, without_password
 from fashion_assets.terminal import shown
 from fashion_assets.warehouse import releases
 from fashion_assets.warehouse.database import connect, is_installed, prepare
@@ -44,7 +44,7 @@ from fashion_assets.warehouse.parquet import ParquetStore
 from fashion_assets.warehouse.register import SyncReport
 from fashion_assets.warehouse.releases import Release
 from fashion_assets.warehouse.server import describe
-from fashion_assets.warehouse.sources import SourceRecord, active_sources
+from fashion_assets.warehouse.sources import SourceRecord, active_sources, sources
 
 if TYPE_CHECKING:
     from fashion_assets.criteria.verdict import Verdict
@@ -175,6 +175,22 @@ def _events(settings: Settings, result: MigrationResult) -> Iterator[Event]:
         yield Event("source_stale", stale)
 
 
+@dataclass(frozen=True)
+class Choice:
+    """A source somebody asks for."""
+
+    name: str
+    kind: str
+    location: str
+    options: dict[str, Any] | None = None
+    """What it is registered with; None: not found out yet, or those it has."""
+    mapping: str | None = None
+    """Name or file, as it was said."""
+    pictures: str | None = None
+    said: str = ""
+    """How it is read, where that was found out just now."""
+
+
 class Migration:
     """One command's worth of work on one installation."""
 
@@ -187,21 +203,24 @@ class Migration:
     def run(
         self,
         *,
-        catalog: Path | None,
+        catalog: Path | str | None,
         sample: int | None,
         dry_run: bool,
         promote: bool,
+        mapping: str | None = None,
+        pictures: Path | None = None,
         wait: bool = True,
         allow_shrink: bool = False,
         accept_rejections: bool = False,
         source: str | None = None,
     ) -> MigrationResult:
-        """Migrate what changed: of the folder `catalog`, of a sample, of `source` (`KIND:LOCATION`, for a reader of any kind), or
+        """Migrate what changed: of `catalog` (a folder, a file, a database's URL), read by `mapping` or by the one that fits, with
+        its pictures in the folder `pictures` if they are not beside it; of a sample, of `source` (`KIND:LOCATION`, for a reader of any kind), or
         of what was migrated before. One run at a time: another one is waited for, or with `wait` false left alone (`Busy`).
         `allow_shrink`: the release goes live although much of the live one is gone; `accept_rejections`: batches go through
         although many of their listings are rejected. Raises what a person can mend (`SourceError`, `WarehouseError` …)."""
         wordlists.check()
-        choice = self._choice(catalog, sample, source)
+        choice = self._choice(catalog, sample, source, mapping, pictures)
         if dry_run and not is_installed(self._settings):
             return self._dry_run_without_database(choice)
         first = self._settings.is_new
@@ -247,60 +266,104 @@ class Migration:
         return result
 
     def _choice(
-        self, catalog: Path | None, sample: int | None, source: str | None = None
-    ) -> tuple[str, str, str] | None:
-        """The source asked for: name, kind, location; None for whatever is active."""
-        if source is not None:
-            if ":" not in source:
-                raise SourceError(
-                    f"{source!r} names no source. Give its kind and its location: those of a reader of your own, or sample:N."
-                )
-            kind, location = placed(source)
-            return "sample" if kind == "sample" else self._settings.source_name, kind, location
-        if catalog is not None:
+        self,
+        catalog: Path | str | None,
+        sample: int | None,
+        source: str | None,
+        mapping: str | None,
+        pictures: Path | None,
+    ) -> Choice | None:
+        """The source asked for; None for whatever is active. What reads it is found out later (`_found_out`)."""
+        if source is not None and ":" not in source:
+            raise SourceError(
+                f"{source!r} names no source. Give its kind and its location: those of a reader of your own, or sample:N."
+            )
+        if sample is not None:
+            return Choice("sample", "sample", str(sample))
+        where = source if source is not None else catalog
+        if where is None:
+            return None
+        kind, location = placed(str(where))
+        name = "sample" if kind == "sample" else self._settings.source_name
+        if pictures is not None:
             try:
-                return self._settings.source_name, "folder", str(place(catalog))
+                pictures = place(pictures)
             except ValueError as error:
                 raise SourceError(str(error)) from None
-        if sample is not None:
-            return "sample", "sample", str(sample)
-        return None
+        return Choice(
+            name, kind, location, mapping=mapping, pictures=None if pictures is None else str(pictures)
+        )
 
-    def _fetch(self, conn: psycopg.Connection, choice: tuple[str, str, str] | None) -> list[str]:
+    def _found_out(self, choice: Choice, conn: psycopg.Connection | None = None) -> Choice:
+        """The choice with what reads it: as it is registered, or the mapping that fits what is there."""
+        if choice.kind not in CATALOGUES or choice.options is not None:
+            return choice
+        known = None
+        if conn is not None and choice.mapping is None and choice.pictures is None:
+            known = next((each for each in sources(conn) if each.name == choice.name), None)
+        if known is not None and known.kind in CATALOGUES and known.location == choice.location:
+            return replace(choice, kind=known.kind, options=known.said)
+        from fashion_assets.sources.recognition import (
+            recognise,
+        )  # here: a run with nothing to do has no need of it
+
+        recognised = recognise(
+            choice.location, mapping=choice.mapping, pictures=choice.pictures, home=self._settings.home
+        )
+        kind, location, options = recognised.as_source(choice.pictures)
+        if known is not None and (known.kind, known.location) == (kind, location):
+            options = known.said  # a proposal stays what it was
+        said = ""
+        if kind != "folder":
+            said = f"{location} is read by the mapping {recognised.mapping.name}: {recognised.reason}"
+        if recognised.proposed:
+            said += f". Look at it: fashion-assets sources inspect {location}"
+        return replace(choice, kind=kind, location=location, options=options, said=without_password(said))
+
+    def _fetch(self, conn: psycopg.Connection, choice: Choice | None) -> list[str]:
         """Fetch pictures that are stated as URLs; what came of it."""
-        sources = roots.active(conn, self._settings)
+        active = roots.active(conn, self._settings)
         conn.commit()
         if choice is not None:
-            name, kind, location = choice
-            asked = open_source(kind, name, location, self._settings)
-            sources = [asked, *(source for source in sources if source.name != asked.name)]
+            choice = self._found_out(choice, conn)
+            conn.commit()
+            asked = open_source(choice.kind, choice.name, choice.location, self._settings, choice.options)
+            active = [asked, *(source for source in active if source.name != asked.name)]
         with self._progress() as progress:
             task = progress.add_task("fetching pictures", total=None)
             return fetch_pictures(
-                sources, self._settings, lambda source, done: progress.update(task, completed=done)
+                active, self._settings, lambda source, done: progress.update(task, completed=done)
             )
 
     def _scan(
-        self, conn: psycopg.Connection, choice: tuple[str, str, str] | None, dry_run: bool
+        self, conn: psycopg.Connection, choice: Choice | None, dry_run: bool
     ) -> tuple[Plan, list[Scanned], list[str]]:
         """What there is to do, what the scan of each source found, and what to say of that."""
         if choice is None and not active_sources(conn):
             self._require_a_new_home()
-            choice = ("sample", "sample", str(DEFAULT_SAMPLE))
+            choice = Choice("sample", "sample", str(DEFAULT_SAMPLE))
         # One transaction: a source that cannot be read must not take the place of the one in use.
         with conn.transaction(), self._progress() as progress:
             before = active_sources(conn)
             if choice is not None:
-                name, kind, location = choice
-                use_source(conn, name, kind, location)
+                choice = self._found_out(choice, conn)
+                known = {each.name: each for each in sources(conn)}.get(choice.name)
+                same = known is not None and (known.kind, known.location, known.said) == (
+                    choice.kind,
+                    choice.location,
+                    choice.options,
+                )
+                options = None if same else choice.options
+                use_source(conn, choice.name, choice.kind, choice.location, options)
             task = progress.add_task("reading the catalogue", total=None)
             scans = scan_active_sources(
                 conn,
                 self._settings,
                 lambda done, total: progress.update(task, completed=done, total=total),
-                needed=() if choice is None else {choice[0]},
+                needed=() if choice is None else {choice.name},
             )
-        said = [_said(source, report) for source, report, _ in scans if report is not None]
+        said = [choice.said] if choice is not None and choice.said else []
+        said += [_said(source, report) for source, report, _ in scans if report is not None]
         said += _replaced(before, [scan.source for scan in scans])
         wanted, recovered = recovered_plan(conn, self._settings, vectors=not dry_run)
         return wanted, scans, [*said, *([str(recovered)] if recovered else [])]
@@ -315,14 +378,15 @@ class Migration:
                 "one."
             )
 
-    def _dry_run_without_database(self, choice: tuple[str, str, str] | None) -> MigrationResult:
-        name, kind, location = choice or ("sample", "sample", str(DEFAULT_SAMPLE))
-        if kind == "sample":
+    def _dry_run_without_database(self, choice: Choice | None) -> MigrationResult:
+        choice = self._found_out(choice or Choice("sample", "sample", str(DEFAULT_SAMPLE)))
+        name = choice.name
+        if choice.kind == "sample":
             from fashion_assets.sources.sample import parse_location  # here: few runs draw
 
-            listings = parse_location(location)[0]
+            listings = parse_location(choice.location)[0]
         else:
-            source = open_source(kind, name, location, self._settings)
+            source = open_source(choice.kind, name, choice.location, self._settings, choice.options)
             listings = sum(chunk.num_rows for chunk in source.scan())
         batches = -(-listings // self._settings.batch_size)
         result = MigrationResult(listings=listings, batches=batches)

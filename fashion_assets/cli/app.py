@@ -59,6 +59,15 @@ def folder(text: str) -> Path:
     return Path(text)
 
 
+def location(text: str) -> str:
+    """What an option that names a catalogue says: a path, a URL, a variable of the environment."""
+    if not text.strip():
+        raise typer.BadParameter(
+            "it is empty; name a folder, a file or a database's URL, as . for this folder"
+        )
+    return text
+
+
 def _take_home(value: Path | None) -> Path | None:
     if value is not None:
         with clear_errors():

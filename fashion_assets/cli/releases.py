@@ -22,6 +22,7 @@ from fashion_assets.cli.app import (
     existing_installation,
     fail,
     folder,
+    location,
     out,
     plain_table,
     print_json,
@@ -110,9 +111,26 @@ def _remedy(verdict: "Verdict") -> Padding:
 @app.command()
 def run(
     catalog: Annotated[
+        str | None,
+        typer.Option(
+            parser=location,
+            metavar="LOCATION",
+            help="The catalogue: a folder, a file, or a database's URL (env:NAME where it holds a password).",
+            show_default=False,
+        ),
+    ] = None,
+    mapping: Annotated[
+        str | None,
+        typer.Option(
+            metavar="NAME|FILE",
+            help="What its columns mean: a mapping that ships with this, or a file. Default: found out.",
+            show_default=False,
+        ),
+    ] = None,
+    pictures: Annotated[
         Path | None,
         typer.Option(
-            parser=folder, metavar="DIR", help="Folder with styles.csv and images/.", show_default=False
+            parser=folder, metavar="DIR", help="Where its pictures lie, if not beside it.", show_default=False
         ),
     ] = None,
     sample: Annotated[
@@ -167,6 +185,8 @@ def run(
     """Migrate what is new or changed, build a release and put it live."""
     if sum(given is not None for given in (catalog, sample, source)) > 1:
         fail("give one of --catalog, --sample and --source", 2)
+    if catalog is None and (mapping is not None or pictures is not None):
+        fail("--mapping and --pictures say how a catalogue is read: say which one, by --catalog", 2)
     if batch_size is not None:
         choose("batch_size", str(batch_size), "--batch-size")
     if fetch_pictures is not None:
@@ -184,6 +204,8 @@ def run(
     with telling(settings, dry_run) as done:
         result = Migration(settings, err, lines=not as_json).run(
             catalog=catalog,
+            mapping=mapping,
+            pictures=pictures,
             sample=sample,
             dry_run=dry_run,
             promote=promote,

@@ -119,7 +119,7 @@ def source_table(known: list[dict[str, Any]]) -> Table:
             shown(source["name"]),
             "yes" if source["active"] else "no",
             where,
-            shown(source["mapping"] or ""),
+            shown(source["mapping"] or "") if source["kind"] != "folder" else "",  # a folder has but one
             *(f"{source[figure]:,}" for figure in figures),
         )
     return table

@@ -15,7 +15,8 @@ from psycopg import sql
 from fashion_assets.criteria.losses import TABLES
 from fashion_assets.settings import Settings, place
 from fashion_assets.sources import SourceError, open_source
-from fashion_assets.sources.locations import named, placed, without_password
+from fashion_assets.sources.locations import CATALOGUES, named, placed, without_password
+from fashion_assets.sources.mapping import PUBLIC
 from fashion_assets.warehouse import releases
 from fashion_assets.warehouse.releases import Release
 from fashion_assets.warehouse.sources import SourceRecord, activate_source, source, sources
@@ -79,6 +80,10 @@ def newest_release(conn: psycopg.Connection) -> Release | None:
 def mapping_of(source: SourceRecord) -> str | None:
     """By what mapping a source is read, by name; None for a reader that needs none. One of the user's own is called so."""
     said = source.options.get("mapping")
+    if said is None and source.kind == "folder":
+        return PUBLIC
+    if isinstance(said, dict):
+        return str(said.get("name", "own"))
     if not isinstance(said, str):
         return None
     return said if len(said) <= LONGEST_MAPPING and "\n" not in said else "own"
@@ -145,10 +150,18 @@ def add_source(
         raise SourceError(
             f"There is no source {name}, which could have moved. Registered are: {', '.join(known) or 'none'}."
         )
-    options = {"mapping": mapping} if mapping is not None else {}
-    if pictures is not None:
-        options["pictures"] = str(place(pictures))
+    options: dict[str, object] = {}
     same = known.get(name)
+    if kind in CATALOGUES:
+        from fashion_assets.sources.recognition import recognise  # here: it knows every mapping
+
+        beside = None if pictures is None else str(place(pictures))
+        kept = same is not None and not moved and mapping is None and beside is None
+        if kept and same is not None and same.kind in CATALOGUES and same.location == where:
+            kind, options = same.kind, same.said
+        else:
+            recognised = recognise(where, mapping=mapping, pictures=beside, home=settings.home)
+            kind, where, options = recognised.as_source(beside)
     if same is not None and not moved and (same.kind, same.location) != (kind, where):
         raise SourceError(
             f"There is a source {name} already: {same.kind} {without_password(same.location)}. A catalogue beside it has a name of "

@@ -13,8 +13,11 @@ from fashion_assets.origins import shown
 from fashion_assets.settings import place
 from fashion_assets.sources.source import SourceError
 
-CATALOGUE = "folder"
+CATALOGUE = "catalogue"
 """The kind of a location that states none: a file, a folder or a database, read by a mapping."""
+
+CATALOGUES = (CATALOGUE, "folder")
+"""Kinds that a mapping reads."""
 
 LONGEST_NAME = 63
 """Characters of a name: with a batch's number it is the name of files and partitions."""
@@ -27,7 +30,6 @@ _BATCH = re.compile(r".*-[0-9]+")
 _URL = re.compile(r"[A-Za-z][A-Za-z0-9+.-]*://")
 _USERS_PASSWORD = re.compile(r"(?<=://)([^/?#:]*):[^/?#]*@")
 _STATED_PASSWORD = re.compile(r"(?i)((?<=[?&])(?:password|passwd|pwd|sslpassword)=)[^&#]*")
-_PATHS = ("catalogue", "folder")
 _KIND = re.compile(r"([a-z][a-z0-9_-]*):(?!//)(.*)", re.DOTALL)
 
 
@@ -75,7 +77,7 @@ def placed(text: str) -> Place:
         kind, text = stated.groups()
         if not text:
             raise SourceError(f"{kind}: names no source. Say where it is, behind the colon.")
-        if kind not in _PATHS:
+        if kind not in CATALOGUES:
             return Place(kind, text)
     try:
         return Place(CATALOGUE, str(place(Path(text))))

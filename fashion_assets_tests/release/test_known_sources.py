@@ -12,7 +12,6 @@ from fashion_assets.release.known_sources import add_source
 from fashion_assets.release.scan import Scanned, scan_active_sources, use_source
 from fashion_assets.settings import Settings
 from fashion_assets.sources import SourceError
-from fashion_assets.sources.locations import CATALOGUE
 from fashion_assets.warehouse.register import batches
 from fashion_assets.warehouse.sources import activate_source, active_sources, source, sources
 from fashion_assets_tests.catalogue import line, replace_line, write_catalogue
@@ -40,7 +39,8 @@ def test_sources_are_added_listed_left_out_and_removed(
     code, said = call("sources", "add", "eu.shop-de", two)
     assert (
         code == 0
-        and f"eu.shop-de is added: {CATALOGUE} {two}; 4 listings" in said
+        and f"eu.shop-de is added: folder {two}, read by the mapping fashion-product-images; 4 listings"
+        in said
         and "fashion-assets run" in said
     )
     (tmp_path / "none").mkdir()
