@@ -21,6 +21,12 @@ from fashion_assets.sources.source import SourceError
 WIDTH = 120
 """Columns of a comment's lines."""
 
+WRITTEN = (
+    "name", "title", "version", "format", "files", "options", "id", "group", "recognise", "attributes", "pictures", "vectors",
+    "profile", "tables",
+)  # fmt: skip
+"""Keys of a mapping that are written in a way of their own; any other is a section."""
+
 INLINE = 4
 """Keys of an expression's words up to which it stands in one line."""
 
@@ -66,6 +72,16 @@ def as_toml(mapping: mappings.Mapping, notes: Iterable[str] = (), left_over: Ite
                 _comment(pictures, _described(Pictures, key))
                 pictures.add(key, _plain(said["pictures"][key]))
         document.add("pictures", pictures)
+    for key, value in said.items():
+        if key not in WRITTEN:
+            section = tomlkit.table() if isinstance(value, Mapping) else None
+            if section is None:
+                document.add(key, _value(value))
+                continue
+            _comment(section, _described(mappings.Mapping, key))
+            for inner, held in value.items():
+                section.add(inner, _value(held))
+            document.add(key, section)
     if mapping.vectors:
         vectors: AoT = tomlkit.aot()
         for each in said["vectors"]:

@@ -9,11 +9,8 @@ that is not mapped stays in the record.
 
 import os
 import re
-import tomllib
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
-from functools import cache, cached_property
-from importlib import resources
 from itertools import islice
 from typing import Any
 
@@ -21,12 +18,11 @@ from fashion_assets.catalog.attributes import CRITICAL, VOCABULARIES
 from fashion_assets.catalog.normalization import canonical
 from fashion_assets.origins import shown
 from fashion_assets.sources import mapping as mappings
+from fashion_assets.sources.column_values import Column, foreign
 from fashion_assets.sources.columns import Columns, folded, synonyms
-from fashion_assets.sources.expressions import states, texts
 from fashion_assets.sources.mapping import Expression, Held, Pictures, Recognise
 from fashion_assets.sources.notations import read_id, read_year
 from fashion_assets.sources.picture_files import SUFFIXES, PictureFiles, is_url
-from fashion_assets.sources.prices import PriceColumn, read_price
 from fashion_assets.sources.readers import open_rows
 from fashion_assets.sources.source import SourceError
 
@@ -51,9 +47,6 @@ FILLED = 0.9
 UNIQUE = 0.98
 """Share of different ids; a few listings occur twice."""
 
-WORDS = resources.files("fashion_assets.sources").joinpath("words.toml")
-
-_PICTURE = re.compile(r"(?i)[^\n]*\.(?:jpe?g|png|webp|gif|avif|bmp|tiff?)(?:[?#].*)?")
 _HTML = re.compile(r"<(?:p|br|ul|li|div|span|b|strong|h\d)\b[^>]*>", re.I)
 PRICE, CURRENCY = "price", "currency"
 _ORDER = (
@@ -89,81 +82,6 @@ class Proposal:
     reason: str
     notes: tuple[str, ...]
     rows: int
-
-
-class Column:
-    """A column's values in the rows looked at."""
-
-    def __init__(self, name: str, values: Sequence[Any], rows: int) -> None:
-        self.name = name
-        self.rows = rows
-        self.stated = [text.strip() for value in values for text in texts(value)[:1] if states(text)]
-        self.is_list = any(isinstance(value, list | tuple) for value in values)
-        self.numbers = sum(isinstance(value, int | float) and not isinstance(value, bool) for value in values)
-
-    @cached_property
-    def filled(self) -> float:
-        return len(self.stated) / self.rows if self.rows else 0.0
-
-    @cached_property
-    def different(self) -> int:
-        return len(set(self.stated))
-
-    @cached_property
-    def words(self) -> float:
-        """Words of a value, in the mean."""
-        return sum(len(text.split()) for text in self.stated) / (len(self.stated) or 1)
-
-    @cached_property
-    def length(self) -> float:
-        """Characters of a value, in the mean."""
-        return sum(map(len, self.stated)) / (len(self.stated) or 1)
-
-    def share(self, holds: Any) -> float:
-        """The share of its values of which this holds."""
-        return sum(1 for text in self.stated if holds(text)) / len(self.stated) if self.stated else 0.0
-
-    @cached_property
-    def pictures(self) -> float:
-        return self.share(lambda text: _PICTURE.fullmatch(text) is not None)
-
-    @cached_property
-    def prices(self) -> float:
-        """The share of its values that are prices."""
-        column = PriceColumn()
-        for text in self.stated:
-            column.add(text)
-        notation = column.notation()
-        return self.share(lambda text: read_price(text, notation).problem != "price_unreadable")
-
-    @cached_property
-    def money(self) -> float:
-        """The share of its values that are prices by themselves: with a currency."""
-        return self.share(
-            lambda text: bool(re.search(r"[^\d\s.,'-]", text)) and read_price(text, _ANY).currency is not None
-        )
-
-    def known(self, attribute: str) -> float:
-        """The share of its values that the attribute's vocabulary knows, or that mean one of its values in another language."""
-        if self.different > 2_000:
-            return 0.0
-        meant = {text: is_known(attribute, text) for text in set(self.stated)}
-        return self.share(meant.__getitem__)
-
-
-_ANY = PriceColumn().notation()
-
-
-@cache
-def foreign(attribute: str) -> Mapping[str, str]:
-    """What words of other languages are called here, for an attribute."""
-    said: dict[str, dict[str, list[str]]] = tomllib.loads(WORDS.read_text("utf-8"))
-    return {word.casefold(): meant for meant, words in said.get(attribute, {}).items() for word in words}
-
-
-def is_known(attribute: str, text: str) -> bool:
-    """Whether a value is one of the attribute's, in any language it is known in."""
-    return canonical(attribute, text)[1] or text.casefold() in foreign(attribute)
 
 
 def propose(

@@ -13,6 +13,7 @@ from fashion_assets.sources.mapping_file import as_toml, written
 from fashion_assets.sources.recognition import Recognised, recognise
 from fashion_assets.sources.source import SourceError
 from fashion_assets_tests.catalogue import draw_picture, write_catalogue
+from fashion_assets_tests.sources.exports import LAYOUTS, listings
 
 GERMAN = [
     ("Herren", "Shirts", "Schwarz", "1.199,00 €"),
@@ -76,6 +77,16 @@ def test_a_column_by_another_name_is_read_in_its_place_and_one_that_is_nowhere_t
     file.write_text(file.read_text().replace("Product Name", "What it is", 1))
     said = refused(folder)
     assert f"{file} names no column 'productDisplayName'" in said and "What it is" in said
+
+
+@pytest.mark.parametrize("layout", LAYOUTS)
+def test_common_exports_are_recognised(layout: str, tmp_path: Path) -> None:
+    mapping, write = LAYOUTS[layout]
+    (tmp_path / "export").mkdir()
+    written_to = write(listings(write_catalogue(tmp_path / "shop", 8)), tmp_path / "export")
+    found = recognise(str(written_to))
+    assert (found.mapping.name, found.proposed) == (mapping, False)
+    assert recognise(str(tmp_path / "export")).mapping.name == mapping
 
 
 def test_what_is_no_catalogue_is_told_with_what_was_looked_for_and_found(tmp_path: Path) -> None:

@@ -1,0 +1,94 @@
+"""What the values of a column say of it, whatever it is called.
+
+What belongs here: measuring a column's values in the rows looked at. What does not: deciding what the column is (`sources.proposal`).
+"""
+
+import re
+import tomllib
+from collections.abc import Mapping, Sequence
+from functools import cache, cached_property
+from importlib import resources
+from typing import Any
+
+from fashion_assets.catalog.normalization import canonical
+from fashion_assets.sources.expressions import states, texts
+from fashion_assets.sources.prices import PriceColumn, read_price
+
+WORDS = resources.files("fashion_assets.sources").joinpath("words.toml")
+
+_PICTURE = re.compile(r"(?i)[^\n]*\.(?:jpe?g|png|webp|gif|avif|bmp|tiff?)(?:[?#].*)?")
+
+
+class Column:
+    """A column's values in the rows looked at."""
+
+    def __init__(self, name: str, values: Sequence[Any], rows: int) -> None:
+        self.name = name
+        self.rows = rows
+        self.stated = [text.strip() for value in values for text in texts(value)[:1] if states(text)]
+        self.is_list = any(isinstance(value, list | tuple) for value in values)
+        self.numbers = sum(isinstance(value, int | float) and not isinstance(value, bool) for value in values)
+
+    @cached_property
+    def filled(self) -> float:
+        return len(self.stated) / self.rows if self.rows else 0.0
+
+    @cached_property
+    def different(self) -> int:
+        return len(set(self.stated))
+
+    @cached_property
+    def words(self) -> float:
+        """Words of a value, in the mean."""
+        return sum(len(text.split()) for text in self.stated) / (len(self.stated) or 1)
+
+    @cached_property
+    def length(self) -> float:
+        """Characters of a value, in the mean."""
+        return sum(map(len, self.stated)) / (len(self.stated) or 1)
+
+    def share(self, holds: Any) -> float:
+        """The share of its values of which this holds."""
+        return sum(1 for text in self.stated if holds(text)) / len(self.stated) if self.stated else 0.0
+
+    @cached_property
+    def pictures(self) -> float:
+        return self.share(lambda text: _PICTURE.fullmatch(text) is not None)
+
+    @cached_property
+    def prices(self) -> float:
+        """The share of its values that are prices."""
+        column = PriceColumn()
+        for text in self.stated:
+            column.add(text)
+        notation = column.notation()
+        return self.share(lambda text: read_price(text, notation).problem != "price_unreadable")
+
+    @cached_property
+    def money(self) -> float:
+        """The share of its values that are prices by themselves: with a currency."""
+        return self.share(
+            lambda text: bool(re.search(r"[^\d\s.,'-]", text)) and read_price(text, _ANY).currency is not None
+        )
+
+    def known(self, attribute: str) -> float:
+        """The share of its values that the attribute's vocabulary knows, or that mean one of its values in another language."""
+        if self.different > 2_000:
+            return 0.0
+        meant = {text: is_known(attribute, text) for text in set(self.stated)}
+        return self.share(meant.__getitem__)
+
+
+_ANY = PriceColumn().notation()
+
+
+@cache
+def foreign(attribute: str) -> Mapping[str, str]:
+    """What words of other languages are called here, for an attribute."""
+    said: dict[str, dict[str, list[str]]] = tomllib.loads(WORDS.read_text("utf-8"))
+    return {word.casefold(): meant for meant, words in said.get(attribute, {}).items() for word in words}
+
+
+def is_known(attribute: str, text: str) -> bool:
+    """Whether a value is one of the attribute's, in any language it is known in."""
+    return canonical(attribute, text)[1] or text.casefold() in foreign(attribute)
