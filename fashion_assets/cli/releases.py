@@ -122,7 +122,7 @@ def run(
     mapping: Annotated[
         str | None,
         typer.Option(
-            metavar="NAME|FILE",
+            metavar="MAPPING",
             help="What its columns mean: a mapping that ships with this, or a file. Default: found out.",
             show_default=False,
         ),
