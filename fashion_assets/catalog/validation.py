@@ -21,7 +21,7 @@ import pyarrow as pa
 import pyarrow.compute as pc
 
 from fashion_assets.catalog import attributes
-from fashion_assets.catalog.attributes import SHORT, TEXT, YEAR
+from fashion_assets.catalog.attributes import MONEY, SHORT, TEXT, YEAR
 from fashion_assets.catalog.formats import FORMATS
 from fashion_assets.catalog.formats.outlines import (
     IMAGE_FILE_TOO_LARGE,
@@ -96,6 +96,10 @@ PRICE_AMBIGUOUS = "price_ambiguous"
 ID_IN_SCIENTIFIC_NOTATION = "id_in_scientific_notation"
 
 
+AMOUNTS = tuple(each.name for each in attributes.ATTRIBUTES if each.kind is MONEY)
+"""Attributes that are amounts of money."""
+
+
 class Rule(NamedTuple):
     """A reason for rejection: its name, the requirement it comes from, and what it means."""
 
@@ -131,10 +135,14 @@ RULES = (
     ),
     Rule("nul_character", "A2", "An attribute holds a NUL character, which no text in PostgreSQL can."),
     Rule("duplicate_id", "A2", "An earlier listing of the source has the same id; the first one counts."),
-    Rule(
-        "price_absurd",
-        "A2",
-        "A price is stated that is no number, below zero, zero where its source gives nothing away, or above the highest allowed.",
+    *(
+        Rule(
+            f"{name}_absurd",
+            "A2",
+            f"A {name.replace('_', ' ')} is stated that is no number, below zero, zero where its source gives nothing away, or above "
+            "the highest allowed.",
+        )
+        for name in AMOUNTS
     ),
     Rule("nothing_to_show", "A2", "Neither a title nor a picture: there is nothing to show."),
     Rule(
@@ -303,7 +311,7 @@ def _unknown(column: pa.ChunkedArray, name: str, unknown: Mapping[str, Sequence[
     0.00."""
     said = pa.array(unknown[name], pa.string())
     found = pc.is_in(pc.utf8_trim_whitespace(_one(column)), value_set=pc.utf8_trim_whitespace(said))
-    if name == "price":
+    if name in AMOUNTS:
         amounts = parse_price(said).drop_null()
         found = pc.or_(found, pc.is_in(parse_price(column), value_set=amounts))
     return found
@@ -380,16 +388,16 @@ def validate(
         fail("nul_character", pc.fill_null(pc.match_substring(_one(listings[name]), "\0"), False))
     fail("duplicate_id", np.asarray(pc.greater(_one(listings["occurrence"]), 0)) & has_id & readable)
 
-    price = parse_price(pc.if_else(nulls["price"], pa.scalar(None, pa.string()), _one(listings["price"])))
     above = pc.greater_equal if profile.free_items else pc.greater
-    sane = np.asarray(
-        pc.fill_null(
-            pc.and_(above(price, pa.scalar(0)), pc.less_equal(pc.cast(price, pa.float64()), rules.max_price)),
-            False,
-        )
-    )
+    # What its reader could not read for sure has that for its reason.
     unread = failed[:, [_POSITION[name] for name in (PRICE_UNREADABLE, PRICE_AMBIGUOUS)]].any(axis=1)
-    fail("price_absurd", ~np.asarray(nulls["price"]) & ~sane & ~unread & readable)
+    amounts: dict[str, pa.Array] = {}
+    for name in AMOUNTS:
+        stated = pc.if_else(nulls[name], pa.scalar(None, pa.string()), _one(listings[name]))
+        amounts[name] = amount = parse_price(stated)
+        low_enough = pc.less_equal(pc.cast(amount, pa.float64()), rules.max_price)
+        sane = np.asarray(pc.fill_null(pc.and_(above(amount, pa.scalar(0)), low_enough), False))
+        fail(f"{name}_absurd", ~np.asarray(nulls[name]) & ~sane & ~unread & readable)
 
     limits = Limits(rules.max_image_bytes, rules.max_image_pixels, memory or MemoryBudget.own())
     pictures = _judge_pictures(listings, limits, root, threads, failed, readable)
@@ -405,7 +413,7 @@ def validate(
 
     rejected: np.ndarray = np.asarray(failed.any(axis=1))
     rejections = _rejections(listings, failed, rejected, rules.version)
-    products = _products(listings, ~rejected, nulls, price, pictures, rules.version)
+    products = _products(listings, ~rejected, nulls, amounts, pictures, rules.version)
     if products.num_rows + rejections.num_rows != listings.num_rows:
         raise AccountingError(
             f"{listings.num_rows} listings in, but {products.num_rows} products "
@@ -579,7 +587,7 @@ def _products(
     listings: pa.Table,
     accepted: np.ndarray,
     nulls: dict[str, pa.Array],
-    price: pa.Array,
+    amounts: dict[str, pa.Array],
     pictures: _Sizes,
     version: str,
 ) -> pa.Table:
@@ -594,7 +602,7 @@ def _products(
     for each in attributes.ATTRIBUTES:
         if each.kind is YEAR:
             columns[each.name] = parse_year(columns[each.name])
-    columns["price"] = price.filter(mask)
+    columns |= {name: amount.filter(mask) for name, amount in amounts.items()}
     pictured = pictures.width[accepted] > 0
     for name in ("image_uri", "image_sha256"):
         columns[name] = pc.if_else(pa.array(pictured), columns[name], none)

@@ -78,10 +78,14 @@ def _is_stated(column: str) -> Expected:
     )
 
 
+def _plural(column: str) -> str:
+    return f"{column.replace('_', ' ').capitalize()}s"
+
+
 def _is_plausible_year(column: str) -> Expected:
     return Expected(
         f"{column}_is_plausible",
-        f"{column.capitalize()}s lie between 1900 and 2100",
+        f"{_plural(column)} lie between 1900 and 2100",
         lambda gxe, _: gxe.ExpectColumnValuesToBeBetween(column=column, min_value=1900, max_value=2100),
     )
 
@@ -89,7 +93,7 @@ def _is_plausible_year(column: str) -> Expected:
 def _is_in_range(column: str) -> Expected:
     return Expected(
         f"{column}_is_in_range",
-        f"{column.capitalize()}s are above zero, or zero where a source gives things away, and at most {{max_price:g}}",
+        f"{_plural(column)} are above zero, or zero where a source gives things away, and at most {{max_price:g}}",
         lambda gxe, settings: gxe.ExpectColumnValuesToBeBetween(
             column=column, min_value=0, strict_min=True, max_value=settings.max_price
         ),

@@ -31,6 +31,7 @@ ROW = """    Attribute(
         importance=2.0,
         shown=True,
     ),
+    Attribute("old_price", "Price before it was reduced.", kind=MONEY),
 """
 VOCABULARY = {"values": {"cotton": ["pure cotton"], "wool": ["merino"], "leather": []}}
 MATERIALS = ("Pure Cotton", "wool", "Leather", "")
@@ -156,7 +157,8 @@ def with_a_further_row(folder: Path) -> Path:
     mapping = package / "sources" / "mappings" / "fashion-product-images.toml"
     said = mapping.read_text("utf-8")
     mapping.write_text(
-        said.replace("[attributes]\n", '[attributes]\nmaterial = "material"\n'), encoding="utf-8"
+        said.replace("[attributes]\n", '[attributes]\nmaterial = "material"\nold_price = "old_price"\n'),
+        encoding="utf-8",
     )
     return folder
 
@@ -164,9 +166,11 @@ def with_a_further_row(folder: Path) -> Path:
 def test_an_attribute_is_one_row(settings: Settings, database: psycopg.Connection, tmp_path: Path):
     """Through a whole migration of a shop that has the column, by the commands a person types."""
     catalogue = write_catalogue(tmp_path / "catalogue", 24)
-    write_lines(catalogue, [f"{line(number)},{MATERIALS[number % 4]}" for number in range(1, 25)])
+    write_lines(
+        catalogue, [f"{line(number)},{MATERIALS[number % 4]},{20 + number}.50" for number in range(1, 25)]
+    )
     styles = catalogue / "styles.csv"
-    styles.write_text(styles.read_text().replace(HEADER, f"{HEADER},material"))
+    styles.write_text(styles.read_text().replace(HEADER, f"{HEADER},material,old_price"))
     home = with_a_further_row(tmp_path / "package")
     environment = {**os.environ, "PYTHONPATH": str(home)}
 
@@ -192,7 +196,7 @@ def test_an_attribute_is_one_row(settings: Settings, database: psycopg.Connectio
         "FILTER (WHERE attname = 'material'), (SELECT normalized->>'material' FROM fashion_sota.products WHERE external_id = '2') "
         "FROM pg_attribute WHERE attrelid = to_regclass('fashion_sota.products') AND attnum > 0"
     ).fetchone() or ((), None, None)
-    assert columns.index("material") == columns.index("year") - 1
+    assert columns.index("material") + 1 == columns.index("old_price") == columns.index("year") - 1
     assert comment == "Canonical main material: cotton, wool, leather, …" and normalized == "leather"
     indexed = database.execute(
         "SELECT count(*) FROM pg_indexes WHERE indexname = 'products_material' AND schemaname LIKE 'fashion_sota_r%'"
@@ -221,6 +225,9 @@ def test_an_attribute_is_one_row(settings: Settings, database: psycopg.Connectio
     }
     narrowed = json.loads(command("search", "--filter", "material=Pure Cotton", "--limit", "20", "--json"))
     assert {hit["external_id"] for hit in narrowed["hits"]} == {str(number) for number in range(4, 25, 4)}
+
+    cheap = json.loads(command("search", "--filter", "old_price=21..25", "--limit", "20", "--json"))
+    assert {hit["external_id"] for hit in cheap["hits"]} == {"1", "2", "3", "4"}
 
     (page,) = settings.reports.glob("*.json")
     report = json.loads(page.read_text())
