@@ -123,7 +123,7 @@ def questions(
 
 def _query(kind: Kind, row: Mapping[str, Any]) -> Query | None:
     """The question of a kind that a product suggests."""
-    words = {name: row[name] or "" for name in ("colour", "brand", "article_type")}
+    kind_of_thing = row["article_type"] or ""
     narrowed = {name: row[name] for name in ("gender", "category") if row[name] is not None}
     match kind:
         case "vector":
@@ -131,10 +131,10 @@ def _query(kind: Kind, row: Mapping[str, Any]) -> Query | None:
                 return None
             return Query(vector=row["embedding"].to_numpy(), space=row["embedding_space"], mode="vector")
         case "hybrid":
-            asked = f"{words['colour']} {words['article_type']}".strip()
+            asked = f"{row['colour'] or ''} {kind_of_thing}".strip()
             return Query(words=asked, filters=narrowed) if asked else None
         case "text":
-            asked = f"{words['brand']} {words['article_type']}".strip()
+            asked = f"{row['brand'] or ''} {kind_of_thing}".strip()
             return Query(words=asked, mode="text") if asked else None
         case "listing":
             return Query(filters={"category": row["category"]}, limit=PAGE) if row["category"] else None
