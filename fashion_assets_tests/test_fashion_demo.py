@@ -2,6 +2,7 @@
 
 from collections.abc import Iterator
 
+import numpy as np
 import pytest
 from pydantic import SecretStr
 
@@ -17,10 +18,12 @@ from fashion_assets_tests.conftest import (
     database_url,
     run_migration,
 )
-from fashion_assets_tests.fashion_demo import Old
+from fashion_assets_tests.fashion_demo import Old, drawn_vector, hybrid
 
-SIZE = 40
-FIRST = 1940  # double; a text vector of zeros is that of 1899
+SIZE = 61
+FIRST = 1880
+DOUBLE, ZEROS = 1940, 1899
+"""Ids of a product with two rows, and of one whose text vector is all zeros."""
 
 
 @pytest.fixture(scope="module")
@@ -78,10 +81,29 @@ def test_every_row_is_a_product_or_in_quarantine(migrated):
     refused = migrated.execute(
         "SELECT external_id, reasons FROM fashion_ops.quarantine WHERE source = 'fashion_demo' ORDER BY external_id"
     ).fetchall()
-    assert refused == [(str(FIRST), ["duplicate_id"]), (str(FIRST + 2), ["null_title"])]
+    assert refused == [(str(FIRST + 2), ["null_title"]), (str(DOUBLE), ["duplicate_id"])]
     assert len(products) == SIZE - 1
     assert products[str(FIRST + 1)] == 0.0  # free, and sold as such
 
 
 def test_no_password_is_registered(migrated):
     assert migrated.execute("SELECT location FROM fashion_ops.sources").fetchall() == [("env:OLD_SHOP",)]
+
+
+def test_three_kinds_stand_side_by_side_bit_for_bit(migrated):
+    found = migrated.execute(
+        "SELECT p.external_id::int, e.kind, e.embedding FROM fashion_sota.product_embeddings e "
+        "JOIN fashion_sota.products p USING (product_id) WHERE e.embedding_space = %s",
+        (fashion_demo.MODEL,),
+    ).fetchall()
+    wanted = {}
+    for number in {number for number, _, _ in found}:
+        image, text = drawn_vector(number, "image"), drawn_vector(number, "text")
+        mixed = hybrid(image, text)
+        # One of zeros alone is none, and refused by name; its hybrid came all the same.
+        of_text = {} if number == ZEROS else {(number, "text"): text}
+        wanted |= {(number, "image"): image, (number, "product"): mixed} | of_text
+    assert len(wanted) == 3 * (SIZE - 1) - 1
+    assert {
+        (number, kind): vector.to_numpy().astype(np.float32).tobytes() for number, kind, vector in found
+    } == {key: vector.tobytes() for key, vector in wanted.items()}
