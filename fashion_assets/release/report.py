@@ -41,7 +41,7 @@ from fashion_assets.search.query import Query
 from fashion_assets.settings import Settings
 from fashion_assets.warehouse.parquet import ParquetStore
 from fashion_assets.warehouse.quarantine import quarantined, reasons
-from fashion_assets.warehouse.releases import Release, ReleaseError
+from fashion_assets.warehouse.releases import Release, ReleaseError, lacking
 
 EXAMPLES = 12
 """Products shown."""
@@ -100,6 +100,7 @@ def gather(
             "listings": release.listings or 0,
             "products": release.products or 0,
             "quarantined": release.quarantined or 0,
+            **lacking(conn, release.release),
         },
         "promotable": all(verdict.passed for verdict in verdicts),
         "criteria": [verdict.to_dict() for verdict in verdicts],

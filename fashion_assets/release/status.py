@@ -26,6 +26,7 @@ def status(conn: psycopg.Connection, settings: Settings) -> dict[str, Any]:
             "release": live.release,
             "products": live.products,
             "quarantined": live.quarantined,
+            **releases.lacking(conn, live.release),
             "promoted_at": live.promoted_at and live.promoted_at.isoformat(),
         },
         "sources": of_sources(conn, wanted.missing),

@@ -136,6 +136,18 @@ def with_content(conn: psycopg.Connection, content_version: str) -> Release | No
     return found[0] if found else None
 
 
+def lacking(conn: psycopg.Connection, name: str) -> dict[str, int]:
+    """How many products of a release have no picture, how many no vector, and how many vectors that came were refused."""
+    row = conn.execute(
+        "SELECT coalesce(sum(without_picture), 0)::bigint, coalesce(sum(without_vector), 0)::bigint, "
+        "coalesce(sum((SELECT sum((refused ->> 'vectors')::bigint) FROM jsonb_array_elements(refused_vectors) AS refused)), 0)::bigint "
+        "FROM fashion_ops.release_batches WHERE release = %s",
+        (name,),
+    ).fetchone()
+    assert row is not None
+    return dict(zip(("without_picture", "without_vector", "refused_vectors"), row, strict=True))
+
+
 def begin(conn: psycopg.Connection, content_version: str, space: str | None, run_id: str | None) -> Release:
     """Register a new candidate under the next number. One run at a time (`locks.run_lock`)."""
     row = conn.execute("SELECT coalesce(max(number), 0) + 1 FROM fashion_ops.releases").fetchone()

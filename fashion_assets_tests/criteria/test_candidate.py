@@ -349,6 +349,8 @@ def test_vectors_that_were_refused_are_told(candidate: Candidate):
     counted = [{"space": "clip", "kind": "text", "reason": "vector_all_zero", "vectors": 7, "products": []}]
     candidate.conn.execute("UPDATE fashion_ops.release_batches SET refused_vectors = %s", (Jsonb(counted),))
     verdict = verdict_of(candidate, "embeddings_are_complete")
+    lacking = releases.lacking(candidate.conn, candidate.release.release)
+    assert lacking == {"without_picture": 0, "without_vector": 0, "refused_vectors": 14}
     assert verdict.outcome == "pass" and "14 that came are none: clip text, vector_all_zero" in verdict.reason
 
 
