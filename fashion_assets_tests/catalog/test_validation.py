@@ -9,6 +9,7 @@ from hypothesis import strategies as st
 from PIL import Image
 
 from fashion_assets.catalog import validation
+from fashion_assets.catalog.formats.outlines import NOT_HAD
 from fashion_assets.catalog.listing import (
     ATTRIBUTES,
     LISTING_SCHEMA,
@@ -131,6 +132,7 @@ def failing(tmp_path, picture: str) -> dict[str, dict]:
         "image_path_outside": {"defects": ["image_path_outside"], "image_uri": None, "image_sha256": None},
         "image_missing": {"image_uri": None, "image_sha256": None},
         "image_unreadable": {"image_sha256": None},
+        **{reason: {"defects": [reason], "image_uri": None, "image_sha256": None} for reason in NOT_HAD},
         "image_file_too_large": {"image_uri": str(long), "image_sha256": None},
         "image_not_an_image": {"image_uri": str(text)},
         "image_too_large": {"image_uri": str(large)},
