@@ -6,7 +6,6 @@ import numpy as np
 import pytest
 from pydantic import SecretStr
 
-from fashion_assets.release.known_sources import add_source
 from fashion_assets.settings import Settings
 from fashion_assets.warehouse.database import Connection, connect
 from fashion_assets_tests import fashion_demo
@@ -59,17 +58,7 @@ def migrated(server_settings: Settings, tmp_path_factory: pytest.TempPathFactory
     with pytest.MonkeyPatch.context() as environment:
         environment.setenv("OLD_SHOP", old)
         with _own_database(server_settings, home, TEMPLATE, environment) as settings:
-            with connect(settings) as connection:
-                add_source(
-                    connection,
-                    settings,
-                    "fashion_demo",
-                    "env:OLD_SHOP",
-                    mapping="fashion-demo",
-                    pictures=home / "pictures",
-                )
-                connection.commit()
-            run_migration()
+            run_migration("env:OLD_SHOP", pictures=home / "pictures")  # type: ignore[arg-type]
             with connect(settings) as connection:
                 yield connection
 
