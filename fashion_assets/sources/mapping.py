@@ -13,7 +13,6 @@ import re
 from collections.abc import Sequence
 from functools import cache
 from importlib import resources
-from importlib.resources.abc import Traversable
 from pathlib import Path
 from typing import Annotated, Any, Literal
 
@@ -36,7 +35,7 @@ ORIGINS = ("column", "first", "all", "join", "value", "named")
 
 
 class _Model(BaseModel):
-    model_config = ConfigDict(extra="forbid", frozen=True, str_strip_whitespace=False)
+    model_config = ConfigDict(extra="forbid", frozen=True)
 
 
 def _several(given: Any) -> Any:
@@ -382,8 +381,7 @@ def load_mapping(name_or_path: str | Path) -> Mapping:
         file = SHIPPED.joinpath(f"{given}.toml")
         if file.is_file():
             return _shipped(given)
-        known = [mapping.name for mapping in shipped()]
-        like = nearest(given, known)
+        like = nearest(given, known := [mapping.name for mapping in shipped()])
         hint = f"did you mean {like}?" if like else f"There are {', '.join(known)}."
         raise SourceError(f"There is no mapping called {given!r} and no such file; {hint}")
     path = Path(given)
@@ -422,7 +420,7 @@ def shipped() -> list[Mapping]:
 
 @cache
 def _shipped(name: str) -> Mapping:
-    file: Traversable = SHIPPED.joinpath(f"{name}.toml")
+    file = SHIPPED.joinpath(f"{name}.toml")
     return parse_mapping(file.read_text("utf-8"), file.name)
 
 
