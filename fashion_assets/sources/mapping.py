@@ -454,8 +454,7 @@ def _told(error: dict[str, Any], text: str, where: str) -> str:
     said = ".".join(keys)
     message = error["msg"].removeprefix("Value error, ")
     if error["type"] == "extra_forbidden":
-        model = _model_at(keys[:-1])
-        known = sorted(model.model_fields) if model else []
+        known = sorted(_model_at(keys[:-1]).model_fields)
         like = nearest(keys[-1], known)
         hint = f"did you mean {like}?" if like else f"there are {', '.join(known)}"
         return f"{place}: there is no key {said!r}; {hint}"
@@ -464,7 +463,7 @@ def _told(error: dict[str, Any], text: str, where: str) -> str:
     return f"{place}: {said}: {message}" if said else f"{place}: {message}"
 
 
-def _model_at(keys: Sequence[str]) -> type[BaseModel] | None:
+def _model_at(keys: Sequence[str]) -> type[BaseModel]:
     """The model whose keys stand at a place of the file."""
     model: type[BaseModel] = Mapping
     inside: dict[str, type[BaseModel]] = {
@@ -477,9 +476,7 @@ def _model_at(keys: Sequence[str]) -> type[BaseModel] | None:
         "references": Refers,
         "named": Named,
         "when": Condition,
-        "id": Expression,
-        "group": Expression,
-        "attributes": Expression,
+        **dict.fromkeys(("id", "group", "attributes"), Expression),
     }
     for key in keys:
         if key == "columns":
@@ -491,9 +488,7 @@ def _model_at(keys: Sequence[str]) -> type[BaseModel] | None:
 
 def _line(text: str, keys: Sequence[str]) -> str:
     """`, line N` where the last of these keys begins its line, once in the file."""
-    for key in reversed(keys):
-        if key.isdigit():
-            continue
+    for key in (key for key in reversed(keys) if not key.isdigit()):
         found = [
             number
             for number, line in enumerate(text.splitlines(), 1)
