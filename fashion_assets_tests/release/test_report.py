@@ -73,7 +73,8 @@ def test_the_report_says_what_is_there_what_fails_and_shows_titles_as_text(
     html, content = write(candidate)
     assert content["release"] == candidate.release.release and content["promotable"] is True
     assert content["state"] == "candidate"
-    assert content["counts"] == {"listings": 40, "products": 40, "quarantined": 0}
+    nothing = dict.fromkeys(("quarantined", "without_picture", "without_vector", "refused_vectors"), 0)
+    assert content["counts"] == {"listings": 40, "products": 40} | nothing
     assert content["vectors"] == {"products": 40, "pictures": 40, "texts": 40}
     assert content["batches"] == [
         {"batch": f"fashion_demo-0000{number}", "listings": 20, "products": 20, "quarantined": 0}
