@@ -154,7 +154,7 @@ RULES = (
         PRICE_AMBIGUOUS,
         "A2",
         "The price may be two amounts (1.199: thousands, or a decimal point), and no other price of the column decides. "
-        "State the decimal sign in the mapping.",
+        "State the `decimal_sign` in the mapping.",
     ),
     Rule("image_path_outside", "A2", "The picture's path leaves the source's folder; it is never opened."),
     Rule(IMAGE_MISSING, "A2", "There is no picture where it should be."),

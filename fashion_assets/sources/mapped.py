@@ -229,6 +229,8 @@ class Mapped(Source):
         return DetailFiles(os.path.realpath(folder_of(self.location)), self.mapping.details)
 
     def _notation(self) -> Notation:
+        if self.mapping.decimal_sign is not None:
+            return Notation.stated(self.mapping.decimal_sign)
         kept = self._found.get("price")
         return Notation.from_dict(kept) if isinstance(kept, Mapping) else Notation()
 
@@ -252,7 +254,8 @@ class Mapped(Source):
         return PictureFiles(root, self.mapping.pictures.folders)
 
     def _found_in(self, reader: RowReader, reading: Reading) -> dict[str, Any]:
-        found: dict[str, Any] = {"how": dict(reader.how), "price": reading.prices.notation().to_dict()}
+        notation = reading.prices.notation() if self.mapping.decimal_sign is None else self._notation()
+        found: dict[str, Any] = {"how": dict(reader.how), "price": notation.to_dict()}
         if reading.synonyms:
             found["synonyms"] = dict(reading.synonyms)
         return found

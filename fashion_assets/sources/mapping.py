@@ -351,6 +351,10 @@ class Mapping(_Model):
     attributes: dict[str, Expression] = Field(
         default_factory=dict, description="What each attribute is made of."
     )
+    decimal_sign: Literal[".", ","] | None = Field(
+        default=None,
+        description="The decimal sign of its prices, where they do not tell: `1.199` alone may be two amounts.",
+    )
     pictures: Pictures = Field(default=Pictures(), description="Where pictures are.")
     details: Details | None = Field(default=None, description="More about each listing in a file of its own.")
     vectors: tuple[Vector, ...] = Field(default=(), description="Vectors that came with the records.")

@@ -403,6 +403,16 @@ def test_prices_that_cannot_be_read_say_why(tmp_path):
     assert [row["defects"] for row in rows(source)] == [["price_ambiguous"], ["price_unreadable"], []]
 
 
+@pytest.mark.parametrize(("sign", "read"), [(",", "1199"), (".", "1.199")])
+def test_a_mapping_says_the_decimal_sign_where_prices_do_not(tmp_path, sign, read):
+    source = write(tmp_path, "id,price\n1,1.199\n")
+    (before,) = rows(source)
+    assert before["defects"] == ["price_ambiguous"]
+    source.mapping = source.mapping.model_copy(update={"decimal_sign": sign})
+    (row,) = rows(source)
+    assert (row["price"], row["defects"]) == (read, [])
+
+
 @pytest.mark.parametrize("name", ["Price (EUR)", "price_eur", "Preis in €", "Price EUR"])
 def test_a_currency_in_the_name_of_the_column(tmp_path, name):
     (row,) = rows(write(tmp_path, f"id,{name}\n1,5\n"))
