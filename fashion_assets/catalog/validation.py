@@ -358,11 +358,13 @@ def validate(
     root: str = "",
     threads: int = 2,
     memory: MemoryBudget | None = None,
+    pictures: bool = True,
 ) -> Validated:
     """Split listings (LISTING_SCHEMA) of the source at `root` into products and rejections.
 
     `threads` open pictures side by side, where these are large enough for that to be faster, and as far as `memory` lets
-    them (None: this process's own). Raises `AccountingError` if a listing were lost or counted twice.
+    them (None: this process's own). Without `pictures` only what is said is judged: none is opened or missed, and products have
+    none. Raises `AccountingError` if a listing were lost or counted twice.
     """
     listings = listings.select(LISTING_SCHEMA.names).combine_chunks()
     failed = np.zeros((listings.num_rows, len(RULES)), dtype=bool)
@@ -399,21 +401,24 @@ def validate(
         sane = np.asarray(pc.fill_null(pc.and_(above(amount, pa.scalar(0)), low_enough), False))
         fail(f"{name}_absurd", ~np.asarray(nulls[name]) & ~sane & ~unread & readable)
 
-    limits = Limits(rules.max_image_bytes, rules.max_image_pixels, memory or MemoryBudget.own())
-    pictures = _judge_pictures(listings, limits, root, threads, failed, readable)
-    if profile.picture == "optional":
-        failed[:, [_POSITION[name] for name in (IMAGE_MISSING, *NOT_HAD)]] = False
-        fail(
-            "nothing_to_show",
-            np.asarray(nulls["title"]) & (pictures.width == 0) & readable & ~failed.any(axis=1),
-        )
+    if pictures:
+        limits = Limits(rules.max_image_bytes, rules.max_image_pixels, memory or MemoryBudget.own())
+        sizes = _judge_pictures(listings, limits, root, threads, failed, readable)
+        if profile.picture == "optional":
+            failed[:, [_POSITION[name] for name in (IMAGE_MISSING, *NOT_HAD)]] = False
+            bare = np.asarray(nulls["title"]) & (sizes.width == 0)
+            fail("nothing_to_show", bare & readable & ~failed.any(axis=1))
+        else:
+            # Where not even an id says which picture it would be, its absence is no reason of its own.
+            failed[:, _POSITION[IMAGE_MISSING]] &= np.asarray(pc.is_valid(_one(listings["image"]))) | has_id
     else:
-        # Where not even an id says which picture it would be, its absence is no reason of its own.
-        failed[:, _POSITION[IMAGE_MISSING]] &= np.asarray(pc.is_valid(_one(listings["image"]))) | has_id
+        none = np.zeros(listings.num_rows, dtype=np.int32)
+        sizes = _Sizes(none, none)
+        failed[:, _OF_PICTURES] = False
 
     rejected: np.ndarray = np.asarray(failed.any(axis=1))
     rejections = _rejections(listings, failed, rejected, rules.version)
-    products = _products(listings, ~rejected, nulls, amounts, pictures, rules.version)
+    products = _products(listings, ~rejected, nulls, amounts, sizes, rules.version)
     if products.num_rows + rejections.num_rows != listings.num_rows:
         raise AccountingError(
             f"{listings.num_rows} listings in, but {products.num_rows} products "

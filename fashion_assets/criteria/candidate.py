@@ -16,7 +16,7 @@ import psycopg
 from psycopg import sql
 
 from fashion_assets.benchmarks import results
-from fashion_assets.criteria import losses
+from fashion_assets.criteria import losses, lost
 from fashion_assets.criteria.measured import MEASURED_CRITERIA, Measured
 from fashion_assets.criteria.prices import read_and_kept
 from fashion_assets.criteria.profiles import is_a_shops_own, needed_by, profiles
@@ -374,6 +374,10 @@ def _nothing_much_is_lost(candidate: Candidate) -> Finding:
     return losses.finding(candidate.conn, candidate.release, candidate.settings.max_shrink)
 
 
+def _nothing_is_lost(candidate: Candidate) -> Finding:
+    return lost.finding(candidate.conn, candidate.release, candidate.settings)
+
+
 def _asked(criterion: Criterion[Searching]) -> Criterion[Candidate]:
     def measure(candidate: Candidate) -> Finding:
         with candidate.searching() as searching:
@@ -413,6 +417,16 @@ CANDIDATE_CRITERIA: list[Criterion[Candidate]] = [
         "products",
         _listings_are_accounted_for,
         "Rows were lost or added since the batches were written. Build the release again: fashion-assets run.",
+    ),
+    Criterion(
+        "nothing_is_lost",
+        "A2",
+        "Every listing is in quarantine, or a product that holds what the listing states",
+        "0 lost or altered",
+        "products",
+        _nothing_is_lost,
+        "The offenders were lost or changed on the way from the batches' files into the release. Build it again: fashion-assets run. "
+        "Row by row, with the source itself: fashion-assets diff SOURCE.",
     ),
     Criterion(
         "there_are_products",

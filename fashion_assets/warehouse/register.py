@@ -11,6 +11,7 @@ memory. It is one transaction under a lock: whatever happens, the register is as
 # pyright: reportAttributeAccessIssue=false
 
 from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass
 from typing import Any, NamedTuple, Protocol
 
@@ -166,6 +167,33 @@ def sync(
         for table in ("fingerprinted", "identified", "scanned"):
             connection.execute(sql.SQL("DROP TABLE {}").format(sql.Identifier("pg_temp", table)))
     return report
+
+
+@contextmanager
+def as_scanned(
+    connection: psycopg.Connection[Any], source: ScannableSource, size: int = CHUNK
+) -> Iterator[Iterator[pa.Table]]:
+    """Everything a source has at present, with the keys a sync would give it, as it is asked to read it (REFERENCES_SCHEMA, `size`
+    rows a table, in the source's order). The register stays as it is. Within the caller's transaction; raises what the source
+    raises."""
+    _load_scan(connection, source)
+    _identify(connection, source.name)
+    try:
+        yield _in_order(connection, size)
+    finally:
+        if connection.info.transaction_status != psycopg.pq.TransactionStatus.INERROR:
+            for table in ("identified", "scanned"):
+                connection.execute(sql.SQL("DROP TABLE {}").format(sql.Identifier("pg_temp", table)))
+
+
+def _in_order(connection: psycopg.Connection[Any], size: int) -> Iterator[pa.Table]:
+    with connection.cursor("as_scanned") as cursor:
+        cursor.execute(
+            "SELECT external_id, locator, signature, listing_key, occurrence FROM pg_temp.identified ORDER BY position"
+        )
+        while rows := cursor.fetchmany(size):
+            columns = zip(*rows, strict=True)
+            yield pa.table([list(column) for column in columns], schema=REFERENCES_SCHEMA)
 
 
 RECOVERED_COLUMNS = {

@@ -32,6 +32,7 @@ def stored(name: str, *rows: dict) -> str:
 DAMAGE = {
     "every_batch_is_loaded": "DELETE FROM fashion_ops.release_batches WHERE batch = 'fashion_demo-00002'",
     "listings_are_accounted_for": "DELETE FROM {products} WHERE external_id = '7'",
+    "nothing_is_lost": "UPDATE {products} SET title = title || ' ' WHERE external_id = '7'",
     "there_are_products": "DELETE FROM {products}",
     "nothing_much_is_lost": "INSERT INTO fashion_ops.releases (release, number, state, content_version) "
     "VALUES ('fashion_sota_r0000', 0, 'live', 'before'); CREATE SCHEMA fashion_sota_r0000;"
