@@ -5,6 +5,7 @@ from typing import Annotated, Any
 import typer
 
 from fashion_assets.cli.app import (
+    ChosenRelease,
     Home,
     Json,
     app,
@@ -144,3 +145,38 @@ def _print_changes(found: dict[str, Any]) -> None:
 
 def _quoted(value: str | None) -> str:
     return "nothing" if value is None else repr(value)
+
+
+@app.command()
+def duplicates(
+    release: ChosenRelease = None,
+    home: Home = None,
+    as_json: Json = False,
+) -> None:
+    """Products of different sources that are likely the same: by their picture, or by vector and title. Nothing is merged."""
+    from fashion_assets.proof.duplicates import duplicates as find
+    from fashion_assets.warehouse.database import connect
+
+    settings = existing_installation()
+    with connect(settings) as conn:
+        found = find(conn, chosen_release(conn, release))
+    if as_json:
+        return print_json(found.to_dict())
+    out.print(
+        f"{found.same_picture:,} pictures are in more than one source, with {found.products:,} products",
+        soft_wrap=True,
+    )
+    for names in found.pictures:
+        out.print(f"  {shown(', '.join(names))}", soft_wrap=True)
+    out.print(
+        f"{found.alike:,} of {found.probed:,} products compared (of {found.of:,}) have a likely twin in another source: cosine at "
+        f"least {found.near:g}, titles alike by at least {found.like:g} of 100",
+        soft_wrap=True,
+    )
+    for pair in found.pairs:
+        one, other = pair["titles"]
+        out.print(
+            f"  {shown(pair['one'])} ({shown(one)}) and {shown(pair['other'])} ({shown(other)}): cosine {pair['cosine']:g}, titles "
+            f"{pair['alike']:g}",
+            soft_wrap=True,
+        )
