@@ -23,12 +23,10 @@ from fashion_assets.terminal import shown
 def diff(
     first: Annotated[
         str,
-        typer.Argument(
-            metavar="SOURCE|RELEASE", help="A source, or the earlier of two releases.", show_default=False
-        ),
+        typer.Argument(metavar="FIRST", help="A source, or the earlier of two releases.", show_default=False),
     ],
     second: Annotated[
-        str | None, typer.Argument(metavar="[RELEASE]", help="The other release.", show_default=False)
+        str | None, typer.Argument(metavar="SECOND", help="The other release.", show_default=False)
     ] = None,
     release: Annotated[
         str | None,

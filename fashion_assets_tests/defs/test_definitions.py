@@ -63,6 +63,7 @@ CHECKS = {
         "every_batch_is_loaded",
         "listings_are_accounted_for",
         "there_are_products",
+        "nothing_is_lost",
         "nothing_much_is_lost",
         "product_ids_are_unique",
         "critical_fields_are_not_null",
