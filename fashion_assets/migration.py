@@ -39,6 +39,7 @@ from fashion_assets.sources.locations import CATALOGUES, placed, without_passwor
 from fashion_assets.terminal import shown
 from fashion_assets.warehouse import releases
 from fashion_assets.warehouse.database import connect, is_installed, prepare
+from fashion_assets.warehouse.declared import is_of_a_table
 from fashion_assets.warehouse.locks import Busy, RunLock, run_lock
 from fashion_assets.warehouse.parquet import ParquetStore
 from fashion_assets.warehouse.register import SyncReport
@@ -71,6 +72,8 @@ class MigrationResult:
     quarantined: int | None = None
     batches: int = 0
     batches_run: int = 0
+    table_batches_run: int = 0
+    """Batches of rows of declared tables that were run."""
     failed_batches: dict[str, str] = field(default_factory=dict)
     verdicts: "list[Verdict]" = field(default_factory=list)
     report: str | None = None
@@ -120,6 +123,7 @@ class MigrationResult:
             "quarantined": self.quarantined,
             "batches": self.batches,
             "batches_run": self.batches_run,
+            "table_batches_run": self.table_batches_run,
             "failed_batches": self.failed_batches,
             "unread_sources": self.unread,
             "batches_not_begun": self.not_begun,
@@ -156,7 +160,7 @@ def _events(settings: Settings, result: MigrationResult) -> Iterator[Event]:
     if result.failed_batches:
         yield Event(
             "batch_failed",
-            f"{len(result.failed_batches):,} of {result.batches_run:,} batches failed and wait for a person",
+            f"{len(result.failed_batches):,} of {result.batches_run + result.table_batches_run:,} batches failed and wait for a person",
             [f"{some(batches)}: {reason}" for reason, batches in together(result.failed_batches).items()],
             job_link(settings, "migrate_batch"),
         )
@@ -401,12 +405,14 @@ class Migration:
         if not wanted.release_is_due:
             result.lines.append("dry run: nothing would be done.")
         else:
+            rows = len(wanted.of_rows.stale)
             names = ", ".join(batch.name for batch in wanted.stale[:10]) + (
                 " …" if len(wanted.stale) > 10 else ""
             )
             result.lines.append(
                 f"dry run: {len(wanted.stale)} of {len(wanted.batches)} batches would run"
                 + (f" ({names})" if names else "")
+                + (f", {rows:,} of rows of declared tables" if rows else "")
                 + ", then a new release would be built. Nothing was changed."
             )
         return result
@@ -457,7 +463,7 @@ class Migration:
         allow_shrink: bool,
         accept_rejections: bool,
     ) -> MigrationResult:
-        stale = [batch.name for batch in wanted.stale]
+        stale = [batch.name for batch in (*wanted.stale, *wanted.of_rows.stale)]
         if sum(batch.listings for batch in wanted.stale) >= CALIBRATED_FROM:
             self._calibrate(wanted, result, runs)
         with self._progress() as progress:
@@ -465,10 +471,13 @@ class Migration:
             rejected: list[str] = []
             accepting = {"validation": {"accept_rejections": accept_rejections}}
             for batch, failure in runs.batches(stale, accepting):
-                result.batches_run += 1
+                if is_of_a_table(batch):
+                    result.table_batches_run += 1
+                else:
+                    result.batches_run += 1
                 if failure is not None:
                     result.failed_batches[batch] = failure
-                elif said := self._rejected(batch):
+                elif not is_of_a_table(batch) and (said := self._rejected(batch)):
                     rejected.append(said)
                 progress.advance(task)
             result.lines += rejected[:REJECTING_BATCHES_TOLD]
@@ -476,7 +485,7 @@ class Migration:
                 result.lines.append(f"and so in {more:,} more batches")
             if any(isinstance(why, Reason) and why.shared for why in result.failed_batches.values()):
                 # Nothing can be built meanwhile, and what else were asked would only fail of the same.
-                result.not_begun = len(stale) - result.batches_run
+                result.not_begun = len(stale) - result.batches_run - result.table_batches_run
                 return result
             turn.check()
             task = progress.add_task("building the release", total=None)

@@ -17,7 +17,7 @@ from fashion_assets.runs import IMPORTED_ONCE, repository  # noqa: E402
 
 for _module in IMPORTED_ONCE:
     import_module(_module)
-for _job in ("migrate_batch", "build_release"):
+for _job in ("migrate_batch", "migrate_rows", "build_release"):
     repository().resolve_job_def(_job)
 
 # Nor shall a worker look: every object it touches is a page it no longer shares. It switches the collector on again.

@@ -34,6 +34,7 @@ from fashion_assets.places import DAGSTER_FILES
 from fashion_assets.run_tags import NEVER_RETRIED, RUNNER, is_of_a_command, this_process
 from fashion_assets.settings import Settings
 from fashion_assets.terminal import Without
+from fashion_assets.warehouse.declared import is_of_a_table
 
 if TYPE_CHECKING:
     from dagster import DagsterInstance, Definitions, ExecuteInProcessResult
@@ -153,8 +154,8 @@ class Runs:
     def batches(
         self, batches: Sequence[str], ops: Mapping[str, Mapping[str, Any]] | None = None
     ) -> Iterator[tuple[str, str | None]]:
-        """Run `migrate_batch` for each, with the config of its ops by name; yields its name and why it failed, or None, as
-        they finish.
+        """Run `migrate_batch`, with the config of its ops by name, for each, or for one of a declared table's rows `migrate_rows`;
+        yields its name and why it failed, or None, as they finish.
 
         A batch whose worker dies is tried once more, with nothing beside it that could have taken the memory: killed again
         it fails, and no other does. Where a batch fails for what all would meet (`Reason.shared`), no other is begun.
@@ -194,7 +195,9 @@ class Runs:
         while running or (part and whole):
             while part and whole and idle:
                 batch, pool = part.popleft(), idle.pop()
-                work = _submitted(pool, _run, "migrate_batch", batch, str(threads.popleft()), ops)
+                rows = is_of_a_table(batch)
+                job, config = ("migrate_rows", None) if rows else ("migrate_batch", ops)
+                work = _submitted(pool, _run, job, batch, str(threads.popleft()), config)
                 running[work] = batch, pool
             for future in wait(running, return_when=FIRST_COMPLETED).done:
                 failure = _outcome(future)
@@ -347,7 +350,7 @@ def _open() -> None:
     global _launch, _instance
     import dagster as dg
 
-    from fashion_assets.defs.partitions import BATCHES
+    from fashion_assets.defs.partitions import BATCHES, TABLE_BATCHES
     from fashion_assets.orchestration.shortened import OF_CODE_LOCATION
 
     logging.getLogger("dagster").setLevel(logging.CRITICAL)
@@ -357,7 +360,8 @@ def _open() -> None:
 
     def launch(job: str, partition: str | None, ops: Mapping[str, Any]) -> "ExecuteInProcessResult":
         if partition is not None:
-            instance.add_dynamic_partitions(str(BATCHES.name), [partition])
+            those = TABLE_BATCHES if is_of_a_table(partition) else BATCHES
+            instance.add_dynamic_partitions(str(those.name), [partition])
         return (
             repository()
             .resolve_job_def(job)

@@ -170,7 +170,16 @@ def test_odd_listings_are_products_or_in_quarantine_and_the_release_goes_live(
         "ORDER BY 1, 2"
     ).fetchall()
     database.commit()
-    assert people == [("u1", None)] * 3 + [(None, "user_id_too_long")] * 2
+    assert people == [("u1", None)] * 2
+    held_rows = database.execute(
+        "SELECT source, reasons FROM fashion_ops.quarantine WHERE source LIKE 'fashion_demo.%' ORDER BY 1, 2"
+    ).fetchall()
+    database.commit()
+    assert held_rows == [
+        ("fashion_demo.favourites", ["external_id_too_long"]),
+        ("fashion_demo.favourites", ["user_id_too_long"]),
+        ("fashion_demo.users", ["user_id_too_long"]),
+    ]
 
     # As much of a text is searched as fits.
     text = ODD["huge-description"][0]["description"]

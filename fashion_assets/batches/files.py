@@ -4,6 +4,7 @@ What belongs here: each file's name, shape and criteria, once; the metadata it i
 making the files (`listings`, `vectors`), and which of them are good for anything now (`plan`).
 """
 
+import hashlib
 import json
 from collections.abc import Iterable, Mapping, Sequence
 from typing import Any, NamedTuple
@@ -14,6 +15,9 @@ from fashion_assets.catalog.listing import LISTING_SCHEMA, NORMALIZED_SCHEMA, PR
 from fashion_assets.criteria import batch as criteria
 from fashion_assets.criteria.verdict import Criterion
 from fashion_assets.embedding.joining import PRODUCT_VECTORS
+from fashion_assets.errors import FashionAssetsError
+from fashion_assets.sources.source import TABLE_ROW_SCHEMA
+from fashion_assets.warehouse.batch_files import Held
 from fashion_assets.warehouse.parquet import ParquetStore
 
 BATCH_VERSION = b"batch_version"
@@ -57,20 +61,50 @@ IMAGE_EMBEDDINGS = File("image_embeddings", CONTENT_VECTORS, criteria.IMAGE_EMBE
 TEXT_EMBEDDINGS = File("text_embeddings", CONTENT_VECTORS, criteria.TEXT_EMBEDDINGS)
 PRODUCT_EMBEDDINGS = File("product_embeddings", PRODUCT_VECTORS, criteria.PRODUCT_EMBEDDINGS, is_loaded=True)
 
-FILES = (
-    RAW_LISTINGS,
-    VALIDATED_PRODUCTS,
-    QUARANTINED_LISTINGS,
-    NORMALIZED_ATTRIBUTES,
-    IMAGE_EMBEDDINGS,
-    TEXT_EMBEDDINGS,
-    PRODUCT_EMBEDDINGS,
-)
-"""The files of a batch, in the order they are written. A run writes the first before anything else, so that a later attempt
-that stopped half-way is seen even when the batch went back to what it was."""
+RAW_ROWS = File("raw_rows", TABLE_ROW_SCHEMA, criteria.RAW_ROWS)
+VALIDATED_ROWS = File("validated_rows", TABLE_ROW_SCHEMA, criteria.VALIDATED_ROWS, is_loaded=True)
+QUARANTINED_ROWS = File("quarantined_rows", REJECTION_SCHEMA, criteria.QUARANTINED_ROWS, is_loaded=True)
 
-MARKED = (RAW_LISTINGS, *(file for file in FILES if file.is_loaded))
-"""Those that must say they were made of the wanted version: what a release is made of, and the first."""
+
+class Files(NamedTuple):
+    """The files of one kind of batch."""
+
+    files: tuple[File, ...]
+    """In the order they are written. A run writes the first before anything else, so that a later attempt that stopped half-way
+    is seen even when the batch went back to what it was."""
+    passed: File
+    rejected: File
+    vectors: File | None = None
+    """The file that says which rows that passed are in quarantine since they have no vector."""
+
+    @property
+    def first(self) -> File:
+        return self.files[0]
+
+    @property
+    def marked(self) -> tuple[File, ...]:
+        """Those that must say they were made of the wanted version: what a release is made of, and the first."""
+        return (self.first, *(file for file in self.files[1:] if file.is_loaded))
+
+
+OF_LISTINGS = Files(
+    (
+        RAW_LISTINGS,
+        VALIDATED_PRODUCTS,
+        QUARANTINED_LISTINGS,
+        NORMALIZED_ATTRIBUTES,
+        IMAGE_EMBEDDINGS,
+        TEXT_EMBEDDINGS,
+        PRODUCT_EMBEDDINGS,
+    ),
+    passed=NORMALIZED_ATTRIBUTES,
+    rejected=QUARANTINED_LISTINGS,
+    vectors=PRODUCT_EMBEDDINGS,
+)
+"""The files of a batch of listings."""
+
+OF_ROWS = Files((RAW_ROWS, VALIDATED_ROWS, QUARANTINED_ROWS), VALIDATED_ROWS, QUARANTINED_ROWS)
+"""The files of a batch of a declared table's rows."""
 
 
 class WithoutVector(NamedTuple):
@@ -138,33 +172,73 @@ def previous_column(store: ParquetStore, file: File, batch: str, column: str) ->
     return table[column]
 
 
-class BatchFiles(NamedTuple):
-    """What the footers of a batch's files say."""
-
-    version: str | None = None
-    """The version of the batch they were made of; None where one is missing, damaged or of another version."""
-    without_vector: str = ""
-    """Which products have no vector and why, as the file says it; empty where all have one."""
-    quarantined: int = 0
-    """Listings that were rejected, or lack a vector: so many of the batch are in quarantine."""
+def look_of(looks: Sequence[str | None]) -> str:
+    """How all files of a batch look from outside (`ParquetStore.looks`, in their order); empty where one is missing."""
+    if not all(looks):
+        return ""
+    return hashlib.blake2b("\0".join(map(str, looks)).encode(), digest_size=16).hexdigest()
 
 
-def batch_files(store: ParquetStore, names: Iterable[str]) -> dict[str, BatchFiles]:
-    """What there is of each batch, by name. Reads no rows."""
-    whole = set.intersection(*(store.batches(file.name) for file in FILES))
-    return {name: _said(store, name) if name in whole else BatchFiles() for name in names}
+def looks_of(store: ParquetStore, files: Files) -> dict[str, str]:
+    """How the files of each batch look that has all of them, by its name. One listing for each file, whatever the batches."""
+    looks = [store.looks(file.name) for file in files.files]
+    whole = set(looks[0]).intersection(*looks[1:])
+    return {name: look_of([each[name] for each in looks]) for name in whole}
 
 
-def _said(store: ParquetStore, batch: str) -> BatchFiles:
-    footers = {file.name: store.footer(file.name, batch) for file in MARKED}
+def held_by(store: ParquetStore, files: Files, batch: str) -> Held:
+    """What the footers of a batch's files say, and how the files look. Reads no rows."""
+    # Looked at first: what is written meanwhile looks otherwise than what was read, so that it is read again.
+    look = look_of([store.look(file.name, batch) for file in files.files])
+    return said_by(store, files, batch, look) if look else Held()
+
+
+def said_by(store: ParquetStore, files: Files, batch: str, look: str) -> Held:
+    """What the footers of a batch's files say that look so. Reads no rows."""
+    footers = {file.name: store.footer(file.name, batch) for file in (*files.marked, files.passed)}
     versions = {
         None if footer is None else footer.metadata.get(BATCH_VERSION.decode()) for footer in footers.values()
     }
-    rejected, last = footers[QUARANTINED_LISTINGS.name], footers[PRODUCT_EMBEDDINGS.name]
-    if len(versions) > 1 or rejected is None or last is None:
-        return BatchFiles()
+    passed, rejected = footers[files.passed.name], footers[files.rejected.name]
+    last = passed if files.vectors is None else footers[files.vectors.name]
+    if len(versions) > 1 or passed is None or rejected is None or last is None:
+        return Held(look)
     lacking = last.metadata.get(WITHOUT_VECTOR.decode(), "")
-    return BatchFiles(versions.pop(), lacking, rejected.rows + len(json.loads(lacking or "{}")))
+    quarantined = rejected.rows + len(json.loads(lacking or "{}"))
+    return Held(look, versions.pop(), passed.rows, quarantined, lacking)
+
+
+class Damaged(FashionAssetsError):
+    """A batch's file is not what it was said to be; the next run makes the batch again."""
+
+    shared = False
+
+
+def read_whole(store: ParquetStore, file: File, batch: str, version: str) -> pa.Table:
+    """A batch's file that was said to be whole, and of this version. Raises `Damaged`; then the file is gone, or its batch is
+    seen to be stale."""
+    try:
+        table = store.read(file.name, batch)
+    except FileNotFoundError as error:
+        raise Damaged(f"{_file(file, batch)} is gone. {_AGAIN}") from error
+    except (OSError, pa.ArrowInvalid) as error:
+        # Arrow's own errors of what cannot be decompressed; what a disk or a network refuses has a number, or a class of its own.
+        if isinstance(error, OSError) and (type(error) is not OSError or error.errno is not None):
+            raise
+        store.delete(file.name, batch)
+        raise Damaged(
+            f"{_file(file, batch)} was damaged ({' '.join(str(error).split())[:200]}), and was taken away. {_AGAIN}"
+        ) from error
+    if (table.schema.metadata or {}).get(BATCH_VERSION) != version.encode():
+        raise Damaged(f"{_file(file, batch)} was of another day than the database. {_AGAIN}")
+    return table
+
+
+_AGAIN = "Nothing is lost: run again (fashion-assets run), which makes the batch anew."
+
+
+def _file(file: File, batch: str) -> str:
+    return f"The file {file.name} of batch {batch}"
 
 
 def judged(store: ParquetStore, names: Iterable[str]) -> tuple[int, int]:

@@ -4,21 +4,21 @@ What belongs here: comparing what the register wants with what the files and the
 (`stages`, `release.recovery`), and whether a release is due (`release.plan`).
 """
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Mapping, Sequence
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 
 import psycopg
 
-from fashion_assets.batches.files import BatchFiles, batch_files
-from fashion_assets.batches.stages import batch_version
-from fashion_assets.embedding.spaces import EmbeddingSpace
-from fashion_assets.settings import Settings
-from fashion_assets.sources import Source
-from fashion_assets.warehouse import quarantine
-from fashion_assets.warehouse.embedding_store import EmbeddingStore
+from fashion_assets.batches.files import Files, looks_of, said_by
+from fashion_assets.warehouse.batch_files import Held
+from fashion_assets.warehouse.declared import declared_tables
 from fashion_assets.warehouse.parquet import ParquetStore
 from fashion_assets.warehouse.register import Batch, batches
 from fashion_assets.warehouse.sources import active_sources
+
+FOOTERS_AT_ONCE = 8
+"""Batches whose footers are read side by side, where any are: an object store answers slowly, and many at once."""
 
 
 def active_batches(conn: psycopg.Connection) -> list[Batch]:
@@ -26,44 +26,74 @@ def active_batches(conn: psycopg.Connection) -> list[Batch]:
     return [batch for source in active_sources(conn) for batch in batches(conn, source.name)]
 
 
+def active_table_batches(conn: psycopg.Connection) -> list[Batch]:
+    """The batches of the rows of every table that active sources declare, in order."""
+    return [batch for table in declared_tables(conn) for batch in batches(conn, table.register_name)]
+
+
 @dataclass(frozen=True)
 class BatchPlan:
-    """What there is to do for the batches."""
+    """What there is to do for batches of one kind."""
 
     batches: list[Batch]
     versions: Mapping[str, str]
-    """The version of each that is wanted, by name."""
-    held: Mapping[str, BatchFiles]
+    """What each batch's files must have been made of, by its name."""
+    held: Mapping[str, Held]
     """What there is of each, by name."""
+    unknown: Mapping[str, Held]
+    """Those of them the database did not know; `recovery` writes it."""
     stale: list[Batch]
     """Batches a run has something to do for."""
     incomplete: frozenset[str]
     """Names of those of them that are through but for products whose picture could not be embedded."""
     lost: list[Batch]
     """Those of them whose files are whole while the database lacks what goes with them; `recovery` writes it again."""
-    vectors_are_lost: bool
-    """Whether the embedding store is empty though batches were embedded."""
+
+    @property
+    def finished(self) -> list[Batch]:
+        """Batches that are through, or but for pictures that could not be embedded: a release is made of them."""
+        stale = {batch.name for batch in self.stale} - self.incomplete
+        return [batch for batch in self.batches if batch.name not in stale]
 
 
 def plan_batches(
-    conn: psycopg.Connection, settings: Settings, space: EmbeddingSpace, sources: Iterable[Source]
+    store: ParquetStore,
+    files: Files,
+    versions: Mapping[Batch, str],
+    known: Mapping[str, Held],
+    in_quarantine: Mapping[str, int],
 ) -> BatchPlan:
-    """Compare register, files and database for the batches of these sources; of the files only footers are read."""
-    known = {source.name: source for source in sources}
-    current = [batch for name in known for batch in batches(conn, name)]
-    versions = {batch.name: batch_version(batch, settings, space, known[batch.source]) for batch in current}
-    files = batch_files(ParquetStore(settings.assets_url), versions)
-    whole = [batch for batch in current if files[batch.name].version == versions[batch.name]]
-    in_quarantine = quarantine.counts(conn)
-    lost = [batch for batch in whole if files[batch.name].quarantined != in_quarantine.get(batch.name, 0)]
+    """Compare what is wanted of batches (`versions`) with their files, and with what the database says of these (`known`) and
+    has of their rejections (`in_quarantine`). Footers are read only of what looks otherwise than the database knows."""
+    wanted = {batch.name: version for batch, version in versions.items()}
+    looks = looks_of(store, files)
+    held, unknown = _held(store, files, list(wanted), looks, known)
+    whole = [batch for batch in versions if held[batch.name].version == wanted[batch.name]]
+    lost = [batch for batch in whole if held[batch.name].quarantined != in_quarantine.get(batch.name, 0)]
     through = {batch.name for batch in whole} - {batch.name for batch in lost}
-    incomplete = frozenset(name for name in through if files[name].without_vector)
+    incomplete = frozenset(name for name in through if held[name].without_vector)
     return BatchPlan(
-        batches=current,
-        versions=versions,
-        held=files,
-        stale=[batch for batch in current if batch.name not in through or batch.name in incomplete],
+        batches=list(versions),
+        versions=wanted,
+        held=held,
+        unknown=unknown,
+        stale=[batch for batch in versions if batch.name not in through or batch.name in incomplete],
         incomplete=incomplete,
         lost=lost,
-        vectors_are_lost=bool(whole) and not EmbeddingStore(conn).has_any(space.name),
     )
+
+
+def _held(
+    store: ParquetStore,
+    files: Files,
+    names: Sequence[str],
+    looks: Mapping[str, str],
+    known: Mapping[str, Held],
+) -> tuple[dict[str, Held], dict[str, Held]]:
+    """What there is of each batch, and of that what had to be read."""
+    unread = [name for name in names if name in looks and known.get(name, Held()).look != looks[name]]
+    with ThreadPoolExecutor(FOOTERS_AT_ONCE, "footers") as pool:
+        said = pool.map(lambda name: said_by(store, files, name, looks[name]), unread)
+        read = dict(zip(unread, said, strict=True))
+    held = {name: read.get(name) or known.get(name, Held()) if name in looks else Held() for name in names}
+    return held, read

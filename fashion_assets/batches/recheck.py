@@ -6,7 +6,7 @@ What belongs here: finding a batch's files and giving each criterion what it jud
 
 from collections.abc import Iterator
 
-from fashion_assets.batches.files import FILES
+from fashion_assets.batches.files import OF_LISTINGS
 from fashion_assets.batches.stage import Work
 from fashion_assets.batches.stages import STAGES
 from fashion_assets.criteria.verdict import Criterion, Verdict
@@ -25,11 +25,11 @@ def recheck(work: Work) -> Iterator[tuple[Criterion, Verdict]]:
     Raises `UnknownBatch` for a name no scan has given, `NotRun` where a stage never was through.
     """
     batch = work.batch.name
-    lacking = [file.name for file in FILES if work.store.footer(file.name, batch) is None]
+    lacking = [file.name for file in OF_LISTINGS.files if work.store.footer(file.name, batch) is None]
     if lacking:
         raise NotRun(
             f"batch {batch} has no file of {', '.join(lacking)}: its run never got there. Launch migrate_batch for it first."
         )
-    tables = {file.name: work.store.read(file.name, batch) for file in FILES}
+    tables = {file.name: work.store.read(file.name, batch) for file in OF_LISTINGS.files}
     for stage in STAGES:
         yield from stage.verdicts(work, tables)

@@ -7,7 +7,7 @@ from collections.abc import Callable, Collection, Iterator, Mapping
 from contextlib import AbstractContextManager
 from dataclasses import dataclass, field
 from functools import cached_property
-from typing import Any, NamedTuple, Protocol
+from typing import Any, Generic, NamedTuple, Protocol, TypeVar
 
 import psycopg
 import pyarrow as pa
@@ -50,9 +50,9 @@ class Work:
     model: Model
 
     @cached_property
-    def _known(self) -> tuple[Batch, SourceRecord, pa.Table]:
+    def _known(self) -> tuple[Batch, SourceRecord]:
         with self.connect() as conn:
-            return *batch_and_source(conn, self.name), references(conn, self.name)
+            return batch_and_source(conn, self.name)
 
     @property
     def batch(self) -> Batch:
@@ -64,16 +64,26 @@ class Work:
         """The batch's source as it was activated."""
         return self._known[1]
 
-    @property
+    @cached_property
     def references(self) -> pa.Table:
         """The batch's listings, as its source needs them to read them."""
-        return self._known[2]
+        with self.connect() as conn:
+            return references(conn, self.name)
 
     @cached_property
     def source(self) -> Source:
         """The batch's source; nothing of it is opened yet."""
         entry = self.entry
         return open_source(entry.kind, entry.name, entry.location, self.settings, entry.options)
+
+
+class HasSettings(Protocol):
+    """The work on a batch, of whatever kind."""
+
+    @property
+    def settings(self) -> Settings:
+        """Those in force."""
+        ...
 
 
 @dataclass(frozen=True)
@@ -96,22 +106,25 @@ class Given(NamedTuple):
     """The batch's source; None where it is asked of no batch."""
 
 
+OnBatch = TypeVar("OnBatch", bound=HasSettings)
+
+
 @dataclass(frozen=True)
-class Stage:
-    """One step of a batch's way."""
+class Stage(Generic[OnBatch]):
+    """One step of a batch's way; `OnBatch` is the work on a batch of its kind."""
 
     name: str
     takes: tuple[File, ...]
     makes: tuple[File, ...]
     version: Callable[[Given], str]
     """Another one whenever the stage would make something else of the same input: its code's version, and what settings decide."""
-    make: Callable[[Work, Tables], Made]
+    make: Callable[[OnBatch, Tables], Made]
     """What it makes of a batch, from the tables it takes. What of an earlier run still holds is kept."""
-    subject: Callable[[Work, Tables], Any]
+    subject: Callable[[OnBatch, Tables], Any]
     """What its criteria judge, from the tables it takes and makes."""
 
     def verdicts(
-        self, work: Work, tables: Tables, accepted: Collection[str] = ()
+        self, work: OnBatch, tables: Tables, accepted: Collection[str] = ()
     ) -> Iterator[tuple[Criterion, Verdict]]:
         """Each criterion of what it made, with its verdict. `accepted`: names of those a person lets pass."""
         subject = self.subject(work, tables)

@@ -5,16 +5,19 @@ which batches need it (`plan`).
 """
 
 import hashlib
+from collections.abc import Mapping, Sequence
 
 from fashion_assets.batches import listings, vectors
 from fashion_assets.batches.files import (
     IMAGE_EMBEDDINGS,
     NORMALIZED_ATTRIBUTES,
+    OF_LISTINGS,
     PRODUCT_EMBEDDINGS,
     QUARANTINED_LISTINGS,
     RAW_LISTINGS,
     TEXT_EMBEDDINGS,
     VALIDATED_PRODUCTS,
+    held_by,
 )
 from fashion_assets.batches.stage import Given, Made, Stage, Tables, Work
 from fashion_assets.catalog.listing import LISTING_VERSION
@@ -23,15 +26,30 @@ from fashion_assets.embedding.embed import TEXT_WEIGHT
 from fashion_assets.embedding.spaces import EmbeddingSpace
 from fashion_assets.settings import Settings
 from fashion_assets.sources import Source
+from fashion_assets.warehouse import batch_files
 from fashion_assets.warehouse.register import Batch
 
 
+def batch_versions(
+    batches: Sequence[Batch], settings: Settings, space: EmbeddingSpace, sources: Mapping[str, Source]
+) -> dict[Batch, str]:
+    """What each batch's files must have been made of: its content, how its source (by name) is read, the rules in force, and the
+    model."""
+    made_with = {
+        name: list(dict.fromkeys(stage.version(Given(settings, space.name, source)) for stage in STAGES))
+        for name, source in sources.items()
+    }
+    return {
+        batch: hashlib.blake2b(
+            "\0".join((batch.content_version, *made_with[batch.source])).encode(), digest_size=16
+        ).hexdigest()
+        for batch in batches
+    }
+
+
 def batch_version(batch: Batch, settings: Settings, space: EmbeddingSpace, source: Source) -> str:
-    """What a batch's files must have been made of: its content, how its source is read, the rules in force, and the model."""
-    given = Given(settings, space.name, source)
-    versions = dict.fromkeys(stage.version(given) for stage in STAGES)
-    parts = (batch.content_version, *versions)
-    return hashlib.blake2b("\0".join(parts).encode(), digest_size=16).hexdigest()
+    """As `batch_versions`, of one batch of this source."""
+    return batch_versions([batch], settings, space, {batch.source: source})[batch]
 
 
 def _read(work: Work, _: Tables) -> Made:
@@ -43,9 +61,9 @@ def _reading(given: Given) -> str:
     return ";".join(filter(None, (LISTING_VERSION, given.source.version if given.source else "")))
 
 
-READING = Stage("raw_listings", (), (RAW_LISTINGS,), _reading, _read, listings.read_batch)
+READING: Stage[Work] = Stage("raw_listings", (), (RAW_LISTINGS,), _reading, _read, listings.read_batch)
 
-VALIDATION = Stage(
+VALIDATION: Stage[Work] = Stage(
     "validation",
     (RAW_LISTINGS,),
     (VALIDATED_PRODUCTS, QUARANTINED_LISTINGS),
@@ -54,7 +72,7 @@ VALIDATION = Stage(
     listings.judged_batch,
 )
 
-NORMALIZATION = Stage(
+NORMALIZATION: Stage[Work] = Stage(
     "normalized_attributes",
     (VALIDATED_PRODUCTS,),
     (NORMALIZED_ATTRIBUTES,),
@@ -63,7 +81,7 @@ NORMALIZATION = Stage(
     listings.canonical_batch,
 )
 
-IMAGES = Stage(
+IMAGES: Stage[Work] = Stage(
     "image_embeddings",
     (VALIDATED_PRODUCTS,),
     (IMAGE_EMBEDDINGS,),
@@ -72,7 +90,7 @@ IMAGES = Stage(
     vectors.image_batch,
 )
 
-TEXTS = Stage(
+TEXTS: Stage[Work] = Stage(
     "text_embeddings",
     (VALIDATED_PRODUCTS,),
     (TEXT_EMBEDDINGS,),
@@ -81,7 +99,7 @@ TEXTS = Stage(
     vectors.text_batch,
 )
 
-VECTORS = Stage(
+VECTORS: Stage[Work] = Stage(
     "product_embeddings",
     (VALIDATED_PRODUCTS, IMAGE_EMBEDDINGS, TEXT_EMBEDDINGS),
     (PRODUCT_EMBEDDINGS,),
@@ -89,6 +107,14 @@ VECTORS = Stage(
     vectors.joined,
     vectors.joined_batch,
 )
+
+
+def keep_what_is_held(work: Work) -> None:
+    """Have the database know what the batch's files hold, once the last of them is written."""
+    held = held_by(work.store, OF_LISTINGS, work.name)
+    with work.connect() as conn:
+        batch_files.keep(conn, {work.name: held})
+
 
 STAGES = (READING, VALIDATION, NORMALIZATION, IMAGES, TEXTS, VECTORS)
 """Every stage of a batch, in the order they run. Assets, versions, progress and recovery follow from it."""

@@ -236,7 +236,8 @@ def status(home: Home = None, as_json: Json = False) -> None:
     with connect(settings) as conn:
         state = gather(conn, settings)
         batches = state["batches"]
-        batches["failed"] = last_reasons(conn, settings, "migrate_batch", batches["stale"])
+        for job, those in (("migrate_batch", batches), ("migrate_rows", state["tables"])):
+            those["failed"] = last_reasons(conn, settings, job, those["stale"])
     if as_json:
         return print_json(state)
     live = state["live"]
@@ -255,7 +256,7 @@ def status(home: Home = None, as_json: Json = False) -> None:
     out.print(
         f"batches   {batches['through']} of {batches['total']} through, {batches['listings']:,} listings"
     )
-    for reason, names in together(batches["failed"]).items():
+    for reason, names in together({**batches["failed"], **state["tables"]["failed"]}).items():
         out.print(f"[bold red]failed[/]    {some(names)}: {shown(reason)}", soft_wrap=True)
     out.print(f"database  {shown(state['database'])}", soft_wrap=True)
     if note := state["reader"]["note"]:
@@ -326,7 +327,7 @@ def quarantine(
         if as_json:
             # Streamed: a quarantine may be larger than memory.
             print("[", end="")
-            for number, held in enumerate(quarantined(conn, reason=reason, limit=limit)):
+            for number, held in enumerate(quarantined(conn, reason=reason, limit=limit, tables=True)):
                 item = {
                     "external_id": held.external_id,
                     "reasons": held.reasons,
@@ -343,7 +344,7 @@ def quarantine(
             counts.add_row(name, f"{count:,}")
         out.print(counts)
         table = plain_table("listing", "batch", "reasons", "record")
-        for held in quarantined(conn, reason=reason, limit=limit or 20):
+        for held in quarantined(conn, reason=reason, limit=limit or 20, tables=True):
             table.add_row(
                 shown(held.external_id or "—"),
                 held.batch,

@@ -121,6 +121,15 @@ class EmbeddedBatch:
         return self.embeddings.filter(pc.and_not(own, pc.is_in(self.embeddings["product_id"], value_set=ids)))
 
 
+@dataclass(frozen=True)
+class RowsBatch:
+    """A batch of a declared table's rows and what became of them."""
+
+    raw: pa.Table
+    rows: pa.Table
+    rejections: pa.Table
+
+
 def _missing(expected: pa.ChunkedArray, found: pa.ChunkedArray) -> list[str]:
     return expected.filter(pc.invert(pc.is_in(expected, value_set=found.combine_chunks()))).to_pylist()
 
@@ -147,20 +156,22 @@ def _records_are_json(batch: RawBatch) -> Finding:
 
 
 def _listings_are_accounted_for(batch: ValidatedBatch) -> Finding:
-    kept = pa.concat_arrays(
-        [
-            *batch.products["listing_key"].chunks,
-            *batch.rejections["listing_key"].chunks,
-            pa.array([], pa.string()),
-        ]
+    return _accounted_for(batch.listings, batch.products, batch.rejections)
+
+
+def _rows_are_accounted_for(batch: RowsBatch) -> Finding:
+    return _accounted_for(batch.raw, batch.rows, batch.rejections)
+
+
+def _accounted_for(given: pa.Table, kept: pa.Table, rejections: pa.Table) -> Finding:
+    """Whether all that is given, by its `listing_key`, was either kept or rejected, and once."""
+    keys = pa.concat_arrays(
+        [*kept["listing_key"].chunks, *rejections["listing_key"].chunks, pa.array([], pa.string())]
     )
-    lost = _missing(batch.listings["listing_key"], pa.chunked_array([kept]))
-    balanced = batch.listings.num_rows == len(kept) == len(kept.unique())
-    return holds(
-        balanced and not lost,
-        f"{batch.listings.num_rows} = {batch.products.num_rows} + {batch.rejections.num_rows}",
-        lost,
-    )
+    lost = _missing(given["listing_key"], pa.chunked_array([keys]))
+    balanced = given.num_rows == len(keys) == len(keys.unique())
+    said = f"{given.num_rows} = {kept.num_rows} + {rejections.num_rows}"
+    return holds(balanced and not lost, said, lost)
 
 
 def _rejection_rate_is_bearable(batch: ValidatedBatch) -> Finding:
@@ -201,7 +212,15 @@ def _for_example(batch: ValidatedBatch, reason: str) -> str:
 
 
 def _rejections_have_reasons(batch: ValidatedBatch) -> Finding:
-    silent = batch.rejections.filter(pc.equal(pc.list_value_length(batch.rejections["reasons"]), 0))
+    return _reasons_given(batch.rejections)
+
+
+def _rejected_rows_have_reasons(batch: RowsBatch) -> Finding:
+    return _reasons_given(batch.rejections)
+
+
+def _reasons_given(rejections: pa.Table) -> Finding:
+    silent = rejections.filter(pc.equal(pc.list_value_length(rejections["reasons"]), 0))
     return holds(silent.num_rows == 0, silent.num_rows, silent["listing_key"].to_pylist())
 
 
@@ -450,6 +469,40 @@ PRODUCT_EMBEDDINGS: list[Criterion[EmbeddedBatch]] = [
     ),
 ]
 
+RAW_ROWS: list[Criterion[RawBatch]] = [
+    Criterion(
+        "every_row_is_read",
+        "A1",
+        "Every row the register assigned to the batch was read",
+        "none missing",
+        "raw_rows",
+        _every_reference_is_read,
+        "The source changed while it was read. Run again: fashion-assets run reads it anew.",
+    ),
+]
+VALIDATED_ROWS: list[Criterion[RowsBatch]] = [
+    Criterion(
+        "rows_are_kept_or_quarantined",
+        "A2",
+        "Rows in = rows that are sound + quarantined",
+        "exactly",
+        "validated_rows",
+        _rows_are_accounted_for,
+        _RUN_AGAIN,
+    ),
+]
+QUARANTINED_ROWS: list[Criterion[RowsBatch]] = [
+    Criterion(
+        "rejected_rows_have_reasons",
+        "A2",
+        "Every quarantined row says why",
+        "all",
+        "quarantined_rows",
+        _rejected_rows_have_reasons,
+        _RUN_AGAIN,
+    ),
+]
+
 BATCH_CRITERIA: list[Criterion] = [
     *RAW,
     *VALIDATED,
@@ -458,4 +511,7 @@ BATCH_CRITERIA: list[Criterion] = [
     *IMAGE_EMBEDDINGS,
     *TEXT_EMBEDDINGS,
     *PRODUCT_EMBEDDINGS,
+    *RAW_ROWS,
+    *VALIDATED_ROWS,
+    *QUARANTINED_ROWS,
 ]

@@ -16,7 +16,7 @@ import psycopg
 from psycopg import sql
 
 from fashion_assets.benchmarks import results
-from fashion_assets.criteria import losses, lost
+from fashion_assets.criteria import declared, losses, lost
 from fashion_assets.criteria.measured import MEASURED_CRITERIA, Measured
 from fashion_assets.criteria.prices import read_and_kept
 from fashion_assets.criteria.profiles import is_a_shops_own, needed_by, profiles
@@ -427,6 +427,15 @@ CANDIDATE_CRITERIA: list[Criterion[Candidate]] = [
         _nothing_is_lost,
         "The offenders were lost or changed on the way from the batches' files into the release. Build it again: fashion-assets run. "
         "Row by row, with the source itself: fashion-assets diff SOURCE.",
+    ),
+    Criterion(
+        declared.ROWS_ARE_ACCOUNTED_FOR,
+        "A2",
+        "Of each table that comes along (users, favourites, …): rows in = rows in the release + quarantined",
+        "exactly",
+        "products",
+        lambda candidate: declared.finding(candidate.conn, candidate.release),
+        "Rows were lost or added since the tables were read. Run again: fashion-assets run reads and loads them anew.",
     ),
     Criterion(
         "there_are_products",

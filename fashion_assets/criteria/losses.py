@@ -21,7 +21,8 @@ TABLES = {
     "favourites": ("user_id", "external_id"),
     "users": ("user_id",),
 }
-"""Tables of a release whose rows are looked for in the other one, and what they are known by within their source."""
+"""Tables of a release whose rows are looked for in the other one, and what they are known by within their source. Of other
+declared tables only how many rows there are is compared, by source."""
 
 EXAMPLES = 5
 """Lost products a verdict names."""
@@ -58,6 +59,7 @@ def losses(conn: psycopg.Connection, live: Release, other: Release) -> list[Loss
         found += [Loss(table, *row) for row in _missing(conn, live, other, table, keys)]
         if table == "products":
             found += [Loss("listings", *row) for row in _missing_listings(conn, live, other)]
+    found += [Loss(table, *row) for table, row in _fewer_rows(conn, live, other)]
     forgotten = {
         row[0]
         for row in conn.execute(
@@ -102,11 +104,31 @@ def _missing(
         # A catalogue's products are millions, and have a key by which they may be read in order.
         distinct=sql.SQL("" if table == "products" else "DISTINCT"),
         keys=sql.SQL(", ").join(map(sql.Identifier, keys)),
-        named=sql.SQL(" AND ").join(sql.SQL("{} IS NOT NULL").format(sql.Identifier(key)) for key in keys),
+        # A favourite without a product is of a release that kept what dangles, which goes to quarantine now.
+        named=sql.SQL(" AND ").join(
+            sql.SQL("{} IS NOT NULL").format(sql.Identifier(key))
+            for key in (*keys, *(("product_id",) if table == "favourites" else ()))
+        ),
         live=live.table(table),
         other=other.table(table),
     )
     return conn.execute(query).fetchall()
+
+
+def _fewer_rows(
+    conn: psycopg.Connection, live: Release, other: Release
+) -> list[tuple[str, tuple[str, int, int]]]:
+    """Table, and source, rows that are fewer, rows of the live release; of tables that only sources know by what."""
+    rows = conn.execute(
+        """
+        SELECT l.name, l.source, greatest(l.loaded - coalesce(o.loaded, 0), 0), l.loaded
+        FROM fashion_ops.release_tables l
+        LEFT JOIN fashion_ops.release_tables o ON o.release = %s AND (o.source, o.name) = (l.source, l.name)
+        WHERE l.release = %s AND l.name <> ALL (%s) ORDER BY 1, 2
+        """,
+        (other.release, live.release, list(TABLES)),
+    ).fetchall()
+    return [(name, (source, gone, of)) for name, source, gone, of in rows]
 
 
 def _missing_listings(conn: psycopg.Connection, live: Release, other: Release) -> list[tuple[str, int, int]]:

@@ -10,7 +10,7 @@ import json
 
 import dagster as dg
 
-from fashion_assets.defs.jobs import build_release, migrate_batch, promote_candidate
+from fashion_assets.defs.jobs import build_release, migrate_batch, migrate_rows, promote_candidate
 from fashion_assets.defs.resources import WarehouseResource
 from fashion_assets.failed_runs import reason_of
 from fashion_assets.notifications import Event, Kind, is_configured, notify, waits
@@ -22,6 +22,7 @@ from fashion_assets.warehouse import releases
 
 KINDS: dict[str, Kind] = {
     migrate_batch.name: "batch_failed",
+    migrate_rows.name: "batch_failed",
     build_release.name: "release_refused",
     promote_candidate.name: "release_refused",
 }

@@ -6,8 +6,8 @@ What belongs here: when to ask for runs. What does not: what is stale (`batches.
 import dagster as dg
 
 from fashion_assets.criteria.losses import NOTHING_MUCH_IS_LOST
-from fashion_assets.defs.jobs import build_release, migrate_batch
-from fashion_assets.defs.partitions import BATCHES
+from fashion_assets.defs.jobs import build_release, migrate_batch, migrate_rows
+from fashion_assets.defs.partitions import BATCHES, TABLE_BATCHES
 from fashion_assets.defs.resources import WarehouseResource
 from fashion_assets.defs.sources import CatalogueResource, note, source_events
 from fashion_assets.notifications import Event, notify
@@ -16,6 +16,7 @@ from fashion_assets.release.recovery import recovered_plan
 from fashion_assets.release.scan import scan_active_sources
 from fashion_assets.settings import Settings
 from fashion_assets.sources import SourceError
+from fashion_assets.warehouse.declared import is_of_a_table
 from fashion_assets.warehouse.locks import Busy, run_lock
 from fashion_assets.warehouse.register import Batch
 
@@ -36,8 +37,12 @@ AGAIN = "fashion_assets/again"
 with it is not likely to end by itself a second time."""
 
 
+def _job_of(batch: Batch) -> str:
+    return migrate_rows.name if is_of_a_table(batch.name) else migrate_batch.name
+
+
 def _runs_of(batch: Batch) -> dg.RunsFilter:
-    return dg.RunsFilter(job_name=migrate_batch.name, tags={"dagster/partition": batch.name})
+    return dg.RunsFilter(job_name=_job_of(batch), tags={"dagster/partition": batch.name})
 
 
 def _tell_unread(context: dg.SensorEvaluationContext, settings: Settings, said: list[str]) -> None:
@@ -67,7 +72,7 @@ def _waiting_for(wanted: Plan) -> str:
 
 
 @dg.sensor(
-    jobs=[migrate_batch, build_release],
+    jobs=[migrate_batch, migrate_rows, build_release],
     minimum_interval_seconds=60,
     description="Finds new and changed batches of the active sources, asks for their runs a few at a time, and for a "
     "release once all are through. A batch that failed waits for a person, or for other content.",
@@ -97,14 +102,21 @@ def new_or_changed_batches(
             return dg.SkipReason(str(error))
         _tell_unread(context, settings, [str(scan) for scan in scans if scan.unread])
         note(context.instance, source_events(scans))
-    names = {batch.name for batch in wanted.batches}
-    add = sorted(names - set(context.instance.get_dynamic_partitions(BATCHES.name or "")))
-    requests = [BATCHES.build_add_request(add)] if add else []
-    running = context.instance.get_runs(dg.RunsFilter(job_name=migrate_batch.name, statuses=UNFINISHED))
-    if wanted.stale:
+    requests = []
+    for partitions, batches in ((BATCHES, wanted.batches), (TABLE_BATCHES, wanted.of_rows.batches)):
+        names = {batch.name for batch in batches}
+        if add := sorted(names - set(context.instance.get_dynamic_partitions(partitions.name or ""))):
+            requests.append(partitions.build_add_request(add))
+    running = [
+        run
+        for job in (migrate_batch, migrate_rows)
+        for run in context.instance.get_runs(dg.RunsFilter(job_name=job.name, statuses=UNFINISHED))
+    ]
+    stale = [*wanted.stale, *wanted.of_rows.stale]
+    if stale:
         room = max(0, settings.sensor_runs_per_tick - len(running))
         due = []
-        for batch in wanted.stale:
+        for batch in stale:
             if len(due) == room:
                 break
             version = wanted.versions[batch.name]
@@ -123,7 +135,7 @@ def new_or_changed_batches(
                 dg.RunRequest(
                     run_key=f"{batch.name}:{version}:{before}",
                     partition_key=batch.name,
-                    job_name=migrate_batch.name,
+                    job_name=_job_of(batch),
                     tags=tags,
                 )
             )
@@ -131,7 +143,7 @@ def new_or_changed_batches(
             return dg.SensorResult(run_requests=due, dynamic_partitions_requests=requests)
         if running:
             return dg.SensorResult(skip_reason=f"{len(running)} batch runs are under way")
-        failed = [batch.name for batch in wanted.stale if batch.name not in wanted.incomplete]
+        failed = [batch.name for batch in stale if batch.name not in wanted.incomplete]
         if failed:
             return dg.SensorResult(
                 skip_reason=f"these batches failed and wait for a person: {', '.join(failed[:10])}"

@@ -15,7 +15,13 @@ import dagster as dg
 import pyarrow as pa
 
 import fashion_assets
-from fashion_assets.batches.files import IMAGE_EMBEDDINGS, QUARANTINED_LISTINGS, TEXT_EMBEDDINGS
+from fashion_assets.batches.files import (
+    IMAGE_EMBEDDINGS,
+    QUARANTINED_LISTINGS,
+    QUARANTINED_ROWS,
+    TEXT_EMBEDDINGS,
+)
+from fashion_assets.batches.rows import ROW_STAGES
 from fashion_assets.batches.stage import Given
 from fashion_assets.batches.stages import STAGES
 from fashion_assets.defs.metadata import table_schema
@@ -31,6 +37,7 @@ PACKAGE = Path(fashion_assets.__file__).parent
 
 IN_DATABASE = {
     QUARANTINED_LISTINGS.name: f"{OPS}.quarantine",
+    QUARANTINED_ROWS.name: f"{OPS}.quarantine",
     IMAGE_EMBEDDINGS.name: f"{OPS}.embeddings",
     TEXT_EMBEDDINGS.name: f"{OPS}.embeddings",
 }
@@ -59,7 +66,7 @@ def _described(settings: Settings) -> dict[str, Described]:
         SOURCE_LISTINGS: Described("source", is_ever_overdue=True),
         **{
             file.name: Described("batch", file.shape, IN_DATABASE.get(file.name), stage.version(given))
-            for stage in STAGES
+            for stage in (*STAGES, *ROW_STAGES)
             for file in stage.makes
         },
         "products": Described("release", PRODUCTS, code_version=RELEASE_VERSION),

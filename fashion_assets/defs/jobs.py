@@ -7,6 +7,7 @@ import dagster as dg
 
 BATCH_ASSETS = dg.AssetSelection.groups("catalog", "embeddings")
 RELEASE_ASSETS = dg.AssetSelection.groups("release") | dg.AssetSelection.assets("search_benchmarks")
+TABLE_ASSETS = dg.AssetSelection.groups("tables")
 MEASURING_ASSETS = dg.AssetSelection.groups("benchmarks") - RELEASE_ASSETS
 
 migrate_batch = dg.define_asset_job(
@@ -14,6 +15,12 @@ migrate_batch = dg.define_asset_job(
     selection=BATCH_ASSETS,
     executor_def=dg.in_process_executor,
     description="One batch from raw lines to vectors. A backfill of this job migrates many.",
+)
+migrate_rows = dg.define_asset_job(
+    "migrate_rows",
+    selection=TABLE_ASSETS,
+    executor_def=dg.in_process_executor,
+    description="One batch of rows of a table that a source declares beside its listings: users, favourites, whatever there is.",
 )
 build_release = dg.define_asset_job(
     "build_release",
@@ -53,6 +60,7 @@ def jobs() -> dg.Definitions:
     return dg.Definitions(
         jobs=[
             migrate_batch,
+            migrate_rows,
             build_release,
             build_candidate,
             promote_candidate,

@@ -16,9 +16,9 @@ import dagster as dg
 import psycopg
 from pydantic import Field
 
-from fashion_assets.batches.plan import active_batches
+from fashion_assets.batches.plan import active_batches, active_table_batches
 from fashion_assets.defs.failures import telling
-from fashion_assets.defs.partitions import BATCHES
+from fashion_assets.defs.partitions import BATCHES, TABLE_BATCHES
 from fashion_assets.defs.resources import WarehouseResource
 from fashion_assets.release import roots
 from fashion_assets.release.scan import Scanned, fetch_pictures, scan_active_sources, use_source
@@ -128,7 +128,9 @@ def scan(
                 "No source is in use: launch this job with the folder of a catalogue in its config."
             )
         names = [batch.name for batch in active_batches(conn)]
+        of_tables = [batch.name for batch in active_table_batches(conn)]
     context.instance.add_dynamic_partitions(str(BATCHES.name), names)
+    context.instance.add_dynamic_partitions(str(TABLE_BATCHES.name), of_tables)
     for scan in scans:
         if scan.unread:
             context.log.error(str(scan))

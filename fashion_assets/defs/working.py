@@ -5,19 +5,20 @@ What belongs here: what a stage's work is given of the resources, and its verdic
 """
 
 from collections.abc import Collection, Iterator
+from typing import Any
 
 import dagster as dg
 
-from fashion_assets.batches.stage import Stage, Tables, Work
+from fashion_assets.batches.stage import OnBatch, Stage, Tables, Work
 from fashion_assets.defs.partitions import BATCHES
 from fashion_assets.defs.resources import EncoderResource, ParquetResource, WarehouseResource
 from fashion_assets.defs.verdicts import check_result, check_specs
 
 
-def checks_of(stage: Stage) -> list[dg.AssetCheckSpec]:
+def checks_of(stage: Stage[Any], partitions: dg.PartitionsDefinition = BATCHES) -> list[dg.AssetCheckSpec]:
     """The checks of what a stage makes; each holds the next stage up."""
     criteria = [criterion for file in stage.makes for criterion in file.criteria]
-    return check_specs(criteria, blocking=True, partitions_def=BATCHES)
+    return check_specs(criteria, blocking=True, partitions_def=partitions)
 
 
 def work_of(
@@ -31,7 +32,7 @@ def work_of(
 
 
 def checked(
-    stage: Stage, work: Work, tables: Tables, accepted: Collection[str] = ()
+    stage: Stage[OnBatch], work: OnBatch, tables: Tables, accepted: Collection[str] = ()
 ) -> Iterator[dg.AssetCheckResult]:
     """The verdicts on what the stage made, as results of its checks."""
     for criterion, verdict in stage.verdicts(work, tables, accepted):

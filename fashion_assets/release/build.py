@@ -7,8 +7,7 @@ live (`swap`).
 # pyarrow.compute makes its functions when it is imported, out of pyright's sight.
 # pyright: reportAttributeAccessIssue=false
 
-import json
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping
 from concurrent.futures import ThreadPoolExecutor
 from itertools import zip_longest
 from typing import Any, NamedTuple
@@ -23,32 +22,28 @@ from psycopg.types.json import Jsonb
 from fashion_assets.batches.files import (
     NORMALIZED_ATTRIBUTES,
     PRODUCT_EMBEDDINGS,
-    QUARANTINED_LISTINGS,
+    read_whole,
     refused,
     without_vector,
 )
 from fashion_assets.catalog.listing import picture_path
-from fashion_assets.catalog.style import stated_style
 from fashion_assets.catalog.vectors import unit
 from fashion_assets.embedding.embed import vector_matrix
 from fashion_assets.embedding.spaces import EmbeddingSpace
 from fashion_assets.machine import usable_cores
-from fashion_assets.release import roots
+from fashion_assets.release import declared
+from fashion_assets.release.plan import Plan
 from fashion_assets.release.recovery import recovered_plan
 from fashion_assets.release.swap import tidy
 from fashion_assets.settings import Settings
-from fashion_assets.sources import Source
 from fashion_assets.warehouse import release_tables, releases, serving, spaces
-from fashion_assets.warehouse.copy import EncodedRows, copy_encoded, copy_rows, encode_rows
+from fashion_assets.warehouse.copy import EncodedRows, copy_encoded, encode_rows
 from fashion_assets.warehouse.database import connect
 from fashion_assets.warehouse.parquet import ParquetStore
 from fashion_assets.warehouse.register import Batch
 from fashion_assets.warehouse.releases import Release
-from fashion_assets.warehouse.serving import EMBEDDINGS, FAVOURITES, INDEXES, PRODUCTS, TABLES, USERS
+from fashion_assets.warehouse.serving import EMBEDDINGS, INDEXES, PRODUCTS, TABLES
 from fashion_assets.warehouse.spaces import PreservedSpace, WrongDimension
-
-LONGEST_PERSON = 512
-"""Characters of a person's id, which stands in an index: entries of those may have 2,704 bytes."""
 
 _OF_A_SPACE = sql.Identifier("product_embeddings_space_check")
 
@@ -181,49 +176,70 @@ def load(
     """Build the next candidate of all batches of the active sources, batch by batch, in one transaction. One at a time
     (`warehouse.locks.run_lock`). What the database has lost of the batches is written again before.
 
-    Batches without finished files of their current version are left out; `every_batch_is_loaded` names them.
-    Memory holds two batches: one is read and encoded while the one before is written. Raises the database's errors; nothing of a
-    failed load remains.
+    Batches without finished files of their current version are left out; `every_batch_is_loaded` names them. No source is opened:
+    everything comes from the batches' files. Memory holds two batches: one is read and encoded while the one before is written.
+    Raises the database's errors, and `Damaged` for a file that only looked whole, whose batch the next run makes again; nothing of
+    a failed load remains.
     """
-    store = ParquetStore(settings.assets_url)
     tidy(conn, settings, building=True)
+    wanted, _ = recovered_plan(conn, settings, space, vectors=False)
+    conn.commit()  # so that the load is a transaction of its own
     with conn.transaction():
-        wanted, _ = recovered_plan(conn, settings, space, vectors=False)
-        finished, sources = wanted.finished, roots.active(conn, settings)
-        spaces.register(conn, space)
-        release = releases.begin(conn, wanted.version_of_finished, space.name, run_id)
-        create_tables(conn, release)
-        where = {source.name: source.root for source in sources}
-        dimensions = {space.name: space.dimension}
-        _hold_to_spaces(conn, release, dimensions)
-        for done, (batch, rows) in enumerate(_read_ahead(store, finished, where), start=1):
-            quarantined = store.count(QUARANTINED_LISTINGS.name, batch.name) + rows.figures.failed
-            _load_batch(conn, release, batch, rows, quarantined, dimensions)
-            progress(done, len(finished))
-        _add_keys(conn, release)
-        _map_ids(conn, release)
-        _load_people(conn, sources, release)
-        conn.execute(
-            sql.SQL(
-                "UPDATE fashion_ops.releases r SET (products, quarantined, listings) = "
-                "(SELECT coalesce(sum(products), 0), coalesce(sum(quarantined), 0), coalesce(sum(listings), 0) "
-                "FROM fashion_ops.release_batches b WHERE b.release = r.release) WHERE release = %s"
-            ),
-            (release.release,),
-        )
+        release = _load(conn, settings, wanted, run_id, progress)
     return releases.get(conn, release.release)
 
 
-def _read_ahead(
-    store: ParquetStore, batches: Sequence[Batch], where: Mapping[str, str]
-) -> Iterator[tuple[Batch, ServingRows]]:
-    """Each batch with its rows, the next one being read and encoded in a thread meanwhile."""
+def _load(
+    conn: psycopg.Connection,
+    settings: Settings,
+    wanted: Plan,
+    run_id: str | None,
+    progress: Callable[[int, int], None],
+) -> Release:
+    """Load what is planned, in the caller's transaction."""
+    store, space, finished = ParquetStore(settings.assets_url), wanted.space, wanted.finished
+    total, done = len(finished) + len(wanted.of_rows.finished), 0
+
+    def one_more() -> None:
+        nonlocal done
+        done += 1
+        progress(done, total)
+
+    spaces.register(conn, space)
+    release = releases.begin(conn, wanted.version_of_finished, space.name, run_id)
+    create_tables(conn, release)
+    declared.create(conn, release, wanted.tables)
+    dimensions = {space.name: space.dimension}
+    _hold_to_spaces(conn, release, dimensions)
+    for batch, rows in _read_ahead(store, wanted):
+        quarantined = wanted.of_listings.held[batch.name].quarantined
+        _load_batch(conn, release, batch, rows, quarantined, dimensions)
+        one_more()
+    _add_keys(conn, release)
+    _map_ids(conn, release)
+    declared.load(conn, store, release, wanted.tables, wanted.of_rows, one_more)
+    conn.execute(
+        sql.SQL(
+            "UPDATE fashion_ops.releases r SET (products, quarantined, listings) = "
+            "(SELECT coalesce(sum(products), 0), coalesce(sum(quarantined), 0), coalesce(sum(listings), 0) "
+            "FROM fashion_ops.release_batches b WHERE b.release = r.release) WHERE release = %s"
+        ),
+        (release.release,),
+    )
+    return release
+
+
+def _read_ahead(store: ParquetStore, wanted: Plan) -> Iterator[tuple[Batch, ServingRows]]:
+    """Each finished batch with its rows, the next one being read and encoded in a thread meanwhile."""
+    where = {source.name: source.root for source in wanted.sources}
 
     def read(batch: Batch) -> ServingRows:
-        normalized = store.read(NORMALIZED_ATTRIBUTES.name, batch.name)
-        embeddings = store.read(PRODUCT_EMBEDDINGS.name, batch.name)
+        version = wanted.of_listings.versions[batch.name]
+        normalized = read_whole(store, NORMALIZED_ATTRIBUTES, batch.name, version)
+        embeddings = read_whole(store, PRODUCT_EMBEDDINGS, batch.name, version)
         return serving_rows(normalized, embeddings, batch.name, where[batch.source])
 
+    batches = wanted.finished
     with ThreadPoolExecutor(1, "read-ahead") as pool:
         following = pool.submit(read, batches[0]) if batches else None
         for batch, after in zip_longest(batches, batches[1:]):
@@ -275,41 +291,6 @@ def _load_batch(
             Jsonb(figures.refused),
         ),
     )
-
-
-def _load_people(conn: psycopg.Connection, sources: Sequence[Source], release: Release) -> None:
-    """Users and favourites of the sources. A favourite of a listing that is no product keeps its external id
-    and has no product; a row that could not be read is kept with its problem. None is lost."""
-    for source in sources:
-        for table, chunks in ((USERS, map(_with_style, source.users())), (FAVOURITES, source.favourites())):
-            named = (
-                _without_endless_ids(chunk).append_column("source", pa.repeat(source.name, chunk.num_rows))
-                for chunk in chunks
-            )
-            copy_rows(conn, release.table(table.name), table.copied, named)
-    conn.execute(
-        sql.SQL(
-            "UPDATE {favourites} f SET product_id = p.product_id FROM {products} p "
-            "WHERE p.source = f.source AND p.external_id = f.external_id"
-        ).format(favourites=release.table("favourites"), products=release.table("products"))
-    )
-
-
-def _without_endless_ids(people: pa.Table) -> pa.Table:
-    """Users or favourites whose id could stand in an index; the others have none, and say why."""
-    place = people.schema.get_field_index("user_id")
-    longer = pc.fill_null(pc.greater(pc.utf8_length(people["user_id"]), LONGEST_PERSON), False)
-    none = pa.scalar(None, pa.string())
-    people = people.set_column(place, "user_id", pc.if_else(longer, none, people["user_id"]))
-    problem = people.schema.get_field_index("problem")
-    return people.set_column(problem, "problem", pc.if_else(longer, "user_id_too_long", people["problem"]))
-
-
-def _with_style(people: pa.Table) -> pa.Table:
-    """People with the style they state, which is all that is read of their records once they are loaded."""
-    stated = (stated_style(record) for record in people["record"].to_pylist())
-    column = pa.array([json.dumps(style) if style else None for style in stated], pa.string())
-    return people.append_column("style", column)
 
 
 def _hold_to_spaces(conn: psycopg.Connection, release: Release, dimensions: Mapping[str, int]) -> None:

@@ -9,14 +9,20 @@ from dataclasses import dataclass
 
 import psycopg
 
-from fashion_assets.batches.files import BatchFiles
-from fashion_assets.batches.plan import plan_batches
+from fashion_assets.batches.files import OF_LISTINGS, OF_ROWS
+from fashion_assets.batches.plan import BatchPlan, plan_batches
+from fashion_assets.batches.rows import rows_version
+from fashion_assets.batches.stages import batch_versions
 from fashion_assets.embedding.spaces import EmbeddingSpace, embedding_space
 from fashion_assets.release import roots
 from fashion_assets.settings import Settings
 from fashion_assets.sources import Source
-from fashion_assets.warehouse import releases
-from fashion_assets.warehouse.register import Batch
+from fashion_assets.warehouse import batch_files, declared, quarantine, releases
+from fashion_assets.warehouse.batch_files import Held
+from fashion_assets.warehouse.declared import Declared
+from fashion_assets.warehouse.embedding_store import EmbeddingStore
+from fashion_assets.warehouse.parquet import ParquetStore
+from fashion_assets.warehouse.register import Batch, batches
 from fashion_assets.warehouse.releases import Release
 from fashion_assets.warehouse.serving import SERVING_VERSION
 
@@ -26,18 +32,15 @@ RELEASE_VERSION = f"3-{SERVING_VERSION}"
 
 @dataclass(frozen=True)
 class Plan:
-    """What a run would do."""
+    """What a run would do. Made once, and handed down to whoever does it."""
 
-    listings: int
-    batches: list[Batch]
-    versions: Mapping[str, str]
-    """What each batch's files must have been made of, by its name (`batch_version`)."""
-    stale: list[Batch]
-    """Batches a run has something to do for."""
-    incomplete: frozenset[str]
-    """Names of those of them that are through but for products whose picture could not be embedded."""
-    lost: list[Batch]
-    """Those of them whose files are whole while the database lacks what goes with them; `recovery` writes it again."""
+    sources: list[Source]
+    """The active ones, by name; nothing of them is opened yet."""
+    tables: list[Declared]
+    """The tables they declare beside their listings."""
+    of_listings: BatchPlan
+    of_rows: BatchPlan
+    """What there is to do for the batches of the tables' rows."""
     vectors_are_lost: bool
     """Whether the embedding store is empty though batches were embedded."""
     missing: dict[str, str]
@@ -50,16 +53,49 @@ class Plan:
     back from: then it stays retired. Where the content itself went back to what it was before, it may not."""
 
     @property
+    def batches(self) -> list[Batch]:
+        """The batches of listings."""
+        return self.of_listings.batches
+
+    @property
+    def listings(self) -> int:
+        return sum(batch.listings for batch in self.batches)
+
+    @property
+    def versions(self) -> Mapping[str, str]:
+        """What each batch's files must have been made of, by its name."""
+        return {**self.of_listings.versions, **self.of_rows.versions}
+
+    @property
+    def stale(self) -> list[Batch]:
+        """Batches of listings a run has something to do for."""
+        return self.of_listings.stale
+
+    @property
+    def incomplete(self) -> frozenset[str]:
+        """Names of those of them that are through but for products whose picture could not be embedded."""
+        return self.of_listings.incomplete
+
+    @property
+    def lost(self) -> list[Batch]:
+        """Batches whose files are whole while the database lacks what goes with them; `recovery` writes it again."""
+        return [*self.of_listings.lost, *self.of_rows.lost]
+
+    @property
+    def unknown(self) -> Mapping[str, Held]:
+        """What files hold that the database did not know, by batch; `recovery` writes it again."""
+        return {**self.of_listings.unknown, **self.of_rows.unknown}
+
+    @property
     def finished(self) -> list[Batch]:
-        """Batches that are through, or but for pictures that could not be embedded: a release is made of them."""
-        stale = {batch.name for batch in self.stale} - self.incomplete
-        return [batch for batch in self.batches if batch.name not in stale]
+        """Batches of listings that are through, or but for pictures that could not be embedded: a release is made of them."""
+        return self.of_listings.finished
 
     @property
     def version_of_finished(self) -> str:
         """What a release of the finished batches is made of."""
-        finished = self.finished
-        if len(finished) == len(self.batches):
+        finished = [*self.of_listings.finished, *self.of_rows.finished]
+        if len(finished) == len(self.of_listings.batches) + len(self.of_rows.batches):
             return self.content_version
         names = "\n".join([self.content_version, *(batch.name for batch in finished)])
         return hashlib.blake2b(names.encode(), digest_size=16).hexdigest()
@@ -67,44 +103,55 @@ class Plan:
     @property
     def release_is_due(self) -> bool:
         """Whether a new candidate must be built: something is stale, or nothing holds this content yet."""
-        return bool(self.stale) or self.existing is None
+        return bool(self.stale or self.of_rows.stale) or self.existing is None
 
 
 def content_version(
-    sources: Sequence[Source],
-    versions: Mapping[str, str],
-    files: Mapping[str, BatchFiles],
-    space: EmbeddingSpace,
+    sources: Sequence[Source], tables: Sequence[Declared], plans: Sequence[BatchPlan], space: EmbeddingSpace
 ) -> str:
-    """What a release is made of: its sources, where they are and their people; and its batches, by name, in these versions.
-    Once a product that had no vector has one, it is another."""
+    """What a release is made of: its sources, where they are and the tables they declare; and all batches, by name, in these
+    versions. Once a product that had no vector has one, it is another."""
     digest = hashlib.blake2b(f"{RELEASE_VERSION}\0{space.name}\n".encode(), digest_size=16)
     for source in sources:
-        of_source = (source.name, source.kind, source.root, source.people_version())
+        of_source = (source.name, source.kind, source.root)
         digest.update("\0".join(of_source).encode("utf-8", "surrogateescape") + b"\n")
-    for name, version in versions.items():
-        digest.update(f"{name}\0{version}{files[name].without_vector}\n".encode())
+    for table in tables:
+        digest.update(f"{table.register_name}\0{table.as_json}\n".encode())
+    for each in plans:
+        for name, version in each.versions.items():
+            digest.update(f"{name}\0{version}{each.held[name].without_vector}\n".encode())
     return digest.hexdigest()
 
 
 def plan(conn: psycopg.Connection, settings: Settings, space: EmbeddingSpace | None = None) -> Plan:
-    """Compare register, files, database and releases; of the batches' files only footers are read, and those of people are
-    hashed. `space`: the model's, where it is not the settings'."""
+    """Compare register, files, database and releases; no source is opened, and of the batches' files only those the database
+    does not know as they are. `space`: the model's, where it is not the settings'."""
     space = space or embedding_space(settings.model, settings.model_revision)
-    sources = roots.active(conn, settings)
-    of_batches = plan_batches(conn, settings, space, sources)
-    version = content_version(sources, of_batches.versions, of_batches.held, space)
+    store = ParquetStore(settings.assets_url)
+    sources, tables = roots.active(conn, settings), declared.declared_tables(conn)
+    by_name = {source.name: source for source in sources}
+    listings = [batch for source in sources for batch in batches(conn, source.name)]
+    of_rows = {
+        batch: rows_version(batch, table, by_name[table.source].version)
+        for table in tables
+        for batch in batches(conn, table.register_name)
+    }
+    said = batch_files.known(conn), quarantine.counts(conn)
+    plans = [
+        plan_batches(store, OF_LISTINGS, batch_versions(listings, settings, space, by_name), *said),
+        plan_batches(store, OF_ROWS, of_rows, *said),
+    ]
+    version = content_version(sources, tables, plans, space)
     live, existing = releases.live(conn), releases.with_content(conn, version)
     if existing is not None and live is not None and existing.number < live.number:
         existing = None
+    has_vectors = any(plans[0].held[batch.name].version for batch in plans[0].batches)
     return Plan(
-        listings=sum(batch.listings for batch in of_batches.batches),
-        batches=of_batches.batches,
-        versions=of_batches.versions,
-        stale=of_batches.stale,
-        incomplete=of_batches.incomplete,
-        lost=of_batches.lost,
-        vectors_are_lost=of_batches.vectors_are_lost,
+        sources=sources,
+        tables=tables,
+        of_listings=plans[0],
+        of_rows=plans[1],
+        vectors_are_lost=has_vectors and not EmbeddingStore(conn).has_any(space.name),
         missing=roots.missing(sources),
         content_version=version,
         space=space,

@@ -19,18 +19,22 @@ import pyarrow.compute as pc
 from fashion_assets.batches.files import (
     PRODUCT_EMBEDDINGS,
     QUARANTINED_LISTINGS,
+    QUARANTINED_ROWS,
     RAW_LISTINGS,
+    RAW_ROWS,
     VALIDATED_PRODUCTS,
+    Damaged,
     read_columns,
+    read_whole,
     without_vector,
 )
-from fashion_assets.batches.plan import active_batches
 from fashion_assets.batches.vectors import recover_vectors
 from fashion_assets.catalog.validation import rejected
 from fashion_assets.embedding.spaces import EmbeddingSpace
 from fashion_assets.release.plan import Plan, plan
 from fashion_assets.settings import Settings
-from fashion_assets.warehouse import register
+from fashion_assets.warehouse import batch_files, register
+from fashion_assets.warehouse.declared import is_of_a_table
 from fashion_assets.warehouse.parquet import ParquetStore
 from fashion_assets.warehouse.quarantine import replace_quarantine
 from fashion_assets.warehouse.sources import active_sources
@@ -54,35 +58,38 @@ class Recovered:
 def recover_register(conn: psycopg.Connection, settings: Settings) -> list[str]:
     """Make the register know the batches of active sources that have files and that it does not know; returns their names.
 
-    Their listings are in it as they were read last, so that each stays in its batch; a scan that follows says what has
-    changed since.
+    Their listings, and the rows of their tables, are in it as they were read last, so that each stays in its batch; a scan that
+    follows says what has changed since.
     """
     active = {entry.name for entry in active_sources(conn)}
     if not active:
         return []
     store = ParquetStore(settings.assets_url)
-    known = {batch.name for batch in active_batches(conn)}
-    found = [
-        name
-        for name in sorted(store.batches(RAW_LISTINGS.name) - known)
-        if name.rpartition("-")[0] in active and name.rpartition("-")[2].isdecimal()
-    ]
-    for name in found:
-        listings = read_columns(store, RAW_LISTINGS.name, name, list(register.RECOVERED_COLUMNS))
-        if listings is not None:
-            register.recover(conn, name.rpartition("-")[0], name, listings)
-    return found
+    known = {batch.name for batch in register.batches(conn)}
+    recovered = []
+    for file in (RAW_LISTINGS.name, RAW_ROWS.name):
+        for name in sorted(store.batches(file) - known):
+            under, _, number = name.rpartition("-")
+            if under.partition(".")[0] not in active or not number.isdecimal():
+                continue
+            rows = read_columns(store, file, name, list(register.RECOVERED_COLUMNS))
+            if rows is not None:
+                register.recover(conn, under, name, rows)
+                recovered.append(name)
+    return recovered
 
 
 def recover(conn: psycopg.Connection, settings: Settings, wanted: Plan, *, vectors: bool = True) -> Recovered:
     """Write again what the database lacks of the batches whose files are whole, with or without the vectors. All or nothing
-    of it."""
+    of it. Raises `Damaged` for a file that only looked whole."""
     store, made = ParquetStore(settings.assets_url), 0
     with conn.transaction():
+        batch_files.keep(conn, wanted.unknown)
         for batch in wanted.lost:
-            replace_quarantine(conn, batch.name, _quarantine(store, batch.name))
+            replace_quarantine(conn, batch.name, _quarantine(store, batch.name, wanted.versions[batch.name]))
         if vectors:
-            whole = [*wanted.lost, *(wanted.finished if wanted.vectors_are_lost else ())]
+            lost = wanted.of_listings.lost
+            whole = [*lost, *(wanted.finished if wanted.vectors_are_lost else ())]
             made = sum(recover_vectors(conn, store, wanted.space, batch.name) for batch in whole)
     return Recovered(len(wanted.lost), made)
 
@@ -97,18 +104,24 @@ def recovered_plan(
     """What there is to do (`plan`) once whatever the database had lost was written again (`recover`), and what that was;
     None where nothing was lacking."""
     wanted = plan(conn, settings, space)
-    if not wanted.lost and not (vectors and wanted.vectors_are_lost):
+    if not wanted.lost and not wanted.unknown and not (vectors and wanted.vectors_are_lost):
         return wanted, None
-    recovered = recover(conn, settings, wanted, vectors=vectors)
+    try:
+        recovered = recover(conn, settings, wanted, vectors=vectors)
+    except Damaged:
+        # The file is gone now: its batch is one that a run makes again.
+        return recovered_plan(conn, settings, space, vectors=vectors)
     if not recovered.batches and not recovered.vectors:
         return wanted, None
     return plan(conn, settings, space), recovered
 
 
-def _quarantine(store: ParquetStore, batch: str) -> pa.Table:
+def _quarantine(store: ParquetStore, batch: str, version: str) -> pa.Table:
     """A batch's quarantine, as its files say it."""
-    rejections = store.read(QUARANTINED_LISTINGS.name, batch)
-    failed = without_vector(store.read(PRODUCT_EMBEDDINGS.name, batch, ["product_id"]))
+    if is_of_a_table(batch):
+        return read_whole(store, QUARANTINED_ROWS, batch, version)
+    rejections = read_whole(store, QUARANTINED_LISTINGS, batch, version)
+    failed = without_vector(read_whole(store, PRODUCT_EMBEDDINGS, batch, version))
     if not failed:
         return rejections
     products = store.read(VALIDATED_PRODUCTS.name, batch)

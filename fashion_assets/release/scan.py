@@ -5,6 +5,7 @@ What belongs here: the meeting of `sources` and `warehouse.register`. What does 
 
 from collections.abc import Callable, Collection, Iterable, Mapping
 from contextlib import closing
+from dataclasses import replace
 from datetime import UTC, datetime, timedelta
 from functools import partial
 from itertools import chain
@@ -12,6 +13,7 @@ from typing import Any, NamedTuple
 
 import psycopg
 
+from fashion_assets.batches.rows import ROWS_OF_A_BATCH, declared
 from fashion_assets.catalog.listing import picture_path
 from fashion_assets.failure import told
 from fashion_assets.release import roots
@@ -19,6 +21,7 @@ from fashion_assets.release.recovery import recover_register
 from fashion_assets.settings import Settings
 from fashion_assets.sources import Source, SourceError, open_source
 from fashion_assets.sources.picture_cache import PictureCache
+from fashion_assets.warehouse import declared as declarations
 from fashion_assets.warehouse.register import SyncReport, batch_and_source, references, sync
 from fashion_assets.warehouse.sources import (
     SourceRecord,
@@ -61,6 +64,7 @@ def scan_active_sources(
             with conn.transaction():
                 report = sync(conn, source, settings.batch_size, progress)
                 keep_found(conn, source.name, source.found)
+                report = replace(report, tables=_scan_tables(conn, source))
         except (SourceError, OSError) as error:
             if entry.name in needed:
                 raise
@@ -71,6 +75,20 @@ def scan_active_sources(
     if first is not None and not any(scan.report for scan in scans):
         raise first
     return scans
+
+
+def _scan_tables(conn: psycopg.Connection, source: Source) -> dict[str, SyncReport]:
+    """Scan the tables the source declares beside its listings; one report each, by name."""
+    tables = declared(source)
+    declarations.keep(conn, source.name, [said for said, _ in tables])
+    reports = {}
+    for said, table in tables:
+        reports[said.name] = sync(
+            conn, table, ROWS_OF_A_BATCH, register_name=said.register_name, of=source.name
+        )
+    if clash := declarations.clash(conn):
+        raise SourceError(clash)
+    return reports
 
 
 def fetch_pictures(

@@ -35,6 +35,7 @@ from fashion_assets.warehouse.releases import SERVING_SCHEMA, Release
 from fashion_assets.warehouse.serving import TABLES
 
 SERVED_TABLES = tuple(TABLES)
+"""Tables every release has. Others are those sources declare (`served_by`)."""
 
 READERS_WAIT_MS = 15
 """How long one try waits for the readers of one view, in which others wait behind it."""
@@ -48,8 +49,6 @@ FORCED_SECONDS = 5.0
 LASTING_IDLE_SECONDS = 0.2
 LASTING_SECONDS = 1.0
 """Idle for so long in a transaction, or in one for so long, a session is not waited for."""
-
-_VIEWS = [sql.Identifier(SERVING_SCHEMA, table) for table in SERVED_TABLES]
 
 _NEXT = f"{SERVING_SCHEMA}_next"
 _FORMER = f"{SERVING_SCHEMA}_former_"
@@ -74,7 +73,9 @@ def point_views_at(
     """
     began = time.monotonic()
     while True:
-        obstacles, held = _obstacles(conn), holders(conn, _VIEWS)
+        names = [view.name for view in _views(conn)] or list(SERVED_TABLES)
+        views = [sql.Identifier(SERVING_SCHEMA, name) for name in names]
+        obstacles, held = _obstacles(conn), holders(conn, views)
         lasting = [each for each in held if _is_lasting(each)]
         waited = time.monotonic() - began
         keeping = held if waited > PATIENCE_SECONDS else lasting
@@ -120,12 +121,16 @@ def _point(
         _make_views(conn, settings, SERVING_SCHEMA, release)
         return
     release_tables.let_read(conn, SERVING_SCHEMA, settings.reader_role)
-    fits = len(there) == len(SERVED_TABLES) and _columns_fit(conn, release)
+    served = served_by(conn, release)
+    fits = {view.name for view in there} == set(served) and _columns_fit(conn, release, served)
     if fits and not kept:
         _at_once(
             conn,
             [_definition(SERVING_SCHEMA, view.name, release, view.options) for view in there],
-            release_tables.for_new_columns(conn, SERVING_SCHEMA, release.release, settings.reader_role),
+            release_tables.for_new_columns(conn, SERVING_SCHEMA, release.release, settings.reader_role)
+            + release_tables.let_read_declared(
+                SERVING_SCHEMA, _readable(conn, release), settings.reader_role
+            ),
         )
         return
     if obstacles:
@@ -135,7 +140,11 @@ def _point(
         )
     conn.execute(sql.SQL("DROP SCHEMA IF EXISTS {} CASCADE").format(sql.Identifier(_NEXT)))
     _make_views(conn, settings, _NEXT, release)
-    _take_over(conn, _NEXT)
+    _take_over(conn, _NEXT, served)
+    # What was open before may be closed now.
+    for statement in release_tables.let_read_declared(_NEXT, _readable(conn, release), settings.reader_role):
+        conn.execute(statement)
+    names = [view.name for view in there]
     _at_once(
         conn,
         [
@@ -145,7 +154,7 @@ def _point(
             for view in there
             if (name := sql.Identifier(SERVING_SCHEMA, view.name)).as_string(conn) not in kept
         ],
-        [*([_nobody_is_in_between(kept)] if kept else []), *_renames(conn)],
+        [*([_nobody_is_in_between(kept, names)] if kept else []), *_renames(conn)],
     )
 
 
@@ -165,7 +174,7 @@ def _at_once(
     conn.execute(sql.SQL("DO {}").format(sql.Literal(body.as_string(conn))))
 
 
-def _nobody_is_in_between(kept: Collection[str]) -> sql.Composed:
+def _nobody_is_in_between(kept: Collection[str], views: Sequence[str]) -> sql.Composed:
     """In PL/pgSQL: that nobody who holds a view that could not be locked waits for one that was. The two may be of one
     statement, which would then be of two releases."""
     return sql.SQL(
@@ -181,7 +190,7 @@ def _nobody_is_in_between(kept: Collection[str]) -> sql.Composed:
         """
     ).format(
         kept=sql.Literal(list(kept)),
-        views=sql.Literal([f"{SERVING_SCHEMA}.{table}" for table in SERVED_TABLES]),
+        views=sql.Literal([f"{SERVING_SCHEMA}.{view}" for view in views]),
     )
 
 
@@ -198,10 +207,40 @@ def _renames(conn: psycopg.Connection[Any]) -> list[sql.Composed]:
 
 def _make_views(conn: psycopg.Connection[Any], settings: Settings, schema: str, release: Release) -> None:
     conn.execute(sql.SQL("CREATE SCHEMA IF NOT EXISTS {}").format(sql.Identifier(schema)))
-    for table in SERVED_TABLES:
+    served, readable = served_by(conn, release), _readable(conn, release)
+    for table in served:
         conn.execute(_definition(schema, table, release))
     release_tables.let_read(conn, schema, settings.reader_role)
     release_tables.describe(conn, schema)
+    for statement in [
+        *release_tables.describe_declared(conn, schema, release.release, set(served) - set(SERVED_TABLES)),
+        *release_tables.let_read_declared(schema, readable, settings.reader_role),
+    ]:
+        conn.execute(statement)
+
+
+def served_by(conn: psycopg.Connection[Any], release: Release) -> list[str]:
+    """The tables of a release, each of which has a view: those every release has, and those its sources declare."""
+    rows = conn.execute(
+        "SELECT relname::text FROM pg_class WHERE relnamespace = to_regnamespace(%s) AND relkind = 'r' ORDER BY 1",
+        (release.release,),
+    ).fetchall()
+    return [*SERVED_TABLES, *(name for (name,) in rows if name not in SERVED_TABLES)]
+
+
+def _readable(conn: psycopg.Connection[Any], release: Release) -> dict[str, set[str]]:
+    """Columns of declared tables of a release that its sources let readers read, all of those that have the table."""
+    rows = conn.execute(
+        "SELECT name, readable FROM fashion_ops.release_tables WHERE release = %s AND name <> ALL (%s)",
+        (release.release, list(SERVED_TABLES)),
+    ).fetchall()
+    served = served_by(conn, release)
+    found: dict[str, set[str]] = {}
+    for name, columns in rows:
+        if name not in served:
+            continue
+        found[name] = found.get(name, set(columns)) & set(columns)
+    return found
 
 
 def _definition(schema: str, table: str, release: Release, options: Sequence[str] = ()) -> sql.Composed:
@@ -224,17 +263,25 @@ class _View(NamedTuple):
     """As in `CREATE VIEW … WITH`, which without them takes them away."""
 
 
+_OURS = """
+    relnamespace = to_regnamespace(%(schema)s) AND relkind = 'v'
+    AND (relname = ANY(%(views)s) OR relname IN (SELECT name FROM fashion_ops.release_tables))
+"""
+"""Condition on `pg_class`: a serving view of ours, and none that somebody else made beside them."""
+
+
 def _views(conn: psycopg.Connection[Any]) -> list[_View]:
     """The views there are."""
     rows = conn.execute(
-        "SELECT relname, relowner::regrole::text, coalesce(reloptions, '{}') FROM pg_class "
-        "WHERE relnamespace = to_regnamespace(%s) AND relkind = 'v' AND relname = ANY(%s)",
-        (SERVING_SCHEMA, list(SERVED_TABLES)),
+        sql.SQL(
+            "SELECT relname, relowner::regrole::text, coalesce(reloptions, '{{}}') FROM pg_class WHERE {}"
+        ).format(sql.SQL(_OURS)),
+        {"schema": SERVING_SCHEMA, "views": list(SERVED_TABLES)},
     ).fetchall()
     return [_View(*row) for row in rows]
 
 
-def _columns_fit(conn: psycopg.Connection[Any], release: Release) -> bool:
+def _columns_fit(conn: psycopg.Connection[Any], release: Release, served: Sequence[str]) -> bool:
     """Whether the views can be replaced in place: the release's tables begin with their columns, in their order."""
     row = conn.execute(
         """
@@ -246,7 +293,7 @@ def _columns_fit(conn: psycopg.Connection[Any], release: Release) -> bool:
                  FROM pg_attribute WHERE attrelid = to_regclass(format('%%I.%%I', %s::text, name))
                    AND attnum > 0 AND NOT attisdropped) AS own
         """,
-        (list(SERVED_TABLES), SERVING_SCHEMA, release.release),
+        (list(served), SERVING_SCHEMA, release.release),
     ).fetchone()
     return row == (True,)
 
@@ -259,7 +306,8 @@ def _obstacles(conn: psycopg.Connection[Any]) -> list[str]:
         WITH schema AS (SELECT to_regnamespace(%(schema)s)::oid AS oid),
         views AS (
             SELECT c.oid FROM pg_class c, schema
-            WHERE c.relnamespace = schema.oid AND c.relkind = 'v' AND c.relname = ANY(%(views)s)
+            WHERE c.relnamespace = schema.oid AND c.relkind = 'v'
+              AND (c.relname = ANY(%(views)s) OR c.relname IN (SELECT name FROM fashion_ops.release_tables))
         )
         SELECT DISTINCT pg_describe_object(dependent.classid, dependent.objid, 0) FROM (
             SELECT CASE WHEN r.ev_class IS NULL THEN d.classid ELSE 'pg_class'::regclass END AS classid,
@@ -280,9 +328,9 @@ def _obstacles(conn: psycopg.Connection[Any]) -> list[str]:
     return [described for (described,) in rows]
 
 
-def _take_over(conn: psycopg.Connection[Any], schema: str) -> None:
+def _take_over(conn: psycopg.Connection[Any], schema: str, served: Sequence[str]) -> None:
     """Give the views of `schema`, and `schema` itself, what the serving ones have: rights, comments, options, owners."""
-    for table in (None, *SERVED_TABLES):
+    for table in (None, *served):
         for statement in conn.execute(
             _HUNG_ON_A_SCHEMA if table is None else _HUNG_ON_A_VIEW,
             {"from": SERVING_SCHEMA, "to": schema, "view": table},

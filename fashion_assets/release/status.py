@@ -36,6 +36,12 @@ def status(conn: psycopg.Connection, settings: Settings) -> dict[str, Any]:
             "listings": wanted.listings,
             "stale": [batch.name for batch in wanted.stale],
         },
+        "tables": {
+            "total": len(wanted.of_rows.batches),
+            "through": len(wanted.of_rows.batches) - len(wanted.of_rows.stale),
+            "rows": sum(batch.listings for batch in wanted.of_rows.batches),
+            "stale": [batch.name for batch in wanted.of_rows.stale],
+        },
         "release_is_due": wanted.release_is_due,
         "releases": [
             {

@@ -1,11 +1,10 @@
 """Tables a mapping declares beside the listings: users, favourites, whatever a system has.
 
-What belongs here: reading such a table as rows with identity, and as people. What does not: judging its rows, where they go.
+What belongs here: reading such a table as rows with identity. What does not: judging its rows, where they go.
 """
 
 import hashlib
 import os
-import stat
 from collections.abc import Iterator
 from contextlib import contextmanager
 from typing import TYPE_CHECKING, Any, NamedTuple
@@ -167,57 +166,3 @@ class MappedTable(DeclaredTable):
             raise SourceError(f"There is no folder {folder}. Give the folder of the catalogue.")
         if not self.table.optional:
             raise SourceError(f"There is no {self.place}, which the mapping says is there.")
-
-
-def _table(source: "Mapped", name: str) -> MappedTable | None:
-    return next((MappedTable(source, table) for table in source.mapping.tables if table.name == name), None)
-
-
-def people(source: "Mapped", name: str, schema: pa.Schema) -> Iterator[pa.Table]:
-    """Users or favourites as chunks of their schema; one that cannot be used says why."""
-    declared = _table(source, name)
-    if declared is None:
-        return
-    if not declared.is_there:
-        declared._require()
-        return
-    required = list(declared.key) or [reference.column for reference in declared.references]
-    rows: list[dict[str, Any]] = []
-    with declared.opened() as table:
-        for row in table.reader.rows():
-            said = declared.values(row, table)
-            person: dict[str, Any] = {column: said.get(column) for column in schema.names}
-            person["record"] = Record((row,)).as_json()
-            missing = [column for column in required if said.get(column) is None]
-            person["problem"] = row.defect or (f"null_{missing[0]}" if missing else None)
-            rows.append(person)
-            if len(rows) == SCAN_CHUNK_ROWS:
-                yield pa.Table.from_pylist(rows, schema)
-                rows = []
-    if rows:
-        yield pa.Table.from_pylist(rows, schema)
-
-
-def people_version(source: "Mapped") -> str:
-    """A hash over the bytes of the files of users and favourites. Raises nothing."""
-    digest = hashlib.blake2b(digest_size=16)
-    for name in ("users", "favourites"):
-        declared = _table(source, name)
-        if declared is None or declared.table.file is None:
-            continue
-        try:
-            # What is no file is none of it: a pipe would never end.
-            with open(declared.place, "rb", opener=_at_once) as file:
-                regular = stat.S_ISREG(os.fstat(file.fileno()).st_mode)
-                said = hashlib.file_digest(file, "sha256").digest() if regular else b"no file"
-        except FileNotFoundError:
-            said = b"none"
-        except OSError as error:
-            said = f"not read: {error.errno}".encode()
-        digest.update(said + b"\0")
-    return digest.hexdigest()
-
-
-def _at_once(path: str, flags: int) -> int:
-    """As `os.open`, without waiting for whoever writes into a pipe."""
-    return os.open(path, flags | getattr(os, "O_NONBLOCK", 0))

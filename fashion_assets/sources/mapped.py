@@ -22,7 +22,7 @@ from fashion_assets.catalog.pictures import Limits
 from fashion_assets.catalog.profile import Profile
 from fashion_assets.origins import shown
 from fashion_assets.sources import mapping as mappings
-from fashion_assets.sources.declared import MappedTable, people, people_version
+from fashion_assets.sources.declared import MappedTable
 from fashion_assets.sources.details import DetailFiles
 from fashion_assets.sources.listings import CURRENCY, PRICE, Price, Reading
 from fashion_assets.sources.picture_cache import PictureCache
@@ -33,9 +33,7 @@ from fashion_assets.sources.readers import open_rows
 from fashion_assets.sources.readers.reader import RowReader
 from fashion_assets.sources.records import BETWEEN, Record, grouped
 from fashion_assets.sources.source import (
-    FAVOURITE_SCHEMA,
     SCAN_CHUNK_ROWS,
-    USER_SCHEMA,
     DeclaredTable,
     Source,
     SourceError,
@@ -179,18 +177,6 @@ class Mapped(Source):
         columns["source"] = [self.name] * rows
         arrays = [_column(columns[field.name], field.type) for field in LISTING_SCHEMA]
         return pa.table(arrays, schema=LISTING_SCHEMA)
-
-    def people_version(self) -> str:
-        """A hash over the bytes of the files of users and favourites."""
-        return people_version(self)
-
-    def users(self) -> Iterator[pa.Table]:
-        """The mapping's table `users`: `user_id`, and `name` and `email` where it has them; other columns stay in the record."""
-        return people(self, "users", USER_SCHEMA)
-
-    def favourites(self) -> Iterator[pa.Table]:
-        """The mapping's table `favourites`: `user_id`, `external_id`; other columns stay in the record."""
-        return people(self, "favourites", FAVOURITE_SCHEMA)
 
     def picture_urls(self) -> Iterator[str]:
         """The URL of each listing's picture, where that is one, in the source's order; none where the pictures are in a folder."""

@@ -90,9 +90,6 @@ class Sample(Source):
     def tables(self) -> Sequence[DeclaredTable]:
         return self._reader.tables()
 
-    def people_version(self) -> str:
-        return self._reader.people_version()
-
     def scan(self) -> Iterator[pa.Table]:
         return self.reader.scan()
 
@@ -101,9 +98,3 @@ class Sample(Source):
 
     def read(self, references: pa.Table) -> pa.Table:
         return self.reader.read(references)
-
-    def users(self) -> Iterator[pa.Table]:
-        return self.reader.users()
-
-    def favourites(self) -> Iterator[pa.Table]:
-        return self.reader.favourites()

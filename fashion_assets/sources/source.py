@@ -28,28 +28,6 @@ KEYED_REFERENCE_SCHEMA = pa.schema(
 )
 """What `Source.read` is asked with: references with the identity a register gave them."""
 
-USER_SCHEMA = pa.schema(
-    [
-        pa.field("user_id", pa.string()),  # null where the record could not be read
-        pa.field("name", pa.string()),
-        pa.field("email", pa.string()),
-        pa.field("record", pa.string(), nullable=False),  # the original record, whole, as JSON
-        pa.field("problem", pa.string()),  # why the record cannot be used; null where it can
-    ]
-)
-"""A user of the old system."""
-
-FAVOURITE_SCHEMA = pa.schema(
-    [
-        pa.field("user_id", pa.string()),
-        pa.field("external_id", pa.string()),  # of the listing
-        pa.field("record", pa.string(), nullable=False),
-        pa.field("problem", pa.string()),
-    ]
-)
-"""That a user marked a listing."""
-
-
 TABLE_ROW_SCHEMA = pa.schema(
     [
         pa.field("source", pa.string(), nullable=False),
@@ -124,6 +102,10 @@ class DeclaredTable(Rows):
 
     references: tuple[Reference, ...] = ()
 
+    readable: tuple[str, ...] = ()
+    """Its columns that readers of a release may read. None by default: what a source knows of people is nobody's to read unless
+    somebody says so. Of `users` and `favourites` the release itself says it."""
+
 
 class Source(Rows):
     """One old system, opened for reading. It is never written to. `name` is part of its products' ids, so it must not change."""
@@ -161,16 +143,3 @@ class Source(Rows):
     def tables(self) -> Sequence[DeclaredTable]:
         """The tables it declares beside its listings."""
         return ()
-
-    def people_version(self) -> str:
-        """Another one whenever `users` or `favourites` may give something else. Reads them at most as bytes, and raises
-        nothing: what cannot be read those two say."""
-        return ""
-
-    def users(self) -> Iterator[pa.Table]:
-        """The source's users in chunks of USER_SCHEMA; none where it has none."""
-        return iter(())
-
-    def favourites(self) -> Iterator[pa.Table]:
-        """The users' favourites in chunks of FAVOURITE_SCHEMA; none where it has none."""
-        return iter(())

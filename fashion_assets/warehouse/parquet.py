@@ -6,7 +6,7 @@ What belongs here: names, atomic writing, reading back. What does not: which ass
 import os
 import re
 import uuid
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import suppress
 from pathlib import Path
 from typing import Any, NamedTuple
@@ -98,29 +98,39 @@ class ParquetStore:
         return Footer(found.num_rows, kept)
 
     def batches(self, asset: str) -> set[str]:
-        """The batches there are tables of. What every run asks first: raises `StorageUnreachable` where an object store does
-        not answer, lets nobody in, or has no such bucket."""
+        """The batches there are tables of. Raises as `looks` does."""
+        return set(self.looks(asset))
+
+    def looks(self, asset: str) -> dict[str, str]:
+        """The batches there are tables of, and how each table looks from outside: size, and when or as what it was written. One
+        listing, nothing is opened. What every run asks first: raises `StorageUnreachable` where an object store does not answer,
+        lets nobody in, or has no such bucket."""
         folder = f"{self._root.rstrip('/')}/{_safe(asset)}"
+        if self._local:
+            return dict(_local_looks(folder))
         self._filesystem.invalidate_cache(folder)
         try:
-            paths = self._filesystem.ls(folder, detail=False)
+            found = self._filesystem.ls(folder, detail=True)
         except FileNotFoundError as error:
             # A folder that is not there is empty. Of a bucket the store itself says so.
             if error.__cause__ is None:
-                return set()
+                return {}
             raise StorageUnreachable(self._unreachable(error)) from error
         except Exception as error:  # each store has errors of its own, of no common kind
-            if self._local:
-                raise
             raise StorageUnreachable(self._unreachable(error)) from error
-        names = (str(path).rpartition("/")[2] for path in paths)
-        return {
-            unquote(name.removesuffix(_SUFFIX).removeprefix("%"))
-            if name.startswith("%")
-            else name.removesuffix(_SUFFIX)
-            for name in names
-            if name.endswith(_SUFFIX) and not name.startswith(".")
-        }
+        names = {str(each["name"]).rpartition("/")[2]: each for each in found}
+        return {_batch_of(name): _look(each) for name, each in names.items() if _is_table(name)}
+
+    def look(self, asset: str, batch: str) -> str | None:
+        """How one table looks from outside, as `looks` says it; None where there is none."""
+        path = self.path(asset, batch)
+        try:
+            if self._local:
+                return _local_look(os.stat(path))
+            self._filesystem.invalidate_cache(path.rpartition("/")[0])
+            return _look(self._filesystem.info(path))
+        except FileNotFoundError:
+            return None
 
     def count(self, asset: str, batch: str) -> int:
         """Rows of a table; reads the footer only. Raises `FileNotFoundError`."""
@@ -142,6 +152,40 @@ class ParquetStore:
 
     def _open(self, asset: str, batch: str):
         return self._filesystem.open(self.path(asset, batch), "rb")
+
+
+def _is_table(name: str) -> bool:
+    return name.endswith(_SUFFIX) and not name.startswith(".")
+
+
+def _batch_of(name: str) -> str:
+    """The batch a file of this name is the table of."""
+    bare = name.removesuffix(_SUFFIX)
+    return unquote(bare.removeprefix("%")) if bare.startswith("%") else bare
+
+
+def _local_looks(folder: str) -> Iterator[tuple[str, str]]:
+    try:
+        with os.scandir(folder) as found:
+            for each in found:
+                if _is_table(each.name):
+                    with suppress(FileNotFoundError):  # replaced meanwhile
+                        yield _batch_of(each.name), _local_look(each.stat())
+    except FileNotFoundError:
+        return
+
+
+def _local_look(status: os.stat_result) -> str:
+    return f"{status.st_size:x}-{status.st_mtime_ns:x}"
+
+
+_WRITTEN = ("ETag", "etag", "md5Hash", "LastModified", "last_modified", "mtime", "updated", "created")
+"""Where an object store says what an object is, or when it was written; the surest first."""
+
+
+def _look(info: Mapping[str, Any]) -> str:
+    written = next((info[name] for name in _WRITTEN if info.get(name) is not None), "")
+    return f"{info.get('size')}-{written}"
 
 
 def _unspoken(url: str, error: Exception) -> str:

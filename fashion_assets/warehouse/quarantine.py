@@ -91,22 +91,28 @@ def _refused(constant: str) -> None:
 
 
 def counts(conn: psycopg.Connection) -> dict[str, int]:
-    """How many listings of each batch are in quarantine; batches with none are not named."""
-    return dict(conn.execute("SELECT batch, count(*) FROM fashion_ops.quarantine GROUP BY batch").fetchall())
+    """How many listings, or rows, of each batch it has rejected itself; batches with none are not named."""
+    return dict(
+        conn.execute(
+            "SELECT batch, count(*) FROM fashion_ops.quarantine WHERE release IS NULL GROUP BY batch"
+        ).fetchall()
+    )
 
 
 def quarantined(
-    conn: psycopg.Connection, *, reason: str | None = None, limit: int | None = None
+    conn: psycopg.Connection, *, reason: str | None = None, limit: int | None = None, tables: bool = False
 ) -> Iterator[Quarantined]:
-    """Rejected listings of the active sources, streamed."""
+    """Rejected listings of the active sources, streamed; with `tables` rejected rows of the tables they declare too, whose source
+    is the source's name and the table's with a dot between."""
     with conn.cursor(name="quarantine") as cursor:
         cursor.itersize = 1_000
         cursor.execute(
             "SELECT q.external_id, q.source, q.batch, q.reasons, q.record, q.image_uri FROM fashion_ops.quarantine q "
-            "JOIN fashion_ops.sources s ON s.name = q.source AND s.active "
+            "JOIN fashion_ops.sources s ON s.active "
+            "AND s.name = CASE WHEN %(tables)s THEN split_part(q.source, '.', 1) ELSE q.source END "
             "WHERE %(reason)s::text IS NULL OR %(reason)s = ANY (q.reasons) "
             "ORDER BY q.batch, q.listing_key LIMIT %(limit)s",
-            {"reason": reason, "limit": limit},
+            {"reason": reason, "limit": limit, "tables": tables},
         )
         for row in cursor:
             yield Quarantined(*row)

@@ -10,9 +10,9 @@ memory. It is one transaction under a lock: whatever happens, the register is as
 # pyarrow.compute makes its functions when it is imported, out of pyright's sight.
 # pyright: reportAttributeAccessIssue=false
 
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Any, NamedTuple, Protocol
 
 import psycopg
@@ -77,6 +77,7 @@ class SyncReport:
     gone: int  # in the register as present, not in the source
     unchanged: int
     batches_touched: tuple[str, ...]  # whose content version changed
+    tables: "Mapping[str, SyncReport]" = field(default_factory=dict)  # of those beside the listings, by name
 
 
 class Batch(NamedTuple):
@@ -142,8 +143,12 @@ def sync(
     source: ScannableSource,
     batch_size: int,
     progress: Callable[[int, int], None] | None = None,
+    *,
+    register_name: str | None = None,
+    of: str | None = None,
 ) -> SyncReport:
-    """Bring the register in line with the source, and say what was found.
+    """Bring the register in line with the source, and say what was found. Rows of a table that a source declares are registered
+    under `register_name`, which also their batches are called after; `of` is that source.
 
     New listings fill new batches of `batch_size`, in the source's order; a known one stays where it is, also
     when it goes and comes back. Only listings that are new, or whose signature changed, are fingerprinted:
@@ -156,14 +161,15 @@ def sync(
     with connection.transaction():
         # Two scans of a source go one after the other. A lock of its row, which only who may write to it can take.
         known = _sql("SELECT FROM {sources} WHERE name = %s FOR UPDATE")
-        if connection.execute(known, (source.name,)).fetchone() is None:
-            raise LookupError(f"there is no source {source.name!r} in the register: activate it first")
+        owner, name = of or source.name, register_name or source.name
+        if connection.execute(known, (owner,)).fetchone() is None:
+            raise LookupError(f"there is no source {owner!r} in the register: activate it first")
         # Of this transaction only: enough to sort some 100,000 listings in memory.
         connection.execute("SET LOCAL work_mem = '32MB'")
         _load_scan(connection, source)
-        _identify(connection, source.name)
+        _identify(connection, name)
         _fingerprint(connection, source, progress)
-        report = _apply(connection, source.name, batch_size)
+        report = _apply(connection, name, batch_size)
         for table in ("fingerprinted", "identified", "scanned"):
             connection.execute(sql.SQL("DROP TABLE {}").format(sql.Identifier("pg_temp", table)))
     return report

@@ -4,7 +4,7 @@ What belongs here: putting both into the database. What does not: what they are 
 (`release.build`), the views (`release.serving`), the role that reads (`reader`).
 """
 
-from collections.abc import Sequence
+from collections.abc import Collection, Mapping, Sequence
 from typing import Any
 
 import psycopg
@@ -60,6 +60,47 @@ def let_read(connection: psycopg.Connection[Any], schema: str, reader: str) -> N
         else:
             statements.append(sql.SQL("GRANT SELECT ON {} TO {}").format(name, role))
     _all(connection, statements)
+
+
+def let_read_declared(
+    schema: str, readable: Mapping[str, Collection[str]], reader: str
+) -> list[sql.Composed]:
+    """What lets the reader role read these columns, and no others, of declared tables, or of the views onto them. What a source
+    knows of people is nobody's to read unless it says so."""
+    statements = []
+    for table, columns in readable.items():
+        name, role = sql.Identifier(schema, table), sql.Identifier(reader)
+        statements.append(sql.SQL("REVOKE ALL ON {} FROM {}").format(name, role))
+        if columns:
+            listed = sql.SQL(", ").join(map(sql.Identifier, sorted({*columns, "source"})))
+            statements.append(sql.SQL("GRANT SELECT ({}) ON {} TO {}").format(listed, name, role))
+    return statements
+
+
+def describe_declared(
+    connection: psycopg.Connection[Any], schema: str, release: str, tables: Collection[str]
+) -> list[sql.Composed]:
+    """What gives the views of `schema` onto declared tables the comments of the release's tables."""
+    rows = connection.execute(
+        """
+        SELECT c.relname::text, NULL::text, obj_description(c.oid, 'pg_class') FROM pg_class c
+        WHERE c.relnamespace = to_regnamespace(%(release)s) AND c.relname = ANY(%(tables)s)
+        UNION ALL
+        SELECT c.relname::text, a.attname::text, col_description(c.oid, a.attnum)
+        FROM pg_class c JOIN pg_attribute a ON a.attrelid = c.oid AND a.attnum > 0 AND NOT a.attisdropped
+        WHERE c.relnamespace = to_regnamespace(%(release)s) AND c.relname = ANY(%(tables)s)
+        """,
+        {"release": release, "tables": list(tables)},
+    ).fetchall()
+    return [
+        sql.SQL("COMMENT ON {} {} IS {}").format(
+            sql.SQL("COLUMN" if column else "VIEW"),
+            sql.Identifier(schema, table, *((column,) if column else ())),
+            sql.Literal(said),
+        )
+        for table, column, said in rows
+        if said
+    ]
 
 
 def for_new_columns(

@@ -126,6 +126,51 @@ batches = Table(
     comment="Fixed sets of listings; content_version changes whenever a listing in it does.",
 )
 
+batch_files = Table(
+    "batch_files",
+    metadata,
+    Column("batch", Text, primary_key=True, comment="The batch; see batches."),
+    Column(
+        "look",
+        Text,
+        nullable=False,
+        comment="How its files looked when this was written: what is said here holds for as long as they do.",
+    ),
+    Column("version", Text, comment="The version of the batch they were made of; null where they disagree."),
+    Column("rows", Integer, nullable=False, comment="Rows that passed, those without a vector included."),
+    Column(
+        "quarantined", Integer, nullable=False, comment="Rows that were rejected, or got no vector after all."
+    ),
+    Column(
+        "without_vector",
+        Text,
+        nullable=False,
+        comment="JSON object of the products without a vector, and why; empty where all have one.",
+    ),
+    comment="What the files of each batch hold, so that nobody opens them to learn that nothing changed.",
+)
+
+declared_tables = Table(
+    "declared_tables",
+    metadata,
+    Column("source", Text, primary_key=True, comment="The source that declares it."),
+    Column("name", Text, primary_key=True, comment="What the source and releases call it."),
+    Column(
+        "register_name",
+        Text,
+        nullable=False,
+        comment="What its rows and batches are registered under: source and table with a dot between.",
+    ),
+    Column(
+        "declared",
+        JSONB,
+        nullable=False,
+        comment="Key, columns with their types, references and what readers may read, as JSON.",
+    ),
+    UniqueConstraint("register_name"),
+    comment="Tables beside the listings that sources declare: users, favourites, whatever there is.",
+)
+
 quarantine = Table(
     "quarantine",
     metadata,
@@ -139,7 +184,11 @@ quarantine = Table(
     Column("record", JSON, nullable=False, comment="The original record, whole, as JSON."),
     Column("image_uri", Text, comment="Its picture, relative to where the source is."),
     Column("content_hash", Text, nullable=False, comment="Hash of the record and picture that were judged."),
-    Column("release", Text, comment="Not in use; null."),
+    Column(
+        "release",
+        Text,
+        comment="The release whose build found that the row refers to what is not in it; null for what its own batch rejected.",
+    ),
     _at("quarantined_at", "When it was rejected.", nullable=False, default=True),
     Index(None, "batch"),
     comment="Listings that are rejected at present, with every reason; replaced batch by batch.",
@@ -290,6 +339,31 @@ release_batches = Table(
         comment="Vectors that came with the batch's products and can be none: how many of each space and kind, and why, as JSON.",
     ),
     comment="What a release was loaded from.",
+)
+
+release_tables = Table(
+    "release_tables",
+    metadata,
+    Column(
+        "release",
+        Text,
+        ForeignKey(releases.c.release, ondelete="CASCADE"),
+        primary_key=True,
+        comment="The release.",
+    ),
+    Column("source", Text, primary_key=True, comment="The source the rows are of."),
+    Column("name", Text, primary_key=True, comment="The table, as the release calls it."),
+    Column("delivered", BigInteger, nullable=False, comment="Rows the source has."),
+    Column("loaded", BigInteger, nullable=False, comment="Rows of them in the release."),
+    Column("quarantined", BigInteger, nullable=False, comment="Rows of them their batches rejected."),
+    Column(
+        "dangling",
+        JSONB,
+        nullable=False,
+        comment="Rows in quarantine since what they refer to is not in the release: how many, by reason.",
+    ),
+    Column("readable", ARRAY(Text), nullable=False, comment="Columns the source lets readers read."),
+    comment="The declared tables of a release: what was delivered is loaded or in quarantine.",
 )
 
 release_spaces = Table(

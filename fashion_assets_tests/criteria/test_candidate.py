@@ -67,6 +67,7 @@ DAMAGE = {
     "picture_search_finds_the_product": "UPDATE {products} SET embedding = embedding - embedding - embedding",
     "filters_leave_what_meets_them": "UPDATE {products} SET gender = 'MEN'",
     "pictures_load": "UPDATE {products} SET image_path = '/dev/null'",
+    "table_rows_are_accounted_for": "INSERT INTO {schema}.users (user_id, source, record) VALUES ('x', 'fashion_demo', '{{}}')",
     "recommendations_are_new": "INSERT INTO {schema}.favourites (user_id, source, product_id, record) "
     "SELECT 'a', 'fashion_demo', product_id, '{{}}' FROM {products} LIMIT 1; INSERT INTO {schema}.users (user_id, source, record, style) "
     "VALUES ('a', 'fashion_demo', '{{}}', '\"no style\"')",

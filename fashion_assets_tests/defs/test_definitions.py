@@ -33,6 +33,8 @@ BATCH_ASSETS = {
     "text_embeddings": "embeddings",
     "product_embeddings": "embeddings",
 }
+TABLE_ASSETS = {"raw_rows": "tables", "validated_rows": "tables", "quarantined_rows": "tables"}
+ROW_VERSIONED = {"validated_rows", "quarantined_rows"}
 RELEASE_ASSETS = {
     "products": "release",
     "product_embeddings_index": "release",
@@ -59,8 +61,12 @@ CHECKS = {
         asset: {f"{asset}_cover_every_product", f"{asset}_fit_their_space", f"{asset}_are_of_unit_length"}
         for asset in ("image_embeddings", "text_embeddings", "product_embeddings")
     },
+    "raw_rows": {"every_row_is_read"},
+    "validated_rows": {"rows_are_kept_or_quarantined"},
+    "quarantined_rows": {"rejected_rows_have_reasons"},
     "products": {
         "every_batch_is_loaded",
+        "table_rows_are_accounted_for",
         "listings_are_accounted_for",
         "there_are_products",
         "nothing_is_lost",
@@ -153,12 +159,12 @@ def test_the_assets_are_these_and_each_says_what_and_whose_it_is(repository: dg.
     nodes = {key.to_user_string(): graph.get(key) for key in graph.get_all_asset_keys()}
     assert {
         name: node.group_name for name, node in nodes.items()
-    } == SOURCE | BATCH_ASSETS | RELEASE_ASSETS | MEASURING_ASSETS
+    } == SOURCE | BATCH_ASSETS | TABLE_ASSETS | RELEASE_ASSETS | MEASURING_ASSETS
     for name, node in nodes.items():
         assert node.description, name
         assert node.owners and all(owner.startswith("team:") for owner in node.owners), name
         assert node.kinds, name
-        about = "source" if name in SOURCE else "batch" if name in BATCH_ASSETS else "release"
+        about = "source" if name in SOURCE else "batch" if name in BATCH_ASSETS | TABLE_ASSETS else "release"
         assert node.tags["granularity"] == about, name
 
 
@@ -193,12 +199,19 @@ def test_assets_say_which_code_and_which_table_they_are_of(
     }
     assert tables == {
         "quarantined_listings": "fashion_ops.quarantine",
+        "quarantined_rows": "fashion_ops.quarantine",
         "image_embeddings": "fashion_ops.embeddings",
         "text_embeddings": "fashion_ops.embeddings",
         "live_release": "fashion_sota.products",
     }
     versions = {name: node.code_version for name, node in nodes.items() if node.code_version}
-    assert set(versions) == {*BATCH_ASSETS, "products", "product_embeddings_index", "live_release"}
+    assert set(versions) == {
+        *BATCH_ASSETS,
+        *ROW_VERSIONED,
+        "products",
+        "product_embeddings_index",
+        "live_release",
+    }
     monkeypatch.setenv("FASHION_ASSETS_MODEL", "openai/clip")
     monkeypatch.setenv("FASHION_ASSETS_SOURCE_CODE_URL", "https://git.example/blob/main/")
     other = defs().get_repository_def().asset_graph
@@ -236,7 +249,7 @@ def test_the_source_is_an_asset_that_others_make(repository: dg.RepositoryDefini
     graph = repository.asset_graph
     (source,) = (graph.get(dg.AssetKey(name)) for name in SOURCE)
     assert source.is_external and not source.is_executable
-    assert {key.to_user_string() for key in source.child_keys} == {"raw_listings"}
+    assert {key.to_user_string() for key in source.child_keys} == {"raw_listings", "raw_rows"}
 
 
 def test_loading_warns_of_nothing_of_ours():
@@ -268,9 +281,9 @@ def test_the_checks_are_these_and_those_of_batches_block(repository: dg.Reposito
         asset = key.asset_key.to_user_string()
         names[asset].add(key.name)
         spec = graph.get_check_spec(key)
-        assert spec.blocking is (asset in BATCH_ASSETS), key
+        assert spec.blocking is (asset in BATCH_ASSETS | TABLE_ASSETS), key
         assert spec.description, key
-        assert (spec.partitions_def is not None) is (asset in BATCH_ASSETS), key
+        assert (spec.partitions_def is not None) is (asset in BATCH_ASSETS | TABLE_ASSETS), key
     assert dict(names) == CHECKS
 
 
@@ -330,6 +343,7 @@ def test_the_jobs_do_what_they_are_called(repository: dg.RepositoryDefinition):
     }
     assert selected == {
         "migrate_batch": set(BATCH_ASSETS),
+        "migrate_rows": set(TABLE_ASSETS),
         "build_release": set(RELEASE_ASSETS),
         "check_batch": set(),
         "check_release": set(),
@@ -339,7 +353,7 @@ def test_the_jobs_do_what_they_are_called(repository: dg.RepositoryDefinition):
         "promote_smaller_candidate": {"live_release"},
         "measure_release": set(MEASURING_ASSETS),
     }
-    for name in ("migrate_batch", "check_batch"):
+    for name in ("migrate_batch", "migrate_rows", "check_batch"):
         assert isinstance(jobs[name].partitions_def, dg.DynamicPartitionsDefinition)
     assert jobs["build_release"].partitions_def is None
     # Launched as it is, it says what a person has to say.
@@ -355,7 +369,11 @@ def test_a_sensor_and_a_schedule_ask_for_runs_once_somebody_turns_them_on(
     sensor = sensors.pop("new_or_changed_batches")
     assert set(sensors) == {"tell_of_failed_runs", "tell_of_waiting_releases", "tell_of_stale_sources"}
     assert all(each.default_status is dg.DefaultSensorStatus.STOPPED for each in sensors.values())
-    assert {target.job_name for target in sensor.targets} == {"migrate_batch", "build_release"}
+    assert {target.job_name for target in sensor.targets} == {
+        "migrate_batch",
+        "migrate_rows",
+        "build_release",
+    }
     (schedule,) = repository.schedule_defs
     assert (schedule.name, schedule.job_name) == ("nightly_release", "build_release")
     assert (schedule.cron_schedule, schedule.execution_timezone) == ("0 3 * * *", "UTC")

@@ -7,7 +7,7 @@ import dagster as dg
 import psycopg
 import pytest
 
-from fashion_assets.batches.files import FILES
+from fashion_assets.batches.files import OF_LISTINGS
 from fashion_assets.defs.metadata import kind_in_words
 from fashion_assets.defs.sources import CatalogueResource
 from fashion_assets.migration import MigrationResult
@@ -91,7 +91,7 @@ def test_files_have_the_columns_their_assets_say(
 ):
     assert migrate(write_catalogue(tmp_path / "catalogue", 5)).live
     store, definitions = ParquetStore(settings.assets_url), repository().get_repository_def()
-    for stage in (file.name for file in FILES):
+    for stage in (file.name for file in OF_LISTINGS.files):
         schema = store.read(stage, "fashion_demo-00001").schema
         said = {
             name: (column.type, column.constraints.nullable)

@@ -14,7 +14,7 @@ import pytest
 from psycopg import sql
 from typer.testing import CliRunner
 
-from fashion_assets.batches.files import BATCH_VERSION, FILES, MARKED
+from fashion_assets.batches.files import BATCH_VERSION, OF_LISTINGS, Damaged
 from fashion_assets.cli import app
 from fashion_assets.criteria.candidate import Candidate
 from fashion_assets.embedding.spaces import embedding_space
@@ -22,6 +22,7 @@ from fashion_assets.migration import MigrationResult
 from fashion_assets.places import DAGSTER_FILES
 from fashion_assets.release import build
 from fashion_assets.release.plan import plan
+from fashion_assets.release.recovery import recovered_plan
 from fashion_assets.release.status import status
 from fashion_assets.settings import Settings
 from fashion_assets.sources import SourceError
@@ -292,13 +293,13 @@ def test_a_batch_is_through_only_while_all_of_its_files_are_whole(candidate: Can
         return [batch.name for batch in wanted.stale]
 
     assert stale() == []
-    for stage in (file.name for file in FILES):
+    for stage in (file.name for file in OF_LISTINGS.files):
         file = candidate.settings.home / "assets" / stage / "fashion_demo-00001.parquet"
         whole = file.read_bytes()
         file.unlink()
         assert stale() == ["fashion_demo-00001"], stage
         file.write_bytes(whole)
-    for stage in (file.name for file in MARKED):
+    for stage in (file.name for file in OF_LISTINGS.marked):
         file = candidate.settings.home / "assets" / stage / "fashion_demo-00002.parquet"
         whole = file.read_bytes()
         for damaged in (b"", b"PAR1", whole[:-9]):
@@ -308,13 +309,41 @@ def test_a_batch_is_through_only_while_all_of_its_files_are_whole(candidate: Can
     assert stale() == []
 
 
+def test_files_are_not_opened_to_learn_that_nothing_changed_and_damage_is_found_when_they_are(
+    candidate: Candidate,
+):
+    conn, settings = candidate.conn, candidate.settings
+    assert not plan(conn, settings).unknown  # their runs had the database know them
+    file = settings.home / "assets" / "normalized_attributes" / "fashion_demo-00002.parquet"
+    when, whole = file.stat(), file.read_bytes()
+    file.write_bytes(b"PAR1" + bytes(len(whole) - 200) + whole[-196:])
+    os.utime(file, ns=(when.st_atime_ns, when.st_mtime_ns))
+    assert plan(conn, settings).stale == []
+    conn.commit()
+    with pytest.raises(
+        Damaged, match=r"normalized_attributes of batch fashion_demo-00002 was damaged.* run again"
+    ):
+        build.load(conn, settings, embedding_space(None), None)
+    conn.rollback()
+    assert [batch.name for batch in plan(conn, settings).stale] == ["fashion_demo-00002"]
+    assert conn.execute("SELECT to_regnamespace('fashion_sota_r0002')").fetchone() == (None,)
+    assert not file.exists()
+    file.write_bytes(whole)
+
+    # What the database does not know is read once, and known again.
+    conn.execute("DELETE FROM fashion_ops.batch_files")
+    known, _ = recovered_plan(conn, settings, vectors=False)
+    assert set(known.unknown) == {"fashion_demo-00001", "fashion_demo-00002"} and known.stale == []
+    assert not plan(conn, settings).unknown
+
+
 def test_files_that_name_pictures_by_their_whole_path_are_made_again_of_what_they_say(candidate: Candidate):
     """As files of an earlier version did, which did not say either what their vectors are of."""
     store = ParquetStore(candidate.settings.assets_url)
     (source,) = active_sources(candidate.conn)
     candidate.conn.commit()
     for batch in ("fashion_demo-00001", "fashion_demo-00002"):
-        for stage in (file.name for file in FILES):
+        for stage in (file.name for file in OF_LISTINGS.files):
             table = store.read(stage, batch)
             if "image_uri" in table.column_names:
                 place = table.column_names.index("image_uri")

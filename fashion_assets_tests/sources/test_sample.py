@@ -17,6 +17,7 @@ from fashion_assets.sources.drawing import (
 from fashion_assets.sources.garments import ARTICLES
 from fashion_assets.sources.sample import Sample
 from fashion_assets_tests.catalog.keyed import read_all
+from fashion_assets_tests.sources.test_mapped import read_table
 
 
 @pytest.fixture(scope="module")
@@ -131,12 +132,12 @@ def test_the_sample_covers_all_articles_users_and_favourites(sample, listings):
     assert len(ARTICLES) >= 25
     types = {value for value in listings["article_type"].to_pylist() if value}
     assert types >= {article.article_type for article in ARTICLES}
-    users = pa.concat_tables(sample.users())
-    favourites = pa.concat_tables(sample.favourites())
-    assert users.num_rows == 20 and favourites.num_rows > 20
-    assert set(users["problem"].to_pylist()) == {None}
-    assert set(favourites["external_id"].to_pylist()) <= set(listings["external_id"].to_pylist())
-    assert set(favourites["user_id"].to_pylist()) <= set(users["user_id"].to_pylist())
+    users, favourites = ([*read_table(sample, name)] for name in ("users", "favourites"))
+    assert len(users) == 20 and len(favourites) > 20
+    assert {tuple(row["defects"]) for row in (*users, *favourites)} == {()}
+    marks = [json.loads(row["values"]) for row in favourites]
+    assert {mark["external_id"] for mark in marks} <= set(listings["external_id"].to_pylist())
+    assert {mark["user_id"] for mark in marks} <= {row["external_id"] for row in users}
 
 
 def test_titles_and_prices_read_like_a_catalogue(listings):

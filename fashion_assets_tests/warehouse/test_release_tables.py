@@ -1,22 +1,18 @@
 """Tables of a release and the views onto them say what they hold, and keep what is personal from readers."""
 
 from collections.abc import Iterator
-from pathlib import Path
 
 import psycopg
 import pytest
 from psycopg import sql
 
 from fashion_assets.criteria.candidate import Candidate
-from fashion_assets.release.build import _load_people
 from fashion_assets.release.serving import SERVED_TABLES
 from fashion_assets.release.swap import promote
-from fashion_assets.sources import open_source
 from fashion_assets.warehouse import release_tables
 from fashion_assets.warehouse.database import prepare
 from fashion_assets.warehouse.schemas import SERVING
 from fashion_assets.warehouse.serving import TABLES
-from fashion_assets_tests.catalogue import write_catalogue
 from fashion_assets_tests.release.copies import copy_of
 
 READER = "fashion_reader"
@@ -109,26 +105,6 @@ def test_a_column_that_is_new_to_the_views_is_described_and_read_at_once(candida
     assert allowed(conn, sql.Identifier(SERVING, "users"), "style")
     assert not allowed(conn, sql.Identifier(SERVING, "users"), "record")
     assert said(conn, SERVING)["users"]["style"] == TABLES["users"].comments["style"]
-
-
-def test_what_people_state_is_loaded_beside_their_record(candidate: Candidate, tmp_path: Path):
-    shop = write_catalogue(tmp_path / "shop", 1)
-    (shop / "users.csv").write_text(
-        "user_id,name,email,preferred_colours\nu1,Ada,ada@example.com,Red; navy\nu2,Ben,,\nu3\n"
-    )
-    _load_people(
-        candidate.conn, [open_source("folder", "shop", str(shop), candidate.settings)], candidate.release
-    )
-    rows = candidate.conn.execute(
-        sql.SQL("SELECT user_id, style, record ->> 'email' FROM {} ORDER BY user_id").format(
-            candidate.release.table("users")
-        )
-    ).fetchall()
-    assert rows == [
-        ("u1", {"colour": ["red", "navy blue"]}, "ada@example.com"),
-        ("u2", None, ""),
-        (None, None, None),
-    ]
 
 
 def test_a_release_without_a_column_is_described_and_read_all_the_same(live: Candidate):

@@ -9,8 +9,8 @@ import dagster as dg
 import pyarrow as pa
 
 from fashion_assets.batches.files import without_vector
-from fashion_assets.batches.stage import Stage
-from fashion_assets.batches.stages import IMAGES, TEXTS, VECTORS
+from fashion_assets.batches.stage import Stage, Work
+from fashion_assets.batches.stages import IMAGES, TEXTS, VECTORS, keep_what_is_held
 from fashion_assets.defs.failures import telling
 from fashion_assets.defs.partitions import BATCHES, GPU_POOL
 from fashion_assets.defs.resources import (
@@ -26,7 +26,7 @@ OWNERS = ["team:search"]
 GROUP = "embeddings"
 
 
-def _embeddings(stage: Stage, description: str) -> dg.AssetsDefinition:
+def _embeddings(stage: Stage[Work], description: str) -> dg.AssetsDefinition:
     """The asset of one kind of vector: of the products that brought none, made where the store has none."""
 
     @dg.asset(
@@ -113,4 +113,6 @@ def product_embeddings(
             "spaces": dg.MetadataValue.json(sorted(table["space"].unique().to_pylist())),
         },
     )
+    # Written by now: an output is handled as it is yielded.
+    keep_what_is_held(work)
     yield from checked(VECTORS, work, {**taken, **made.tables})

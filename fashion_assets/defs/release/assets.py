@@ -91,6 +91,8 @@ def verdict_table(verdicts: list[Verdict]) -> dg.TableMetadataValue:
         dg.AssetDep("normalized_attributes", partition_mapping=dg.AllPartitionMapping()),
         dg.AssetDep("quarantined_listings", partition_mapping=dg.AllPartitionMapping()),
         dg.AssetDep("product_embeddings", partition_mapping=dg.AllPartitionMapping()),
+        dg.AssetDep("validated_rows", partition_mapping=dg.AllPartitionMapping()),
+        dg.AssetDep("quarantined_rows", partition_mapping=dg.AllPartitionMapping()),
     ],
     group_name=GROUP,
     owners=OWNERS,
