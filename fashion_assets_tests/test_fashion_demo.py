@@ -96,3 +96,16 @@ def test_three_kinds_stand_side_by_side_bit_for_bit(migrated):
     assert {
         (number, kind): vector.to_numpy().astype(np.float32).tobytes() for number, kind, vector in found
     } == {key: vector.tobytes() for key, vector in wanted.items()}
+
+
+def test_users_and_style_features_come_across(migrated):
+    users = migrated.execute("SELECT user_id FROM fashion_sota.users ORDER BY 1").fetchall()
+    assert users == [(f"user_{number:06}",) for number in range(5)]
+    found = migrated.execute(
+        "SELECT taste_embedding, avg_price, category_prefs FROM fashion_sota.user_style_features ORDER BY user_id"
+    ).fetchall()
+    for number, (vector, average, categories) in enumerate(found):
+        assert np.linalg.norm(vector) == pytest.approx(1)
+        assert np.array(vector) @ drawn_vector(number, "user") == pytest.approx(1, abs=1e-6)
+        assert (average, categories) == (40.0 + number, ["Apparel", "Shoes"])
+    assert len(found) == 5
