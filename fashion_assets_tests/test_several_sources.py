@@ -1,0 +1,51 @@
+"""Several sources make one release: only the new one's batches are migrated, and one that cannot be read loses nothing."""
+
+from collections.abc import Callable
+from pathlib import Path
+
+import psycopg
+
+from fashion_assets.migration import MigrationResult
+from fashion_assets.proof.difference import difference
+from fashion_assets.release.known_sources import add_source
+from fashion_assets.release.status import status
+from fashion_assets.settings import Settings
+from fashion_assets.warehouse import releases
+from fashion_assets_tests.catalogue import write_catalogue
+
+
+def test_a_source_beside_another_is_migrated_by_itself(
+    migrate: Callable[..., MigrationResult],
+    settings: Settings,
+    database: psycopg.Connection,
+    tmp_path: Path,
+):
+    first = migrate(write_catalogue(tmp_path / "one", 40))
+    assert first.live and first.products == 40
+    ids = "SELECT array_agg(product_id ORDER BY product_id) FROM fashion_sota.products WHERE source = 'fashion_demo'"
+    before = database.execute(ids).fetchone()
+    database.commit()
+
+    two = write_catalogue(tmp_path / "two", 4)  # the same ids as those of the other, and they do not meet
+    with database.transaction():
+        add_source(database, settings, "outlet", str(two))
+    both = migrate()
+    assert both.live and (both.products, both.batches, both.batches_run) == (44, 2, 1)
+    assert database.execute(ids).fetchone() == before
+    figures = [
+        (known["name"], known["active"], known["listings"], known["products"], known["quarantined"])
+        for known in status(database, settings)["sources"]
+    ]
+    assert figures == [("fashion_demo", True, 40, 40, 0), ("outlet", True, 4, 4, 0)]
+    live = releases.live(database)
+    assert live is not None
+    for name, listings in (("fashion_demo", 40), ("outlet", 4)):
+        assert difference(database, settings, name, live).rows == {"equal": listings}
+    database.commit()
+
+    two.rename(tmp_path / "unmounted")
+    again = migrate()
+    assert not again.succeeded and set(again.unread) == {"outlet"} and "two" in again.unread["outlet"]
+    assert any("outlet" in line and "remove outlet" in line for line in again.summary())
+    assert again.to_dict()["unread_sources"] == again.unread
+    assert database.execute("SELECT count(*) FROM fashion_sota.products").fetchone() == (44,)
