@@ -72,6 +72,22 @@ def in_release(conn: psycopg.Connection, release: Release) -> dict[str, Counts]:
     return {source: Counts(*counts) for source, *counts in rows}
 
 
+def of_release(conn: psycopg.Connection, release: Release) -> list[dict[str, Any]]:
+    """The sources a release is made of, by name, with what it has of each; JSON-friendly and without secrets."""
+    known = {each.name: each for each in sources(conn)}
+    return [
+        {
+            "name": name,
+            "location": without_password(known[name].location) if name in known else None,
+            "mapping": mapping_of(known[name]) if name in known else None,
+            "listings": counts.listings,
+            "products": counts.products,
+            "quarantined": counts.quarantined,
+        }
+        for name, counts in in_release(conn, release).items()
+    ]
+
+
 def newest_release(conn: psycopg.Connection) -> Release | None:
     """The newest release that is live or could go live."""
     return next((known for known in releases.releases(conn) if known.state in ("candidate", "live")), None)

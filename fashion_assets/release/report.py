@@ -34,6 +34,7 @@ from fashion_assets.criteria.requirements import in_words
 from fashion_assets.criteria.verdict import Verdict
 from fashion_assets.html import environment
 from fashion_assets.release.charts import bars, lines, steps
+from fashion_assets.release.known_sources import of_release
 from fashion_assets.release.roots import picture_of, roots
 from fashion_assets.release.status import report_page
 from fashion_assets.search.engine import SearchEngine
@@ -116,6 +117,7 @@ def gather(
             for result in expectations
         ],
         "vectors": _vectors(conn, release),
+        "sources": of_release(conn, release),
         "batches": _rows(
             conn,
             ("batch", "listings", "products", "quarantined"),

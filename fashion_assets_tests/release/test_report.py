@@ -80,6 +80,10 @@ def test_the_report_says_what_is_there_what_fails_and_shows_titles_as_text(
         {"batch": f"fashion_demo-0000{number}", "listings": 20, "products": 20, "quarantined": 0}
         for number in (1, 2)
     ]
+    (source,) = content["sources"]
+    assert source.pop("location").endswith("catalogue") and "fashion-product-images" in html
+    counted = {"listings": 40, "products": 40, "quarantined": 0}
+    assert source == {"name": "fashion_demo", "mapping": "fashion-product-images"} | counted
     assert content["distributions"]["article_type"] == [{"value": "tshirts", "products": 40}]
     assert content["distributions"]["brand"] == [{"value": "Puma", "products": 40}]
     assert {row["products"] for row in content["distributions"]["colour"]} == {5}
