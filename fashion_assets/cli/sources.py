@@ -108,7 +108,8 @@ def source_table(known: list[dict[str, Any]]) -> Table:
     """Sources in a table, as `of_sources` tells them."""
     figures = "listings", "products", "quarantined"
     table = plain_table("source", "in use", "location", "mapping", *figures, figures=figures)
-    table.columns[0].no_wrap = True
+    for column in table.columns:
+        column.no_wrap = column.header != "location"  # a path may be as long as it likes
     for source in known:
         where = shown(source["location"])
         if source["kind"] not in ("folder", "catalogue"):
