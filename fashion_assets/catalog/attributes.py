@@ -92,6 +92,10 @@ class Attribute:
     """Whether it says what a product looks like: a report has its most frequent values, filters on it are tied to a question."""
     level: int | None = None
     """Of an attribute that says what kind of thing it is: 1 for the narrowest, and so on."""
+    different: int | None = None
+    """Most different values a column of it has in a catalogue that nobody knows; one with more is of something else."""
+    by_values: bool = False
+    """Whether a column is known to be of it by what it holds, whatever it is called."""
     label: Label | None = None
 
     def __post_init__(self) -> None:
@@ -154,6 +158,8 @@ ATTRIBUTES: tuple[Attribute, ...] = (
         full_text="D",
         importance=3.0,
         shown=True,
+        different=12,
+        by_values=True,
         label=Label(0.4, told=0.6, alike=0.4),
     ),
     Attribute(
@@ -166,6 +172,7 @@ ATTRIBUTES: tuple[Attribute, ...] = (
         importance=1.0,
         shown=True,
         level=3,
+        different=80,
         label=Label(0.1, told=0.07, alone=True),
     ),
     Attribute(
@@ -176,6 +183,7 @@ ATTRIBUTES: tuple[Attribute, ...] = (
         importance=4.0,
         shown=True,
         level=2,
+        different=200,
         label=Label(0.3, told=0.15, alone=True),
     ),
     Attribute(
@@ -189,6 +197,8 @@ ATTRIBUTES: tuple[Attribute, ...] = (
         shown=True,
         telling=True,
         level=1,
+        different=500,
+        by_values=True,
         label=Label(1.0, told=0.85, alike=1.5, alone=True),
     ),
     Attribute(
@@ -200,6 +210,8 @@ ATTRIBUTES: tuple[Attribute, ...] = (
         importance=3.0,
         shown=True,
         telling=True,
+        different=400,
+        by_values=True,
         label=Label(0.6, told=0.7, alike=0.6, alone=True),
     ),
     Attribute(
@@ -210,6 +222,8 @@ ATTRIBUTES: tuple[Attribute, ...] = (
         facet=True,
         full_text="D",
         importance=1.0,
+        different=20,
+        by_values=True,
         label=Label(0.1, told=0.1),
     ),
     Attribute(
@@ -219,6 +233,7 @@ ATTRIBUTES: tuple[Attribute, ...] = (
         facet=True,
         full_text="D",
         importance=1.0,
+        different=40,
         label=Label(0.2, told=0.25),
     ),
     Attribute("year", "Year of the collection.", kind=YEAR, facet=True),
@@ -253,6 +268,12 @@ LEVELS = tuple(
 
 BRIEFLY = tuple(each.name for each in ATTRIBUTES if each.shown and (each.level or 1) == 1)
 """What tells a product in a line: of what kind it is, the narrowest will do."""
+
+DIFFERENT = {each.name: each.different for each in ATTRIBUTES if each.different is not None}
+"""Most different values of a column, by attribute."""
+
+BY_VALUES = tuple(each.name for each in ATTRIBUTES if each.by_values)
+"""Attributes whose columns are known by what they hold."""
 
 LABELS = {
     each.name: each.label

@@ -4,8 +4,8 @@ from pathlib import Path
 from typing import Annotated, Any
 
 import typer
+from rich.console import Group
 from rich.markup import escape
-from rich.table import Table
 
 from fashion_assets.cli.app import (
     Home,
@@ -104,26 +104,25 @@ def list_(home: Home = None, as_json: Json = False) -> None:
     out.print(source_table(known))
 
 
-def source_table(known: list[dict[str, Any]]) -> Table:
-    """Sources in a table, as `of_sources` tells them."""
+def source_table(known: list[dict[str, Any]]) -> Group:
+    """Sources in a table, as `of_sources` tells them, and below it where each is: a path may be as long as it likes."""
     figures = "listings", "products", "quarantined"
-    table = plain_table("source", "in use", "location", "mapping", *figures, figures=figures)
-    for column in table.columns:
-        column.no_wrap = column.header != "location"  # a path may be as long as it likes
+    table = plain_table("source", "in use", "mapping", *figures, figures=figures)
+    places = []
     for source in known:
         where = shown(source["location"])
         if source["kind"] not in ("folder", "catalogue"):
             where = f"{escape(source['kind'])}:{where}"
         if source["missing_at"]:
             where += " [bold red](not there)[/]"
+        places.append(f"{shown(source['name'])}  {where}")
         table.add_row(
             shown(source["name"]),
             "yes" if source["active"] else "no",
-            where,
-            shown(source["mapping"] or "") if source["kind"] != "folder" else "",  # a folder has but one
+            shown(source["mapping"] or ""),
             *(f"{source[figure]:,}" for figure in figures),
         )
-    return table
+    return Group(table, "", *places)
 
 
 @sources_app.command("activate")

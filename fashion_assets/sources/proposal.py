@@ -14,7 +14,14 @@ from dataclasses import dataclass
 from itertools import islice
 from typing import Any
 
-from fashion_assets.catalog.attributes import CRITICAL, VOCABULARIES
+from fashion_assets.catalog.attributes import (
+    ATTRIBUTES,
+    BY_VALUES,
+    CRITICAL,
+    DIFFERENT,
+    LEVELS,
+    VOCABULARIES,
+)
 from fashion_assets.catalog.normalization import canonical
 from fashion_assets.origins import shown
 from fashion_assets.sources import mapping as mappings
@@ -48,30 +55,19 @@ UNIQUE = 0.98
 """Share of different ids; a few listings occur twice."""
 
 _HTML = re.compile(r"<(?:p|br|ul|li|div|span|b|strong|h\d)\b[^>]*>", re.I)
+TITLE = "title"
 PRICE, CURRENCY = "price", "currency"
 _ORDER = (
-    "brand",
-    "gender",
-    "article_type",
-    "sub_category",
-    "category",
-    "colour",
-    "season",
-    "usage",
-    "year",
-    "currency",
-    "description",
+    *LEVELS,
+    *(
+        each.name
+        for each in sorted(
+            ATTRIBUTES, key=lambda each: each.longest is None
+        )  # free text last: anything is that
+        if each.name not in (*LEVELS, TITLE, PRICE)
+    ),
 )
-_LISTED = {
-    "gender": 12,
-    "category": 80,
-    "sub_category": 200,
-    "article_type": 500,
-    "season": 20,
-    "usage": 40,
-    "colour": 400,
-}
-"""Most different values a column of this attribute has."""
+"""Attributes in the order columns are found for them: once a column is one of them it is no other."""
 
 
 @dataclass(frozen=True)
@@ -341,7 +337,7 @@ class _Proposing:
                 known = column.known(attribute)
                 if attribute in ("category", "sub_category") and column.known("article_type") >= MOST > known:
                     continue  # a column of article types that is called category
-                if column.different > _LISTED.get(attribute, 400) and known < SOME:
+                if column.different > DIFFERENT.get(attribute, 400) and known < SOME:
                     continue
                 if attribute == "gender" and known < SOME:
                     continue
@@ -358,11 +354,11 @@ class _Proposing:
 
     def _holding(self, attribute: str) -> Column | None:
         """A column whose values are of the attribute, whatever it is called."""
-        if attribute in ("gender", "article_type", "colour", "season"):
+        if attribute in BY_VALUES:
             sure = [
                 (-column.known(attribute), position, column)
                 for position, column in enumerate(self._free())
-                if column.different <= _LISTED[attribute]
+                if column.different <= DIFFERENT[attribute]
                 and column.filled >= SOME
                 and column.known(attribute) >= MOST
                 and column.length > 1

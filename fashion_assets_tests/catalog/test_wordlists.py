@@ -29,7 +29,7 @@ def change(path: Path, old: str, new: str) -> None:
 def test_a_word_that_is_added_makes_another_version(folder: Path):
     """What was normalized with another one is normalized again, without anybody raising a number."""
     before = wordlists.version(folder)
-    assert f"{normalization.RULES_VERSION}-{before}" == normalization.NORMALIZATION_VERSION
+    assert normalization.NORMALIZATION_VERSION.startswith(f"{normalization.RULES_VERSION}-{before}-")
     (folder / "README").write_text("no vocabulary")
     assert wordlists.version(folder) == before
     change(folder / "colour.json", '"camel",', '"camel", "oatmeal",')
