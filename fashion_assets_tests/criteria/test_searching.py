@@ -4,6 +4,7 @@ That each criterion fails where it should: `test_candidate`.
 """
 
 import time
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
@@ -13,7 +14,7 @@ from psycopg import sql
 from fashion_assets.criteria import questions
 from fashion_assets.criteria.candidate import CANDIDATE_CRITERIA, Candidate, judge
 from fashion_assets.criteria.questions import Asked, Searching
-from fashion_assets.criteria.searching import SEARCH_CRITERIA, _answered_in_time
+from fashion_assets.criteria.searching import SEARCH_CRITERIA, _answered_in_time, _recommendations_are_new
 from fashion_assets.criteria.verdict import Verdict
 from fashion_assets.embedding.embed import combine, text_sha256
 from fashion_assets.release.swap import promote
@@ -53,15 +54,16 @@ def test_people_are_recommended_what_they_do_not_own(candidate: Candidate):
 
 
 def test_who_is_recommended_nothing_of_what_is_there_is_named(candidate: Candidate):
-    # Nothing but favourites is in the space that those favourites are of.
-    damage(
-        candidate,
-        PEOPLE + "; UPDATE {products} SET embedding_space = 'other@0' "
-        "WHERE product_id NOT IN (SELECT product_id FROM {schema}.favourites)",
-    )
-    verdict = verdict_of(candidate, "recommendations_are_new")
-    assert verdict.outcome == "fail"
-    assert verdict.offenders == ["likes-red: nothing"]
+    damage(candidate, PEOPLE)
+    with Searching(candidate.conn, candidate.release, candidate.settings) as searching:
+        # As from an index that has lost its products.
+        searching.recommendations = [  # pyright: ignore[reportAttributeAccessIssue]
+            replace(asked, results=replace(asked.results, hits=())) if asked.results else asked
+            for asked in searching.recommendations
+        ]
+        finding = _recommendations_are_new(searching)
+    assert finding.outcome == "fail"
+    assert finding.offenders == ["likes-red: nothing", "silent: nothing"]
 
 
 def test_who_owns_all_products_refuses_nothing(candidate: Candidate):

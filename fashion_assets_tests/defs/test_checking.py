@@ -53,7 +53,9 @@ def test_the_checks_of_a_batch_are_made_again_from_its_files(
     assert run.success
     checks = run.get_asset_check_evaluations()
     assert {(check.asset_key.to_user_string(), check.check_name) for check in checks} == {
-        (criterion.asset, criterion.name) for criterion in BATCH_CRITERIA
+        (criterion.asset, criterion.name)
+        for criterion in BATCH_CRITERIA
+        if not criterion.asset.endswith("_rows")  # of tables beside the listings
     }
     assert {(check.partition, check.blocking) for check in checks} == {(BATCH, True)}
     assert all(check.passed for check in checks)

@@ -13,7 +13,13 @@ from fashion_assets.settings import Settings
 from fashion_assets.warehouse import releases
 from fashion_assets.warehouse.database import connect
 from fashion_assets_tests.catalogue import write_catalogue
-from fashion_assets_tests.defs.test_definitions import BATCH_ASSETS, MEASURING_ASSETS, RELEASE_ASSETS, SOURCE
+from fashion_assets_tests.defs.test_definitions import (
+    BATCH_ASSETS,
+    MEASURING_ASSETS,
+    RELEASE_ASSETS,
+    SOURCE,
+    TABLE_ASSETS,
+)
 
 DG = Path(sys.executable).with_name("dg")
 COMPONENT = "fashion_assets.components.FashionCatalogue"
@@ -110,7 +116,9 @@ def test_dg_checks_and_lists_our_own_definitions():
     assert "All definitions loaded successfully" in checked and "WARNING" not in checked
     listed = dg(DAGSTER_FILES, "list", "defs", "--json")
     assert {"migrate_batch", "build_release", "check_batch"} <= keys(listed)["jobs"]
-    assert len(json.loads(listed)["assets"]) == len(SOURCE | BATCH_ASSETS | RELEASE_ASSETS | MEASURING_ASSETS)
+    assert len(json.loads(listed)["assets"]) == len(
+        SOURCE | BATCH_ASSETS | TABLE_ASSETS | RELEASE_ASSETS | MEASURING_ASSETS
+    )
 
 
 def test_a_catalogue_is_added_to_any_project(project: Path, settings: Settings, tmp_path: Path):
