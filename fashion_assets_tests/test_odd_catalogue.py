@@ -90,7 +90,7 @@ ODD: dict[str, tuple[dict[str, str], list[str]]] = {
     "surrogate": ({"productDisplayName": "Shirt \ud83d"}, ["wrong_encoding"]),
     "controls": ({"productDisplayName": "Shirt \x1b[31m \x85 \u202e %s {x} ' \\ <b>"}, []),
     "year": ({"year": "99999"}, []),
-    "price": ({"price": "9" * 30}, ["price_absurd"]),
+    "price": ({"price": "9" * 30}, ["price_unreadable"]),
     "broken-exif": ({}, []),
     "long-metadata": ({}, []),
     "scans": ({}, ["image_too_costly"]),

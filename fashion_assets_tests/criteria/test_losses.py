@@ -12,11 +12,15 @@ from fashion_assets.warehouse.sources import activate_source, set_active
 from fashion_assets_tests.release.copies import copy_of
 
 PEOPLE = """
+    DELETE FROM fashion_ops.declared_tables;
     INSERT INTO {schema}.users (user_id, source, record) SELECT 'u' || n, 'fashion_demo', '{{}}' FROM generate_series(1, 10) n;
-    INSERT INTO {schema}.favourites (user_id, source, external_id, record, problem)
-    SELECT 'u' || n, 'fashion_demo', n::text, '{{}}'::json, NULL FROM generate_series(1, 10) n
-    UNION ALL SELECT NULL, 'fashion_demo', NULL, '{{}}'::json, 'unreadable_line' FROM generate_series(1, 50);
+    INSERT INTO {schema}.favourites (user_id, source, external_id, product_id, record)
+    SELECT 'u' || n, 'fashion_demo', n::text, product_id, '{{}}'::json
+    FROM generate_series(1, 10) n JOIN {products} ON external_id = n::text
+    UNION ALL SELECT 'u1', 'fashion_demo', (1000 + n)::text, NULL, '{{}}'::json FROM generate_series(1, 50) n;
 """
+"""People no source declares, so that nobody looks for them there. Favourites without a product are of a release that kept what
+dangles."""
 
 
 @pytest.fixture

@@ -59,7 +59,13 @@ CHECKS = {
     },
     **{
         asset: {f"{asset}_cover_every_product", f"{asset}_fit_their_space", f"{asset}_are_of_unit_length"}
-        for asset in ("image_embeddings", "text_embeddings", "product_embeddings")
+        for asset in ("image_embeddings", "text_embeddings")
+    },
+    "product_embeddings": {
+        "product_embeddings_cover_every_product",
+        "product_embeddings_fit_their_space",
+        "product_embeddings_are_of_unit_length",
+        "vectors_that_came_are_kept",
     },
     "raw_rows": {"every_row_is_read"},
     "validated_rows": {"rows_are_kept_or_quarantined"},
@@ -83,7 +89,6 @@ CHECKS = {
         "category_is_never_null",
         "article_type_is_never_null",
         "image_path_is_never_null",
-        "embedding_space_is_never_null",
         "product_id_is_unique",
         "price_is_in_range",
         "year_is_plausible",

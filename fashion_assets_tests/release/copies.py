@@ -48,7 +48,11 @@ def copy_of(candidate: Candidate, title: str | None) -> Release:
             )
         if title is not None:
             conn.execute(
-                sql.SQL("UPDATE {} SET title = %s").format(sql.Identifier(name, "products")), (title,)
+                # As another run would have made them: no listing of the files states such a title.
+                sql.SQL(
+                    "UPDATE {} SET title = %s, normalized = jsonb_set(normalized, '{{normalized_at}}', '\"later\"')"
+                ).format(sql.Identifier(name, "products")),
+                (title,),
             )
         index = conn.execute(
             "SELECT indexrelid::regclass::text FROM pg_index JOIN pg_class c ON c.oid = indexrelid JOIN pg_am a ON "

@@ -272,7 +272,7 @@ def test_other_columns_are_served_beside_where_nothing_depends(
 ):
     hang_something_on(candidate, analyst)
     candidate.conn.execute(
-        sql.SQL("ALTER TABLE {} DROP COLUMN content_hash CASCADE").format(second.table("products"))
+        sql.SQL("ALTER TABLE {} DROP COLUMN problem CASCADE").format(second.table("users"))
     )
     candidate.conn.commit()
     promote(candidate.conn, candidate.settings, second)

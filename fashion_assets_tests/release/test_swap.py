@@ -91,7 +91,7 @@ def test_a_candidate_that_is_still_written_to_is_not_judged(
 ):
     monkeypatch.setattr("fashion_assets.release.swap.STILL_WRITTEN_MS", 50)
     with connect(candidate.settings) as writing:
-        writing.execute(sql.SQL("UPDATE {} SET title = 'half'").format(candidate.release.table("products")))
+        writing.execute(sql.SQL("UPDATE {} SET brand = brand").format(candidate.release.table("products")))
         with pytest.raises(Busy, match="still being written to by fashion-assets"):
             promote(candidate.conn, candidate.settings, candidate.release)
     promote(candidate.conn, candidate.settings, candidate.release)
