@@ -146,6 +146,7 @@ def test_a_wheel_runs_from_any_folder(elsewhere: Path, tmp_path: Path):
     with shown_by(elsewhere, "ui") as shown:
         assert {(each["jobName"], each["status"]) for each in shown["runsOrError"]["results"]} == {
             ("migrate_batch", "SUCCESS"),
+            ("migrate_rows", "SUCCESS"),
             ("build_release", "SUCCESS"),
         }
         assert shown["repositoriesOrError"]["nodes"] == [{"location": {"name": "fashion_assets"}}]

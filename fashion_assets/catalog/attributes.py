@@ -45,8 +45,10 @@ may have four."""
 class Label:
     """What a model learns of an attribute, and what is measured of that."""
 
+    place: int
+    """Where it stands among the labels, from 0. A training's random numbers follow it: another order is another model."""
     weight: float
-    """In the loss of its prototypes: what people search by first weighs most. Labels stand in this order, the heaviest first."""
+    """In the loss of its prototypes: what people search by first weighs most."""
     told: float
     """How often a training caption tells it, 0 to 1."""
     alike: float | None = None
@@ -146,7 +148,7 @@ ATTRIBUTES: tuple[Attribute, ...] = (
         importance=4.0,
         shown=True,
         telling=True,
-        label=Label(0.5, told=0.35),
+        label=Label(7, 0.5, told=0.35),
     ),
     Attribute(
         "gender",
@@ -160,7 +162,7 @@ ATTRIBUTES: tuple[Attribute, ...] = (
         shown=True,
         different=12,
         by_values=True,
-        label=Label(0.4, told=0.6, alike=0.4),
+        label=Label(2, 0.4, told=0.6, alike=0.4),
     ),
     Attribute(
         "category",
@@ -173,7 +175,7 @@ ATTRIBUTES: tuple[Attribute, ...] = (
         shown=True,
         level=3,
         different=80,
-        label=Label(0.1, told=0.07, alone=True),
+        label=Label(4, 0.1, told=0.07, alone=True),
     ),
     Attribute(
         "sub_category",
@@ -184,7 +186,7 @@ ATTRIBUTES: tuple[Attribute, ...] = (
         shown=True,
         level=2,
         different=200,
-        label=Label(0.3, told=0.15, alone=True),
+        label=Label(3, 0.3, told=0.15, alone=True),
     ),
     Attribute(
         "article_type",
@@ -199,7 +201,7 @@ ATTRIBUTES: tuple[Attribute, ...] = (
         level=1,
         different=500,
         by_values=True,
-        label=Label(1.0, told=0.85, alike=1.5, alone=True),
+        label=Label(0, 1.0, told=0.85, alike=1.5, alone=True),
     ),
     Attribute(
         "colour",
@@ -212,7 +214,7 @@ ATTRIBUTES: tuple[Attribute, ...] = (
         telling=True,
         different=400,
         by_values=True,
-        label=Label(0.6, told=0.7, alike=0.6, alone=True),
+        label=Label(1, 0.6, told=0.7, alike=0.6, alone=True),
     ),
     Attribute(
         "season",
@@ -224,7 +226,7 @@ ATTRIBUTES: tuple[Attribute, ...] = (
         importance=1.0,
         different=20,
         by_values=True,
-        label=Label(0.1, told=0.1),
+        label=Label(6, 0.1, told=0.1),
     ),
     Attribute(
         "usage",
@@ -234,7 +236,7 @@ ATTRIBUTES: tuple[Attribute, ...] = (
         full_text="D",
         importance=1.0,
         different=40,
-        label=Label(0.2, told=0.25),
+        label=Label(5, 0.2, told=0.25),
     ),
     Attribute("year", "Year of the collection.", kind=YEAR, facet=True),
     Attribute(
@@ -277,10 +279,10 @@ BY_VALUES = tuple(each.name for each in ATTRIBUTES if each.by_values)
 
 LABELS = {
     each.name: each.label
-    for each in sorted(ATTRIBUTES, key=lambda each: -(each.label.weight if each.label else 0.0))
+    for each in sorted(ATTRIBUTES, key=lambda each: each.label.place if each.label else 0)
     if each.label is not None
 }
-"""What models learn, the heaviest first."""
+"""What models learn, in the labels' order."""
 
 JUDGED = tuple(name for name, label in LABELS.items() if label.alike is not None)
 """Attributes the share of neighbours with the same value is a figure of."""

@@ -123,7 +123,7 @@ def test_what_is_used_is_no_list():
     ("facts", "problem"),
     [
         ({"kind": MONEY, "full_text": "A"}, "only texts"),
-        ({"kind": MONEY, "label": Label(1.0, 0.1)}, "only texts"),
+        ({"kind": MONEY, "label": Label(8, 1.0, 0.1)}, "only texts"),
         ({"many": True}, "vocabulary"),
         ({"importance": 1.0}, "vocabulary"),
     ],
