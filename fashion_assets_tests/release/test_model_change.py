@@ -80,8 +80,8 @@ def test_another_model_is_a_new_space_and_a_new_release(
         promoted = releases.live(conn)
         assert promoted is not None and (promoted.release, promoted.space) == (built.release, new.name)
         assert [space.releases for space in spaces(conn)] == [
-            [{"release": live.release, "state": "retired", "vectors": 12}],
-            [{"release": built.release, "state": "live", "vectors": 12}],
+            [{"release": live.release, "state": "retired", "vectors": 12, "kinds": {"product": 12}}],
+            [{"release": built.release, "state": "live", "vectors": 12, "kinds": {"product": 12}}],
         ]
         conn.commit()
     with SearchEngine.open(Settings()) as engine:
@@ -113,10 +113,13 @@ def with_preserved(candidate: Candidate, batch: str, space: str, dimension: int,
         {
             "product_id": table["product_id"].slice(0, count),
             "space": pa.repeat(space, count),
+            "kind": pa.repeat("product", count),
             "vector": vector_column(vectors),
+            "served": pa.repeat(True, count),
         }
     )
-    whole = pa.concat_tables([preserved, table.slice(count).replace_schema_metadata(None)])
+    plain = table.schema.remove_metadata()
+    whole = pa.concat_tables([preserved.cast(plain), table.slice(count).cast(plain)])
     store.write(whole.replace_schema_metadata(table.schema.metadata), "product_embeddings", batch)
 
 
