@@ -284,11 +284,9 @@ def _is_shared(failure: str | None) -> bool:
 
 
 def _environment() -> dict[str, str]:
-    """What a worker must know: it is forked from a process that may have been started under other settings."""
-    own = {
-        name: value for name, value in os.environ.items() if name.startswith((ENVIRONMENT_PREFIX, "DAGSTER_"))
-    }
-    return {"DAGSTER_EVENT_BATCH_SIZE": "100", **own}
+    """What a worker must know: it is forked from a process that may have been started under other settings, and a source may be where
+    a variable says."""
+    return {"DAGSTER_EVENT_BATCH_SIZE": "100", **os.environ}
 
 
 _held = ExitStack()
@@ -304,9 +302,7 @@ def _become_worker(environment: dict[str, str], threads: str, towers: bool) -> N
     """Make this process a worker: an instance of its own, an end when the command's is, and the model, if it is needed
     at once."""
     global _threads_are_chosen
-    for name in list(os.environ):
-        if name.startswith((ENVIRONMENT_PREFIX, "DAGSTER_")):
-            del os.environ[name]
+    os.environ.clear()
     os.environ.update(environment)
     _threads_are_chosen = "encode_threads" in Settings().model_fields_set
     _encode_on(threads)

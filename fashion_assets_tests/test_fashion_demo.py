@@ -58,7 +58,8 @@ def migrated(server_settings: Settings, tmp_path_factory: pytest.TempPathFactory
     with pytest.MonkeyPatch.context() as environment:
         environment.setenv("OLD_SHOP", old)
         with _own_database(server_settings, home, TEMPLATE, environment) as settings:
-            run_migration("env:OLD_SHOP", pictures=home / "pictures")  # type: ignore[arg-type]
+            result = run_migration("env:OLD_SHOP", pictures=home / "pictures")  # type: ignore[arg-type]
+            assert result.live, result.to_dict()
             with connect(settings) as connection:
                 yield connection
 
