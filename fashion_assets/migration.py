@@ -39,8 +39,8 @@ from fashion_assets.sources.locations import CATALOGUES, placed, without_passwor
 from fashion_assets.terminal import shown
 from fashion_assets.warehouse import releases
 from fashion_assets.warehouse.database import connect, is_installed, prepare
-from fashion_assets.warehouse.declared import is_of_a_table
 from fashion_assets.warehouse.locks import Busy, RunLock, run_lock
+from fashion_assets.warehouse.names import is_of_a_table
 from fashion_assets.warehouse.parquet import ParquetStore
 from fashion_assets.warehouse.register import SyncReport
 from fashion_assets.warehouse.releases import Release

@@ -34,7 +34,7 @@ from fashion_assets.places import DAGSTER_FILES
 from fashion_assets.run_tags import NEVER_RETRIED, RUNNER, is_of_a_command, this_process
 from fashion_assets.settings import Settings
 from fashion_assets.terminal import Without
-from fashion_assets.warehouse.declared import is_of_a_table
+from fashion_assets.warehouse.names import is_of_a_table
 
 if TYPE_CHECKING:
     from dagster import DagsterInstance, Definitions, ExecuteInProcessResult

@@ -16,8 +16,8 @@ from fashion_assets.release.recovery import recovered_plan
 from fashion_assets.release.scan import scan_active_sources
 from fashion_assets.settings import Settings
 from fashion_assets.sources import SourceError
-from fashion_assets.warehouse.declared import is_of_a_table
 from fashion_assets.warehouse.locks import Busy, run_lock
+from fashion_assets.warehouse.names import is_of_a_table
 from fashion_assets.warehouse.register import Batch
 
 UNFINISHED = [

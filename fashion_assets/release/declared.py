@@ -22,7 +22,8 @@ from fashion_assets.batches.rows import PARSERS, columns_of, typed
 from fashion_assets.catalog.style import stated_style
 from fashion_assets.warehouse import serving
 from fashion_assets.warehouse.copy import copy_rows
-from fashion_assets.warehouse.declared import Declared, register_name
+from fashion_assets.warehouse.declared import Declared
+from fashion_assets.warehouse.names import register_name
 from fashion_assets.warehouse.parquet import ParquetStore
 from fashion_assets.warehouse.register import Batch
 from fashion_assets.warehouse.releases import Release

@@ -34,7 +34,7 @@ from fashion_assets.embedding.spaces import EmbeddingSpace
 from fashion_assets.release.plan import Plan, plan
 from fashion_assets.settings import Settings
 from fashion_assets.warehouse import batch_files, register
-from fashion_assets.warehouse.declared import is_of_a_table
+from fashion_assets.warehouse.names import is_of_a_table
 from fashion_assets.warehouse.parquet import ParquetStore
 from fashion_assets.warehouse.quarantine import replace_quarantine
 from fashion_assets.warehouse.sources import active_sources

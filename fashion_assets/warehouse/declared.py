@@ -11,6 +11,7 @@ from typing import Any, NamedTuple
 import psycopg
 from psycopg import sql
 
+from fashion_assets.warehouse.names import register_name
 from fashion_assets.warehouse.register import Batch, UnknownBatch
 from fashion_assets.warehouse.schemas import OPS
 from fashion_assets.warehouse.sources import SourceRecord
@@ -56,16 +57,6 @@ class Declared(NamedTuple):
             tuple((column, table) for column, table in said["references"]),
             tuple(said["readable"]),
         )
-
-
-def register_name(source: str, table: str) -> str:
-    """What the rows and batches of a source's table are registered under."""
-    return f"{source}.{table}"
-
-
-def is_of_a_table(batch: str) -> bool:
-    """Whether a batch of this name is of a declared table's rows."""
-    return "." in batch
 
 
 def keep(connection: psycopg.Connection[Any], source: str, declared: Sequence[Declared]) -> None:
