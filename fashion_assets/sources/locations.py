@@ -25,7 +25,7 @@ LONGEST_NAME = 63
 FROM_ENVIRONMENT = "env:"
 """Begins a location that stands in an environment variable, since it holds a password."""
 
-_NAME = re.compile(r"[a-z][a-z0-9_]*(?:[.-][a-z0-9_]+)*")
+_NAME = re.compile(r"[a-z][a-z0-9_]*(?:-[a-z0-9_]+)*")
 _BATCH = re.compile(r".*-[0-9]+")
 _URL = re.compile(r"[A-Za-z][A-Za-z0-9+.-]*://")
 _USERS_PASSWORD = re.compile(r"(?<=://)([^/?#:]*):[^/?#]*@")
@@ -44,7 +44,7 @@ def named(name: str) -> str:
     """A source's name, if it can be one. Raises SourceError."""
     if not _NAME.fullmatch(name) or len(name) > LONGEST_NAME:
         raise SourceError(
-            f"{name!r} cannot name a source: lower-case letters, digits and underscores, a letter first, points and hyphens only "
+            f"{name!r} cannot name a source: lower-case letters, digits and underscores, a letter first, hyphens only "
             f"between them, {LONGEST_NAME} characters at the most."
         )
     if _BATCH.fullmatch(name):
