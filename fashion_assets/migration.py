@@ -577,9 +577,11 @@ def _replaced(before: list[SourceRecord], now: list[SourceRecord]) -> Iterator[s
 
 
 def _said(source: SourceRecord, report: SyncReport) -> str:
+    left_out = ", ".join(f"{count:,} {what}" for what, count in report.left_out.items())
     return (
         f"read {report.listings:,} listings of {_named(source)}: {report.new:,} new, {report.changed:,} changed, "
         f"{report.gone:,} gone, {report.unchanged:,} unchanged"
+        + (f"; no listings: {left_out}" if left_out else "")
     )
 
 

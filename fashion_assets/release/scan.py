@@ -64,7 +64,7 @@ def scan_active_sources(
             with conn.transaction():
                 report = sync(conn, source, settings.batch_size, progress)
                 keep_found(conn, source.name, source.found)
-                report = replace(report, tables=_scan_tables(conn, source))
+                report = replace(report, tables=_scan_tables(conn, source), left_out=source.left_out)
         except (SourceError, OSError) as error:
             if entry.name in needed:
                 raise

@@ -35,8 +35,6 @@ EXAMPLES = 10
 SHOWN = 80
 """Characters of an example."""
 
-SHOWN_ATTRIBUTES = tuple(name for name in ATTRIBUTES if name != "description")
-
 
 @dataclass(frozen=True)
 class Inspection:

@@ -83,6 +83,7 @@ class Mapped(Source):
         self.fetched = fetched if pictures is None and fetched is not None and fetched.serves(name) else None
         self.max_image_bytes = max_image_bytes
         self._found: dict[str, Any] = dict(found or {})
+        self._left_out: Mapping[str, int] = {}
 
     @classmethod
     def open(
@@ -115,6 +116,10 @@ class Mapped(Source):
     def found(self) -> Mapping[str, object]:
         return self._found
 
+    @property
+    def left_out(self) -> Mapping[str, int]:
+        return self._left_out
+
     def tables(self) -> Sequence[DeclaredTable]:
         return [MappedTable(self, table) for table in self.mapping.tables]
 
@@ -140,6 +145,7 @@ class Mapped(Source):
             if ids:
                 yield pa.table([ids, locators, signatures], schema=REFERENCE_SCHEMA)
             self._found = self._found_in(reader, reading)
+            self._left_out = reader.left_out
 
     def fingerprints(self, references: pa.Table) -> list[str]:
         return [content for _, _, _, _, _, content in self._read_each(references)]

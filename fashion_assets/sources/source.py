@@ -135,6 +135,11 @@ class Source(Rows):
         whoever opens the source next. Empty before a scan."""
         return {}
 
+    @property
+    def left_out(self) -> Mapping[str, int]:
+        """What the last scan met that is no record, by what it is, and how often: people are told."""
+        return {}
+
     def picture_urls(self) -> Iterator[str]:
         """The URL of each listing's picture, in the source's order, where it states pictures as URLs. Raises SourceError as `scan`
         does."""

@@ -78,6 +78,9 @@ class SyncReport:
     unchanged: int
     batches_touched: tuple[str, ...]  # whose content version changed
     tables: "Mapping[str, SyncReport]" = field(default_factory=dict)  # of those beside the listings, by name
+    left_out: Mapping[str, int] = field(
+        default_factory=dict
+    )  # what is no record, by what it is; see `Source.left_out`
 
 
 class Batch(NamedTuple):

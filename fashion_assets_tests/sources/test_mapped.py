@@ -440,3 +440,13 @@ def test_a_folder_of_pictures_that_is_a_link_is_told_once(tmp_path):
     named = Mapped("shop", tmp_path / "shop", LENIENT, pictures=tmp_path / "elsewhere")
     (row,) = rows(named)
     assert (row["image_uri"], named.root) == ("1.jpg", str(tmp_path / "elsewhere"))
+
+
+def test_what_is_no_listing_is_told_and_makes_no_other_version(tmp_path):
+    for folder in ("once", "twice"):
+        (tmp_path / folder / "images").mkdir(parents=True)
+    once = write(tmp_path / "once", "id,price\n1,7.5\n2,8.5\n")
+    twice = write(tmp_path / "twice", "id,price\n1,7.5\n\nid,price\n2,8.5\n")
+    assert [row["external_id"] for row in rows(once)] == [row["external_id"] for row in rows(twice)]
+    assert (once.left_out, twice.left_out) == ({}, {"blank lines": 1, "repeated headers": 1})
+    assert once.version == twice.version

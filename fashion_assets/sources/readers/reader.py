@@ -40,6 +40,11 @@ class RowReader(ABC):
     """How it is read, for people and for versions: encoding, delimiter, quoting, line ends. The same content read another way has
     another one."""
 
+    @property
+    def left_out(self) -> Mapping[str, int]:
+        """After `rows`: what stood between them and is no row, by what it is (`repeated headers`), and how often."""
+        return {}
+
     @abstractmethod
     def rows(self) -> Iterator[Row]:
         """Every row, in order. Constant memory."""
