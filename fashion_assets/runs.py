@@ -77,7 +77,7 @@ PRELOADED: tuple[str, ...] = ("fashion_assets.preloaded",)
 
 SPARING = {"MALLOC_ARENA_MAX": "2", "ARROW_DEFAULT_MEMORY_POOL": "system"}
 """What processes are started with, unless the user says otherwise: two threads at work at a time need no eight heaps, and what Arrow
-lets go of is the system's again. A sixth of the memory of 5,000 listings on two cores."""
+lets go of is the system's again. An eighth of the memory of 5,000 listings on two cores."""
 
 _ENCODE_THREADS = f"{ENVIRONMENT_PREFIX}ENCODE_THREADS"
 _KILLED = "its worker process died; if the machine was short of memory, lower FASHION_ASSETS_BATCH_SIZE"

@@ -8,6 +8,7 @@ import psycopg
 
 from fashion_assets.benchmarks import layouts, recall, results
 from fashion_assets.benchmarks.latency import (
+    BRIEF_QUESTIONS,
     Callers,
     Kind,
     empty_statements,
@@ -32,8 +33,7 @@ LOOK_SECONDS = 0.2
 """For which is looked how busy the machine is with other things: some twenty of its clock's ticks."""
 
 LAYOUT_PRODUCTS, LAYOUT_QUESTIONS = 500, 100
-"""What the old layout is built of: three indexes of 500 vectors of 512 numbers take half a second on two cores. Medians over 100
-questions of a kind tell a tenth, which is the noise of two sittings."""
+"""What the old layout is built of, and asked: little enough for a release to wait for, with medians over a hundred questions."""
 
 LAYOUT_TRIES = 3
 
@@ -79,7 +79,7 @@ def _loads(settings: Settings, engine: SearchEngine, conn: psycopg.Connection, r
         # Threads see less than is borne; processes, which take seconds to start, see all of it.
         with Callers(settings, CALLERS) as callers:
             for kind in missed:
-                if asked := questions(conn, release, kind, CALLERS * 6):
+                if asked := questions(conn, release, kind, BRIEF_QUESTIONS):
                     callers.learn(asked)
                     rows.append(callers.ask(CALLERS, seconds).row(kind, CALLERS))
         used = max(used, used_by_others(LOOK_SECONDS))

@@ -183,6 +183,27 @@ def print_json(value: Any) -> None:
     print(to_json(value, indent=2))
 
 
+ChosenMapping = Annotated[
+    str | None,
+    typer.Option(
+        "--mapping",
+        metavar="MAPPING",
+        help="What its columns mean: a mapping that ships with this, or a file. Default: found out.",
+        show_default=False,
+    ),
+]
+
+PicturesFolder = Annotated[
+    Path | None,
+    typer.Option(
+        "--pictures",
+        parser=folder,
+        metavar="DIR",
+        help="Where its pictures lie, if not beside it.",
+        show_default=False,
+    ),
+]
+
 ChosenRelease = Annotated[
     str | None,
     typer.Argument(help="A release; default: the candidate, else the live one.", show_default=False),

@@ -7,7 +7,17 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 from rich.markup import escape
 
-from fashion_assets.cli.app import Home, Json, fail, folder, out, plain_table, print_json
+from fashion_assets.cli.app import (
+    ChosenMapping,
+    Home,
+    Json,
+    PicturesFolder,
+    fail,
+    folder,
+    out,
+    plain_table,
+    print_json,
+)
 from fashion_assets.cli.sources import sources_app
 from fashion_assets.settings import Settings
 from fashion_assets.terminal import shown
@@ -26,20 +36,8 @@ def inspect(
             show_default=False,
         ),
     ],
-    mapping: Annotated[
-        str | None,
-        typer.Option(
-            metavar="MAPPING",
-            help="What its columns mean: a mapping that ships with this, or a file. Default: found out.",
-            show_default=False,
-        ),
-    ] = None,
-    pictures: Annotated[
-        Path | None,
-        typer.Option(
-            parser=folder, metavar="DIR", help="Where its pictures lie, if not beside it.", show_default=False
-        ),
-    ] = None,
+    mapping: ChosenMapping = None,
+    pictures: PicturesFolder = None,
     limit: Annotated[int, typer.Option(metavar="N", min=1, help="Look at so many listings.")] = 2_000,
     write: Annotated[
         Path | None,

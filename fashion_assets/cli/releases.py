@@ -1,7 +1,6 @@
 """Commands that make a release, look at it, and put it live or away."""
 
 import json
-from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
 import typer
@@ -12,16 +11,17 @@ from rich.table import Table
 
 from fashion_assets.characters import to_json
 from fashion_assets.cli.app import (
+    ChosenMapping,
     ChosenRelease,
     Home,
     Json,
+    PicturesFolder,
     agreed,
     app,
     chosen_release,
     err,
     existing_installation,
     fail,
-    folder,
     location,
     out,
     plain_table,
@@ -119,20 +119,8 @@ def run(
             show_default=False,
         ),
     ] = None,
-    mapping: Annotated[
-        str | None,
-        typer.Option(
-            metavar="MAPPING",
-            help="What its columns mean: a mapping that ships with this, or a file. Default: found out.",
-            show_default=False,
-        ),
-    ] = None,
-    pictures: Annotated[
-        Path | None,
-        typer.Option(
-            parser=folder, metavar="DIR", help="Where its pictures lie, if not beside it.", show_default=False
-        ),
-    ] = None,
+    mapping: ChosenMapping = None,
+    pictures: PicturesFolder = None,
     sample: Annotated[
         int | None,
         typer.Option(

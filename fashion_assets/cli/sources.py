@@ -1,6 +1,5 @@
 """Commands about sources: which there are, one more, one less, what is in one."""
 
-from pathlib import Path
 from typing import Annotated, Any
 
 import typer
@@ -8,13 +7,14 @@ from rich.console import Group
 from rich.markup import escape
 
 from fashion_assets.cli.app import (
+    ChosenMapping,
     Home,
     Json,
+    PicturesFolder,
     agreed,
     app,
     existing_installation,
     fail,
-    folder,
     out,
     plain_table,
     print_json,
@@ -50,20 +50,8 @@ Location = Annotated[
 def add(
     name: NewName,
     location: Location,
-    mapping: Annotated[
-        str | None,
-        typer.Option(
-            metavar="MAPPING",
-            help="What its columns mean: a mapping that ships with this, or a file. Default: found out.",
-            show_default=False,
-        ),
-    ] = None,
-    pictures: Annotated[
-        Path | None,
-        typer.Option(
-            parser=folder, metavar="DIR", help="Where its pictures lie, if not beside it.", show_default=False
-        ),
-    ] = None,
+    mapping: ChosenMapping = None,
+    pictures: PicturesFolder = None,
     moved: Annotated[
         bool, typer.Option("--moved", help="It is the source of this name, at another place from now on.")
     ] = False,

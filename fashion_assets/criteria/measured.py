@@ -23,7 +23,7 @@ reached is told, and refuses nothing: going live still makes nothing worse."""
 
 EMPTY_FOR_A_SEARCH = 10
 """Empty statements one caller must be answered for each search that was promised, else a load that is missed says something of
-the machine and not of the release. Two quiet cores answer 8,000 to 12,000 a second; 500 vector searches were promised."""
+the machine and not of the release. A choice: with fewer, round trips alone take much of each search."""
 
 _COMMAND = "fashion-assets bench {}"
 

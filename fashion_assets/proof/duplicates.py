@@ -18,8 +18,7 @@ from rapidfuzz import fuzz
 from fashion_assets.warehouse.releases import Release
 
 NEAR = 0.95
-"""Cosine of two products' vectors from which they are near. Of different products in pictures of one studio hardly any are so near
-and have like titles, too."""
+"""Cosine of two products' vectors from which they are near. A choice: a pair must have like titles, too, and a person looks at it."""
 
 LIKE = 85.0
 """`rapidfuzz.fuzz.token_sort_ratio` of two titles (0 to 100) from which they are alike, whatever the order of their words."""
