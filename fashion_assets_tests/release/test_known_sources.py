@@ -36,10 +36,10 @@ def test_sources_are_added_listed_left_out_and_removed(
     assert code == 1 and "there is no source yet" in said
     added = answer("sources", "add", "shop", one)
     assert (added["name"], added["location"], added["listings_seen"]) == ("shop", str(one), 3)
-    code, said = call("sources", "add", "eu.shop-de", two)
+    code, said = call("sources", "add", "eu-shop-de", two)
     assert (
         code == 0
-        and f"eu.shop-de is added: folder {two}, read by the mapping fashion-product-images; 4 listings"
+        and f"eu-shop-de is added: folder {two}, read by the mapping fashion-product-images; 4 listings"
         in said
         and "fashion-assets run" in said
     )
@@ -55,7 +55,7 @@ def test_sources_are_added_listed_left_out_and_removed(
     ):
         code, said = call("sources", "add", *words)
         assert code == 1 and why in said and "s3cret" not in said, said
-    assert [known.name for known in sources(database)] == ["eu.shop-de", "shop"]
+    assert [known.name for known in sources(database)] == ["eu-shop-de", "shop"]
     database.commit()
 
     assert answer("sources", "deactivate", "shop")["active"] is False
@@ -63,7 +63,7 @@ def test_sources_are_added_listed_left_out_and_removed(
     listed = answer("sources", "list")["sources"]
     keys = {"name", "location", "mapping", "active", "listings", "products", "quarantined"}
     assert all(keys <= set(known) for known in listed)
-    assert [(known["name"], known["active"]) for known in listed] == [("eu.shop-de", True), ("shop", False)]
+    assert [(known["name"], known["active"]) for known in listed] == [("eu-shop-de", True), ("shop", False)]
     assert answer("sources", "activate", "shop")["active"] is True
     moved = one.rename(tmp_path / "elsewhere")
     assert "(not there)" in call("sources", "list")[1]
@@ -73,7 +73,7 @@ def test_sources_are_added_listed_left_out_and_removed(
     assert answer("sources", "remove", "shop")["removed"]
     code, said = call("sources", "remove", "shop")
     assert code == 1 and "no source 'shop'" in said
-    assert [known.name for known in active_sources(database)] == ["eu.shop-de"]
+    assert [known.name for known in active_sources(database)] == ["eu-shop-de"]
 
 
 def test_a_source_that_comes_back_has_its_batches(

@@ -13,7 +13,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from hypothesis import HealthCheck, given, settings
+from hypothesis import HealthCheck, example, given, settings
 from hypothesis import strategies as st
 
 from fashion_assets.sources.readers import format_of, open_rows
@@ -74,6 +74,9 @@ FIELD = st.text(
 )
 
 
+@example(
+    table=[[""] * 8 + ["ĀĀ"]], delimiter=",", end="\n", encoding="utf-16-le", everywhere=False, escaped=False
+)
 @settings(deadline=None, max_examples=150, suppress_health_check=[HealthCheck.function_scoped_fixture])
 @given(
     table=st.lists(st.lists(FIELD, min_size=9, max_size=9).filter(any), max_size=6),

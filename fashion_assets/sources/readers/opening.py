@@ -5,6 +5,7 @@ What belongs here: bytes in order and by place, what a file is by its first byte
 """
 
 import os
+import re
 from collections.abc import Iterator
 from contextlib import ExitStack
 from pathlib import Path
@@ -33,6 +34,7 @@ _NO_TEXT = (
     (b"\x89HDF", "an HDF5 file", "Export the table as CSV or Parquet"),
     (b"\x7fELF", "a program", "Give the file with the listings"),
 )  # fmt: skip
+_LINE_END = re.compile("[\r\n]")
 _PAGES = (b"<!doctype html", b"<html")
 
 
@@ -145,11 +147,14 @@ def require_text(path: Path, first: bytes) -> None:
 
 
 def wide(first: bytes) -> str | None:
-    """UTF-16 without a mark: of the first bytes, every second one of what is ASCII is zero."""
-    even, odd = first[0::2].count(0), first[1::2].count(0)
-    half = len(first) // 2
-    if half >= 4 and odd > 0.1 * half and even < 0.01 * half:
-        return "utf-16-le"
-    if half >= 4 and even > 0.1 * half and odd < 0.01 * half:
-        return "utf-16-be"
+    """UTF-16 without a mark: what it makes of the header has ASCII letters or delimiters and no zero.
+
+    The header alone decides: in Latin and Cyrillic rows, say, any byte may occur at any place. Of another text every second byte
+    would have to be zero for a letter to be ASCII.
+    """
+    for encoding in ("utf-16-le", "utf-16-be"):
+        header = _LINE_END.split(first[: len(first) // 2 * 2].decode(encoding, "replace"), maxsplit=1)[0]
+        plain = sum(letter < "\x80" for letter in header)
+        if len(header) >= 4 and plain * 10 > len(header) and "\0" not in header:
+            return encoding
     return None
