@@ -3,8 +3,8 @@
 What belongs here: finding the files a location may mean, how well each mapping fits, choosing one. What does not: proposing a
 mapping where none fits (`sources.proposal`), reading by it (`sources.mapped`), showing what becomes of it (`sources.inspection`).
 
-The same location gives the same mapping, whatever the order of files and mappings: the most of a mapping's columns decide, then how
-many of the file's columns it knows.
+The same location gives the same mapping, whatever the order of files and mappings: a file that bears the name its system gives it
+goes first, then the most of a mapping's columns decide, then how many of the file's columns it knows.
 """
 
 import os
@@ -67,18 +67,28 @@ class Fit:
     mapping: Mapping
     location: str
     """What is registered: a folder where the mapping finds its files in one, else the file or the database."""
+    file: str
+    """What was opened there."""
     met: int
     """Columns it is known by that are there."""
     of: int
     known: float
     """Share of the file's columns that it knows."""
+    by_name: bool = False
+    """Whether the file bears the one name that the mapping's system gives it."""
     instead: tuple[str, ...] = ()
     """Columns read in place of missing ones, in words."""
 
     @property
     def rank(self) -> tuple[object, ...]:
         """The best fit has the least."""
-        return (bool(self.instead), -self.met, -round(self.known, 6), -self.met / self.of if self.of else 0.0)
+        return (
+            bool(self.instead),
+            not self.by_name,
+            -self.met,
+            -round(self.known, 6),
+            -self.met / self.of if self.of else 0.0,
+        )
 
     @property
     def reason(self) -> str:
@@ -144,16 +154,18 @@ def recognise(
     # The same mapping may fit several files of a folder, and the same file several mappings.
     if fits:
         best, *others = fits
-        alike = [fit for fit in others if fit.rank == best.rank and fit.location != best.location]
+        alike = [fit for fit in others if fit.rank == best.rank and fit.file != best.file]
         if alike:
             raise SourceError(
                 f"{shown(location)} holds several files that could be the catalogue: "
-                f"{_names([best.location, *(fit.location for fit in alike)])}. Name one of them."
+                f"{_names([best.file, *(fit.file for fit in alike)])}. Name one of them."
             )
         tied = sorted({fit.mapping.name for fit in others if fit.rank == best.rank} - {best.mapping.name})
         reason = best.reason
         if tied:
             reason += f"; {' and '.join(tied)} fit as well: name one with --mapping"
+        if beside := {fit.file for fit in others if not fit.instead} - {best.file}:
+            reason += f"; not read, though it could be: {_names(sorted(beside))} (name it to have it read)"
         told = {fit.mapping.name: f"{fit.mapping.name}: {fit.reason}" for fit in reversed(others)}
         told.pop(best.mapping.name, None)
         return Recognised(best.mapping, best.location, reason, tuple(told[name] for name in sorted(told)))
@@ -289,7 +301,8 @@ def _fits(mapping: Mapping, seen: _Seen) -> Iterator[Fit]:
         missing = [names for names in must if not any(_there(columns, name) for name in names)]
         by = [*must, *((name,) for name in mapping.recognise.may)]
         met = sum(any(_there(columns, name) for name in names) for names in by)
-        fit = Fit(mapping, registered, met, len(by), _known(mapping, columns))
+        by_name = seen.is_folder and os.path.basename(where) in mapping.files
+        fit = Fit(mapping, registered, where, met, len(by), _known(mapping, columns), by_name)
         if not missing:
             yield fit
         elif met >= ENOUGH * len(by) and (

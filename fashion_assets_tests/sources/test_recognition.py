@@ -115,6 +115,10 @@ def test_files_that_could_both_be_the_catalogue_are_named(tmp_path: Path) -> Non
     (tmp_path / "styles.csv").rename(tmp_path / "a.csv")
     shutil.copy(tmp_path / "a.csv", tmp_path / "b.csv")
     assert "several files that could be the catalogue: a.csv, b.csv" in refused(tmp_path)
+    shutil.copy(tmp_path / "a.csv", tmp_path / "styles.csv")
+    found = recognise(str(tmp_path))
+    assert (found.mapping.name, found.location) == ("fashion-product-images", str(tmp_path))
+    assert "not read, though it could be: a.csv, b.csv (name it to have it read)" in found.reason
 
 
 def test_a_mapping_of_one_s_own_is_found_and_a_tie_is_said(tmp_path: Path) -> None:
