@@ -15,6 +15,7 @@ from rich.console import Console
 from rich.markup import escape
 
 from fashion_assets import reserve
+from fashion_assets.arrow import spare_pandas
 from fashion_assets.batches.files import RAW_LISTINGS, judged
 from fashion_assets.catalog import wordlists
 from fashion_assets.failure import Reason, some, together, told
@@ -223,6 +224,7 @@ class Migration:
         of what was migrated before. One run at a time: another one is waited for, or with `wait` false left alone (`Busy`).
         `allow_shrink`: the release goes live although much of the live one is gone; `accept_rejections`: batches go through
         although many of their listings are rejected. Raises what a person can mend (`SourceError`, `WarehouseError` …)."""
+        spare_pandas()
         wordlists.check()
         choice = self._choice(catalog, sample, source, mapping, pictures)
         if dry_run and not is_installed(self._settings):

@@ -5,6 +5,8 @@ What does not: any work of its own. Heavy libraries are imported where a command
 to do stays quick.
 """
 
+import atexit
+import gc
 import os
 import signal
 import sys
@@ -24,6 +26,8 @@ def main() -> None:
     signal.signal(signal.SIGTERM, lambda *_: sys.exit(143))
     # What an installation holds is no other user's: it has people's names. Its group is as the user's mask says.
     os.umask(os.umask(0o077) | 0o007)
+    # The collector would look for garbage among all modules, in a fifth of a second.
+    atexit.register(gc.freeze)
     if isinstance(sys.stdout, TextIOWrapper):
         # A terminal that lacks a letter of a title shows its number.
         sys.stdout.reconfigure(errors="backslashreplace")

@@ -18,6 +18,7 @@ from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Any
 
+from fashion_assets.arrow import want_pandas
 from fashion_assets.settings import Settings, require_utf8
 from fashion_assets.sources.source import Source, SourceError
 
@@ -85,6 +86,7 @@ def _brought(kind: str) -> Reader:
             f"There is no reader for sources of kind {kind!r}, only for {known}. A package brings one by an entry point of the "
             f"group {READERS}: install it where this runs."
         ) from None
+    want_pandas()
     try:
         return found.load()
     except (ImportError, AttributeError) as error:

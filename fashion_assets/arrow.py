@@ -1,0 +1,36 @@
+"""pyarrow without pandas, for commands that have no need of it.
+
+What belongs here: keeping pyarrow from importing it, and the way back. What does not: what worker processes import (`preloaded`).
+"""
+
+import sys
+from importlib.abc import MetaPathFinder
+
+import pyarrow as pa
+
+
+class _WithoutPandas(MetaPathFinder):
+    """Says that there is no pandas."""
+
+    def find_spec(self, fullname: str, path: object = None, target: object = None) -> None:
+        if fullname == "pandas":
+            raise ModuleNotFoundError("pandas is not wanted yet", name=fullname)
+
+
+def spare_pandas() -> None:
+    """Let pyarrow do without pandas, which it imports, in a fifth of a second, when it first turns a list into an array, to see
+    whether the list is a Series. It remembers that there was none; where pandas is asked for, as by `to_pandas`, it is imported
+    all the same."""
+    if "pandas" in sys.modules:
+        return
+    finder = _WithoutPandas()
+    sys.meta_path.insert(0, finder)
+    try:
+        pa.array([0])
+    finally:
+        sys.meta_path.remove(finder)
+
+
+def want_pandas() -> None:
+    """Undo `spare_pandas`, for code of others that may hand a Series to pyarrow: of one it takes for a list, NaN would not be null."""
+    pa.array([0]).to_pandas()
