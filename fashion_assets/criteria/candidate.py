@@ -1,7 +1,7 @@
 """Success criteria of a release: what must hold in the candidate's own tables before it may go live.
 
 What belongs here: read-only questions to the candidate's schema and to the register, each answered anew whenever it is
-asked; nothing is taken over from an earlier check. And the list of all criteria of a release. What does not: criteria of
+asked; but for the engine's answers nothing is taken over from an earlier check, and these only where they must be the same (`answers`). And the list of all criteria of a release. What does not: criteria of
 one batch (`batch`), what searches must be like (`searching`, `measured`), the swap (`release`).
 """
 
@@ -17,6 +17,7 @@ from psycopg import sql
 
 from fashion_assets.benchmarks import results
 from fashion_assets.criteria import declared, losses, lost
+from fashion_assets.criteria.answers import HeldAnswers
 from fashion_assets.criteria.measured import MEASURED_CRITERIA, Measured
 from fashion_assets.criteria.prices import read_and_kept
 from fashion_assets.criteria.profiles import is_a_shops_own, needed_by, profiles
@@ -47,6 +48,8 @@ class Candidate:
     conn: psycopg.Connection
     release: Release
     settings: Settings
+    answers: HeldAnswers | None = None
+    """What the engine answered, if that is known: asked while nobody could write to the release."""
     _searching: list[Searching] = field(default_factory=list, init=False, repr=False, compare=False)
 
     @contextmanager
@@ -54,6 +57,9 @@ class Candidate:
         """The engine on this release. Within one `with`, whatever is asked in it is asked once."""
         if self._searching:
             yield self._searching[0]
+            return
+        if self.answers is not None and self.answers.are_good():
+            yield self.answers.searching
             return
         with Searching(self.conn, self.release, self.settings) as searching:
             self._searching.append(searching)

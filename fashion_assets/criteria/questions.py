@@ -137,6 +137,10 @@ class Searching:
     def __exit__(
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> None:
+        self.close()
+
+    def close(self) -> None:
+        """Close the engine; again is fine."""
         self._opened.close()
 
     @cached_property

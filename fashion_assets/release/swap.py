@@ -8,21 +8,18 @@ from collections.abc import Collection
 from contextlib import suppress
 
 import psycopg
-from psycopg import sql
 from psycopg.types.json import Jsonb
 
+from fashion_assets.criteria.answers import HeldAnswers
 from fashion_assets.criteria.candidate import Candidate, judge
 from fashion_assets.criteria.losses import NOTHING_MUCH_IS_LOST
 from fashion_assets.criteria.verdict import Verdict
 from fashion_assets.errors import FashionAssetsError
-from fashion_assets.release.serving import SERVED_TABLES, drop_former_views, point_views_at
+from fashion_assets.release.serving import drop_former_views, point_views_at
 from fashion_assets.settings import Settings
 from fashion_assets.warehouse import releases
-from fashion_assets.warehouse.locks import Busy, holders, lock_swaps, named
+from fashion_assets.warehouse.locks import Busy, keep_from_changing, lock_swaps
 from fashion_assets.warehouse.releases import Release, ReleaseError
-
-STILL_WRITTEN_MS = 10_000
-"""How long a promotion waits for somebody who still writes to the candidate (its indexing, a vacuum)."""
 
 DROP_WAIT_MS = 1_000
 """How long the dropping of a release waits for who reads it; what is left is dropped by whoever comes next."""
@@ -66,10 +63,12 @@ def promote(
     accepted: Collection[str] = (),
     *,
     force: bool = False,
+    answers: HeldAnswers | None = None,
 ) -> list[Verdict]:
     """Put a candidate (or a retired release) live, if every criterion holds *now*: measured in the swap's own transaction,
     in which nobody can write to the release. Returns the verdicts, which are kept with it.
 
+    `answers`: what the engine answered on this release, not asked again if nobody could write to it since; let go here.
     `accepted`: names of criteria that a person lets fail (`criteria.candidate.ACCEPTABLE`). `force` ends who holds the views
     up. Raises `PromotionRefused`, `ReleaseError`, `Busy` or `HeldUp`; then nothing has changed.
     """
@@ -77,8 +76,10 @@ def promote(
     conn.commit()
     with conn.transaction():
         _check_promotable(releases.get(conn, release.release), releases.live(conn))
-        _keep_from_changing(conn, release)
-        verdicts = judge(Candidate(conn, release, settings), accepted=accepted)
+        keep_from_changing(conn, release)
+        verdicts = judge(Candidate(conn, release, settings, answers), accepted=accepted)
+        if answers is not None:
+            answers.close()
         failed = [verdict for verdict in verdicts if not verdict.passed]
         if failed:
             raise PromotionRefused(release, failed)
@@ -112,21 +113,6 @@ def _check_promotable(release: Release, live: Release | None) -> None:
             f"{release.release} was built before {live.release}, which is live by now: fashion-assets run builds what "
             "the sources hold today"
         )
-
-
-def _keep_from_changing(conn: psycopg.Connection, release: Release) -> None:
-    """Let nobody write to the release's tables, nor drop them, until the transaction ends. Readers read on."""
-    tables = [release.table(table) for table in SERVED_TABLES]
-    try:
-        with conn.transaction():
-            conn.execute(sql.SQL("SET LOCAL lock_timeout = {}").format(sql.Literal(STILL_WRITTEN_MS)))
-            conn.execute(sql.SQL("LOCK TABLE {} IN SHARE MODE").format(sql.SQL(", ").join(tables)))
-            conn.execute("SET LOCAL lock_timeout = 0")
-    except psycopg.errors.LockNotAvailable:
-        who = named(holders(conn, tables)) or "somebody who has just ended"
-        raise Busy(
-            f"{release.release} is still being written to by {who}. Try again when that has ended."
-        ) from None
 
 
 def previous(conn: psycopg.Connection) -> Release:

@@ -26,13 +26,18 @@ from fashion_assets.file_locks import holder, open_lock
 from fashion_assets.settings import Settings
 from fashion_assets.warehouse.database import connect
 from fashion_assets.warehouse.errors import Busy, ServerGone
+from fashion_assets.warehouse.releases import Release
 from fashion_assets.warehouse.schemas import OPS
+from fashion_assets.warehouse.serving import TABLES
 
 RUN_LOCK = sql.Identifier(OPS, "run_lock")
 SWAP_LOCK = sql.Identifier(OPS, "swap_lock")
 
 SWAP_WAIT_MS = 5_000
 """How long one swap waits for another: each holds the lock for a fraction of a second."""
+
+STILL_WRITTEN_MS = 10_000
+"""How long is waited for somebody who still writes to a release that is to be held still (its indexing, a vacuum)."""
 
 LOOK_AGAIN_SECONDS = 0.25
 
@@ -87,6 +92,21 @@ def holders(conn: psycopg.Connection[Any], tables: Sequence[sql.Identifier]) -> 
 def named(holding: Iterable[Holder]) -> str:
     """Who that is, each once, in words; empty where it is nobody."""
     return "; ".join({each.process: str(each) for each in holding}.values())
+
+
+def keep_from_changing(conn: psycopg.Connection[Any], release: Release) -> None:
+    """Let nobody write to the release's tables, nor drop them, until the open transaction ends. Readers read on. Raises `Busy`."""
+    tables = [release.table(table) for table in TABLES]
+    try:
+        with conn.transaction():
+            conn.execute(sql.SQL("SET LOCAL lock_timeout = {}").format(sql.Literal(STILL_WRITTEN_MS)))
+            conn.execute(sql.SQL("LOCK TABLE {} IN SHARE MODE").format(sql.SQL(", ").join(tables)))
+            conn.execute("SET LOCAL lock_timeout = 0")
+    except psycopg.errors.LockNotAvailable:
+        who = named(holders(conn, tables)) or "somebody who has just ended"
+        raise Busy(
+            f"{release.release} is still being written to by {who}. Try again when that has ended."
+        ) from None
 
 
 def lock_swaps(conn: psycopg.Connection[Any]) -> None:

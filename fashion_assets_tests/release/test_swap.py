@@ -89,7 +89,7 @@ def test_a_candidate_that_fails_stays_and_nothing_changes(candidate: Candidate):
 def test_a_candidate_that_is_still_written_to_is_not_judged(
     candidate: Candidate, monkeypatch: pytest.MonkeyPatch
 ):
-    monkeypatch.setattr("fashion_assets.release.swap.STILL_WRITTEN_MS", 50)
+    monkeypatch.setattr("fashion_assets.warehouse.locks.STILL_WRITTEN_MS", 50)
     with connect(candidate.settings) as writing:
         writing.execute(sql.SQL("UPDATE {} SET brand = brand").format(candidate.release.table("products")))
         with pytest.raises(Busy, match="still being written to by fashion-assets"):

@@ -235,7 +235,7 @@ class Promotion(dg.Config):
 )
 @telling
 def live_release(
-    context: dg.AssetExecutionContext, config: Promotion, warehouse: WarehouseResource
+    context: dg.AssetExecutionContext, config: Promotion, warehouse: WarehouseResource, judgement: Judgement
 ) -> Iterator[dg.MaterializeResult]:
     """The swap: every criterion is read anew from the candidate, and the serving views point at it only if all hold."""
     with warehouse.connect() as conn:
@@ -248,7 +248,14 @@ def live_release(
                 )
                 return
             accepted = [NOTHING_MUCH_IS_LOST] if config.allow_shrink else []
-            verdicts = swap.promote(conn, warehouse.settings, release, accepted, force=config.force)
+            verdicts = swap.promote(
+                conn,
+                warehouse.settings,
+                release,
+                accepted,
+                force=config.force,
+                answers=judgement.answers(release),
+            )
         except swap.PromotionRefused as refused:
             raise dg.Failure(
                 str(refused), metadata={"criteria": verdict_table(refused.failed)}, allow_retries=False

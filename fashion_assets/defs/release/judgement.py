@@ -1,22 +1,29 @@
 """What a run finds out about its candidate, once for all of its steps.
 
-What belongs here: the resource that checks and report share. What does not: measuring (`criteria`), and the swap, which
-asks every criterion itself and takes nothing from here.
+What belongs here: the resource that checks, report and swap share. What does not: measuring (`criteria`). The swap judges every
+criterion itself; what it takes from here is the engine's answers, where nobody could write to the release since they were given.
 """
 
 from collections.abc import Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
+from contextlib import suppress
+from dataclasses import replace
 from pathlib import Path
 
 import dagster as dg
 from pydantic import PrivateAttr
 
+from fashion_assets.criteria.answers import HeldAnswers
 from fashion_assets.criteria.candidate import CANDIDATE_CRITERIA, Candidate, judge
 from fashion_assets.criteria.expectations import ExpectationResult, validate_products
 from fashion_assets.criteria.verdict import Criterion, Verdict
 from fashion_assets.settings import Settings
 from fashion_assets.warehouse.database import connect
+from fashion_assets.warehouse.locks import Busy
 from fashion_assets.warehouse.releases import Release
+
+INDEX = "product_embeddings_index"
+"""The asset whose criteria search the release."""
 
 
 class Judgement(dg.ConfigurableResource):
@@ -26,6 +33,7 @@ class Judgement(dg.ConfigurableResource):
     _verdicts: dict[tuple[str, str], Verdict] = PrivateAttr(default_factory=dict)
     _begun: dict[str, Future[tuple[list[ExpectationResult], Path]]] = PrivateAttr(default_factory=dict)
     _judged: dict[str, Future[list[Verdict]]] = PrivateAttr(default_factory=dict)
+    _answers: dict[str, HeldAnswers] = PrivateAttr(default_factory=dict)
 
     def of(
         self, candidate: Candidate, criteria: Sequence[Criterion[Candidate]] = tuple(CANDIDATE_CRITERIA)
@@ -36,9 +44,23 @@ class Judgement(dg.ConfigurableResource):
         if (judged := self._judged.pop(release, None)) is not None:
             self._verdicts |= {(release, verdict.name): verdict for verdict in judged.result()}
         missing = [criterion for criterion in criteria if (release, criterion.name) not in self._verdicts]
+        if any(criterion.asset == INDEX for criterion in missing):
+            self._hold(candidate)
+        candidate = replace(candidate, answers=self.answers(candidate.release))
         if missing:
             self._verdicts |= {(release, verdict.name): verdict for verdict in judge(candidate, missing)}
         return [self._verdicts[release, criterion.name] for criterion in criteria]
+
+    def answers(self, release: Release) -> HeldAnswers | None:
+        """What the engine answered on a release that this run built, and holds still."""
+        return self._answers.get(release.release)
+
+    def _hold(self, candidate: Candidate) -> None:
+        """Hold the release still, from before it is searched until it is live or the run ends, if it is of this very run."""
+        release = candidate.release.release
+        if release in self._begun and release not in self._answers:
+            with suppress(Busy):  # then the swap asks anew, and says who it is
+                self._answers[release] = HeldAnswers(candidate.settings, candidate.release)
 
     def begin(self, settings: Settings, release: Release) -> None:
         """Begin to judge the loaded products, by the suite and by their criteria, in a thread: while their indexes are
@@ -58,7 +80,9 @@ class Judgement(dg.ConfigurableResource):
         return begun.result() if begun is not None else validate_products(settings, release)
 
     def teardown_after_execution(self, context: dg.InitResourceContext) -> None:
-        """A run does not end before what it began."""
+        """A run does not end before what it began, and holds nothing after."""
+        for answers in self._answers.values():
+            answers.close()
         for begun in (*self._begun.values(), *self._judged.values()):
             begun.exception()
 
