@@ -22,6 +22,7 @@ from fashion_assets.batches.files import (
 from fashion_assets.batches.stage import Given, Made, Stage, Tables, Work
 from fashion_assets.catalog.listing import LISTING_VERSION
 from fashion_assets.catalog.normalization import NORMALIZATION_VERSION
+from fashion_assets.catalog.vectors import BROUGHT_VERSION
 from fashion_assets.embedding.embed import TEXT_WEIGHT
 from fashion_assets.embedding.spaces import EmbeddingSpace
 from fashion_assets.settings import Settings
@@ -99,11 +100,17 @@ TEXTS: Stage[Work] = Stage(
     vectors.text_batch,
 )
 
+
+def _joining(given: Given) -> str:
+    brought = f";brought={BROUGHT_VERSION}" if given.source is not None and given.source.dimensions else ""
+    return f"{given.model};text_weight={TEXT_WEIGHT:g}{brought}"
+
+
 VECTORS: Stage[Work] = Stage(
     "product_embeddings",
     (VALIDATED_PRODUCTS, IMAGE_EMBEDDINGS, TEXT_EMBEDDINGS),
     (PRODUCT_EMBEDDINGS,),
-    lambda given: f"{given.model};text_weight={TEXT_WEIGHT:g}",
+    _joining,
     vectors.joined,
     vectors.joined_batch,
 )

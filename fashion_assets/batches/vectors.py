@@ -162,11 +162,11 @@ def joined_batch(work: Work, tables: Tables) -> EmbeddedBatch:
 
 
 def _dimensions(work: Work, products: pa.Table) -> Mapping[str, int]:
-    """Dimensions of the known spaces; none where no vector came, and nothing asks for them."""
+    """Dimensions of the known spaces, and of those the source says; none where no vector came, and nothing asks for them."""
     if not pc.any(pc.greater(pc.list_value_length(products["vectors"]), 0)).as_py():
         return {}
     with work.connect() as conn:
-        return dimensions(conn)
+        return {**work.source.dimensions, **dimensions(conn)}
 
 
 def _to_embed(work: Work, tables: Tables, kind: str) -> pa.Table:

@@ -23,6 +23,9 @@ from fashion_assets.catalog.listing import PRODUCT, VECTOR_KINDS, VECTORS
 LONGEST_VECTOR = 4_000
 """Numbers of a vector: what pgvector's index takes of half-precision vectors."""
 
+BROUGHT_VERSION = "2"
+"""Raise it when vectors come to be refused that were not, or the other way."""
+
 BROUGHT_SCHEMA = pa.schema(
     [
         pa.field("product_id", pa.string(), nullable=False),
@@ -38,6 +41,7 @@ REASONS = {
     "vector_too_long": f"it has more than {LONGEST_VECTOR:,} numbers, and no index takes it",
     "vector_not_finite": "some of its numbers are null, NaN or infinite",
     "vector_all_zero": "all of its numbers are zero: it points nowhere",
+    "vector_repeats_itself": "it is a few numbers over and over, as a hash that stands in for a vector is",
     "vector_of_another_length": "it has another length than the vectors of its space",
     "vector_repeated": "the product has one of this space and kind already; the first counts",
 }
@@ -148,6 +152,7 @@ def _reasons(rows: pa.Table, dimensions: Mapping[str, int]) -> pa.Array:
         "vector_too_long": widths > LONGEST_VECTOR,
         "vector_not_finite": ~finite,
         "vector_all_zero": zero,
+        "vector_repeats_itself": _repeat_themselves(numbers, starts, widths, finite & ~zero),
     }
     sound = ~np.logical_or.reduce(list(found.values()))
     found["vector_of_another_length"] = _of_another_length(spaces, widths, sound, dimensions)
@@ -157,6 +162,32 @@ def _reasons(rows: pa.Table, dimensions: Mapping[str, int]) -> pa.Array:
     for reason, mask in reversed(found.items()):
         reasons[mask] = reason
     return pa.array(reasons, pa.string())
+
+
+SHORTEST_REPEATING = 64
+"""Numbers of a vector from which on no model makes one that repeats itself."""
+
+
+def _repeat_themselves(
+    numbers: np.ndarray, starts: np.ndarray, widths: np.ndarray, among: np.ndarray
+) -> np.ndarray:
+    """Which vectors are their own first part, over and over. What is so with any period is so with the width divided by a prime."""
+    found = np.zeros(len(widths), bool)
+    for width in np.unique(widths[among & (widths >= SHORTEST_REPEATING)]).tolist():
+        own = np.flatnonzero(among & (widths == width))
+        for prime in (each for each in range(2, width + 1) if width % each == 0 and _is_prime(each)):
+            period = width // prime
+            # A few numbers first: nearly all vectors end there.
+            few = np.arange(min(4, width - period))
+            at = starts[own][:, None] + few
+            for row in own[(numbers[at] == numbers[at + period]).all(axis=1)].tolist():
+                vector = numbers[starts[row] : starts[row] + width]
+                found[row] |= bool((vector[period:] == vector[:-period]).all())
+    return found
+
+
+def _is_prime(number: int) -> bool:
+    return all(number % divisor for divisor in range(2, int(number**0.5) + 1))
 
 
 def _of_another_length(

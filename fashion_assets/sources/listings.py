@@ -14,11 +14,11 @@ import pyarrow as pa
 from fashion_assets.catalog import attributes
 from fashion_assets.catalog.listing import ATTRIBUTES, LISTING_SCHEMA
 from fashion_assets.sources.columns import Columns, stated_currency, synonyms
-from fashion_assets.sources.expressions import Compiler, Evaluator, Texts, as_text
+from fashion_assets.sources.expressions import Compiler, Evaluator, Texts, Values, as_text
 from fashion_assets.sources.mapping import Expression, Mapping, Vector
 from fashion_assets.sources.notations import read_id
 from fashion_assets.sources.prices import Notation, PriceColumn, read_price
-from fashion_assets.sources.readers.reader import RowReader
+from fashion_assets.sources.readers.reader import AsWritten, RowReader
 from fashion_assets.sources.records import Record
 from fashion_assets.sources.source import SourceError
 from fashion_assets.sources.vectors import read_vector
@@ -183,10 +183,13 @@ class Reading:
         return found[0] if found else None
 
     def vectors(self, record: Record) -> list[dict[str, Any]]:
-        """The vectors that came with a record, as LISTING_SCHEMA has them."""
-        return [
+        """The vectors that came with a record, as LISTING_SCHEMA has them. What a system keeps twice, as JSON and as a vector, is one."""
+        said = [
             {"space": stated.space, "kind": stated.kind, "vector": vector}
             for stated, _, vector in self._read_vectors(record)
+        ]
+        return [
+            each for place, each in enumerate(said) if not any(_same(each, other) for other in said[:place])
         ]
 
     def kept_beside(self, record: Record) -> dict[str, Any]:
@@ -206,7 +209,7 @@ class Reading:
             found: list[tuple[Vector, str, np.ndarray]] = []
             for stated, column in self._vectors:
                 name = column or stated.column
-                values = (row.values.get(name) for row in record.rows)
+                values = (_written(row.values, name) for row in record.rows)
                 value = next((value for value in values if value is not None), None)
                 vector = read_vector(value, stated.encoding)
                 if vector is not None:
@@ -261,3 +264,14 @@ class Reading:
             f"{where} names no column {names}, which every product's {attribute.replace('_', ' ')} is read from, only: {shown}. "
             "Rename the column that holds it, or say in a mapping which one it is (--mapping FILE)."
         )
+
+
+def _written(values: Values, name: str) -> Any:
+    """A value as it is written, where its reader would take it apart."""
+    return values.written(name) if isinstance(values, AsWritten) else values.get(name)
+
+
+def _same(one: Values, other: Values) -> bool:
+    return (one["space"], one["kind"]) == (other["space"], other["kind"]) and np.array_equal(
+        one["vector"], other["vector"], equal_nan=True
+    )

@@ -107,6 +107,10 @@ class Mapped(Source):
         return self.mapping.profile.profile()
 
     @property
+    def dimensions(self) -> Mapping[str, int]:
+        return {each.space: each.dimension for each in self.mapping.vectors}
+
+    @property
     def version(self) -> str:
         decided = {**self._found, "price": self._notation().decisions}
         said = f"{self.mapping.content}\0{json.dumps(decided, sort_keys=True, default=str)}"

@@ -65,7 +65,15 @@ class Record(NamedTuple):
         if first.defect:
             place = {} if first.line is None else {"line_number": first.line}
             return encoded({**place, "text": first.text or ""})
-        values = {**first.values, **instead} if instead else first.values
+        # What something stands for is not asked for: JSON of a database is taken apart when it is, and a vector is long.
+        values = (
+            {
+                name: instead[name] if name in instead else first.values[name]
+                for name in (*first.values, *(name for name in instead if name not in first.values))
+            }
+            if instead
+            else first.values
+        )
         if not further:
             return encoded(values)
         key = FURTHER_ROWS

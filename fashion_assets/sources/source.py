@@ -125,6 +125,11 @@ class Source(Rows):
         return Profile()
 
     @property
+    def dimensions(self) -> Mapping[str, int]:
+        """Dimensions of the spaces of the vectors that come with its listings, as far as it says them."""
+        return {}
+
+    @property
     def version(self) -> str:
         """Another one whenever the same records would be read as other listings: mapping, notations. Opens nothing."""
         return ""

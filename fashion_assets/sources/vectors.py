@@ -17,6 +17,9 @@ NOTHING = ("", "null", "none", "nan", "[]", "{}")
 
 _UNREADABLE = np.empty(0, np.float32)
 
+_FEW = 16
+"""Numbers of a text so short that Arrow does not pay."""
+
 
 def read_vector(value: Any, encoding: str = "auto") -> np.ndarray | None:
     """The vector a value is, in one of `mapping.Vector`'s encodings: float32 [d]; None where none is stated. Nothing is scaled, and
@@ -39,11 +42,30 @@ def _decoded(value: Any, encoding: str) -> np.ndarray:
         text = value.strip()
         if encoding in ("auto", "json", "list", "pgvector") and text[:1] in ("[", "{", "("):
             # `{…}` is how Postgres writes an array as text, `(…)` how some write a tuple.
+            if (found := _plain(text)) is not None:
+                return found
             return _array(json.loads(text if text.startswith("[") else f"[{text[1:-1]}]"))
         if encoding in ("auto", "base64"):
             return np.frombuffer(base64.b64decode(text, validate=True), "<f4")
         raise ValueError(encoding)
     return _array(value)
+
+
+def _plain(text: str) -> np.ndarray | None:
+    """A flat list of numbers, brackets and all, by Arrow, which reads decimals three times as fast as `json.loads`; None for a short
+    one and for anything else."""
+    if text.count(",") < _FEW or text.find("[", 1) >= 0:
+        return None
+    import pyarrow as pa
+    import pyarrow.compute as pc  # here: few sources have vectors
+
+    split = pc.split_pattern(pa.array([text[1:-1].strip().replace(", ", ",")]), ",")  # pyright: ignore[reportAttributeAccessIssue]
+    try:
+        numbers = split.values.cast(pa.float64())
+    except pa.ArrowInvalid:
+        return None
+    with np.errstate(over="ignore"):
+        return np.asarray(numbers).astype(np.float32)
 
 
 def _array(value: Any) -> np.ndarray:

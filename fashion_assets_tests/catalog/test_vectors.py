@@ -1,3 +1,5 @@
+import hashlib
+
 import numpy as np
 import pyarrow as pa
 import pytest
@@ -17,6 +19,9 @@ def products(*vectors: list[tuple] | None) -> pa.Table:
     return pa.table({"product_id": [str(n) for n in range(len(lists))], "vectors": pa.array(lists, VECTORS)})
 
 
+HASH = np.tile(np.frombuffer(hashlib.blake2b(b"picture", digest_size=32).digest(), np.uint8), 16).tolist()
+"""What stood in for a picture's vector in a system without its model: 32 bytes of a hash, sixteen times."""
+
 SOUND = ("clip", "image", [0.6, 0.8])
 
 
@@ -34,6 +39,8 @@ SOUND = ("clip", "image", [0.6, 0.8])
         (("clip", "text", [1.0, -INFINITE]), "vector_not_finite"),
         (("clip", "text", [1.0, None]), "vector_not_finite"),
         (("clip", "text", [0.0, -0.0]), "vector_all_zero"),
+        (("hash", "image", HASH), "vector_repeats_itself"),
+        (("constant", "image", [0.125] * 77), "vector_repeats_itself"),
         (("clip", "text", [1.0, 0.0, 0.0]), "vector_of_another_length"),
         (("clip", "image", [1.0, 0.0]), "vector_repeated"),
     ],
@@ -47,6 +54,14 @@ def test_what_can_be_no_vector_is_refused_by_name_and_the_others_stay(vector, re
         pa.scalar([0.6, 0.8], pa.list_(pa.float32())).as_py(),
         [0.0, 1.0],
     ]
+
+
+def test_a_vector_that_nearly_repeats_itself_is_one():
+    near = np.array(HASH, np.float32)
+    near[300] += 1
+    for sound in (near, np.arange(512), np.eye(1, 512)[0]):
+        came = brought(products([("clip", "image", sound.tolist())]))
+        assert came.refused.num_rows == 0 and came.sound.num_rows == 1
 
 
 def test_every_reason_has_a_test():

@@ -12,6 +12,7 @@ from fashion_assets.sources.columns import Columns
 from fashion_assets.sources.expressions import Compiler
 from fashion_assets.sources.mapped import Mapped
 from fashion_assets.sources.mapping import Expression, as_kept, kept, load_mapping, parse_mapping
+from fashion_assets.sources.readers.databases import JsonText
 from fashion_assets.sources.source import SourceError
 from fashion_assets.sources.vectors import read_vector
 from fashion_assets_tests.catalog.keyed import keyed, read_all
@@ -267,6 +268,37 @@ def test_vectors_are_read_bit_for_bit(value: Any):
     vector = read_vector(value)
     assert vector is not None and vector.dtype == np.float32
     assert vector.tobytes() == np.array([THIRD, 0.5], np.float32).tobytes()
+
+
+@pytest.mark.parametrize("separator", [",", ", ", " ,  ", ",\n"])
+def test_long_vectors_are_read_as_json_reads_them(separator: str):
+    """Decimals of every length, at the edges of float32, and halfway between two of it."""
+    numbers = np.random.default_rng(7).standard_normal(600).tolist()
+    numbers += [
+        1e-45,
+        3.4028235e38,
+        1e39,
+        -0.0,
+        0.1,
+        1,
+        -7,
+        1e-400,
+        16777217.0,
+        16777217.000000001,
+        1.17549435e-38,
+    ]
+    text = separator.join(map(repr, numbers))
+    with np.errstate(over="ignore"):
+        wanted = np.array(json.loads(f"[{text}]"), np.float64).astype(np.float32)
+    for written in (f"[{text}]", f" [ {text} ] ", f"{{{text}}}", JsonText(f"[{text}]")):
+        vector = read_vector(written)
+        assert vector is not None and vector.dtype == np.float32 and vector.tobytes() == wanted.tobytes()
+
+
+@pytest.mark.parametrize("wrong", ["x", "[1.0]", "", "1 2"])
+def test_long_text_that_is_no_vector_has_no_numbers(wrong: str):
+    vector = read_vector(f"[{'0.5, ' * 40}{wrong}]")
+    assert vector is not None and len(vector) == 0
 
 
 def test_what_is_no_vector_has_no_numbers_and_nothing_is_none():

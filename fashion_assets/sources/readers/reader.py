@@ -6,7 +6,7 @@ is read without the rest. It loses nothing: what cannot be taken apart is a row 
 
 from abc import ABC, abstractmethod
 from collections.abc import Iterator, Mapping, Sequence
-from typing import Any, ClassVar, NamedTuple, Self
+from typing import Any, ClassVar, NamedTuple, Protocol, Self, runtime_checkable
 
 
 class Row(NamedTuple):
@@ -25,6 +25,15 @@ class Row(NamedTuple):
     """Such a row whole, bytes that are no text escaped."""
     line: int | None = None
     """Line it begins in, from 1, in formats that have lines."""
+
+
+@runtime_checkable
+class AsWritten(Protocol):
+    """Values of a row that are taken apart when they are asked for, and can be had as they stand."""
+
+    def written(self, name: str) -> Any:
+        """The value of a column as it stands; None where there is none."""
+        ...
 
 
 class RowReader(ABC):

@@ -261,6 +261,10 @@ class Values(Mapping[str, Any]):
             value = self._values[name] = read_json(value)
         return value
 
+    def written(self, name: str) -> Any:
+        """A value as the database wrote it, JSON as text; None where there is no such column."""
+        return self._values.get(name)
+
     def __iter__(self) -> Iterator[str]:
         return iter(self._values)
 
