@@ -4,7 +4,8 @@ Usage: python benchmarks/swaps.py WORK_FOLDER [SWAPS [LISTINGS]]
 
 Two releases of a drawn catalogue, every title of one marked. Eight searching connections, four of SQL that look at the
 views in any order, one and several statements a transaction, and one that is idle in a transaction after it looked at one
-view. First nothing swaps, then releases swap back to back. Then a rollback is asked for while a run builds, a `pg_dump`
+view. First nothing swaps, then releases swap back to back; what waits for a lock, and how long, the server itself says
+(`log_lock_waits`), so that it is told from waiting for a core. Then a rollback is asked for while a run builds, a `pg_dump`
 reads, and a retirement waits for it. Exit code 0 where no query failed and no statement's answer was of two releases.
 """
 
@@ -12,6 +13,7 @@ import collections
 import csv
 import json
 import random
+import re
 import subprocess
 import sys
 import threading
@@ -38,6 +40,37 @@ JOINED = (
     "ORDER BY product_id LIMIT 20"
 )
 QUIET_SECONDS = 15
+
+WAITED = re.compile(rb"process \d+ acquired (\w+) on .*? after ([\d.]+) ms")
+"""What the server logs of a wait for a lock that took longer than `deadlock_timeout`."""
+
+WAITS_FROM_MS = 100
+"""The longest a swap may make readers wait: what takes longer is logged. A server told to look for deadlocks within the few tries
+of a swap would end readers that only had to wait for a try to be given up."""
+
+
+class LockWaits:
+    """How long sessions waited for locks, from now on: as the server logs it, of waits longer than `WAITS_FROM_MS`."""
+
+    def __init__(self, settings: Settings):
+        with connect(settings, autocommit=True) as conn:
+            conn.execute("ALTER SYSTEM SET log_lock_waits = on")
+            conn.execute(sql.SQL("ALTER SYSTEM SET deadlock_timeout = {}").format(sql.Literal(WAITS_FROM_MS)))
+            conn.execute("SELECT pg_reload_conf()")
+        self._log = next((settings.home / "postgres").glob("**/server.log"))
+        self._begin = self._log.stat().st_size
+
+    def figures(self) -> dict[str, dict[str, float]]:
+        """By the kind of lock, of waits longer than `WAITS_FROM_MS`: readers wait for AccessShareLock, swaps for AccessExclusiveLock."""
+        waits: dict[str, list[float]] = collections.defaultdict(list)
+        with self._log.open("rb") as file:
+            file.seek(self._begin)
+            for lock, taken in WAITED.findall(file.read()):
+                waits[lock.decode()].append(float(taken))
+        return {
+            lock: {"waits": len(taken), "p50_ms": sorted(taken)[len(taken) // 2], "max_ms": max(taken)}
+            for lock, taken in waits.items()
+        }
 
 
 class Readers:
@@ -194,7 +227,7 @@ def swaps(home: Path, count: int) -> list[float]:
     ran = subprocess.run(
         [sys.executable, __file__, "--swap", str(home), str(count)],
         check=True,
-        capture_output=True,
+        stdout=subprocess.PIPE,
         text=True,
     )
     return sorted(json.loads(ran.stdout))
@@ -277,16 +310,21 @@ def main() -> int:
     count = int(sys.argv[2]) if len(sys.argv) > 2 else 100
     listings = int(sys.argv[3]) if len(sys.argv) > 3 else 2000
     home, catalogue = work / "home", work / "catalogue"
-    if not home.exists():
-        prepared(home, catalogue, listings)
+    if home.exists():
+        sys.exit(
+            f"{home} is there: its releases are no longer those the answers are held against. Give an empty folder."
+        )
+    prepared(home, catalogue, listings)
     settings = Settings(home=home, database_url=None)
     with connect(settings) as conn:
         marked = max(releases.releases(conn), key=lambda r: r.number).release
     with Readers(settings, marked) as quiet:
         time.sleep(QUIET_SECONDS)
     print(json.dumps({"nothing swaps": quiet.figures(), "failed": quiet.failed, "mixed": quiet.mixed}))
+    waits = LockWaits(settings)
     with Readers(settings, marked) as readers:
         taken = swaps(home, count)
+    print(json.dumps({f"waits for locks longer than {WAITS_FROM_MS} ms": waits.figures()}))
     print(json.dumps({"swaps": readers.figures(), "failed": readers.failed, "mixed": readers.mixed}))
     print(
         json.dumps(

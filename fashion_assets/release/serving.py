@@ -98,7 +98,8 @@ def point_views_at(
                 release_tables.let_read(conn, release.release, settings.reader_role)
                 _point(conn, settings, release, {each.table for each in keeping}, obstacles)
             return
-        except psycopg.errors.LockNotAvailable:
+        # A server may be told to look for deadlocks sooner than a try is given up.
+        except (psycopg.errors.LockNotAvailable, psycopg.errors.DeadlockDetected):
             time.sleep(random.uniform(0.01, 0.06))
 
 
@@ -410,6 +411,6 @@ def drop_former_views(conn: psycopg.Connection[Any], wait_ms: int) -> list[str]:
             with conn.transaction():
                 conn.execute(sql.SQL("SET LOCAL lock_timeout = {}").format(sql.Literal(wait_ms)))
                 conn.execute(sql.SQL("DROP SCHEMA IF EXISTS {} CASCADE").format(sql.Identifier(name)))
-        except psycopg.errors.LockNotAvailable:
+        except (psycopg.errors.LockNotAvailable, psycopg.errors.DeadlockDetected):
             left.append(name)
     return left
