@@ -238,6 +238,22 @@ ATTRIBUTES: tuple[Attribute, ...] = (
         different=40,
         label=Label(5, 0.2, told=0.25),
     ),
+    Attribute(
+        "size",
+        "Size as sizes are written here (xl, eu 38, us 10.5, w32 l34, one size), by whatever system the source states.",
+        facet=True,
+        full_text="D",
+        shown=True,
+    ),
+    Attribute(
+        "condition",
+        "Canonical condition of a thing that had an owner: new with tags, like new, very good, good, fair, …",
+        vocabulary=True,
+        facet=True,
+        full_text="D",
+        different=40,
+        importance=1.0,
+    ),
     Attribute("year", "Year of the collection.", kind=YEAR, facet=True),
     Attribute(
         "price",

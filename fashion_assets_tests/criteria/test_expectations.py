@@ -15,8 +15,8 @@ DAMAGE = (
     "UPDATE {products} SET product_id = (SELECT product_id FROM {products} WHERE external_id = '2'), price = 0, "
     "year = 1815, image_width = 0, image_sha256 = 'not a digest' WHERE external_id = '3'",
     "UPDATE {products} SET gender = 'gadget', category = 'gadget', sub_category = 'gadget', article_type = 'gadget', "
-    "colour = 'gadget', season = 'gadget', usage = 'gadget' WHERE external_id::int BETWEEN 10 AND 20",
-    "UPDATE {products} SET title = '', description = '', brand = '', currency = '' WHERE external_id = '4'",
+    "colour = 'gadget', season = 'gadget', usage = 'gadget', condition = 'gadget' WHERE external_id::int BETWEEN 10 AND 20",
+    "UPDATE {products} SET title = '', description = '', brand = '', size = '', currency = '' WHERE external_id = '4'",
 )
 
 
