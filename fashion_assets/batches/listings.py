@@ -114,7 +114,15 @@ def canonical(work: Work, tables: Tables) -> Made:
     products = tables[VALIDATED_PRODUCTS.name]
     kept, remaining = reuse_normalized(products, previous(work.store, NORMALIZED_ATTRIBUTES, work.name))
     fresh = normalize(remaining, at=datetime.now(UTC))
-    normalized = carry_version(pa.concat_tables([kept, fresh]), products)
+    normalized = pa.concat_tables([kept, fresh])
+    if work.source.stories:
+        from fashion_assets.catalog.stories.writing import (
+            PlainWriter,
+            with_stories,
+        )  # here: few sources have any told
+
+        normalized = with_stories(normalized, PlainWriter())
+    normalized = carry_version(normalized, products)
     branded = normalized.num_rows - normalized["brand"].null_count
     return Made(
         {NORMALIZED_ATTRIBUTES.name: normalized},
@@ -124,4 +132,6 @@ def canonical(work: Work, tables: Tables) -> Made:
 
 def canonical_batch(work: Work, tables: Tables) -> NormalizedBatch:
     """What the criteria of `canonical` judge."""
-    return NormalizedBatch(tables[VALIDATED_PRODUCTS.name], tables[NORMALIZED_ATTRIBUTES.name])
+    return NormalizedBatch(
+        tables[VALIDATED_PRODUCTS.name], tables[NORMALIZED_ATTRIBUTES.name], work.source.stories
+    )

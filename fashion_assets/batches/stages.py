@@ -73,11 +73,20 @@ VALIDATION: Stage[Work] = Stage(
     listings.judged_batch,
 )
 
+
+def _normalizing(given: Given) -> str:
+    if given.source is None or not given.source.stories:
+        return NORMALIZATION_VERSION
+    from fashion_assets.catalog.stories.writing import PlainWriter  # here: most sources have none told
+
+    return f"{NORMALIZATION_VERSION};stories={PlainWriter().version}"
+
+
 NORMALIZATION: Stage[Work] = Stage(
     "normalized_attributes",
     (VALIDATED_PRODUCTS,),
     (NORMALIZED_ATTRIBUTES,),
-    lambda given: NORMALIZATION_VERSION,
+    _normalizing,
     listings.canonical,
     listings.canonical_batch,
 )

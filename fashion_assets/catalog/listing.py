@@ -12,7 +12,7 @@ import pyarrow as pa
 
 from fashion_assets.catalog import attributes
 
-SHAPES_VERSION = "3"
+SHAPES_VERSION = "4"
 """Raise it when a column of these shapes comes to mean something else: every batch is then read again, and what was made
 of its listings before still holds where nothing else changed."""
 
@@ -68,6 +68,7 @@ LISTING_SCHEMA = pa.schema(
         pa.field("image_sha256", pa.string()),
         pa.field("defects", pa.list_(pa.string()), nullable=False),  # reasons for rejection the reader saw
         pa.field("vectors", VECTORS),
+        pa.field("facts", pa.string()),  # JSON object of what else the mapping keeps, see `sources.mapping`
     ]
 )
 """A listing as `Source.read` gives it."""
@@ -87,6 +88,7 @@ PRODUCT_SCHEMA = pa.schema(
         pa.field("image_width", pa.int32()),
         pa.field("image_height", pa.int32()),
         pa.field("vectors", VECTORS),
+        LISTING_SCHEMA.field("facts"),
         pa.field("validated_with", pa.string(), nullable=False),  # version of the rules that accepted it
     ]
 )
@@ -109,6 +111,9 @@ NORMALIZED_SCHEMA = pa.schema(
         *PRODUCT_SCHEMA,
         pa.field("normalized", pa.string(), nullable=False),  # JSON object of canonical values
         pa.field("brand_origin", pa.string()),  # "source", "title" or null
+        pa.field(
+            "story", pa.string()
+        ),  # JSON object, see `catalog.stories`; null where the source has none told
     ]
 )
 """A product with canonical values: the attribute columns hold them, `record` the untouched originals."""
@@ -129,9 +134,11 @@ COLUMNS_IN_WORDS = {
     "defects": "What the reader could not read: reasons for rejection.",
     "reasons": "Every reason for rejection, in the order of the rules.",
     "vectors": "Vectors that came with the record, with their spaces and what they are of, bit for bit.",
+    "facts": "JSON object of what else the source's mapping keeps of the listing; null where it keeps nothing.",
     "validated_with": "Version of the rules that judged the listing.",
     "normalized": "JSON object of canonical values, and of when and by which vocabularies they were found.",
     "brand_origin": "Where the brand is from: the source, or the title; null without a brand.",
+    "story": "JSON object of a story that says what the record says, and who wrote it; null where the source's mapping asks for none.",
     "space": "The embedding space: model name and the start of its fingerprint; of a vector that came, as its source calls it.",
     "kind": "What the vector is of: image, text, or product (both together).",
     "served": "Whether it is the one of its product's vectors that is searched.",
@@ -147,6 +154,12 @@ def product_id(source: str, external_id: str) -> str:
     """The product's id: a UUID (version 5) of source and external id, so that every installation and every
     re-run gives the same listing the same id, without coordination."""
     return str(uuid.uuid5(PRODUCT_NAMESPACE, f"{source}\0{external_id}"))
+
+
+def uuid_of(source: str, kind: str, known_as: str) -> str:
+    """The id of what a source knows by a text, and is no product: a person, a wardrobe. A UUID (version 5) of source, kind and text, the
+    same in every table, installation and run."""
+    return str(uuid.uuid5(PRODUCT_NAMESPACE, f"{source}\0{kind}\0{known_as}"))
 
 
 def picture_path(root: str, image_uri: str) -> str:

@@ -23,9 +23,10 @@ import pyarrow.compute as pc
 from fashion_assets.catalog import attributes, wordlists
 from fashion_assets.catalog.brands import brand_from_title, canonical_brand
 from fashion_assets.catalog.listing import NORMALIZED_SCHEMA, PRODUCT_SCHEMA
+from fashion_assets.catalog.sizes import canonical_size
 from fashion_assets.catalog.validation import NULL_WORDS
 
-RULES_VERSION = "2"
+RULES_VERSION = "3"
 """Raise it when a rule here changes. Vocabularies are part of the version by themselves."""
 
 NORMALIZATION_VERSION = f"{RULES_VERSION}-{wordlists.version()}-{attributes.version('vocabulary', 'many')}"
@@ -117,6 +118,8 @@ def normalize(products: pa.Table, *, at: datetime) -> pa.Table:
         fragments.append(pieces)
         unknown.append(strangers)
 
+    columns["size"], sizes, _ = _mapped(columns["size"], _size)
+    fragments.append(sizes)
     columns["brand"], brand_origin = _brands(columns)
     fragments.append(
         _mapped(columns["brand"], lambda brand: (brand, f'"brand":{_json(brand.lower())}', None))[1]
@@ -137,6 +140,7 @@ def normalize(products: pa.Table, *, at: datetime) -> pa.Table:
     fragments.append(pa.repeat(made, products.num_rows))
     columns["normalized"] = pc.binary_join_element_wise("{", _joined(fragments), "}", "")
     columns["brand_origin"] = brand_origin
+    columns["story"] = pa.nulls(products.num_rows, pa.string())
     return pa.Table.from_arrays([columns[name] for name in NORMALIZED_SCHEMA.names], schema=NORMALIZED_SCHEMA)
 
 
@@ -180,6 +184,11 @@ def _scalar(field: str, raw: str) -> Mapped:
         return None, None, None
     fragment = f'"{field}":{_json(value)}'
     return value, fragment, None if known else fragment
+
+
+def _size(raw: str) -> Mapped:
+    value = canonical_size(raw)
+    return value, None if value is None else f'"size":{_json(value)}', None
 
 
 def _several(field: str, raw: str) -> Mapped:

@@ -17,6 +17,7 @@ import pyarrow.compute as pc
 
 from fashion_assets.catalog.normalization import FIELDS
 from fashion_assets.catalog.vectors import BROUGHT_SCHEMA
+from fashion_assets.criteria import stories
 from fashion_assets.criteria.verdict import Criterion, Finding, holds, not_applicable
 from fashion_assets.embedding.embed import vector_matrix
 from fashion_assets.embedding.spaces import EmbeddingSpace
@@ -95,8 +96,11 @@ class ValidatedBatch:
 
 @dataclass(frozen=True)
 class NormalizedBatch:
+    """`stories`: whether the batch's source has one told of each product."""
+
     products: pa.Table
     normalized: pa.Table
+    stories: bool = False
 
 
 @dataclass(frozen=True)
@@ -450,6 +454,24 @@ NORMALIZED: list[Criterion[NormalizedBatch]] = [
         _values_are_canonical,
         "A vocabulary has canonical values in capitals or with blanks around them; the offenders are these. Mend the "
         "vocabulary.",
+    ),
+    Criterion(
+        "every_product_has_a_story",
+        "D2",
+        "Every product of a source that has stories told has one",
+        "none missing",
+        "normalized_attributes",
+        stories.every_product_has_one,
+        _RUN_AGAIN,
+    ),
+    Criterion(
+        "stories_say_what_records_say",
+        "D2",
+        "No story claims a number, brand, material, colour, kind or condition that its record lacks",
+        "none",
+        "normalized_attributes",
+        stories.they_say_what_records_say,
+        "A writer, or its phrases, say what a record does not; the offenders are these. Mend them: the stories are written again.",
     ),
 ]
 _FEW_FAILED = "none missing, and failed at most {max_rejection_rate:.0%}"

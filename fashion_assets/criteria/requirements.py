@@ -19,6 +19,7 @@ REQUIREMENTS = {
     "B5": "The catalogue is migrated batch by batch, and a release has every batch.",
     "B6": "The loads that are promised are borne, and indexes stay small.",
     "B7": "Vectors are watched: every product has one, and it is finite and of length 1.",
+    "D2": "Every second-hand item has a story, and no story says what its record does not.",
     "D3": "Vectors that came with listings are kept bit for bit, and listings that never had one are kept, too.",
     "E1": "Values become canonical; what the source said is never touched.",
     "G3": "A search under a filter finds what is nearest, however few products the filter leaves.",

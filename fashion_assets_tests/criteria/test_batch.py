@@ -11,6 +11,8 @@ import pyarrow.compute as pc
 import pytest
 
 from fashion_assets.catalog.normalization import normalize
+from fashion_assets.catalog.stories.story import Story
+from fashion_assets.catalog.stories.writing import PlainWriter, with_stories
 from fashion_assets.catalog.validation import Rules, validate
 from fashion_assets.catalog.vectors import BROUGHT_SCHEMA
 from fashion_assets.criteria.batch import (
@@ -115,9 +117,23 @@ def embeddings(products: pa.Table, vectors: np.ndarray) -> pa.Table:
 def test_a_sound_batch_passes_every_criterion(raw, validated, normalized, embedded):
     subjects = [*((c, raw) for c in RAW), *((c, validated) for c in [*VALIDATED, *QUARANTINED])]
     subjects += [*((c, normalized) for c in NORMALIZED), *((c, embedded) for c in IMAGE_EMBEDDINGS)]
+    silent = {"every_product_has_a_story", "stories_say_what_records_say"}  # nobody asked for stories
     assert {criterion.name: criterion.judge(subject).outcome for criterion, subject in subjects} == {
-        criterion.name: "pass" for criterion, _ in subjects
+        criterion.name: "not applicable" if criterion.name in silent else "pass" for criterion, _ in subjects
     }
+
+
+def test_a_story_that_is_missing_or_claims_too_much_is_named(normalized):
+    told = replace(normalized, normalized=with_stories(normalized.normalized, PlainWriter()), stories=True)
+    has_one, is_true = NORMALIZED[-2:]
+    assert [criterion.judge(told).outcome for criterion in (has_one, is_true)] == ["pass", "pass"]
+    first = told.normalized["product_id"][0].as_py()
+    stories = told.normalized["story"].to_pylist()
+    silent = replace(told, normalized=changed(told.normalized, "story", [None, *stories[1:]]))
+    assert has_one.judge(silent).offenders == [first]
+    invented = Story("Bought for 12345 in a cashmere dream.").as_json()
+    lying = replace(told, normalized=changed(told.normalized, "story", [invented, *stories[1:]]))
+    assert is_true.judge(lying).offenders == [f"{first}: material cashmere, number 12345"]
 
 
 def test_names_are_unique():
