@@ -38,7 +38,7 @@ from fashion_assets.settings import Settings
 from fashion_assets.sources import Source, SourceError, open_source
 from fashion_assets.sources.source import TABLE_ROW_SCHEMA, DeclaredTable
 from fashion_assets.warehouse import batch_files
-from fashion_assets.warehouse.declared import Declared, table_of_batch
+from fashion_assets.warehouse.declared import Counts, Declared, Refers, table_of_batch
 from fashion_assets.warehouse.parquet import ParquetStore
 from fashion_assets.warehouse.quarantine import replace_quarantine
 from fashion_assets.warehouse.register import Batch, references
@@ -54,7 +54,7 @@ LONGEST_KEY = 512
 bytes."""
 
 _NAME = re.compile(r"[a-z][a-z0-9_]{0,50}")
-_RESERVED = ("products", "product_embeddings", "favourites_user", "source", "record")
+_RESERVED = ("products", "product_embeddings", "garments", "favourites_user", "source", "record")
 
 # Declarations
 
@@ -69,8 +69,9 @@ def declared(source: Source) -> list[tuple[Declared, DeclaredTable]]:
             table.name,
             tuple(table.key),
             dict(table.columns),
-            tuple((each.column, each.table) for each in table.references),
+            tuple(Refers(*each) for each in table.references),
             tuple(table.readable),
+            tuple(Counts(*each) for each in table.counts),
         )
         if wrong := _wrong(said, {each.name: tuple(each.key) for each in source.tables()}):
             raise SourceError(f"The table {table.name!r} of source {source.name}: {wrong}.")
@@ -91,14 +92,23 @@ def _wrong(table: Declared, keys: Mapping[str, tuple[str, ...]]) -> str | None:
             return f"its column {column!r} is one every table of a release has; give it another name in the mapping"
         if kind not in PARSERS:
             return f"its column {column!r} is of type {kind}; known are {', '.join(PARSERS)}"
-    for column in (*table.key, *table.readable, *(column for column, _ in table.references)):
+    named = [*table.key, *table.readable, *(each.column for each in (*table.references, *table.counts))]
+    named += [name for each in table.references for name in (each.type, each.into) if name is not None]
+    for column in named:
         if column not in table.columns:
             return f"{column!r} is none of its columns, which are {', '.join(table.columns)}"
-    for column, other in table.references:
+    for column, other, *_ in table.references:
+        if not other:
+            continue
         if other != "products" and other not in keys:
             return f"its column {column!r} refers to {other!r}, which the source does not declare"
         if other != "products" and len(keys[other]) != 1:
             return f"its column {column!r} refers to {other!r}, whose key is not one column"
+    for count in table.counts:
+        if count.table not in keys:
+            return f"its column {count.column!r} counts rows of {count.table!r}, which the source does not declare"
+        if len(table.key) != 1:
+            return f"its column {count.column!r} counts rows that name one of its own, and its key is not one column"
     return None
 
 
@@ -283,7 +293,7 @@ def judged(rows: pa.Table, table: Declared) -> tuple[pa.Table, pa.Table]:
     reasons: list[list[str]] = [list(defects or ()) for defects in rows["defects"].to_pylist()]
     unreadable = [bool(found) for found in reasons]
     columns = columns_of(rows, list(table.columns))
-    stated = table.key or tuple(column for column, _ in table.references)
+    stated = table.key or tuple(each.column for each in table.references)
     for column, kind in table.columns.items():
         _, bad = typed(columns[column], kind)
         wrong = set(bad)

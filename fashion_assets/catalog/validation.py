@@ -284,14 +284,13 @@ def null_like(column: pa.ChunkedArray | pa.Array, further: Sequence[str] = ()) -
 def stating_nothing(listings: pa.Table, profile: Profile) -> dict[str, pa.Array]:
     """For each attribute, and the id, which listings (LISTING_SCHEMA) state nothing by it, or what means "unknown" in a source
     of this profile."""
-    return {
-        name: pc.or_(
-            null_like(listings[name], profile.null_words), _unknown(listings[name], name, profile.unknown)
-        )
-        if name in profile.unknown
-        else null_like(listings[name], profile.null_words)
-        for name in ("external_id", *ATTRIBUTES)
-    }
+    return {name: states_nothing(listings[name], name, profile) for name in ("external_id", *ATTRIBUTES)}
+
+
+def states_nothing(column: pa.ChunkedArray, name: str, profile: Profile) -> pa.Array:
+    """As `stating_nothing`, of one attribute's values."""
+    nothing = null_like(column, profile.null_words)
+    return pc.or_(nothing, _unknown(column, name, profile.unknown)) if name in profile.unknown else nothing
 
 
 def unknown_values(listings: pa.Table, profile: Profile) -> dict[str, int]:

@@ -62,7 +62,9 @@ def _counted(conn: psycopg.Connection, release: Release, source: str, name: str)
     table = release.table(name)
     if conn.execute("SELECT to_regclass(%s)", (table.as_string(conn),)).fetchone() == (None,):
         return 0
+    # Owners whom only products name came from no row.
+    rows = sql.SQL(" AND made IS NOT TRUE") if name == "users" else sql.SQL("")
     row = conn.execute(
-        sql.SQL("SELECT count(*) FROM {} WHERE source = %s").format(table), (source,)
+        sql.SQL("SELECT count(*) FROM {} WHERE source = %s{}").format(table, rows), (source,)
     ).fetchone()
     return row[0] if row else 0

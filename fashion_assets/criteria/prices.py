@@ -5,16 +5,22 @@ What belongs here: both sides of a release, listing by listing, and how far apar
 (`release.charts`).
 """
 
+# pyarrow.compute makes its functions when it is imported, out of pyright's sight.
+# pyright: reportAttributeAccessIssue=false
+
 from collections import Counter, OrderedDict
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from decimal import Decimal
 
 import numpy as np
 import psycopg
+import pyarrow as pa
+import pyarrow.compute as pc
 from psycopg import sql
 
-from fashion_assets.catalog.validation import parse_price
+from fashion_assets.catalog.profile import Profile
+from fashion_assets.catalog.validation import parse_price, states_nothing
 from fashion_assets.criteria.verdict import OFFENDERS_SHOWN
 from fashion_assets.warehouse.parquet import ParquetStore
 from fashion_assets.warehouse.releases import Release
@@ -50,12 +56,15 @@ class Prices:
         return float(np.abs(curves[0] - curves[1]).max())
 
 
-def read_and_kept(conn: psycopg.Connection, release: Release, store: ParquetStore) -> Prices:
-    """The prices of a release's products, and what was read of each one's listing. Memory holds some batches' prices, and grows
+def read_and_kept(
+    conn: psycopg.Connection, release: Release, store: ParquetStore, held_to: Mapping[str, Profile]
+) -> Prices:
+    """The prices of a release's products, and what was read of each one's listing, but for what means "unknown" in its source
+    (`held_to`: the sources' profiles by name). Memory holds some batches' prices, and grows
     with how many different ones there are, of which two decimals leave ten million."""
     sides = Counter[Decimal](), Counter[Decimal]()
     differing, examples, not_compared = 0, [], 0
-    batches = _Read(conn, release, store)
+    batches = _Read(conn, release, store, held_to)
     for batch, external_id, kept in _products(conn, release):
         read = batches.of(batch)
         if external_id not in read:
@@ -88,8 +97,14 @@ def _said(price: Decimal | None) -> str:
 class _Read:
     """The prices that were read of a batch's listings, by external id."""
 
-    def __init__(self, conn: psycopg.Connection, release: Release, store: ParquetStore) -> None:
-        self._store = store
+    def __init__(
+        self,
+        conn: psycopg.Connection,
+        release: Release,
+        store: ParquetStore,
+        held_to: Mapping[str, Profile],
+    ) -> None:
+        self._store, self._held_to = store, held_to
         self._held: OrderedDict[str, dict[str, Decimal | None]] = OrderedDict()
         rows = conn.execute(
             "SELECT r.batch FROM fashion_ops.release_batches r JOIN fashion_ops.batches b ON b.batch = r.batch "
@@ -107,7 +122,10 @@ class _Read:
         return self._held[batch]
 
     def _prices(self, batch: str) -> dict[str, Decimal | None]:
-        table = self._store.read(READ, batch, ["external_id", "occurrence", "price"])
-        prices = parse_price(table["price"]).to_pylist()
+        table = self._store.read(READ, batch, ["source", "external_id", "occurrence", "price"])
+        source = table["source"][0].as_py() if table.num_rows else ""
+        nothing = states_nothing(table["price"], "price", self._held_to.get(source, Profile()))
+        stated = pc.if_else(nothing, pa.scalar(None, pa.string()), table["price"].combine_chunks())
+        prices = parse_price(stated).to_pylist()
         rows = zip(table["external_id"].to_pylist(), table["occurrence"].to_pylist(), prices, strict=True)
         return {identity: price for identity, occurrence, price in rows if identity and not occurrence}

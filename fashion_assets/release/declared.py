@@ -19,10 +19,11 @@ from psycopg import sql
 from fashion_assets.batches.files import VALIDATED_ROWS, read_whole
 from fashion_assets.batches.plan import BatchPlan
 from fashion_assets.batches.rows import PARSERS, columns_of, typed
+from fashion_assets.catalog.listing import uuid_of
 from fashion_assets.catalog.style import stated_style
 from fashion_assets.warehouse import serving
 from fashion_assets.warehouse.copy import copy_rows
-from fashion_assets.warehouse.declared import Declared
+from fashion_assets.warehouse.declared import Declared, Refers
 from fashion_assets.warehouse.names import register_name
 from fashion_assets.warehouse.parquet import ParquetStore
 from fashion_assets.warehouse.register import Batch
@@ -104,7 +105,14 @@ def _describe(conn: psycopg.Connection, release: Release, shape: TableShape) -> 
         "record": "The original record, whole, as JSON. Closed to readers.",
     }
     for column in shape.columns:
-        refers = sorted({table for each in shape.declared for of, table in each.references if of == column})
+        refers = sorted(
+            {
+                to.table
+                for each in shape.declared
+                for to in each.references
+                if to.column == column and to.table
+            }
+        )
         words[column] = f"As the source declares it{f'; names a row of {refers[0]}' if refers else ''}."
     statements += [
         sql.SQL("COMMENT ON COLUMN {}.{} IS {}").format(name, sql.Identifier(column), sql.Literal(text))
@@ -142,6 +150,40 @@ def load(
                 progress()
         _settle(conn, release, shape, loaded, finished, batches)
         loaded[shape.name] = shape
+    for shape in loaded.values():
+        _count_anew(conn, release, shape)
+    _make_owners(conn, release)
+
+
+OWNERS_AT_ONCE = 10_000
+"""Owners that are made at once."""
+
+
+def _make_owners(conn: psycopg.Connection, release: Release) -> None:
+    """Make a person of each owner whom products name (their fact `owner`) and no source delivered, in the caller's transaction."""
+    users = release.table("users")
+    with conn.cursor("owners") as cursor:
+        cursor.execute(
+            sql.SQL(
+                "SELECT p.source, p.facts ->> 'owner', min(p.facts ->> 'seller') FROM {} p WHERE p.facts ? 'owner' "
+                "AND NOT EXISTS (SELECT FROM {} u WHERE u.source = p.source AND u.user_id = p.facts ->> 'owner') GROUP BY 1, 2"
+            ).format(release.table("products"), users)
+        )
+        while found := cursor.fetchmany(OWNERS_AT_ONCE):
+            sources, owners, names = (list(each) for each in zip(*found, strict=True))
+            rows = {
+                "id": [
+                    uuid_of(source, "users", owner) for source, owner in zip(sources, owners, strict=True)
+                ],
+                "user_id": owners,
+                "source": sources,
+                "name": names,
+                "record": [json.dumps({"owner": owner}, ensure_ascii=False) for owner in owners],
+            }
+            made = pa.table({name: pa.array(values, pa.string()) for name, values in rows.items()})
+            made = made.append_column("made", pa.array([True] * len(found), pa.bool_()))
+            types = {**dict.fromkeys(rows, "text"), "id": "uuid", "record": "json", "made": "bool"}
+            copy_rows(conn, users, types, made)
 
 
 def arriving_rows(rows: pa.Table, shape: TableShape, table: Declared, batch: str) -> pa.Table:
@@ -156,6 +198,12 @@ def arriving_rows(rows: pa.Table, shape: TableShape, table: Declared, batch: str
         # All that is read of their records once they are loaded.
         stated = (stated_style(record) for record in rows["record"].to_pylist())
         columns["style"] = pa.array([json.dumps(style) if style else None for style in stated], pa.string())
+        people = said.get("user_id") or [None] * rows.num_rows
+        columns["id"] = pa.array(
+            [None if each is None else uuid_of(table.source, shape.name, each) for each in people],
+            pa.string(),
+        )
+        columns["made"] = pa.array([False] * rows.num_rows, pa.bool_())
     columns["source"] = pa.array([table.source] * rows.num_rows, pa.string())
     columns["batch"] = pa.array([batch] * rows.num_rows, pa.string())
     for name in ("record", "listing_key", "content_hash"):
@@ -192,9 +240,7 @@ def _in_order(those: Sequence[TableShape]) -> Iterator[TableShape]:
         free = [
             shape
             for shape in left
-            if not any(
-                other in names - {shape.name} for each in shape.declared for _, other in each.references
-            )
+            if not any(to.table in names - {shape.name} for each in shape.declared for to in each.references)
         ]
         for shape in free or left[:1]:
             left.remove(shape)
@@ -213,18 +259,19 @@ def _settle(
     them."""
     arrived = _temporary(shape.name)
     conn.execute(sql.SQL("ANALYZE {}").format(arrived))
-    if shape.name == "favourites":
-        conn.execute(
-            sql.SQL(
-                "UPDATE {} f SET product_id = p.product_id FROM {} p WHERE p.source = f.source AND p.external_id = f.external_id"
-            ).format(arrived, release.table("products"))
-        )
     conn.execute(sql.SQL("ALTER TABLE {} ADD COLUMN reasons text[]").format(arrived))
     for table in shape.declared:
-        for column, other in table.references:
-            target = _target(release, table, other, loaded, finished)
+        for refers in table.references:
+            if not refers.table:
+                conn.execute(_mark_unknown(arrived, table, refers))
+                continue
+            target = _target(release, table, refers, loaded, finished)
             if target is not None:
-                conn.execute(_mark(arrived, table, column, other, *target))
+                conn.execute(_mark(arrived, table, refers, *target))
+        for refers in table.references:
+            if refers.table == "products":
+                for statement in _named(arrived, release, shape, table, refers):
+                    conn.execute(statement)
     columns = sql.SQL(", ").join(map(sql.Identifier, (*shape.columns, "source", "record")))
     conn.execute(
         sql.SQL("INSERT INTO {} ({columns}) SELECT {columns} FROM {} WHERE reasons IS NULL").format(
@@ -269,38 +316,123 @@ def _settle(
 def _target(
     release: Release,
     table: Declared,
-    other: str,
+    refers: Refers,
     loaded: Mapping[str, TableShape],
     finished: Mapping[str, Sequence[Batch]],
-) -> tuple[sql.Composable, str] | None:
-    """The table a reference leads to, and the column it is known by. None where nothing can be said: none of its rows were
+) -> tuple[sql.Composable, sql.Composable] | None:
+    """The table a reference leads to, and what it is known by. None where nothing can be said: none of its rows were
     delivered, or it refers back to this one and comes later."""
+    other = refers.table
     if other == "products":
-        return release.table("products"), "external_id"
+        return release.table("products"), _known_by(refers)
     if not any(batch.listings for batch in finished.get(register_name(table.source, other), ())):
         return None
     if other == table.name:
-        return _temporary(other), table.key[0]
+        return _temporary(other), _of_target(table.key[0])
     if other not in loaded:
         return None
-    return release.table(other), next(
-        each.key[0] for each in loaded[other].declared if each.source == table.source
+    key = next(each.key[0] for each in loaded[other].declared if each.source == table.source)
+    return release.table(other), _of_target(key)
+
+
+def _of_target(column: str) -> sql.Composable:
+    return sql.SQL("t.{}::text").format(sql.Identifier(column))
+
+
+def _known_by(refers: Refers) -> sql.Composable:
+    """What a reference knows products by: their external id, or one of their facts."""
+    if refers.by is None:
+        return sql.SQL("t.external_id")
+    return sql.SQL("(t.facts ->> {})").format(sql.Literal(refers.by))
+
+
+def _holds(refers: Refers) -> sql.Composable:
+    """That a reference holds for a row: by its kind, where rows name rows of several tables."""
+    if refers.type is None:
+        return sql.SQL("true")
+    return sql.SQL("r.{} = ANY ({})").format(sql.Identifier(refers.type), sql.Literal(list(refers.among)))
+
+
+def _named(
+    arrived: sql.Composable, release: Release, shape: TableShape, table: Declared, refers: Refers
+) -> Iterator[sql.Composed]:
+    """Give rows the id of the product they name, where they have a column for it; favourites its present external id, too."""
+    given = refers.into or ("product_id" if shape.name == "favourites" else None)
+    if given is None:
+        return
+    also = (
+        sql.SQL(", external_id = t.external_id") if shape.name == "favourites" and refers.by else sql.SQL("")
+    )
+    yield sql.SQL(
+        "UPDATE {arrived} r SET {given} = t.product_id{also} FROM {products} t "
+        "WHERE r.source = {source} AND {holds} AND t.source = r.source AND {known} = r.{column}::text"
+    ).format(
+        arrived=arrived,
+        given=sql.Identifier(given),
+        also=also,
+        products=release.table("products"),
+        source=sql.Literal(table.source),
+        holds=_holds(refers),
+        known=_known_by(refers),
+        column=sql.Identifier(refers.column),
     )
 
 
 def _mark(
-    arrived: sql.Composable, table: Declared, column: str, other: str, target: sql.Composable, key: str
+    arrived: sql.Composable, table: Declared, refers: Refers, target: sql.Composable, key: sql.Composable
 ) -> sql.Composed:
     """Give a reason to each row of this source that refers by the column to what is not there."""
     return sql.SQL(
         "UPDATE {arrived} AS r SET reasons = array_append(reasons, {reason}) "
-        "WHERE r.source = {source} AND r.{column} IS NOT NULL AND NOT EXISTS "
-        "(SELECT FROM {target} t WHERE t.source = r.source AND t.{key}::text = r.{column}::text)"
+        "WHERE r.source = {source} AND {holds} AND r.{column} IS NOT NULL AND NOT EXISTS "
+        "(SELECT FROM {target} t WHERE t.source = r.source AND {key} = r.{column}::text)"
     ).format(
         arrived=arrived,
         source=sql.Literal(table.source),
-        column=sql.Identifier(column),
+        holds=_holds(refers),
+        column=sql.Identifier(refers.column),
         target=target,
-        key=sql.Identifier(key),
-        reason=sql.Literal(f"dangling_{_SINGULAR.get(other, other)}"),
+        key=key,
+        reason=sql.Literal(f"dangling_{_SINGULAR.get(refers.table, refers.table)}"),
     )
+
+
+def _mark_unknown(arrived: sql.Composable, table: Declared, refers: Refers) -> sql.Composed:
+    """Give a reason to each row of this source that names something of a kind nobody declared."""
+    return sql.SQL(
+        "UPDATE {arrived} AS r SET reasons = array_append(reasons, {reason}) "
+        "WHERE r.source = {source} AND r.{column} IS NOT NULL AND ({holds}) IS NOT TRUE"
+    ).format(
+        arrived=arrived,
+        source=sql.Literal(table.source),
+        column=sql.Identifier(refers.column),
+        holds=_holds(refers),
+        reason=sql.Literal(f"unknown_{refers.type}"),
+    )
+
+
+def _count_anew(conn: psycopg.Connection, release: Release, shape: TableShape) -> None:
+    """Have the columns that count rows of other tables say how many there are, in this release."""
+    for table in shape.declared:
+        for count in table.counts:
+            where = (
+                sql.SQL("o.{} = ANY ({})").format(sql.Identifier(count.where), sql.Literal(list(count.among)))
+                if count.where
+                else sql.SQL("true")
+            )
+            conn.execute(
+                sql.SQL(
+                    "UPDATE {own} r SET {column} = coalesce(n.found, 0) FROM {own} k LEFT JOIN "
+                    "(SELECT o.{by}::text AS named, count(*) AS found FROM {other} o WHERE o.source = {source} AND {where} GROUP BY 1) n "
+                    "ON n.named = k.{key}::text "
+                    "WHERE r.ctid = k.ctid AND r.source = {source} AND r.{column} IS DISTINCT FROM coalesce(n.found, 0)"
+                ).format(
+                    own=release.table(shape.name),
+                    column=sql.Identifier(count.column),
+                    by=sql.Identifier(count.by),
+                    other=release.table(count.table),
+                    source=sql.Literal(table.source),
+                    where=where,
+                    key=sql.Identifier(table.key[0]),
+                )
+            )

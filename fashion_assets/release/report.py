@@ -30,6 +30,7 @@ from fashion_assets.characters import to_json
 from fashion_assets.criteria.candidate import Candidate, judge
 from fashion_assets.criteria.expectations import ExpectationResult, claims
 from fashion_assets.criteria.prices import read_and_kept
+from fashion_assets.criteria.profiles import profiles
 from fashion_assets.criteria.requirements import in_words
 from fashion_assets.criteria.verdict import Verdict
 from fashion_assets.html import environment
@@ -286,7 +287,7 @@ def _prices(
     """Shares of prices in `PRICE_BINS` bins: as they were read of the listings, and as products have them."""
     if verdict.outcome == "not applicable":
         return {"reason": verdict.reason, "edges": [], "old": [], "new": []}
-    prices = read_and_kept(conn, release, ParquetStore(settings.assets_url))
+    prices = read_and_kept(conn, release, ParquetStore(settings.assets_url), profiles(conn, settings))
     counts = prices.kept if prices.kept.any() else prices.stated
     highest = _percentile(prices.amounts, counts, 0.99) if counts.any() else 0.0
     shares = {}

@@ -5,7 +5,7 @@ What belongs here: reading such a table as rows with identity. What does not: ju
 
 import hashlib
 import os
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from typing import TYPE_CHECKING, Any, NamedTuple
 
@@ -17,12 +17,13 @@ from fashion_assets.sources.expressions import Compiler, Evaluator, states
 from fashion_assets.sources.listings import UNTYPED
 from fashion_assets.sources.mapping import DataTable
 from fashion_assets.sources.places import folder_of, is_database
-from fashion_assets.sources.readers import open_rows
+from fashion_assets.sources.readers import has_table, open_rows
 from fashion_assets.sources.readers.reader import Row, RowReader
 from fashion_assets.sources.records import Record, encoded
 from fashion_assets.sources.source import (
     SCAN_CHUNK_ROWS,
     TABLE_ROW_SCHEMA,
+    Count,
     DeclaredTable,
     Reference,
     SourceError,
@@ -40,6 +41,8 @@ class _Opened(NamedTuple):
     columns: dict[str, Evaluator]
     json: dict[str, JsonOf]
     """Of columns that are JSON as it stands."""
+    holds: Callable[[Mapping[str, Any]], bool]
+    """Whether a row is one of the table's."""
 
 
 class MappedTable(DeclaredTable):
@@ -51,7 +54,17 @@ class MappedTable(DeclaredTable):
         self.name = table.name
         self.key = table.key
         self.columns = {name: column.type for name, column in table.columns.items()}
-        self.references = tuple(Reference(each.column, each.table) for each in table.references)
+        self.columns |= {each.into: "uuid" for each in table.references if each.into is not None}
+        self.references = tuple(_references(table))
+        self.counts = tuple(
+            Count(
+                each.column,
+                each.table,
+                each.by,
+                *((each.where.column, tuple(each.where.among)) if each.where else ()),
+            )
+            for each in table.counts
+        )
 
     @property
     def place(self) -> str:
@@ -62,8 +75,10 @@ class MappedTable(DeclaredTable):
 
     @property
     def is_there(self) -> bool:
-        """Whether there is such a file; of a database it is not asked."""
-        return self.table.file is None or os.path.exists(self.place)
+        """Whether there is such a file, or such a table in the database."""
+        if self.table.file is None:
+            return has_table(self.place, self.table.table or "")
+        return os.path.exists(self.place)
 
     def scan(self) -> Iterator[pa.Table]:
         if not self.is_there:
@@ -74,6 +89,8 @@ class MappedTable(DeclaredTable):
         signatures: list[str] = []
         with self.opened() as table:
             for row in table.reader.rows():
+                if not row.defect and not table.holds(row.values):
+                    continue
                 ids.append(self._identity(row, table))
                 locators.append(row.locator)
                 signatures.append(f"{row.digest}.")
@@ -111,13 +128,14 @@ class MappedTable(DeclaredTable):
         if self.table.table is not None:
             # What is said of the listings' table is of that one alone.
             key = [self.table.columns[name].column for name in self.key]
-            options = {"table": self.table.table, **({"key": key} if key and all(key) else {})}
+            selected = {"query": self.table.query} if self.table.query else {"table": self.table.table}
+            options = {**selected, **({"key": key} if key and all(key) else {})}
         format = (
             "delimited" if self.table.file and self.table.file.lower().endswith((".csv", ".tsv")) else None
         )
         with open_rows(format or self.source.mapping.format, self.place, options) as reader:
             found = Columns(reader.columns)
-            compiler = Compiler(found, typed=reader.format not in UNTYPED)
+            compiler = Compiler(found, typed=reader.format not in UNTYPED, source=self.source.name)
             needed = {*self.key, *(reference.column for reference in self.references)}
             for name in self.columns:
                 if name in needed and not compiler.known(self.table.columns[name]):
@@ -127,7 +145,8 @@ class MappedTable(DeclaredTable):
                     )
             columns = {name: compiler.compile(column) for name, column in self.table.columns.items()}
             said = {name: json_of(column, found) for name, column in self.table.columns.items()}
-            yield _Opened(reader, columns, {name: of for name, of in said.items() if of is not None})
+            json = {name: of for name, of in said.items() if of is not None}
+            yield _Opened(reader, columns, json, compiler.condition(self.table.where))
 
     def values(self, row: Row, table: _Opened) -> dict[str, Any]:
         """The declared columns of a row: text, a list of texts, or null."""
@@ -162,7 +181,30 @@ class MappedTable(DeclaredTable):
 
     def _require(self) -> None:
         folder = folder_of(self.source.location)
+        if self.table.file is None:
+            if not self.table.optional:
+                raise SourceError(
+                    f"There is no table {self.table.table} in {self.source.shown(self.place)}, which the mapping says is there."
+                )
+            return
         if not is_database(self.source.location) and not os.path.isdir(folder):
             raise SourceError(f"There is no folder {folder}. Give the folder of the catalogue.")
         if not self.table.optional:
             raise SourceError(f"There is no {self.place}, which the mapping says is there.")
+
+
+def _references(table: DataTable) -> Iterator[Reference]:
+    """The references of a table, one for each table a column may lead to."""
+    for each in table.references:
+        if each.type is None:
+            yield Reference(each.column, each.table or "", each.by, into=each.into)
+            continue
+        by_table: dict[str, list[str]] = {}
+        for said, other in each.tables.items():
+            by_table.setdefault(other, []).append(said)
+        for other, among in by_table.items():
+            of_products = (each.by, each.type, tuple(among), each.into)
+            yield Reference(
+                each.column, other, *(of_products if other == "products" else (None, each.type, tuple(among)))
+            )
+        yield Reference(each.column, "", type=each.type, among=tuple(each.tables))

@@ -16,6 +16,7 @@ from datetime import UTC, date, datetime
 from decimal import Decimal, InvalidOperation
 from typing import Any
 
+from fashion_assets.catalog.listing import uuid_of
 from fashion_assets.catalog.validation import NULL_WORDS
 from fashion_assets.sources.columns import Columns
 from fashion_assets.sources.mapping import Condition, Expression, Named
@@ -88,7 +89,7 @@ class Compiler:
     """Makes evaluators of expressions for the columns of one file.
 
     `typed` formats have nested values, and records whose columns are not all known before. `keep_numbers`: what no step has
-    changed stays a number where it is one.
+    changed stays a number where it is one. `source`: name of the source, which is part of UUIDs.
     """
 
     def __init__(
@@ -98,9 +99,11 @@ class Compiler:
         typed: bool = False,
         null_words: Sequence[str] = (),
         keep_numbers: bool = False,
+        source: str = "",
     ) -> None:
         self.columns = columns
         self.typed = typed
+        self._source = source
         self._nulls = frozenset((*NULL_WORDS, *null_words))
         self._values = numbers if keep_numbers else texts
 
@@ -147,9 +150,13 @@ class Compiler:
             parts = [self.compile(each) for each in expression.all]
             return lambda values: tuple(text for part in parts for text in part(values))
         parts, separator = [self.compile(each) for each in expression.join], expression.separator
+        every = expression.every
 
         def joined(values: Values) -> Texts:
-            stated = [as_text(text).strip() for part in parts for text in part(values) if self.states(text)]
+            said = [[as_text(text).strip() for text in part(values) if self.states(text)] for part in parts]
+            if every and not all(said):
+                return _NOTHING
+            stated = [text for texts_ in said for text in texts_]
             return (separator.join(stated),) if stated else _NOTHING
 
         return joined
@@ -223,22 +230,30 @@ class Compiler:
         return numbered
 
     def _only(self, condition: Condition, found: Evaluator) -> Evaluator:
+        holds = self.condition(condition)
+        return lambda values: found(values) if holds(values) else _NOTHING
+
+    def condition(self, condition: Condition | None) -> Callable[[Values], bool]:
+        """Whether a condition holds for a record; without one it does for all."""
+        if condition is None:
+            return lambda values: True
         column = self._reader(condition.column) or _nothing
         among, but = set(map(_plain, condition.among)), set(map(_plain, condition.but))
+        stated = condition.stated
 
-        def where(values: Values) -> Texts:
+        def holds(values: Values) -> bool:
             said = column(values)
             held = {_plain(as_text(text)) for text in said}
-            if condition.stated and not any(map(self.states, said)):
-                return _NOTHING
-            if (among and not held & among) or held & but:
-                return _NOTHING
-            return found(values)
+            if stated and not any(map(self.states, said)):
+                return False
+            return not ((among and not held & among) or held & but)
 
-        return where
+        return holds
 
     def _steps(self, expression: Expression) -> list[Callable[[Texts], Texts]]:
         steps: list[Callable[[Texts], Texts]] = []
+        if expression.match is not None:
+            steps.append(_matching(expression.match))
         if expression.split is not None:
             steps.append(_splitting(expression.split))
         if expression.path is not None:
@@ -258,6 +273,11 @@ class Compiler:
         if expression.scale is not None:
             factor = Decimal(expression.scale)
             steps.append(_each(lambda text: scaled(text, factor)))
+        if expression.uuid is not None:
+            kind = expression.uuid
+            steps.append(
+                lambda found: tuple(uuid_of(self._source, kind, text) for text in found if self.states(text))
+            )
         if expression.skip:
             steps.append(lambda found: found[expression.skip :])
         if expression.part is not None:
@@ -364,6 +384,17 @@ def _prefixed(prefixes: Sequence[str]) -> Callable[[Texts], Texts]:
         return tuple(kept)
 
     return only
+
+
+def _matching(pattern: str) -> Callable[[Texts], Texts]:
+    compiled = re.compile(pattern)
+
+    def matching(found: Texts) -> Texts:
+        there = (compiled.search(text) for text in found)
+        parts = ((match.group(1) if compiled.groups else match.group()) for match in there if match)
+        return tuple(part for part in parts if part)
+
+    return matching
 
 
 def _words(table: Mapping[str, str], *, keep: bool) -> Callable[[Texts], Texts]:

@@ -262,6 +262,7 @@ def _becomes(source: Mapped, names: Sequence[str], synonyms: Mapping[str, str]) 
     mapping = source.mapping
     made: list[tuple[str, Expression]] = [("id", mapping.id), *mapping.attributes.items()]
     made += [("pictures", each) for each in mapping.pictures.columns]
+    made += [("facts", each) for each in mapping.facts.values()]
     if mapping.group is not None:
         made.append(("rows that belong together", mapping.group))
     becomes: dict[str, list[str]] = {name: [] for name in names}

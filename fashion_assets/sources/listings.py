@@ -19,7 +19,7 @@ from fashion_assets.sources.mapping import Expression, Mapping, Vector
 from fashion_assets.sources.notations import read_id
 from fashion_assets.sources.prices import Notation, PriceColumn, read_price
 from fashion_assets.sources.readers.reader import AsWritten, RowReader
-from fashion_assets.sources.records import Record
+from fashion_assets.sources.records import Record, encoded
 from fashion_assets.sources.source import SourceError
 from fashion_assets.sources.vectors import read_vector
 
@@ -65,16 +65,17 @@ class Reading:
         notation: Notation | None = None,
         *,
         details: bool = False,
+        source: str = "",
     ) -> None:
         """`where` names the file or table in errors; `notation` is that of its prices, as far as it is known; `details`: whether
-        records have theirs. Raises SourceError
+        records have theirs; `source` is the source's name. Raises SourceError
         where it lacks a column without which no listing could be a product."""
         self.mapping = mapping
         more = (mapping.details.name,) if details and mapping.details is not None else ()
         self.columns = Columns([*reader.columns, *more])
         self.typed = reader.format not in UNTYPED
         nulls = mapping.profile.profile().null_words
-        self._compiler = Compiler(self.columns, typed=self.typed, null_words=nulls)
+        self._compiler = Compiler(self.columns, typed=self.typed, null_words=nulls, source=source)
         self._of_prices = Compiler(self.columns, typed=self.typed, null_words=nulls, keep_numbers=True)
         self.notation = notation or Notation()
         self.prices = PriceColumn()
@@ -104,6 +105,11 @@ class Reading:
         for each, column in self._vectors:
             if column is None and not self.typed:
                 raise SourceError(self._lacking(f"{each.kind} vector", Expression(column=each.column), where))
+        self.facts = {
+            name: self._compiler.compile(each)
+            for name, each in mapping.facts.items()
+            if self._compiler.known(each)
+        }
         pictures = mapping.pictures
         self.pictures = [
             self._compiler.compile(each) for each in pictures.columns if self._compiler.known(each)
@@ -182,10 +188,26 @@ class Reading:
             return next(filter(self._compiler.states, found), found[0])
         return found[0] if found else None
 
+    def kept(self, record: Record) -> str | None:
+        """What else the mapping keeps of a record (`Mapping.facts`), as a JSON object; None where that is nothing."""
+        said: dict[str, Any] = {}
+        for name, evaluator in self.facts.items():
+            for row in record.rows:
+                # Question marks for what no text in the database can hold, which JSON can spell.
+                found = [
+                    text.strip().replace("\0", "?").encode("utf-8", "replace").decode()
+                    for text in evaluator(row.values)
+                    if self._compiler.states(text)
+                ]
+                if found:
+                    said[name] = found[0] if len(found) == 1 else found
+                    break
+        return encoded(said) if said else None
+
     def vectors(self, record: Record) -> list[dict[str, Any]]:
         """The vectors that came with a record, as LISTING_SCHEMA has them. What a system keeps twice, as JSON and as a vector, is one."""
         said = [
-            {"space": stated.space, "kind": stated.kind, "vector": vector}
+            {"space": space_of(stated, vector), "kind": stated.kind, "vector": vector}
             for stated, _, vector in self._read_vectors(record)
         ]
         return [
@@ -275,3 +297,13 @@ def _same(one: Values, other: Values) -> bool:
     return (one["space"], one["kind"]) == (other["space"], other["kind"]) and np.array_equal(
         one["vector"], other["vector"], equal_nan=True
     )
+
+
+def space_of(stated: Vector, vector: np.ndarray) -> str:
+    """The space of a vector a mapping states: by its length where that is another one; one that is filled up with zeros is known by
+    its tail."""
+    if vector.size != stated.dimension:
+        return stated.by_length.get(vector.size, stated.space)
+    if stated.padded_from is None or not vector[stated.padded_from :].any():
+        return stated.space
+    return stated.otherwise

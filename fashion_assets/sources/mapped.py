@@ -108,7 +108,16 @@ class Mapped(Source):
 
     @property
     def dimensions(self) -> Mapping[str, int]:
-        return {each.space: each.dimension for each in self.mapping.vectors}
+        found: dict[str, int] = {}
+        for each in self.mapping.vectors:
+            found |= {each.space: each.dimension, **{name: size for size, name in each.by_length.items()}}
+            if each.padded_from is not None:
+                found[each.otherwise] = each.dimension
+        return found
+
+    @property
+    def stories(self) -> bool:
+        return self.mapping.stories
 
     @property
     def version(self) -> str:
@@ -182,6 +191,7 @@ class Mapped(Source):
             if seen.reason is not None and self.mapping.profile.picture == "required":
                 defects.append(seen.reason)
             columns["vectors"].append(None if record.defect else reading.vectors(record) or None)
+            columns["facts"].append(None if record.defect else reading.kept(record))
             columns["defects"].append(defects)
         rows = references.num_rows
         columns["source"] = [self.name] * rows
@@ -214,6 +224,7 @@ class Mapped(Source):
                 self.shown(where),
                 self._notation(),
                 details=details is not None and details.there,
+                source=self.name,
             )
             yield reader, reading
 

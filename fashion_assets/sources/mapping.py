@@ -92,9 +92,17 @@ class Expression(_Model):
         default=(), description="What these expressions state, as one text, with `separator` between."
     )
     separator: str = Field(default=" ", description="What stands between the joined texts.")
+    every: bool = Field(
+        default=False, description="Of `join`: nothing, unless each of these expressions states something."
+    )
     value: str | None = Field(default=None, description="Always this text.")
     named: Named | None = Field(default=None, description="The value beside a name.")
     when: Condition | None = Field(default=None, description="Only where this holds; nothing otherwise.")
+    match: str | None = Field(
+        default=None,
+        description="A regular expression: the part of the text that its first group finds, or all that it finds without one; nothing of "
+        "a text in which it finds nothing. `/([^/?#]+)/?$` is the last part of an address.",
+    )
     split: str | None = Field(
         default=None, description="The text is a list with this separator; each member is a value of its own."
     )
@@ -131,6 +139,11 @@ class Expression(_Model):
     scale: str | None = Field(
         default=None, description="Factor for numbers, as text: `0.01` where prices are in cents."
     )
+    uuid: str | None = Field(
+        default=None,
+        description="The UUID of what the text names, of the kind said here (`users`): the same for the same source, kind and text, in "
+        "every table and installation.",
+    )
     skip: int = Field(
         default=0,
         ge=0,
@@ -159,6 +172,13 @@ class Expression(_Model):
             raise ValueError("level needs path, the separator of the levels")
         if self.vocabulary is not None:
             _known_vocabulary(self.vocabulary)
+        if self.every and not self.join:
+            raise ValueError("every is said of join")
+        if self.match is not None:
+            try:
+                re.compile(self.match)
+            except re.error as error:
+                raise ValueError(f"match is no regular expression: {error}") from None
         return self
 
     def columns(self) -> list[str]:
@@ -237,11 +257,31 @@ class Vector(_Model):
     space: str = Field(description="Name of the model that made them.")
     kind: Literal["image", "text", "product"] = Field(default="image", description="What they are of.")
     dimension: int = Field(gt=0, le=16_000, description="Numbers of each; another length is refused by name.")
+    padded_from: int | None = Field(
+        default=None,
+        gt=0,
+        description="Of a shorter model's vectors, filled up with zeros: how many numbers are its own. One whose other numbers are not "
+        "all zero is of another model.",
+    )
+    otherwise: str = Field(
+        default="unknown",
+        description="With `padded_from`: the name of the space of vectors whose tail is not zero.",
+    )
+    by_length: dict[int, str] = Field(
+        default_factory=dict,
+        description='Names of the spaces of vectors of other lengths, where a column has had several models: `{ 1536 = "ada-002" }`.',
+    )
     encoding: Literal["auto", "list", "json", "base64", "pgvector", "bytes"] = Field(
         default="auto",
         description="`list` of numbers, `json` text, `base64` of little-endian float32, `pgvector` text, `bytes` of little-endian "
         "float32; `auto` finds out by each value.",
     )
+
+    @model_validator(mode="after")
+    def _shorter(self) -> "Vector":
+        if self.padded_from is not None and self.padded_from >= self.dimension:
+            raise ValueError("padded_from must be less than dimension: how many numbers are the model's own")
+        return self
 
 
 class Held(_Model):
@@ -272,16 +312,52 @@ class Held(_Model):
 
 
 class Refers(_Model):
-    """That a column of a table names a row of another one."""
+    """That a column of a table names a row of another one, or of one of several."""
 
     column: str = Field(description="The column, by the name it has in `columns`.")
-    table: str = Field(description="`products`, or another table of this mapping.")
+    table: str | None = Field(default=None, description="`products`, or another table of this mapping.")
+    type: str | None = Field(
+        default=None,
+        description="Where rows name rows of several tables: the column that says of which. With it `tables` in place of `table`.",
+    )
+    tables: dict[str, str] = Field(
+        default_factory=dict,
+        description="With `type`: by what stands in that column, the table. A row with anything else there names nothing, and is in "
+        "quarantine.",
+    )
+    by: str | None = Field(
+        default=None,
+        description="Where products are not named by their id: the fact (see `facts`) they are named by, as `old_id`.",
+    )
+    into: str | None = Field(
+        default=None,
+        description="A further column of the table, a UUID, that has the id of the product it names.",
+    )
+
+    @model_validator(mode="after")
+    def _one_way(self) -> "Refers":
+        if (self.table is None) == (self.type is None) or bool(self.tables) != (self.type is not None):
+            raise ValueError("say either table, or type and tables")
+        return self
+
+
+class Counted(_Model):
+    """A column that says how many rows of another table name this row: counted anew, whatever the old counter said."""
+
+    column: str = Field(description="The column, by the name it has in `columns`.")
+    table: str = Field(description="The table whose rows are counted, one of this mapping.")
+    by: str = Field(description="Its column that names this row.")
+    where: Condition | None = Field(
+        default=None, description="Only rows of which this holds, by a column of that table's `columns`."
+    )
 
 
 class TableColumn(Expression):
     """A column of a table: an expression, and its type. A text alone stands for `{ column = "…" }`."""
 
-    type: Literal["text", "json", "jsonb", "bigint", "float8", "numeric", "boolean", "timestamptz"] = Field(
+    type: Literal[
+        "text", "json", "jsonb", "bigint", "float8", "numeric", "boolean", "timestamptz", "date", "uuid"
+    ] = Field(
         default="text",
         description="Its type in Postgres. JSON of a column alone is taken as it stands.",
     )
@@ -297,7 +373,14 @@ class DataTable(_Model):
     name: str = Field(pattern=r"^[a-z][a-z0-9_]{0,50}$", description="What the release calls it.")
     file: str | None = Field(default=None, description="Its file beside the listings'. None: `table`.")
     table: str | None = Field(default=None, description="Its table, in a database.")
-    optional: bool = Field(default=True, description="Whether it may be missing.")
+    query: str | None = Field(
+        default=None,
+        description="What is selected in place of all of the table: one SELECT. Of a table that is not there nothing is.",
+    )
+    optional: bool = Field(default=True, description="Whether it may be missing; it has no rows then.")
+    where: Condition | None = Field(
+        default=None, description="Only rows of which this holds; the others are none of this table."
+    )
     key: tuple[str, ...] = Field(
         default=(), description="Columns that identify a row. None: the whole row does, and may occur once."
     )
@@ -305,12 +388,18 @@ class DataTable(_Model):
     references: tuple[Refers, ...] = Field(
         default=(), description="Which of its columns name rows of other tables."
     )
+    counts: tuple[Counted, ...] = Field(
+        default=(), description="Which of its columns are counted anew from rows of other tables."
+    )
 
     @model_validator(mode="after")
     def _whole(self) -> "DataTable":
         if (self.file is None) == (self.table is None):
             raise ValueError("say either file or table")
-        for name in (*self.key, *(reference.column for reference in self.references)):
+        if self.query is not None and self.table is None:
+            raise ValueError("query needs table, without which nothing is selected")
+        named = [*self.key, *(each.column for each in (*self.references, *self.counts))]
+        for name in (*named, *(each.type for each in self.references if each.type)):
             if name not in self.columns:
                 raise ValueError(f"{name!r} is none of its columns, which are {', '.join(self.columns)}")
         return self
@@ -355,10 +444,19 @@ class Mapping(_Model):
         default=None,
         description="The decimal sign of its prices, where they do not tell: `1.199` alone may be two amounts.",
     )
+    facts: dict[str, Expression] = Field(
+        default_factory=dict,
+        description="What else is kept of each listing beside its attributes, under names of your own, in the column `facts` of "
+        "`products`: its old number, its address, its seller. One value is a text, several are a list.",
+    )
     pictures: Pictures = Field(default=Pictures(), description="Where pictures are.")
     details: Details | None = Field(default=None, description="More about each listing in a file of its own.")
     vectors: tuple[Vector, ...] = Field(default=(), description="Vectors that came with the records.")
     profile: Held = Field(default=Held(), description="What listings are held to.")
+    stories: bool = Field(
+        default=False,
+        description="Whether each product gets a story: a few sentences that say what its record says, in `products.story`.",
+    )
     tables: tuple[DataTable, ...] = Field(default=(), description="Tables beside the listings.")
 
     @model_validator(mode="after")
@@ -478,9 +576,11 @@ def _model_at(keys: Sequence[str]) -> type[BaseModel]:
         "profile": Held,
         "tables": DataTable,
         "references": Refers,
+        "counts": Counted,
+        "where": Condition,
         "named": Named,
         "when": Condition,
-        **dict.fromkeys(("id", "group", "attributes"), Expression),
+        **dict.fromkeys(("id", "group", "attributes", "facts"), Expression),
     }
     for key in keys:
         if key == "columns":

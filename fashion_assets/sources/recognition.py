@@ -319,8 +319,14 @@ def _there(columns: Columns, name: str) -> bool:
 
 def _known(mapping: Mapping, columns: Columns) -> float:
     """The share of the file's columns that a mapping reads or is known by."""
-    expressions = [mapping.id, *mapping.attributes.values(), *mapping.pictures.columns]
+    expressions = [
+        mapping.id,
+        *mapping.attributes.values(),
+        *mapping.facts.values(),
+        *mapping.pictures.columns,
+    ]
     named = {name for each in expressions for name in each.columns()}
+    named |= {each.column for each in mapping.vectors}
     named |= {name for names in mapping.recognise.must for name in names} | set(mapping.recognise.may)
     known = {columns.find(name) or columns.find(name.partition(".")[0]) for name in named} - {None}
     return len(known) / len(columns.names) if columns.names else 0.0

@@ -87,7 +87,28 @@ class Reference(NamedTuple):
 
     column: str
     table: str
-    """`products` for the source's listings, by their external id; else a table the same source declares, by its key."""
+    """`products` for the source's listings, by their external id; else a table the same source declares, by its key. Empty: none,
+    whatever the column says."""
+    by: str | None = None
+    """Of products: the fact they are named by in place of their external id."""
+    type: str | None = None
+    """The column that says whether the reference holds for a row; None: it holds for all."""
+    among: tuple[str, ...] = ()
+    """What that column says where it holds; without a table, what it says where it does not."""
+    into: str | None = None
+    """Of products: a column of the table, a UUID, that is given the product's id."""
+
+
+class Count(NamedTuple):
+    """That a column says how many rows of another table name the row."""
+
+    column: str
+    table: str
+    by: str
+    """The column of that table that names this row, by its key."""
+    where: str | None = None
+    """A column of that table, which must say one of `among` for a row to count; None: every row counts."""
+    among: tuple[str, ...] = ()
 
 
 class DeclaredTable(Rows):
@@ -101,6 +122,8 @@ class DeclaredTable(Rows):
     """Its columns and their Postgres types (those of `warehouse.copy`)."""
 
     references: tuple[Reference, ...] = ()
+
+    counts: tuple[Count, ...] = ()
 
     readable: tuple[str, ...] = ()
     """Its columns that readers of a release may read. None by default: what a source knows of people is nobody's to read unless
@@ -128,6 +151,11 @@ class Source(Rows):
     def dimensions(self) -> Mapping[str, int]:
         """Dimensions of the spaces of the vectors that come with its listings, as far as it says them."""
         return {}
+
+    @property
+    def stories(self) -> bool:
+        """Whether each of its products gets a story."""
+        return False
 
     @property
     def version(self) -> str:

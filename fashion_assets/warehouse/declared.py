@@ -17,6 +17,39 @@ from fashion_assets.warehouse.schemas import OPS
 from fashion_assets.warehouse.sources import SourceRecord
 
 
+class Refers(NamedTuple):
+    """That a column names rows of another table; see `sources.source.Reference`, which says it of a source."""
+
+    column: str
+    table: str
+    by: str | None = None
+    type: str | None = None
+    among: tuple[str, ...] = ()
+    into: str | None = None
+
+    @property
+    def kept(self) -> list[Any]:
+        """As it is kept: column and table, and what else there is to say of it."""
+        more = {name: value for name in ("by", "type", "among", "into") if (value := getattr(self, name))}
+        return [self.column, self.table, *([more] if more else [])]
+
+    @classmethod
+    def of(cls, kept: Sequence[Any]) -> "Refers":
+        """As it was kept."""
+        more = dict(kept[2]) if len(kept) > 2 else {}
+        return cls(kept[0], kept[1], **{**more, "among": tuple(more.get("among", ()))})
+
+
+class Counts(NamedTuple):
+    """That a column says how many rows of another table name the row; see `sources.source.Count`."""
+
+    column: str
+    table: str
+    by: str
+    where: str | None = None
+    among: tuple[str, ...] = ()
+
+
 class Declared(NamedTuple):
     """A table as a source declares it."""
 
@@ -25,10 +58,12 @@ class Declared(NamedTuple):
     key: tuple[str, ...]
     columns: Mapping[str, str]
     """Columns and their Postgres types."""
-    references: tuple[tuple[str, str], ...]
+    references: tuple[Refers, ...]
     """Columns that name rows of other tables, and those tables."""
     readable: tuple[str, ...]
     """Columns the source lets readers read."""
+    counts: tuple[Counts, ...] = ()
+    """Columns that are counted anew."""
 
     @property
     def register_name(self) -> str:
@@ -41,9 +76,11 @@ class Declared(NamedTuple):
         said = {
             "key": self.key,
             "columns": dict(self.columns),
-            "references": self.references,
+            "references": [each.kept for each in self.references],
             "readable": self.readable,
         }
+        if self.counts:
+            said["counts"] = self.counts
         return json.dumps(said, sort_keys=True)
 
     @classmethod
@@ -54,8 +91,9 @@ class Declared(NamedTuple):
             name,
             tuple(said["key"]),
             said["columns"],
-            tuple((column, table) for column, table in said["references"]),
+            tuple(map(Refers.of, said["references"])),
             tuple(said["readable"]),
+            tuple(Counts(*each[:4], tuple(each[4])) for each in said.get("counts", ())),
         )
 
 

@@ -9,7 +9,7 @@ from fashion_assets.catalog.listing import REJECTION_SCHEMA
 from fashion_assets.criteria.batch import QUARANTINED_ROWS, VALIDATED_ROWS, RowsBatch
 from fashion_assets.sources import SourceError
 from fashion_assets.sources.source import TABLE_ROW_SCHEMA, DeclaredTable, Reference
-from fashion_assets.warehouse.declared import Declared
+from fashion_assets.warehouse.declared import Declared, Refers
 from fashion_assets.warehouse.register import Batch
 
 SIZES = Declared(
@@ -23,7 +23,7 @@ SIZES = Declared(
         "notes": "jsonb",
         "product": "text",
     },
-    references=(("product", "products"),),
+    references=(Refers("product", "products"),),
     readable=("size_id",),
 )
 

@@ -54,6 +54,15 @@ def open_rows(format: str, location: str, options: Mapping[str, Any] | None = No
     return getattr(module, FORMATS[format])(location, options or {})
 
 
+def has_table(location: str, table: str) -> bool:
+    """Whether a database has a table, or a view, that may be seen. Raises SourceError where the database cannot be reached."""
+    from fashion_assets.sources.readers import (
+        databases,
+    )  # here: SQLAlchemy is slow to import, and files need none
+
+    return databases.has_table(location, table)
+
+
 def format_of(location: str) -> str | None:
     """The format a location looks like: one of FORMATS; None where it looks like none. Reads at most its beginning.
 
@@ -69,4 +78,4 @@ def format_of(location: str) -> str | None:
     return None
 
 
-__all__ = ["FORMATS", "Row", "RowReader", "first_bytes", "format_of", "open_rows"]
+__all__ = ["FORMATS", "Row", "RowReader", "first_bytes", "format_of", "has_table", "open_rows"]

@@ -175,8 +175,19 @@ def columns(connection: sa.Connection, schema: str | None = None) -> dict[str, l
     return {name: [column["name"] for column in described] for (_, name), described in found.items()}
 
 
-def find_table(connection: sa.Connection, wanted: str | Sequence[str], place: str) -> tuple[str | None, str]:
-    """Schema and name of a table. Raises SourceError where there is none of that name."""
+def has_table(location: str, wanted: str) -> bool:
+    """Whether the database at a location has a table, or a view, of that name. Raises SourceError where it cannot be asked."""
+    found = engine(location)
+    try:
+        with found.connect() as connection:
+            return _found_table(connection, wanted) is not None
+    except exc.SQLAlchemyError as error:
+        raise explained(error, told(location)) from error
+    finally:
+        found.dispose()
+
+
+def _found_table(connection: sa.Connection, wanted: str | Sequence[str]) -> tuple[str | None, str] | None:
     inspector = sa.inspect(connection)
     if isinstance(wanted, str):
         schema, _, name = wanted.rpartition(".")
@@ -190,6 +201,13 @@ def find_table(connection: sa.Connection, wanted: str | Sequence[str], place: st
                 return schema, name
         except exc.OperationalError:  # a schema SQLite does not know
             continue
+    return None
+
+
+def find_table(connection: sa.Connection, wanted: str | Sequence[str], place: str) -> tuple[str | None, str]:
+    """Schema and name of a table. Raises SourceError where there is none of that name."""
+    if found := _found_table(connection, wanted):
+        return found
     said = wanted if isinstance(wanted, str) else ".".join(wanted)
     there = tables(connection)
     few = ", ".join(there[:20]) + (f" and {len(there) - 20} more" if len(there) > 20 else "")
