@@ -16,7 +16,7 @@ import psycopg
 from psycopg import sql
 
 from fashion_assets.benchmarks import results
-from fashion_assets.criteria import declared, losses, lost
+from fashion_assets.criteria import declared, losses, lost, preserved
 from fashion_assets.criteria.answers import HeldAnswers
 from fashion_assets.criteria.measured import MEASURED_CRITERIA, Measured
 from fashion_assets.criteria.prices import read_and_kept
@@ -233,7 +233,12 @@ def _brands_are_present(candidate: Candidate) -> Finding:
 
 
 def _prices_are_distributed_as_expected(candidate: Candidate) -> Finding:
-    prices = read_and_kept(candidate.conn, candidate.release, ParquetStore(candidate.settings.assets_url))
+    prices = read_and_kept(
+        candidate.conn,
+        candidate.release,
+        ParquetStore(candidate.settings.assets_url),
+        profiles(candidate.conn, candidate.settings),
+    )
     read, kept = int(prices.stated.sum()), int(prices.kept.sum())
     if not read and not kept and not prices.differing:
         gone = prices.not_compared
@@ -433,6 +438,15 @@ CANDIDATE_CRITERIA: list[Criterion[Candidate]] = [
         _nothing_is_lost,
         "The offenders were lost or changed on the way from the batches' files into the release. Build it again: fashion-assets run. "
         "Row by row, with the source itself: fashion-assets diff SOURCE.",
+    ),
+    Criterion(
+        "preserved_vectors_are_bit_for_bit",
+        "D3",
+        "Vectors that came with listings are what they were: digests over ids and float4 bytes are equal",
+        "equal",
+        "products",
+        lambda candidate: preserved.finding(candidate.conn, candidate.release, candidate.settings),
+        "Vectors were lost or changed on the way into the release; the offenders are these. Build it again: fashion-assets run.",
     ),
     Criterion(
         declared.ROWS_ARE_ACCOUNTED_FOR,

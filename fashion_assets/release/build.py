@@ -31,7 +31,7 @@ from fashion_assets.catalog.vectors import unit
 from fashion_assets.embedding.embed import vector_matrix
 from fashion_assets.embedding.spaces import EmbeddingSpace
 from fashion_assets.machine import usable_cores
-from fashion_assets.release import declared
+from fashion_assets.release import declared, garments
 from fashion_assets.release.plan import Plan
 from fashion_assets.release.recovery import recovered_plan
 from fashion_assets.release.swap import tidy
@@ -73,6 +73,7 @@ def create_tables(conn: psycopg.Connection, release: Release) -> None:
             release.table("product_embeddings"), sql.Literal(PAGE_FILLING_ROW)
         )
     )
+    garments.create(conn, release)
     release_tables.describe(conn, release.release)
 
 
@@ -82,6 +83,8 @@ class VectorRows(NamedTuple):
     space: str
     kind: str
     dimension: int
+    own: int
+    """How many of the numbers are not zero in all of them: fewer than all where a shorter model's were filled up."""
     rows: EncodedRows
 
 
@@ -144,7 +147,8 @@ def serving_rows(normalized: pa.Table, embeddings: pa.Table, batch: str, root: s
         )
         matrix = _matrix(own, space, batch)
         rows = encode_rows(EMBEDDINGS.copied, _with_vectors(own, matrix))
-        vectors.append(VectorRows(space, kind, matrix.shape[1], rows))
+        used = np.flatnonzero(matrix.any(axis=0))
+        vectors.append(VectorRows(space, kind, matrix.shape[1], int(used[-1]) + 1 if used.size else 0, rows))
     figures = BatchFigures(products["image_uri"].null_count, bare.num_rows, len(failed), none)
     return ServingRows(of_products, vectors, figures)
 
@@ -259,9 +263,11 @@ def _load_batch(
 ) -> None:
     """Load one batch's rows. `dimensions` has the release's spaces so far; those of vectors that came with listings are
     added, and registered. Raises `WrongDimension` for vectors that cannot be of the space they name."""
-    for space, kind, dimension, of_vectors in serving.vectors:
+    for space, kind, dimension, own, of_vectors in serving.vectors:
         if space not in dimensions:
-            spaces.register(conn, PreservedSpace(space, dimension))
+            # A shorter model's, filled up with zeros.
+            filled = {"numbers": own} if own < dimension else {}
+            spaces.register(conn, PreservedSpace(space, dimension, preprocessing=filled))
             dimensions[space] = dimension
             _hold_to_spaces(conn, release, dimensions)
         elif dimensions[space] != dimension:

@@ -32,10 +32,10 @@ from fashion_assets.warehouse import release_tables
 from fashion_assets.warehouse.errors import WarehouseError
 from fashion_assets.warehouse.locks import Holder, holders, lock_swaps, named
 from fashion_assets.warehouse.releases import SERVING_SCHEMA, Release
-from fashion_assets.warehouse.serving import TABLES
+from fashion_assets.warehouse.serving import SERVED, TABLES
 
 SERVED_TABLES = tuple(TABLES)
-"""Tables every release has. Others are those sources declare (`served_by`)."""
+"""Tables every release has. Others are those sources declare, and views over them (`served_by`)."""
 
 READERS_WAIT_MS = 15
 """How long one try waits for the readers of one view, in which others wait behind it."""
@@ -214,16 +214,17 @@ def _make_views(conn: psycopg.Connection[Any], settings: Settings, schema: str, 
     release_tables.let_read(conn, schema, settings.reader_role)
     release_tables.describe(conn, schema)
     for statement in [
-        *release_tables.describe_declared(conn, schema, release.release, set(served) - set(SERVED_TABLES)),
+        *release_tables.describe_declared(conn, schema, release.release, set(served) - set(SERVED)),
         *release_tables.let_read_declared(schema, readable, settings.reader_role),
     ]:
         conn.execute(statement)
 
 
 def served_by(conn: psycopg.Connection[Any], release: Release) -> list[str]:
-    """The tables of a release, each of which has a view: those every release has, and those its sources declare."""
+    """What of a release has a view: the tables every release has, those its sources declare, and its own views, which releases
+    of former versions lack."""
     rows = conn.execute(
-        "SELECT relname::text FROM pg_class WHERE relnamespace = to_regnamespace(%s) AND relkind = 'r' ORDER BY 1",
+        "SELECT relname::text FROM pg_class WHERE relnamespace = to_regnamespace(%s) AND relkind IN ('r', 'v') ORDER BY 1",
         (release.release,),
     ).fetchall()
     return [*SERVED_TABLES, *(name for (name,) in rows if name not in SERVED_TABLES)]
@@ -233,7 +234,7 @@ def _readable(conn: psycopg.Connection[Any], release: Release) -> dict[str, set[
     """Columns of declared tables of a release that its sources let readers read, all of those that have the table."""
     rows = conn.execute(
         "SELECT name, readable FROM fashion_ops.release_tables WHERE release = %s AND name <> ALL (%s)",
-        (release.release, list(SERVED_TABLES)),
+        (release.release, list(SERVED)),
     ).fetchall()
     served = served_by(conn, release)
     found: dict[str, set[str]] = {}
@@ -277,7 +278,7 @@ def _views(conn: psycopg.Connection[Any]) -> list[_View]:
         sql.SQL(
             "SELECT relname, relowner::regrole::text, coalesce(reloptions, '{{}}') FROM pg_class WHERE {}"
         ).format(sql.SQL(_OURS)),
-        {"schema": SERVING_SCHEMA, "views": list(SERVED_TABLES)},
+        {"schema": SERVING_SCHEMA, "views": list(SERVED)},
     ).fetchall()
     return [_View(*row) for row in rows]
 
@@ -324,7 +325,7 @@ def _obstacles(conn: psycopg.Connection[Any]) -> list[str]:
         ) AS dependent
         ORDER BY 1
         """,
-        {"schema": SERVING_SCHEMA, "views": list(SERVED_TABLES)},
+        {"schema": SERVING_SCHEMA, "views": list(SERVED)},
     ).fetchall()
     return [described for (described,) in rows]
 

@@ -11,7 +11,7 @@ import psycopg
 from psycopg import sql
 
 from fashion_assets.warehouse.schemas import SERVING
-from fashion_assets.warehouse.serving import TABLES
+from fashion_assets.warehouse.serving import SERVED, TABLES
 
 _WITH_PRIVATE = [name for name, table in TABLES.items() if table.private]
 
@@ -53,7 +53,7 @@ def let_read(connection: psycopg.Connection[Any], schema: str, reader: str) -> N
     statements = [sql.SQL("GRANT USAGE ON SCHEMA {} TO {}").format(sql.Identifier(schema), role)]
     for table, present in columns.items():
         name = sql.Identifier(schema, table)
-        if TABLES[table].private:
+        if SERVED[table].private:
             # What was granted on the whole table covers every column.
             statements.append(sql.SQL("REVOKE SELECT ON {} FROM {}").format(name, role))
             statements += _grants(schema, table, present, reader)
@@ -115,21 +115,21 @@ def for_new_columns(
     ]
     statements = [_comment(schema, table, True, column) for table, column in new if _wanted(table, column)]
     for table, column in new:
-        if TABLES[table].private:
+        if SERVED[table].private:
             statements += _grants(schema, table, [column], reader)
     return statements
 
 
 def _grants(schema: str, table: str, columns: Sequence[str], reader: str) -> list[sql.Composed]:
     """What lets a reader read those of the columns that are not private."""
-    allowed = [sql.Identifier(column) for column in columns if column not in TABLES[table].private]
+    allowed = [sql.Identifier(column) for column in columns if column not in SERVED[table].private]
     grant = sql.SQL("GRANT SELECT ({}) ON {} TO {}")
     listed = sql.SQL(", ").join(allowed)
     return [grant.format(listed, sql.Identifier(schema, table), sql.Identifier(reader))] if allowed else []
 
 
 def _wanted(table: str, column: str | None) -> str | None:
-    return TABLES[table].comments.get(column) if column else TABLES[table].comment
+    return SERVED[table].comments.get(column) if column else SERVED[table].comment
 
 
 def _comment(schema: str, table: str, is_view: bool, column: str | None) -> sql.Composed:
@@ -142,7 +142,7 @@ def _present(
     connection: psycopg.Connection[Any], schema: str
 ) -> list[tuple[str, bool, str | None, str | None]]:
     """Each table or view there is, and each of its columns: table, whether it is a view, column or none, its comment."""
-    return connection.execute(_PRESENT, {"schema": schema, "tables": list(TABLES)}).fetchall()
+    return connection.execute(_PRESENT, {"schema": schema, "tables": list(SERVED)}).fetchall()
 
 
 def _all(connection: psycopg.Connection[Any], statements: Sequence[sql.Composed]) -> None:

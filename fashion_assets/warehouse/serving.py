@@ -141,6 +141,20 @@ PRODUCTS = Table(
             "rules it was made.",
             required=True,
         ),
+        Column(
+            "facts",
+            "jsonb",
+            "jsonb",
+            "JSON object of what else the source's mapping keeps of the listing (its old number, its address, its seller); null where "
+            "it keeps nothing.",
+        ),
+        Column(
+            "story",
+            "jsonb",
+            "jsonb",
+            "JSON object of a story: narrative, mood, memories, and which writer and version made it. It says what the record says. Null "
+            "where the source's mapping asks for none.",
+        ),
         # `json`, not `jsonb`: it keeps the original's text as it came.
         Column("record", "json", "json", "The original record, whole, as JSON.", required=True),
         Column(
@@ -210,6 +224,9 @@ USERS = Table(
             "text",
             "The person's id in the source; null where the record could not be read.",
         ),
+        Column(
+            "id", "uuid", "uuid", "A UUID of source and user_id, the same in every release and installation."
+        ),
         Column("source", "text", "text", "The source the person is from.", required=True),
         Column("name", "text", "text", "Name. Closed to readers.", private=True),
         Column("email", "text", "text", "E-mail address. Closed to readers.", private=True),
@@ -221,6 +238,12 @@ USERS = Table(
             "jsonb",
             "JSON object of the style the record states, as lists of canonical values by column of products: "
             '{"colour": ["red"]}; null where it states none.',
+        ),
+        Column(
+            "made",
+            "boolean",
+            "bool",
+            "Whether the source has no record of the person, and products only name them as their owner.",
         ),
     ),
 )
@@ -240,6 +263,65 @@ FAVOURITES = Table(
 
 TABLES = {table.name: table for table in (PRODUCTS, EMBEDDINGS, USERS, FAVOURITES)}
 """The tables of a release by name."""
+
+
+def _of_garments(name: str, type: LiteralString, comment: str) -> Column:
+    return Column(name, type, None, comment)
+
+
+GARMENTS = Table(
+    "garments",
+    "The products under the names of a second-hand shop's garments; a view.",
+    (
+        _of_garments("id", "uuid", "products.product_id."),
+        _of_garments("owner_id", "uuid", "Who offers it: users.id; null where nothing says so."),
+        _of_garments("external_id", "text", "What its marketplace calls it, or its source."),
+        _of_garments("source", "text", "Its marketplace, or its source."),
+        _of_garments("original_url", "text", "Where its marketplace shows it."),
+        _of_garments("original_image_url", "text", "Where its marketplace has its picture."),
+        _of_garments("title", "text", "As products.title."),
+        _of_garments("description", "text", "As products.description."),
+        _of_garments("category", "text", "products.category; where that is null, products.article_type."),
+        _of_garments("condition", "text", "Canonical condition; see stated_condition."),
+        _of_garments("size", "text", "Canonical size; see stated_size."),
+        _of_garments("brand", "text", "As products.brand."),
+        _of_garments(
+            "story", "jsonb", "products.story: narrative (also as text), mood, memories, writer, version."
+        ),
+        _of_garments(
+            "provenance",
+            "jsonb",
+            "JSON object: source, materials, made_in, certifications, as far as they are stated.",
+        ),
+        _of_garments("exchange_type", "text", "buy, sell, trade or gift; sell where nothing is stated."),
+        _of_garments("price", "numeric(12, 2)", "As products.price."),
+        _of_garments("currency", "text", "As stated; null where nobody stated one."),
+        _of_garments("style_attributes", "jsonb", "JSON object: colors, patterns, style_tags, season."),
+        _of_garments(
+            "embedding", "vector", "The vector that came with the item, bit for bit; null where none did."
+        ),
+        _of_garments("embedding_space", "text", "The space of that vector; null where none came."),
+        _of_garments(
+            "view_count", "bigint", "How often it was looked at, as the source counted; 0 where it did not."
+        ),
+        _of_garments("save_count", "bigint", "How many people have it among their favourites, counted."),
+        _of_garments("status", "text", "As the source states; active where it does not."),
+        _of_garments("created_at", "timestamptz", "As the source states it; null where it does not."),
+        _of_garments("updated_at", "timestamptz", "As the source states it; null where it does not."),
+        _of_garments("search_vector", "tsvector", "As products.search_vector."),
+        _of_garments(
+            "old_id", "bigint", "The number the old system had for it, for clients that know no other."
+        ),
+        _of_garments("stated_size", "text", "The size as the source wrote it."),
+        _of_garments("stated_condition", "text", "The condition as the source wrote it."),
+    ),
+)
+
+VIEWS = {view.name: view for view in (GARMENTS,)}
+"""Views of a release over its tables, by name."""
+
+SERVED = {**TABLES, **VIEWS}
+"""What a release always has and readers use."""
 
 VECTOR_INDEX = "product_embeddings_index"
 """The one vector index in place of three (A4); further spaces of a mixed catalogue get `_2`, `_3` …"""
@@ -271,6 +353,7 @@ INDEXES = (
     Index("products_normalized", PRODUCTS, sql.SQL("USING gin (normalized jsonb_path_ops)")),
     Index(BARE_INDEX, PRODUCTS, sql.SQL("(product_id) WHERE embedding IS NULL")),
     Index("favourites_user", FAVOURITES, sql.SQL("(user_id)")),
+    Index("users_user", USERS, sql.SQL("(user_id)")),
     *(
         Index(f"products_{each.name}", PRODUCTS, sql.SQL("({})").format(sql.Identifier(each.name)))
         for each in ATTRIBUTES

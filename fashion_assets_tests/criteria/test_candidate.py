@@ -67,6 +67,9 @@ DAMAGE = {
     "picture_search_finds_the_product": "UPDATE {products} SET embedding = embedding - embedding - embedding",
     "filters_leave_what_meets_them": "UPDATE {products} SET gender = 'MEN'",
     "pictures_load": "UPDATE {products} SET image_path = '/dev/null'",
+    "preserved_vectors_are_bit_for_bit": "ALTER TABLE {embeddings} DROP CONSTRAINT product_embeddings_space_check;"
+    "INSERT INTO {embeddings} (product_id, embedding_space, embedding, kind, served) SELECT product_id, 'old', '[1,2]', 'image', false "
+    "FROM {products} LIMIT 1",
     "table_rows_are_accounted_for": "INSERT INTO {schema}.users (user_id, source, record) VALUES ('x', 'fashion_demo', '{{}}')",
     "recommendations_are_new": "INSERT INTO {schema}.favourites (user_id, source, product_id, record) "
     "SELECT 'a', 'fashion_demo', product_id, '{{}}' FROM {products} LIMIT 1; INSERT INTO {schema}.users (user_id, source, record, style) "
@@ -74,7 +77,7 @@ DAMAGE = {
     "listing_is_quick": "SELECT",
     "vector_search_is_quick": "SELECT",
     "picture_search_is_quick": "SELECT",
-    "errors_are_no_more_than_before": "ALTER TABLE {products} DROP COLUMN search_vector",
+    "errors_are_no_more_than_before": "ALTER TABLE {products} DROP COLUMN search_vector CASCADE",
     "new_layout_is_not_slower": stored("layouts", {"kind": "listing", "old_p50_ms": 1, "new_p50_ms": 2}),
     "vector_search_bears_its_load": stored(
         "latency", {"kind": "vector", "concurrency": 4, "qps": 90, "p95_ms": 1, "errors": 0}
@@ -224,6 +227,7 @@ NOT_JUDGED = {
     "brands_are_present": "100.0% of fashion_demo's products have one read from their titles",
     "nothing_much_is_lost": "nothing is live yet",
     "prices_are_distributed_as_expected": "no price",
+    "preserved_vectors_are_bit_for_bit": "no vector came",
     "vector_search_uses_the_index": "40 vectors",
     "recommendations_are_new": "no people",
     "new_layout_is_not_slower": "fashion-assets bench layouts",

@@ -56,6 +56,8 @@ CHECKS = {
         "every_product_is_normalized",
         "originals_are_untouched",
         "values_are_canonical",
+        "every_product_has_a_story",
+        "stories_say_what_records_say",
     },
     **{
         asset: {f"{asset}_cover_every_product", f"{asset}_fit_their_space", f"{asset}_are_of_unit_length"}
@@ -76,6 +78,7 @@ CHECKS = {
         "listings_are_accounted_for",
         "there_are_products",
         "nothing_is_lost",
+        "preserved_vectors_are_bit_for_bit",
         "nothing_much_is_lost",
         "product_ids_are_unique",
         "critical_fields_are_not_null",
@@ -96,6 +99,8 @@ CHECKS = {
         "description_is_never_empty",
         "brand_is_never_empty",
         "currency_is_never_empty",
+        "size_is_never_empty",
+        "condition_is_in_its_vocabulary",
         "image_width_is_positive",
         "image_sha256_is_a_digest",
         "gender_is_in_its_vocabulary",

@@ -3,6 +3,7 @@
 from psycopg import sql
 
 from fashion_assets.criteria.candidate import Candidate
+from fashion_assets.release import garments
 from fashion_assets.release.serving import SERVED_TABLES
 from fashion_assets.warehouse import releases
 from fashion_assets.warehouse.releases import Release
@@ -64,4 +65,6 @@ def copy_of(candidate: Candidate, title: str | None) -> Release:
                 sql.Identifier(*index.split("."))
             )
         )
-    return releases.get(conn, name)
+        copied = releases.get(conn, name)
+        garments.create(conn, copied)
+    return copied

@@ -12,7 +12,7 @@ from fashion_assets.release.swap import promote
 from fashion_assets.warehouse import release_tables
 from fashion_assets.warehouse.database import prepare
 from fashion_assets.warehouse.schemas import SERVING
-from fashion_assets.warehouse.serving import TABLES
+from fashion_assets.warehouse.serving import SERVED, TABLES, VIEWS
 from fashion_assets_tests.release.copies import copy_of
 
 READER = "fashion_reader"
@@ -36,8 +36,8 @@ def said(conn: psycopg.Connection, schema: str) -> dict[str, dict[str | None, st
 
 
 def test_every_table_view_and_column_says_what_it_holds(live: Candidate):
-    wanted = {name: {None: table.comment, **table.comments} for name, table in TABLES.items()}
-    assert set(wanted) == set(SERVED_TABLES)
+    wanted = {name: {None: table.comment, **table.comments} for name, table in SERVED.items()}
+    assert set(wanted) == {*SERVED_TABLES, *VIEWS}
     for schema in (live.release.release, SERVING):
         assert said(live.conn, schema) == wanted
 

@@ -1,0 +1,190 @@
+"""An old second-hand database, migrated as a person does it: one migration, whose release every test looks at."""
+
+import json
+from collections.abc import Iterator
+
+import numpy as np
+import pytest
+from pydantic import SecretStr
+
+from fashion_assets.catalog.listing import product_id, uuid_of
+from fashion_assets.catalog.stories.checking import unsupported
+from fashion_assets.catalog.stories.story import read_story
+from fashion_assets.settings import Settings
+from fashion_assets.warehouse.database import Connection, connect
+from fashion_assets_tests import second_hand
+from fashion_assets_tests.conftest import (
+    TEMPLATE,
+    _own_database,
+    create_database,
+    database_url,
+    run_migration,
+)
+from fashion_assets_tests.second_hand import ODD, drawn_items, drawn_vector, known_as
+
+ITEMS = [*ODD, *drawn_items(40, later=6)]
+SOURCE = "modaics"
+SPACE = "clip-vit-b-32-padded-768"
+
+
+@pytest.fixture(scope="module")
+def migrated(server_settings: Settings, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Connection]:
+    """A connection to the database of a release of the old one, which is in another database."""
+    home = tmp_path_factory.mktemp("second_hand")
+    create_database(server_settings, "old_second_hand", "template0")
+    old = database_url(server_settings, dbname="old_second_hand")
+    with connect(
+        server_settings.model_copy(update={"database_url": SecretStr(old)}), vectors=False
+    ) as connection:
+        second_hand.build(connection, ITEMS)
+    with pytest.MonkeyPatch.context() as environment:
+        environment.setenv("OLD_SHOP", old)
+        with _own_database(server_settings, home, TEMPLATE, environment) as settings:
+            result = run_migration("env:OLD_SHOP")  # type: ignore[arg-type]
+            assert result.live, result.to_dict()
+            with connect(settings) as connection:
+                yield connection
+
+
+def source_of(connection: Connection) -> str:
+    ((name,),) = connection.execute("SELECT name FROM fashion_ops.sources WHERE active").fetchall()
+    return name
+
+
+def verdicts(connection: Connection) -> dict[str, dict]:
+    ((criteria,),) = connection.execute(
+        "SELECT criteria FROM fashion_ops.releases WHERE state = 'live'"
+    ).fetchall()
+    return {each["name"]: each for each in criteria}
+
+
+def test_every_item_is_a_garment(migrated):
+    found = migrated.execute("SELECT external_id FROM fashion_sota.products").fetchall()
+    assert {name for (name,) in found} == {known_as(item, n) for n, item in enumerate(ITEMS, 1)}
+    rows = migrated.execute(
+        "SELECT id, old_id, source, external_id, currency, embedding IS NULL FROM fashion_sota.garments"
+    ).fetchall()
+    assert len(rows) == len(ITEMS)
+    source = source_of(migrated)
+    for identity, old_id, platform, native, currency, bare in rows:
+        item = ITEMS[old_id - 1]
+        assert str(identity) == product_id(source, known_as(item, old_id))
+        assert platform == item.platform and currency is None
+        assert bare == item.later
+        assert (
+            native == (known_as(item, old_id).partition(":")[2] if item.url else str(old_id)) or not item.url
+        )
+
+
+def test_vectors_are_bit_for_bit_and_the_digests_say_so(migrated):
+    found = migrated.execute(
+        "SELECT old_id, embedding, embedding_space FROM fashion_sota.garments WHERE embedding IS NOT NULL"
+    )
+    kept = {old_id: (vector.to_numpy().astype(np.float32), space) for old_id, vector, space in found}
+    assert len(kept) == sum(not item.later for item in ITEMS)
+    for old_id, (vector, space) in kept.items():
+        assert vector.tobytes() == drawn_vector(old_id - 1).tobytes() and space == SPACE
+    verdict = verdicts(migrated)["preserved_vectors_are_bit_for_bit"]
+    assert verdict["outcome"] == "pass"
+    assert (
+        f"{len(kept)} vectors" in verdict["reason"]
+        and f"{verdict['value']} as they were read" in verdict["reason"]
+    )
+    assert (
+        f"{sum(item.later for item in ITEMS)} listings of the same sources came without one"
+        in verdict["reason"]
+    )
+
+
+def test_each_item_has_its_own_story_which_says_nothing_else(migrated):
+    rows = migrated.execute(
+        "SELECT story, record, facts, normalized, title, brand, price::text FROM fashion_sota.products"
+    ).fetchall()
+    stories = [read_story(story) for story, *_ in rows]
+    assert None not in stories and len({story.narrative for story in stories}) == len(ITEMS)
+    assert [unsupported(story, known) for story, (_, *known) in zip(stories, rows, strict=True)] == [
+        []
+    ] * len(ITEMS)
+    ((words,),) = migrated.execute(
+        "SELECT count(*) FROM fashion_sota.garments WHERE story ->> 'text' = story ->> 'narrative'"
+    ).fetchall()
+    assert words == len(ITEMS)
+
+
+def test_owners_are_people_or_are_made(migrated):
+    source = source_of(migrated)
+    people = migrated.execute("SELECT user_id, id::text, made FROM fashion_sota.users").fetchall()
+    assert {user for user, _, made in people if not made} == set(second_hand.PEOPLE)
+    assert all(identity == uuid_of(source, "users", user) for user, identity, _ in people)
+    owners = migrated.execute(
+        "SELECT u.user_id, u.name, count(*) FROM fashion_sota.garments g JOIN fashion_sota.users u ON u.id = g.owner_id "
+        "GROUP BY 1, 2"
+    ).fetchall()
+    assert sum(count for *_, count in owners) == len(ITEMS)
+    assert ("uid-anna", "User 0", 1) in owners and ("seller:grailed:driesfan", "driesfan", 2) in owners
+
+
+def test_every_reference_is_followed_or_named(migrated):
+    assert verdicts(migrated)["table_rows_are_accounted_for"]["outcome"] == "pass"
+    dangling = dict(
+        migrated.execute(
+            "SELECT name, dangling FROM fashion_ops.release_tables WHERE dangling <> '{}'"
+        ).fetchall()
+    )
+    assert dangling == {
+        "exchanges": {"dangling_product": 1},
+        "favourites": {"dangling_product": 1, "dangling_user": 1},
+        "follows": {"dangling_user": 1},
+        "sketchbook_memberships": {"dangling_user": 1},
+        "sketchbook_reactions": {"dangling_sketchbook_posts": 1},
+        "wardrobe_garments": {"dangling_user": 1},
+        "wardrobe_likes": {"dangling_wardrobe_garments": 1, "unknown_item_type": 1},
+        "wardrobes": {"dangling_user": 1},
+    }
+    held = migrated.execute(
+        "SELECT count(*) FROM fashion_ops.quarantine WHERE release IS NOT NULL"
+    ).fetchone()
+    assert held == (sum(sum(each.values()) for each in dangling.values()),)
+    # A number alone is ambiguous: by its kind it is a product here, a thing of a wardrobe there.
+    said = migrated.execute(
+        "SELECT e.item_type, e.item_id, g.old_id, e.status FROM fashion_sota.exchanges e "
+        "LEFT JOIN fashion_sota.garments g ON g.id = e.product_id ORDER BY e.id"
+    ).fetchall()
+    assert said == [("marketplace", "1", 1, "completed"), ("wardrobe", "2", None, "refunded")]
+    loved = migrated.execute(
+        "SELECT old_id, save_count FROM fashion_sota.garments WHERE save_count > 0 ORDER BY 1"
+    ).fetchall()
+    assert loved == [(1, 2), (2, 1)]
+    favourites = migrated.execute("SELECT DISTINCT external_id FROM fashion_sota.favourites").fetchall()
+    assert {name for (name,) in favourites} == {known_as(ITEMS[0], 1), known_as(ITEMS[1], 2)}
+
+
+def test_counters_are_counted_anew(migrated):
+    books = migrated.execute(
+        "SELECT members_count, (record ->> 'members_count')::int, posts_count FROM fashion_sota.sketchbooks"
+    ).fetchall()
+    assert books == [(1, 12, 2)]  # one is active, one revoked, one nobody
+    posts = migrated.execute(
+        "SELECT id, reactions_count, comments_count FROM fashion_sota.sketchbook_posts ORDER BY 1"
+    ).fetchall()
+    assert posts == [("1", 2, 1), ("2", 0, 1)]
+    people = migrated.execute(
+        "SELECT user_id, following_count, followers_count FROM fashion_sota.user_profiles ORDER BY user_id"
+    ).fetchall()
+    assert people == [
+        ("001234.abcdef.0567", 0, 0),
+        ("uid-anna", 1, 0),
+        ("uid-ben", 1, 0),
+        ("uid-studio", 0, 2),
+    ]
+    wardrobes = migrated.execute(
+        "SELECT owner_id, garments FROM fashion_sota.wardrobes ORDER BY 1"
+    ).fetchall()
+    assert wardrobes == [("uid-anna", 2), ("uid-ben", 1)]
+
+
+def test_a_space_says_that_its_vectors_are_filled_up(migrated):
+    ((said,),) = migrated.execute(
+        "SELECT preprocessing FROM fashion_ops.spaces WHERE space = %s", (SPACE,)
+    ).fetchall()
+    assert json.loads(json.dumps(said)) == {"numbers": 512}
