@@ -301,9 +301,22 @@ def _same(one: Values, other: Values) -> bool:
 
 def space_of(stated: Vector, vector: np.ndarray) -> str:
     """The space of a vector a mapping states: by its length where that is another one; one that is filled up with zeros is known by
-    its tail."""
+    its tail, one without a negative number by that."""
+    if stated.never_negative and vector.size == stated.dimension and vector.any() and (vector >= 0).all():
+        return stated.never_negative
     if vector.size != stated.dimension:
         return stated.by_length.get(vector.size, stated.space)
     if stated.padded_from is None or not vector[stated.padded_from :].any():
         return stated.space
     return stated.otherwise
+
+
+def _written(values: Values, name: str) -> Any:
+    """A value as it is written, where its reader would take it apart."""
+    return values.written(name) if isinstance(values, AsWritten) else values.get(name)
+
+
+def _same(one: Values, other: Values) -> bool:
+    return (one["space"], one["kind"]) == (other["space"], other["kind"]) and np.array_equal(
+        one["vector"], other["vector"], equal_nan=True
+    )

@@ -108,12 +108,11 @@ class Mapped(Source):
 
     @property
     def dimensions(self) -> Mapping[str, int]:
-        found: dict[str, int] = {}
-        for each in self.mapping.vectors:
-            found |= {each.space: each.dimension, **{name: size for size, name in each.by_length.items()}}
-            if each.padded_from is not None:
-                found[each.otherwise] = each.dimension
-        return found
+        return {
+            space: dimension
+            for each in reversed(self.mapping.vectors)
+            for space, dimension in each.dimensions.items()
+        }
 
     @property
     def stories(self) -> bool:

@@ -267,6 +267,11 @@ class Vector(_Model):
         default="unknown",
         description="With `padded_from`: the name of the space of vectors whose tail is not zero.",
     )
+    never_negative: str | None = Field(
+        default=None,
+        description="Name of the space of vectors of this dimension without a negative number, where a column has had two models: an image "
+        "network's features never have one, a CLIP's vectors always.",
+    )
     by_length: dict[int, str] = Field(
         default_factory=dict,
         description='Names of the spaces of vectors of other lengths, where a column has had several models: `{ 1536 = "ada-002" }`.',
@@ -276,6 +281,18 @@ class Vector(_Model):
         description="`list` of numbers, `json` text, `base64` of little-endian float32, `pgvector` text, `bytes` of little-endian "
         "float32; `auto` finds out by each value.",
     )
+
+    @property
+    def dimensions(self) -> dict[str, int]:
+        """Every space its vectors may be of, and the dimension of that."""
+        alike = (
+            self.space,
+            self.never_negative,
+            None if self.padded_from is None else self.otherwise,
+        )
+        return {name: length for length, name in self.by_length.items()} | {
+            name: self.dimension for name in alike if name is not None
+        }
 
     @model_validator(mode="after")
     def _shorter(self) -> "Vector":
