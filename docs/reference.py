@@ -18,6 +18,7 @@ from mkdocs.structure.files import File, Files
 from pydantic import BaseModel, SecretStr
 from pydantic.fields import FieldInfo
 
+from fashion_assets.backfill.validation import CRITERIA as BACKFILL_CRITERIA
 from fashion_assets.catalog.attributes import ATTRIBUTES, TEXT
 from fashion_assets.catalog.validation import FOUND_LATER, RULES
 from fashion_assets.cli import app
@@ -53,6 +54,11 @@ PROGRAM = "fashion-assets"
 
 SETTINGS_BY_GROUP = {
     "Where things are": ("home", "database_url", "storage_url", "reader_role", "source_code_url"),
+    "Environments of a backfill": (
+        "development_database_url",
+        "staging_database_url",
+        "production_database_url",
+    ),
     "Reading a catalogue": ("source_name", "batch_size", "max_price"),
     "Pictures": ("max_image_pixels", "max_image_bytes", "decoding_memory"),
     "Pictures by URL": (
@@ -178,9 +184,14 @@ def criteria() -> str:
         "# Criteria",
         "A batch whose criterion fails stops there; a release goes live only when every criterion holds. The swap asks all of "
         f"them again itself. `{PROGRAM} criteria` measures them now; in the Dagster UI each is an asset check. Thresholds that "
-        "stand with a variable can be set ([settings](settings.md)); here they are as they come.",
+        "stand with a variable can be set ([settings](settings.md)); here they are as they come. Those of a backfill are held against "
+        "a sample of the documents it wrote (`backfill validate`), and concern no release.",
     ]
-    for title, those in (("Of a batch", BATCH_CRITERIA), ("Of a release", CANDIDATE_CRITERIA)):
+    for title, those in (
+        ("Of a batch", BATCH_CRITERIA),
+        ("Of a release", CANDIDATE_CRITERIA),
+        ("Of a backfill", BACKFILL_CRITERIA),
+    ):
         parts.append(f"## {title}")
         for criterion in those:
             parts += [f"### {criterion.name}", _criterion(criterion, defaults)]

@@ -53,6 +53,17 @@ class Settings(Thresholds, BaseSettings):
         description="postgresql://user:password@host:port/database of a server with pgvector >= 0.8.4. "
         "Unset: an embedded server in `home`.",
     )
+    development_database_url: SecretStr | None = Field(
+        default=None,
+        description="Database that `backfill --environment development` means. Unset: the installation's own.",
+    )
+    staging_database_url: SecretStr | None = Field(
+        default=None, description="Database that `backfill --environment staging` means."
+    )
+    production_database_url: SecretStr | None = Field(
+        default=None,
+        description="Database that `backfill --environment production` means; a person is asked before anything is written there.",
+    )
     storage_url: str | None = Field(
         default=None,
         description="fsspec URL for the assets' Parquet files (s3://bucket/prefix). Unset: `home`/assets.",

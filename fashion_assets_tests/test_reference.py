@@ -8,6 +8,7 @@ from typing import Any
 
 import pytest
 
+from fashion_assets.backfill.validation import CRITERIA as BACKFILL_CRITERIA
 from fashion_assets.catalog.attributes import ATTRIBUTES
 from fashion_assets.catalog.validation import FOUND_LATER, RULES, Rule
 from fashion_assets.criteria.batch import BATCH_CRITERIA
@@ -20,7 +21,7 @@ from fashion_assets.settings import Settings
 from fashion_assets.warehouse.serving import TABLES
 from fashion_assets.warehouse.tables import metadata
 
-CRITERIA = [*BATCH_CRITERIA, *CANDIDATE_CRITERIA]
+CRITERIA = [*BATCH_CRITERIA, *CANDIDATE_CRITERIA, *BACKFILL_CRITERIA]
 REASONS = [*RULES, *FOUND_LATER]
 
 

@@ -37,6 +37,15 @@ def listed(name: str, key: str, folder: Traversable = VOCABULARIES) -> frozenset
     return frozenset(found or ())
 
 
+@cache
+def lists(name: str, key: str, folder: Traversable = VOCABULARIES) -> dict[str, list[str]]:
+    """Lists of texts by name that a vocabulary has beside its values, under `key`. Raises `VocabularyError`."""
+    found = _document(name, folder).get(key)
+    if not isinstance(found, dict) or not all(_is_texts(those) for those in found.values()):
+        raise VocabularyError(f'{folder / f"{name}.json"} must have an object of lists of texts "{key}".')
+    return found
+
+
 def check(folder: Traversable = VOCABULARIES) -> None:
     """Read every vocabulary there is. Raises `VocabularyError` for the first that is not as it must be."""
     for file in sorted(folder.iterdir(), key=lambda file: file.name):

@@ -22,6 +22,7 @@ REQUIREMENTS = {
     "D2": "Every second-hand item has a story, and no story says what its record does not.",
     "D3": "Vectors that came with listings are kept bit for bit, and listings that never had one are kept, too.",
     "E1": "Values become canonical; what the source said is never touched.",
+    "E5": "What a backfill wrote is canonical, agrees with what documents state, and leads people to them.",
     "G3": "A search under a filter finds what is nearest, however few products the filter leaves.",
 }
 """What each requirement asks, by its id."""
