@@ -26,7 +26,7 @@ from fashion_assets.batches.stage import Given
 from fashion_assets.batches.stages import STAGES
 from fashion_assets.defs.metadata import table_schema
 from fashion_assets.defs.sources import SOURCE_LISTINGS
-from fashion_assets.release.build import HNSW_EF_CONSTRUCTION, HNSW_M
+from fashion_assets.release.indexes import HNSW_EF_CONSTRUCTION, HNSW_M
 from fashion_assets.release.plan import RELEASE_VERSION
 from fashion_assets.settings import Settings
 from fashion_assets.warehouse.releases import SERVING_SCHEMA

@@ -31,7 +31,7 @@ from fashion_assets.catalog.vectors import unit
 from fashion_assets.embedding.embed import vector_matrix
 from fashion_assets.embedding.spaces import EmbeddingSpace
 from fashion_assets.machine import usable_cores
-from fashion_assets.release import declared, garments
+from fashion_assets.release import declared, garments, indexes
 from fashion_assets.release.plan import Plan
 from fashion_assets.release.recovery import recovered_plan
 from fashion_assets.release.swap import tidy
@@ -42,17 +42,13 @@ from fashion_assets.warehouse.database import connect
 from fashion_assets.warehouse.parquet import ParquetStore
 from fashion_assets.warehouse.register import Batch
 from fashion_assets.warehouse.releases import Release
-from fashion_assets.warehouse.serving import EMBEDDINGS, INDEXES, PRODUCTS, TABLES
+from fashion_assets.warehouse.serving import EMBEDDINGS, PRODUCTS, TABLES
 from fashion_assets.warehouse.spaces import PreservedSpace, WrongDimension
 
 _OF_A_SPACE = sql.Identifier("product_embeddings_space_check")
 
 PAGE_FILLING_ROW = 8160
 """Bytes of the largest row PostgreSQL keeps in one page."""
-
-HNSW_M = 16
-HNSW_EF_CONSTRUCTION = 64
-"""B3's start values."""
 
 
 def create_tables(conn: psycopg.Connection, release: Release) -> None:
@@ -346,35 +342,8 @@ def index(settings: Settings, release: Release, progress: Callable[[str], None] 
 
     products, embeddings = release.table("products"), release.table("product_embeddings")
     with connect(settings, autocommit=True) as conn:
-        found = conn.execute(
-            sql.SQL(
-                "SELECT embedding_space, max(vector_dims(embedding)) FROM {} WHERE embedding IS NOT NULL "
-                "GROUP BY 1 ORDER BY count(*) DESC, 1"
-            ).format(products)
-        ).fetchall()
-    vector_indexes = [
-        sql.SQL(
-            "CREATE INDEX {name} ON {products} USING hnsw ((embedding::halfvec({dimension})) halfvec_cosine_ops) "
-            "WITH (m = {m}, ef_construction = {ef}) WHERE embedding_space = {space}"
-        ).format(
-            name=sql.Identifier(serving.vector_index(position)),
-            products=products,
-            dimension=sql.Literal(dimension),
-            m=sql.Literal(HNSW_M),
-            ef=sql.Literal(HNSW_EF_CONSTRUCTION),
-            space=sql.Literal(space),
-        )
-        for position, (space, dimension) in enumerate(found, start=1)
-    ]
-    others = [
-        sql.SQL("CREATE {}INDEX {} ON {} {}").format(
-            sql.SQL("UNIQUE " if each.unique else ""),
-            sql.Identifier(each.name),
-            release.table(each.table.name),
-            each.over,
-        )
-        for each in INDEXES
-    ]
+        vector_indexes = [each.statement() for each in indexes.of_vectors(conn, release)]
+    others = [each.statement() for each in indexes.others(release)]
     workers = sql.SQL("SET max_parallel_maintenance_workers = {}")
     with ThreadPoolExecutor(2) as pool:
         progress("statistics")

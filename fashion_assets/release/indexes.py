@@ -1,0 +1,200 @@
+"""The indexes of a release: which there must be, and building them anew while the release is read.
+
+What belongs here: their statements, rebuilding, taking away what a cancelled rebuild left. What does not: building a candidate's
+(`build.index`), which columns have one (`warehouse.serving.INDEXES`).
+
+A rebuild is PostgreSQL's `REINDEX INDEX CONCURRENTLY`: the index is built beside the one in use and takes its place; readers wait for
+nothing. One that is cancelled leaves an index that is not valid, which costs every write and answers nothing (`indisvalid`): such
+leftovers are dropped before and after.
+"""
+
+import re
+import time
+from collections.abc import Callable, Collection
+from contextlib import suppress
+from typing import Any, NamedTuple
+
+import psycopg
+from psycopg import sql
+
+from fashion_assets.machine import usable_cores
+from fashion_assets.origins import nearest
+from fashion_assets.settings import Settings
+from fashion_assets.warehouse import serving
+from fashion_assets.warehouse.database import connect
+from fashion_assets.warehouse.errors import WarehouseError
+from fashion_assets.warehouse.releases import Release
+
+HNSW_M = 16
+HNSW_EF_CONSTRUCTION = 64
+"""B3's start values."""
+
+_LEFTOVER = re.compile(r".*_cc(?:new|old)\d*")
+"""What PostgreSQL calls the index it builds beside one, and the one that was."""
+
+
+class NoIndex(WarehouseError):
+    """A release has no index of the name."""
+
+
+class Wanted(NamedTuple):
+    """An index that a release must have."""
+
+    name: str
+    unique: bool
+    over: sql.Composed
+    """What CREATE INDEX has behind its name."""
+
+    def statement(self, *, concurrently: bool = False) -> sql.Composed:
+        return sql.SQL("CREATE {}INDEX {}{} {}").format(
+            sql.SQL("UNIQUE " if self.unique else ""),
+            sql.SQL("CONCURRENTLY " if concurrently else ""),
+            sql.Identifier(self.name),
+            self.over,
+        )
+
+
+class Standing(NamedTuple):
+    """An index that is there."""
+
+    name: str
+    table: str
+    valid: bool
+    """Whether it answers, and is kept up to date: `indisvalid` and `indisready`."""
+    size: int
+    """Bytes."""
+
+
+class Rebuilt(NamedTuple):
+    """What became of an index."""
+
+    name: str
+    table: str
+    was: str
+    """What it was before: `valid`, `not valid` or `missing`."""
+    before: int
+    after: int
+    """Bytes."""
+    seconds: float
+
+
+def of_vectors(conn: psycopg.Connection[Any], release: Release) -> list[Wanted]:
+    """One for each space of the vectors that are served, the one with the most first."""
+    products = release.table("products")
+    found = conn.execute(
+        sql.SQL(
+            "SELECT embedding_space, max(vector_dims(embedding)) FROM {} WHERE embedding IS NOT NULL "
+            "GROUP BY 1 ORDER BY count(*) DESC, 1"
+        ).format(products)
+    ).fetchall()
+    return [
+        Wanted(
+            serving.vector_index(position),
+            False,
+            sql.SQL(
+                "ON {products} USING hnsw ((embedding::halfvec({dimension})) halfvec_cosine_ops) "
+                "WITH (m = {m}, ef_construction = {ef}) WHERE embedding_space = {space}"
+            ).format(
+                products=products,
+                dimension=sql.Literal(dimension),
+                m=sql.Literal(HNSW_M),
+                ef=sql.Literal(HNSW_EF_CONSTRUCTION),
+                space=sql.Literal(space),
+            ),
+        )
+        for position, (space, dimension) in enumerate(found, start=1)
+    ]
+
+
+def others(release: Release) -> list[Wanted]:
+    """Those beside the vectors'; keys are made with the tables."""
+    return [
+        Wanted(each.name, each.unique, sql.SQL("ON {} {}").format(release.table(each.table.name), each.over))
+        for each in serving.INDEXES
+    ]
+
+
+def standing(conn: psycopg.Connection[Any], release: Release) -> list[Standing]:
+    """Every index of a release, keys too, by table and name."""
+    rows = conn.execute(
+        "SELECT c.relname::text, t.relname::text, i.indisvalid AND i.indisready, pg_relation_size(c.oid) "
+        "FROM pg_index i JOIN pg_class c ON c.oid = i.indexrelid JOIN pg_class t ON t.oid = i.indrelid "
+        "WHERE c.relnamespace = to_regnamespace(%s) AND t.relkind = 'r' ORDER BY 2, 1",
+        (release.release,),
+    ).fetchall()
+    return [Standing(*row) for row in rows]
+
+
+def drop_leftovers(conn: psycopg.Connection[Any], release: Release) -> list[str]:
+    """Drop what a cancelled rebuild left: indexes that are not valid, under a name PostgreSQL gave them. Returns their names. The
+    connection must be in autocommit. Waits for a rebuild of somebody else's that is under way."""
+    dropped = []
+    for each in standing(conn, release):
+        if not each.valid and _LEFTOVER.fullmatch(each.name):
+            conn.execute(
+                sql.SQL("DROP INDEX CONCURRENTLY IF EXISTS {}").format(
+                    sql.Identifier(release.release, each.name)
+                )
+            )
+            dropped.append(each.name)
+    return dropped
+
+
+def rebuild(
+    settings: Settings,
+    release: Release,
+    names: Collection[str] = (),
+    progress: Callable[[str], None] = lambda said: None,
+) -> list[Rebuilt]:
+    """Build indexes of a release anew, one after another, and those that are missing; it is read meanwhile.
+
+    Args:
+        names: those alone; none: all.
+
+    Whoever has a transaction open that may still use an index is waited for. Cancelled, the indexes stay as they were. Raises
+    `NoIndex` for a name that is none, and where one is not valid afterwards.
+    """
+    with connect(settings, autocommit=True) as conn:
+        wanted = {each.name: each for each in (*of_vectors(conn, release), *others(release))}
+        for name in drop_leftovers(conn, release):
+            progress(f"dropped {name}, which a cancelled rebuild had left")
+        before = {each.name: each for each in standing(conn, release)}
+        known = list(dict.fromkeys((*before, *wanted)))
+        for name in names:
+            if name not in known:
+                like = nearest(name, known)
+                hint = f"Did you mean {like}?" if like else f"There are {', '.join(known)}."
+                raise NoIndex(f"{release.release} has no index {name}. {hint}")
+        conn.execute(sql.SQL("SET max_parallel_maintenance_workers = {}").format(sql.Literal(usable_cores())))
+        seconds: dict[str, float] = {}
+        try:
+            for name in [name for name in known if name in names or not names]:
+                progress(name)
+                began = time.monotonic()
+                if name in before:
+                    conn.execute(
+                        sql.SQL("REINDEX INDEX CONCURRENTLY {}").format(sql.Identifier(release.release, name))
+                    )
+                else:
+                    conn.execute(wanted[name].statement(concurrently=True))
+                seconds[name] = time.monotonic() - began
+        except BaseException:
+            with suppress(psycopg.Error, WarehouseError), connect(settings, autocommit=True) as another:
+                drop_leftovers(another, release)
+            raise
+        after = {each.name: each for each in standing(conn, release)}
+    if bad := [name for name, each in after.items() if not each.valid]:
+        raise NoIndex(
+            f"Not valid afterwards: {', '.join(bad)} of {release.release}. Build them again: fashion-assets reindex"
+        )
+    return [
+        Rebuilt(
+            name,
+            after[name].table,
+            "missing" if name not in before else "valid" if before[name].valid else "not valid",
+            before[name].size if name in before else 0,
+            after[name].size,
+            taken,
+        )
+        for name, taken in seconds.items()
+    ]

@@ -1,0 +1,104 @@
+"""Indexes of a release are built anew while it is read, and what a cancelled rebuild leaves is taken away."""
+
+import json
+
+import psycopg
+import pytest
+from psycopg import sql
+from typer.testing import CliRunner
+
+from fashion_assets.cli import app
+from fashion_assets.criteria.candidate import Candidate
+from fashion_assets.release import indexes
+from fashion_assets.warehouse.database import connect
+from fashion_assets.warehouse.serving import VECTOR_INDEX
+
+NEW, OLD = f"{VECTOR_INDEX}_ccnew", f"{VECTOR_INDEX}_ccold"
+
+
+def oids(candidate: Candidate) -> dict[str, int]:
+    rows = candidate.conn.execute(
+        "SELECT relname::text, relfilenode FROM pg_class WHERE relkind = 'i' AND relnamespace = to_regnamespace(%s)",
+        (candidate.release.release,),
+    ).fetchall()
+    candidate.conn.commit()
+    return dict(rows)
+
+
+def leave_one_behind(candidate: Candidate, leftover: str = NEW) -> None:
+    """Cancel a rebuild while it waits for somebody: who writes, before it has built; who reads, after."""
+    release = candidate.release
+    mode = sql.SQL("ROW EXCLUSIVE" if leftover == NEW else "ACCESS SHARE")
+    candidate.conn.execute(sql.SQL("LOCK TABLE {} IN {} MODE").format(release.table("products"), mode))
+    with connect(candidate.settings, autocommit=True) as other:
+        other.execute("SET lock_timeout = '300ms'")
+        with pytest.raises(psycopg.errors.LockNotAvailable):
+            other.execute(
+                sql.SQL("REINDEX INDEX CONCURRENTLY {}").format(sql.Identifier(release.release, VECTOR_INDEX))
+            )
+    candidate.conn.commit()
+    there = {each.name: each.valid for each in indexes.standing(candidate.conn, release)}
+    candidate.conn.commit()
+    assert there[leftover] is False and there[VECTOR_INDEX]
+
+
+def test_every_index_is_built_anew_and_valid(candidate):
+    before = oids(candidate)
+    done = indexes.rebuild(candidate.settings, candidate.release)
+    after = oids(candidate)
+    assert {each.name for each in done} == set(before) == set(after)
+    assert all(after[name] != before[name] for name in before)
+    assert {each.was for each in done} == {"valid"}
+    assert all(each.valid for each in indexes.standing(candidate.conn, candidate.release))
+
+
+@pytest.mark.parametrize("leftover", [NEW, OLD])
+def test_what_a_cancelled_rebuild_left_is_dropped(candidate, leftover):
+    leave_one_behind(candidate, leftover)
+    said: list[str] = []
+    done = indexes.rebuild(candidate.settings, candidate.release, [VECTOR_INDEX], said.append)
+    assert said[0] == f"dropped {leftover}, which a cancelled rebuild had left"
+    assert [each.name for each in done] == [VECTOR_INDEX] and leftover not in oids(candidate)
+
+
+def test_a_rebuild_that_is_stopped_leaves_nothing(candidate, monkeypatch):
+    before = oids(candidate)
+
+    def stop(said: str) -> None:
+        if said != "products_pkey":
+            raise KeyboardInterrupt
+
+    leave_one_behind(candidate)
+    with pytest.raises(KeyboardInterrupt):
+        indexes.rebuild(candidate.settings, candidate.release, ["products_pkey", VECTOR_INDEX], stop)
+    assert oids(candidate).keys() == before.keys()
+
+
+def test_a_missing_index_is_made_and_one_nobody_knows_told(candidate):
+    candidate.conn.execute(
+        sql.SQL("DROP INDEX {}").format(sql.Identifier(candidate.release.release, VECTOR_INDEX))
+    )
+    candidate.conn.commit()
+    done = indexes.rebuild(candidate.settings, candidate.release, [VECTOR_INDEX])
+    assert [(each.name, each.was) for each in done] == [(VECTOR_INDEX, "missing")]
+    definition = candidate.conn.execute(
+        "SELECT indexdef FROM pg_indexes WHERE indexname = %s AND schemaname = %s",
+        (VECTOR_INDEX, candidate.release.release),
+    ).fetchone()
+    assert definition is not None and "hnsw" in definition[0] and "ef_construction='64'" in definition[0]
+    with pytest.raises(
+        indexes.NoIndex, match=f"no index product_embeddings_idx. Did you mean {VECTOR_INDEX}"
+    ):
+        indexes.rebuild(candidate.settings, candidate.release, ["product_embeddings_idx"])
+
+
+def test_the_command_checks_and_rebuilds(candidate):
+    release = candidate.release.release
+    leave_one_behind(candidate)
+    looked = CliRunner().invoke(app, ["reindex", release, "--check", "--json"])
+    assert looked.exit_code == 1
+    assert [each["name"] for each in json.loads(looked.stdout) if not each["valid"]] == [NEW]
+    done = CliRunner().invoke(app, ["reindex", release, "--index", VECTOR_INDEX])
+    assert done.exit_code == 0 and "every index is valid" in done.stdout
+    assert CliRunner().invoke(app, ["reindex", release, "--check"]).exit_code == 0
+    assert "no release is live" in CliRunner().invoke(app, ["reindex"]).output
