@@ -49,9 +49,30 @@ def _several(name: str) -> sql.Composed:
     ).format(name=sql.Literal(name))
 
 
-_MADE_OF: dict[str, sql.Composable] = {
+def _made_of(release: Release) -> dict[str, sql.Composable]:
+    """What each column is made of. What is of other tables stands in a query of its own, which is asked only where the column is."""
+    return {
+        **_OF_THE_PRODUCT,
+        "owner_id": sql.SQL(
+            "(SELECT u.id FROM {} u WHERE u.user_id = p.facts ->> 'owner' AND u.source = p.source LIMIT 1)"
+        ).format(release.table("users")),
+        "embedding": _of_vector(release, "embedding"),
+        "embedding_space": _of_vector(release, "embedding_space"),
+        "save_count": sql.SQL("(SELECT count(*) FROM {} f WHERE f.product_id = p.product_id)").format(
+            release.table("favourites")
+        ),
+    }
+
+
+def _of_vector(release: Release, column: str) -> sql.Composed:
+    """A column of the vector that came with a product."""
+    return sql.SQL(
+        "(SELECT e.{} FROM {} e WHERE e.product_id = p.product_id AND e.embedding_space <> {} ORDER BY e.served DESC, e.kind LIMIT 1)"
+    ).format(sql.Identifier(column), release.table("product_embeddings"), sql.Literal(release.space or ""))
+
+
+_OF_THE_PRODUCT: dict[str, sql.Composable] = {
     "id": sql.SQL("p.product_id"),
-    "owner_id": sql.SQL("u.id"),
     "external_id": sql.SQL("coalesce({}, p.external_id)").format(_fact("native_id")),
     "source": sql.SQL("coalesce({}, p.source)").format(_fact("platform")),
     "original_url": _fact("url"),
@@ -75,10 +96,7 @@ _MADE_OF: dict[str, sql.Composable] = {
         "jsonb_build_object('colors', {}, 'patterns', coalesce(p.normalized -> 'pattern', '[]'), "
         "'style_tags', coalesce(p.normalized -> 'style', '[]'), 'season', p.season)"
     ).format(_listed(sql.SQL("p.colour"))),
-    "embedding": sql.SQL("e.embedding"),
-    "embedding_space": sql.SQL("e.embedding_space"),
     "view_count": sql.SQL("coalesce({}, 0)").format(_number("view_count")),
-    "save_count": sql.SQL("f.saved"),
     "status": sql.SQL("coalesce({}, 'active')").format(_fact("status")),
     "created_at": _time("created_at"),
     "updated_at": _time("updated_at"),
@@ -91,22 +109,13 @@ _MADE_OF: dict[str, sql.Composable] = {
 
 def create(conn: psycopg.Connection, release: Release) -> None:
     """The view in a release's schema, in the transaction of the load, once the release's tables are there."""
+    made_of = _made_of(release)
     columns = sql.SQL(", ").join(
-        sql.SQL("{} AS {}").format(_MADE_OF[column.name], sql.Identifier(column.name))
+        sql.SQL("{} AS {}").format(made_of[column.name], sql.Identifier(column.name))
         for column in GARMENTS.columns
     )
-    tables = {name: release.table(name) for name in ("products", "users", "product_embeddings", "favourites")}
     conn.execute(
-        sql.SQL(
-            "CREATE VIEW {view} AS SELECT {columns} FROM {products} p "
-            "LEFT JOIN LATERAL (SELECT u.id FROM {users} u WHERE u.user_id = p.facts ->> 'owner' AND u.source = p.source LIMIT 1) u ON true "
-            "LEFT JOIN LATERAL (SELECT e.embedding, e.embedding_space FROM {product_embeddings} e "
-            "WHERE e.product_id = p.product_id AND e.embedding_space <> {own} ORDER BY e.served DESC, e.kind LIMIT 1) e ON true "
-            "CROSS JOIN LATERAL (SELECT count(*) AS saved FROM {favourites} f WHERE f.product_id = p.product_id) f"
-        ).format(
-            view=release.table(GARMENTS.name),
-            columns=columns,
-            own=sql.Literal(release.space or ""),
-            **tables,
+        sql.SQL("CREATE VIEW {} AS SELECT {} FROM {} p").format(
+            release.table(GARMENTS.name), columns, release.table("products")
         )
     )

@@ -353,6 +353,7 @@ INDEXES = (
     Index("products_normalized", PRODUCTS, sql.SQL("USING gin (normalized jsonb_path_ops)")),
     Index(BARE_INDEX, PRODUCTS, sql.SQL("(product_id) WHERE embedding IS NULL")),
     Index("favourites_user", FAVOURITES, sql.SQL("(user_id)")),
+    Index("favourites_product", FAVOURITES, sql.SQL("(product_id)")),
     Index("users_user", USERS, sql.SQL("(user_id)")),
     *(
         Index(f"products_{each.name}", PRODUCTS, sql.SQL("({})").format(sql.Identifier(each.name)))
