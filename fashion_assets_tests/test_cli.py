@@ -99,7 +99,7 @@ def test_a_candidate_is_told_promoted_and_searched(candidate: Candidate):
     assert hits[0] | {"product_id": "", "external_id": "", "title": "", "image_path": "", "score": 0} == {
         **{"product_id": "", "external_id": "", "source": "fashion_demo", "title": "", "image_path": ""},
         **{"brand": "Puma", "gender": "men", "category": "apparel", "sub_category": "topwear"},
-        **{"article_type": "tshirts", "colour": "red", "price": None, "score": 0},
+        **{"article_type": "tshirts", "colour": "red", "size": None, "price": None, "score": 0},
     }
     assert all(Path(hit["image_path"]).is_file() for hit in hits)
     assert [hit["score"] for hit in hits] == sorted((hit["score"] for hit in hits), reverse=True)

@@ -54,7 +54,16 @@ LONGEST_KEY = 512
 bytes."""
 
 _NAME = re.compile(r"[a-z][a-z0-9_]{0,50}")
-_RESERVED = ("products", "product_embeddings", "garments", "favourites_user", "source", "record")
+_RESERVED = (
+    "products",
+    "product_embeddings",
+    "garments",
+    "favourites_user",
+    "favourites_product",
+    "users_user",
+    "source",
+    "record",
+)
 
 # Declarations
 
@@ -73,13 +82,13 @@ def declared(source: Source) -> list[tuple[Declared, DeclaredTable]]:
             tuple(table.readable),
             tuple(Counts(*each) for each in table.counts),
         )
-        if wrong := _wrong(said, {each.name: tuple(each.key) for each in source.tables()}):
+        if wrong := _wrong(said, {each.name: each for each in source.tables()}):
             raise SourceError(f"The table {table.name!r} of source {source.name}: {wrong}.")
         found.append((said, table))
     return found
 
 
-def _wrong(table: Declared, keys: Mapping[str, tuple[str, ...]]) -> str | None:
+def _wrong(table: Declared, tables: Mapping[str, DeclaredTable]) -> str | None:
     """Why a release cannot have such a table; None where it can."""
     if not _NAME.fullmatch(table.name):
         return "its name must be lower-case letters, digits and underscores, a letter first, 51 at the most"
@@ -100,13 +109,16 @@ def _wrong(table: Declared, keys: Mapping[str, tuple[str, ...]]) -> str | None:
     for column, other, *_ in table.references:
         if not other:
             continue
-        if other != "products" and other not in keys:
+        if other != "products" and other not in tables:
             return f"its column {column!r} refers to {other!r}, which the source does not declare"
-        if other != "products" and len(keys[other]) != 1:
+        if other != "products" and len(tables[other].key) != 1:
             return f"its column {column!r} refers to {other!r}, whose key is not one column"
     for count in table.counts:
-        if count.table not in keys:
+        if count.table not in tables:
             return f"its column {count.column!r} counts rows of {count.table!r}, which the source does not declare"
+        for column in (count.by, *([count.where] if count.where else [])):
+            if column not in tables[count.table].columns:
+                return f"its column {count.column!r} counts rows of {count.table!r}, which has no column {column!r}"
         if len(table.key) != 1:
             return f"its column {count.column!r} counts rows that name one of its own, and its key is not one column"
     return None

@@ -57,12 +57,9 @@ class MappedTable(DeclaredTable):
         self.columns |= {each.into: "uuid" for each in table.references if each.into is not None}
         self.references = tuple(_references(table))
         self.counts = tuple(
-            Count(
-                each.column,
-                each.table,
-                each.by,
-                *((each.where.column, tuple(each.where.among)) if each.where else ()),
-            )
+            Count(each.column, each.table, each.by)
+            if each.where is None
+            else Count(each.column, each.table, each.by, each.where.column, tuple(each.where.among))
             for each in table.counts
         )
 
@@ -203,8 +200,13 @@ def _references(table: DataTable) -> Iterator[Reference]:
         for said, other in each.tables.items():
             by_table.setdefault(other, []).append(said)
         for other, among in by_table.items():
-            of_products = (each.by, each.type, tuple(among), each.into)
+            of_products = other == "products"
             yield Reference(
-                each.column, other, *(of_products if other == "products" else (None, each.type, tuple(among)))
+                each.column,
+                other,
+                each.by if of_products else None,
+                each.type,
+                tuple(among),
+                each.into if of_products else None,
             )
         yield Reference(each.column, "", type=each.type, among=tuple(each.tables))

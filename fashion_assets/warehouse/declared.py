@@ -93,7 +93,10 @@ class Declared(NamedTuple):
             said["columns"],
             tuple(map(Refers.of, said["references"])),
             tuple(said["readable"]),
-            tuple(Counts(*each[:4], tuple(each[4])) for each in said.get("counts", ())),
+            tuple(
+                Counts(column, table, by, where, tuple(among))
+                for column, table, by, where, among in said.get("counts", ())
+            ),
         )
 
 

@@ -8,7 +8,7 @@ from fashion_assets.batches.rows import declared, judged, rows_version, typed
 from fashion_assets.catalog.listing import REJECTION_SCHEMA
 from fashion_assets.criteria.batch import QUARANTINED_ROWS, VALIDATED_ROWS, RowsBatch
 from fashion_assets.sources import SourceError
-from fashion_assets.sources.source import TABLE_ROW_SCHEMA, DeclaredTable, Reference
+from fashion_assets.sources.source import TABLE_ROW_SCHEMA, Count, DeclaredTable, Reference
 from fashion_assets.warehouse.declared import Declared, Refers
 from fashion_assets.warehouse.register import Batch
 
@@ -122,6 +122,11 @@ class Table(DeclaredTable):
         (Table(readable=("other",)), "'other' is none of its columns"),
         (Table(references=(Reference("size_id", "people"),)), "which the source does not declare"),
         (Table(references=(Reference("size_id", "pairs"),)), "whose key is not one column"),
+        (Table(references=(Reference("size_id", "products", type="kind"),)), "'kind' is none of its columns"),
+        (Table(counts=(Count("size_id", "people", "n"),)), "which the source does not declare"),
+        (Table(counts=(Count("size_id", "pairs", "other"),)), "has no column 'other'"),
+        (Table(counts=(Count("size_id", "pairs", "n", "other"),)), "has no column 'other'"),
+        (Table(key=(), counts=(Count("size_id", "pairs", "n"),)), "its key is not one column"),
     ],
 )
 def test_a_table_no_release_could_have_is_refused_in_words(table: DeclaredTable, wrong: str):

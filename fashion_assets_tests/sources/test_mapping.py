@@ -8,6 +8,7 @@ import numpy as np
 import pyarrow as pa
 import pytest
 
+from fashion_assets.catalog.listing import uuid_of
 from fashion_assets.sources.columns import Columns
 from fashion_assets.sources.expressions import Compiler
 from fashion_assets.sources.mapped import Mapped
@@ -49,6 +50,17 @@ from fashion_assets_tests.catalog.keyed import keyed, read_all
         (
             'name = "shop"\nid = "a"\n[[tables]]\nname = "users"\nkey = ["u"]\nfile = "u.csv"\n[tables.columns]\nv = "v"',
             "'u' is none of",
+        ),
+        ('name = "shop"\nid = { column = "a", match = "(" }', "match is no regular expression"),
+        ('name = "shop"\nid = { column = "a", every = true }', "every is said of join"),
+        (
+            'name = "shop"\nid = "a"\n[[vectors]]\ncolumn = "v"\nspace = "s"\ndimension = 512\npadded_from = 512',
+            "padded_from must be less than dimension",
+        ),
+        (
+            'name = "shop"\nid = "a"\n[[tables]]\nname = "t"\ntable = "t"\n[tables.columns]\nv = "v"\n'
+            '[[tables.references]]\ncolumn = "v"\ntype = "v"',
+            "say either table, or type and tables",
         ),
         ("name = shop", "m.toml is not TOML: .*line 1"),
     ],
@@ -93,6 +105,7 @@ ROW = {
     "cents": "1999",
     "date": "2023-04-01T16:32:45Z",
     "millis": "1765410914000.0",
+    "url": "https://shop.example/listings/123-a-shirt/?ref=4",
     "meta": '{"custom": {"Gender": ["women"]}, "list": [{"k": "fit", "v": "slim"}]}',
 }
 
@@ -138,6 +151,14 @@ ROW = {
         ),
         ({"named": {"names": "meta.list.k", "values": "meta.list.v", "name": "fit"}}, ()),
         ("meta.custom.gender", ("women",)),
+        ({"column": "url", "match": r"/listings/(\d+)"}, ("123",)),
+        ({"column": "url", "match": r"\w+$"}, ("4",)),
+        ({"column": "url", "match": r"/items/(\d+)"}, ()),
+        # What is found is split, not the other way round.
+        ({"column": "url", "match": r"\d+-([^/]+)", "split": "-"}, ("a", "shirt")),
+        ({"join": ["age", "number"], "separator": ":", "every": True}, ("kids:34029.0",)),
+        ({"join": ["age", "empty"], "separator": ":", "every": True}, ()),
+        ({"column": "empty", "uuid": "users"}, ()),
         ({"column": "number", "whole": True}, ("34029",)),
         ({"column": "cents", "scale": "0.01"}, ("19.99",)),
         ({"column": "date", "year": True}, ("2023",)),
@@ -147,6 +168,15 @@ ROW = {
 def test_expressions(expression: Any, found: tuple[str, ...]):
     compiler = Compiler(Columns(list(ROW)))
     assert compiler.compile(Expression.model_validate(expression))(ROW) == found
+
+
+def test_a_uuid_is_of_the_source_the_kind_and_the_text():
+    def ids(source: str, kind: str) -> tuple[str, ...]:
+        expression = Expression.model_validate({"column": "sex", "uuid": kind})
+        return Compiler(Columns(list(ROW)), source=source).compile(expression)(ROW)
+
+    assert ids("shop", "users") == (uuid_of("shop", "users", "female"),)
+    assert len({ids("shop", "users"), ids("other", "users"), ids("shop", "wardrobes")}) == 3
 
 
 def test_nested_values_of_typed_formats():

@@ -8,6 +8,7 @@ Passwords are never told: whatever is said of a database names driver, user, hos
 import os
 import re
 import sqlite3
+import warnings
 from collections.abc import Iterable, Sequence
 from importlib.util import find_spec
 from pathlib import Path
@@ -19,6 +20,9 @@ from sqlalchemy import event, exc, pool
 from fashion_assets.errors import one_line
 from fashion_assets.sources.source import SourceError
 from fashion_assets.warehouse.session import ENCODING, SETTINGS
+
+# A vector's type is one of those SQLAlchemy does not know: its values are text, which is all that is asked of them.
+warnings.filterwarnings("ignore", message="Did not recognize type", category=exc.SAWarning)
 
 WAIT = 10
 """Seconds a server may take to answer a connection."""
