@@ -137,7 +137,7 @@ def checked(given: argparse.Namespace) -> int:
             f"{'persons made of sellers':42} {'':>34} {one(new, 'SELECT count(*) FROM fashion_sota.users WHERE made'):>34}"
         )
         counted = new.execute(
-            "SELECT name, delivered, loaded, quarantined, dangling FROM fashion_ops.release_tables t "
+            "SELECT name, t.delivered, t.loaded, t.quarantined, t.dangling FROM fashion_ops.release_tables t "
             "JOIN fashion_ops.releases r USING (release) WHERE r.state = 'live' ORDER BY name"
         ).fetchall()
         for name, delivered, loaded, quarantined, dangling in counted:

@@ -369,7 +369,10 @@ def spaces(home: Home = None, as_json: Json = False) -> None:
             shown(space.model),
             f"{space.first_seen:%Y-%m-%d %H:%M}",
             "\n".join(served),
-            str(space.dimension),
+            # A shorter model's vectors, filled up with zeros.
+            f"{space.dimension}, {numbers} its own"
+            if (numbers := space.preprocessing.get("numbers"))
+            else str(space.dimension),
             f"{space.pictures:,}",
             f"{space.texts:,}",
         )
