@@ -58,6 +58,7 @@ _RESERVED = (
     "products",
     "product_embeddings",
     "garments",
+    "vectors_as_json",
     "favourites_user",
     "favourites_product",
     "users_user",

@@ -31,7 +31,7 @@ from fashion_assets.catalog.vectors import unit
 from fashion_assets.embedding.embed import vector_matrix
 from fashion_assets.embedding.spaces import EmbeddingSpace
 from fashion_assets.machine import usable_cores
-from fashion_assets.release import declared, garments, indexes
+from fashion_assets.release import declared, garments, indexes, json_vectors
 from fashion_assets.release.plan import Plan
 from fashion_assets.release.recovery import recovered_plan
 from fashion_assets.release.swap import tidy
@@ -70,6 +70,7 @@ def create_tables(conn: psycopg.Connection, release: Release) -> None:
         )
     )
     garments.create(conn, release)
+    json_vectors.create(conn, release)
     release_tables.describe(conn, release.release)
 
 

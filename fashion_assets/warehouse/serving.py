@@ -317,7 +317,26 @@ GARMENTS = Table(
     ),
 )
 
-VIEWS = {view.name: view for view in (GARMENTS,)}
+VECTORS_AS_JSON = Table(
+    "vectors_as_json",
+    "The vectors of products as JSON arrays, for clients that know no vector columns; a view.",
+    (
+        Column("product_id", "uuid", None, "The product; see products."),
+        Column("source", "text", None, "As products.source."),
+        Column("external_id", "text", None, "As products.external_id."),
+        Column(
+            "old_id", "text", None, "The number the old system had for it; null where its mapping keeps none."
+        ),
+        Column("embedding_space", "text", None, "As product_embeddings.embedding_space."),
+        Column("kind", "text", None, "As product_embeddings.kind."),
+        Column("dimension", "integer", None, "How many numbers."),
+        Column(
+            "embedding", "json", None, "The numbers, each in the fewest digits that are that float32 again."
+        ),
+    ),
+)
+
+VIEWS = {view.name: view for view in (GARMENTS, VECTORS_AS_JSON)}
 """Views of a release over its tables, by name."""
 
 SERVED = {**TABLES, **VIEWS}

@@ -3,7 +3,7 @@
 from psycopg import sql
 
 from fashion_assets.criteria.candidate import Candidate
-from fashion_assets.release import garments
+from fashion_assets.release import garments, json_vectors
 from fashion_assets.release.serving import SERVED_TABLES
 from fashion_assets.warehouse import releases
 from fashion_assets.warehouse.releases import Release
@@ -67,4 +67,5 @@ def copy_of(candidate: Candidate, title: str | None) -> Release:
         )
         copied = releases.get(conn, name)
         garments.create(conn, copied)
+        json_vectors.create(conn, copied)
     return copied

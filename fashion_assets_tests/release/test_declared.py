@@ -201,7 +201,15 @@ def test_any_other_table_is_one_of_the_release_and_closed_but_for_what_is_opened
     ] == [("s1", "1", 98.5)]
     assert verdict(candidate).passed
     served = serving.served_by(conn, candidate.release)
-    assert set(served) == {"products", "product_embeddings", "users", "favourites", "garments", "sizes"}
+    assert set(served) == {
+        "products",
+        "product_embeddings",
+        "users",
+        "favourites",
+        "garments",
+        "vectors_as_json",
+        "sizes",
+    }
 
     conn.execute("UPDATE fashion_ops.release_tables SET readable = '{fits}' WHERE name = 'sizes'")
     serving.point_views_at(conn, settings, candidate.release, lambda: None)

@@ -1,7 +1,9 @@
 """Tables of a release and the views onto them say what they hold, and keep what is personal from readers."""
 
+import json
 from collections.abc import Iterator
 
+import numpy as np
 import psycopg
 import pytest
 from psycopg import sql
@@ -113,3 +115,17 @@ def test_a_release_without_a_column_is_described_and_read_all_the_same(live: Can
     release_tables.describe(live.conn, live.release.release)
     release_tables.let_read(live.conn, live.release.release, READER)
     assert allowed(live.conn, table, "user_id") and not allowed(live.conn, table, "email")
+
+
+def test_vectors_are_there_as_json_too(candidate):
+    """Each array is its vector again, bit for bit, and no number has more digits than that takes."""
+    rows = candidate.conn.execute(
+        sql.SQL(
+            "SELECT j.embedding::text, e.embedding::real[], j.dimension FROM {} j JOIN {} e USING (product_id, embedding_space, kind)"
+        ).format(candidate.release.table("vectors_as_json"), candidate.release.table("product_embeddings"))
+    ).fetchall()
+    assert len(rows) == 40
+    for text, numbers, dimension in rows:
+        said = np.array(json.loads(text), np.float32)
+        assert said.tobytes() == np.array(numbers, np.float32).tobytes() and said.size == dimension
+        assert max(map(len, text.split(","))) <= 18
