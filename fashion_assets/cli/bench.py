@@ -1,7 +1,8 @@
 """The `bench` commands: measure this machine and the product on it."""
 
+from collections.abc import Iterator
 from pathlib import Path
-from typing import Annotated
+from typing import Annotated, Any
 
 import typer
 
@@ -18,6 +19,7 @@ from fashion_assets.cli.app import (
     plain_table,
     print_json,
 )
+from fashion_assets.cli.properties import records_of
 from fashion_assets.progress import steps
 from fashion_assets.settings import Settings
 from fashion_assets.terminal import shown
@@ -143,3 +145,76 @@ def bench_layouts(release: MeasuredRelease = None, home: Home = None, as_json: J
 def bench_relevance(release: MeasuredRelease = None, home: Home = None, as_json: Json = False) -> None:
     """Precision of what people type, by each leg and the fusion, and of pictures found by captions and category words."""
     _measure("relevance", release, as_json)
+
+
+@bench.command("properties")
+def bench_properties(
+    files: Annotated[
+        list[Path],
+        typer.Argument(
+            metavar="FILE.jsonl…", help="Listings that state properties, as JSON lines; may be compressed."
+        ),
+    ],
+    half: Annotated[
+        int | None,
+        typer.Option(
+            min=0,
+            max=1,
+            help="One half of the listings alone, told apart by a hash of their text.",
+            show_default=False,
+        ),
+    ] = None,
+    title: Annotated[
+        bool, typer.Option("--title/--no-title", help="Read titles as well, or descriptions alone.")
+    ] = True,
+    plot: Annotated[
+        Path | None,
+        typer.Option(
+            parser=folder, metavar="FILE.svg", help="Draw the calibration there.", show_default=False
+        ),
+    ] = None,
+    calibrate: Annotated[
+        Path | None,
+        typer.Option(
+            parser=folder,
+            metavar="FILE.toml",
+            help="Write the measured confidences there, of titles with descriptions and of descriptions alone.",
+            show_default=False,
+        ),
+    ] = None,
+    wrong: Annotated[int, typer.Option(min=0, metavar="N", help="Show N wrong values of each property.")] = 0,
+    home: Home = None,
+    as_json: Json = False,
+) -> None:
+    """How well properties are read from text, by listings that state them, and how many listings a second."""
+    from fashion_assets.benchmarks import properties as measuring
+
+    def records() -> Iterator[dict[str, Any]]:
+        for file in files:
+            yield from records_of(str(file))
+
+    measured = measuring.measure_properties(records(), half=half, with_title=title, wrong=wrong)
+    if calibrate is not None:
+        ways = [
+            measuring.measure_properties(records(), half=half, with_title=titles, all_ways=True)
+            for titles in (True, False)
+        ]
+        calibrate.write_text(measuring.calibrated(ways), "utf-8")
+    if plot is not None:
+        plot.write_text(measuring.plot(measured.bins, "Properties from text"), "utf-8")
+    figures = measured.to_dict()
+    if as_json:
+        return print_json({**figures, "wrong": {name: each.wrong for name, each in measured.figures.items()}})
+    names = "stated", "said", "read", "precision", "coverage"
+    table = plain_table("property", *names, figures=names)
+    for name, each in figures["properties"].items():
+        shares = ("" if each[share] is None else f"{each[share]:.3f}" for share in names[3:])
+        table.add_row(name, *(f"{each[count]:,}" for count in names[:3]), *shares)
+    out.print(table)
+    out.print(
+        f"\n{measured.listings:,} listings, {figures['listings_per_second'] or 0:,} a second on one core"
+    )
+    for name, each in measured.figures.items():
+        for found in each.wrong:
+            said = f"{name}: stated {found['stated']}, read {found['value']} from {found['evidence']!r} ({found['way']}): "
+            out.print(shown(said + " ".join((found["title"] or found["description"] or "").split())[:120]))

@@ -1,0 +1,518 @@
+"""From the words of a listing to its properties.
+
+What belongs here: choosing each property's value among what the phrases say, and its confidence. What does not: finding phrases
+(`phrases`), what context makes of them (`context`), sizes (`sizes`), what kind of thing it is (`kinds`).
+"""
+
+import re
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass
+from functools import cache
+from typing import Any
+
+from fashion_assets.catalog.brands import canonical_brand
+from fashion_assets.catalog.ontology import calibration
+from fashion_assets.catalog.ontology.context import ALIKE, DENIED, ELSEWHERE, LABELLED, PART, Context
+from fashion_assets.catalog.ontology.found import Found, Reading
+from fashion_assets.catalog.ontology.kinds import Kind, applies, kind_of
+from fashion_assets.catalog.ontology.phrases import Match, Phrases
+from fashion_assets.catalog.ontology.sizes import Size, find_sizes
+from fashion_assets.catalog.ontology.tokens import Words, plain, words_of
+from fashion_assets.catalog.ontology.vocabulary import PROPERTIES, Ontology, ontology
+from fashion_assets.catalog.validation import NULL_WORDS
+
+STATED, TEXT = "stated", "text"
+
+_PLACEHOLDER = re.compile(
+    r"\s*(?:\[(?:PLACEHOLDER|ERROR)\]|(?:Placeholder|Fallback) description for|Failed to describe)",
+    re.IGNORECASE,
+)
+"""What stood in for a description that could not be made: nothing is read from it."""
+
+_TAG = re.compile(r"#\s?\w+")
+
+MANY_TAGS = 6
+"""Hashtags: more of them are there to be found by, and tell of everything."""
+
+_SIMPLE = ("pattern", "style", "fit", "season", "occasion", "neckline", "sleeve_length", "sustainability")
+_GENERIC = {
+    "material": frozenset({"cloth", "synthetic", "metal", "plastic", "glitter", "crystal", "satin"}),
+    "pattern": frozenset({"printed", "solid", "textured"}),
+    "fit": frozenset({"high-waisted", "mid-rise", "low-rise", "cropped"}),
+}
+"""Values that give way to others of the same text."""
+
+_OF_TRIMS = frozenset(
+    {
+        "metal",
+        "rubber",
+        "pearl",
+        "crystal",
+        "plastic",
+        "glitter",
+        "wood",
+        "gold metal",
+        "gold plated",
+        "silver metal",
+        "silver plated",
+        "down",
+        "cloth",
+        "ceramic",
+    }
+)
+"""Materials that a description mostly tells of trims, soles and fittings."""
+
+_OF_FITTINGS = frozenset({"gold", "silver", "metallic", "bronze", "copper"})
+"""Colours that a description of clothes, shoes and bags mostly tells of fittings."""
+
+_DECADE = re.compile(
+    r"(?<![a-z0-9$€£])(?:(?P<whole>19[2-9]0|20[0-2]0)\s?['\u2019\u00b4`]?s(?![a-z])"
+    r"|['\u2019\u00b4`]?(?P<short>[2-9]0)\s?['\u2019\u00b4`]?s(?![a-z0-9])"
+    r"|(?:anni|annees|anos)\s?['\u2019\u00b4`]?(?P<named>19[2-9]0|20[0-2]0|[2-9]0)(?![a-z0-9])|(?P<german>[2-9]0)er(?![a-z]))"
+)
+_PERCENT = re.compile(r"\s*%")
+_WEAK = frozenset({"new", "neuf", "neuve", "neufs", "neuves", "nuovo", "nuova", "nuovi", "nuove", "nuevo", "nueva", "nuevos", "nuevas", "neu", "usato", "usata", "usado", "usada"})  # fmt: skip
+_CONDITION_ORDER = ("new with tags", "new without tags", "new", "like new")
+_ANDS = frozenset({"and", "et", "e", "y", "und"})
+_OF_PRICES = frozenset(
+    [
+        "prix",
+        "prezzo",
+        "precio",
+        "valeur",
+        "valore",
+        "valor",
+        "costo",
+        "cout",
+        "da",
+        "preis",
+        "achat",
+        "achete",
+        "acheter",
+        "un",
+        "una",
+        "de",
+    ]
+)
+"""Before a bare "new" in other languages than English: the price of a new one."""
+_CONDITION_LAST = frozenset({"used"})
+_OTHER = frozenset(NULL_WORDS) | {"other", "others", "autre", "altro", "otro", "andere", "various"}
+
+
+@dataclass(slots=True)
+class Candidate:
+    """One phrase that speaks for a value."""
+
+    match: Match
+    place: str
+    """`title` or `text`, or `label` where the text names the property before it."""
+    evidence: str
+
+    @property
+    def value(self) -> str:
+        """The value it speaks for."""
+        return self.match.value
+
+
+def says(name: str, values: Iterable[str], *texts: str | None) -> bool:
+    """Whether a text has a word for any of the values, whatever stands around it."""
+    known, phrases = _phrases()
+    file = "colour" if name == "color" else name
+    wanted = (
+        {line for value in values for line in (value, *known.line(file, value))}
+        if file in known.properties
+        else set(values)
+    )
+    kinds = ("category", "subcategory") if file in ("category", "subcategory") else (file,)
+    for text in texts:
+        words = words_of(text or "")
+        for match in phrases.find(words, phrases.language(words), brands=frozenset(), title=False):
+            if match.kind in kinds and (
+                match.value in wanted or wanted & set(known.line(match.kind, match.value))
+            ):
+                return True
+    return False
+
+
+def _is_a_pair(here: Sequence[Candidate], text: Words) -> bool:
+    """Whether two values stand side by side, as in "blue and white": neither speaks against the other."""
+    if len(here) != 2:
+        return False
+    first, second = sorted(here, key=lambda each: each.match.first)
+    between = text.words[first.match.last : second.match.first]
+    return not between or (len(between) == 1 and between[0] in _ANDS)
+
+
+def _is_weak(each: Candidate) -> bool:
+    return each.evidence.lower() in _WEAK
+
+
+@cache
+def _phrases() -> tuple[Ontology, Phrases]:
+    known = ontology()
+    return known, Phrases(known)
+
+
+def read(
+    title: str | None,
+    description: str | None = None,
+    stated: Mapping[str, Sequence[str] | str] | None = None,
+    *,
+    least: float = calibration.LEAST,
+) -> Reading:
+    """Read a listing's properties.
+
+    `stated`: by property (and `brand`) what the record states, in its own words. Stated values win over what the text says; a brand
+    that is stated is no colour in the text.
+    """
+    known, phrases = _phrases()
+    said = {name: _texts(raw) for name, raw in (stated or {}).items()}
+    said = {name: texts for name, texts in said.items() if texts}
+    return _Reader(known, phrases, title or "", _text(description), said, least).reading()
+
+
+def _text(description: str | None) -> str:
+    if not description or _PLACEHOLDER.match(description):
+        return ""
+    if description.count("#") > MANY_TAGS:
+        said = description[: description.index("#")]
+        return said if said.strip() else _TAG.sub(lambda tag: " " * len(tag[0]), description)
+    return description
+
+
+def _texts(raw: Sequence[str] | str) -> list[str]:
+    texts = [raw] if isinstance(raw, str) else [each for each in raw if isinstance(each, str)]
+    return [text.strip() for text in texts if text.strip() and text.strip().lower() not in _OTHER]
+
+
+class _Reader:
+    """One listing being read."""
+
+    def __init__(
+        self,
+        known: Ontology,
+        phrases: Phrases,
+        title: str,
+        description: str,
+        stated: dict[str, list[str]],
+        least: float,
+    ) -> None:
+        self._known, self._phrases, self._stated, self._least = known, phrases, stated, least
+        self._title, self._description = words_of(title), words_of(description)
+        self.language = phrases.language(self._title, self._description)
+        brands = frozenset(tuple(words_of(name).words) for name in stated.get("brand", ()))
+        self.candidates: dict[str, list[Candidate]] = {}
+        self._worn = False
+        for text, place in ((self._title, "title"), (self._description, "text")):
+            matches = phrases.find(text, self.language, brands=brands, title=place == "title")
+            context = Context(text, matches)
+            self._worn = self._worn or context.tells_wear()
+            for match in matches:
+                if match.kind not in known.properties and match.kind != "brand":
+                    continue
+                became = context.of(match)
+                if became in (DENIED, ALIKE, ELSEWHERE, PART):
+                    continue
+                where = "label" if became == LABELLED and place == "text" else place
+                evidence = text.between(match.first, match.last)
+                self.candidates.setdefault(match.kind, []).append(Candidate(match, where, evidence))
+        self.found: dict[str, Found] = {}
+
+    def reading(self) -> Reading:
+        kind = kind_of(self._known, self.language, self.candidates, self._title, self._description)
+        self._kinds(kind)
+        self._brand()
+        self._colours()
+        self._material()
+        self._gender(kind)
+        self._condition()
+        self._sizes()
+        self._era()
+        for name in _SIMPLE:
+            self._simple(name)
+        self._say_stated()
+        category, subcategory = self.found.get("category"), self.found.get("subcategory")
+        line = {value for found in (category, subcategory) if found for value in (found.value, *found.under)}
+        inapplicable = tuple(
+            name for name in PROPERTIES if not applies(self._known, name, line) and name not in self._stated
+        )
+        for name in inapplicable:
+            self.found.pop(name, None)
+        properties = {name: self.found[name] for name in PROPERTIES if name in self.found}
+        return Reading(properties, inapplicable, self.language)
+
+    def _say(self, name: str, value: str, way: str, evidence: str, **facts: Any) -> None:
+        sure = calibration.confidence(name, way)
+        if sure < self._least:
+            return
+        file = "colour" if name in ("color", "secondary_color") else name
+        under = self._known.line(file, value) if file in self._known.properties else ()
+        self.found[name] = Found(value, sure, TEXT, evidence, under, way=way, **facts)
+
+    def _kinds(self, kind: Kind | None) -> None:
+        if kind is None:
+            return
+        self._say("category", kind.category, kind.way, kind.evidence)
+        if kind.subcategory is not None:
+            self._say("subcategory", kind.subcategory, kind.way, kind.evidence)
+
+    def _brand(self) -> None:
+        brands = self.candidates.get("brand", [])
+        if brands:
+            first = brands[0]
+            self._say("brand", first.value, first.place, first.evidence)
+            tier = self._known.tiers.get(first.value.lower())
+            if tier is not None:
+                self._say("designer_tier", tier, first.place, first.evidence)
+
+    def _line(self, name: str, value: str) -> set[str]:
+        return {value, *self._known.line(name, value)}
+
+    def _kin(self, name: str, one: str, other: str) -> bool:
+        """Whether two values are of one line: navy blue and blue."""
+        return one in self._line(name, other) or other in self._line(name, one)
+
+    def _chosen(self, name: str) -> tuple[list[Candidate], str] | None:
+        """Candidates of the place that says most, the first first, and the way: `+` where the other place agrees, `-` where
+        something says otherwise."""
+        every = self.candidates.get(name, [])
+        generic = _GENERIC.get(name, frozenset())
+        for place in ("title", "label", "text"):
+            here = [each for each in every if each.place == place]
+            if not here:
+                continue
+            here.sort(key=lambda each: each.value in generic)
+            first = here[0]
+            agreeing = sum(self._kin(name, first.value, each.value) for each in every) > 1
+            against = not (place == "title" and _is_a_pair(here, self._title)) and any(
+                not self._kin(name, first.value, each.value) and each.value not in generic
+                for each in (every if place == "text" else here)
+            )
+            return here, place + ("-" if against else "+" if agreeing else "")
+        return None
+
+    def _colours(self) -> None:
+        chosen = self._chosen("colour")
+        if chosen is None:
+            return
+        here, way = chosen
+        if here[0].place == "text":
+            here = [each for each in here if each.value not in _OF_FITTINGS or self._may_be_all_of("metal")]
+            if not here:
+                return
+        many = next((each for each in here if each.value == "multi"), None)
+        if many is not None and (many is here[0] or many.place != "text"):
+            return self._say("color", "multi", way, many.evidence)
+        here = [each for each in here if each.value != "multi"]
+        first = here[0]
+        narrower = next(
+            (each for each in here[1:2] if first.value in self._known.line("colour", each.value)), first
+        )
+        self._say("color", narrower.value, way, narrower.evidence)
+        second = next((each for each in here if not self._kin("colour", first.value, each.value)), None)
+        if second is not None:
+            self._say("secondary_color", second.value, way, second.evidence)
+
+    def _material(self) -> None:
+        composition = self._composition()
+        if composition:
+            main = max(composition, key=lambda each: each[1])
+            shares: dict[str, int] = {}
+            for candidate, share in composition:
+                shares[candidate.value] = shares.get(candidate.value, 0) + share
+            value = max(shares, key=shares.__getitem__)
+            also = tuple(each for each in shares if each != value)
+            return self._say("material", value, "percent", main[0].evidence, also=also, shares=shares)
+        chosen = self._chosen("material")
+        if chosen is None:
+            return
+        here, way = chosen
+        if here[0].place == "text":
+            here = [each for each in here if each.value not in _OF_TRIMS or self._may_be_all_of(each.value)]
+            if not here:
+                return
+        first = here[0]
+        kin = [each for each in here if first.value in self._known.line("material", each.value)]
+        best = kin[0] if kin else first
+        also = dict.fromkeys(each.value for each in here if not self._kin("material", best.value, each.value))
+        self._say("material", best.value, way, best.evidence, also=tuple(also))
+
+    def _may_be_all_of(self, material: str) -> bool:
+        category = self.found.get("category")
+        return category is None or category.value in ("jewellery", "accessories", "home")
+
+    def _composition(self) -> list[tuple[Candidate, int]]:
+        """Materials with their shares of the first composition that is told, as far as it makes a whole."""
+        found: list[tuple[Candidate, int]] = []
+        total = 0
+        for each in self.candidates.get("material", ()):
+            share = self._share(each)
+            if share is None or not 0 < share <= 100 or each.value == "cloth":
+                continue
+            if total + share > 100:
+                break
+            found.append((each, share))
+            total += share
+        return found
+
+    def _share(self, each: Candidate) -> int | None:
+        text = self._title if each.place == "title" else self._description
+        for before in (each.match.first - 1, each.match.first - 2):
+            if before >= 0 and text.words[before].isdigit():
+                if _PERCENT.match(text.text, text.ends[before]):
+                    return int(text.words[before])
+                break
+        after = each.match.last
+        if (
+            after < len(text.words)
+            and text.words[after].isdigit()
+            and _PERCENT.match(text.text, text.ends[after])
+        ):
+            beyond = after + 1
+            if (
+                beyond >= len(text.words)
+                or "\n" in text.text[text.ends[after] : text.starts[beyond]]
+                or "," in text.text[text.ends[after] : text.starts[beyond]]
+            ):
+                return int(text.words[after])
+        return None
+
+    def _gender(self, kind: Kind | None) -> None:
+        every = self.candidates.get("gender", [])
+        chosen = self._chosen("gender")
+        if chosen is not None:
+            here, way = chosen
+            young = [each for each in here if each.value in ("boys", "girls", "kids")]
+            both = next((each for each in here if each.value == "unisex"), None)
+            if both is not None and not young:
+                return self._say("gender", "unisex", way.rstrip("+-"), both.evidence)
+            narrow = next((each for each in here if each.value in ("boys", "girls")), here[0])
+            if both is not None:
+                narrow = young[0]
+            return self._say("gender", narrow.value, way, narrow.evidence)
+        if kind is not None and kind.usually_for is not None and not every:
+            self._say("gender", kind.usually_for, "implied", kind.evidence)
+
+    def _condition(self) -> None:
+        every = [each for each in self.candidates.get("condition", []) if not self._is_of_something_new(each)]
+        if not every:
+            return
+        strong = [each for each in every if not _is_weak(each) and each.value not in _CONDITION_LAST]
+        first = next((each for value in _CONDITION_ORDER for each in strong if each.value == value), None)
+        first = first or (strong or sorted(every, key=lambda each: each.value in _CONDITION_LAST))[0]
+        own = self._line("condition", first.value)
+        against = any(own.isdisjoint(self._line("condition", each.value)) for each in strong)
+        if not strong:
+            way = "weak"
+        elif first.value == "good" and first.match.language == "en" and first.place != "label":
+            way = "good+" if self._worn else "good"
+        else:
+            way = first.place + ("-" if against or self._worn else "")
+        self._say("condition", first.value, way, first.evidence)
+
+    def _is_of_something_new(self, each: Candidate) -> bool:
+        """Whether a bare "new" may be of a model, a price, a sole: it says the thing's state where a sentence begins or ends by it."""
+        if not _is_weak(each):
+            return False
+        text = self._title if each.place == "title" else self._description
+        first, last = each.match.first, each.match.last
+        if each.match.language != "en":
+            return first > 0 and text.words[first - 1] in _OF_PRICES
+        begins = first == 0 or text.sentences[first - 1] != text.sentences[first]
+        ends = last == len(text.words) or text.clauses[last] != text.clauses[last - 1]
+        return not (begins or ends)
+
+    def _sizes(self) -> None:
+        for text, place in ((self._title, "title"), (self._description, "text")):
+            sizes = find_sizes(text.text)
+            if sizes:
+                return self._say_size(sizes, text, place)
+
+    def _say_size(self, sizes: list[Size], text: Words, place: str) -> None:
+        first = next((each for each in sizes if each.sure), sizes[0])
+        same = next((each for each in sizes if each.value == first.value and each.system), first)
+        way = place + ("" if len({each.value for each in sizes}) == 1 else "-") if first.sure else "weak"
+        self._say("size", same.value, way, text.text[first.first : first.last].strip(), system=same.system)
+
+    def _era(self) -> None:
+        for text, place in ((self._title, "title"), (self._description, "text")):
+            found = _DECADE.search(plain(text.text))
+            if found is not None:
+                said = found["whole"] or found["short"] or found["named"] or found["german"]
+                decade = said if len(said) == 4 else ("20" if said == "00" else "19") + said
+                return self._say("era", f"{decade}s", place, text.text[found.start() : found.end()])
+        self._simple("era")
+
+    def _simple(self, name: str) -> None:
+        chosen = self._chosen(name)
+        if chosen is None:
+            return
+        here, way = chosen
+        values = dict.fromkeys(each.value for each in here)
+        if self._known.properties[name].several:
+            values |= dict.fromkeys(each.value for each in self.candidates[name])
+            way = way.rstrip("-")
+            if name == "season" and len(values) == 4:
+                return self._say(name, "all season", way, here[0].evidence)
+        first = here[0]
+        also = tuple(each for each in values if each not in self._line(name, first.value))
+        self._say(name, first.value, way, first.evidence, also=also)
+
+    def _say_stated(self) -> None:
+        for name, texts in self._stated.items():
+            if name == "brand":
+                brand = canonical_brand(texts[0])
+                self._found_stated("brand", brand, texts[0], known=True)
+                tier = self._known.tiers.get(brand.lower())
+                if tier is not None:
+                    self._found_stated("designer_tier", tier, texts[0], known=True)
+            elif name == "size":
+                sizes = find_sizes(texts[0]) or find_sizes(f"size {texts[0]}")
+                value, system = (sizes[0].value, sizes[0].system) if sizes else (texts[0], None)
+                self._found_stated(name, value, texts[0], known=bool(sizes), system=system)
+            elif name in PROPERTIES:
+                self._value_stated(name, texts)
+
+    def _value_stated(self, name: str, texts: list[str]) -> None:
+        file = "colour" if name in ("color", "secondary_color") else name
+        files = ("category", "subcategory") if file in ("category", "subcategory") else (file,)
+        values: dict[str, str] = {}
+        shares: dict[str, int] = {}
+        for text in texts:
+            words = words_of(text)
+            for match in self._phrases.find(
+                words, None, brands=frozenset(), title=False
+            ) or self._phrases.find(words, self.language, brands=frozenset(), title=False):
+                if match.kind in files:
+                    values.setdefault(match.value, text)
+                    before = match.first - 1
+                    if name == "material" and before >= 0 and words.words[before].isdigit():
+                        shares[match.value] = int(words.words[before])
+        if not values:
+            return self._found_stated(name, " ".join(texts[0].lower().split())[:100], texts[0], known=False)
+        if len(shares) == len(values):
+            values = dict(sorted(values.items(), key=lambda each: -shares[each[0]]))
+        first, *others = values
+        if name == "category" and first not in self._known.properties["category"].values:
+            self._found_stated(
+                "subcategory", first, values[first], known=True
+            ) if "subcategory" not in self._stated else None
+            line = self._known.line("subcategory", first)
+            first = next((each for each in line if each in self._known.properties["category"].values), first)
+            others = []
+        self._found_stated(
+            name,
+            first,
+            values.get(first, texts[0]),
+            known=True,
+            also=tuple(others) if name != "color" else (),
+            shares=shares,
+        )
+        if name == "color" and others and "secondary_color" not in self._stated:
+            self._found_stated("secondary_color", others[0], values[others[0]], known=True)
+
+    def _found_stated(self, name: str, value: str, evidence: str, *, known: bool, **facts: Any) -> None:
+        file = "colour" if name in ("color", "secondary_color") else name
+        under = self._known.line(file, value) if file in self._known.properties else ()
+        sure = calibration.STATED if known else calibration.STATED_UNKNOWN
+        self.found[name] = Found(value, sure, STATED, evidence, under, **facts)

@@ -1,0 +1,351 @@
+"""The files of `words/`: reading them, checking what people wrote into them, every phrase with what it means.
+
+What belongs here: what the files say. What does not: finding phrases in texts (`phrases`), what context makes of them (`context`).
+
+A value is one line: `"navy blue" = { under = "blue", en = "navy, dark blue", fr = "bleu marine", shopify = "…" }`. The value itself
+is read in English, too. `ner/o/a/i/e` stands for nero, nera, neri, nere, and `noir//e` for noir and noire. A word with `!` behind it
+means this only in texts of its language. Files that name a `vocabulary` take that one's values and words as English.
+"""
+
+import itertools
+import re
+import tomllib
+from collections.abc import Iterator
+from dataclasses import dataclass, field
+from functools import cache
+from importlib import resources
+from importlib.resources.abc import Traversable
+
+from fashion_assets.catalog import wordlists
+from fashion_assets.catalog.brands import gazetteer
+from fashion_assets.catalog.ontology.tokens import words_of
+from fashion_assets.catalog.wordlists import VocabularyError
+
+WORDS = resources.files("fashion_assets.catalog.ontology").joinpath("words")
+
+LANGUAGES = ("en", "fr", "it", "es", "de")
+
+SIXTEEN = (
+    "category",
+    "subcategory",
+    "color",
+    "secondary_color",
+    "pattern",
+    "material",
+    "style",
+    "fit",
+    "season",
+    "occasion",
+    "era",
+    "gender",
+    "size",
+    "condition",
+    "designer_tier",
+    "sustainability",
+)
+"""The properties of a garment (B2), as they are called in what is printed."""
+
+PROPERTIES = (*SIXTEEN, "brand", "neckline", "sleeve_length")
+"""Those and what is read beside them."""
+
+_FILES = (
+    "category",
+    "subcategory",
+    "colour",
+    "material",
+    "pattern",
+    "style",
+    "fit",
+    "season",
+    "occasion",
+    "era",
+    "gender",
+    "condition",
+    "sustainability",
+    "neckline",
+    "sleeve_length",
+    "size",
+)
+_FACTS = {"under", "shopify", "for", *LANGUAGES}
+_ENDINGS = re.compile(r"([^\W\d_]+)((?:/[^\W\d_]*)+)")
+
+
+@dataclass(frozen=True, slots=True)
+class Meaning:
+    """What a phrase means, in some language."""
+
+    kind: str
+    """A property's file (`colour`), or what context it makes (`denies`, `parts` …)."""
+    value: str
+    language: str
+    only_there: bool
+    """Whether only a text of that language means it."""
+
+
+@dataclass(frozen=True)
+class Value:
+    """One canonical value."""
+
+    under: str | None
+    shopify: str | None
+    """Id of the taxonomy Shopify publishes, as `aa-1-13-8`."""
+    usually_for: str | None
+    """Whom such things are for where nothing says so; a value of gender."""
+
+
+@dataclass(frozen=True)
+class Property:
+    """One file: a property's values."""
+
+    name: str
+    values: dict[str, Value]
+    columns: tuple[str, ...]
+    """Fields of a record that state it."""
+    several: bool
+    """Whether several values may hold at once."""
+    applies: frozenset[str]
+    """Categories and groups it applies to; empty: all."""
+
+
+@dataclass(frozen=True)
+class Ontology:
+    """All files together."""
+
+    properties: dict[str, Property]
+    phrases: dict[tuple[str, ...], tuple[Meaning, ...]]
+    language_words: dict[str, str]
+    tiers: dict[str, str]
+    """By brand in lower case, its tier."""
+    brands: dict[str, str]
+    """By brand in lower case, as it is shown."""
+    everyday: frozenset[str] = field(default_factory=frozenset)
+    """Brands in lower case that are words as well."""
+
+    def line(self, name: str, value: str | None) -> tuple[str, ...]:
+        """What a value stands under, the nearest first; kinds go on from subcategory to category and group."""
+        found: list[str] = []
+        while value is not None and len(found) < 8:
+            known = self.properties[name].values.get(value)
+            if known is None and name == "subcategory":
+                name = "category"
+                continue
+            value = known.under if known else None
+            if value is not None:
+                found.append(value)
+        return tuple(found)
+
+
+@cache
+def ontology(folder: Traversable = WORDS) -> Ontology:
+    """Everything the files say. Raises `VocabularyError`: which file, where, and what to do."""
+    phrases: dict[tuple[str, ...], dict[tuple[str, str], Meaning]] = {}
+
+    def add(
+        kind: str,
+        value: str,
+        language: str,
+        text: str,
+        where: str,
+        *,
+        inflected: bool = False,
+        yields: bool = False,
+    ) -> None:
+        only_there = text.endswith("!")
+        for phrase in _forms(text.rstrip("!"), language, inflected):
+            if not phrase:
+                raise VocabularyError(f"{where}: {text!r} of {value!r} has no letters; take it out.")
+            other = phrases.setdefault(phrase, {}).get((kind, language))
+            if other is None:
+                phrases[phrase][kind, language] = Meaning(kind, value, language, only_there)
+            elif other.value != value and not yields:
+                raise VocabularyError(
+                    f"{where}: {' '.join(phrase)!r} stands for both {other.value!r} and {value!r} in {language}; leave it to one of them."
+                )
+
+    properties: dict[str, Property] = {}
+    for name in _FILES:
+        path, document = _document(name, folder)
+        entries = _table(path, document, "values")
+        inflected = bool(document.get("inflected"))
+        unread = set(document.get("unread", ()))
+        borrowed = wordlists.read(document["vocabulary"]) if "vocabulary" in document else {}
+        values: dict[str, Value] = {}
+        for value, facts in entries.items():
+            values[value] = Value(facts.get("under"), facts.get("shopify"), facts.get("for"))
+            for language in LANGUAGES:
+                for text in _listed(facts.get(language, "")):
+                    add(name, value, language, text, str(path), inflected=inflected)
+        for value in dict.fromkeys([*entries, *borrowed]):
+            values.setdefault(value, Value(None, None, None))
+            for text in (value, *borrowed.get(value, ())):
+                if text not in unread:
+                    add(name, value, "en", text, str(path), inflected=inflected, yields=True)
+        properties[name] = Property(
+            name,
+            values,
+            tuple(document.get("columns", ())),
+            bool(document.get("several")),
+            frozenset(document.get("applies", ())),
+        )
+    _check_lines(folder, properties)
+
+    path, document = _document("context", folder)
+    for kind, by_language in document.items():
+        if isinstance(by_language, dict):
+            for key, texts in by_language.items():
+                for text in _listed(texts):
+                    language = key if key in LANGUAGES else "en"
+                    add(kind, key, language, text, str(path))
+
+    path, document = _document("designer_tier", folder)
+    tiers = {
+        brand.lower(): tier.replace("_", "-")
+        for tier, brands in _table(path, document, "tiers", of=str).items()
+        if tier != "everyday"
+        for brand in _listed(brands)
+    }
+    shown = {
+        brand.lower(): brand
+        for key, brands in document["tiers"].items()
+        for brand in _listed(brands)
+        if key != "everyday"
+    }
+    known = gazetteer()
+    everyday = {brand.lower() for brand in _listed(document["tiers"].get("everyday", ""))}
+    everyday |= known.needs_gender_word
+    common = {phrase for phrase in phrases if len(phrase) == 1}
+    for spelling, brand in known.names.items():
+        shown.setdefault(spelling, brand)
+    for spelling, brand in shown.items():
+        phrase = tuple(words_of(spelling).words)
+        if phrase in common or (len(phrase) == 1 and len(phrase[0]) < 3):
+            everyday.add(spelling)
+        if phrase:
+            add("brand", brand, "en", spelling, str(path), yields=True)
+    properties["designer_tier"] = Property(
+        "designer_tier",
+        dict.fromkeys(tiers.values(), Value(None, None, None)),
+        tuple(document.get("columns", ())),
+        False,
+        frozenset(),
+    )
+
+    language_words = _language_words(folder, phrases)
+    return Ontology(
+        properties,
+        {phrase: tuple(meanings.values()) for phrase, meanings in phrases.items()},
+        language_words,
+        tiers,
+        shown,
+        frozenset(everyday),
+    )
+
+
+def _language_words(folder: Traversable, phrases: dict[tuple[str, ...], dict]) -> dict[str, str]:
+    """Words that only one language has, of the list of such words and of all phrases of one word."""
+    _, document = _document("languages", folder)
+    languages: dict[str, set[str]] = {}
+    for language in LANGUAGES:
+        for word in words_of(document.get(language, "")).words:
+            languages.setdefault(word, set()).add(language)
+    for phrase, meanings in phrases.items():
+        if len(phrase) == 1 and not any(
+            meaning.only_there or meaning.kind == "brand" for meaning in meanings.values()
+        ):
+            languages.setdefault(phrase[0], set()).update(meaning.language for meaning in meanings.values())
+    return {word: each.pop() for word, each in languages.items() if len(each) == 1}
+
+
+def _forms(text: str, language: str, inflected: bool) -> Iterator[tuple[str, ...]]:
+    """Every form of a phrase, as words."""
+    parts = [
+        [found[1] + ending for ending in found[2].split("/")[1:]]
+        if (found := _ENDINGS.fullmatch(part))
+        else [part]
+        for part in text.strip().split()
+    ]
+    for whole in itertools.product(*parts):
+        phrase = tuple(words_of(" ".join(whole)).words)
+        forms = {phrase}
+        if "ß" in text or (any(letter in text for letter in "äöü") and language == "de"):
+            written_out = " ".join(whole).translate({ord("ß"): "ss"})
+            forms.add(tuple(words_of(written_out).words))
+            forms.add(tuple(words_of(written_out.translate(_UMLAUTS)).words))
+        if "œ" in text or "oe" in text:
+            forms.add(tuple(words_of(" ".join(whole).replace("œ", "oe")).words))
+        if inflected and phrase:
+            forms |= {form for each in list(forms) for form in _numbers(each, language)}
+        for form in list(forms):
+            if len(form) == 2 and "-" in text:  # t-shirt, tshirt
+                forms.add(("".join(form),))
+        yield from forms
+
+
+_UMLAUTS = {ord("ä"): "ae", ord("ö"): "oe", ord("ü"): "ue"}
+
+
+def _numbers(phrase: tuple[str, ...], language: str) -> Iterator[tuple[str, ...]]:
+    """Singular and plural of a phrase's noun: the last word in English, the first in French and Spanish."""
+    if language == "en":
+        *before, noun = phrase
+        if noun.endswith(("ss", "sh", "ch", "x")):
+            yield (*before, noun + "es")
+        elif noun.endswith("y") and noun[-2:-1] not in "aeiou":
+            yield (*before, noun[:-1] + "ies")
+        elif not noun.endswith("s"):
+            yield (*before, noun + "s")
+    elif language in ("fr", "es"):
+        noun, *after = phrase
+        if language == "fr" and noun.endswith(("eau", "au")):
+            plural = noun + "x"
+        elif language == "es" and noun[-1:] in "dlnrz" and noun[-1:]:
+            plural = (noun[:-1] + "c" if noun[-1] == "z" else noun) + "es"
+        elif noun.endswith(("s", "x")):
+            return
+        else:
+            plural = noun + "s"
+        yield (plural, *after)
+        if len(after) == 1 and not after[0].endswith("s"):
+            yield (plural, after[0] + "s")
+
+
+def _document(name: str, folder: Traversable) -> tuple[Traversable, dict]:
+    path = folder / f"{name}.toml"
+    try:
+        return path, tomllib.loads(path.read_text("utf-8"))
+    except UnicodeDecodeError as error:
+        raise VocabularyError(f"{path} is not UTF-8: {error.reason} at byte {error.start}.") from None
+    except tomllib.TOMLDecodeError as error:
+        raise VocabularyError(
+            f"{path} is not TOML: {error}. A quote or a brace left open, a value there twice?"
+        ) from None
+
+
+def _table(path: Traversable, document: dict, key: str, of: type = dict) -> dict:
+    found = document.get(key)
+    if not isinstance(found, dict):
+        raise VocabularyError(f"{path} must have a section [{key}]: each value with its words.")
+    for value, facts in found.items():
+        if not isinstance(facts, of):
+            raise VocabularyError(f'{path}: {value!r} must be written as {{ en = "word, other word" }}.')
+        if of is dict:
+            for fact, said in facts.items():
+                if fact not in _FACTS or not isinstance(said, str):
+                    raise VocabularyError(
+                        f"{path}: {value!r} has {fact} = {said!r}; a text under {', '.join(sorted(_FACTS))} is expected."
+                    )
+    return found
+
+
+def _check_lines(folder: Traversable, properties: dict[str, Property]) -> None:
+    for name, found in properties.items():
+        known = {*found.values, *(properties["category"].values if name == "subcategory" else ())}
+        for value, facts in found.values.items():
+            if facts.under is not None and facts.under not in known:
+                raise VocabularyError(
+                    f"{folder / f'{name}.toml'}: {value!r} is under {facts.under!r}, which is no value. Add it, or correct the name."
+                )
+
+
+def _listed(texts: str) -> list[str]:
+    return [text.strip() for text in texts.split(",") if text.strip()]
