@@ -178,7 +178,7 @@ def _digest_of_release(new: psycopg.Connection) -> str:
 def _stories(new: psycopg.Connection):
     with new.cursor("stories") as cursor:
         cursor.execute(
-            "SELECT story, record, facts, normalized, title, brand, colour, size, condition, price::text FROM fashion_sota.products"
+            "SELECT story, external_id, record, facts, normalized, title, brand, colour, size, condition, price::text FROM fashion_sota.products"
         )
         yield from cursor
 

@@ -98,7 +98,7 @@ def test_vectors_are_bit_for_bit_and_the_digests_say_so(migrated):
 
 def test_each_item_has_its_own_story_which_says_nothing_else(migrated):
     rows = migrated.execute(
-        "SELECT story, record, facts, normalized, title, brand, price::text FROM fashion_sota.products"
+        "SELECT story, external_id, record, facts, normalized, title, brand, price::text FROM fashion_sota.products"
     ).fetchall()
     stories = [told for story, *_ in rows if (told := read_story(story)) is not None]
     assert len(stories) == len({story.narrative for story in stories}) == len(ITEMS)

@@ -7,14 +7,14 @@ import pytest
 
 from fashion_assets.catalog.stories.checking import claims, unsupported
 from fashion_assets.catalog.stories.story import Story, read_story
-from fashion_assets.catalog.stories.writing import PHRASES, PlainWriter, Told, shown_title
+from fashion_assets.catalog.stories.writing import PHRASES, PlainWriter, Told, shown_title, told
 
 WRITER = PlainWriter()
 
 
-def written(told: Told) -> Story:
+def written(record: Told) -> Story:
     """The story of a record that says anything."""
-    story = WRITER.write(told)
+    story = WRITER.write(record)
     assert story is not None
     return story
 
@@ -74,6 +74,15 @@ def test_records_that_differ_have_other_stories_and_products_other_words():
     assert len({written(told).narrative for told in varied}) == len(varied)
 
 
+def test_products_alike_in_all_but_their_id_are_told_apart():
+    alike = [
+        told({"product_id": f"p{n}", "title": "Two-piece swimsuit", "external_id": f"1800755{n}"})
+        for n in range(9)
+    ]
+    assert len({written(each).narrative for each in alike}) == 9
+    assert all(each.number in written(each).narrative for each in alike if each.number)
+
+
 def test_a_record_without_words_has_no_story_and_one_without_a_title_a_quote():
     assert WRITER.write(Told("p1", brand="Nike", price="1.00")) is None
     assert "Carré" in written(Told("p1", description="Carré, 90 cm.")).narrative
@@ -101,6 +110,7 @@ def test_where_no_currency_is_stated_none_is_named():
         ),
         ("Levi's 501 1955", "12345678", None, "Levi's 501 1955"),
         ("What a dress!", None, None, "What a dress"),
+        ("club monaco trousers", None, None, "Club monaco trousers"),
         ("{title} {", None, None, "{title} {"),
     ],
 )

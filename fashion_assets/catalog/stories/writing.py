@@ -44,7 +44,7 @@ class Told(NamedTuple):
     place: str | None = None
     platform: str | None = None
     number: str | None = None
-    """What the platform calls it."""
+    """What the platform calls it, or its source."""
     seller: str | None = None
     certifications: tuple[str, ...] = ()
     language: str | None = None
@@ -86,7 +86,7 @@ def told(product: Mapping[str, Any]) -> Told:
         currency=product.get("currency"),
         place=_one(facts.get("location")),
         platform=_one(facts.get("platform")),
-        number=_one(facts.get("native_id")),
+        number=_one(facts.get("native_id")) or product.get("external_id"),
         seller=_one(facts.get("seller")),
         certifications=(certified,) if isinstance(certified, str) else tuple(certified),
         language=_one(facts.get("language")),
@@ -115,6 +115,7 @@ def with_stories(products: pa.Table, writer: StoryWriter) -> pa.Table:
 
 _TOLD_OF = (
     "product_id",
+    "external_id",
     "title",
     "description",
     "brand",
@@ -193,10 +194,10 @@ class PlainWriter:
             sentences.append(_phrase(phrases, kind, told).format(price=told.price, currency=told.currency))
         if told.place:
             sentences.append(_phrase(phrases, "place", told).format(place=told.place))
-        if told.platform and told.number:
-            sentences.append(
-                _phrase(phrases, "listed", told).format(platform=told.platform.title(), number=told.number)
-            )
+        if told.number:
+            kind = "listed" if told.platform else "numbered"
+            platform = (told.platform or "").title()
+            sentences.append(_phrase(phrases, kind, told).format(platform=platform, number=told.number))
         return sentences
 
 
@@ -210,7 +211,9 @@ def shown_title(told: Told) -> str:
             words.pop()
         if told.seller and len(words) > 1 and _folded(words[0]) == _folded(told.seller):
             words.pop(0)
-    return " ".join(words).rstrip(".!?,;:")
+    shown = " ".join(words).rstrip(".!?,;:")
+    # The words of an address are all lower case; a sentence begins with them.
+    return shown[:1].upper() + shown[1:] if shown.islower() else shown
 
 
 def _quote(description: str | None) -> str:
