@@ -160,7 +160,9 @@ def _compared(conn: psycopg.Connection, release: Release, judged: list[str]) -> 
             "SELECT p.product_id, p.external_id, s.digest AS read, e.digest AS held, coalesce(s.kind, e.kind) AS kind "
             "FROM pg_temp.stated_vectors s "
             "FULL JOIN (SELECT e.product_id, e.embedding_space AS space, e.kind, {digest} AS digest FROM {embeddings} e "
-            "WHERE e.embedding_space IS DISTINCT FROM {own}) e USING (product_id, space, kind) "
+            # Of the release's own model only vectors that came, as an export of this very product has them.
+            "WHERE e.embedding_space IS DISTINCT FROM {own} OR EXISTS (SELECT FROM pg_temp.stated_vectors o "
+            "WHERE (o.product_id, o.space, o.kind) = (e.product_id, e.embedding_space, e.kind))) e USING (product_id, space, kind) "
             "JOIN {products} p USING (product_id) WHERE p.batch = ANY ({batches})"
         ).format(
             digest=sql.SQL(_OF_A_ROW),
