@@ -309,14 +309,3 @@ def space_of(stated: Vector, vector: np.ndarray) -> str:
     if stated.padded_from is None or not vector[stated.padded_from :].any():
         return stated.space
     return stated.otherwise
-
-
-def _written(values: Values, name: str) -> Any:
-    """A value as it is written, where its reader would take it apart."""
-    return values.written(name) if isinstance(values, AsWritten) else values.get(name)
-
-
-def _same(one: Values, other: Values) -> bool:
-    return (one["space"], one["kind"]) == (other["space"], other["kind"]) and np.array_equal(
-        one["vector"], other["vector"], equal_nan=True
-    )
