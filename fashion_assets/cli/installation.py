@@ -8,7 +8,7 @@ import typer
 from pydantic import SecretStr
 from rich.padding import Padding
 
-from fashion_assets.cli.app import Home, Json, app, err, existing_installation, out, print_json
+from fashion_assets.cli.app import Home, Json, agreed, app, err, existing_installation, fail, out, print_json
 from fashion_assets.origins import FILE_NAME, origin, variable
 from fashion_assets.settings import Settings
 from fashion_assets.terminal import shown
@@ -124,3 +124,63 @@ def psql(
 
     status = open_psql(existing_installation(), arguments or ())
     raise typer.Exit(status)
+
+
+@app.command()
+def migrate(
+    check: Annotated[
+        bool,
+        typer.Option(
+            "--check",
+            help="Change nothing: say which steps are done, and how the tables differ from their definition.",
+        ),
+    ] = False,
+    undo_to: Annotated[
+        str | None,
+        typer.Option(
+            metavar="VERSION",
+            help="Go back: undo every later step, the last first, in one transaction. Their data are kept, and put back when the steps "
+            "are done again.",
+            show_default=False,
+        ),
+    ] = None,
+    yes: Annotated[bool, typer.Option("--yes", "-y", help="Do not ask.")] = False,
+    home: Home = None,
+) -> None:
+    """Bring the database's own tables up to date: extension, schemas, roles. Every other command does it too."""
+    from fashion_assets.warehouse import database
+    from fashion_assets.warehouse.server import describe
+
+    settings = Settings()
+    if check:
+        _say_steps(settings)
+        return
+    if undo_to is None:
+        database.prepare(settings)
+        out.print(f"ready: {shown(describe(settings))}")
+        return
+    existing_installation()
+    agreed(f"Undo every step after {undo_to}? Data are kept.", yes, without_terminal=False)
+    undone = database.undo(settings, undo_to)
+    for step in undone:
+        out.print(f"undone: {step}")
+    out.print(
+        f"the tables are those of version {undo_to}. Go on with a fashion-assets that knows it: any command of this one does the steps again",
+        soft_wrap=True,
+    )
+
+
+def _say_steps(settings: Settings) -> None:
+    """Each step of the tables, whether it is done, and what is not as it is defined; exit code 1 where anything is."""
+    from fashion_assets.warehouse import database, migrations
+
+    done, different = database.verified(settings)
+    if done is None:
+        fail("nothing was ever migrated into this database. Begin with: fashion-assets run")
+    for step in migrations.steps():
+        out.print(f"{step}  {'done' if step <= done else 'to do'}", highlight=False)
+    for each in different:
+        out.print(f"differs: {shown(each)}", soft_wrap=True)
+    if done != migrations.HEAD or different:
+        raise typer.Exit(1)
+    out.print("every step is done, in order, and the tables are as they are defined", soft_wrap=True)

@@ -446,14 +446,3 @@ def retire(
         out.print(
             f"{release} is retired for good; somebody still reads its tables, so they are dropped by a later command"
         )
-
-
-@app.command()
-def migrate(home: Home = None) -> None:
-    """Bring the database's own tables up to date: extension, schemas, roles. Every other command does it too."""
-    from fashion_assets.warehouse.database import prepare
-    from fashion_assets.warehouse.server import describe
-
-    settings = Settings()
-    prepare(settings)
-    out.print(f"ready: {shown(describe(settings))}")

@@ -91,6 +91,52 @@ def prepare(settings: Settings, *, anew: bool = True) -> None:
         _bring_up_to_date(connection, settings.reader_role, where)
 
 
+def verified(settings: Settings) -> tuple[str | None, list[str]]:
+    """The newest step that is done (None: none), and how the tables differ from their definition. Makes nothing."""
+    from sqlalchemy import create_engine
+    from sqlalchemy.pool import StaticPool
+
+    from fashion_assets.warehouse import migrations
+
+    if not is_installed(settings):
+        return None, []
+    with connect(settings, vectors=False) as connection:
+        engine = create_engine("postgresql+psycopg://", creator=lambda: connection, poolclass=StaticPool)
+        with engine.connect() as same:
+            done = migrations.version(same)
+            return done, migrations.differences(same) if done == HEAD else []
+
+
+def undo(settings: Settings, revision: str) -> list[str]:
+    """Bring the tables back to a former version, step by step, in one transaction, data kept (`migrations.undo`); returns the steps that
+    were undone, the last first. Any command of this version does them again.
+
+    Raises a `WarehouseError` where there is no such version, or somebody's run is under way.
+    """
+    from sqlalchemy import create_engine
+    from sqlalchemy.pool import StaticPool
+
+    from fashion_assets.warehouse import migrations
+
+    known = migrations.steps()
+    if revision not in known:
+        raise NotInstalled(f"There is no version {revision} of the tables; there are {', '.join(known)}.")
+    with explained(server.describe(settings)), connect(settings, vectors=False) as connection:
+        engine = create_engine("postgresql+psycopg://", creator=lambda: connection, poolclass=StaticPool)
+        with engine.begin() as same:
+            wait_for(connection, _PREPARING, "prepares this database")
+            try:
+                # Not by `run_lock`, whose own connection would keep the table that is locked from being dropped.
+                connection.execute(
+                    sql.SQL("LOCK TABLE {} IN EXCLUSIVE MODE NOWAIT").format(sql.Identifier(OPS, "run_lock"))
+                )
+            except psycopg.errors.UndefinedTable:
+                raise NotInstalled("The tables are of a version from before any that is undone.") from None
+            except psycopg.errors.LockNotAvailable:
+                raise Busy("A run is under way. Undo the steps when it has ended.") from None
+            return migrations.undo(same, revision)
+
+
 def is_installed(settings: Settings) -> bool:
     """Whether anything was ever made in the home, or in the database of the settings. Makes nothing."""
     if settings.is_new:

@@ -4,6 +4,7 @@ What belongs here: one file in `versions` for each step, never changed once rele
 does not: the tables' definition (`warehouse.tables`), and deciding when to migrate (`warehouse.database`).
 """
 
+from itertools import pairwise
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -28,12 +29,45 @@ def _configuration() -> "Config":
 
 
 def upgrade(connection: "Connection", revision: str = "head") -> None:
-    """Run every missing step, in the caller's transaction."""
+    """Run every missing step, in the caller's transaction, and put back what was kept when one was undone."""
     from alembic import command
+
+    from fashion_assets.warehouse.migrations import undoing
 
     configuration = _configuration()
     configuration.attributes["connection"] = connection
-    command.upgrade(configuration, revision)
+    if not undoing.is_kept(connection):
+        command.upgrade(configuration, revision)
+        return
+    done, wanted = version(connection), HEAD if revision == "head" else revision
+    for step in steps():
+        if (done is None or step > done) and step <= wanted:
+            command.upgrade(configuration, step)
+            undoing.put_back(connection, step)
+
+
+def undo(connection: "Connection", revision: str) -> list[str]:
+    """Undo the steps after `revision`, the last first, in the caller's transaction. What a former version has no place for is kept, and
+    put back when the step is done again. Returns the steps that were undone, in that order."""
+    from fashion_assets.warehouse.migrations import undoing
+
+    done = version(connection)
+    undone = []
+    known = steps()
+    for before, step in reversed(list(pairwise(known))):
+        if done is not None and revision < step <= done:
+            undoing.keep(connection, step)
+            downgrade(connection, before)
+            undone.append(step)
+    return undone
+
+
+def version(connection: "Connection") -> str | None:
+    """The newest step that is done; None where none is."""
+    from alembic.migration import MigrationContext
+
+    opts = {"version_table": VERSION_TABLE, "version_table_schema": OPS}
+    return MigrationContext.configure(connection, opts=opts).get_current_revision()
 
 
 def downgrade(connection: "Connection", revision: str) -> None:
