@@ -311,7 +311,7 @@ EVENTS = (
 )
 """Person, number of the garment, what was done, and what that weighs, in their order."""
 
-GONE = ("cleo", 99, "like", 1.0)
+GONE = ("cleo", 999_999, "like", 1.0)
 """Feedback on a garment that is gone: SQLite does not mind."""
 
 

@@ -59,7 +59,8 @@ def _plain(text: str) -> np.ndarray | None:
     import pyarrow as pa
     import pyarrow.compute as pc  # here: few sources have vectors
 
-    split = pc.split_pattern(pa.array([text[1:-1].strip().replace(", ", ",")]), ",")  # pyright: ignore[reportAttributeAccessIssue]
+    inside = text[1:-1].strip()
+    split = pc.split_pattern(pa.array([inside]), ", " if ", " in inside else ",")  # pyright: ignore[reportAttributeAccessIssue]
     try:
         numbers = split.values.cast(pa.float64())
     except pa.ArrowInvalid:
