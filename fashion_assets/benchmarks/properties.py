@@ -45,6 +45,9 @@ ESTIMATES = {
     "title": 0.9,
     "title+": 0.93,
     "title-": 0.8,
+    "title&": 0.9,
+    "label&": 0.85,
+    "text&": 0.8,
     "label": 0.88,
     "label+": 0.9,
     "label-": 0.8,
@@ -173,7 +176,7 @@ def measure_properties(
             found = reading.properties.get(name)
             if found is None:
                 continue
-            if name == "size" and found.system and stated.system and found.system != stated.system:
+            if name == "size" and found.system != stated.system:
                 continue  # the same shoe is a 7 US and a 38 EU
             right = is_right(name, found, accepted)
             each.read += 1

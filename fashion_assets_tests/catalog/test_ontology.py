@@ -135,6 +135,25 @@ def test_a_stated_value_wins_and_a_stated_brand_is_no_colour():
     assert values(read("Dress", None, {"color": "N/A"})).get("color") is None
 
 
+@pytest.mark.parametrize(
+    ("name", "stated", "value"),
+    [
+        ("condition", "is_gently_used", "very good"),
+        ("condition", "Never worn, with tag", "new with tags"),
+        ("condition", "Très bon état", "very good"),
+        ("color", "VERT FONCÉ", "green"),
+        ("color", "blu scuro", "navy blue"),
+        ("gender", "M", "men"),
+        ("size", "38 EU", "38"),
+        ("material", "5% Spandex, 95% Cotton", "cotton"),
+        ("color", "sparkly", "sparkly"),
+    ],
+)
+def test_a_stated_value_becomes_the_canonical_one(name: str, stated: str, value: str):
+    found = read("Thing", None, {name: stated}).properties[name]
+    assert (found.value, found.origin, found.evidence) == (value, "stated", stated)
+
+
 def test_what_does_not_apply_is_told_from_what_is_not_said():
     reading = read("Leather handbag", "slim fit")
     assert {"fit", "neckline", "sleeve_length", "size"} <= set(

@@ -5,13 +5,11 @@ which words name a kind (`words/category.toml`, `words/subcategory.toml`).
 """
 
 from collections.abc import Mapping, Sequence
-from typing import TYPE_CHECKING, NamedTuple
+from typing import NamedTuple
 
+from fashion_assets.catalog.ontology.candidates import Candidate
 from fashion_assets.catalog.ontology.tokens import Words
 from fashion_assets.catalog.ontology.vocabulary import Ontology
-
-if TYPE_CHECKING:
-    from fashion_assets.catalog.ontology.reading import Candidate
 
 _GENERIC = frozenset({"clothing", "accessories", "home", "sets", "activewear"})
 """Categories that give way to anything narrower."""
@@ -59,7 +57,7 @@ class Kind(NamedTuple):
 def kind_of(
     known: Ontology,
     language: str | None,
-    candidates: Mapping[str, Sequence["Candidate"]],
+    candidates: Mapping[str, Sequence[Candidate]],
     title: Words,
     description: Words,
 ) -> Kind | None:
@@ -116,7 +114,7 @@ def kind_of(
     return None
 
 
-def _head(here: Sequence["Candidate"], words: Words, language: str | None) -> "Candidate":
+def _head(here: Sequence[Candidate], words: Words, language: str | None) -> Candidate:
     """In English the last of things named in a row ("sweater dress", "blazer leather trainers"), elsewhere the first ("robe pull")."""
     head = here[0]
     if head.match.language != "en" or language not in (None, "en"):
@@ -132,7 +130,7 @@ def _head(here: Sequence["Candidate"], words: Words, language: str | None) -> "C
     return head
 
 
-def _category(known: Ontology, candidate: "Candidate") -> str:
+def _category(known: Ontology, candidate: Candidate) -> str:
     if candidate.match.kind == "category":
         return candidate.value
     categories = known.properties["category"].values

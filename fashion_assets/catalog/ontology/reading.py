@@ -6,16 +6,17 @@ What belongs here: choosing each property's value among what the phrases say, an
 
 import re
 from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import dataclass
 from functools import cache
 from typing import Any
 
 from fashion_assets.catalog.brands import canonical_brand
+from fashion_assets.catalog.normalization import canonical
 from fashion_assets.catalog.ontology import calibration
+from fashion_assets.catalog.ontology.candidates import Candidate, is_a_pair, is_weak
 from fashion_assets.catalog.ontology.context import ALIKE, DENIED, ELSEWHERE, LABELLED, PART, Context
 from fashion_assets.catalog.ontology.found import Found, Reading
 from fashion_assets.catalog.ontology.kinds import Kind, applies, kind_of
-from fashion_assets.catalog.ontology.phrases import Match, Phrases
+from fashion_assets.catalog.ontology.phrases import Phrases
 from fashion_assets.catalog.ontology.sizes import Size, find_sizes
 from fashion_assets.catalog.ontology.tokens import Words, plain, words_of
 from fashion_assets.catalog.ontology.vocabulary import PROPERTIES, Ontology, ontology
@@ -71,9 +72,7 @@ _DECADE = re.compile(
     r"|(?:anni|annees|anos)\s?['\u2019\u00b4`]?(?P<named>19[2-9]0|20[0-2]0|[2-9]0)(?![a-z0-9])|(?P<german>[2-9]0)er(?![a-z]))"
 )
 _PERCENT = re.compile(r"\s*%")
-_WEAK = frozenset({"new", "neuf", "neuve", "neufs", "neuves", "nuovo", "nuova", "nuovi", "nuove", "nuevo", "nueva", "nuevos", "nuevas", "neu", "usato", "usata", "usado", "usada"})  # fmt: skip
 _CONDITION_ORDER = ("new with tags", "new without tags", "new", "like new")
-_ANDS = frozenset({"and", "et", "e", "y", "und"})
 _OF_PRICES = frozenset(
     [
         "prix",
@@ -99,21 +98,6 @@ _CONDITION_LAST = frozenset({"used"})
 _OTHER = frozenset(NULL_WORDS) | {"other", "others", "autre", "altro", "otro", "andere", "various"}
 
 
-@dataclass(slots=True)
-class Candidate:
-    """One phrase that speaks for a value."""
-
-    match: Match
-    place: str
-    """`title` or `text`, or `label` where the text names the property before it."""
-    evidence: str
-
-    @property
-    def value(self) -> str:
-        """The value it speaks for."""
-        return self.match.value
-
-
 def says(name: str, values: Iterable[str], *texts: str | None) -> bool:
     """Whether a text has a word for any of the values, whatever stands around it."""
     known, phrases = _phrases()
@@ -132,19 +116,6 @@ def says(name: str, values: Iterable[str], *texts: str | None) -> bool:
             ):
                 return True
     return False
-
-
-def _is_a_pair(here: Sequence[Candidate], text: Words) -> bool:
-    """Whether two values stand side by side, as in "blue and white": neither speaks against the other."""
-    if len(here) != 2:
-        return False
-    first, second = sorted(here, key=lambda each: each.match.first)
-    between = text.words[first.match.last : second.match.first]
-    return not between or (len(between) == 1 and between[0] in _ANDS)
-
-
-def _is_weak(each: Candidate) -> bool:
-    return each.evidence.lower() in _WEAK
 
 
 @cache
@@ -274,7 +245,7 @@ class _Reader:
 
     def _chosen(self, name: str) -> tuple[list[Candidate], str] | None:
         """Candidates of the place that says most, the first first, and the way: `+` where the other place agrees, `-` where
-        something says otherwise."""
+        something says otherwise, `&` for two side by side."""
         every = self.candidates.get(name, [])
         generic = _GENERIC.get(name, frozenset())
         for place in ("title", "label", "text"):
@@ -284,7 +255,9 @@ class _Reader:
             here.sort(key=lambda each: each.value in generic)
             first = here[0]
             agreeing = sum(self._kin(name, first.value, each.value) for each in every) > 1
-            against = not (place == "title" and _is_a_pair(here, self._title)) and any(
+            if is_a_pair(here, self._title if place == "title" else self._description):
+                return here, f"{place}&"
+            against = any(
                 not self._kin(name, first.value, each.value) and each.value not in generic
                 for each in (every if place == "text" else here)
             )
@@ -310,7 +283,7 @@ class _Reader:
         )
         self._say("color", narrower.value, way, narrower.evidence)
         second = next((each for each in here if not self._kin("colour", first.value, each.value)), None)
-        if second is not None:
+        if second is not None and "color" in self.found:
             self._say("secondary_color", second.value, way, second.evidence)
 
     def _material(self) -> None:
@@ -397,7 +370,7 @@ class _Reader:
         every = [each for each in self.candidates.get("condition", []) if not self._is_of_something_new(each)]
         if not every:
             return
-        strong = [each for each in every if not _is_weak(each) and each.value not in _CONDITION_LAST]
+        strong = [each for each in every if not is_weak(each) and each.value not in _CONDITION_LAST]
         first = next((each for value in _CONDITION_ORDER for each in strong if each.value == value), None)
         first = first or (strong or sorted(every, key=lambda each: each.value in _CONDITION_LAST))[0]
         own = self._line("condition", first.value)
@@ -412,7 +385,7 @@ class _Reader:
 
     def _is_of_something_new(self, each: Candidate) -> bool:
         """Whether a bare "new" may be of a model, a price, a sole: it says the thing's state where a sentence begins or ends by it."""
-        if not _is_weak(each):
+        if not is_weak(each):
             return False
         text = self._title if each.place == "title" else self._description
         first, last = each.match.first, each.match.last
@@ -478,7 +451,13 @@ class _Reader:
         files = ("category", "subcategory") if file in ("category", "subcategory") else (file,)
         values: dict[str, str] = {}
         shares: dict[str, int] = {}
+        vocabulary = self._known.properties[file].vocabulary if file in self._known.properties else None
         for text in texts:
+            if vocabulary is not None:
+                whole, known = canonical(vocabulary, text)
+                if known and whole is not None:
+                    values.setdefault(whole, text)
+                    continue
             words = words_of(text)
             for match in self._phrases.find(
                 words, None, brands=frozenset(), title=False
@@ -494,9 +473,8 @@ class _Reader:
             values = dict(sorted(values.items(), key=lambda each: -shares[each[0]]))
         first, *others = values
         if name == "category" and first not in self._known.properties["category"].values:
-            self._found_stated(
-                "subcategory", first, values[first], known=True
-            ) if "subcategory" not in self._stated else None
+            if "subcategory" not in self._stated:
+                self._found_stated("subcategory", first, values[first], known=True)
             line = self._known.line("subcategory", first)
             first = next((each for each in line if each in self._known.properties["category"].values), first)
             others = []

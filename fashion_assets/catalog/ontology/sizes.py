@@ -77,7 +77,7 @@ def find_sizes(text: str) -> list[Size]:
             found.append(Size(letters(each["letters"]), "international", *each.span(), True))
         elif each["number"]:
             number = each["number"].replace(",", ".").removesuffix(".0") + (".5" if each["half"] else "")
-            if len(number) == 3 and int(float(number)) < 130 and not system:
+            if len(number) == 3 and number.isdigit() and int(number) < 130 and not system:
                 found.append(Size(f"{number} cm", "cm", *each.span(), True))
             else:
                 found.append(Size(number, system, *each.span(), True))

@@ -4,7 +4,8 @@ What belongs here: what the files say. What does not: finding phrases in texts (
 
 A value is one line: `"navy blue" = { under = "blue", en = "navy, dark blue", fr = "bleu marine", shopify = "…" }`. The value itself
 is read in English, too. `ner/o/a/i/e` stands for nero, nera, neri, nere, and `noir//e` for noir and noire. A word with `!` behind it
-means this only in texts of its language. Files that name a `vocabulary` take that one's values and words as English.
+means this only in texts of its language. Files that name a `vocabulary` take that one's values and words as English,
+and stated values are what it says; `stated_by` names one for stated values alone.
 """
 
 import itertools
@@ -105,6 +106,8 @@ class Property:
     """Whether several values may hold at once."""
     applies: frozenset[str]
     """Categories and groups it applies to; empty: all."""
+    vocabulary: str | None = None
+    """Which of `catalog/vocabularies` says what a stated value means."""
 
 
 @dataclass(frozen=True)
@@ -186,6 +189,7 @@ def ontology(folder: Traversable = WORDS) -> Ontology:
             tuple(document.get("columns", ())),
             bool(document.get("several")),
             frozenset(document.get("applies", ())),
+            document.get("vocabulary") or document.get("stated_by"),
         )
     _check_lines(folder, properties)
 
