@@ -40,6 +40,9 @@ def everything(reading: Reading, name: str) -> set[str]:
         ("Crossbody bag in cognac leather", {"category": "bags", "subcategory": "crossbody-bag", "material": "leather", "color": "brown"}),
         ("Recycled polyester puffer coat", {"category": "outerwear", "material": "polyester", "sustainability": "recycled"}),
         ("Tencel lyocell midi dress with floral print", {"subcategory": "midi-dress", "material": "lyocell", "pattern": "floral"}),
+        ("blue black pattern dress", {"category": "dresses", "color": "blue", "secondary_color": "black"}),
+        ("A-line dress with a geometric pattern, bohemian", {"subcategory": "a-line-dress", "pattern": "geometric", "style": "bohemian"}),
+        ("Orange Culture silk shirt", {"brand": "Orange Culture", "color": None, "material": "silk"}),
         ("Bright vibrant red summer dress", {"category": "dresses", "color": "red", "season": "summer"}),
     ],
 )  # fmt: skip
@@ -92,6 +95,7 @@ def test_what_a_text_seems_to_say_does_not_count(text: str, name: str, wrong: st
         ("Herren Lederjacke schwarz Größe L, sehr guter Zustand", {"subcategory": "leather-jacket", "gender": "men", "color": "black", "size": "L", "condition": "very good"}),
         ("Gruener Mantel aus Wolle", {"subcategory": "coat", "color": "green", "material": "wool"}),
         ("Jupe en simili cuir", {"category": "skirts", "material": "faux leather"}),
+        ("Pull sans manches en cachemire, pas de laine", {"material": "cashmere", "sleeve_length": "sleeveless"}),
     ],
 )  # fmt: skip
 def test_five_languages_are_read(text: str, expected: dict[str, str]):
@@ -110,6 +114,7 @@ def test_five_languages_are_read(text: str, expected: dict[str, str]):
         ("coat Size: x-large", "XL", "international"),
         ("giubbotto 8 anni", "8 years", "age"),
         ("Veste T38", "38", None),
+        ("navy suit 42R", "42R", None),
         ("hat, one size", "one size", "one size"),
     ],
 )

@@ -114,6 +114,7 @@ class Phrases:
                     covered[group] = max(covered[group], last)
                     if each.kind in _NO_KIND:
                         covered["kind"] = max(covered["kind"], last)
+                        covered["parts"] = max(covered["parts"], last)
                     if each.kind in _SILENCING:
                         silent = max(silent, last)
         return found

@@ -49,6 +49,8 @@ _ONE = re.compile(
 _BARE = re.compile(
     r"(?<![A-Za-z0-9'\u2019&.\-/])(?:[2-6]?X{1,4}[SL]|XX?S|XX?X?L|[2-6]?x{1,4}l|xx?s|[SML])(?![A-Za-z0-9'\u2019&/.-])"
 )
+_CHEST = re.compile(r"(?<![A-Za-z0-9$.])(?:3[4-9]|[45]\d)(?:R|S|L|XL)(?![A-Za-z0-9])")
+"""Of men's jackets: chest in inches, and regular, short or long."""
 _WORDED = re.compile(
     r"(?<![a-z])(?:mens?|womens?|ladies|boys|girls|men's|women's|kids)\s(?P<letters>x-?large|x-?small|small|medium|large|xl|xxl|s|m|l)(?![a-z0-9'\u2019])"
 )
@@ -105,6 +107,8 @@ def find_sizes(text: str) -> list[Size]:
     if not found:
         for each in _WORDED.finditer(low):
             found.append(Size(letters(each["letters"]), "international", *each.span(), True))
+    if not found:
+        found += [Size(each[0], None, *each.span(), True) for each in _CHEST.finditer(text)]
     if not found:
         for each in _BARE.finditer(text):
             found.append(Size(letters(each[0].lower()), "international", *each.span(), len(each[0]) > 1))
