@@ -111,16 +111,14 @@ def normalized_object(found: Normalized, at: datetime) -> dict[str, Any]:
 
 def is_up_to_date(stated: object, found: Normalized) -> bool:
     """Whether a document's `normalized` is what `normalized_object` would write, but for the time."""
-    if not isinstance(stated, dict):
-        return False
-    wanted = normalized_object(found, _SOME_TIME)
-    return {**stated, "normalized_at": None} == {
-        **wanted,
-        "normalized_at": None,
-    } and "normalized_at" in stated
-
-
-_SOME_TIME = datetime(2000, 1, 1, tzinfo=UTC)
+    return (
+        isinstance(stated, dict)
+        and stated.get("normalized_version") == version()
+        and "normalized_at" in stated
+        and all(stated.get(field) == values for field, values in found.values.items())
+        and stated.get("set_aside", {}) == found.set_aside
+        and len(stated) == len(found.values) + (3 if found.set_aside else 2)
+    )
 
 
 def stated(document: Mapping[str, Any]) -> Stated | None:
