@@ -49,7 +49,7 @@ class Described:
     """What is known of an asset before any run."""
 
     granularity: str
-    """What one materialization of it is about: a batch, a release, the source."""
+    """What one materialization of it is about: a batch, a release, the source, documents elsewhere."""
     columns: pa.Schema | Table | None = None
     table: str | None = None
     """Where its rows are in the database, with the schema."""
@@ -80,6 +80,7 @@ def _described(settings: Settings) -> dict[str, Described]:
         "latency_benchmark": Described("release"),
         "layout_benchmark": Described("release"),
         "relevance_benchmark": Described("release"),
+        "wardrobe_backfill": Described("documents"),
     }
 
 

@@ -53,6 +53,13 @@ measure_release = dg.define_asset_job(
     executor_def=dg.in_process_executor,
     description="The newest release that stands measured thoroughly, for some minutes: recall, load, layouts, relevance.",
 )
+backfill_wardrobe = dg.define_asset_job(
+    "backfill_wardrobe",
+    selection=dg.AssetSelection.assets("wardrobe_backfill"),
+    executor_def=dg.in_process_executor,
+    description="Canonical values into the wardrobe documents of a table, where they lie. Which table of which environment is in the "
+    "config; production must be confirmed there.",
+)
 
 
 @dg.definitions
@@ -66,5 +73,6 @@ def jobs() -> dg.Definitions:
             promote_candidate,
             promote_smaller_candidate,
             measure_release,
+            backfill_wardrobe,
         ]
     )

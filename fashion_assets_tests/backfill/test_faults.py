@@ -9,7 +9,6 @@ import psycopg
 import pytest
 from typer.testing import CliRunner, Result
 
-import fashion_assets.defs
 from fashion_assets.backfill import monitor, register, validation
 from fashion_assets.backfill.documents import Found, InTable
 from fashion_assets.backfill.rollback import Rollback
@@ -193,7 +192,7 @@ def test_11_both_homes_and_all_spellings_are_read_and_none_is_lost(conn: Connect
     assert texts(conn) == before
 
 
-def test_12_production_is_asked_about_and_never_written_from_the_ui(
+def test_12_production_is_asked_about_by_command_and_in_the_ui(
     conn: Connection, monkeypatch: pytest.MonkeyPatch
 ):
     make_table(conn, many(3))
@@ -209,7 +208,35 @@ def test_12_production_is_asked_about_and_never_written_from_the_ui(
     assert "FASHION_ASSETS_STAGING_DATABASE_URL" in cli("run", code=1).stderr
     done = CliRunner().invoke(app, ["backfill", "run", "-e", "production", "--yes", "--json"])
     assert done.exit_code == 0 and json.loads(done.stdout)["total_updated"] == 3
-    assert not list(Path(fashion_assets.defs.__file__).parent.glob("**/*backfill*"))
+
+
+def test_12_in_the_ui_production_is_confirmed_in_writing(conn: Connection, monkeypatch: pytest.MonkeyPatch):
+    import dagster as dg
+
+    from fashion_assets.defs.backfill.assets import Backfilled, wardrobe_backfill
+    from fashion_assets.defs.resources import WarehouseResource
+
+    make_table(conn, {**many(12), "list": [1]})
+    url = Settings().staging_database_url
+    assert url is not None
+
+    def launched(**config: str) -> dg.ExecuteInProcessResult:
+        return dg.materialize(
+            [wardrobe_backfill],
+            resources={"warehouse": WarehouseResource()},
+            run_config=dg.RunConfig(ops={"wardrobe_backfill": Backfilled(**config)}),
+            raise_on_error=False,
+        )
+
+    done = launched(environment="staging")
+    assert done.success and [each.passed for each in done.get_asset_check_evaluations()] == [True] * 3
+    (made,) = done.asset_materializations_for_node("wardrobe_backfill")
+    assert (made.metadata["normalized_items"].value, made.metadata["error_items"].value) == (12, 1)
+    monkeypatch.delenv("FASHION_ASSETS_STAGING_DATABASE_URL")
+    monkeypatch.setenv("FASHION_ASSETS_PRODUCTION_DATABASE_URL", url.get_secret_value())
+    (failure,) = launched(environment="production").get_step_failure_events()
+    assert "confirm: production" in str(failure.event_specific_data)
+    assert launched(environment="production", confirm="production").success
 
 
 def test_a_monitor_says_what_there_is_and_what_to_do(conn: Connection, bare_settings: Settings):

@@ -10,6 +10,7 @@ from pathlib import Path
 import dagster as dg
 import pytest
 
+from fashion_assets.backfill.validation import CRITERIA as BACKFILL_CRITERIA
 from fashion_assets.catalog.listing import ATTRIBUTES, COLUMNS_IN_WORDS
 from fashion_assets.criteria.batch import BATCH_CRITERIA, RAW, VALIDATED
 from fashion_assets.criteria.candidate import CANDIDATE_CRITERIA
@@ -48,7 +49,13 @@ MEASURING_ASSETS = {
     "layout_benchmark": "benchmarks",
     "relevance_benchmark": "benchmarks",
 }
+DOCUMENTS = {"wardrobe_backfill": "wardrobe"}
 CHECKS = {
+    "wardrobe_backfill": {
+        "normalized_values_are_canonical",
+        "documents_are_found_by_what_they_state",
+        "normalized_agrees_with_originals",
+    },
     "raw_listings": {"every_reference_is_read", "records_are_whole_json"},
     "validated_products": {"listings_are_products_or_quarantined", "rejection_rate_is_bearable"},
     "quarantined_listings": {"rejections_have_reasons"},
@@ -169,13 +176,13 @@ def test_the_assets_are_these_and_each_says_what_and_whose_it_is(repository: dg.
     nodes = {key.to_user_string(): graph.get(key) for key in graph.get_all_asset_keys()}
     assert {
         name: node.group_name for name, node in nodes.items()
-    } == SOURCE | BATCH_ASSETS | TABLE_ASSETS | RELEASE_ASSETS | MEASURING_ASSETS
+    } == SOURCE | BATCH_ASSETS | TABLE_ASSETS | RELEASE_ASSETS | MEASURING_ASSETS | DOCUMENTS
     for name, node in nodes.items():
         assert node.description, name
         assert node.owners and all(owner.startswith("team:") for owner in node.owners), name
         assert node.kinds, name
         about = "source" if name in SOURCE else "batch" if name in BATCH_ASSETS | TABLE_ASSETS else "release"
-        assert node.tags["granularity"] == about, name
+        assert node.tags["granularity"] == ("documents" if name in DOCUMENTS else about), name
 
 
 def columns(repository: dg.RepositoryDefinition, asset: str) -> dict[str, dg.TableColumn]:
@@ -299,7 +306,7 @@ def test_the_checks_are_these_and_those_of_batches_block(repository: dg.Reposito
 
 def test_every_criterion_and_expectation_has_its_check(repository: dg.RepositoryDefinition):
     keys = {(key.asset_key.to_user_string(), key.name) for key in repository.asset_graph.asset_check_keys}
-    declared = [(c.asset, c.name) for c in [*BATCH_CRITERIA, *CANDIDATE_CRITERIA]]
+    declared = [(c.asset, c.name) for c in [*BATCH_CRITERIA, *CANDIDATE_CRITERIA, *BACKFILL_CRITERIA]]
     declared += [("products", expectation.name) for expectation in EXPECTATIONS]
     assert len(declared) == len(set(declared))
     assert keys == set(declared)
@@ -354,6 +361,7 @@ def test_the_jobs_do_what_they_are_called(repository: dg.RepositoryDefinition):
     assert selected == {
         "migrate_batch": set(BATCH_ASSETS),
         "migrate_rows": set(TABLE_ASSETS),
+        "backfill_wardrobe": set(DOCUMENTS),
         "build_release": set(RELEASE_ASSETS),
         "check_batch": set(),
         "check_release": set(),

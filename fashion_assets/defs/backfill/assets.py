@@ -1,0 +1,83 @@
+"""Wardrobe documents and their backfill.
+
+What belongs here: the Dagster face of `backfill`.
+"""
+
+import time
+from collections.abc import Iterator
+
+import dagster as dg
+
+from fashion_assets.backfill.documents import InTable
+from fashion_assets.backfill.environments import PRODUCTION, connected
+from fashion_assets.backfill.errors import NotConfigured
+from fashion_assets.backfill.monitor import report
+from fashion_assets.backfill.register import Progress
+from fashion_assets.backfill.run import Run
+from fashion_assets.backfill.table import Table
+from fashion_assets.backfill.validation import CRITERIA, validated, verdicts
+from fashion_assets.backfill.walk import Options
+from fashion_assets.defs.failures import telling
+from fashion_assets.defs.resources import WarehouseResource
+from fashion_assets.defs.verdicts import check_result, check_specs
+from fashion_assets.progress import SECONDS
+
+SAMPLED = 100
+"""Documents that the checks look at."""
+
+
+class Backfilled(dg.Config):
+    """Which documents."""
+
+    environment: str = "development"
+    """development, staging or production: the database its setting names."""
+    table: str = "wardrobe"
+    column: str | None = None
+    key: str | None = None
+    confirm: str = ""
+    """For production: that word, typed by a person."""
+
+
+@dg.asset(
+    group_name="wardrobe",
+    owners=["team:catalog"],
+    kinds={"postgres"},
+    check_specs=check_specs(CRITERIA, blocking=False),
+)
+@telling
+def wardrobe_backfill(
+    context: dg.AssetExecutionContext, config: Backfilled, warehouse: WarehouseResource
+) -> Iterator[dg.AssetCheckResult | dg.MaterializeResult]:
+    """Canonical styles, occasions, moods and seasons in every wardrobe document of a table, where it lies. Continues where the last run,
+    of whatever kind, stopped."""
+    if config.environment == PRODUCTION and config.confirm != PRODUCTION:
+        raise NotConfigured(
+            "Production is written to only where a person says so: put `confirm: production` into the config."
+        )
+    told = 0.0
+
+    def tell(progress: Progress, what: str) -> None:
+        nonlocal told
+        if what or time.monotonic() - told >= SECONDS:
+            told = time.monotonic()
+            context.log.info(
+                f"{progress.counts.get('processed', 0):,} of {progress.total:,} documents {what}"
+            )
+
+    with connected(config.environment, warehouse.settings) as conn:
+        table = Table(conn, config.table, config.column, config.key)
+        Run(table, Options(), tell).go()
+        documents = InTable(table)
+        found, sample = report(documents), validated(documents, SAMPLED)
+    for verdict in verdicts(sample):
+        yield check_result(verdict, "wardrobe_backfill")
+    yield dg.MaterializeResult(
+        metadata={
+            "environment": config.environment,
+            "target": found["target"],
+            **found["summary"],
+            "counts": dg.MetadataValue.json(found["progress"]["counts"]),
+            "parked": dg.MetadataValue.json(found["normalization_errors"]),
+            "recommendations": "\n".join(found["recommendations"]),
+        }
+    )
