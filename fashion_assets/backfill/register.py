@@ -7,6 +7,7 @@ whoever comes next, from any machine, continues there.
 """
 
 import json
+import time
 from dataclasses import dataclass, field
 from datetime import datetime
 from typing import Any, Literal
@@ -24,6 +25,9 @@ _MAKING = 7_051_922_311
 
 _AT_WORK = 705_192_231
 """First half of the advisory lock of who goes through a target's documents; the second is a hash of the target."""
+
+ENDING_SECONDS = 12
+"""After a process was killed, its session ends with the statement it was at; that takes as long as a batch may."""
 
 Way = Literal["run", "rollback"]
 State = Literal["running", "paused", "stopped", "done"]
@@ -100,17 +104,22 @@ def exists(conn: Connection) -> bool:
 
 def hold(conn: Connection, target: str) -> None:
     """Be the only one who goes through the target's documents, as long as the session lasts. Raises `AtWork`."""
-    lock = (_AT_WORK, target)
-    if conn.execute("SELECT pg_try_advisory_lock(%s, hashtext(%s))", lock).fetchone() == (True,):
-        return
+    lock, deadline = (_AT_WORK, target), time.monotonic() + ENDING_SECONDS
+    while conn.execute("SELECT pg_try_advisory_lock(%s, hashtext(%s))", lock).fetchone() != (True,):
+        if time.monotonic() >= deadline:
+            raise AtWork(_at_work(conn, lock))
+        time.sleep(0.1)
+
+
+def _at_work(conn: Connection, lock: tuple[int, str]) -> str:
     row = conn.execute(
         "SELECT a.pid, a.usename FROM pg_locks l JOIN pg_stat_activity a USING (pid) "
         "WHERE l.locktype = 'advisory' AND l.granted AND l.classid = %s AND l.objid::int8 = hashtext(%s)::int8 & 4294967295",
         lock,
     ).fetchone()
     who = f" (server process {row[0]}, role {row[1]})" if row else ""
-    raise AtWork(
-        f"Another process goes through {target}{who}. Let it, pause it (fashion-assets backfill pause), or end it; then run the same "
+    return (
+        f"Another process goes through {lock[1]}{who}. Let it, pause it (fashion-assets backfill pause), or end it; then run the same "
         "command again."
     )
 
