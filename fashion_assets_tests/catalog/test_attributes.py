@@ -41,8 +41,15 @@ ELSEWHERE = {
     "benchmarks/layouts.py": "the old system's tables as they were, to be measured against; no attribute joins them",
     "sources/drawing.py": "what the drawn shop writes into its file",
     "sources/garments.py": "how a drawn garment is called and looks",
+    "sources/statements.py": "by which names a text's own title and brand are found",
+    "release/garments.py": "the columns of a former system, whose view this is",
+    "catalog/ontology/vocabulary.py": "the properties that are read from text, each with words of its own",
+    "benchmarks/properties.py": "those of them that labelled listings state",
+    "catalog/stories/writing.py": "what there are phrases for in five languages: a story tells of nothing else",
+    "catalog/stories/checking.py": "the claims that are looked for in a story",
+    "criteria/stories.py": "what a story may have been told",
 }
-"""Modules that may name several attributes in a row: they say what another system has."""
+"""Modules that may name several attributes in a row: they say what another system has, or have words of their own for each."""
 
 _NAMES = "|".join(sorted(ATTRIBUTES, key=len, reverse=True))
 LISTED = re.compile(rf"\b(?:{_NAMES})\b(?:\s*,\s*(?:\w+\.)?(?:{_NAMES})\b){{3}}")

@@ -263,7 +263,7 @@ def test_equal_products_stand_in_for_each_other(candidate: Candidate):
 def test_errors_that_were_there_before_refuse_nothing(candidate: Candidate):
     promote(candidate.conn, candidate.settings, candidate.release)
     second = Candidate(candidate.conn, copy_of(candidate, "second"), candidate.settings)
-    damage(second, "ALTER TABLE {products} DROP COLUMN search_vector")
+    damage(second, "ALTER TABLE {products} DROP COLUMN search_vector CASCADE")
     verdict = verdict_of(second, "errors_are_no_more_than_before")
     assert verdict.outcome == "fail" and any("search_vector" in offender for offender in verdict.offenders)
     damage(candidate, "ALTER TABLE {products} DROP COLUMN search_vector CASCADE")
