@@ -15,6 +15,7 @@ from fashion_assets.warehouse.database import connect
 from fashion_assets_tests.catalogue import write_catalogue
 from fashion_assets_tests.defs.test_definitions import (
     BATCH_ASSETS,
+    DOCUMENTS,
     MEASURING_ASSETS,
     RELEASE_ASSETS,
     SOURCE,
@@ -117,7 +118,7 @@ def test_dg_checks_and_lists_our_own_definitions():
     listed = dg(DAGSTER_FILES, "list", "defs", "--json")
     assert {"migrate_batch", "build_release", "check_batch"} <= keys(listed)["jobs"]
     assert len(json.loads(listed)["assets"]) == len(
-        SOURCE | BATCH_ASSETS | TABLE_ASSETS | RELEASE_ASSETS | MEASURING_ASSETS
+        SOURCE | BATCH_ASSETS | TABLE_ASSETS | RELEASE_ASSETS | MEASURING_ASSETS | DOCUMENTS
     )
 
 
