@@ -22,7 +22,7 @@ from fashion_assets.search.work import Answer, Once, Read, Work
 from fashion_assets.settings import Settings
 from fashion_assets.warehouse.reader import MISSING_GRANT, searches_as_owner
 from fashion_assets.warehouse.releases import SERVING_SCHEMA, ReleaseError
-from fashion_assets.warehouse.serving import BARE_INDEX
+from fashion_assets.warehouse.serving import BARE_INDEX, PRODUCTS
 
 TRIES = 5
 """Times a search starts over because the release it reads was dropped: each time others were live meanwhile."""
@@ -33,6 +33,7 @@ _PREDICATE = re.compile(r"(\w+) = '((?:[^']|'')*)'::text")
 
 _PLACE = b"""
 SELECT c.oid::bigint, c.reltuples::bigint, to_regclass(%(bare)s) IS NOT NULL,
+       ARRAY(SELECT attname::text FROM pg_attribute WHERE attrelid = c.oid AND attnum > 0 AND NOT attisdropped),
        coalesce(has_schema_privilege((SELECT oid FROM pg_roles WHERE rolname = %(role)s), c.relnamespace, 'USAGE'), false)
 FROM pg_class c WHERE c.oid = to_regclass(%(products)s)
 """
@@ -155,7 +156,9 @@ class ServedReleases:
             (rows,) = yield Read([Statement(_PLACE, about)], {})
             if not rows:
                 raise _no_longer_there(release)
-            relation, products, counts_bare, open_to_readers = rows[0]
+            relation, products, counts_bare, there, open_to_readers = rows[0]
+            lacking = not {column.name for column in PRODUCTS.columns} <= set(there)
+            own = frozenset(there) if lacking else None
             # A release that never was live is its owner's alone.
             reader = self._reader if open_to_readers else None
             role = {} if reader is None else {"role": reader}
@@ -165,7 +168,7 @@ class ServedReleases:
                 [
                     Statement(_INDEXES, {"relation": relation}),
                     Statement(_INDEXED, {"relation": relation}),
-                    Statement(_sample(release), {"rows": SAMPLE}),
+                    _completed(Statement(_sample(release), {"rows": SAMPLE}), release, own),
                     Statement(
                         statements.on_products(release, _COUNT if products < SAMPLE else _COUNTED),
                         {"products": products},
@@ -190,6 +193,7 @@ class ServedReleases:
             frozenset(name for (name,) in columns),
             reader=reader,
             bare=without[0][0][0] if without else 0,
+            columns=own,
         )
         self._facts.put(release, facts)
         return facts
@@ -199,7 +203,14 @@ class ServedReleases:
     ) -> Work[list[list[tuple]]]:
         """Rows of each statement, read from the release of `facts` with a reader's rights."""
         role = {} if facts.reader is None else {"role": facts.reader}
+        asked = [_completed(statement, facts.release, facts.columns) for statement in asked]
         return (yield Read(asked, {**(settings or {}), **role}))
+
+
+def _completed(statement: Statement, release: str, columns: frozenset[str] | None) -> Statement:
+    if columns is None:
+        return statement
+    return statement._replace(text=statements.completed(statement.text, release, columns))
 
 
 def _looking(facts: Facts, work: Work[Answer]) -> Work[Answer]:

@@ -4,6 +4,7 @@ What belongs here: statement texts with named placeholders, built once for each 
 the settings a statement needs to mean what it says. What does not: the values, and choosing paths (`path`).
 """
 
+import re
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from functools import lru_cache
@@ -15,6 +16,7 @@ from psycopg import sql
 from fashion_assets.search.filters import condition
 from fashion_assets.search.query import HIT_COLUMNS
 from fashion_assets.search.reading import Statement
+from fashion_assets.warehouse.serving import PRODUCTS
 
 Path = Literal["exact", "index", "iterative", "partial"]
 
@@ -109,6 +111,26 @@ def _settle(names: tuple[str, ...]) -> bytes:
 def table(schema: str, name: str = "products") -> sql.Identifier:
     """A table of a release."""
     return sql.Identifier(schema, name)
+
+
+@lru_cache(maxsize=1_024)
+def completed(text: bytes, schema: str, columns: frozenset[str]) -> bytes:
+    """The text of a statement on a release whose `products` has these columns alone, as it was built before others came to be: they are
+    read as columns without values. As PostgreSQL flattens such a subquery, the release's indexes serve as they do without it."""
+    known = [column for column in PRODUCTS.columns if not column.private]
+    read = sql.SQL("SELECT {} FROM {}").format(
+        sql.SQL(", ").join(
+            sql.Identifier(column.name)
+            if column.name in columns
+            else sql.SQL("NULL::{} AS {}").format(sql.SQL(column.type), sql.Identifier(column.name))
+            for column in known
+        ),
+        table(schema),
+    )
+    whole = read.as_bytes(None)
+    # Behind the table its alias stands, or a keyword, in capitals.
+    named = re.compile(re.escape(table(schema).as_bytes(None)) + rb"(?: (?:AS )?([a-z_]+)\b)?")
+    return named.sub(lambda found: b"(" + whole + b") AS " + (found[1] or b"products"), text)
 
 
 def distance(leg: VectorLeg, placeholder: str) -> sql.Composed:

@@ -216,6 +216,26 @@ def test_one_gathers_what_a_release_is_like_and_the_others_wait_for_it(
     assert all(hits == found[0] for hits in found) and gathered == [live.release.release]
 
 
+def test_a_release_from_before_an_attribute_is_searched_without_it(live: Candidate, engine: SearchEngine):
+    release = live.release.release
+    whole = engine.search(Query("red shirt", facets=("gender",)))
+    with connect(live.settings, autocommit=True) as conn:
+        for column in ("size", "condition"):
+            # The serving view goes with its column: what is asked here is asked of the release by name.
+            conn.execute(
+                sql.SQL("ALTER TABLE {} DROP COLUMN {} CASCADE").format(
+                    live.release.table("products"), sql.Identifier(column)
+                )
+            )
+    with SearchEngine.open(live.settings, size=1) as later:
+        found = later.search(Query("red shirt", facets=("gender", "size"), release=release))
+        assert [hit.product_id for hit in found.hits] == [hit.product_id for hit in whole.hits] != []
+        assert found.facets["gender"] == whole.facets["gender"] and not found.facets["size"]
+        assert not later.search(Query("red shirt", filters={"size": "xl"}, release=release)).hits
+        alike = Query(product=found.hits[0].product_id, mode="vector", release=release)
+        assert later.search(alike).hits and later.explain(alike)
+
+
 def test_a_dropped_release_is_left_for_the_live_one(live: Candidate, engine: SearchEngine):
     engine.search(Query("red"))
     second = second_release(live)
