@@ -22,7 +22,7 @@ from fashion_assets.search.work import Answer, Once, Read, Work
 from fashion_assets.settings import Settings
 from fashion_assets.warehouse.reader import MISSING_GRANT, searches_as_owner
 from fashion_assets.warehouse.releases import SERVING_SCHEMA, ReleaseError
-from fashion_assets.warehouse.serving import BARE_INDEX, PRODUCTS
+from fashion_assets.warehouse.serving import BARE_INDEX
 
 TRIES = 5
 """Times a search starts over because the release it reads was dropped: each time others were live meanwhile."""
@@ -157,8 +157,7 @@ class ServedReleases:
             if not rows:
                 raise _no_longer_there(release)
             relation, products, counts_bare, there, open_to_readers = rows[0]
-            lacking = not {column.name for column in PRODUCTS.columns} <= set(there)
-            own = frozenset(there) if lacking else None
+            own = None if set(there) >= statements.LATER else frozenset(there)
             # A release that never was live is its owner's alone.
             reader = self._reader if open_to_readers else None
             role = {} if reader is None else {"role": reader}

@@ -13,6 +13,7 @@ from typing import Any, Literal
 
 from psycopg import sql
 
+from fashion_assets.catalog.attributes import ATTRIBUTES
 from fashion_assets.search.filters import condition
 from fashion_assets.search.query import HIT_COLUMNS
 from fashion_assets.search.reading import Statement
@@ -22,6 +23,9 @@ Path = Literal["exact", "index", "iterative", "partial"]
 
 RANK_CONSTANT = 60
 """k of reciprocal rank fusion (Cormack, Clarke, Büttcher: Reciprocal Rank Fusion, SIGIR 2009)."""
+
+LATER = frozenset(each.name for each in ATTRIBUTES)
+"""Columns that may have come to be after a release was built: each attribute has one."""
 
 EF_SEARCH = 200
 """Candidates HNSW keeps while it searches, at the least. Over 40,000 vectors of 512 dimensions recall@10 of
@@ -117,7 +121,12 @@ def table(schema: str, name: str = "products") -> sql.Identifier:
 def completed(text: bytes, schema: str, columns: frozenset[str]) -> bytes:
     """The text of a statement on a release whose `products` has these columns alone, as it was built before others came to be: they are
     read as columns without values. As PostgreSQL flattens such a subquery, the release's indexes serve as they do without it."""
-    known = [column for column in PRODUCTS.columns if not column.private]
+    # Another column that is not there is a fault of the release's, and is met as one.
+    known = [
+        column
+        for column in PRODUCTS.columns
+        if not column.private and (column.name in columns or column.name in LATER)
+    ]
     read = sql.SQL("SELECT {} FROM {}").format(
         sql.SQL(", ").join(
             sql.Identifier(column.name)
