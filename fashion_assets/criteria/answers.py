@@ -28,6 +28,7 @@ class HeldAnswers:
             # The first statement begins the transaction, with which the lock ends.
             said = sql.SQL("SET LOCAL idle_in_transaction_session_timeout = {}")
             self._conn.execute(said.format(sql.Literal(HELD_AT_MOST)))
+            self._since = self._begun()
             keep_from_changing(self._conn, release)
         except BaseException:
             self._conn.close()
@@ -37,10 +38,13 @@ class HeldAnswers:
     def are_good(self) -> bool:
         """Whether the transaction that holds the release still has stood all the time."""
         try:
-            self._conn.execute("SELECT")
+            return self._begun() == self._since
         except psycopg.Error:
             return False
-        return self._conn.info.transaction_status == psycopg.pq.TransactionStatus.INTRANS
+
+    def _begun(self) -> object:
+        """When the open transaction began; asked after it has ended, when another one did."""
+        return self._conn.execute("SELECT now()").fetchone()
 
     def close(self) -> None:
         """Let the release go; again is fine."""

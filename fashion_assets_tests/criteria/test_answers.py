@@ -44,6 +44,13 @@ def test_nobody_writes_to_a_release_whose_answers_are_held(candidate: Candidate,
     assert not untrue.are_good()
 
 
+def test_a_hold_that_ended_is_not_taken_for_a_later_one(candidate: Candidate, untrue: HeldAnswers):
+    assert untrue.are_good()
+    untrue._conn.rollback()
+    write(candidate)
+    assert not untrue.are_good()
+
+
 def test_answers_whose_hold_was_broken_are_asked_for_anew(candidate: Candidate, untrue: HeldAnswers):
     with connect(candidate.settings, autocommit=True) as admin:
         admin.execute("SELECT pg_terminate_backend(%s)", (untrue._conn.info.backend_pid,))
