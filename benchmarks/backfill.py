@@ -22,8 +22,9 @@ from typing import Any
 
 import psutil
 
+from fashion_assets.postgres.connections import Connection, connect
 from fashion_assets.settings import Settings
-from fashion_assets.warehouse.database import Connection, connect, prepare
+from fashion_assets.warehouse.database import prepare
 
 KILLS = 10
 READERS = 2

@@ -15,10 +15,12 @@ from pathlib import Path
 from psycopg import sql
 
 from fashion_assets.origins import ENVIRONMENT_PREFIX
+from fashion_assets.postgres import server
+from fashion_assets.postgres.connections import connect
 from fashion_assets.settings import Settings
 from fashion_assets.sources.drawing import draw_catalogue
-from fashion_assets.warehouse import releases, server
-from fashion_assets.warehouse.database import connect, prepare
+from fashion_assets.warehouse import releases
+from fashion_assets.warehouse.database import prepare
 
 LINE = 1_000
 """Characters an error may have. A traceback has more lines than one, and more characters."""

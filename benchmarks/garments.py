@@ -26,13 +26,13 @@ from typing import Any
 import numpy as np
 import sqlalchemy as sa
 
+from fashion_assets.postgres.connections import connect
 from fashion_assets.release import indexes
 from fashion_assets.search.engine import SearchEngine
 from fashion_assets.search.query import Query
 from fashion_assets.settings import Settings
 from fashion_assets.sources.vectors import read_vector
 from fashion_assets.warehouse import releases
-from fashion_assets.warehouse.database import connect
 from fashion_assets_tests.garments import ODD, Garment, build, drawn
 
 TABLES = {

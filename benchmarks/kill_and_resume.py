@@ -18,9 +18,10 @@ import psutil
 from processes import tree
 from psycopg import sql
 
+from fashion_assets.postgres.connections import connect
 from fashion_assets.settings import Settings
 from fashion_assets.warehouse import releases
-from fashion_assets.warehouse.database import connect, prepare
+from fashion_assets.warehouse.database import prepare
 
 TABLES = {
     # `normalized_at` is a clock time inside the JSON; everything else must be the same.

@@ -20,10 +20,11 @@ import pyarrow as pa
 from psycopg import sql
 
 from fashion_assets.catalog.listing import REFERENCE_SCHEMA
+from fashion_assets.postgres import server
+from fashion_assets.postgres.connections import connect
+from fashion_assets.postgres.copy import copy_rows
 from fashion_assets.settings import Settings
-from fashion_assets.warehouse import server
-from fashion_assets.warehouse.copy import copy_rows
-from fashion_assets.warehouse.database import connect, prepare
+from fashion_assets.warehouse.database import prepare
 from fashion_assets.warehouse.register import sync
 
 LISTINGS = 40_000

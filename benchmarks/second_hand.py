@@ -92,8 +92,8 @@ def built(given: argparse.Namespace) -> int:
 def checked(given: argparse.Namespace) -> int:
     if given.home:
         os.environ["FASHION_ASSETS_HOME"] = given.home
+    from fashion_assets.postgres.connections import connect
     from fashion_assets.settings import Settings
-    from fashion_assets.warehouse.database import connect
 
     wrong: list[str] = []
 

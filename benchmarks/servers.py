@@ -28,8 +28,8 @@ from kill_and_resume import command, fingerprint
 from psycopg import sql
 from pydantic import SecretStr
 
+from fashion_assets.postgres import server
 from fashion_assets.settings import ENVIRONMENT_PREFIX, Settings
-from fashion_assets.warehouse import server
 
 PASSWORD = "s3cr3t-Pa55"
 """Of every role. It must show nowhere."""

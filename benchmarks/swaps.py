@@ -24,13 +24,14 @@ from pathlib import Path
 import psycopg
 from psycopg import sql
 
+from fashion_assets.postgres import server
+from fashion_assets.postgres.connections import connect
 from fashion_assets.release import swap
 from fashion_assets.search.engine import SearchEngine
 from fashion_assets.search.query import Query
 from fashion_assets.settings import Settings
 from fashion_assets.sources.drawing import draw_catalogue
-from fashion_assets.warehouse import releases, server
-from fashion_assets.warehouse.database import connect
+from fashion_assets.warehouse import releases
 
 VIEWS = ("products", "product_embeddings", "users", "favourites")
 MARK = "mk2"

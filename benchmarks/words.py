@@ -9,7 +9,7 @@ text and no reading of the words as filters: what is seen is the model's doing.
 import sys
 from pathlib import Path
 
-from fashion_assets.embedding.words import ACROSS, WORDS, sheet
+from fashion_assets.models.words import ACROSS, WORDS, sheet
 from fashion_assets.search.engine import SearchEngine
 from fashion_assets.search.query import Query
 from fashion_assets.settings import Settings

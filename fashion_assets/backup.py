@@ -13,10 +13,11 @@ import psycopg
 from psycopg import sql
 from psycopg.conninfo import make_conninfo
 
+from fashion_assets.postgres import server
+from fashion_assets.postgres.connections import connect
+from fashion_assets.postgres.errors import WarehouseError
 from fashion_assets.settings import Settings
-from fashion_assets.warehouse import server
-from fashion_assets.warehouse.database import connect, prepare
-from fashion_assets.warehouse.errors import WarehouseError
+from fashion_assets.warehouse.database import prepare
 from fashion_assets.warehouse.schemas import DAGSTER, OPS, SERVING
 
 DUMP = "database.dump"

@@ -1,7 +1,7 @@
 """Errors a person can mend, and how those of the operating system become such.
 
 What belongs here: what all errors of ours have in common, and the words for what a system refuses: files, disks, memory,
-limits. What does not: the database's errors (`warehouse.errors`), and what becomes of one that nobody caught (`failure`).
+limits. What does not: the database's errors (`postgres.errors`), and what becomes of one that nobody caught (`failure`).
 """
 
 import builtins

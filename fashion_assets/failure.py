@@ -1,7 +1,7 @@
 """What becomes of an error that nobody caught: the line a person is told, and a file of one that nobody foresaw.
 
 What belongs here: the one way from an exception, or from what is left of one, to that line. What does not: the words of
-errors that are foreseen (`errors`, `warehouse.errors`, and whoever raises them), and where lines are printed (`cli`,
+errors that are foreseen (`errors`, `postgres.errors`, and whoever raises them), and where lines are printed (`cli`,
 `runs`, `defs.failures`).
 """
 
@@ -23,8 +23,7 @@ from fashion_assets.errors import (
     full,
     one_line,
 )
-from fashion_assets.settings import Settings
-from fashion_assets.warehouse.errors import (
+from fashion_assets.postgres.errors import (
     EmbeddedServerFailed,
     ServerFull,
     ServerGone,
@@ -32,7 +31,8 @@ from fashion_assets.warehouse.errors import (
     explain,
     explain_text,
 )
-from fashion_assets.warehouse.server import describe
+from fashion_assets.postgres.server import describe
+from fashion_assets.settings import Settings
 
 FOLDER = "errors"
 """Of the home: tracebacks of errors nobody foresaw, a file each."""

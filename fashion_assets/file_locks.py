@@ -1,6 +1,6 @@
 """Locks of files: opened such that only their owner can take them, waited for with an end, and who holds them.
 
-What belongs here: the operating system's side of it. What does not: what is done under a lock (`warehouse.server`,
+What belongs here: the operating system's side of it. What does not: what is done under a lock (`postgres.server`,
 `warehouse.locks`).
 
 Whoever can open a file can lock it, and keep everybody waiting. So these are their owner's alone.

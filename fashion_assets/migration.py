@@ -20,6 +20,8 @@ from fashion_assets.batches.files import RAW_LISTINGS, judged
 from fashion_assets.catalog import wordlists
 from fashion_assets.failure import Reason, some, together, told
 from fashion_assets.notifications import Event, is_configured, notify, waits
+from fashion_assets.postgres.connections import connect
+from fashion_assets.postgres.server import describe
 from fashion_assets.progress import Tasks, steps, tasks
 from fashion_assets.release import roots
 from fashion_assets.release.plan import Plan
@@ -39,13 +41,12 @@ from fashion_assets.sources import SourceError, open_source
 from fashion_assets.sources.locations import CATALOGUES, placed, without_password
 from fashion_assets.terminal import shown
 from fashion_assets.warehouse import releases
-from fashion_assets.warehouse.database import connect, is_installed, prepare
+from fashion_assets.warehouse.database import is_installed, prepare
 from fashion_assets.warehouse.locks import Busy, RunLock, run_lock
 from fashion_assets.warehouse.names import is_of_a_table
 from fashion_assets.warehouse.parquet import ParquetStore
 from fashion_assets.warehouse.register import SyncReport
 from fashion_assets.warehouse.releases import Release
-from fashion_assets.warehouse.server import describe
 from fashion_assets.warehouse.sources import SourceRecord, active_sources, sources
 
 if TYPE_CHECKING:

@@ -410,8 +410,8 @@ def _compile_towers() -> None:
 def _calibrate(batch: str) -> str | None:
     """In a worker: find out how the model runs fastest; why that failed, or None."""
     from fashion_assets.embedding.calibration import PICTURES, calibrated
+    from fashion_assets.postgres.connections import connect
     from fashion_assets.release.scan import pictures_of
-    from fashion_assets.warehouse.database import connect
 
     settings = Settings()
     try:

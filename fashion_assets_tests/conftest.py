@@ -30,9 +30,11 @@ from fashion_assets.criteria.candidate import Candidate
 from fashion_assets.migration import Migration, MigrationResult
 from fashion_assets.origins import ENVIRONMENT_PREFIX
 from fashion_assets.places import DAGSTER_FILES
+from fashion_assets.postgres import server
+from fashion_assets.postgres.connections import Connection, connect
 from fashion_assets.settings import Settings
-from fashion_assets.warehouse import releases, server
-from fashion_assets.warehouse.database import Connection, connect, prepare
+from fashion_assets.warehouse import releases
+from fashion_assets.warehouse.database import prepare
 from fashion_assets_tests.catalogue import write_catalogue
 
 if TYPE_CHECKING:

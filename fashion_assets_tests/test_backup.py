@@ -13,10 +13,10 @@ from typer.testing import CliRunner, Result
 from fashion_assets import backup
 from fashion_assets.cli import app
 from fashion_assets.criteria.candidate import Candidate
+from fashion_assets.postgres import server
+from fashion_assets.postgres.connections import connect
 from fashion_assets.release.swap import promote
 from fashion_assets.settings import Settings
-from fashion_assets.warehouse import server
-from fashion_assets.warehouse.database import connect
 from fashion_assets_tests.conftest import create_database, database_url
 
 

@@ -21,8 +21,8 @@ from fashion_assets.cli import app
 from fashion_assets.criteria.candidate import CANDIDATE_CRITERIA, Candidate
 from fashion_assets.criteria.requirements import in_words
 from fashion_assets.places import DAGSTER_FILES
+from fashion_assets.postgres.connections import connect
 from fashion_assets.settings import Settings
-from fashion_assets.warehouse.database import connect
 from fashion_assets_tests.catalogue import line, replace_line, write_catalogue
 from fashion_assets_tests.conftest import database_url
 from fashion_assets_tests.receivers import webhook

@@ -28,11 +28,11 @@ from fashion_assets.errors import (
     explain_system_text,
 )
 from fashion_assets.failure import KEPT, Reason, told, told_of_texts, unforeseen
+from fashion_assets.postgres.connections import connect
+from fashion_assets.postgres.errors import ServerGone, explained
 from fashion_assets.release import status
 from fashion_assets.settings import Settings
 from fashion_assets.sources import SourceError
-from fashion_assets.warehouse.database import connect
-from fashion_assets.warehouse.errors import ServerGone, explained
 
 
 def raised(work: Callable[[], object]) -> BaseException:
@@ -185,7 +185,7 @@ def test_of_another_process_names_and_texts_are_enough(tmp_path: Path):
         ["RuntimeError: x", "fashion_assets.sources.source.SourceError: the folder is gone", full], settings
     )
     assert known == "the folder is gone"
-    own = told_of_texts(["fashion_assets.warehouse.copy.UncopyableValue: column title, row 3"], settings)
+    own = told_of_texts(["fashion_assets.postgres.copy.UncopyableValue: column title, row 3"], settings)
     assert own == "column title, row 3" and not own.shared
     gone = told_of_texts(["psycopg2.OperationalError: server closed the connection unexpectedly"], settings)
     assert (

@@ -12,9 +12,9 @@ from fashion_assets.cli import app
 from fashion_assets.embedding.spaces import SHIPPED_MODEL
 from fashion_assets.failed_runs import last_reasons, reason_of
 from fashion_assets.failure import FOLDER, Reason
+from fashion_assets.postgres.connections import connect
 from fashion_assets.runs import Runs
 from fashion_assets.settings import Settings
-from fashion_assets.warehouse.database import connect
 from fashion_assets_tests.catalogue import write_catalogue
 from fashion_assets_tests.conftest import run_migration
 

@@ -6,8 +6,8 @@ import numpy as np
 import pytest
 from pydantic import SecretStr
 
+from fashion_assets.postgres.connections import Connection, connect
 from fashion_assets.settings import Settings
-from fashion_assets.warehouse.database import Connection, connect
 from fashion_assets_tests import fashion_demo
 from fashion_assets_tests.catalogue import draw_picture
 from fashion_assets_tests.conftest import (

@@ -13,8 +13,8 @@ from fashion_assets import reserve
 from fashion_assets.errors import DiskFull
 from fashion_assets.file_locks import LockHeld, holder, lock, open_lock
 from fashion_assets.places import CHECKOUT
+from fashion_assets.postgres import server
 from fashion_assets.settings import Settings
-from fashion_assets.warehouse import server
 
 
 def harness(name: str, *arguments: object) -> None:

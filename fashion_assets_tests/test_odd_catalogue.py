@@ -22,12 +22,12 @@ from fashion_assets.catalog.listing import ATTRIBUTES, LISTING_SCHEMA, content_h
 from fashion_assets.catalog.normalization import normalize
 from fashion_assets.catalog.validation import RULES, Rules, validate
 from fashion_assets.migration import MigrationResult
+from fashion_assets.postgres.copy import copy_encoded
 from fashion_assets.release.build import create_tables, serving_rows
 from fashion_assets.search.engine import SearchEngine
 from fashion_assets.search.query import Query
 from fashion_assets.settings import Settings
 from fashion_assets.warehouse import releases
-from fashion_assets.warehouse.copy import copy_encoded
 from fashion_assets.warehouse.quarantine import quarantined, replace_quarantine
 from fashion_assets_tests import hostile
 from fashion_assets_tests.catalogue import draw_picture

@@ -199,7 +199,7 @@ def test_the_wheel_holds_what_it_needs_and_the_licence(wheel: Path):
         said = archive.read(metadata).decode()
     assert f"\nVersion: {__version__}\n" in said and "\nLicense-Expression: Apache-2.0\n" in said
     assert any(name.endswith("licenses/LICENSE") for name in names)
-    assert "fashion_assets/py.typed" in names and "fashion_assets/search/templates/hits.html" in names
+    assert "fashion_assets/py.typed" in names and "fashion_assets/reports/templates/hits.html" in names
     assert not any("test" in name.partition("/")[0] for name in names)
 
 

@@ -12,11 +12,11 @@ import pytest
 
 from fashion_assets.batches.plan import active_batches
 from fashion_assets.places import DAGSTER_FILES
+from fashion_assets.postgres.connections import connect
 from fashion_assets.release.scan import scan_active_sources
 from fashion_assets.run_tags import RUNNER, is_of_a_command
 from fashion_assets.runs import Runs, _encode_on, shares
 from fashion_assets.settings import Settings
-from fashion_assets.warehouse.database import connect
 from fashion_assets.warehouse.sources import activate_source
 from fashion_assets_tests.catalogue import write_catalogue
 

@@ -10,8 +10,8 @@ from pydantic import SecretStr
 from fashion_assets.catalog.listing import product_id, uuid_of
 from fashion_assets.catalog.stories.checking import unsupported
 from fashion_assets.catalog.stories.story import read_story
+from fashion_assets.postgres.connections import Connection, connect
 from fashion_assets.settings import Settings
-from fashion_assets.warehouse.database import Connection, connect
 from fashion_assets_tests import second_hand
 from fashion_assets_tests.conftest import (
     TEMPLATE,

@@ -11,10 +11,11 @@ from pydantic import SecretStr
 
 from fashion_assets.backfill.errors import NotConfigured
 from fashion_assets.origins import variable
+from fashion_assets.postgres import server
+from fashion_assets.postgres.connections import Connection, connect
+from fashion_assets.postgres.errors import WarehouseError
 from fashion_assets.settings import Settings
-from fashion_assets.warehouse import server
-from fashion_assets.warehouse.database import Connection, connect, prepare
-from fashion_assets.warehouse.errors import WarehouseError
+from fashion_assets.warehouse.database import prepare
 
 DEVELOPMENT, STAGING, PRODUCTION = ENVIRONMENTS = ("development", "staging", "production")
 

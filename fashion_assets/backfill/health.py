@@ -7,7 +7,7 @@ from dataclasses import dataclass
 
 from psycopg import sql
 
-from fashion_assets.warehouse.database import Connection
+from fashion_assets.postgres.connections import Connection
 
 
 @dataclass(frozen=True)

@@ -15,7 +15,7 @@ from typing import Any, Literal
 from psycopg import sql
 
 from fashion_assets.backfill.errors import AtWork
-from fashion_assets.warehouse.database import Connection, wait_for
+from fashion_assets.postgres.connections import Connection, wait_for
 
 SCHEMA = "fashion_backfill"
 BACKFILLS, PARKED, BEFORE = (sql.Identifier(SCHEMA, name) for name in ("backfills", "parked", "before"))

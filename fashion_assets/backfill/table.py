@@ -17,7 +17,7 @@ from psycopg import sql
 from fashion_assets.backfill.errors import NoSuchTarget
 from fashion_assets.backfill.register import BEFORE, PARKED
 from fashion_assets.catalog import wardrobe
-from fashion_assets.warehouse.database import Connection
+from fashion_assets.postgres.connections import Connection
 
 Key = tuple[str, ...]
 """A row's key as text, column by column."""

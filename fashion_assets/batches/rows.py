@@ -177,7 +177,7 @@ class Parser:
     """How the text of a value becomes one of its type."""
 
     copied_as: str
-    """Its type as `warehouse.copy` names it."""
+    """Its type as `postgres.copy` names it."""
     arrow: pa.DataType
     parse: Callable[[str], Any]
 

@@ -18,11 +18,12 @@ from rich.console import Console
 from fashion_assets.catalog.pictures import PictureError, load_rgb, rgb_pixels
 from fashion_assets.embedding.encoder import encoder_of
 from fashion_assets.machine import usable_cores
-from fashion_assets.release.build import PAGE_FILLING_ROW
+from fashion_assets.postgres.connections import connect
 from fashion_assets.settings import Settings
 from fashion_assets.warehouse import releases
-from fashion_assets.warehouse.database import connect, prepare
+from fashion_assets.warehouse.database import prepare
 from fashion_assets.warehouse.releases import ReleaseError
+from fashion_assets.warehouse.serving import PAGE_FILLING_ROW
 
 BATCH = 2048
 """Pictures handed to the bare model at once; it divides them among the cores."""

@@ -25,10 +25,10 @@ from psycopg import sql
 from psycopg.rows import dict_row
 
 from fashion_assets.benchmarks.results import Row
+from fashion_assets.postgres.connections import connect
 from fashion_assets.search.engine import SearchEngine
 from fashion_assets.search.query import HIT_COLUMNS, Query, Results
 from fashion_assets.settings import Settings
-from fashion_assets.warehouse.database import connect
 from fashion_assets.warehouse.releases import Release
 
 Kind = Literal["vector", "hybrid", "text", "listing", "product", "image_upload", "recommend"]

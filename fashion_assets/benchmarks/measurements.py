@@ -16,10 +16,11 @@ from fashion_assets.benchmarks.results import Row
 from fashion_assets.embedding.encoder import encoder_of
 from fashion_assets.embedding.spaces import embedding_space
 from fashion_assets.errors import FashionAssetsError
+from fashion_assets.postgres import server
+from fashion_assets.postgres.connections import connect
 from fashion_assets.search.engine import SearchEngine
 from fashion_assets.settings import Settings
-from fashion_assets.warehouse import releases, server
-from fashion_assets.warehouse.database import connect
+from fashion_assets.warehouse import releases
 from fashion_assets.warehouse.releases import Release, ReleaseError
 
 Progress: TypeAlias = Callable[[str], None]

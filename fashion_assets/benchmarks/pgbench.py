@@ -20,6 +20,7 @@ from fashion_assets.benchmarks.latency import SECONDS, Callers, Kind, questions
 from fashion_assets.benchmarks.results import Row
 from fashion_assets.errors import FashionAssetsError
 from fashion_assets.machine import usable_cores
+from fashion_assets.postgres import server
 from fashion_assets.search.answering import Answering
 from fashion_assets.search.meaning import Encoders
 from fashion_assets.search.query import Query
@@ -27,7 +28,6 @@ from fashion_assets.search.reading import Statement
 from fashion_assets.search.statements import settle
 from fashion_assets.search.work import Compute, Once, Read, Work
 from fashion_assets.settings import Settings
-from fashion_assets.warehouse import server
 from fashion_assets.warehouse.releases import Release
 
 BENCHED: tuple[Kind, ...] = ("vector", "hybrid")

@@ -25,7 +25,7 @@ class Kind:
     column: LiteralString
     """Type of the column in the database."""
     copied: str
-    """The same as binary COPY calls it (`warehouse.copy`)."""
+    """The same as binary COPY calls it (`postgres.copy`)."""
     compared: Literal["text", "integer", "number"]
     """As filters compare its values."""
 

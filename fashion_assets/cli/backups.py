@@ -29,7 +29,7 @@ def backup(
 def restore(folder: Annotated[Path, typer.Argument(help="What `backup` wrote.")], home: Home = None) -> None:
     """Make an installation of a backup, in a new home or an empty database. Then: fashion-assets run."""
     from fashion_assets.backup import restore as bring_back
-    from fashion_assets.warehouse.server import describe
+    from fashion_assets.postgres.server import describe
 
     settings = Settings()
     bring_back(settings, folder)

@@ -91,7 +91,7 @@ def _measure(name: str, release: str | None, as_json: bool) -> None:
     """Measure, keep and print. JSON is the list of all rows alone."""
     from fashion_assets.benchmarks.measurements import NotMeasured, measure
     from fashion_assets.benchmarks.pgbench import PgbenchError
-    from fashion_assets.warehouse.database import connect
+    from fashion_assets.postgres.connections import connect
 
     settings = existing_installation()
     with connect(settings) as conn:

@@ -35,9 +35,9 @@ def reindex(
     home: Home = None,
 ) -> None:
     """Build a release's indexes anew, one after another, while it is read; drop what a cancelled rebuild left."""
+    from fashion_assets.postgres.connections import connect
     from fashion_assets.release import indexes
     from fashion_assets.warehouse import releases
-    from fashion_assets.warehouse.database import connect
 
     settings = existing_installation()
     with connect(settings) as conn:

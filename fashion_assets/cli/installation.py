@@ -65,8 +65,8 @@ def _shown(settings: Settings, name: str) -> Any:
 
 
 def _address(settings: Settings) -> str:
-    from fashion_assets.warehouse.clients import url
-    from fashion_assets.warehouse.errors import LoginRefused
+    from fashion_assets.postgres.clients import url
+    from fashion_assets.postgres.errors import LoginRefused
 
     try:
         return url(settings)
@@ -83,8 +83,8 @@ def database(
     as_json: Json = False,
 ) -> None:
     """The connection string of the database. Products are in the views of the schema fashion_sota."""
-    from fashion_assets.warehouse.clients import url
-    from fashion_assets.warehouse.server import parameters
+    from fashion_assets.postgres.clients import url
+    from fashion_assets.postgres.server import parameters
 
     settings = existing_installation()
     given = parameters(settings)
@@ -120,7 +120,7 @@ def psql(
     home: Home = None,
 ) -> None:
     """Open psql on the database. Products are in the views of the schema fashion_sota."""
-    from fashion_assets.warehouse.clients import psql as open_psql
+    from fashion_assets.postgres.clients import psql as open_psql
 
     status = open_psql(existing_installation(), arguments or ())
     raise typer.Exit(status)
@@ -148,8 +148,8 @@ def migrate(
     home: Home = None,
 ) -> None:
     """Bring the database's own tables up to date: extension, schemas, roles. Every other command does it too."""
+    from fashion_assets.postgres.server import describe
     from fashion_assets.warehouse import database
-    from fashion_assets.warehouse.server import describe
 
     settings = Settings()
     if check:

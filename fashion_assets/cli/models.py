@@ -25,7 +25,7 @@ from fashion_assets.settings import Settings
 from fashion_assets.terminal import shown
 
 if TYPE_CHECKING:
-    from fashion_assets.benchmarks.evaluation.comparison import Comparison
+    from fashion_assets.models.evaluation.comparison import Comparison
 
 model = typer.Typer(help="The embedding model.", no_args_is_help=True)
 app.add_typer(model, name="model")
@@ -66,11 +66,11 @@ def train(
         fail("--epochs 0 learns only what ends a training, so it needs a trained model: --from MODEL", 2)
     from fashion_assets.catalog.validation import Rules
     from fashion_assets.embedding.spaces import model_folder
-    from fashion_assets.embedding.training.configuration import GENTLER, TrainingConfig, TrainingError
-    from fashion_assets.embedding.training.export import export
-    from fashion_assets.embedding.training.loop import train as learn
-    from fashion_assets.embedding.training.pairs import training_pairs
     from fashion_assets.machine import usable_cores
+    from fashion_assets.models.training.configuration import GENTLER, TrainingConfig, TrainingError
+    from fashion_assets.models.training.export import export
+    from fashion_assets.models.training.loop import train as learn
+    from fashion_assets.models.training.pairs import training_pairs
     from fashion_assets.sources import open_source
 
     settings = Settings()
@@ -164,9 +164,9 @@ def evaluate(
     """Measure how well a CLIP finds a catalogue's pictures, on products it was not trained on; or two, side by side."""
     if sum((held_out is not None, unseen_ids is not None, all_queries)) > 1:
         fail("give one of --held-out, --unseen-ids and --all-queries", 2)
-    from fashion_assets.benchmarks.evaluation.catalogue import EvaluationError, read_catalogue, unseen
-    from fashion_assets.benchmarks.evaluation.comparison import compare
     from fashion_assets.embedding.encoder import encoder_of
+    from fashion_assets.models.evaluation.catalogue import EvaluationError, read_catalogue, unseen
+    from fashion_assets.models.evaluation.comparison import compare
 
     settings = Settings()
     try:
@@ -198,7 +198,7 @@ def evaluate(
     except EvaluationError as error:
         fail(str(error))
     if page is not None:
-        from fashion_assets.release.comparison import write_page
+        from fashion_assets.reports.comparison import write_page
 
         write_page(comparison, page)
     if as_json:
@@ -243,7 +243,7 @@ def _bar(lines: bool) -> Iterator[Callable[[str, int, int], None]]:
 
 
 def _print_comparison(comparison: "Comparison") -> None:
-    from fashion_assets.benchmarks.evaluation.published import PROTOCOL, PUBLISHED, PUBLISHED_PROTOCOL
+    from fashion_assets.models.evaluation.published import PROTOCOL, PUBLISHED, PUBLISHED_PROTOCOL
 
     out.print(f"{comparison.catalogue}: {comparison.listings:,} sound listings", markup=False)
     out.print(f"asked with {comparison.asked.rows.sum():,}: {comparison.asked.note}\n", markup=False)
@@ -333,8 +333,9 @@ def model_calibrate(
 def _pictures(settings: Settings, catalog: Path | None, most: int) -> list[str]:
     """Some of a catalogue's pictures."""
     from fashion_assets.batches.plan import active_batches
+    from fashion_assets.postgres.connections import connect
     from fashion_assets.release.scan import pictures_of
-    from fashion_assets.warehouse.database import connect, prepare
+    from fashion_assets.warehouse.database import prepare
 
     if catalog is not None:
         folder = catalog / "images"
@@ -352,7 +353,7 @@ def _pictures(settings: Settings, catalog: Path | None, most: int) -> list[str]:
 @app.command()
 def spaces(home: Home = None, as_json: Json = False) -> None:
     """Embedding spaces: which model made the vectors there are, how many, and which releases serve them."""
-    from fashion_assets.warehouse.database import connect
+    from fashion_assets.postgres.connections import connect
     from fashion_assets.warehouse.spaces import spaces as registered
 
     settings = existing_installation()

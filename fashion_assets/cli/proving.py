@@ -40,8 +40,8 @@ def diff(
 ) -> None:
     """What differs between a source, read anew, and a release, and why; or between two releases. Exit code 1 where a difference of a
     source is explained by nothing."""
+    from fashion_assets.postgres.connections import connect
     from fashion_assets.warehouse import releases
-    from fashion_assets.warehouse.database import connect
 
     settings = existing_installation()
     with connect(settings) as conn:
@@ -152,8 +152,8 @@ def duplicates(
     as_json: Json = False,
 ) -> None:
     """Products of different sources that are likely the same: by their picture, or by vector and title. Nothing is merged."""
+    from fashion_assets.postgres.connections import connect
     from fashion_assets.proof.duplicates import duplicates as find
-    from fashion_assets.warehouse.database import connect
 
     settings = existing_installation()
     with connect(settings) as conn:

@@ -217,8 +217,8 @@ def run(
 def status(home: Home = None, as_json: Json = False) -> None:
     """What is live, what stands ready, which batches are through."""
     from fashion_assets.failed_runs import last_reasons
+    from fashion_assets.postgres.connections import connect
     from fashion_assets.release.status import status as gather
-    from fashion_assets.warehouse.database import connect
 
     settings = existing_installation()
     with connect(settings) as conn:
@@ -279,7 +279,7 @@ def criteria(
 ) -> None:
     """Measure every criterion of a release now. Exit code 1 where one fails."""
     from fashion_assets.criteria.candidate import Candidate, judge
-    from fashion_assets.warehouse.database import connect
+    from fashion_assets.postgres.connections import connect
 
     settings = existing_installation()
     with connect(settings) as conn:
@@ -305,8 +305,8 @@ def quarantine(
     as_json: Json = False,
 ) -> None:
     """Rejected listings, each with every reason and its original record."""
+    from fashion_assets.postgres.connections import connect
     from fashion_assets.release.roots import picture_of, roots
-    from fashion_assets.warehouse.database import connect
     from fashion_assets.warehouse.quarantine import quarantined, reasons
 
     settings = existing_installation()
@@ -365,8 +365,8 @@ def promote(
 ) -> None:
     """Put a release live, if every criterion holds now. Look at it before: report, search --release."""
     from fashion_assets.migration import Migration
+    from fashion_assets.postgres.connections import connect
     from fashion_assets.warehouse import releases
-    from fashion_assets.warehouse.database import connect
 
     settings = existing_installation()
     with connect(settings) as conn:
@@ -399,9 +399,9 @@ def rollback(
     home: Home = None,
 ) -> None:
     """Put an earlier release back live, in one transaction. Never waits for a run; going forward again is promote."""
+    from fashion_assets.postgres.connections import connect
     from fashion_assets.release import swap
     from fashion_assets.warehouse import releases
-    from fashion_assets.warehouse.database import connect
 
     settings = existing_installation()
     with connect(settings) as conn:
@@ -426,9 +426,9 @@ def retire(
     home: Home = None,
 ) -> None:
     """Drop a release that is no longer wanted, for good."""
+    from fashion_assets.postgres.connections import connect
     from fashion_assets.release import swap
     from fashion_assets.warehouse import releases
-    from fashion_assets.warehouse.database import connect
 
     settings = existing_installation()
     with connect(settings) as conn:

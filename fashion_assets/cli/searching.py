@@ -104,7 +104,7 @@ def search(
         import webbrowser
 
         from fashion_assets.catalog.pictures import Limits
-        from fashion_assets.search.gallery import write_page
+        from fashion_assets.reports.gallery import write_page
 
         written = write_page(query, results, settings.home / "searches", Limits.from_settings(settings))
         webbrowser.open(written.as_uri())
@@ -143,8 +143,8 @@ def search(
 
 def _check_release(settings: Settings, release: str | None) -> None:
     """Raise `ReleaseError`, which names those there are, where a release that was asked for never was."""
+    from fashion_assets.postgres.connections import connect
     from fashion_assets.warehouse import releases
-    from fashion_assets.warehouse.database import connect
 
     if release is not None:
         with connect(settings) as conn:
@@ -212,8 +212,8 @@ def report(
     as_json: Json = False,
 ) -> None:
     """Where a release's report is: a page, and the same as JSON. A report that is gone is written anew."""
-    from fashion_assets.release.report import page_of
-    from fashion_assets.warehouse.database import connect
+    from fashion_assets.postgres.connections import connect
+    from fashion_assets.reports.report import page_of
 
     settings = existing_installation()
     with connect(settings) as conn:

@@ -59,8 +59,9 @@ def add(
     as_json: Json = False,
 ) -> None:
     """One more source, beside those there are. It is looked at, and migrated by the next run."""
+    from fashion_assets.postgres.connections import connect
     from fashion_assets.release.known_sources import add_source
-    from fashion_assets.warehouse.database import connect, prepare
+    from fashion_assets.warehouse.database import prepare
     from fashion_assets.warehouse.locks import run_lock
 
     settings = Settings()
@@ -76,9 +77,9 @@ def add(
 @sources_app.command("list")
 def list_(home: Home = None, as_json: Json = False) -> None:
     """Every source, in use or not: where it is, how it is read, and what became of its listings."""
+    from fashion_assets.postgres.connections import connect
     from fashion_assets.release import roots
     from fashion_assets.release.known_sources import of_sources
-    from fashion_assets.warehouse.database import connect
 
     settings = existing_installation()
     with connect(settings) as conn:
@@ -134,8 +135,8 @@ def remove(
 ) -> None:
     """Take a source out of the list, and its products out of the next release. One that is added under this name later is the
     same one: its listings are in the same batches, and nothing is embedded twice."""
+    from fashion_assets.postgres.connections import connect
     from fashion_assets.release.known_sources import leaving
-    from fashion_assets.warehouse.database import connect
     from fashion_assets.warehouse.locks import run_lock
     from fashion_assets.warehouse.sources import forget, source
 
@@ -155,8 +156,8 @@ def remove(
 
 
 def _set_active(name: str, active: bool, as_json: bool) -> None:
+    from fashion_assets.postgres.connections import connect
     from fashion_assets.release.known_sources import leaving
-    from fashion_assets.warehouse.database import connect
     from fashion_assets.warehouse.locks import run_lock
     from fashion_assets.warehouse.sources import set_active, source
 

@@ -8,8 +8,8 @@ import psycopg
 from psycopg import sql
 
 from fashion_assets.criteria.questions import Searching
+from fashion_assets.postgres.connections import connect
 from fashion_assets.settings import Settings
-from fashion_assets.warehouse.database import connect
 from fashion_assets.warehouse.locks import keep_from_changing
 from fashion_assets.warehouse.releases import Release
 

@@ -18,8 +18,8 @@ from fashion_assets.catalog.attributes import ATTRIBUTES, CRITICAL, MONEY, YEAR,
 from fashion_assets.catalog.normalization import vocabulary
 from fashion_assets.criteria.profiles import needed_by, profiles
 from fashion_assets.criteria.verdict import in_force
+from fashion_assets.postgres.connections import connect
 from fashion_assets.settings import Settings
-from fashion_assets.warehouse.database import connect
 from fashion_assets.warehouse.releases import Release
 
 OFFENDERS_SHOWN = 10
@@ -184,7 +184,7 @@ def validate_products(settings: Settings, release: Release) -> tuple[list[Expect
     """Run the suite on the candidate's table, in the database; results in the suite's order, and its page of the Data
     Docs."""
     # Not above: a command that shows reports is done before SQLAlchemy is imported.
-    from fashion_assets.warehouse.engines import sqlalchemy_url
+    from fashion_assets.postgres.engines import sqlalchemy_url
 
     gx, gxe, UpdateDataDocsAction = import_library()
     logging.getLogger("great_expectations").setLevel(logging.ERROR)

@@ -25,9 +25,9 @@ from psycopg import sql
 from fashion_assets.catalog.listing import product_id
 from fashion_assets.catalog.vectors import brought
 from fashion_assets.criteria.verdict import OFFENDERS_SHOWN, Finding, holds, not_applicable
+from fashion_assets.postgres.copy import copy_rows
 from fashion_assets.settings import Settings
 from fashion_assets.sources import SourceError, open_source
-from fashion_assets.warehouse.copy import copy_rows
 from fashion_assets.warehouse.parquet import ParquetStore
 from fashion_assets.warehouse.releases import Release
 from fashion_assets.warehouse.sources import active_sources

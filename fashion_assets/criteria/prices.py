@@ -2,7 +2,7 @@
 
 What belongs here: both sides of a release, listing by listing, and how far apart they lie. What does not: reading a notation
 (`sources.prices`), the rule by which a price is sane (`catalog.validation`), the limit (`thresholds`), drawing them
-(`release.charts`).
+(`reports.charts`).
 """
 
 # pyarrow.compute makes its functions when it is imported, out of pyright's sight.

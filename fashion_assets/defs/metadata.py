@@ -15,7 +15,7 @@ from PIL import Image
 from fashion_assets.catalog.listing import COLUMNS_IN_WORDS
 from fashion_assets.catalog.pictures import Limits
 from fashion_assets.catalog.thumbnails import Thumbnails
-from fashion_assets.release.charts import bars
+from fashion_assets.reports.charts import bars
 
 SAMPLE_ROWS = 5
 

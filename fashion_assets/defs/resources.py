@@ -17,9 +17,10 @@ from fashion_assets.catalog.pictures import Limits
 from fashion_assets.defs.failures import telling
 from fashion_assets.embedding.encoder import Encoder, encoder
 from fashion_assets.embedding.spaces import EmbeddingSpace, embedding_space
+from fashion_assets.postgres.connections import connect
 from fashion_assets.run_tags import RUNNER, this_process
 from fashion_assets.settings import Settings
-from fashion_assets.warehouse.database import connect, prepare
+from fashion_assets.warehouse.database import prepare
 from fashion_assets.warehouse.locks import run_lock
 from fashion_assets.warehouse.parquet import ParquetStore
 
@@ -37,7 +38,7 @@ class InstalledResource(dg.ConfigurableResource):
 
 
 class WarehouseResource(InstalledResource):
-    """Postgres and the settings of this installation; `warehouse.server` decides which server."""
+    """Postgres and the settings of this installation; `postgres.server` decides which server."""
 
     @contextmanager
     def connect(self) -> Iterator[psycopg.Connection]:

@@ -1,7 +1,7 @@
 """The shape of the shipped CLIP in torch: a convolutional image tower beside CLIP's text tower.
 
 What belongs here: the architecture as training needs it, ImageNet weights to start from, and its translation into the
-model that transformers and sentence-transformers load without any code of ours. What does not: learning (`training`),
+model that transformers and sentence-transformers load without any code of ours. What does not: learning (`models.training`),
 and running the model without torch (`towers`).
 
 The image tower is EfficientNet-Lite0 (Tan and Le 2019; Liu 2020 for Lite: no squeeze-excitation, ReLU6). Its batch norms

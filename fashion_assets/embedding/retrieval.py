@@ -2,7 +2,7 @@
 
 What belongs here: pure functions over queries, documents and labels, one figure for each query, so that a training, an
 evaluation and a benchmark of a release mean the same by the same word. What does not: which queries are asked
-(`training`, `benchmarks`), models, files, databases.
+(`models`, `benchmarks`), files, databases.
 """
 
 from collections.abc import Callable

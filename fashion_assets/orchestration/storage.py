@@ -3,7 +3,7 @@
 What belongs here: the classes `dagster.yaml` names. What does not: anything about assets; what is written in fewer statements
 than Dagster would (`shortened`).
 
-`dagster.yaml` can hold neither. An embedded server's socket is known only once `warehouse.server` has found
+`dagster.yaml` can hold neither. An embedded server's socket is known only once `postgres.server` has found
 or started it, and the home is a matter of `Settings`, which has a default. These classes ask there, so that
 every Dagster command works in a bare checkout.
 """
@@ -25,11 +25,11 @@ from dagster_postgres.storage import DagsterPostgresStorage
 from psycopg import sql
 
 from fashion_assets.orchestration.shortened import share_connections, shorten
+from fashion_assets.postgres import server
+from fashion_assets.postgres.connections import Connection, connect, wait_for
+from fashion_assets.postgres.engines import sqlalchemy_url
+from fashion_assets.postgres.errors import WarehouseError, explained
 from fashion_assets.settings import Settings
-from fashion_assets.warehouse import server
-from fashion_assets.warehouse.database import Connection, connect, wait_for
-from fashion_assets.warehouse.engines import sqlalchemy_url
-from fashion_assets.warehouse.errors import WarehouseError, explained
 from fashion_assets.warehouse.schemas import DAGSTER
 
 _STATEMENT_TIMEOUT_MS = 60_000

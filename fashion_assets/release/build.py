@@ -31,24 +31,21 @@ from fashion_assets.catalog.vectors import unit
 from fashion_assets.embedding.embed import vector_matrix
 from fashion_assets.embedding.spaces import EmbeddingSpace
 from fashion_assets.machine import usable_cores
+from fashion_assets.postgres.connections import connect
+from fashion_assets.postgres.copy import EncodedRows, copy_encoded, encode_rows
 from fashion_assets.release import declared, garments, indexes, json_vectors
 from fashion_assets.release.plan import Plan
 from fashion_assets.release.recovery import recovered_plan
 from fashion_assets.release.swap import tidy
 from fashion_assets.settings import Settings
 from fashion_assets.warehouse import release_tables, releases, serving, spaces
-from fashion_assets.warehouse.copy import EncodedRows, copy_encoded, encode_rows
-from fashion_assets.warehouse.database import connect
 from fashion_assets.warehouse.parquet import ParquetStore
 from fashion_assets.warehouse.register import Batch
 from fashion_assets.warehouse.releases import Release
-from fashion_assets.warehouse.serving import EMBEDDINGS, PRODUCTS, TABLES
+from fashion_assets.warehouse.serving import EMBEDDINGS, PAGE_FILLING_ROW, PRODUCTS, TABLES
 from fashion_assets.warehouse.spaces import PreservedSpace, WrongDimension
 
 _OF_A_SPACE = sql.Identifier("product_embeddings_space_check")
-
-PAGE_FILLING_ROW = 8160
-"""Bytes of the largest row PostgreSQL keeps in one page."""
 
 
 def create_tables(conn: psycopg.Connection, release: Release) -> None:

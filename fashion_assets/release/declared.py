@@ -21,8 +21,8 @@ from fashion_assets.batches.plan import BatchPlan
 from fashion_assets.batches.rows import PARSERS, columns_of, typed
 from fashion_assets.catalog.listing import uuid_of
 from fashion_assets.catalog.style import stated_style
+from fashion_assets.postgres.copy import copy_rows
 from fashion_assets.warehouse import serving
-from fashion_assets.warehouse.copy import copy_rows
 from fashion_assets.warehouse.declared import Declared, Refers
 from fashion_assets.warehouse.names import register_name
 from fashion_assets.warehouse.parquet import ParquetStore

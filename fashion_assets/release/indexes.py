@@ -19,10 +19,10 @@ from psycopg import sql
 
 from fashion_assets.machine import usable_cores
 from fashion_assets.origins import nearest
+from fashion_assets.postgres.connections import connect
+from fashion_assets.postgres.errors import WarehouseError
 from fashion_assets.settings import Settings
 from fashion_assets.warehouse import serving
-from fashion_assets.warehouse.database import connect
-from fashion_assets.warehouse.errors import WarehouseError
 from fashion_assets.warehouse.releases import Release
 
 HNSW_M = 16

@@ -27,9 +27,9 @@ from typing import Any, LiteralString, NamedTuple, cast
 import psycopg
 from psycopg import sql
 
+from fashion_assets.postgres.errors import WarehouseError
 from fashion_assets.settings import Settings
 from fashion_assets.warehouse import release_tables
-from fashion_assets.warehouse.errors import WarehouseError
 from fashion_assets.warehouse.locks import Holder, holders, lock_swaps, named
 from fashion_assets.warehouse.releases import SERVING_SCHEMA, Release
 from fashion_assets.warehouse.serving import SERVED, TABLES

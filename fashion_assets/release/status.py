@@ -6,13 +6,13 @@ from typing import Any
 
 import psycopg
 
+from fashion_assets.postgres.server import describe
 from fashion_assets.release.known_sources import of_sources
 from fashion_assets.release.plan import plan
 from fashion_assets.settings import Settings
 from fashion_assets.warehouse import releases
 from fashion_assets.warehouse.reader import missing_grant, searches_as_owner
 from fashion_assets.warehouse.releases import Release
-from fashion_assets.warehouse.server import describe
 
 
 def status(conn: psycopg.Connection, settings: Settings) -> dict[str, Any]:

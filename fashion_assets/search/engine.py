@@ -22,6 +22,9 @@ import psycopg
 from psycopg_pool import AsyncConnectionPool, ConnectionPool, PoolTimeout
 
 from fashion_assets.embedding.encoder import Encoder
+from fashion_assets.postgres import server
+from fashion_assets.postgres.connections import connect
+from fashion_assets.postgres.errors import ServerGone, ServerUnreachable, explain
 from fashion_assets.search import people, statements
 from fashion_assets.search.answering import Answering
 from fashion_assets.search.meaning import CacheFigures, Encoders
@@ -29,9 +32,6 @@ from fashion_assets.search.query import Query, Results
 from fashion_assets.search.reading import AsyncReadingConnection, ReadingConnection, Statement
 from fashion_assets.search.work import Compute, Once, Read, Work
 from fashion_assets.settings import Settings
-from fashion_assets.warehouse import server
-from fashion_assets.warehouse.database import connect
-from fashion_assets.warehouse.errors import ServerGone, ServerUnreachable, explain
 
 POOL_SIZE = 4
 

@@ -21,7 +21,7 @@ from psycopg import AsyncConnection, BaseConnection, Connection, generators, pq
 from psycopg.abc import Buffer, PQGen
 from psycopg.adapt import PyFormat, Transformer
 
-from fashion_assets.warehouse import session
+from fashion_assets.postgres import session
 
 PREPARED = 256
 """Statements kept prepared on a connection; with more, all are let go. A shop asks in a few dozen shapes."""

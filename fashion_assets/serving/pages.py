@@ -1,6 +1,6 @@
 """The installation's own pages beside Dagster's: reports and Data Docs, and one that lists them.
 
-What belongs here: which files are given out, and under which headers. What does not: what is in them (`release.report`,
+What belongs here: which files are given out, and under which headers. What does not: what is in them (`reports.report`,
 `criteria.expectations`).
 
 Only what lies in the folder of the reports is given out. Pages quote what listings say, so that none of them may run a

@@ -119,7 +119,7 @@ class DeclaredTable(Rows):
     """Columns that identify a row. Empty: the whole row does, and may occur once."""
 
     columns: Mapping[str, str]
-    """Its columns and their Postgres types (those of `warehouse.copy`)."""
+    """Its columns and their Postgres types (those of `postgres.copy`)."""
 
     references: tuple[Reference, ...] = ()
 

@@ -14,7 +14,7 @@ import psycopg
 import pyarrow as pa
 from psycopg import sql
 
-from fashion_assets.warehouse.copy import copy_rows
+from fashion_assets.postgres.copy import copy_rows
 from fashion_assets.warehouse.schemas import OPS
 
 _TABLE = sql.Identifier(OPS, "batch_files")

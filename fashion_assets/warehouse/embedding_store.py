@@ -12,7 +12,7 @@ import psycopg
 import pyarrow as pa
 from psycopg import sql
 
-from fashion_assets.warehouse.copy import copy_rows
+from fashion_assets.postgres.copy import copy_rows
 from fashion_assets.warehouse.schemas import OPS
 from fashion_assets.warehouse.spaces import Space, UnknownSpace, WrongDimension, register
 

@@ -23,9 +23,9 @@ from psycopg import sql
 from psycopg.rows import class_row
 
 from fashion_assets.file_locks import holder, open_lock
+from fashion_assets.postgres.connections import connect
+from fashion_assets.postgres.errors import Busy, ServerGone
 from fashion_assets.settings import Settings
-from fashion_assets.warehouse.database import connect
-from fashion_assets.warehouse.errors import Busy, ServerGone
 from fashion_assets.warehouse.releases import Release
 from fashion_assets.warehouse.schemas import OPS
 from fashion_assets.warehouse.serving import TABLES

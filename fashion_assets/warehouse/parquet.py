@@ -17,7 +17,7 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 from fsspec.implementations.local import LocalFileSystem
 
-from fashion_assets.warehouse.errors import StorageUnreachable
+from fashion_assets.postgres.errors import StorageUnreachable
 
 ROW_GROUP = 10_000
 """Rows of a row group: a few megabytes of listings, which is what a streaming reader holds at once."""

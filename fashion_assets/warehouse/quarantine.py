@@ -17,7 +17,7 @@ import pyarrow as pa
 import pyarrow.compute as pc
 from psycopg import sql
 
-from fashion_assets.warehouse.copy import copy_rows
+from fashion_assets.postgres.copy import copy_rows
 
 _COLUMNS = {
     "source": "text",

@@ -9,7 +9,7 @@ from typing import Any, LiteralString, cast
 import psycopg
 from psycopg import sql
 
-from fashion_assets.warehouse.errors import NoRights
+from fashion_assets.postgres.errors import NoRights
 
 MISSING_GRANT = """
 SELECT CASE

@@ -21,7 +21,7 @@ import pyarrow.compute as pc
 from psycopg import sql
 
 from fashion_assets.errors import FashionAssetsError
-from fashion_assets.warehouse.copy import copy_rows
+from fashion_assets.postgres.copy import copy_rows
 from fashion_assets.warehouse.schemas import OPS
 from fashion_assets.warehouse.sources import SourceRecord
 

@@ -8,7 +8,7 @@ from typing import Any, NamedTuple
 import psycopg
 from psycopg.rows import class_row
 
-from fashion_assets.warehouse.errors import (
+from fashion_assets.postgres.errors import (
     MINIMUM_PGVECTOR,
     MINIMUM_POSTGRES,
     NoRights,

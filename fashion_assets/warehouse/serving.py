@@ -15,6 +15,9 @@ from fashion_assets.catalog.attributes import ATTRIBUTES, IMPORTANCE, Attribute
 
 Compared = Literal["text", "integer", "number"]
 
+PAGE_FILLING_ROW = 8160
+"""Bytes of the largest row PostgreSQL keeps in one page."""
+
 
 @dataclass(frozen=True)
 class Column:

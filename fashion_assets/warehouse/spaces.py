@@ -13,7 +13,7 @@ import psycopg
 from psycopg.rows import class_row
 from psycopg.types.json import Jsonb
 
-from fashion_assets.warehouse.errors import WarehouseError
+from fashion_assets.postgres.errors import WarehouseError
 
 
 class WrongDimension(WarehouseError, ValueError):

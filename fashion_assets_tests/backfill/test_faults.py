@@ -17,8 +17,8 @@ from fashion_assets.backfill.table import Table
 from fashion_assets.backfill.walk import Options
 from fashion_assets.catalog import wardrobe
 from fashion_assets.cli import app
+from fashion_assets.postgres.connections import Connection, connect
 from fashion_assets.settings import Settings
-from fashion_assets.warehouse.database import Connection, connect
 from fashion_assets_tests.backfill.wardrobes import OLD, make_table, many, texts
 
 

@@ -29,8 +29,8 @@ from fashion_assets.backfill.run import Run, preview
 from fashion_assets.backfill.table import Table
 from fashion_assets.backfill.walk import Options
 from fashion_assets.catalog import wardrobe
+from fashion_assets.postgres.connections import Connection, connect
 from fashion_assets.settings import Settings
-from fashion_assets.warehouse.database import Connection, connect
 from fashion_assets_tests.backfill.wardrobes import ODD, make_table, many, texts, without
 
 QUICK = Options(batch_size=3, target_seconds=5, statement_seconds=5, lock_seconds=0.2)

@@ -6,7 +6,7 @@ from typing import Any
 
 from psycopg.types.json import Jsonb
 
-from fashion_assets.warehouse.database import Connection
+from fashion_assets.postgres.connections import Connection
 
 OLD = {
     "style": ["Casual"],

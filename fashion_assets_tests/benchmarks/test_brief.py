@@ -12,7 +12,7 @@ from fashion_assets.benchmarks.latency import NOTHING
 from fashion_assets.benchmarks.recall import SELECTIVITIES
 from fashion_assets.criteria.candidate import Candidate
 from fashion_assets.criteria.measured import MEASURED_CRITERIA, Measured
-from fashion_assets.warehouse.database import Connection, connect
+from fashion_assets.postgres.connections import Connection, connect
 
 
 @contextmanager

@@ -10,8 +10,8 @@ from rich.console import Console
 
 from fashion_assets.benchmarks import floor
 from fashion_assets.migration import MigrationResult
+from fashion_assets.postgres.connections import connect
 from fashion_assets.settings import Settings
-from fashion_assets.warehouse.database import connect
 from fashion_assets.warehouse.releases import ReleaseError
 
 PARTS = ("decode_s", "model_s", "copy_s", "index_s")

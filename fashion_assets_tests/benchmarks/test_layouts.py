@@ -8,7 +8,7 @@ from psycopg import sql
 
 from fashion_assets.benchmarks import layouts
 from fashion_assets.criteria.candidate import Candidate
-from fashion_assets.warehouse.database import Connection, connect
+from fashion_assets.postgres.connections import Connection, connect
 
 
 @pytest.fixture

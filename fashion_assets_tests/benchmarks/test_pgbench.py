@@ -8,10 +8,10 @@ import pytest
 
 from fashion_assets.benchmarks.pgbench import PgbenchError, measure_pgbench, run
 from fashion_assets.criteria.candidate import Candidate
+from fashion_assets.postgres import server
 from fashion_assets.search.reading import Statement
 from fashion_assets.search.work import Read
 from fashion_assets.settings import Settings
-from fashion_assets.warehouse import server
 
 
 @pytest.fixture

@@ -5,7 +5,7 @@ import pytest
 from psycopg import sql
 
 from fashion_assets.benchmarks import results
-from fashion_assets.warehouse.database import Connection
+from fashion_assets.postgres.connections import Connection
 
 RECALL = [{"selectivity": 0.01, "tied": True, "recall": 0.993}]
 LATENCY = [{"kind": "vector", "qps": 512.5, "errors": 0}, {"kind": "text", "qps": 90.0, "errors": 1}]

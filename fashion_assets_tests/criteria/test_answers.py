@@ -10,9 +10,9 @@ from psycopg import sql
 from fashion_assets.criteria.answers import HeldAnswers
 from fashion_assets.criteria.candidate import Candidate
 from fashion_assets.defs.release.judgement import Judgement
+from fashion_assets.postgres.connections import connect
+from fashion_assets.postgres.errors import Busy
 from fashion_assets.release.swap import PromotionRefused, promote
-from fashion_assets.warehouse.database import connect
-from fashion_assets.warehouse.errors import Busy
 
 LOST = "vector_search_finds_the_product"
 

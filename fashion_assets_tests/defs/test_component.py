@@ -9,9 +9,9 @@ from pathlib import Path
 import pytest
 
 from fashion_assets.places import DAGSTER_FILES
+from fashion_assets.postgres.connections import connect
 from fashion_assets.settings import Settings
 from fashion_assets.warehouse import releases
-from fashion_assets.warehouse.database import connect
 from fashion_assets_tests.catalogue import write_catalogue
 from fashion_assets_tests.defs.test_definitions import (
     BATCH_ASSETS,

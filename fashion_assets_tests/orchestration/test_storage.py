@@ -19,10 +19,11 @@ from fashion_assets.orchestration import storage as kept
 from fashion_assets.orchestration.shortened import EventLog, RunStorage
 from fashion_assets.orchestration.storage import HomeComputeLogs, WarehouseDagsterStorage
 from fashion_assets.places import DAGSTER_FILES
+from fashion_assets.postgres import engines
+from fashion_assets.postgres.connections import connect
+from fashion_assets.postgres.errors import Busy, ServerUnreachable, WarehouseError
 from fashion_assets.settings import Settings
-from fashion_assets.warehouse import database, engines
-from fashion_assets.warehouse.database import connect
-from fashion_assets.warehouse.errors import Busy, ServerUnreachable, WarehouseError
+from fashion_assets.warehouse import database
 from fashion_assets_tests.catalogue import write_catalogue
 
 YAML = """

@@ -9,6 +9,7 @@ from fashion_assets.batches.rows import ROW_STAGES, RowsWork, keep_what_is_held
 from fashion_assets.criteria.candidate import CANDIDATE_CRITERIA, Candidate
 from fashion_assets.criteria.declared import ROWS_ARE_ACCOUNTED_FOR
 from fashion_assets.criteria.verdict import Verdict
+from fashion_assets.postgres.connections import connect
 from fashion_assets.release import declared, serving
 from fashion_assets.release.plan import Plan, plan
 from fashion_assets.release.recovery import recover_register, recovered_plan
@@ -16,7 +17,6 @@ from fashion_assets.release.scan import _scan_tables
 from fashion_assets.sources import SourceError, open_source
 from fashion_assets.sources.mapping import as_kept, parse_mapping
 from fashion_assets.warehouse import quarantine
-from fashion_assets.warehouse.database import connect
 from fashion_assets.warehouse.declared import declared_tables
 from fashion_assets.warehouse.parquet import ParquetStore
 from fashion_assets.warehouse.register import batches

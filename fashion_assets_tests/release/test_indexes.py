@@ -9,8 +9,8 @@ from typer.testing import CliRunner
 
 from fashion_assets.cli import app
 from fashion_assets.criteria.candidate import Candidate
+from fashion_assets.postgres.connections import connect
 from fashion_assets.release import indexes
-from fashion_assets.warehouse.database import connect
 from fashion_assets.warehouse.serving import VECTOR_INDEX
 
 NEW, OLD = f"{VECTOR_INDEX}_ccnew", f"{VECTOR_INDEX}_ccold"

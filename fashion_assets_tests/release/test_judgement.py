@@ -61,7 +61,7 @@ import sqlalchemy
 from fashion_assets.defs.release.judgement import Judgement
 from fashion_assets.settings import Settings
 from fashion_assets.warehouse import releases
-from fashion_assets.warehouse.database import connect
+from fashion_assets.postgres.connections import connect
 
 class Value(str):
     "A type SQLAlchemy has no rule for, so that it asks what it is."

@@ -16,6 +16,7 @@ from fashion_assets.criteria.candidate import Candidate
 from fashion_assets.embedding.embed import vector_column
 from fashion_assets.embedding.spaces import embedding_space
 from fashion_assets.migration import MigrationResult
+from fashion_assets.postgres.connections import connect
 from fashion_assets.release import build
 from fashion_assets.release.swap import rollback
 from fashion_assets.search.engine import SearchEngine
@@ -23,12 +24,11 @@ from fashion_assets.search.filters import SearchError
 from fashion_assets.search.query import Query
 from fashion_assets.settings import Settings
 from fashion_assets.warehouse import releases
-from fashion_assets.warehouse.database import connect
 from fashion_assets.warehouse.parquet import ParquetStore
 from fashion_assets.warehouse.releases import ReleaseError
 from fashion_assets.warehouse.spaces import WrongDimension, spaces
 from fashion_assets_tests.catalogue import write_catalogue
-from fashion_assets_tests.models import random_clip
+from fashion_assets_tests.clips import random_clip
 
 
 def test_another_model_is_a_new_space_and_a_new_release(

@@ -20,13 +20,13 @@ from fashion_assets.criteria.candidate import Candidate
 from fashion_assets.embedding.spaces import embedding_space
 from fashion_assets.migration import MigrationResult
 from fashion_assets.places import DAGSTER_FILES
+from fashion_assets.postgres.connections import connect
 from fashion_assets.release import build
 from fashion_assets.release.plan import plan
 from fashion_assets.release.recovery import recovered_plan
 from fashion_assets.release.status import status
 from fashion_assets.settings import Settings
 from fashion_assets.sources import SourceError
-from fashion_assets.warehouse.database import connect
 from fashion_assets.warehouse.embedding_store import KINDS
 from fashion_assets.warehouse.parquet import ParquetStore
 from fashion_assets.warehouse.sources import active_sources

@@ -10,11 +10,11 @@ import pytest
 from psycopg import sql
 
 from fashion_assets.criteria.candidate import Candidate
+from fashion_assets.postgres.connections import connect
+from fashion_assets.postgres.errors import WarehouseError
 from fashion_assets.release import serving
 from fashion_assets.release.serving import SERVED_TABLES, HeldUp
 from fashion_assets.release.swap import promote, rollback, tidy
-from fashion_assets.warehouse.database import connect
-from fashion_assets.warehouse.errors import WarehouseError
 from fashion_assets.warehouse.releases import Release
 from fashion_assets.warehouse.serving import TABLES
 from fashion_assets_tests.release.copies import copy_of

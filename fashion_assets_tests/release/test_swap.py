@@ -5,10 +5,10 @@ import pytest
 from psycopg import sql
 
 from fashion_assets.criteria.candidate import Candidate
+from fashion_assets.postgres.connections import connect
 from fashion_assets.release.swap import PromotionRefused, previous, promote, retire, rollback, tidy
 from fashion_assets.settings import Settings
 from fashion_assets.warehouse import releases
-from fashion_assets.warehouse.database import connect
 from fashion_assets.warehouse.locks import Busy
 from fashion_assets.warehouse.releases import ReleaseError
 from fashion_assets_tests.release.copies import copy_of

@@ -23,6 +23,9 @@ from pydantic import SecretStr
 from fashion_assets.criteria.candidate import Candidate
 from fashion_assets.embedding.encoder import Encoder
 from fashion_assets.embedding.spaces import SHIPPED_MODEL, embedding_space
+from fashion_assets.postgres import server
+from fashion_assets.postgres.connections import connect
+from fashion_assets.postgres.errors import ServerUnreachable
 from fashion_assets.release.status import status
 from fashion_assets.release.swap import promote, rollback
 from fashion_assets.search.engine import AsyncSearchEngine, SearchEngine
@@ -33,9 +36,8 @@ from fashion_assets.search.reading import Statement
 from fashion_assets.search.served import ServedReleases
 from fashion_assets.search.work import Read, Work
 from fashion_assets.settings import Settings
-from fashion_assets.warehouse import releases, server
-from fashion_assets.warehouse.database import connect, prepare
-from fashion_assets.warehouse.errors import ServerUnreachable
+from fashion_assets.warehouse import releases
+from fashion_assets.warehouse.database import prepare
 from fashion_assets.warehouse.releases import SERVING_SCHEMA, ReleaseError
 from fashion_assets_tests import hostile
 from fashion_assets_tests.conftest import database_url

@@ -10,11 +10,11 @@ import psycopg
 import pytest
 from pgvector import HalfVector
 
+from fashion_assets.postgres import server
+from fashion_assets.postgres.connections import Connection
 from fashion_assets.search import reading
 from fashion_assets.search.reading import AsyncReadingConnection, ReadingConnection, Statement, numbered
 from fashion_assets.settings import Settings
-from fashion_assets.warehouse import server
-from fashion_assets.warehouse.database import Connection
 
 ONE = Statement(b"SELECT 1", {})
 

@@ -10,10 +10,10 @@ import pytest
 from psycopg import sql
 
 from fashion_assets.criteria.candidate import Candidate
+from fashion_assets.postgres import server
+from fashion_assets.postgres.connections import connect
 from fashion_assets.search.words import Term, nearest_word, read, strangers, tiers, tokens
 from fashion_assets.settings import Settings
-from fashion_assets.warehouse import server
-from fashion_assets.warehouse.database import connect
 
 
 def test_names_of_the_vocabularies_are_found_in_what_is_typed():

@@ -7,11 +7,11 @@ import numpy as np
 import pyarrow as pa
 import pytest
 
+from fashion_assets.postgres.connections import connect
 from fashion_assets.settings import Settings
 from fashion_assets.sources.mapped import Mapped
 from fashion_assets.sources.mapping import load_mapping
 from fashion_assets.sources.source import Source
-from fashion_assets.warehouse.database import connect
 from fashion_assets_tests import fashion_demo
 from fashion_assets_tests.catalog.keyed import keyed, read_all
 from fashion_assets_tests.catalogue import draw_picture

@@ -12,9 +12,9 @@ import pytest
 
 from fashion_assets.migration import MigrationResult
 from fashion_assets.places import CHECKOUT
+from fashion_assets.postgres.connections import connect
 from fashion_assets.settings import Settings
 from fashion_assets.sources import SourceError, open_source
-from fashion_assets.warehouse.database import connect
 from fashion_assets.warehouse.sources import active_sources
 from fashion_assets_tests.catalogue import write_catalogue
 

@@ -15,10 +15,11 @@ import sqlalchemy
 from psycopg import sql
 from pydantic import SecretStr
 
+from fashion_assets.postgres import engines, errors, server
+from fashion_assets.postgres.connections import Connection, connect, register_vectors
 from fashion_assets.settings import Settings
-from fashion_assets.warehouse import database as databases
-from fashion_assets.warehouse import engines, errors, migrations, schemas, server
-from fashion_assets.warehouse.database import Connection, connect, prepare
+from fashion_assets.warehouse import migrations, schemas
+from fashion_assets.warehouse.database import prepare
 from fashion_assets.warehouse.requirements import check_server, require_postgres
 from fashion_assets_tests.conftest import database_url
 
@@ -278,7 +279,7 @@ def test_quarantine_keeps_what_jsonb_would_refuse(database: Connection):
 
 def test_vectors_are_known_where_the_extension_is(settings: Settings, bare_settings: Settings):
     with connect(settings) as connection:
-        assert databases.register_vectors(connection)
+        assert register_vectors(connection)
 
 
 def test_tables_of_a_newer_version_are_left_alone_and_told(settings: Settings):

@@ -6,8 +6,8 @@ import numpy as np
 import psycopg
 import pytest
 
-from fashion_assets.warehouse.copy import UncopyableValue
-from fashion_assets.warehouse.database import Connection
+from fashion_assets.postgres.connections import Connection
+from fashion_assets.postgres.copy import UncopyableValue
 from fashion_assets.warehouse.embedding_store import EmbeddingStore
 from fashion_assets.warehouse.spaces import PreservedSpace, UnknownSpace, WrongDimension
 

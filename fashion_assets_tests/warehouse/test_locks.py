@@ -8,9 +8,9 @@ import threading
 
 import pytest
 
+from fashion_assets.postgres.connections import Connection
+from fashion_assets.postgres.errors import ServerGone
 from fashion_assets.settings import Settings
-from fashion_assets.warehouse.database import Connection
-from fashion_assets.warehouse.errors import ServerGone
 from fashion_assets.warehouse.locks import Busy, run_lock
 
 

@@ -8,8 +8,8 @@ import pyarrow as pa
 import pytest
 from fsspec.implementations.memory import MemoryFileSystem
 
+from fashion_assets.postgres.errors import StorageUnreachable
 from fashion_assets.warehouse import parquet
-from fashion_assets.warehouse.errors import StorageUnreachable
 from fashion_assets.warehouse.parquet import ParquetStore
 
 TABLE = pa.table({"id": [1, 2, 3], "words": ["a", None, "ü"]})

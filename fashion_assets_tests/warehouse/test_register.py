@@ -7,9 +7,9 @@ import pyarrow as pa
 import pytest
 
 from fashion_assets.catalog.listing import REFERENCE_SCHEMA
+from fashion_assets.postgres.connections import Connection, connect
 from fashion_assets.settings import Settings
 from fashion_assets.warehouse import register
-from fashion_assets.warehouse.database import Connection, connect
 from fashion_assets.warehouse.register import SyncReport, sync
 from fashion_assets.warehouse.sources import activate_source
 

@@ -9,11 +9,13 @@ import pytest
 from psycopg import sql
 from pydantic import SecretStr
 
+from fashion_assets.postgres import connections, server
+from fashion_assets.postgres.connections import Connection, connect
+from fashion_assets.postgres.errors import Busy, NoRights, ReadOnly, TooFewConnections, WarehouseError
 from fashion_assets.search.reading import ReadingConnection
 from fashion_assets.settings import Settings
-from fashion_assets.warehouse import database, reader, server
-from fashion_assets.warehouse.database import Connection, connect, prepare
-from fashion_assets.warehouse.errors import Busy, NoRights, ReadOnly, TooFewConnections, WarehouseError
+from fashion_assets.warehouse import database, reader
+from fashion_assets.warehouse.database import prepare
 from fashion_assets_tests.conftest import database_url
 
 Shop = Callable[..., Settings]
@@ -184,7 +186,7 @@ def test_too_few_connections(shop: Shop, administrator: Connection, whose: str):
 def test_who_keeps_the_database_from_being_prepared_is_named(
     shop: Shop, administrator: Connection, monkeypatch: pytest.MonkeyPatch
 ):
-    monkeypatch.setattr(database, "LOCK_SECONDS", 1)
+    monkeypatch.setattr(connections, "LOCK_SECONDS", 1)
     administrator.execute("SET application_name = 'somebody''s shell'")
     administrator.execute("SELECT pg_advisory_lock(%s)", (database._PREPARING,))
     error = refused(Busy, shop(), "prepares this database")

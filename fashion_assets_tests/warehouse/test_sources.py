@@ -2,7 +2,7 @@
 
 import pytest
 
-from fashion_assets.warehouse.database import Connection
+from fashion_assets.postgres.connections import Connection
 from fashion_assets.warehouse.sources import (
     SourceRecord,
     UnknownSource,

@@ -11,9 +11,11 @@ from psycopg import sql
 
 from fashion_assets.criteria.candidate import Candidate
 from fashion_assets.embedding.spaces import embedding_space
+from fashion_assets.postgres import engines
+from fashion_assets.postgres.connections import Connection, connect
 from fashion_assets.settings import Settings
-from fashion_assets.warehouse import engines, migrations
-from fashion_assets.warehouse.database import Connection, connect, prepare
+from fashion_assets.warehouse import migrations
+from fashion_assets.warehouse.database import prepare
 from fashion_assets.warehouse.embedding_store import EmbeddingStore
 from fashion_assets.warehouse.spaces import OtherSpace, PreservedSpace, WrongDimension, register, spaces
 

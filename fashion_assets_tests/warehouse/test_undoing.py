@@ -9,9 +9,11 @@ from psycopg.types.json import Jsonb
 from typer.testing import CliRunner
 
 from fashion_assets.cli import app
+from fashion_assets.postgres import engines, errors
+from fashion_assets.postgres.connections import connect
 from fashion_assets.settings import Settings
-from fashion_assets.warehouse import database, engines, errors, migrations
-from fashion_assets.warehouse.database import connect, prepare
+from fashion_assets.warehouse import database, migrations
+from fashion_assets.warehouse.database import prepare
 from fashion_assets.warehouse.locks import run_lock
 from fashion_assets.warehouse.migrations import undoing
 from fashion_assets.warehouse.tables import metadata

@@ -14,7 +14,7 @@ from fashion_assets.benchmarks.results import Row
 from fashion_assets.defs.failures import telling
 from fashion_assets.defs.release.assets import candidate_of
 from fashion_assets.defs.resources import WarehouseResource
-from fashion_assets.warehouse.database import connect
+from fashion_assets.postgres.connections import connect
 
 GROUP = "benchmarks"
 OWNERS = ["team:search"]

@@ -20,7 +20,8 @@ from fashion_assets.defs.failures import telling
 from fashion_assets.defs.metadata import bar_chart, counts_table, table_schema
 from fashion_assets.defs.release.judgement import Judgement
 from fashion_assets.defs.resources import EncoderResource, ReleaseTurn, WarehouseResource
-from fashion_assets.release import build, report, swap
+from fashion_assets.release import build, swap
+from fashion_assets.reports import report
 from fashion_assets.serving.links import report_link
 from fashion_assets.settings import Settings
 from fashion_assets.warehouse import releases

@@ -17,8 +17,8 @@ from fashion_assets.criteria.answers import HeldAnswers
 from fashion_assets.criteria.candidate import CANDIDATE_CRITERIA, Candidate, judge
 from fashion_assets.criteria.expectations import ExpectationResult, validate_products
 from fashion_assets.criteria.verdict import Criterion, Verdict
+from fashion_assets.postgres.connections import connect
 from fashion_assets.settings import Settings
-from fashion_assets.warehouse.database import connect
 from fashion_assets.warehouse.locks import Busy
 from fashion_assets.warehouse.releases import Release
 

@@ -18,8 +18,8 @@ import sqlalchemy as sa
 from sqlalchemy import event, exc, pool
 
 from fashion_assets.errors import one_line
+from fashion_assets.postgres.session import ENCODING, SETTINGS
 from fashion_assets.sources.source import SourceError
-from fashion_assets.warehouse.session import ENCODING, SETTINGS
 
 # A vector's type is one of those SQLAlchemy does not know: its values are text, which is all that is asked of them.
 warnings.filterwarnings("ignore", message="Did not recognize type", category=exc.SAWarning)

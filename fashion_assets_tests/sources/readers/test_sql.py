@@ -10,12 +10,12 @@ from hypothesis import settings as drawn
 from hypothesis import strategies as st
 from psycopg import sql
 
+from fashion_assets.postgres.connections import Connection, connect
 from fashion_assets.settings import Settings
 from fashion_assets.sources import SourceError
 from fashion_assets.sources.readers import databases, format_of, keys, open_rows
 from fashion_assets.sources.readers.beginnings import is_database_url
 from fashion_assets.sources.readers.sql import FETCHED_ROWS, Sql
-from fashion_assets.warehouse.database import Connection, connect
 from fashion_assets_tests.conftest import database_url
 from fashion_assets_tests.sources.readers.reading import count, found_again, peak
 

@@ -1,0 +1,92 @@
+"""Connections to the server in use, and waiting for another session's advisory lock.
+
+What belongs here: `connect`, `wait_for`. What does not: which server (`server`), how a session looks (`session`), what is in the
+database (`warehouse.database`).
+"""
+
+from typing import Any
+
+import psycopg
+from psycopg import sql
+
+from fashion_assets.postgres import server, session
+from fashion_assets.postgres.errors import Busy, explained
+from fashion_assets.settings import Settings
+
+Connection = psycopg.Connection[tuple[Any, ...]]
+
+LOCK_SECONDS = 60
+"""How long one process waits for another that prepares the same database."""
+
+
+def connect(
+    settings: Settings,
+    *,
+    autocommit: bool = False,
+    application_name: str = "fashion-assets",
+    vectors: bool = True,
+) -> Connection:
+    """A new connection to the server in use, which is started if it is the embedded one. The caller closes
+    it.
+
+    Its session is settled (`session`). Finds and knows pgvector's types where the extension is installed; `vectors=False`
+    saves that look (about 3 ms). Does not retry. Raises a `WarehouseError` that says what is wrong.
+    """
+    with explained(server.describe(settings)):
+        connection = psycopg.connect(
+            **({"application_name": application_name} | server.parameters(settings)),  # type: ignore[arg-type]
+            autocommit=True,
+        )
+        try:
+            session.settle(connection, None if vectors else "public")
+            if vectors:
+                register_vectors(connection)
+            connection.autocommit = autocommit
+        except BaseException:
+            connection.close()
+            raise
+    return connection
+
+
+def register_vectors(connection: Connection) -> bool:
+    """Teach the connection pgvector's types; returns whether the extension is installed in the database."""
+    from pgvector.psycopg import register_vector
+
+    try:
+        register_vector(connection)
+    except psycopg.ProgrammingError:  # its way of saying that the type does not exist
+        return False
+    return True
+
+
+def wait_for(connection: Connection, lock: int, what: str, *, for_transaction: bool = True) -> None:
+    """Take an advisory lock, for the rest of the transaction or of the session. `what` says what its holder does.
+
+    Anyone can take such a lock, a reader too, so the wait has an end. Raises `Busy`, which names the holder.
+    """
+    take = sql.SQL("pg_advisory_xact_lock" if for_transaction else "pg_advisory_lock")
+    connection.execute("SELECT set_config('lock_timeout', %s, false)", (f"{LOCK_SECONDS}s",))
+    try:
+        connection.execute(sql.SQL("SELECT {}({})").format(take, sql.Literal(lock)))
+    except psycopg.errors.LockNotAvailable:
+        connection.rollback()
+        raise Busy(
+            f"Another session {what}, and has not ended after {LOCK_SECONDS} seconds: {_holders(connection, lock)}. Wait for "
+            "it, or have it ended (pg_terminate_backend), then run the same command again."
+        ) from None
+    connection.execute("SET lock_timeout = 0")
+
+
+def _holders(connection: Connection, lock: int) -> str:
+    rows = connection.execute(
+        """
+        SELECT format('%%s (server process %%s, role %%s)', coalesce(nullif(a.application_name, ''), 'a program'), a.pid,
+                      a.usename)
+        FROM pg_locks l JOIN pg_stat_activity a ON a.pid = l.pid
+        WHERE l.locktype = 'advisory' AND l.granted AND l.classid::bigint << 32 | l.objid::bigint = %s AND l.objsubid = 1
+          AND l.database = (SELECT oid FROM pg_database WHERE datname = current_database())
+        ORDER BY a.pid
+        """,
+        (lock,),
+    ).fetchall()
+    return ", ".join(said for (said,) in rows) or "it has just ended"

@@ -1,0 +1,510 @@
+"""The migration report: one HTML page and the same as JSON for each release, kept in the installation's `reports`.
+
+What belongs here: gathering what a person wants to know of a candidate, and writing it. What does not: judging it
+(`criteria`), measuring it (`benchmarks`), how a chart is drawn (`charts`) and how the page looks (`templates`).
+
+A report is written for a damaged candidate above all: nothing a listing says, no picture and no failing search may
+keep it from being written.
+"""
+
+import json
+import math
+from collections.abc import Iterator, Mapping, Sequence
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import psycopg
+from markupsafe import Markup
+from psycopg import sql
+
+from fashion_assets.benchmarks import results
+from fashion_assets.benchmarks.relevance import load_queries
+from fashion_assets.catalog.attributes import TELLING, VOCABULARIES
+from fashion_assets.catalog.listing import ATTRIBUTES
+from fashion_assets.catalog.normalization import vocabulary
+from fashion_assets.catalog.pictures import Limits
+from fashion_assets.catalog.thumbnails import Thumbnails
+from fashion_assets.characters import to_json
+from fashion_assets.criteria.candidate import Candidate, judge
+from fashion_assets.criteria.expectations import ExpectationResult, claims
+from fashion_assets.criteria.prices import read_and_kept
+from fashion_assets.criteria.profiles import profiles
+from fashion_assets.criteria.requirements import in_words
+from fashion_assets.criteria.verdict import Verdict
+from fashion_assets.release.known_sources import of_release
+from fashion_assets.release.roots import picture_of, roots
+from fashion_assets.release.status import report_page
+from fashion_assets.reports.charts import bars, lines, steps
+from fashion_assets.reports.html import environment
+from fashion_assets.search.engine import SearchEngine
+from fashion_assets.search.query import Query
+from fashion_assets.settings import Settings
+from fashion_assets.warehouse.parquet import ParquetStore
+from fashion_assets.warehouse.quarantine import quarantined, reasons
+from fashion_assets.warehouse.releases import Release, ReleaseError, lacking
+
+EXAMPLES = 12
+"""Products shown."""
+
+EXAMPLES_PER_REASON = 6
+"""Rejected listings shown of each reason."""
+
+LONGEST_RECORD = 1_000_000
+"""Characters of a rejected listing's record, as JSON, that a report keeps: it has some of every reason, and a record may be a
+line without end."""
+
+SEARCHES = 6
+HITS = 6
+"""Example searches, and products shown of each."""
+
+VALUES = 15
+"""Most frequent values shown of a column."""
+
+PRICE_BINS = 40
+"""Of equal width, from nothing to the price that 99 % of the products stay below; dearer ones are in the last."""
+
+RELEASES = 12
+"""Releases whose benchmarks are plotted beside each other."""
+
+BATCHES = 200
+"""Batches the page lists; the JSON has them all."""
+
+THUMBNAIL = 128
+"""Longest edge of a picture in the page, pixels."""
+
+DISTRIBUTED = TELLING
+"""Columns whose most frequent values are shown."""
+
+PLOTTED = ("recall", "latency", "relevance")
+"""Benchmarks plotted over the last releases."""
+
+
+def gather(
+    conn: psycopg.Connection,
+    settings: Settings,
+    release: Release,
+    verdicts: Sequence[Verdict],
+    expectations: Sequence[ExpectationResult] = (),
+) -> dict[str, Any]:
+    """Everything the report says, JSON-friendly; pictures are named by path. `expectations`: what the suite found, where it
+    was run."""
+    values, at = _values(conn, release), roots(conn, settings)
+    said = claims(settings)
+    by_name = {verdict.name: verdict for verdict in verdicts}
+    return {
+        "release": release.release,
+        "state": release.state,
+        "written_at": datetime.now(UTC).isoformat(timespec="seconds"),
+        "space": release.space,
+        "counts": {
+            "listings": release.listings or 0,
+            "products": release.products or 0,
+            "quarantined": release.quarantined or 0,
+            **lacking(conn, release.release),
+        },
+        "promotable": all(verdict.passed for verdict in verdicts),
+        "criteria": [verdict.to_dict() for verdict in verdicts],
+        "expectations": [
+            {
+                "name": result.name,
+                "claim": said[result.name],
+                "passed": result.passed,
+                "unexpected": result.unexpected,
+                "elements": result.elements,
+                "offenders": result.offenders,
+            }
+            for result in expectations
+        ],
+        "vectors": _vectors(conn, release),
+        "sources": of_release(conn, release),
+        "batches": _rows(
+            conn,
+            ("batch", "listings", "products", "quarantined"),
+            "SELECT batch, listings, products, quarantined FROM fashion_ops.release_batches WHERE release = %s ORDER BY batch",
+            (release.release,),
+        ),
+        "quarantine_reasons": [
+            {
+                "reason": reason,
+                "listings": count,
+                "examples": [
+                    {
+                        "external_id": held.external_id,
+                        "batch": held.batch,
+                        "reasons": held.reasons,
+                        "record": _as_far_as_shown(held.record),
+                        "image": picture_of(held, at),
+                    }
+                    for held in quarantined(conn, reason=reason, limit=EXAMPLES_PER_REASON)
+                ],
+            }
+            for reason, count in reasons(conn)
+        ],
+        "coverage": _coverage(conn, release),
+        "distributions": {
+            column: [{"value": value, "products": count} for value, count in counts[:VALUES]]
+            for column, counts in values.items()
+        },
+        "prices": _prices(conn, settings, release, by_name["prices_are_distributed_as_expected"]),
+        "benchmarks": results.load(conn, release.release),
+        "min_recall": settings.min_recall,
+        "history": [
+            {"release": name, "created_at": created_at, "benchmark": benchmark, "rows": rows}
+            for name, created_at, benchmark, rows in results.history(conn, PLOTTED, RELEASES)
+        ],
+        "searches": _searches(settings, release, _example_words(conn, release, values)),
+        "examples": _rows(
+            conn,
+            ("title", "image"),
+            sql.SQL("SELECT title, image_path FROM {} ORDER BY product_id LIMIT %s").format(
+                release.table("products")
+            ),
+            (EXAMPLES,),
+        ),
+    }
+
+
+def write(
+    conn: psycopg.Connection,
+    settings: Settings,
+    release: Release,
+    verdicts: Sequence[Verdict],
+    expectations: Sequence[ExpectationResult] = (),
+) -> Path:
+    """Write `<release>.html` and `<release>.json`; returns the page's path and notes it with the release."""
+    content = gather(conn, settings, release, verdicts, expectations)
+    settings.reports.mkdir(parents=True, exist_ok=True)
+    page = report_page(settings, release)
+    html = render(content, Limits.from_settings(settings))
+    for path, text in ((page.with_suffix(".json"), json.dumps(content, indent=2, default=str)), (page, html)):
+        partial = path.with_name(path.name + ".partial")
+        # A record may hold half of a surrogate pair, which no encoding has.
+        partial.write_text(text, encoding="utf-8", errors="backslashreplace")
+        partial.replace(path)
+    conn.execute(
+        "UPDATE fashion_ops.releases SET report = %s, criteria = %s::jsonb WHERE release = %s",
+        (str(page), json.dumps(content["criteria"], default=str), release.release),
+    )
+    return page
+
+
+def page_of(conn: psycopg.Connection, settings: Settings, release: Release) -> Path:
+    """The release's page, with its JSON beside it; judged and written now where either is gone.
+
+    Raises `ReleaseError` where it is gone and so are, or not yet there, the release's tables.
+    """
+    page = report_page(settings, release)
+    if page.is_file() and page.with_suffix(".json").is_file():
+        return page
+    if release.state not in ("candidate", "live", "retired"):
+        raise ReleaseError(
+            f"{release.release} is {release.state}, and there is no report of it in {page.parent}"
+        )
+    return write(conn, settings, release, judge(Candidate(conn, release, settings)))
+
+
+# What is in the release
+
+
+def _as_far_as_shown(record: Any) -> Any:
+    characters = len(json.dumps(record, ensure_ascii=False))
+    if characters <= LONGEST_RECORD:
+        return record
+    return {"left_out": f"{characters:,} characters; fashion_ops.quarantine has them"}
+
+
+def _rows(
+    conn: psycopg.Connection, names: Sequence[str], query: Any, parameters: tuple = ()
+) -> list[dict[str, Any]]:
+    return [dict(zip(names, row, strict=True)) for row in conn.execute(query, parameters).fetchall()]
+
+
+def _vectors(conn: psycopg.Connection, release: Release) -> dict[str, int]:
+    """Vectors in the release, and the distinct pictures and texts of its space that were ever embedded."""
+    row = conn.execute(
+        sql.SQL(
+            "SELECT (SELECT count(*) FROM {embeddings}), count(*) FILTER (WHERE kind = 'image'), "
+            "count(*) FILTER (WHERE kind = 'text') FROM fashion_ops.embeddings WHERE space = %s"
+        ).format(embeddings=release.table("product_embeddings")),
+        (release.space,),
+    ).fetchone()
+    assert row is not None
+    return dict(zip(("products", "pictures", "texts"), row, strict=True))
+
+
+def _coverage(conn: psycopg.Connection, release: Release) -> list[dict[str, Any]]:
+    """How many products have each attribute, and how many of an attribute's values its vocabulary knows; one scan."""
+    parts = [sql.SQL("count(*)"), *(sql.SQL("count({})").format(sql.Identifier(each)) for each in ATTRIBUTES)]
+    parts += [
+        sql.SQL("count(*) FILTER (WHERE {} = ANY({}))").format(
+            sql.Identifier(name), sql.Literal(sorted(set(vocabulary(name).values())))
+        )
+        for name in VOCABULARIES
+    ]
+    row = conn.execute(
+        sql.SQL("SELECT {} FROM {}").format(sql.SQL(", ").join(parts), release.table("products"))
+    ).fetchone()
+    assert row is not None
+    products, stated = row[0], dict(zip(ATTRIBUTES, row[1:], strict=False))
+    known = dict(zip(VOCABULARIES, row[1 + len(ATTRIBUTES) :], strict=True))
+    return [
+        {
+            "attribute": name,
+            "products": count,
+            "share": count / products if products else 0.0,
+            "known_share": known[name] / count if name in known and count else None,
+        }
+        for name, count in stated.items()
+    ]
+
+
+def _values(conn: psycopg.Connection, release: Release) -> dict[str, list[tuple[str, int]]]:
+    """For each column of `DISTRIBUTED` all its values and how often they occur, most frequent first; one scan."""
+    columns = sql.SQL(", ").join(map(sql.Identifier, DISTRIBUTED))
+    rows = conn.execute(
+        sql.SQL(
+            "SELECT grouping({columns}), coalesce({columns}), count(*) FROM {products} GROUP BY GROUPING SETS ({sets}) "
+            "HAVING coalesce({columns}) IS NOT NULL ORDER BY 3 DESC, 2"
+        ).format(
+            columns=columns,
+            products=release.table("products"),
+            sets=sql.SQL(", ").join(sql.SQL("({})").format(sql.Identifier(c)) for c in DISTRIBUTED),
+        )
+    ).fetchall()
+    # `grouping` has a bit for each column, the first the highest, set where the row is not of that column's set.
+    every = 2 ** len(DISTRIBUTED) - 1
+    return {
+        column: [(value, count) for mask, value, count in rows if mask == every - 2**bit]
+        for bit, column in enumerate(reversed(DISTRIBUTED))
+    }
+
+
+def _prices(
+    conn: psycopg.Connection, settings: Settings, release: Release, verdict: Verdict
+) -> dict[str, Any]:
+    """Shares of prices in `PRICE_BINS` bins: as they were read of the listings, and as products have them."""
+    if verdict.outcome == "not applicable":
+        return {"reason": verdict.reason, "edges": [], "old": [], "new": []}
+    prices = read_and_kept(conn, release, ParquetStore(settings.assets_url), profiles(conn, settings))
+    counts = prices.kept if prices.kept.any() else prices.stated
+    highest = _percentile(prices.amounts, counts, 0.99) if counts.any() else 0.0
+    shares = {}
+    for side, of in (("old", prices.stated), ("new", prices.kept)):
+        drawn = (prices.amounts >= 0) & (highest > 0)
+        places = np.minimum(prices.amounts[drawn] * (PRICE_BINS / (highest or 1)), PRICE_BINS - 1).astype(int)
+        binned = np.bincount(places, of[drawn], PRICE_BINS)
+        shares[side] = (binned / (binned.sum() or 1)).tolist()
+    return {
+        "reason": verdict.reason,
+        "edges": [highest * place / PRICE_BINS for place in range(PRICE_BINS + 1)],
+        **shares,
+    }
+
+
+def _percentile(values: np.ndarray, counts: np.ndarray, share: float) -> float:
+    """The value that so many of all stay below, each value (ascending) occurring so often; between two it is in between."""
+    last = np.cumsum(counts)
+    place = share * (last[-1] - 1)
+    below, above = (
+        values[np.searchsorted(last, each, "right")] for each in (math.floor(place), math.ceil(place))
+    )
+    return float(below + (above - below) * (place % 1))
+
+
+# Example searches
+
+
+def _searches(settings: Settings, release: Release, words: Sequence[str]) -> dict[str, Any]:
+    """What the release answers when it is asked for each of `words`, with notes of how; or why it answers nothing."""
+    try:
+        with SearchEngine.open(settings, size=1) as engine:
+            answers = [
+                engine.search(Query(words=asked, limit=HITS, release=release.release)) for asked in words
+            ]
+    except Exception as error:  # a damaged candidate may break a search in any way, and is to be reported on
+        return {"notes": [f"no example searches: {error or type(error).__name__}"], "queries": []}
+    return {
+        "notes": list(dict.fromkeys(note for answer in answers for note in answer.plan.notes)),
+        "queries": [
+            {
+                "words": asked,
+                "understood": answer.plan.understood,
+                "hits": [
+                    {"title": hit.title, "image": hit.image_path, "score": round(hit.score, 4)}
+                    for hit in answer.hits
+                ],
+            }
+            for asked, answer in zip(words, answers, strict=True)
+        ],
+    }
+
+
+def _example_words(
+    conn: psycopg.Connection, release: Release, values: Mapping[str, Sequence[tuple[str, int]]]
+) -> list[str]:
+    """Words as people type them, the first of each kind for which the release has what they should find; for a
+    catalogue of other things its most frequent pairs of colour and article type."""
+    held = {column: {value for value, _ in counts} for column, counts in values.items()}
+    of_kind: dict[str, str] = {}
+    for query in load_queries():
+        wanted = [(held[column], found) for column, found in query.finds.items() if column in held]
+        if wanted and all(not there.isdisjoint(found) for there, found in wanted):
+            of_kind.setdefault(query.kind, query.words)
+    if of_kind:
+        return list(of_kind.values())[:SEARCHES]
+    rows = conn.execute(
+        sql.SQL(
+            "SELECT concat_ws(' ', colour, article_type) FROM {} "
+            "WHERE coalesce(colour, article_type) IS NOT NULL GROUP BY 1 ORDER BY count(*) DESC, 1 LIMIT %s"
+        ).format(release.table("products")),
+        (SEARCHES,),
+    ).fetchall()
+    return [words for (words,) in rows]
+
+
+# The page
+
+
+def _words(reason: str) -> str:
+    """`image_not_an_image` as "not an image"."""
+    return reason.removeprefix("image_").replace("_", " ")
+
+
+def render(content: Mapping[str, Any], limits: Limits) -> str:
+    """The page of what `gather` found: HTML that needs nothing beside it. Pictures beyond the limits are not opened."""
+    templates = environment("fashion_assets.reports")
+    templates.filters["thumbnail"] = Thumbnails(limits, (THUMBNAIL, THUMBNAIL)).of
+    templates.filters["words"] = _words
+    templates.filters["requirement"] = in_words
+    templates.filters["record"] = to_json
+    return templates.get_template("report.html").render(
+        **content,
+        failed=[verdict for verdict in content["criteria"] if verdict["outcome"] == "fail"],
+        batches_shown=content["batches"][:BATCHES],
+        charts=_charts(content),
+    )
+
+
+def _charts(content: Mapping[str, Any]) -> dict[str, list[Markup]]:
+    """The page's charts by section; those for which there are no figures are left out."""
+    products = [
+        bars(
+            f"Products by {column.replace('_', ' ')}",
+            [row["value"] for row in content["distributions"][column]],
+            {"products": [row["products"] for row in content["distributions"][column]]},
+        )
+        for column in DISTRIBUTED
+        if content["distributions"][column]
+    ]
+    prices = content["prices"]
+    if prices["edges"]:
+        percent = {name: [100 * share for share in prices[name]] for name in ("new", "old")}
+        products.append(
+            steps("Prices, old against new: share of the listings", prices["edges"], percent, " %")
+        )
+    rejected = content["quarantine_reasons"]
+    return {
+        "products": products,
+        "quarantine": [
+            bars(
+                "Listings by reason",
+                [row["reason"] for row in rejected],
+                {"listings": [row["listings"] for row in rejected]},
+            )
+        ],
+        "benchmarks": list(_benchmark_charts(content["benchmarks"], content["min_recall"])),
+        "trends": list(_trend_charts(content["history"], content["min_recall"])),
+    }
+
+
+def _benchmark_charts(
+    benchmarks: Mapping[str, Sequence[Mapping[str, Any]]], min_recall: float
+) -> Iterator[Markup]:
+    if measured := benchmarks.get("recall"):
+        rows = [
+            {
+                **row,
+                "share": f"{100 * row['selectivity']:g} %",
+                "filter": ("tied to the query" if row["tied"] else "unrelated")
+                + (", words" if row.get("asked") == "words" else ""),
+            }
+            for row in measured
+        ]
+        yield lines(
+            "Recall@10 by the share of products a filter leaves",
+            *_pivot(rows, "share", "filter", "recall"),
+            threshold=min_recall,
+            from_zero=False,
+        )
+        labels, engine = _pivot(rows, "share", "filter", "p95_ms")
+        _, exact = _pivot(rows, "share", "filter", "exact_p95_ms")
+        exact = {f"{name}, exact": values for name, values in exact.items()}
+        yield lines("p95 by the share of products a filter leaves", labels, engine | exact, " ms")
+    if rows := benchmarks.get("latency"):
+        callers, p95 = _pivot(rows, "concurrency", "kind", "p95_ms")
+        if len(callers) > 1:
+            yield lines("p95 by concurrent callers", callers, p95, " ms")
+            yield lines("Queries a second by concurrent callers", *_pivot(rows, "concurrency", "kind", "qps"))
+        else:
+            sides = {"p95": [row["p95_ms"] for row in rows], "p50": [row["p50_ms"] for row in rows]}
+            yield bars(
+                f"Latency, concurrent callers: {callers[0]}", [row["kind"] for row in rows], sides, " ms"
+            )
+    if rows := benchmarks.get("layouts"):
+        sides = {"new": [row["new_p50_ms"] for row in rows], "old": [row["old_p50_ms"] for row in rows]}
+        yield bars("p50, old layout against new", [row["kind"] for row in rows], sides, " ms")
+    if rows := benchmarks.get("relevance"):
+        yield bars("Precision@10 by kind of query", *_pivot(rows, "kind", "leg", "precision_at_10"))
+
+
+def _trend_charts(history: Sequence[Mapping[str, Any]], min_recall: float) -> Iterator[Markup]:
+    """One figure of each benchmark over the releases, oldest first."""
+    figures: dict[str, list[dict[str, Any]]] = {name: [] for name in PLOTTED}
+    for kept in sorted(history, key=lambda kept: str(kept["created_at"])):
+        release = kept["release"].rpartition("_")[2]
+        figures[kept["benchmark"]] += [
+            {"release": release, "series": series, "value": value}
+            for series, value in _SUMMARIES[kept["benchmark"]](kept["rows"]).items()
+        ]
+    pivoted = {name: _pivot(rows, "release", "series", "value") for name, rows in figures.items() if rows}
+    if "recall" in pivoted:
+        yield lines("Lowest recall@10", *pivoted["recall"], threshold=min_recall, from_zero=False)
+    if "latency" in pivoted:
+        yield lines("p95 with the fewest callers", *pivoted["latency"], " ms")
+    if "relevance" in pivoted:
+        yield lines("Precision@10 of all queries", *pivoted["relevance"])
+
+
+def _lowest_recall(rows: Sequence[Mapping[str, Any]]) -> dict[str, float]:
+    return {"lowest": min(row["recall"] for row in rows)} if rows else {}
+
+
+def _calmest_p95(rows: Sequence[Mapping[str, Any]]) -> dict[str, float]:
+    # The last one of a kind stands, that is the one with the fewest callers.
+    return {
+        row["kind"]: row["p95_ms"] for row in sorted(rows, key=lambda row: row["concurrency"], reverse=True)
+    }
+
+
+def _mean_precision(rows: Sequence[Mapping[str, Any]]) -> dict[str, float]:
+    found: dict[str, float] = {}
+    asked: dict[str, int] = {}
+    for row in rows:
+        found[row["leg"]] = found.get(row["leg"], 0.0) + row["queries"] * row["precision_at_10"]
+        asked[row["leg"]] = asked.get(row["leg"], 0) + row["queries"]
+    return {leg: found[leg] / asked[leg] for leg in found if asked[leg]}
+
+
+_SUMMARIES = {"recall": _lowest_recall, "latency": _calmest_p95, "relevance": _mean_precision}
+
+
+def _pivot(
+    rows: Sequence[Mapping[str, Any]], label: str, series: str, value: str
+) -> tuple[list[str], dict[str, list[float | None]]]:
+    """Rows as labels and, for each series, its value at each label or None; both in the order they first occur."""
+    labels = list(dict.fromkeys(str(row[label]) for row in rows))
+    cells = {(str(row[series]), str(row[label])): row[value] for row in rows}
+    names = dict.fromkeys(name for name, _ in cells)
+    return labels, {name: [cells.get((name, each)) for each in labels] for name in names}

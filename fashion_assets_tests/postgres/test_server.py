@@ -1,0 +1,230 @@
+"""The embedded server lives exactly as long as someone uses it, and survives whatever happens to them."""
+
+import os
+import subprocess
+import sys
+from collections.abc import Iterator
+from pathlib import Path
+
+import psutil
+import psycopg
+import pytest
+from pydantic import SecretStr
+
+from fashion_assets.origins import ENVIRONMENT_PREFIX
+from fashion_assets.places import DAGSTER_FILES
+from fashion_assets.postgres import engines, server
+from fashion_assets.postgres.errors import EmbeddedServerFailed, LoginRefused
+from fashion_assets.settings import Settings
+from fashion_assets_tests.postgres.running import is_running
+
+HOLD = """
+import sys, psycopg
+from fashion_assets.settings import Settings
+from fashion_assets.postgres import server
+connection = psycopg.connect(server.conninfo(Settings()))
+print(connection.execute("SELECT count(*) FROM pg_class WHERE relname = 'kept'").fetchone()[0], flush=True)
+sys.stdin.read()
+"""
+
+
+class Holder:
+    """Another process that uses the server until it is told to end, or is killed."""
+
+    def __init__(self, home: Path):
+        self.process = subprocess.Popen(
+            [sys.executable, "-c", HOLD],
+            stdin=subprocess.PIPE,
+            stdout=subprocess.PIPE,
+            text=True,
+            cwd=DAGSTER_FILES,
+            env=os.environ | {f"{ENVIRONMENT_PREFIX}HOME": str(home)},
+        )
+
+    def wait_until_connected(self) -> str:
+        assert self.process.stdout is not None
+        return self.process.stdout.readline().strip()
+
+    def end(self) -> None:
+        self.process.communicate("")
+        assert self.process.returncode == 0
+
+    def kill(self) -> None:
+        self.process.kill()
+        self.process.communicate()
+
+
+@pytest.fixture
+def own(tmp_path: Path) -> Iterator[Settings]:
+    """Settings of a home with an embedded server of its own, and a space in its name."""
+    settings = Settings(home=tmp_path / "a home", database_url=None)
+    yield settings
+    server.stop_embedded(settings, force=True)
+
+
+def postmaster(settings: Settings) -> int:
+    return int((settings.postgres_data / "postmaster.pid").read_text().split()[0])
+
+
+def ask(settings: Settings, question: str = "SELECT 1") -> object:
+    with psycopg.connect(server.conninfo(settings)) as connection:
+        row = connection.execute(question).fetchone()
+        return row and row[0]
+
+
+def make_table(settings: Settings) -> None:
+    with psycopg.connect(server.conninfo(settings)) as connection:
+        connection.execute("CREATE TABLE kept AS SELECT 42 AS answer")
+        connection.execute("SET LOCAL synchronous_commit = on")
+
+
+def test_it_starts_attaches_and_stops(own: Settings):
+    assert not is_running(own)
+    assert ask(own) == 1 and is_running(own)
+    first = postmaster(own)
+    assert ask(own) == 1 and postmaster(own) == first
+    assert server.stop_embedded(own) and not is_running(own)
+    assert ask(own, "SHOW wal_level") == "minimal"
+
+
+def test_it_keeps_running_while_another_process_uses_it(own: Settings):
+    ask(own)
+    other = Holder(own.home)
+    other.wait_until_connected()
+    assert not server.stop_embedded(own) and is_running(own)
+    other.end()
+    assert not is_running(own), "the last one out stops it"
+
+
+def test_a_killed_user_does_not_hold_it_for_ever(own: Settings):
+    other = Holder(own.home)
+    other.wait_until_connected()
+    other.kill()
+    assert is_running(own), "nobody was left to stop it"
+    ask(own)
+    assert server.stop_embedded(own)
+
+
+def test_after_a_kill_of_everything_it_recovers(own: Settings):
+    make_table(own)
+    other = Holder(own.home)
+    other.wait_until_connected()
+    other.kill()
+    first = psutil.Process(postmaster(own))
+    tree = [first, *first.children(recursive=True)]
+    for process in tree:
+        process.kill()
+    psutil.wait_procs(tree, timeout=5)
+    assert ask(own, "SELECT answer FROM kept") == 42
+
+
+def test_after_a_kill_of_the_postmaster_alone_it_recovers(own: Settings):
+    make_table(own)
+    with psycopg.connect(server.conninfo(own)) as orphaned:
+        first = psutil.Process(postmaster(own))
+        first.kill()
+        psutil.wait_procs([first], timeout=5)
+        assert ask(own, "SELECT answer FROM kept") == 42
+        with pytest.raises(psycopg.OperationalError):
+            orphaned.execute("SELECT 1")
+
+
+def test_a_process_id_given_to_someone_else_since_does_not_stop_it(own: Settings):
+    make_table(own)
+    lines = (own.postgres_data / "postmaster.pid").read_text().splitlines()
+    server.stop_embedded(own)
+    (own.postgres_data / "postmaster.pid").write_text("\n".join([str(os.getpid()), *lines[1:]]) + "\n")
+    assert ask(own, "SELECT answer FROM kept") == 42
+    assert postmaster(own) != os.getpid()
+
+
+def test_two_processes_may_start_it_at_once(own: Settings):
+    others = [Holder(own.home) for _ in range(3)]
+    assert [other.wait_until_connected() for other in others] == ["0", "0", "0"]
+    for other in others:
+        other.end()
+    assert not is_running(own)
+
+
+def test_a_crash_while_the_folder_is_made_leaves_nothing_half_made(own: Settings):
+    half = own.postgres_data.with_name("postgres.new-crashed")
+    half.mkdir(parents=True)
+    (half / "PG_VERSION").write_text("18")
+    assert ask(own) == 1 and not half.exists()
+
+
+def test_a_very_long_path_and_a_comma_are_no_obstacle(tmp_path: Path):
+    settings = Settings(home=tmp_path / ("long " * 30).strip() / "a,b'c", database_url=None)
+    try:
+        assert ask(settings) == 1
+        assert server.stop_embedded(settings)
+    finally:
+        server.stop_embedded(settings, force=True)
+
+
+def test_neither_control_c_nor_the_end_of_its_starter_reaches_it(own: Settings):
+    ask(own)
+    assert os.getsid(postmaster(own)) != os.getsid(0)
+    assert os.getpgid(postmaster(own)) != os.getpgid(0)
+
+
+def test_attaching_starts_nothing(own: Settings, monkeypatch: pytest.MonkeyPatch):
+    ask(own)
+
+    def start(data: Path) -> Path:
+        raise AssertionError(f"started {data} although it runs")
+
+    monkeypatch.setattr(server, "_start", start)
+    assert ask(own) == 1
+
+
+def test_a_folder_of_something_else_is_left_alone(own: Settings):
+    own.postgres_data.mkdir(parents=True)
+    (own.postgres_data / "precious.txt").write_text("mine")
+    with pytest.raises(EmbeddedServerFailed, match="neither empty nor a Postgres data folder"):
+        server.parameters(own)
+    assert (own.postgres_data / "precious.txt").read_text() == "mine"
+
+
+def test_a_server_that_cannot_start_says_why(own: Settings):
+    ask(own)
+    server.stop_embedded(own)
+    with (own.postgres_data / "postgresql.conf").open("a") as file:
+        file.write("nonsense = 1\n")
+    with pytest.raises(EmbeddedServerFailed, match="nonsense"):
+        server.parameters(own)
+
+
+def test_a_given_server_is_described_without_its_password():
+    given = Settings(
+        database_url=SecretStr("postgresql+psycopg://me:s3cret@db.example:6543/shop?sslmode=require")
+    )
+    assert server.describe(given) == "Postgres at db.example, port 6543, database shop"
+    url = engines.sqlalchemy_url(given, driver="psycopg2")
+    assert (url.host or url.query["host"], url.password, url.database) == ("db.example", "s3cret", "shop")
+    assert url.query["sslmode"] == "require"
+
+
+@pytest.mark.parametrize("password", ["s3cret%zz", "s3cret@x", "s3cret/x", "s3@cret/x"])
+def test_a_url_that_cannot_be_read_is_refused_without_repeating_it(password: str):
+    url = f"postgresql://me:{password}@host:5432/db"
+    with pytest.raises(LoginRefused, match="percent-encoded") as refused:
+        server.parameters(Settings(database_url=SecretStr(url)))
+    assert "cret" not in str(refused.value)
+
+
+def test_a_socket_lock_of_a_process_id_given_to_someone_else_does_not_stop_it(own: Settings):
+    make_table(own)
+    lock = Path(server.parameters(own)["host"]) / ".s.PGSQL.5432.lock"
+    lines = lock.read_text().splitlines()
+    owner = own.postgres_data.stat().st_uid
+    server.stop_embedded(own)
+    # Of the server's own user: Postgres takes no notice of what belongs to others.
+    stranger = subprocess.Popen(["sleep", "60"], user=owner if os.geteuid() == 0 else None)
+    try:
+        lock.write_text("\n".join([str(stranger.pid), *lines[1:]]) + "\n")
+        os.chown(lock, owner, -1)
+        assert ask(own, "SELECT answer FROM kept") == 42
+    finally:
+        stranger.kill()
+        stranger.wait()

@@ -1,9 +1,0 @@
-"""Whether an installation's embedded server runs, as its socket tells."""
-
-from fashion_assets.settings import Settings
-from fashion_assets.warehouse import server
-
-
-def is_running(settings: Settings) -> bool:
-    """Whether the embedded server answers; never starts it."""
-    return server._ready_socket(server._resolved(settings.postgres_data)) is not None
