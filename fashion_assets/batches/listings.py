@@ -67,7 +67,13 @@ def judge(work: Work, tables: Tables) -> Made:
         held_to.version,
     )
     memory = Limits.from_settings(work.settings).memory
-    made = validate(kept.to_validate, held_to, root=work.source.root, threads=usable_cores(), memory=memory)
+    made = validate(
+        kept.to_validate,
+        held_to,
+        pictures_in=work.source.picture_folders,
+        threads=usable_cores(),
+        memory=memory,
+    )
     products = pa.concat_tables([kept.products, made.products])
     rejections = pa.concat_tables([kept.rejections, made.rejections])
     with work.connect() as conn:

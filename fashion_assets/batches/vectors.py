@@ -31,7 +31,7 @@ from fashion_assets.batches.files import (
     without_vector,
 )
 from fashion_assets.batches.stage import Made, Tables, Work
-from fashion_assets.catalog.listing import IMAGE, TEXT, picture_path
+from fashion_assets.catalog.listing import IMAGE, TEXT
 from fashion_assets.catalog.validation import rejected
 from fashion_assets.catalog.vectors import brought, refused_counts
 from fashion_assets.criteria.batch import EmbeddedBatch
@@ -63,7 +63,7 @@ def images(work: Work, tables: Tables) -> Made:
             work.model.encoder,
             work.model.space,
             EmbeddingStore(conn),
-            [picture_path(work.source.root, uri) for uri in products["image_uri"].to_pylist()],
+            [work.source.picture_folders.path(uri) for uri in products["image_uri"].to_pylist()],
             hashes,
         )
         failed = products.take(pa.array(sorted(embedded.failures), pa.int64()))

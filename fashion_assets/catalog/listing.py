@@ -6,7 +6,9 @@ What does not: reading them (`sources`), judging them (`catalog.validation`), st
 
 import hashlib
 import os
+import re
 import uuid
+from typing import NamedTuple
 
 import pyarrow as pa
 
@@ -62,9 +64,7 @@ LISTING_SCHEMA = pa.schema(
         pa.field("record", pa.string(), nullable=False),  # the original record, whole, as JSON
         *(pa.field(name, pa.string()) for name in ATTRIBUTES),
         pa.field("image", pa.string()),  # as the source states it
-        pa.field(
-            "image_uri", pa.string()
-        ),  # the file, relative to the source's root; null where there is none
+        pa.field("image_uri", pa.string()),  # the file, see `PictureFolders`; null where there is none
         pa.field("image_sha256", pa.string()),
         pa.field("defects", pa.list_(pa.string()), nullable=False),  # reasons for rejection the reader saw
         pa.field("vectors", VECTORS),
@@ -127,7 +127,7 @@ COLUMNS_IN_WORDS = {
     "record": "The original record, whole, as JSON.",
     "product_id": "UUID of source and external_id, the same in every installation and release.",
     "image": "The picture as the source states it.",
-    "image_uri": "Where the picture is, from the source's folder on; null where there is none inside it.",
+    "image_uri": "Where the picture is, from the source's folder on, or from that of fetched pictures; null where there is none inside it.",
     "image_sha256": "SHA-256 of the picture's bytes.",
     "image_width": "Width of the picture in pixels.",
     "image_height": "Height of the picture in pixels.",
@@ -162,10 +162,33 @@ def uuid_of(source: str, kind: str, known_as: str) -> str:
     return str(uuid.uuid5(PRODUCT_NAMESPACE, f"{source}\0{kind}\0{known_as}"))
 
 
-def picture_path(root: str, image_uri: str) -> str:
-    """Where a picture is, in a source whose `root` this is at present. Files and registers name pictures relative to their
-    source, so that a catalogue may move."""
-    return os.path.join(root, image_uri)
+_FETCHED = re.compile(r"([0-9a-f]{2})/\1[0-9a-f]{62}")
+
+
+def fetched_place(sha256: str) -> str:
+    """What `image_uri` says of a picture that was fetched by its URL: where it lies in the home's folder of such, by its content."""
+    return f"{sha256[:2]}/{sha256}"
+
+
+def own_place(relative: str) -> str:
+    """What `image_uri` says of a file in the source's own folder; never what it would say of one that was fetched."""
+    return f"./{relative}" if _FETCHED.fullmatch(relative) else relative
+
+
+class PictureFolders(NamedTuple):
+    """Where a source's pictures are at present. Files and registers name pictures relative to them, so that a catalogue, or a home,
+    may move."""
+
+    own: str
+    """The source's own folder; empty for one that has none, as a database."""
+    fetched: str | None = None
+    """The home's folder of fetched pictures, for a source of which any were."""
+
+    def path(self, image_uri: str) -> str:
+        """Where a picture is. Some of a source's may lie in its folder, and others be fetched."""
+        if self.fetched is not None and _FETCHED.fullmatch(image_uri):
+            return os.path.join(self.fetched, image_uri)
+        return os.path.join(self.own, image_uri)
 
 
 def content_hash(record: str, image_sha256: str | None) -> str:

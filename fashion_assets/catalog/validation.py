@@ -44,7 +44,7 @@ from fashion_assets.catalog.listing import (
     LISTING_SCHEMA,
     PRODUCT_SCHEMA,
     REJECTION_SCHEMA,
-    picture_path,
+    PictureFolders,
     product_id,
 )
 from fashion_assets.catalog.pictures import IMAGE_CHANGED, Limits, probe
@@ -214,6 +214,9 @@ FOUND_LATER = (
 )
 """Reasons that are found once a listing was judged a product."""
 
+NOWHERE = PictureFolders("")
+"""Of a source that has no pictures."""
+
 _WHOLE_RECORD = ("unreadable_line", "wrong_encoding")  # nothing else can be said about such a listing
 _POSITION = {rule.name: position for position, rule in enumerate(RULES)}
 _OF_PICTURES = [position for name, position in _POSITION.items() if name.startswith("image_")]
@@ -354,12 +357,12 @@ def validate(
     listings: pa.Table,
     rules: Rules,
     *,
-    root: str = "",
+    pictures_in: PictureFolders = NOWHERE,
     threads: int = 2,
     memory: MemoryBudget | None = None,
     pictures: bool = True,
 ) -> Validated:
-    """Split listings (LISTING_SCHEMA) of the source at `root` into products and rejections.
+    """Split listings (LISTING_SCHEMA) of a source whose pictures are in these folders into products and rejections.
 
     `threads` open pictures side by side, where these are large enough for that to be faster, and as far as `memory` lets
     them (None: this process's own). Without `pictures` only what is said is judged: none is opened or missed, and products have
@@ -402,7 +405,7 @@ def validate(
 
     if pictures:
         limits = Limits(rules.max_image_bytes, rules.max_image_pixels, memory or MemoryBudget.own())
-        sizes = _judge_pictures(listings, limits, root, threads, failed, readable)
+        sizes = _judge_pictures(listings, limits, pictures_in, threads, failed, readable)
         if profile.picture == "optional":
             failed[:, [_POSITION[name] for name in (IMAGE_MISSING, *NOT_HAD)]] = False
             bare = np.asarray(nulls["title"]) & (sizes.width == 0)
@@ -536,7 +539,7 @@ class _Sizes(NamedTuple):
 def _judge_pictures(
     listings: pa.Table,
     limits: Limits,
-    root: str,
+    pictures_in: PictureFolders,
     threads: int,
     failed: np.ndarray,
     readable: np.ndarray,
@@ -548,7 +551,7 @@ def _judge_pictures(
     failed[:, _POSITION[IMAGE_MISSING]] |= ~placed & ~settled & readable
 
     rows = np.flatnonzero(placed & ~settled & readable)
-    paths = [picture_path(root, uri) for uri in uris.take(pa.array(rows)).to_pylist()]
+    paths = [pictures_in.path(uri) for uri in uris.take(pa.array(rows)).to_pylist()]
     verdicts = _probe_all(paths, limits, threads)
     width = np.zeros(listings.num_rows, dtype=np.int32)
     height = np.zeros(listings.num_rows, dtype=np.int32)

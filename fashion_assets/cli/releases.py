@@ -306,12 +306,12 @@ def quarantine(
 ) -> None:
     """Rejected listings, each with every reason and its original record."""
     from fashion_assets.postgres.connections import connect
-    from fashion_assets.release.roots import picture_of, roots
+    from fashion_assets.release.roots import picture_folders, picture_of
     from fashion_assets.warehouse.quarantine import quarantined, reasons
 
     settings = existing_installation()
     with connect(settings) as conn:
-        at = roots(conn, settings)
+        at = picture_folders(conn, settings)
         if as_json:
             # Streamed: a quarantine may be larger than memory.
             print("[", end="")

@@ -26,7 +26,7 @@ from fashion_assets.batches.files import (
     refused,
     without_vector,
 )
-from fashion_assets.catalog.listing import picture_path
+from fashion_assets.catalog.listing import PictureFolders
 from fashion_assets.catalog.vectors import unit
 from fashion_assets.embedding.embed import vector_matrix
 from fashion_assets.embedding.spaces import EmbeddingSpace
@@ -101,8 +101,10 @@ class ServingRows(NamedTuple):
     figures: BatchFigures
 
 
-def serving_rows(normalized: pa.Table, embeddings: pa.Table, batch: str, root: str) -> ServingRows:
-    """A batch's rows of `products` and `product_embeddings`. `root` is where its source is.
+def serving_rows(
+    normalized: pa.Table, embeddings: pa.Table, batch: str, pictures_in: PictureFolders
+) -> ServingRows:
+    """A batch's rows of `products` and `product_embeddings`.
 
     Raises `WrongDimension` where vectors of one space differ in length.
     """
@@ -110,7 +112,7 @@ def serving_rows(normalized: pa.Table, embeddings: pa.Table, batch: str, root: s
     if failed:  # in quarantine, since their pictures failed at embedding
         in_quarantine = pc.is_in(normalized["product_id"], value_set=pa.array(list(failed)))
         normalized = normalized.filter(pc.invert(in_quarantine))
-    paths = [None if uri is None else picture_path(root, uri) for uri in normalized["image_uri"].to_pylist()]
+    paths = [None if uri is None else pictures_in.path(uri) for uri in normalized["image_uri"].to_pylist()]
     products = normalized.append_column("batch", pa.repeat(batch, normalized.num_rows)).append_column(
         "image_path", pa.array(paths, pa.string())
     )
@@ -229,7 +231,7 @@ def _load(
 
 def _read_ahead(store: ParquetStore, wanted: Plan) -> Iterator[tuple[Batch, ServingRows]]:
     """Each finished batch with its rows, the next one being read and encoded in a thread meanwhile."""
-    where = {source.name: source.root for source in wanted.sources}
+    where = {source.name: source.picture_folders for source in wanted.sources}
 
     def read(batch: Batch) -> ServingRows:
         version = wanted.of_listings.versions[batch.name]

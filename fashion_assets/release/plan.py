@@ -113,7 +113,7 @@ def content_version(
     versions. Once a product that had no vector has one, it is another."""
     digest = hashlib.blake2b(f"{RELEASE_VERSION}\0{space.name}\n".encode(), digest_size=16)
     for source in sources:
-        of_source = (source.name, source.kind, source.root)
+        of_source = (source.name, source.kind, *filter(None, source.picture_folders))
         digest.update("\0".join(of_source).encode("utf-8", "surrogateescape") + b"\n")
     for table in tables:
         digest.update(f"{table.register_name}\0{table.as_json}\n".encode())

@@ -8,7 +8,7 @@ from collections.abc import Mapping
 
 import psycopg
 
-from fashion_assets.catalog.listing import picture_path
+from fashion_assets.catalog.listing import PictureFolders
 from fashion_assets.settings import Settings
 from fashion_assets.sources import Source, open_source
 from fashion_assets.warehouse.quarantine import Quarantined
@@ -26,16 +26,15 @@ def opened(entry: SourceRecord, settings: Settings) -> Source:
     return open_source(entry.kind, entry.name, entry.location, settings, entry.options)
 
 
-def roots(conn: psycopg.Connection, settings: Settings) -> dict[str, str]:
-    """Where each active source is at present, by name; see `catalog.listing.picture_path`."""
-    return {source.name: source.root for source in active(conn, settings)}
+def picture_folders(conn: psycopg.Connection, settings: Settings) -> dict[str, PictureFolders]:
+    """Where the pictures of each active source are at present, by its name."""
+    return {source.name: source.picture_folders for source in active(conn, settings)}
 
 
-def picture_of(held: Quarantined, at: Mapping[str, str]) -> str | None:
-    """Where a rejected listing's picture is, by the `roots`; None where it has none."""
-    if held.image_uri is None:
-        return None
-    return picture_path(at.get(held.source, ""), held.image_uri)
+def picture_of(held: Quarantined, at: Mapping[str, PictureFolders]) -> str | None:
+    """Where a rejected listing's picture is, by the `picture_folders`; None where it has none, or its source is in use no more."""
+    folders = at.get(held.source)
+    return None if held.image_uri is None or folders is None else folders.path(held.image_uri)
 
 
 def missing(sources: list[Source]) -> dict[str, str]:

@@ -14,7 +14,6 @@ from typing import Any, NamedTuple
 import psycopg
 
 from fashion_assets.batches.rows import ROWS_OF_A_BATCH, declared
-from fashion_assets.catalog.listing import picture_path
 from fashion_assets.failure import told
 from fashion_assets.release import roots
 from fashion_assets.release.recovery import recover_register
@@ -172,4 +171,4 @@ def pictures_of(conn: psycopg.Connection, settings: Settings, batch: str, most: 
     _, entry = batch_and_source(conn, batch)
     source = open_source(entry.kind, entry.name, entry.location, settings, entry.options)
     uris = source.read(references(conn, batch).slice(0, most))["image_uri"].drop_null()
-    return [picture_path(source.root, uri) for uri in uris.to_pylist()]
+    return [source.picture_folders.path(uri) for uri in uris.to_pylist()]

@@ -34,7 +34,7 @@ from fashion_assets.criteria.profiles import profiles
 from fashion_assets.criteria.requirements import in_words
 from fashion_assets.criteria.verdict import Verdict
 from fashion_assets.release.known_sources import of_release
-from fashion_assets.release.roots import picture_of, roots
+from fashion_assets.release.roots import picture_folders, picture_of
 from fashion_assets.release.status import report_page
 from fashion_assets.reports.charts import bars, lines, steps
 from fashion_assets.reports.html import environment
@@ -90,7 +90,7 @@ def gather(
 ) -> dict[str, Any]:
     """Everything the report says, JSON-friendly; pictures are named by path. `expectations`: what the suite found, where it
     was run."""
-    values, at = _values(conn, release), roots(conn, settings)
+    values, at = _values(conn, release), picture_folders(conn, settings)
     said = claims(settings)
     by_name = {verdict.name: verdict for verdict in verdicts}
     return {

@@ -171,7 +171,7 @@ class _Looked:
         keyed = keyed.append_column("occurrence", pa.array(occurrences, pa.int32()))
         listings = self.source.read(keyed.select(KEYED_REFERENCE_SCHEMA.names))
         self.listings += listings.num_rows
-        judged = validate(listings, self.rules, root=self.source.root)
+        judged = validate(listings, self.rules, pictures_in=self.source.picture_folders)
         self.products += judged.products.num_rows
         for name in ATTRIBUTES:
             self.coverage[name] += judged.products.num_rows - judged.products[name].null_count

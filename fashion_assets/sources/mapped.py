@@ -17,7 +17,13 @@ from typing import Any, ClassVar, NamedTuple, Self
 import pyarrow as pa
 
 from fashion_assets.catalog.formats.outlines import IMAGE_FILE_TOO_LARGE, IMAGE_NOT_FETCHED
-from fashion_assets.catalog.listing import ATTRIBUTES, LISTING_SCHEMA, REFERENCE_SCHEMA, content_hash
+from fashion_assets.catalog.listing import (
+    ATTRIBUTES,
+    LISTING_SCHEMA,
+    REFERENCE_SCHEMA,
+    PictureFolders,
+    content_hash,
+)
 from fashion_assets.catalog.pictures import Limits
 from fashion_assets.catalog.profile import Profile
 from fashion_assets.origins import shown
@@ -40,16 +46,26 @@ from fashion_assets.sources.source import (
 )
 
 
+class _Places(NamedTuple):
+    """Where pictures are looked for."""
+
+    own: PictureFiles
+    """The source's folder."""
+    fetched: PictureFiles | None
+    """The home's folder of fetched ones."""
+
+
 class _Seen(NamedTuple):
     """A record and its picture, as far as a scan needs them."""
 
     external_id: str | None
     image: str | None  # as stated, or where the mapping puts it
     found: Found
+    uri: str | None  # where it was found, see `PictureFolders`
     reason: str | None  # why a picture elsewhere was not had
 
 
-_UNREADABLE = _Seen(None, None, NOT_THERE, None)
+_UNREADABLE = _Seen(None, None, NOT_THERE, None, None)
 
 
 class Mapped(Source):
@@ -80,7 +96,7 @@ class Mapped(Source):
         self.location = os.fspath(location)
         self.mapping = mapping
         self.pictures = None if pictures is None else os.fspath(pictures)
-        self.fetched = fetched if pictures is None and fetched is not None and fetched.serves(name) else None
+        self.fetched = fetched if fetched is not None and fetched.serves(name) else None
         self.max_image_bytes = max_image_bytes
         self._found: dict[str, Any] = dict(found or {})
         self._left_out: Mapping[str, int] = {}
@@ -98,9 +114,14 @@ class Mapped(Source):
 
     @property
     def root(self) -> str:
-        if self.fetched is not None:
-            return os.path.realpath(self.fetched.folder)
-        return os.path.realpath(self.pictures or folder_of(self.location))
+        folder = self.pictures or folder_of(self.location)
+        return os.path.realpath(folder) if folder else ""
+
+    @property
+    def picture_folders(self) -> PictureFolders:
+        return PictureFolders(
+            self.root, None if self.fetched is None else os.path.realpath(self.fetched.folder)
+        )
 
     @property
     def profile(self) -> Profile:
@@ -138,12 +159,12 @@ class Mapped(Source):
     def scan(self, most: int | None = None) -> Iterator[pa.Table]:
         """As any source; with `most` only so many records, to look at."""
         with self.opened() as (reader, reading):
-            files, details = self.picture_files(), self.details
+            places, details = self._places(), self.details
             ids: list[str | None] = []
             locators: list[str] = []
             signatures: list[str] = []
             for record in islice(grouped(reader.rows(), reading.group), most):
-                seen = self._look_at(record, reading, files)
+                seen = self._look_at(record, reading, places)
                 reading.learn(record)
                 ids.append(seen.external_id)
                 locators.append(record.locator)
@@ -166,7 +187,6 @@ class Mapped(Source):
         columns: dict[str, list[Any]] = {name: [] for name in LISTING_SCHEMA.names}
         keys = references["listing_key"].to_pylist()
         occurrences = references["occurrence"].to_pylist()
-        inside = len(self.root.rstrip("/")) + 1
         for row, (reading, record, seen, text, sha256, content) in enumerate(self._read_each(references)):
             columns["listing_key"].append(keys[row])
             columns["occurrence"].append(occurrences[row])
@@ -183,7 +203,7 @@ class Mapped(Source):
                     columns[name].append(reading.value(name, record))
             defects += filter(None, (price.problem, reading.problem(seen.external_id)))
             columns["image"].append(seen.image)
-            columns["image_uri"].append(seen.found.path and seen.found.path[inside:])
+            columns["image_uri"].append(seen.uri)
             columns["image_sha256"].append(sha256)
             if seen.found.outside:
                 defects.append("image_path_outside")
@@ -198,14 +218,18 @@ class Mapped(Source):
         return pa.table(arrays, schema=LISTING_SCHEMA)
 
     def picture_urls(self) -> Iterator[str]:
-        """The URL of each listing's picture, where that is one, in the source's order; none where the pictures are in a folder."""
-        if self.pictures is not None:
-            return
+        """The URL of each listing's picture, in the source's order: the first it states, unless one it states before is a file that
+        is there, or the folder of pictures has it."""
         with self.opened() as (reader, reading):
+            files = self.picture_files()
             for record in grouped(reader.rows(), reading.group):
-                if not record.defect:
-                    # The first is the product's.
-                    yield from filter(is_url, reading.said(record).pictures[:1])
+                for stated in () if record.defect else reading.said(record).pictures:
+                    known = self.pictures is not None or not is_url(stated)
+                    if known and files.find(stated).path is not None:
+                        break
+                    if is_url(stated):
+                        yield stated
+                        break
 
     @contextmanager
     def opened(self, *, scanned: bool = False) -> Iterator[tuple[RowReader, Reading]]:
@@ -249,7 +273,7 @@ class Mapped(Source):
         root = self.root
         for folder in self.mapping.pictures.folders:
             path = os.path.join(root, folder)
-            if os.path.islink(path) and os.path.isdir(path):
+            if root and os.path.islink(path) and os.path.isdir(path):
                 place = os.path.realpath(path)
                 if not place.startswith(root.rstrip("/") + "/"):
                     raise SourceError(
@@ -266,36 +290,43 @@ class Mapped(Source):
             found["synonyms"] = dict(reading.synonyms)
         return found
 
-    def _look_at(self, record: Record, reading: Reading, files: PictureFiles) -> _Seen:
+    def _places(self) -> _Places:
+        fetched = self.picture_folders.fetched
+        return _Places(self.picture_files(), None if fetched is None else PictureFiles(fetched))
+
+    def _look_at(self, record: Record, reading: Reading, places: _Places) -> _Seen:
         if record.defect:
             return _UNREADABLE
         said = reading.said(record)
         first: _Seen | None = None
         for stated in said.pictures:
-            seen = self._picture(said.external_id, stated, files)
+            seen = self._picture(said.external_id, stated, places)
             if seen.found.path is not None:
                 return seen
             first = first or seen
-        return first or _Seen(said.external_id, None, NOT_THERE, None)
+        return first or _Seen(said.external_id, None, NOT_THERE, None, None)
 
-    def _picture(self, identity: str | None, stated: str, files: PictureFiles) -> _Seen:
-        if not is_url(stated):
-            return _Seen(identity, stated, files.find(stated), None)
-        if self.pictures is not None:  # somebody fetched them already, and says where they are
-            return _Seen(identity, stated, files.find(stated), None)
-        if self.fetched is None:
-            return _Seen(identity, stated, NOT_THERE, IMAGE_NOT_FETCHED)
+    def _picture(self, identity: str | None, stated: str, places: _Places) -> _Seen:
+        url = is_url(stated)
+        if not url or self.pictures is not None:  # somebody who says where pictures are may have fetched them
+            found = places.own.find(stated)
+            if found.path is not None or not url:
+                return _Seen(identity, stated, found, places.own.uri(found), None)
+        if self.fetched is None or places.fetched is None:
+            return _Seen(
+                identity, stated, NOT_THERE, None, IMAGE_NOT_FETCHED if self.pictures is None else None
+            )
         place, reason = self.fetched.picture(stated)
         if place is None:
-            return _Seen(identity, stated, NOT_THERE, reason)
-        return _Seen(identity, stated, files.find(place), None)
+            return _Seen(identity, stated, NOT_THERE, None, reason)
+        return _Seen(identity, stated, places.fetched.exactly(place), place, None)
 
     def _read_each(
         self, references: pa.Table
     ) -> Iterator[tuple[Reading, Record, _Seen, str, str | None, str]]:
         """For each reference: the record, what was seen of it, the record as JSON, the picture's hash, the listing's."""
         with self.opened(scanned=True) as (reader, reading):
-            files, details = self.picture_files(), self.details
+            places, details = self._places(), self.details
             locators = [locator.split(BETWEEN) for locator in references["locator"].to_pylist()]
             rows = reader.again([each for locator in locators for each in locator])
             for parts, signature in zip(locators, references["signature"].to_pylist(), strict=True):
@@ -306,7 +337,7 @@ class Mapped(Source):
                         f"{self.shown(file_of(self.location, self.mapping.files))} has changed since it was scanned{line}. "
                         "Scan the source again."
                     )
-                seen = self._look_at(record, reading, files)
+                seen = self._look_at(record, reading, places)
                 if details is not None:
                     record = details.of(record, seen.external_id)
                 text = record.as_json({} if record.defect else reading.kept_beside(record))

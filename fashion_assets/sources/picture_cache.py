@@ -17,6 +17,7 @@ from pathlib import Path
 from typing import NamedTuple
 
 from fashion_assets.catalog.formats.outlines import IMAGE_NOT_FETCHED
+from fashion_assets.catalog.listing import fetched_place
 
 INDEX = "urls.sqlite"
 
@@ -53,10 +54,6 @@ class PictureCache:
         self.folder = Path(folder)
         self._index: sqlite3.Connection | None = None
 
-    def place(self, sha256: str) -> str:
-        """Where the picture of this hash lies, relative to the folder."""
-        return f"{sha256[:2]}/{sha256}"
-
     def serves(self, source: str) -> bool:
         """Whether pictures of this source were fetched: then those are its pictures, and this is their folder."""
         index = self._opened()
@@ -75,7 +72,7 @@ class PictureCache:
         if row is None:
             return None
         held = Held(*row)
-        if held.sha256 is not None and not os.path.exists(self.folder / self.place(held.sha256)):
+        if held.sha256 is not None and not os.path.exists(self.folder / fetched_place(held.sha256)):
             return None
         return held
 
@@ -85,7 +82,7 @@ class PictureCache:
         if held is None:
             return None, IMAGE_NOT_FETCHED
         # What was had once stays, whatever the host says by now.
-        return (self.place(held.sha256), None) if held.sha256 else (None, held.reason or IMAGE_NOT_FETCHED)
+        return (fetched_place(held.sha256), None) if held.sha256 else (None, held.reason or IMAGE_NOT_FETCHED)
 
     @contextmanager
     def writing(self) -> Iterator["Writer"]:
@@ -138,7 +135,7 @@ class Writer:
 
     def keep(self, url: str, made: Path, sha256: str, etag: str | None, last_modified: str | None) -> None:
         """Keep a picture that came."""
-        place = self._cache.folder / self._cache.place(sha256)
+        place = self._cache.folder / fetched_place(sha256)
         place.parent.mkdir(exist_ok=True)
         os.replace(made, place)
         self._write(url, Held(sha256, None, "", etag, last_modified, time.time()))

@@ -16,6 +16,8 @@ from collections.abc import Iterator, Sequence
 from typing import NamedTuple
 from urllib.parse import unquote
 
+from fashion_assets.catalog.listing import own_place
+
 SUFFIXES = (".jpg", ".jpeg", ".png", ".webp", ".gif", ".bmp", ".tif", ".tiff", ".avif", ".jfif")
 """Of pictures; the likelier first."""
 
@@ -49,8 +51,8 @@ def is_url(stated: str) -> bool:
 
 
 class PictureFiles:
-    """The pictures of one source. `root` is the folder none may leave, links resolved; `folders` are those in it, or in which,
-    names without a folder are looked for."""
+    """The pictures of one source. `root` is the folder none may leave, links resolved, or empty where there is none; `folders` are
+    those in it, or in which, names without a folder are looked for."""
 
     def __init__(self, root: str, folders: Sequence[str] = ("images",)) -> None:
         self.root = root
@@ -86,8 +88,14 @@ class PictureFiles:
         # A path from a system's own root that leads to nothing here points elsewhere: it is never followed.
         return OUTSIDE if found is NOT_THERE and whole_path else found
 
+    def uri(self, found: Found) -> str | None:
+        """What a listing's `image_uri` says of a file that was found; None of none."""
+        return None if found.path is None else own_place(found.path[len(self.root.rstrip("/")) + 1 :])
+
     def exactly(self, relative: str) -> Found:
         """The file of this very name, from the root on; never one outside of it."""
+        if not self.root:
+            return NOT_THERE
         if "\0" in relative or (".." in relative and ".." in relative.split("/")):
             return OUTSIDE
         path = f"{self.root}/{relative}"
@@ -145,7 +153,7 @@ class PictureFiles:
         names: dict[str, list[str]] | None = {}
         path = f"{self.root}/{folder}" if folder else self.root
         try:
-            if self._is_inside(path):
+            if self.root and self._is_inside(path):
                 with os.scandir(path) as entries:
                     for count, entry in enumerate(entries):
                         if count == MOST_NAMES:

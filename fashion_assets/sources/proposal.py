@@ -30,6 +30,7 @@ from fashion_assets.sources.columns import Columns, folded, synonyms
 from fashion_assets.sources.mapping import Expression, Held, Pictures, Recognise
 from fashion_assets.sources.notations import read_id, read_year
 from fashion_assets.sources.picture_files import SUFFIXES, PictureFiles, is_url
+from fashion_assets.sources.places import folder_of
 from fashion_assets.sources.readers import open_rows
 from fashion_assets.sources.source import SourceError
 
@@ -86,7 +87,8 @@ def propose(
     pictures: str | None = None,
     options: Mapping[str, Any] | None = None,
 ) -> Proposal:
-    """A mapping for a file or a table, by its first rows. `pictures` is the folder pictures may lie in.
+    """A mapping for a file or a table, by its first rows. `pictures` is the folder of the pictures, those stated as URLs too, where
+    somebody has said so; else those in files lie beside.
 
     Raises SourceError where no column could be an id, or nothing says what a listing is called or shows.
     """
@@ -179,7 +181,8 @@ class _Proposing:
             rows,
             options,
         )
-        self.folder = pictures
+        self.folder = pictures or folder_of(location)
+        self.downloaded = pictures is not None
         self.by_name = {column.name: column for column in columns}
         self.names = Columns(list(self.by_name))
         self.taken: dict[str, str] = {}
@@ -393,18 +396,26 @@ class _Proposing:
 
     def _pictures(self, image: Column | None, identity: Column) -> tuple[Pictures, bool]:
         """Where pictures are, and whether listings must have one: where most of those looked for are there."""
-        files = (
-            None
-            if self.folder is None or not os.path.isdir(self.folder)
-            else PictureFiles(os.path.realpath(self.folder))
-        )
+        files = PictureFiles(os.path.realpath(self.folder)) if os.path.isdir(self.folder) else None
         if image is not None:
             column = (Expression(column=image.name),)
             looked = image.stated[:50]
-            there = sum(1 for stated in looked if files is not None and files.find(stated).path) / len(looked)
-            if image.share(is_url) >= SOME and there < SOME:
+            lacking = [
+                stated
+                for stated in looked
+                if files is None
+                or (is_url(stated) and not self.downloaded)
+                or files.find(stated).path is None
+            ]
+            there = 1 - len(lacking) / len(looked)
+            if (addresses := sum(map(is_url, lacking)) / len(looked)) >= SOME:
+                some = (
+                    "pictures are addresses"
+                    if there < SOME
+                    else f"{addresses:.0%} of the pictures are addresses"
+                )
                 self.notes.append(
-                    f"pictures are addresses ({image.name}), which are not fetched unless asked for (--fetch-pictures): products may be "
+                    f"{some} ({image.name}), which are not fetched unless asked for (--fetch-pictures): products may be "
                     "without one"
                 )
                 return Pictures(columns=column), False

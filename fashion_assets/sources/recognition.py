@@ -17,7 +17,7 @@ from fashion_assets.origins import shown
 from fashion_assets.sources.columns import Columns
 from fashion_assets.sources.mapped import Mapped
 from fashion_assets.sources.mapping import PUBLIC, Mapping, as_kept, load_mapping, shipped
-from fashion_assets.sources.places import file_of, folder_of
+from fashion_assets.sources.places import file_of
 from fashion_assets.sources.readers import FORMATS, format_of, open_rows
 from fashion_assets.sources.readers.beginnings import is_database_url
 from fashion_assets.sources.source import SourceError
@@ -388,7 +388,7 @@ def _proposed(location: str, seen: _Seen, known: Sequence[Mapping], pictures: st
         if looked is None:
             continue
         try:
-            found = propose(file, looked.format, pictures or folder_of(file))
+            found = propose(file, looked.format, pictures)
         except SourceError as error:
             why[file] = str(error)
             continue

@@ -15,7 +15,7 @@ from typing import ClassVar, NamedTuple
 
 import pyarrow as pa
 
-from fashion_assets.catalog.listing import LISTING_SCHEMA, REFERENCE_SCHEMA
+from fashion_assets.catalog.listing import LISTING_SCHEMA, REFERENCE_SCHEMA, PictureFolders
 from fashion_assets.catalog.profile import Profile
 from fashion_assets.errors import FashionAssetsError
 
@@ -139,8 +139,13 @@ class Source(Rows):
     @property
     @abstractmethod
     def root(self) -> str:
-        """The folder, links in its path resolved, to which `image_uri` is relative. It need not be there: nothing is
-        opened."""
+        """The folder, links in its path resolved, to which `image_uri` is relative; empty where there is none. It need not be
+        there: nothing is opened."""
+
+    @property
+    def picture_folders(self) -> PictureFolders:
+        """Where its pictures are: in its folder, and where some were fetched, in the home's."""
+        return PictureFolders(self.root)
 
     @property
     def profile(self) -> Profile:

@@ -10,6 +10,7 @@ import pyarrow as pa
 import pyarrow.compute as pc
 import pytest
 
+from fashion_assets.catalog.listing import PictureFolders
 from fashion_assets.catalog.normalization import normalize
 from fashion_assets.catalog.stories.story import Story
 from fashion_assets.catalog.stories.writing import PlainWriter, with_stories
@@ -69,7 +70,7 @@ def raw(root: str) -> RawBatch:
 
 @pytest.fixture
 def validated(raw: RawBatch, root: str) -> ValidatedBatch:
-    judged = validate(raw.listings, Rules(), root=root)
+    judged = validate(raw.listings, Rules(), pictures_in=PictureFolders(root))
     return ValidatedBatch(raw.listings, judged.products, judged.rejections, max_rejection_rate=0.25)
 
 
@@ -171,7 +172,7 @@ def test_a_listing_that_is_both_fails_the_balance(validated):
 
 def test_too_many_rejections_fail_and_name_the_reasons(raw, root):
     titles = [None] * 11 + raw.listings["title"].to_pylist()[11:]
-    judged = validate(changed(raw.listings, "title", titles), Rules(), root=root)
+    judged = validate(changed(raw.listings, "title", titles), Rules(), pictures_in=PictureFolders(root))
     verdict = VALIDATED[1].judge(ValidatedBatch(raw.listings, judged.products, judged.rejections, 0.25))
     assert (verdict.outcome, verdict.value, verdict.offenders) == ("fail", 0.275, ["null_title: 11"])
 
@@ -180,7 +181,7 @@ def test_too_many_rejections_fail_and_name_the_reasons(raw, root):
 def bad(raw, root) -> ValidatedBatch:
     """Thirty of forty listings are rejected."""
     titles = [None] * 30 + raw.listings["title"].to_pylist()[30:]
-    judged = validate(changed(raw.listings, "title", titles), Rules(), root=root)
+    judged = validate(changed(raw.listings, "title", titles), Rules(), pictures_in=PictureFolders(root))
     return ValidatedBatch(raw.listings, judged.products, judged.rejections, 0.25)
 
 
@@ -237,7 +238,7 @@ def test_the_limit_and_from_when_it_holds_are_settings(validated):
 
 def test_a_rejection_without_reason_is_named(raw, root):
     listings = changed(raw.listings, "title", [None, *raw.listings["title"].to_pylist()[1:]])
-    judged = validate(listings, Rules(), root=root)
+    judged = validate(listings, Rules(), pictures_in=PictureFolders(root))
     silent = changed(judged.rejections, "reasons", [[]])
     subject = ValidatedBatch(listings, judged.products, silent, 0.25)
     assert outcome(QUARANTINED, "rejections_have_reasons", subject) == "fail"

@@ -390,13 +390,81 @@ def test_a_catalogue_of_urls_has_its_pictures_once_they_are_fetched(
     assert after["defects"].to_pylist() == [[], [], ["image_gone"]]
     # Each is another content than before: what was in quarantine for its picture is judged anew.
     assert not set(before["content_hash"].to_pylist()) & set(after["content_hash"].to_pylist())
-    judged = validate(after, Rules(), root=opened().root)
+    judged = validate(after, Rules(), pictures_in=opened().picture_folders)
     assert (judged.products.num_rows, judged.rejections["reasons"].to_pylist()) == (2, [["image_gone"]])
-    optional = validate(after, Rules(profile=Profile(picture="optional")), root=opened().root)
+    optional = validate(
+        after, Rules(profile=Profile(picture="optional")), pictures_in=opened().picture_folders
+    )
     assert optional.products.num_rows == 3
     # The host may be down by now.
     host.answers = {path: picture(b"", 500) for path in host.answers}
     assert listings_of(opened()).equals(after)
+
+
+def test_pictures_are_files_in_some_rows_and_urls_in_others(
+    host: Host, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+):
+    folder = write_catalogue(tmp_path / "shop", 4)
+    pictures = sorted((folder / "images").iterdir())
+    host.answers["/1.jpg"] = picture(pictures[1].read_bytes())
+    host.answers["/3.jpg"] = picture(pictures[3].read_bytes())
+    # A file whose name and folder are those of one that was fetched is the source's own all the same.
+    digest = "ab" * 32
+    (folder / "ab").mkdir()
+    pictures[0].rename(folder / "ab" / digest)
+    header, *lines = (folder / "styles.csv").read_text().splitlines()
+    # The third states a file that is not there, and has another one by URL.
+    stated = [f"ab/{digest}", host.url("/1.jpg"), f"images/{pictures[2].name}", "images/gone.jpg"]
+    told = [f"{header},image,further"]
+    told += [
+        f"{line},{where},{host.url('/3.jpg') if n == 3 else ''}"
+        for n, (line, where) in enumerate(zip(lines, stated, strict=True))
+    ]
+    (folder / "styles.csv").write_text("\n".join(told))
+    (mapping := tmp_path / "mixed.toml").write_text(
+        'name = "mixed"\nfiles = "styles.csv"\nid = "id"\npictures = { columns = ["image", "further"] }\n'
+        'attributes = { title = "productDisplayName" }\nprofile = { critical = ["title"] }\n'
+    )
+    monkeypatch.setenv("FASHION_ASSETS_HOME", str(tmp_path / "home"))
+    monkeypatch.setenv("FASHION_ASSETS_FETCH_HOSTS", f"127.0.0.1:{host.port}")
+    settings = Settings()  # type: ignore[call-arg]
+
+    def opened(**options: str) -> Source:
+        return open_source(
+            "catalogue", "shop", str(folder), settings, {"mapping": str(mapping)} | dict(options)
+        )
+
+    before = listings_of(opened())
+    assert before["defects"].to_pylist() == [[], ["image_not_fetched"], [], []]
+    (said,) = fetch_pictures([opened()], settings)
+    assert said == "shop: pictures by URL: 2 fetched, 0 unchanged, 0 known"
+    after = listings_of(opened())
+    uris = after["image_uri"].to_pylist()
+    assert uris[::2] == [f"./ab/{digest}", f"images/{pictures[2].name}"]
+    # What was in the folder is the same listing; those with a picture by now are others.
+    same = [
+        a == b
+        for a, b in zip(before["content_hash"].to_pylist(), after["content_hash"].to_pylist(), strict=True)
+    ]
+    assert same == [True, False, True, False]
+    judged = validate(
+        after, Rules(profile=Profile(critical=("title",))), pictures_in=opened().picture_folders
+    )
+    assert judged.products.num_rows == 4
+    # Moved, catalogue and home, they are where these are.
+    folder.rename(tmp_path / "moved")
+    settings.home.rename(tmp_path / "other")
+    monkeypatch.setenv("FASHION_ASSETS_HOME", str(tmp_path / "other"))
+    folder, settings = tmp_path / "moved", Settings()  # type: ignore[call-arg]
+    assert all(os.path.isfile(opened().picture_folders.path(uri)) for uri in uris)
+    # Who names a folder has pictures there; what it lacks is fetched all the same.
+    elsewhere = tmp_path / "elsewhere"
+    elsewhere.mkdir()
+    (folder / "images" / pictures[2].name).rename(elsewhere / "1.jpg")
+    named = listings_of(opened(pictures=str(elsewhere)))
+    assert named["image_uri"].to_pylist() == [None, "1.jpg", None, uris[3]]
+    (said,) = fetch_pictures([opened(pictures=str(elsewhere))], settings)
+    assert said == "shop: pictures by URL: 0 fetched, 0 unchanged, 1 known"
 
 
 def test_a_catalogue_in_a_folder_has_nothing_to_fetch(tmp_path: Path, monkeypatch: pytest.MonkeyPatch):

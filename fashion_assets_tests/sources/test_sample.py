@@ -36,7 +36,7 @@ def listings(sample) -> pa.Table:
 
 
 def test_each_defect_is_caught_and_nothing_else_is(sample, manifest, listings):
-    validated = validate(listings, Rules(), root=sample.root)
+    validated = validate(listings, Rules(), pictures_in=sample.picture_folders)
     lines = (manifest.folder / "styles.csv").read_bytes().split(b"\n")
     keys = listings["listing_key"].to_pylist()
     expected = {
@@ -54,7 +54,7 @@ def test_each_defect_is_caught_and_nothing_else_is(sample, manifest, listings):
 
 
 def test_harmless_listings_become_products(sample, manifest, listings):
-    judged = validate(listings, Rules(), root=sample.root)
+    judged = validate(listings, Rules(), pictures_in=sample.picture_folders)
     products = {row["external_id"]: row for row in judged.products.to_pylist()}
     for entry in manifest.harmless["unquoted_comma"]:
         assert "," in products[entry["external_id"]]["title"]
@@ -125,7 +125,10 @@ def test_small_samples_hold_as_many_kinds_as_fit(tmp_path, size):
     manifest = draw_catalogue(tmp_path / "s", size)
     assert manifest.size == size and manifest.rejected <= size * 0.25
     sample = Sample(tmp_path, size=size)
-    assert validate(read_all(sample), Rules(), root=sample.root).products.num_rows == manifest.products
+    assert (
+        validate(read_all(sample), Rules(), pictures_in=sample.picture_folders).products.num_rows
+        == manifest.products
+    )
 
 
 def test_the_sample_covers_all_articles_users_and_favourites(sample, listings):

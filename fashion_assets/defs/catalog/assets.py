@@ -15,7 +15,6 @@ from pydantic import Field
 
 from fashion_assets.batches.stages import NORMALIZATION, READING, VALIDATION
 from fashion_assets.catalog.attributes import BRIEFLY
-from fashion_assets.catalog.listing import picture_path
 from fashion_assets.catalog.normalization import NORMALIZATION_VERSION
 from fashion_assets.catalog.pictures import Limits
 from fashion_assets.criteria.batch import REJECTION_RATE_IS_BEARABLE
@@ -118,7 +117,7 @@ def validation(
     products, rejections = (made.tables[file.name] for file in VALIDATION.makes)
     reasons = pc.value_counts(pc.list_flatten(rejections["reasons"])).to_pylist()
     shown = products["image_uri"].drop_null().slice(0, 8).to_pylist()
-    pictures = [picture_path(work.source.root, uri) for uri in shown]
+    pictures = [work.source.picture_folders.path(uri) for uri in shown]
     yield dg.Output(
         products,
         "validated_products",

@@ -15,7 +15,6 @@ import pyarrow.compute as pc
 
 from fashion_assets.catalog.attributes import LABELS
 from fashion_assets.catalog.brands import brand_from_title, canonical_brand
-from fashion_assets.catalog.listing import picture_path
 from fashion_assets.catalog.validation import Rules, validate
 from fashion_assets.sources.source import Source
 
@@ -40,12 +39,12 @@ def training_pairs(sources: Iterable[Source], rules: Rules) -> pd.DataFrame:
             keyed = references.append_column("listing_key", references["locator"]).append_column(
                 "occurrence", pa.repeat(pa.scalar(0, pa.int32()), references.num_rows)
             )
-            products = validate(source.read(keyed), own, root=source.root).products
+            products = validate(source.read(keyed), own, pictures_in=source.picture_folders).products
             products = products.filter(
                 pc.and_(pc.is_valid(products["image_uri"]), pc.is_valid(products["title"]))
             )
             pairs = products.select(list(COLUMNS)).rename_columns(list(COLUMNS.values())).to_pandas()
-            pairs["image_path"] = [picture_path(source.root, uri) for uri in pairs["image_path"]]
+            pairs["image_path"] = [source.picture_folders.path(uri) for uri in pairs["image_path"]]
             pairs["external_id"] = source.name + ":" + pairs["external_id"]
             pairs["brand"] = _brands(products["brand"], products["title"])
             parts.append(pairs)
