@@ -1,5 +1,6 @@
 """Several sources make one release: only the new one's batches are migrated, and one that cannot be read loses nothing."""
 
+import json
 from collections.abc import Callable
 from pathlib import Path
 
@@ -14,6 +15,12 @@ from fashion_assets.warehouse import releases
 from fashion_assets_tests.catalogue import write_catalogue
 
 
+def reported(result: MigrationResult) -> tuple[str, dict]:
+    """The report of a run: its page and its JSON."""
+    page = Path(result.report or "")
+    return page.read_text("utf-8"), json.loads(page.with_suffix(".json").read_text("utf-8"))
+
+
 def test_a_source_beside_another_is_migrated_by_itself(
     migrate: Callable[..., MigrationResult],
     settings: Settings,
@@ -22,6 +29,8 @@ def test_a_source_beside_another_is_migrated_by_itself(
 ):
     first = migrate(write_catalogue(tmp_path / "one", 40))
     assert first.live and first.products == 40
+    page, said = reported(first)
+    assert said["duplicates"] is None and "duplicates" not in page
     ids = "SELECT array_agg(product_id ORDER BY product_id) FROM fashion_sota.products WHERE source = 'fashion_demo'"
     before = database.execute(ids).fetchone()
     database.commit()
@@ -30,8 +39,15 @@ def test_a_source_beside_another_is_migrated_by_itself(
     with database.transaction():
         add_source(database, settings, "outlet", str(two))
     both = migrate()
-    assert both.live and (both.products, both.batches, both.batches_run) == (44, 2, 1)
+    assert both.live
+    assert (both.products, both.batches, both.batches_run) == (44, 2, 1)
     assert database.execute(ids).fetchone() == before
+    # Drawn alike, they have the same pictures and titles: the report says so, with pictures of both.
+    page, said = reported(both)
+    (between,) = said["duplicates"]["between"]
+    assert between == {"one": "fashion_demo", "other": "outlet", "pictures": 4, "alike": 4}
+    section = page.partition('<section id="duplicates">')[2].partition("</section>")[0]
+    assert section.count("<img ") == 16 and "outlet 1" in section and "Likely duplicates" in page
     figures = [
         (known["name"], known["active"], known["listings"], known["products"], known["quarantined"])
         for known in status(database, settings)["sources"]

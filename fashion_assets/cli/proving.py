@@ -160,21 +160,30 @@ def duplicates(
         found = find(conn, chosen_release(conn, release))
     if as_json:
         return print_json(found.to_dict())
+    if len(found.sources) < 2:
+        return out.print(f"{found.release} has products of one source: there is nothing to compare")
+    table = plain_table(
+        "sources", "the same picture", "near and alike", figures=["the same picture", "near and alike"]
+    )
+    for pair in found.between:
+        table.add_row(shown(f"{pair.one}, {pair.other}"), f"{pair.pictures:,}", f"{pair.alike:,}")
+    if found.between:
+        out.print(table)
     out.print(
         f"{found.same_picture:,} pictures are in more than one source, with {found.products:,} products",
         soft_wrap=True,
     )
-    for names in found.pictures:
-        out.print(f"  {shown(', '.join(names))}", soft_wrap=True)
+    for twins in found.pictures:
+        out.print(f"  {shown(', '.join(map(str, twins)))}", soft_wrap=True)
     out.print(
         f"{found.alike:,} of {found.probed:,} products compared (of {found.of:,}) have a likely twin in another source: cosine at "
         f"least {found.near:g}, titles alike by at least {found.like:g} of 100",
         soft_wrap=True,
     )
     for pair in found.pairs:
-        one, other = pair["titles"]
+        one, other = pair["one"], pair["other"]
         out.print(
-            f"  {shown(pair['one'])} ({shown(one)}) and {shown(pair['other'])} ({shown(other)}): cosine {pair['cosine']:g}, titles "
-            f"{pair['alike']:g}",
+            f"  {shown(str(one))} ({shown(one.title)}) and {shown(str(other))} ({shown(other.title)}): cosine {pair['cosine']:g}, "
+            f"titles {pair['alike']:g}",
             soft_wrap=True,
         )

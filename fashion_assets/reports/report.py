@@ -33,6 +33,7 @@ from fashion_assets.criteria.prices import read_and_kept
 from fashion_assets.criteria.profiles import profiles
 from fashion_assets.criteria.requirements import in_words
 from fashion_assets.criteria.verdict import Verdict
+from fashion_assets.proof.duplicates import duplicates
 from fashion_assets.release.known_sources import of_release
 from fashion_assets.release.roots import picture_folders, picture_of
 from fashion_assets.release.status import report_page
@@ -67,6 +68,12 @@ PRICE_BINS = 40
 
 RELEASES = 12
 """Releases whose benchmarks are plotted beside each other."""
+
+COMPARED = 300
+"""Products whose likely twins in other sources are looked for: about a second."""
+
+TWINS = 6
+"""Likely duplicates the page shows of each sign; the JSON has more."""
 
 BATCHES = 200
 """Batches the page lists; the JSON has them all."""
@@ -119,6 +126,7 @@ def gather(
         ],
         "vectors": _vectors(conn, release),
         "sources": of_release(conn, release),
+        "duplicates": _duplicates(conn, release),
         "batches": _rows(
             conn,
             ("batch", "listings", "products", "quarantined"),
@@ -219,6 +227,16 @@ def _rows(
     conn: psycopg.Connection, names: Sequence[str], query: Any, parameters: tuple = ()
 ) -> list[dict[str, Any]]:
     return [dict(zip(names, row, strict=True)) for row in conn.execute(query, parameters).fetchall()]
+
+
+def _duplicates(conn: psycopg.Connection, release: Release) -> dict[str, Any] | None:
+    """What the sources of the release likely both have, or why that is not known; None of a release of one source."""
+    try:
+        with conn.transaction():
+            found = duplicates(conn, release, COMPARED)
+    except psycopg.Error as error:  # a damaged candidate is to be reported on
+        return {"unknown": str(error).partition("\n")[0]}
+    return found.to_dict() if len(found.sources) > 1 else None
 
 
 def _vectors(conn: psycopg.Connection, release: Release) -> dict[str, int]:
@@ -383,6 +401,7 @@ def render(content: Mapping[str, Any], limits: Limits) -> str:
         **content,
         failed=[verdict for verdict in content["criteria"] if verdict["outcome"] == "fail"],
         batches_shown=content["batches"][:BATCHES],
+        twins_shown=TWINS,
         charts=_charts(content),
     )
 
