@@ -20,7 +20,7 @@ from pydantic.fields import FieldInfo
 
 from fashion_assets.backfill.validation import CRITERIA as BACKFILL_CRITERIA
 from fashion_assets.catalog.attributes import ATTRIBUTES, TEXT
-from fashion_assets.catalog.validation import FOUND_LATER, RULES
+from fashion_assets.catalog.rules import FOUND_LATER, RULES
 from fashion_assets.cli import app
 from fashion_assets.criteria.batch import BATCH_CRITERIA
 from fashion_assets.criteria.candidate import CANDIDATE_CRITERIA
@@ -29,6 +29,7 @@ from fashion_assets.criteria.requirements import REQUIREMENTS
 from fashion_assets.criteria.verdict import Criterion, in_force
 from fashion_assets.origins import variable
 from fashion_assets.settings import Settings
+from fashion_assets.sources.known_mappings import shipped
 from fashion_assets.sources.mapping import (
     Condition,
     DataTable,
@@ -41,11 +42,8 @@ from fashion_assets.sources.mapping import (
     Refers,
     TableColumn,
     Vector,
-    shipped,
 )
-from fashion_assets.sources.mapping import (
-    Mapping as MappingFile,
-)
+from fashion_assets.sources.mapping import Mapping as MappingFile
 from fashion_assets.warehouse.schemas import OPS, SERVING
 from fashion_assets.warehouse.serving import TABLES
 from fashion_assets.warehouse.tables import metadata

@@ -9,7 +9,7 @@ from typer.testing import CliRunner
 
 from fashion_assets.cli import app
 from fashion_assets.settings import Settings
-from fashion_assets.sources.mapping import load_mapping
+from fashion_assets.sources.known_mappings import load_mapping
 from fashion_assets.warehouse.sources import sources
 from fashion_assets_tests.catalogue import draw_picture, replace_line, write_catalogue
 from fashion_assets_tests.sources.test_recognition import write_german

@@ -20,7 +20,8 @@ from psycopg import sql
 from fashion_assets.catalog import attributes
 from fashion_assets.catalog.listing import ATTRIBUTES, LISTING_SCHEMA, PictureFolders, content_hash
 from fashion_assets.catalog.normalization import normalize
-from fashion_assets.catalog.validation import RULES, Rules, validate
+from fashion_assets.catalog.rules import RULES, Rules
+from fashion_assets.catalog.validation import validate
 from fashion_assets.migration import MigrationResult
 from fashion_assets.postgres.copy import copy_encoded
 from fashion_assets.release.build import create_tables, serving_rows

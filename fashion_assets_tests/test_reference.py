@@ -10,7 +10,7 @@ import pytest
 
 from fashion_assets.backfill.validation import CRITERIA as BACKFILL_CRITERIA
 from fashion_assets.catalog.attributes import ATTRIBUTES
-from fashion_assets.catalog.validation import FOUND_LATER, RULES, Rule
+from fashion_assets.catalog.rules import FOUND_LATER, RULES, Rule
 from fashion_assets.criteria.batch import BATCH_CRITERIA
 from fashion_assets.criteria.candidate import CANDIDATE_CRITERIA
 from fashion_assets.criteria.expectations import EXPECTATIONS

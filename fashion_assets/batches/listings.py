@@ -27,7 +27,8 @@ from fashion_assets.batches.files import (
 from fashion_assets.batches.stage import Given, Made, Tables, Work
 from fashion_assets.catalog.normalization import normalize, reuse_normalized
 from fashion_assets.catalog.pictures import Limits
-from fashion_assets.catalog.validation import Rules, reuse, unknown_values, validate
+from fashion_assets.catalog.rules import Rules
+from fashion_assets.catalog.validation import reuse, unknown_values, validate
 from fashion_assets.criteria.batch import Judged, NormalizedBatch, RawBatch, ValidatedBatch
 from fashion_assets.machine import usable_cores
 from fashion_assets.warehouse.quarantine import replace_quarantine

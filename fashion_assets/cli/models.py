@@ -64,7 +64,7 @@ def train(
     """Train a CLIP on a catalogue's pictures and captions; continues where an interrupted training stopped."""
     if epochs == 0 and start is None:
         fail("--epochs 0 learns only what ends a training, so it needs a trained model: --from MODEL", 2)
-    from fashion_assets.catalog.validation import Rules
+    from fashion_assets.catalog.rules import Rules
     from fashion_assets.embedding.spaces import model_folder
     from fashion_assets.machine import usable_cores
     from fashion_assets.models.training.configuration import GENTLER, TrainingConfig, TrainingError

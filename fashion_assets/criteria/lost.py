@@ -18,7 +18,7 @@ import pyarrow.compute as pc
 from psycopg import sql
 
 from fashion_assets.catalog.listing import LISTING_SCHEMA
-from fashion_assets.catalog.validation import Rules
+from fashion_assets.catalog.rules import Rules
 from fashion_assets.criteria.stated import (
     ALTERED,
     CHANGED,

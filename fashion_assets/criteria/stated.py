@@ -24,7 +24,8 @@ from psycopg import sql
 
 from fashion_assets.catalog.listing import ATTRIBUTES, product_id
 from fashion_assets.catalog.normalization import NORMALIZATION_VERSION, normalize
-from fashion_assets.catalog.validation import Rules, validate
+from fashion_assets.catalog.rules import Rules
+from fashion_assets.catalog.validation import validate
 from fashion_assets.postgres.copy import copy_rows
 from fashion_assets.warehouse.releases import Release
 

@@ -21,7 +21,7 @@ import pyarrow.compute as pc
 from psycopg import sql
 
 from fashion_assets.catalog.listing import ATTRIBUTES
-from fashion_assets.catalog.validation import Rules
+from fashion_assets.catalog.rules import Rules
 from fashion_assets.criteria import lost
 from fashion_assets.criteria.stated import (
     ALTERED,

@@ -15,8 +15,8 @@ from psycopg import sql
 from fashion_assets.criteria.losses import TABLES
 from fashion_assets.settings import Settings, place
 from fashion_assets.sources import SourceError, open_source
+from fashion_assets.sources.known_mappings import PUBLIC
 from fashion_assets.sources.locations import CATALOGUES, named, placed, without_password
-from fashion_assets.sources.mapping import PUBLIC
 from fashion_assets.warehouse import releases
 from fashion_assets.warehouse.releases import Release
 from fashion_assets.warehouse.sources import SourceRecord, activate_source, source, sources

@@ -41,8 +41,8 @@ def open_source(
     """
     options = options or {}
     if kind in ("catalogue", "folder"):
+        from fashion_assets.sources.known_mappings import PUBLIC, kept
         from fashion_assets.sources.mapped import Mapped
-        from fashion_assets.sources.mapping import PUBLIC, kept
         from fashion_assets.sources.picture_cache import PictureCache
 
         try:

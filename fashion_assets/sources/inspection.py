@@ -14,7 +14,8 @@ import pyarrow as pa
 
 from fashion_assets.catalog.listing import ATTRIBUTES
 from fashion_assets.catalog.normalization import normalize
-from fashion_assets.catalog.validation import RULES, Rules, validate
+from fashion_assets.catalog.rules import RULES, Rules
+from fashion_assets.catalog.validation import validate
 from fashion_assets.settings import Settings
 from fashion_assets.sources import open_source
 from fashion_assets.sources.columns import folded

@@ -7,7 +7,7 @@ holds what (mappings), judging (`catalog.validation`).
 import re
 from typing import NamedTuple
 
-from fashion_assets.catalog.validation import ID_IN_SCIENTIFIC_NOTATION
+from fashion_assets.catalog.rules import ID_IN_SCIENTIFIC_NOTATION
 
 _THROUGH_A_FLOAT = re.compile(r"(\d+)\.0+")
 _ROUNDED = re.compile(r"\d(?:[.,]\d+)?[eE]\+\d{1,3}")
@@ -27,7 +27,7 @@ digits."""
 
 
 class ReadId(NamedTuple):
-    """An id, and the reason (of `catalog.validation.RULES`) where the text is one no longer."""
+    """An id, and the reason (of `catalog.rules.RULES`) where the text is one no longer."""
 
     value: str | None
     problem: str | None = None

@@ -38,7 +38,7 @@ class Held(NamedTuple):
     sha256: str | None
     """Of the picture; null where none was ever had."""
     reason: str | None
-    """Why the last request brought none: a reason of `catalog.validation.RULES`."""
+    """Why the last request brought none: a reason of `catalog.rules.RULES`."""
     said: str
     """The same in words; empty where one came."""
     etag: str | None

@@ -17,7 +17,7 @@ from dataclasses import dataclass, field
 from decimal import Decimal
 from typing import Any, NamedTuple, Self
 
-from fashion_assets.catalog.validation import PRICE_AMBIGUOUS, PRICE_UNREADABLE
+from fashion_assets.catalog.rules import PRICE_AMBIGUOUS, PRICE_UNREADABLE
 from fashion_assets.sources.currencies import agreed, currency_of, decimals, is_money
 
 FREE_WORDS = ("free", "gratis", "gratuit", "offert", "kostenlos", "umsonst", "grátis", "za darmo", "bedava")
@@ -53,7 +53,7 @@ _MOST_DIGITS = 18
 
 class ReadPrice(NamedTuple):
     """What a text says: its amount as plain decimal text (`1199.00`), ISO 4217 code, and, where there is an amount that is not known
-    for sure, the reason (of `catalog.validation.RULES`)."""
+    for sure, the reason (of `catalog.rules.RULES`)."""
 
     amount: str | None
     currency: str | None

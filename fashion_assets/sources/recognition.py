@@ -15,8 +15,9 @@ from typing import NamedTuple
 
 from fashion_assets.origins import shown
 from fashion_assets.sources.columns import Columns
+from fashion_assets.sources.known_mappings import PUBLIC, as_kept, load_mapping, shipped
 from fashion_assets.sources.mapped import Mapped
-from fashion_assets.sources.mapping import PUBLIC, Mapping, as_kept, load_mapping, shipped
+from fashion_assets.sources.mapping import Mapping
 from fashion_assets.sources.places import file_of
 from fashion_assets.sources.readers import FORMATS, format_of, open_rows
 from fashion_assets.sources.readers.beginnings import is_database_url

@@ -13,8 +13,8 @@ import pyarrow as pa
 from fashion_assets.catalog.pictures import Limits
 from fashion_assets.catalog.profile import Profile
 from fashion_assets.sources.drawing import DRAWING_VERSION, Manifest, draw_catalogue
+from fashion_assets.sources.known_mappings import PUBLIC, load_mapping
 from fashion_assets.sources.mapped import Mapped
-from fashion_assets.sources.mapping import PUBLIC, load_mapping
 from fashion_assets.sources.source import DeclaredTable, Source, SourceError
 
 

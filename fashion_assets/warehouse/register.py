@@ -30,7 +30,7 @@ CHUNK = 5_000
 
 LONGEST_ID = 255
 """Characters of an id that are its key; of a longer one the key is a hash. The register's own key is in an index, whose entries
-PostgreSQL lets have 2,704 bytes. No such listing becomes a product (`catalog.validation.LONGEST`)."""
+PostgreSQL lets have 2,704 bytes. No such listing becomes a product (`catalog.rules.LONGEST`)."""
 
 REFERENCES_SCHEMA = pa.schema(
     [

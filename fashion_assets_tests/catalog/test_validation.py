@@ -20,11 +20,9 @@ from fashion_assets.catalog.listing import (
 )
 from fashion_assets.catalog.normalization import normalize
 from fashion_assets.catalog.profile import Profile
+from fashion_assets.catalog.rules import LONGEST, RULES, Rules
 from fashion_assets.catalog.validation import (
-    LONGEST,
     NULL_WORDS,
-    RULES,
-    Rules,
     null_like,
     parse_price,
     parse_year,

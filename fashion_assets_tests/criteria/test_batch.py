@@ -12,9 +12,10 @@ import pytest
 
 from fashion_assets.catalog.listing import PictureFolders
 from fashion_assets.catalog.normalization import normalize
+from fashion_assets.catalog.rules import Rules
 from fashion_assets.catalog.stories.story import Story
 from fashion_assets.catalog.stories.writing import PlainWriter, with_stories
-from fashion_assets.catalog.validation import Rules, validate
+from fashion_assets.catalog.validation import validate
 from fashion_assets.catalog.vectors import BROUGHT_SCHEMA
 from fashion_assets.criteria.batch import (
     BATCH_CRITERIA,
@@ -35,8 +36,8 @@ from fashion_assets.criteria.verdict import Criterion
 from fashion_assets.embedding.embed import vector_column
 from fashion_assets.embedding.spaces import embedding_space
 from fashion_assets.settings import Settings
+from fashion_assets.sources.known_mappings import PUBLIC, load_mapping
 from fashion_assets.sources.mapped import Mapped
-from fashion_assets.sources.mapping import PUBLIC, load_mapping
 from fashion_assets_tests.catalogue import write_catalogue
 
 SPACE = embedding_space(None)

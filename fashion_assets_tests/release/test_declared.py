@@ -15,7 +15,7 @@ from fashion_assets.release.plan import Plan, plan
 from fashion_assets.release.recovery import recover_register, recovered_plan
 from fashion_assets.release.scan import _scan_tables
 from fashion_assets.sources import SourceError, open_source
-from fashion_assets.sources.mapping import as_kept, parse_mapping
+from fashion_assets.sources.known_mappings import as_kept, parse_mapping
 from fashion_assets.warehouse import quarantine
 from fashion_assets.warehouse.declared import declared_tables
 from fashion_assets.warehouse.parquet import ParquetStore

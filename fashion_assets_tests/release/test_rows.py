@@ -10,7 +10,8 @@ from fashion_assets.batches.files import REFUSED, with_refused
 from fashion_assets.catalog.listing import PictureFolders
 from fashion_assets.catalog.normalization import normalize
 from fashion_assets.catalog.profile import Profile
-from fashion_assets.catalog.validation import Rules, validate
+from fashion_assets.catalog.rules import Rules
+from fashion_assets.catalog.validation import validate
 from fashion_assets.embedding.joining import PRODUCT_VECTORS
 from fashion_assets.release.build import serving_rows
 from fashion_assets.warehouse.spaces import WrongDimension

@@ -9,8 +9,8 @@ import pytest
 
 from fashion_assets.postgres.connections import connect
 from fashion_assets.settings import Settings
+from fashion_assets.sources.known_mappings import load_mapping
 from fashion_assets.sources.mapped import Mapped
-from fashion_assets.sources.mapping import load_mapping
 from fashion_assets.sources.source import Source
 from fashion_assets_tests import fashion_demo
 from fashion_assets_tests.catalog.keyed import keyed, read_all

@@ -14,7 +14,8 @@ import pyarrow as pa
 import pytest
 
 from fashion_assets.catalog.profile import Profile
-from fashion_assets.catalog.validation import Rules, validate
+from fashion_assets.catalog.rules import Rules
+from fashion_assets.catalog.validation import validate
 from fashion_assets.release.scan import fetch_pictures
 from fashion_assets.settings import Settings
 from fashion_assets.sources import Source, open_source

@@ -7,10 +7,11 @@ import numpy as np
 import pyarrow as pa
 import pytest
 
-from fashion_assets.catalog.validation import Rules, validate
+from fashion_assets.catalog.rules import Rules
+from fashion_assets.catalog.validation import validate
 from fashion_assets.catalog.vectors import brought
+from fashion_assets.sources.known_mappings import load_mapping
 from fashion_assets.sources.mapped import Mapped
-from fashion_assets.sources.mapping import load_mapping
 from fashion_assets.sources.recognition import recognise
 from fashion_assets_tests import garments
 from fashion_assets_tests.catalog.keyed import keyed, read_all

@@ -11,8 +11,9 @@ from PIL import Image
 from fashion_assets.catalog.listing import LISTING_SCHEMA, REFERENCE_SCHEMA
 from fashion_assets.settings import Settings
 from fashion_assets.sources import SourceError, mapped, open_source
+from fashion_assets.sources.known_mappings import PUBLIC, load_mapping
 from fashion_assets.sources.mapped import Mapped
-from fashion_assets.sources.mapping import PUBLIC, Held, load_mapping
+from fashion_assets.sources.mapping import Held
 from fashion_assets.sources.picture_files import PictureFiles, sha256_of
 from fashion_assets_tests import hostile
 from fashion_assets_tests.catalog.keyed import keyed, read_all

@@ -5,8 +5,8 @@ from pathlib import Path
 import pytest
 
 from fashion_assets.catalog.normalization import canonical
+from fashion_assets.sources.known_mappings import load_mapping, shipped
 from fashion_assets.sources.mapped import Mapped
-from fashion_assets.sources.mapping import load_mapping, shipped
 from fashion_assets_tests.catalog.keyed import read_all
 from fashion_assets_tests.catalogue import draw_picture
 from fashion_assets_tests.sources.exports import LAYOUTS, Listing

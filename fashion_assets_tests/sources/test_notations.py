@@ -2,7 +2,7 @@
 
 import pytest
 
-from fashion_assets.catalog.validation import ID_IN_SCIENTIFIC_NOTATION
+from fashion_assets.catalog.rules import ID_IN_SCIENTIFIC_NOTATION
 from fashion_assets.sources.notations import read_id, read_year
 
 

@@ -9,7 +9,7 @@ from babel.numbers import format_currency, get_currency_precision
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from fashion_assets.catalog.validation import PRICE_AMBIGUOUS, PRICE_UNREADABLE
+from fashion_assets.catalog.rules import PRICE_AMBIGUOUS, PRICE_UNREADABLE
 from fashion_assets.sources.prices import Notation, PriceColumn, ReadPrice, read_price
 
 

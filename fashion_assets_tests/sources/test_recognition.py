@@ -8,7 +8,7 @@ from pathlib import Path
 
 import pytest
 
-from fashion_assets.sources.mapping import PUBLIC, load_mapping, parse_mapping, shipped
+from fashion_assets.sources.known_mappings import PUBLIC, load_mapping, parse_mapping, shipped
 from fashion_assets.sources.mapping_file import as_toml, written
 from fashion_assets.sources.recognition import Recognised, recognise
 from fashion_assets.sources.source import SourceError

@@ -5,7 +5,8 @@ from collections import Counter
 import pyarrow as pa
 import pytest
 
-from fashion_assets.catalog.validation import RULES, Rules, validate
+from fashion_assets.catalog.rules import RULES, Rules
+from fashion_assets.catalog.validation import validate
 from fashion_assets.sources import SourceError
 from fashion_assets.sources.drawing import (
     HARMLESS_SHARES,

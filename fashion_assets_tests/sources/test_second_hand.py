@@ -8,7 +8,8 @@ from typing import Any
 import pyarrow as pa
 import pytest
 
-from fashion_assets.catalog.validation import Rules, validate
+from fashion_assets.catalog.rules import Rules
+from fashion_assets.catalog.validation import validate
 from fashion_assets.sources.mapped import Mapped
 from fashion_assets.sources.recognition import recognise
 from fashion_assets.sources.source import KEYED_REFERENCE_SCHEMA

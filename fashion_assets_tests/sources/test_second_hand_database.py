@@ -9,11 +9,12 @@ import pyarrow as pa
 import pytest
 
 from fashion_assets.catalog.listing import uuid_of
-from fashion_assets.catalog.validation import Rules, unknown_values, validate
+from fashion_assets.catalog.rules import Rules
+from fashion_assets.catalog.validation import unknown_values, validate
 from fashion_assets.postgres.connections import connect
 from fashion_assets.settings import Settings
+from fashion_assets.sources.known_mappings import load_mapping
 from fashion_assets.sources.mapped import Mapped
-from fashion_assets.sources.mapping import load_mapping
 from fashion_assets.sources.recognition import recognise
 from fashion_assets_tests import second_hand
 from fashion_assets_tests.catalog.keyed import keyed, read_all

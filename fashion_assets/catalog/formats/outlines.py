@@ -19,7 +19,7 @@ IMAGE_NOT_FETCHED = "image_not_fetched"
 IMAGE_URL_REFUSED = "image_url_refused"
 IMAGE_UNREACHABLE = "image_unreachable"
 IMAGE_GONE = "image_gone"
-"""Reasons; what each means stands with the rules (`catalog.validation.RULES`)."""
+"""Reasons; what each means stands with the rules (`catalog.rules.RULES`)."""
 
 NOT_HAD = (IMAGE_NOT_FETCHED, IMAGE_URL_REFUSED, IMAGE_UNREACHABLE, IMAGE_GONE)
 """Those of pictures that are stated as URLs, and are not here."""

@@ -12,7 +12,7 @@ from pathlib import Path
 import numpy as np
 import pandas as pd
 
-from fashion_assets.catalog.validation import Rules
+from fashion_assets.catalog.rules import Rules
 from fashion_assets.embedding.spaces import EmbeddingSpace
 from fashion_assets.errors import FashionAssetsError
 from fashion_assets.models.holdout import TrainingRecord, held_out_mask, training_record

@@ -15,7 +15,8 @@ import pyarrow.compute as pc
 
 from fashion_assets.catalog.attributes import LABELS
 from fashion_assets.catalog.brands import brand_from_title, canonical_brand
-from fashion_assets.catalog.validation import Rules, validate
+from fashion_assets.catalog.rules import Rules
+from fashion_assets.catalog.validation import validate
 from fashion_assets.sources.source import Source
 
 COLUMNS = {

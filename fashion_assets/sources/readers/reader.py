@@ -20,7 +20,7 @@ class Row(NamedTuple):
     """By column, as the format gives them: text, or for typed formats numbers, lists, objects, bytes; null is None. Empty where
     the row has a defect."""
     defect: str | None = None
-    """A reason of `catalog.validation.RULES` (`unreadable_line`, `wrong_encoding`) where it cannot be taken apart."""
+    """A reason of `catalog.rules.RULES` (`unreadable_line`, `wrong_encoding`) where it cannot be taken apart."""
     text: str | None = None
     """Such a row whole, bytes that are no text escaped."""
     line: int | None = None
