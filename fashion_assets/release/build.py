@@ -42,7 +42,13 @@ from fashion_assets.warehouse import release_tables, releases, serving, spaces
 from fashion_assets.warehouse.parquet import ParquetStore
 from fashion_assets.warehouse.register import Batch
 from fashion_assets.warehouse.releases import Release
-from fashion_assets.warehouse.serving import EMBEDDINGS, PAGE_FILLING_ROW, PRODUCTS, TABLES
+from fashion_assets.warehouse.serving import (
+    EMBEDDINGS,
+    LATER_TABLES,
+    PAGE_FILLING_ROW,
+    PRODUCTS,
+    TABLES,
+)
 from fashion_assets.warehouse.spaces import PreservedSpace, WrongDimension
 
 _OF_A_SPACE = sql.Identifier("product_embeddings_space_check")
@@ -51,7 +57,7 @@ _OF_A_SPACE = sql.Identifier("product_embeddings_space_check")
 def create_tables(conn: psycopg.Connection, release: Release) -> None:
     """The empty schema of a release. In the transaction of the load, so that Postgres may skip the log for it."""
     conn.execute(sql.SQL("CREATE SCHEMA {}").format(sql.Identifier(release.release)))
-    for table in TABLES.values():
+    for table in (*TABLES.values(), *LATER_TABLES.values()):
         conn.execute(
             sql.SQL("CREATE TABLE {} ({})").format(release.table(table.name), serving.definition(table))
         )

@@ -38,6 +38,8 @@ TABLE_ASSETS = {"raw_rows": "tables", "validated_rows": "tables", "quarantined_r
 ROW_VERSIONED = {"validated_rows", "quarantined_rows"}
 RELEASE_ASSETS = {
     "products": "release",
+    "style_clusters": "release",
+    "product_style_affinity": "release",
     "product_embeddings_index": "release",
     "search_benchmarks": "benchmarks",
     "migration_report": "release",
@@ -119,6 +121,8 @@ CHECKS = {
         "usage_is_in_its_vocabulary",
         "pictures_load",
     },
+    "style_clusters": {"styles_are_told_apart"},
+    "product_style_affinity": {"every_product_has_a_style", "styles_are_the_nearest"},
     "product_embeddings_index": {
         "vector_index_is_whole",
         "vector_search_uses_the_index",
@@ -226,6 +230,8 @@ def test_assets_say_which_code_and_which_table_they_are_of(
         *BATCH_ASSETS,
         *ROW_VERSIONED,
         "products",
+        "style_clusters",
+        "product_style_affinity",
         "product_embeddings_index",
         "live_release",
     }
