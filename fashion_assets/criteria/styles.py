@@ -77,10 +77,11 @@ def _styles_are_the_nearest(styled: Styled) -> Finding:
         LEFT JOIN LATERAL (
             SELECT a.affinity, 1 - (p.embedding <=> s.centre) AS nearness FROM {affinity} a JOIN {styles} s USING (cluster)
             WHERE a.product_id = p.product_id AND a.rank = 1 AND s.embedding_space = p.embedding_space
+            AND vector_dims(s.centre) = vector_dims(p.embedding)
         ) own ON true
         CROSS JOIN LATERAL (
             SELECT max(1 - (p.embedding <=> s.centre)) AS nearness FROM {styles} s
-            WHERE s.embedding_space = p.embedding_space
+            WHERE s.embedding_space = p.embedding_space AND vector_dims(s.centre) = vector_dims(p.embedding)
         ) best
         """,
         COMPARED,
