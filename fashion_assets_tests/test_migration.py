@@ -25,7 +25,7 @@ from fashion_assets.postgres.connections import connect
 from fashion_assets.release.swap import rollback
 from fashion_assets.run_tags import RUNNER
 from fashion_assets.settings import Settings
-from fashion_assets.sources.drawing import Manifest
+from fashion_assets.sources.drawn.shop import Manifest
 from fashion_assets.warehouse import releases
 from fashion_assets.warehouse.locks import run_lock
 from fashion_assets_tests.catalogue import draw_picture, line, replace_line, write_catalogue

@@ -39,8 +39,8 @@ MATERIALS = ("Pure Cotton", "wool", "Leather", "")
 ELSEWHERE = {
     "catalog/attributes.py": "the table",
     "benchmarks/layouts.py": "the old system's tables as they were, to be measured against; no attribute joins them",
-    "sources/drawing.py": "what the drawn shop writes into its file",
-    "sources/garments.py": "how a drawn garment is called and looks",
+    "sources/drawn/shop.py": "what the drawn shop writes into its file",
+    "sources/drawn/pictures.py": "how a drawn garment is called and looks",
     "sources/statements.py": "by which names a text's own title and brand are found",
     "release/garments.py": "the columns of a former system, whose view this is",
     "catalog/ontology/vocabulary.py": "the properties that are read from text, each with words of its own",

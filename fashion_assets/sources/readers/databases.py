@@ -10,6 +10,7 @@ import re
 import sqlite3
 import warnings
 from collections.abc import Iterable, Sequence
+from functools import lru_cache, partial
 from importlib.util import find_spec
 from pathlib import Path
 from typing import Any
@@ -90,9 +91,22 @@ def told(location: str) -> str:
     )
 
 
+SEARCH_PATH = "search_path"
+"""Of a Postgres's URL: the schemas in which tables without one are looked for, where the server's own search path is not meant. Set
+by a statement, not by libpq's `options`, which poolers do not let through."""
+
+
 def engine(location: str) -> sa.Engine:
-    """An engine whose sessions only read. Nothing is connected yet, and no connection is kept. Raises SourceError."""
+    """An engine whose sessions only read. Nothing is connected yet, and no connection is kept. One database has one engine, however
+    many of its tables are read: what it learnt of the server, and statements once compiled, hold for all. Raises SourceError."""
     address = url(location)
+    if address.get_backend_name() == "sqlite" and not Path(address.database or "").is_file():
+        raise SourceError(f"There is no file {address.database}. Name the database's file.")
+    return _engine(address)
+
+
+@lru_cache(maxsize=16)
+def _engine(address: sa.URL) -> sa.Engine:
     backend = address.get_backend_name()
     options: dict[str, Any] = {"poolclass": pool.NullPool, "hide_parameters": True}
     if backend == "sqlite":
@@ -100,6 +114,8 @@ def engine(location: str) -> sa.Engine:
     if backend == "postgresql":
         options["isolation_level"] = "REPEATABLE READ"
         options["connect_args"] = {"connect_timeout": WAIT, "client_encoding": ENCODING}
+        schemas = address.query.get(SEARCH_PATH)
+        address = address.difference_update_query([SEARCH_PATH])
     elif backend in ("mysql", "mariadb"):
         options["isolation_level"] = "REPEATABLE READ"
         options["connect_args"] = {"connect_timeout": WAIT}
@@ -116,7 +132,7 @@ def engine(location: str) -> sa.Engine:
         ) from None
     if backend == "postgresql":
         # Before SQLAlchemy looks at the server, which a time-out of the role may not let it.
-        event.listen(made, "connect", _settle_postgres, insert=True)
+        event.listen(made, "connect", partial(_settle_postgres, schemas=schemas), insert=True)
     elif backend in ("mysql", "mariadb"):
         event.listen(made, "connect", _settle_mysql, insert=True)
     return made
@@ -258,11 +274,12 @@ def keys(connection: sa.Connection, schema: str | None, table: str) -> list[list
 # --- sessions
 
 
-def _settle_postgres(connection: Any, _: object) -> None:
+def _settle_postgres(connection: Any, _: object, schemas: object = None) -> None:
     from psycopg import sql
 
+    wanted = SETTINGS if schemas is None else {**SETTINGS, SEARCH_PATH: str(schemas)}
     given = [
-        sql.SQL("({}, {})").format(sql.Literal(name), sql.Literal(value)) for name, value in SETTINGS.items()
+        sql.SQL("({}, {})").format(sql.Literal(name), sql.Literal(value)) for name, value in wanted.items()
     ]
     _load_tolerantly(connection)
     with connection.cursor() as cursor:
@@ -326,8 +343,6 @@ def _settle_mysql(connection: Any, _: object) -> None:
 
 def _sqlite(address: sa.URL, options: dict[str, Any]) -> sa.Engine:
     path = Path(address.database or "")
-    if not path.is_file():
-        raise SourceError(f"There is no file {path}. Name the database's file.")
 
     def connect() -> sqlite3.Connection:
         # By its URI, read only: SQLite would make a file that is not there.
