@@ -16,7 +16,9 @@ import pyarrow as pa
 from fashion_assets.catalog.pictures import Limits
 from fashion_assets.catalog.profile import Profile
 from fashion_assets.settings import Settings
+from fashion_assets.sources.drawn import old_schemas
 from fashion_assets.sources.drawn.shop import DRAWING_VERSION, Manifest, draw_catalogue
+from fashion_assets.sources.known_mappings import PUBLIC, load_mapping
 from fashion_assets.sources.mapped import Mapped
 from fashion_assets.sources.source import DeclaredTable, Source, SourceError
 
@@ -180,13 +182,16 @@ class SecondHand(Drawn):
         self.size = size
         self.schema = f"sample_second_hand_{size}"
         self._settings = settings
-        # Where the database is, is known once it is asked for: the server may be elsewhere by then.
         self._reader = Mapped(
-            name, "env:", load_mapping("second-hand"), found=found, max_image_bytes=max_image_bytes
+            name,
+            old_schemas.url(settings, self.schema),
+            load_mapping("second-hand"),
+            found=found,
+            max_image_bytes=max_image_bytes,
         )
 
     def draw(self) -> None:
-        from fashion_assets.sources.drawn import old_schemas, second_hand
+        from fashion_assets.sources.drawn import second_hand
 
         def fill(connection: Any) -> None:
             items = second_hand.sample_items(self.size)
@@ -196,7 +201,6 @@ class SecondHand(Drawn):
 
         said = f"second-hand shop, {self.size} items, version {SYSTEMS_VERSION}"
         old_schemas.draw(self._settings, self.schema, said, fill)
-        self._reader.location = old_schemas.url(self._settings, self.schema)
 
 
 class JsonGarments(Drawn):

@@ -10,6 +10,9 @@ import psycopg
 from psycopg import sql
 from psycopg.types.json import Jsonb
 
+DRAWING_VERSION = "1"
+"""Changes whenever the same number of documents would be others."""
+
 OLD = {
     "style": ["Casual"],
     "occasion": [],

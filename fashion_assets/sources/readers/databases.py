@@ -20,7 +20,7 @@ from sqlalchemy import event, exc, pool
 
 from fashion_assets.errors import one_line
 from fashion_assets.postgres.session import ENCODING, SETTINGS
-from fashion_assets.sources.source import SourceError
+from fashion_assets.sources.source import NoSuchTable, SourceError
 
 # A vector's type is one of those SQLAlchemy does not know: its values are text, which is all that is asked of them.
 warnings.filterwarnings("ignore", message="Did not recognize type", category=exc.SAWarning)
@@ -97,8 +97,9 @@ by a statement, not by libpq's `options`, which poolers do not let through."""
 
 
 def engine(location: str) -> sa.Engine:
-    """An engine whose sessions only read. Nothing is connected yet, and no connection is kept. One database has one engine, however
-    many of its tables are read: what it learnt of the server, and statements once compiled, hold for all. Raises SourceError."""
+    """An engine whose sessions only read. Nothing is connected yet; one connection is kept for whoever asks next, until it is disposed
+    of. One database has one engine, however many of its tables are read: what it learnt of the server, and statements once compiled,
+    hold for all. Raises SourceError."""
     address = url(location)
     if address.get_backend_name() == "sqlite" and not Path(address.database or "").is_file():
         raise SourceError(f"There is no file {address.database}. Name the database's file.")
@@ -108,9 +109,11 @@ def engine(location: str) -> sa.Engine:
 @lru_cache(maxsize=16)
 def _engine(address: sa.URL) -> sa.Engine:
     backend = address.get_backend_name()
-    options: dict[str, Any] = {"poolclass": pool.NullPool, "hide_parameters": True}
+    options: dict[str, Any] = {"hide_parameters": True}
     if backend == "sqlite":
-        return _sqlite(address, options)
+        # A file is opened in no time, and may be another one by the next time.
+        return _sqlite(address, {**options, "poolclass": pool.NullPool})
+    options |= {"poolclass": pool.QueuePool, "pool_size": 1, "max_overflow": -1}
     if backend == "postgresql":
         options["isolation_level"] = "REPEATABLE READ"
         options["connect_args"] = {"connect_timeout": WAIT, "client_encoding": ENCODING}
@@ -225,13 +228,13 @@ def _found_table(connection: sa.Connection, wanted: str | Sequence[str]) -> tupl
 
 
 def find_table(connection: sa.Connection, wanted: str | Sequence[str], place: str) -> tuple[str | None, str]:
-    """Schema and name of a table. Raises SourceError where there is none of that name."""
+    """Schema and name of a table. Raises NoSuchTable where there is none of that name."""
     if found := _found_table(connection, wanted):
         return found
     said = wanted if isinstance(wanted, str) else ".".join(wanted)
     there = tables(connection)
     few = ", ".join(there[:20]) + (f" and {len(there) - 20} more" if len(there) > 20 else "")
-    raise SourceError(
+    raise NoSuchTable(
         f"There is no table {said} in {place}, or it may not be seen. There are: {few or 'none'}."
     )
 
