@@ -20,7 +20,7 @@ from psycopg import sql
 
 from fashion_assets.benchmarks import results
 from fashion_assets.benchmarks.relevance import load_queries
-from fashion_assets.catalog.attributes import VOCABULARIES
+from fashion_assets.catalog.attributes import SPARSE, VOCABULARIES
 from fashion_assets.catalog.listing import ATTRIBUTES
 from fashion_assets.catalog.normalization import vocabulary
 from fashion_assets.catalog.pictures import Limits
@@ -255,6 +255,7 @@ def _coverage(conn: psycopg.Connection, release: Release) -> list[dict[str, Any]
             "known_share": known[name] / count if name in known and count else None,
         }
         for name, count in stated.items()
+        if count or name not in SPARSE
     ]
 
 

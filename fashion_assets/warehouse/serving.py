@@ -145,6 +145,14 @@ PRODUCTS = Table(
             required=True,
         ),
         Column(
+            "origins",
+            "jsonb",
+            "jsonb",
+            "JSON object of the attributes that the record does not state: by attribute its origin (text, picture; stated where it follows from "
+            "what is stated), confidence and evidence. A value of an attribute that does not stand here is stated by the record. Null where all "
+            "are.",
+        ),
+        Column(
             "facts",
             "jsonb",
             "jsonb",
@@ -440,14 +448,22 @@ INDEXES = (
     ),
     Index("product_style_affinity_cluster", PRODUCT_STYLE_AFFINITY, sql.SQL("(cluster, affinity)")),
     *(
-        Index(f"products_{each.name}", PRODUCTS, sql.SQL("({})").format(sql.Identifier(each.name)))
+        Index(
+            f"products_{each.name}",
+            PRODUCTS,
+            sql.SQL("({column}) WHERE {column} IS NOT NULL" if each.sparse else "({column})").format(
+                column=sql.Identifier(each.name)
+            ),
+        )
         for each in ATTRIBUTES
         if each.indexed
     ),
 )
 """The indexes of a release beside those of vectors."""
 
-SERVING_VERSION = attributes.version("kind", "filtered", "indexed", "full_text", "searched", "importance")
+SERVING_VERSION = attributes.version(
+    "kind", "filtered", "indexed", "sparse", "full_text", "searched", "importance"
+)
 """Another one when the tables change because an attribute does."""
 
 

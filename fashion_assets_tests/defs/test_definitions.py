@@ -11,6 +11,7 @@ import dagster as dg
 import pytest
 
 from fashion_assets.backfill.validation import CRITERIA as BACKFILL_CRITERIA
+from fashion_assets.catalog.attributes import SPARSE
 from fashion_assets.catalog.listing import ATTRIBUTES, COLUMNS_IN_WORDS
 from fashion_assets.criteria.batch import BATCH_CRITERIA, RAW, VALIDATED
 from fashion_assets.criteria.candidate import CANDIDATE_CRITERIA
@@ -30,6 +31,7 @@ BATCH_ASSETS = {
     "validated_products": "catalog",
     "quarantined_listings": "catalog",
     "normalized_attributes": "catalog",
+    "properties": "catalog",
     "image_embeddings": "embeddings",
     "text_embeddings": "embeddings",
     "product_embeddings": "embeddings",
@@ -68,6 +70,7 @@ CHECKS = {
         "every_product_has_a_story",
         "stories_say_what_records_say",
     },
+    "properties": {"every_product_is_read", "stated_values_win", "what_is_filled_says_where_from"},
     **{
         asset: {f"{asset}_cover_every_product", f"{asset}_fit_their_space", f"{asset}_are_of_unit_length"}
         for asset in ("image_embeddings", "text_embeddings")
@@ -119,6 +122,7 @@ CHECKS = {
         "colour_is_in_its_vocabulary",
         "season_is_in_its_vocabulary",
         "usage_is_in_its_vocabulary",
+        *(f"{name}_is_in_its_vocabulary" for name in SPARSE),
         "pictures_load",
     },
     "style_clusters": {"styles_are_told_apart"},

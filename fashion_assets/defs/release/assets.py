@@ -93,6 +93,7 @@ def verdict_table(verdicts: list[Verdict]) -> dg.TableMetadataValue:
 @dg.asset(
     deps=[
         dg.AssetDep("normalized_attributes", partition_mapping=dg.AllPartitionMapping()),
+        dg.AssetDep("properties", partition_mapping=dg.AllPartitionMapping()),
         dg.AssetDep("quarantined_listings", partition_mapping=dg.AllPartitionMapping()),
         dg.AssetDep("product_embeddings", partition_mapping=dg.AllPartitionMapping()),
         dg.AssetDep("validated_rows", partition_mapping=dg.AllPartitionMapping()),
