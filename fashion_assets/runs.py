@@ -424,7 +424,12 @@ def _calibrate(batch: str) -> str | None:
 
 
 def _prepare_release() -> None:
-    """In the release's worker, beside the batches: what its checks and measurements need is there when they want it."""
+    """In the release's worker, beside the last batches and the load, which wait for the database: what its checks and measurements need
+    is there when they want it."""
+    threading.Thread(target=_import_for_checks, daemon=True).start()
+
+
+def _import_for_checks() -> None:
     from fashion_assets.criteria.expectations import import_library
 
     gc.disable()  # as in `preloaded`

@@ -240,23 +240,20 @@ def measure_latency(
 
 def measure_load_briefly(
     engine: SearchEngine,
-    conn: psycopg.Connection,
-    release: Release,
+    questions: Mapping[Kind, Sequence[Question]],
     wanted: Mapping[Kind, float],
     seconds: float,
-    seed: int = 0,
 ) -> list[Row]:
     """Kinds of searches asked by a few callers at once, threads of this process, until one number of callers is answered
-    as many a second as are `wanted`; rows as in `measure_quickly`, one for each number that was tried, for so many `seconds` each.
+    as many a second as are `wanted`; `questions` of each kind were asked before. Rows as in `measure_quickly`, one for each number that was tried, for so many `seconds` each.
 
     Threads share an interpreter, so that more is borne than they see: what they reach is borne, what they miss may be.
     """
     rows = []
     for kind, qps in wanted.items():
-        asked = questions(conn, release, kind, BRIEF_QUESTIONS, seed)
+        asked = questions[kind]
         if not asked:
             continue
-        timed(engine, asked)  # so that nothing is measured for the first time
         for concurrency in BRIEF_CONCURRENCIES:
             with ThreadPoolExecutor(concurrency) as pool:
                 began = time.perf_counter()

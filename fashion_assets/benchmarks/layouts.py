@@ -12,9 +12,9 @@ them: in an order of its own, one of them would find a page's products side by s
 
 import math
 import time
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, field, replace
 from typing import Any, LiteralString
 
 import numpy as np
@@ -115,39 +115,70 @@ def measure_layouts(
     `vector`, the ten nearest to a picture's, a title's or a hybrid vector, each from its own index of the old layout;
     `point`, one product by id. No rows for an empty release. `conn` must be in autocommit mode.
     """
-    found = conn.execute(
-        sql.SQL(
-            "SELECT embedding_space, max(vector_dims(embedding)) FROM {} WHERE embedding IS NOT NULL GROUP BY 1 ORDER BY count(*) DESC, 1 LIMIT 1"
-        ).format(release.table("products"))
-    ).fetchone()
-    if found is None:
-        return []
-    space, dimension = found
-    with both(conn, release, space, dimension, products, progress):
-        asked = questions_of(conn, space, dimension, questions, seed)
-        (compared,) = conn.execute(
+    with both(conn, release, products, progress) as built:
+        if built is None:
+            return []
+        return built.asked(questions, seed, progress).compared(enough=enough, tries=tries, progress=progress)
+
+
+@dataclass(frozen=True)
+class Layouts:
+    """Both layouts of products of one space, built; `asked` is what is put to them."""
+
+    conn: psycopg.Connection
+    space: str
+    dimension: int
+    questions: Mapping[str, Sequence[Asked]] = field(default_factory=dict)
+
+    def asked(
+        self, questions: int, seed: int = 0, progress: Callable[[str], None] = lambda step: None
+    ) -> "Layouts":
+        """With so many questions of each kind, each put to both once, so that none is timed for the first time."""
+        of_kinds = questions_of(self.conn, self.space, self.dimension, questions, seed)
+        for kind, pairs in of_kinds.items():
+            progress(f"{kind}, once")
+            _timed(self.conn, pairs)
+        return replace(self, questions=of_kinds)
+
+    def compared(
+        self,
+        *,
+        enough: float = math.inf,
+        tries: int = 1,
+        progress: Callable[[str], None] = lambda step: None,
+    ) -> list[Row]:
+        """The rows of `measure_layouts`."""
+        (products,) = self.conn.execute(
             sql.SQL("SELECT count(*) FROM {}").format(sql.Identifier(SCRATCH, "products"))
         ).fetchone() or (0,)
         rows = []
-        for kind, pairs in asked.items():
+        for kind, pairs in self.questions.items():
             progress(kind)
-            of_kind = [row(kind, *_timed(conn, pairs))]
+            of_kind = [row(kind, *_timed(self.conn, pairs))]
             while of_kind[-1]["ratio"] > enough and len(of_kind) < tries:
-                of_kind.append(row(kind, *_timed(conn, pairs)))
-            rows.append(min(of_kind, key=lambda each: each["ratio"]) | {"products": compared})
-    return rows
+                of_kind.append(row(kind, *_timed(self.conn, pairs)))
+            rows.append(min(of_kind, key=lambda each: each["ratio"]) | {"products": products})
+        return rows
 
 
 @contextmanager
 def both(
     conn: psycopg.Connection,
     release: Release,
-    space: str,
-    dimension: int,
     products: int,
     progress: Callable[[str], None] = lambda step: None,
-) -> Iterator[None]:
-    """Both layouts of a release's first `products` products of a space, in the scratch schema, while the `with` lasts."""
+) -> Iterator[Layouts | None]:
+    """Both layouts of the first `products` products, by id, of a release's largest space, in the scratch schema, while the `with` lasts;
+    None for an empty release. `conn` must be in autocommit mode."""
+    found = conn.execute(
+        sql.SQL(
+            "SELECT embedding_space, max(vector_dims(embedding)) FROM {} WHERE embedding IS NOT NULL GROUP BY 1 ORDER BY count(*) DESC, 1 LIMIT 1"
+        ).format(release.table("products"))
+    ).fetchone()
+    if found is None:
+        yield None
+        return
+    space, dimension = found
     names = {
         "scratch": sql.Identifier(SCRATCH),
         "release": sql.Identifier(release.release),
@@ -180,7 +211,7 @@ def both(
             conn.execute(definition.replace(f" ON {release.release}.products ", f" ON {SCRATCH}.products "))
         for table in ("productsdb", "product_embeddings_multimodal", "products"):
             conn.execute(sql.SQL("VACUUM (ANALYZE) {}").format(sql.Identifier(SCRATCH, table)))
-        yield
+        yield Layouts(conn, space, dimension)
     finally:
         execute(drop)
 
@@ -278,18 +309,16 @@ def row(kind: str, old_ms: Sequence[float], new_ms: Sequence[float]) -> Row:
 
 
 def _timed(conn: psycopg.Connection, pairs: Sequence[Asked]) -> tuple[list[float], list[float]]:
-    """Milliseconds of each question on the old layout and on the new one; the first time is not counted."""
+    """Milliseconds of each question on the old layout and on the new one."""
     taken: dict[str, list[float]] = {"old": [], "new": []}
     with conn.transaction(), conn.cursor(binary=True) as cursor:
         cursor.execute(sql.SQL("SET LOCAL hnsw.ef_search = {}").format(sql.Literal(EF_SEARCH)))
         # A choice between plans for one value and for all would be made anew in the middle of the measurement.
         cursor.execute("SET LOCAL plan_cache_mode = 'force_custom_plan'")
-        for counted in (False, True):
-            for place, pair in enumerate(pairs):
-                sides = [("old", pair.old, pair.old_values), ("new", pair.new, pair.new_values)]
-                for side, statement, values in sides if place % 2 else reversed(sides):
-                    started = time.perf_counter()
-                    cursor.execute(statement, values, prepare=True).fetchall()
-                    if counted:
-                        taken[side].append(1000 * (time.perf_counter() - started))
+        for place, pair in enumerate(pairs):
+            sides = [("old", pair.old, pair.old_values), ("new", pair.new, pair.new_values)]
+            for side, statement, values in sides if place % 2 else reversed(sides):
+                started = time.perf_counter()
+                cursor.execute(statement, values, prepare=True).fetchall()
+                taken[side].append(1000 * (time.perf_counter() - started))
     return taken["old"], taken["new"]

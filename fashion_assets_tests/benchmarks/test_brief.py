@@ -9,6 +9,7 @@ import pytest
 
 from fashion_assets.benchmarks import brief, results
 from fashion_assets.benchmarks.latency import NOTHING
+from fashion_assets.benchmarks.layouts import SCRATCH
 from fashion_assets.benchmarks.recall import SELECTIVITIES
 from fashion_assets.criteria.candidate import Candidate
 from fashion_assets.criteria.measured import MEASURED_CRITERIA, Measured
@@ -79,3 +80,21 @@ def test_a_small_release_measures_its_recall_and_no_times_that_mean_nothing(
     assert "layouts" not in measured
     assert {row["concurrency"] for row in measured["latency"]} == {1}
     assert {row["questions"] for row in measured["recall"]} == {1}
+
+
+def test_what_was_begun_beside_other_work_and_is_not_wanted_leaves_nothing(
+    candidate: Candidate, autocommitting: Connection
+):
+    settings = candidate.settings.model_copy(update={"min_products_for_times": 40, "benchmark_seconds": 0.2})
+
+    def layouts_are_there() -> bool:
+        return autocommitting.execute("SELECT to_regnamespace(%s) IS NOT NULL", (SCRATCH,)).fetchone() == (
+            True,
+        )
+
+    beside = brief.Beside(settings, candidate.release)
+    ready = beside.ready()
+    assert ready.layouts is not None and layouts_are_there()
+    beside.close()
+    beside.close()
+    assert not layouts_are_there()

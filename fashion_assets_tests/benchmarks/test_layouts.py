@@ -33,9 +33,8 @@ def test_every_kind_has_a_ratio_and_nothing_remains(candidate: Candidate, autoco
 
 
 def test_both_layouts_show_the_same_products(candidate: Candidate, autocommitting: Connection):
-    space = candidate.release.space
-    assert space is not None
-    with layouts.both(autocommitting, candidate.release, space, 512, 25):
+    with layouts.both(autocommitting, candidate.release, 25) as built:
+        assert built is not None and built.space == candidate.release.space
         counts = [
             autocommitting.execute(
                 sql.SQL("SELECT count(*) FROM {}").format(sql.Identifier(layouts.SCRATCH, table))
@@ -43,7 +42,7 @@ def test_both_layouts_show_the_same_products(candidate: Candidate, autocommittin
             for table in ("productsdb", "product_embeddings_multimodal", "products")
         ]
         assert counts == [(25,)] * 3
-        for kind, pairs in layouts.questions_of(autocommitting, space, 512, 12, 0).items():
+        for kind, pairs in built.asked(12).questions.items():
             assert len(pairs) == 12
             for number, pair in enumerate(pairs):
                 old = autocommitting.execute(pair.old, pair.old_values).fetchall()

@@ -2,9 +2,7 @@
 
 import pytest
 
-from fashion_assets.catalog.ontology.found import Reading
-from fashion_assets.catalog.ontology.reading import read
-from fashion_assets.catalog.ontology.vocabulary import PROPERTIES, SIXTEEN
+from fashion_assets.catalog.ontology import PROPERTIES, SIXTEEN, Reading, read
 
 
 def values(reading: Reading) -> dict[str, str]:

@@ -13,6 +13,7 @@ from fashion_assets.benchmarks.measurements import NotMeasured, measure, standin
 from fashion_assets.benchmarks.results import Row
 from fashion_assets.defs.failures import telling
 from fashion_assets.defs.release.assets import candidate_of
+from fashion_assets.defs.release.judgement import Judgement
 from fashion_assets.defs.resources import WarehouseResource
 from fashion_assets.postgres.connections import connect
 
@@ -57,13 +58,13 @@ def _result(release: str, measured: Mapping[str, Sequence[Row]], **more: Any) ->
 @dg.asset(deps=["product_embeddings_index"], group_name=GROUP, owners=OWNERS, kinds={"pgvector"})
 @telling
 def search_benchmarks(
-    context: dg.AssetExecutionContext, warehouse: WarehouseResource
+    context: dg.AssetExecutionContext, warehouse: WarehouseResource, judgement: Judgement
 ) -> dg.MaterializeResult:
     """Latency of each kind of search, recall under every filter, the promised loads and the old layout beside the new, with
     products of the candidate's own, within a few seconds."""
     with connect(warehouse.settings, autocommit=True) as conn:
         release = candidate_of(conn, context)
-        measured = measure_briefly(warehouse.settings, conn, release)
+        measured = measure_briefly(warehouse.settings, conn, release, judgement.measuring(release))
     return _result(release.release, measured)
 
 

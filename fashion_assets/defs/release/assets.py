@@ -32,9 +32,6 @@ from fashion_assets.warehouse.serving import VECTOR_INDEX
 OWNERS = ["team:platform"]
 GROUP = "release"
 
-BESIDE_JUDGING = {"dagster/priority": "1"}
-"""Of steps that run while a thread judges the products (`judgement`): before the checks, which wait for that thread."""
-
 
 def candidate_of(
     conn: psycopg.Connection, context: dg.AssetExecutionContext | dg.AssetCheckExecutionContext
@@ -93,7 +90,6 @@ def verdict_table(verdicts: list[Verdict]) -> dg.TableMetadataValue:
 @dg.asset(
     deps=[
         dg.AssetDep("normalized_attributes", partition_mapping=dg.AllPartitionMapping()),
-        dg.AssetDep("properties", partition_mapping=dg.AllPartitionMapping()),
         dg.AssetDep("quarantined_listings", partition_mapping=dg.AllPartitionMapping()),
         dg.AssetDep("product_embeddings", partition_mapping=dg.AllPartitionMapping()),
         dg.AssetDep("validated_rows", partition_mapping=dg.AllPartitionMapping()),
@@ -155,14 +151,7 @@ def products(
     )
 
 
-# Of all tables, once all are written: those of styles, too.
-@dg.asset(
-    deps=[products, "product_style_affinity"],
-    group_name=GROUP,
-    owners=OWNERS,
-    kinds={"postgres", "pgvector"},
-    op_tags=BESIDE_JUDGING,
-)
+@dg.asset(deps=[products], group_name=GROUP, owners=OWNERS, kinds={"postgres", "pgvector"})
 @telling
 def product_embeddings_index(
     context: dg.AssetExecutionContext, release_turn: ReleaseTurn, warehouse: WarehouseResource

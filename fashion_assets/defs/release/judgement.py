@@ -13,6 +13,7 @@ from pathlib import Path
 import dagster as dg
 from pydantic import PrivateAttr
 
+from fashion_assets.benchmarks.brief import Beside
 from fashion_assets.criteria.answers import HeldAnswers
 from fashion_assets.criteria.candidate import CANDIDATE_CRITERIA, Candidate, judge
 from fashion_assets.criteria.expectations import ExpectationResult, validate_products
@@ -34,6 +35,7 @@ class Judgement(dg.ConfigurableResource):
     _begun: dict[str, Future[tuple[list[ExpectationResult], Path]]] = PrivateAttr(default_factory=dict)
     _judged: dict[str, Future[list[Verdict]]] = PrivateAttr(default_factory=dict)
     _answers: dict[str, HeldAnswers] = PrivateAttr(default_factory=dict)
+    _measuring: dict[str, Beside] = PrivateAttr(default_factory=dict)
 
     def of(
         self, candidate: Candidate, criteria: Sequence[Criterion[Candidate]] = tuple(CANDIDATE_CRITERIA)
@@ -46,6 +48,7 @@ class Judgement(dg.ConfigurableResource):
         missing = [criterion for criterion in criteria if (release, criterion.name) not in self._verdicts]
         if any(criterion.asset == INDEX for criterion in missing):
             self._hold(candidate)
+            self._begin_measuring(candidate)
         candidate = replace(candidate, answers=self.answers(candidate.release))
         if missing:
             self._verdicts |= {(release, verdict.name): verdict for verdict in judge(candidate, missing)}
@@ -61,6 +64,17 @@ class Judgement(dg.ConfigurableResource):
         if release in self._begun and release not in self._answers:
             with suppress(Busy):  # then the swap asks anew, and says who it is
                 self._answers[release] = HeldAnswers(candidate.settings, candidate.release)
+
+    def _begin_measuring(self, candidate: Candidate) -> None:
+        """Begin what of the measurements wants no quiet, beside the questions to the index, whose answers count and not their
+        milliseconds: if the release is of this very run."""
+        release = candidate.release.release
+        if release in self._begun and release not in self._measuring:
+            self._measuring[release] = Beside(candidate.settings, candidate.release)
+
+    def measuring(self, release: Release) -> Beside | None:
+        """What was begun of a release's measurements, for whoever finishes it."""
+        return self._measuring.get(release.release)
 
     def begin(self, settings: Settings, release: Release) -> None:
         """Begin to judge the loaded products, by the suite and by their criteria, in a thread: while their indexes are
@@ -81,6 +95,8 @@ class Judgement(dg.ConfigurableResource):
 
     def teardown_after_execution(self, context: dg.InitResourceContext) -> None:
         """A run does not end before what it began, and holds nothing after."""
+        for measuring in self._measuring.values():
+            measuring.close()
         for answers in self._answers.values():
             answers.close()
         for begun in (*self._begun.values(), *self._judged.values()):
