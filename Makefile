@@ -1,5 +1,5 @@
 # make run [CATALOG=folder] [SAMPLE=n]   the whole migration: of a folder of listings, of a drawn sample of n, or, with
-#                                        neither, of what was migrated before (in an empty home a sample of 1,000)
+#                                        neither, of what was migrated before (in an empty home the whole drawn sample)
 # make test                              the tests
 # make ui                                the Dagster UI
 # make docs                              the documentation, as pages in build/site; a link that leads nowhere fails

@@ -18,7 +18,7 @@ from fashion_assets.origins import ENVIRONMENT_PREFIX
 from fashion_assets.postgres import server
 from fashion_assets.postgres.connections import connect
 from fashion_assets.settings import Settings
-from fashion_assets.sources.drawing import draw_catalogue
+from fashion_assets.sources.drawn.shop import draw_catalogue
 from fashion_assets.warehouse import releases
 from fashion_assets.warehouse.database import prepare
 

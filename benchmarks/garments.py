@@ -31,9 +31,9 @@ from fashion_assets.release import indexes
 from fashion_assets.search.engine import SearchEngine
 from fashion_assets.search.query import Query
 from fashion_assets.settings import Settings
+from fashion_assets.sources.drawn.json_garments import build, drawn, drawn_garments
 from fashion_assets.sources.vectors import read_vector
 from fashion_assets.warehouse import releases
-from fashion_assets_tests.garments import ODD, Garment, build, drawn
 
 TABLES = {
     "attribute_values": "attribute_value",
@@ -45,30 +45,6 @@ TABLES = {
 }
 WORDS = ("red dress", "navy slip dress", "women dress", "silk", "midnight", "green dress")
 KINDS = {"image_embedding": "image", "description_embedding": "text"}
-
-
-def drawn_garments(count: int) -> list[Garment]:
-    """The odd ones, and drawn dresses behind them."""
-    more = [
-        Garment(
-            f"more_{number}",
-            f"Slip dress {number}",
-            "Ganni",
-            20.0 + number % 90,
-            "EUR",
-            drawn(number),
-            f"A midnight slip dress in silk, number {number}.",
-            drawn(number, 1536),
-            {
-                "category": "dress",
-                "subcategory": "slip-dress",
-                "primary_color": ("navy", "red", "green")[number % 3],
-                "gender": "women",
-            },
-        )
-        for number in range(len(ODD), count)
-    ]
-    return [*ODD, *more][:count]
 
 
 def check(url: str, settings: Settings) -> bool:

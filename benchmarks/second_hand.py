@@ -22,7 +22,7 @@ import psycopg
 
 from fashion_assets.catalog.stories.checking import unsupported
 from fashion_assets.catalog.stories.story import read_story
-from fashion_assets_tests.second_hand import (
+from fashion_assets.sources.drawn.second_hand import (
     OWN,
     PADDED,
     build,

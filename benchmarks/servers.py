@@ -28,7 +28,7 @@ from kill_and_resume import command, fingerprint
 from psycopg import sql
 from pydantic import SecretStr
 
-from fashion_assets.postgres import server
+from fashion_assets.postgres.embedded import as_user, programs_of, server_user
 from fashion_assets.settings import ENVIRONMENT_PREFIX, Settings
 
 PASSWORD = "s3cr3t-Pa55"
@@ -50,9 +50,9 @@ class Server:
         self.folder = folder
         self.port = free_port()
         embedded = Settings(home=folder.parent, database_url=None)
-        programs = server._programs(embedded.postgres_data)
+        programs = programs_of(embedded.postgres_data)
         folder.mkdir(parents=True)
-        self._as = server._as(server._server_user(folder, programs))
+        self._as = as_user(server_user(folder, programs))
         self._control = [str(programs / "pg_ctl"), "-D", str(folder), "-w", "-m", "fast"]
         if "user" in self._as:
             os.chown(folder, self._as["user"], -1)

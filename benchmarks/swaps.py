@@ -30,7 +30,7 @@ from fashion_assets.release import swap
 from fashion_assets.search.engine import SearchEngine
 from fashion_assets.search.query import Query
 from fashion_assets.settings import Settings
-from fashion_assets.sources.drawing import draw_catalogue
+from fashion_assets.sources.drawn.shop import draw_catalogue
 from fashion_assets.warehouse import releases
 
 VIEWS = ("products", "product_embeddings", "users", "favourites")

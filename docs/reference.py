@@ -45,7 +45,7 @@ from fashion_assets.sources.mapping import (
 )
 from fashion_assets.sources.mapping import Mapping as MappingFile
 from fashion_assets.warehouse.schemas import OPS, SERVING
-from fashion_assets.warehouse.serving import TABLES
+from fashion_assets.warehouse.serving import LATER_TABLES, TABLES
 from fashion_assets.warehouse.tables import metadata
 
 PROGRAM = "fashion-assets"
@@ -306,7 +306,7 @@ def tables() -> str:
         f"Every release is a schema (`{SERVING}_r0001`, …) with these tables; `{SERVING}` has a view of each name onto the release "
         f"that is live. Query the views: `{SERVING}.products`. How: [query by SQL](../how-to/sql.md).",
     ]
-    for name, table in TABLES.items():
+    for name, table in {**TABLES, **LATER_TABLES}.items():
         rows = [(_code(column), _text(said)) for column, said in table.comments.items()]
         parts += [f"### {name}", _text(table.comment), _table(("column", "what it holds"), rows)]
     parts += [

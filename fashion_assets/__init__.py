@@ -2,9 +2,10 @@
 
 A source's records are *listings*. They are cut into *batches*, one Dagster partition each. Per batch, `raw_listings`
 are read, judged into `validated_products` and `quarantined_listings`, given canonical values
-(`normalized_attributes`) and vectors (`image_embeddings`, `text_embeddings`, together `product_embeddings`). Per
-release, all batches are streamed into a fresh schema (`products`), indexed (`product_embeddings_index`), measured
-(`search_benchmarks`), reported (`migration_report`) and, when every criterion holds, put live (`live_release`).
+(`normalized_attributes`) and vectors (`image_embeddings`, `text_embeddings`, together `product_embeddings`);
+what records do not state is read from words (`properties`). Per release, all batches are streamed into a fresh schema (`products`),
+indexed (`product_embeddings_index`), measured (`search_benchmarks`), reported (`migration_report`) and, when every criterion holds,
+put live (`live_release`).
 
 Imports run one way: `defs`, `cli` -> `release` -> `criteria` -> `benchmarks`, `serving` -> `search` -> `embedding` ->
 `warehouse`, `sources` -> `catalog`, `settings`.

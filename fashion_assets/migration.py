@@ -24,6 +24,7 @@ from fashion_assets.postgres.connections import connect
 from fashion_assets.postgres.server import describe
 from fashion_assets.progress import Tasks, steps, tasks
 from fashion_assets.release import roots
+from fashion_assets.release.known_sources import of_release
 from fashion_assets.release.plan import Plan
 from fashion_assets.release.recovery import recovered_plan
 from fashion_assets.release.scan import (
@@ -45,6 +46,7 @@ from fashion_assets.warehouse.database import is_installed, prepare
 from fashion_assets.warehouse.locks import Busy, RunLock, run_lock
 from fashion_assets.warehouse.names import is_of_a_table
 from fashion_assets.warehouse.parquet import ParquetStore
+from fashion_assets.warehouse.quarantine import reasons
 from fashion_assets.warehouse.register import SyncReport
 from fashion_assets.warehouse.releases import Release
 from fashion_assets.warehouse.sources import SourceRecord, active_sources, sources
@@ -59,8 +61,11 @@ thousand small pictures, and gains a few per cent, or much where a machine is un
 REJECTING_BATCHES_TOLD = 10
 """Batches named of those that went through with many rejections."""
 
-DEFAULT_SAMPLE = 1000
-"""Listings drawn where nothing else was ever asked for."""
+DRAWN = {"sample", "second_hand", "garments"}
+"""Sources that a first migration draws (`sources.sample.WHOLE`)."""
+
+REASONS_TOLD = 8
+"""Reasons of rejection that are told, the most frequent ones."""
 
 
 @dataclass
@@ -87,10 +92,18 @@ class MigrationResult:
     unread: dict[str, str] = field(default_factory=dict)
     """Sources that could not be read, and why: of them the release has what was read before."""
     lines: list[str] = field(default_factory=list)
+    sources: list[dict[str, Any]] = field(default_factory=list)
+    """What the release that was built has of each source."""
+    rejected: dict[str, int] = field(default_factory=dict)
+    """Why listings were rejected, and how many for each reason; the most frequent first."""
+    backfill_failed: str | None = None
+    """Why the drawn wardrobe documents were not backfilled."""
+    to_try: list[str] = field(default_factory=list)
 
     @property
     def succeeded(self) -> bool:
-        return not self.failed_batches and not self.unread and self.refusal is None
+        failures = self.failed_batches, self.unread, self.refusal, self.backfill_failed
+        return not any(failures)
 
     def summary(self) -> Iterator[str]:
         """Lines a person reads at the end."""
@@ -104,8 +117,22 @@ class MigrationResult:
                 f"[bold red]not read[/] source {name}, of which the release has what was read before: {shown(why)} When it is not "
                 f"to come back: fashion-assets sources remove {name}"
             )
+        if self.backfill_failed:
+            yield f"[bold red]failed[/] the backfill of wardrobe documents: {shown(self.backfill_failed)}"
         if self.refusal:
             yield f"[bold red]refused[/] {escape(self.refusal)}"
+        if len(self.sources) > 1:
+            for source in self.sources:
+                yield (
+                    f"source   {shown(source['name'])}: {source['listings']:,} listings = {source['products']:,} products + "
+                    f"{source['quarantined']:,} quarantined"
+                )
+        if self.rejected:
+            said = ", ".join(
+                f"{count:,} {reason}" for reason, count in list(self.rejected.items())[:REASONS_TOLD]
+            )
+            more = len(self.rejected) - REASONS_TOLD
+            yield f"rejected {said}{f' and {more} more reasons' if more > 0 else ''}: fashion-assets quarantine"
         if self.report:
             yield f"report   {shown(self.report)}"
         if self.release and self.live:
@@ -115,6 +142,8 @@ class MigrationResult:
                 f"ready    {self.release}: {self.products or 0:,} products; put it live with: "
                 f"fashion-assets promote {self.release}"
             )
+        for number, command in enumerate(self.to_try):
+            yield f"{'' if number else 'try':8} {shown(command)}"
 
     def to_dict(self) -> dict[str, Any]:
         return {
@@ -132,6 +161,9 @@ class MigrationResult:
             "criteria": [verdict.to_dict() for verdict in self.verdicts],
             "report": self.report,
             "refusal": self.refusal,
+            "sources": self.sources,
+            "rejected": self.rejected,
+            "backfill_failed": self.backfill_failed,
             "messages": self.lines,
         }
 
@@ -250,6 +282,7 @@ class Migration:
             # A first migration surely has work for workers: they come to be while the catalogue is read.
             runs = stack.enter_context(Runs(all_is_new=True)) if first else Runs()
             known = {stale.source for stale in stale_sources(conn, self._settings, as_last_scanned=True)}
+            is_whole = choice is None and not active_sources(conn)
             conn.commit()
             fetched = self._fetch(conn, choice) if self._settings.fetch_pictures else []
             wanted, scans, said = self._scan(conn, choice, dry_run)
@@ -260,11 +293,23 @@ class Migration:
             result.lines += map(str, stale)
             result.newly_stale += [str(each) for each in stale if each.source not in known]
             if not wanted.release_is_due:
-                return self._without_changes(conn, wanted, result, promote, allow_shrink)
+                result = self._without_changes(conn, wanted, result, promote, allow_shrink)
+                if self._has_documents_to_backfill(conn, wanted):
+                    if not first:
+                        stack.enter_context(runs)
+                    self._backfill(result, runs)
+                return result
             if not first:
                 stack.enter_context(runs)
             runs.note_scan(scans)
-            return self._migrate(wanted, result, promote, runs, turn, allow_shrink, accept_rejections)
+            result = self._migrate(wanted, result, promote, runs, turn, allow_shrink, accept_rejections)
+            if not result.not_begun and self._has_documents_to_backfill(conn, wanted):
+                self._backfill(result, runs)
+            if is_whole and result.live:
+                from fashion_assets.whole_sample import to_try  # here: few runs draw
+
+                result.to_try += to_try()
+            return result
 
     def promote(self, name: str, force: bool = False, allow_shrink: bool = False) -> MigrationResult:
         """Put a candidate, or a retired release, live in a run of its own; `allow_shrink` as in `run`."""
@@ -346,9 +391,9 @@ class Migration:
         self, conn: psycopg.Connection, choice: Choice | None, dry_run: bool
     ) -> tuple[Plan, list[Scanned], list[str]]:
         """What there is to do, what the scan of each source found, and what to say of that."""
-        if choice is None and not active_sources(conn):
+        is_whole = choice is None and not active_sources(conn)
+        if is_whole:
             self._require_a_new_home()
-            choice = Choice("sample", "sample", str(DEFAULT_SAMPLE))
         # One transaction: a source that cannot be read must not take the place of the one in use.
         with conn.transaction(), self._progress() as progress:
             before = active_sources(conn)
@@ -362,6 +407,10 @@ class Migration:
                 )
                 options = None if same else choice.options
                 use_source(conn, choice.name, choice.kind, choice.location, options)
+            elif is_whole:
+                from fashion_assets import whole_sample  # here: few runs draw
+
+                whole_sample.use(conn, self._settings, documents=not dry_run)
             task = progress.add_task("reading the catalogue", total=None)
             scans = scan_active_sources(
                 conn,
@@ -378,7 +427,7 @@ class Migration:
     def _require_a_new_home(self) -> None:
         """Nothing is drawn beside a shop's own files: the database that knew where its catalogue is was another one."""
         names = ParquetStore(self._settings.assets_url).batches(RAW_LISTINGS.name)
-        if own := sorted({name.rpartition("-")[0] for name in names} - {"sample"}):
+        if own := sorted({name.rpartition("-")[0] for name in names} - DRAWN):
             raise SourceError(
                 f"The database knows of no source ({describe(self._settings)}), and {self._settings.assets_url} has batches of "
                 f"{', '.join(own)}. Say where the catalogue is: fashion-assets run --catalog FOLDER, or --sample N for a drawn "
@@ -386,16 +435,19 @@ class Migration:
             )
 
     def _dry_run_without_database(self, choice: Choice | None) -> MigrationResult:
-        choice = self._found_out(choice or Choice("sample", "sample", str(DEFAULT_SAMPLE)))
-        name = choice.name
-        if choice.kind == "sample":
-            from fashion_assets.sources.sample import parse_location  # here: few runs draw
+        if choice is None or choice.kind == "sample":
+            from fashion_assets.sources.sample import WHOLE, parse_location  # here: few runs draw
 
-            listings = parse_location(choice.location)[0]
+            places = list(WHOLE.values()) if choice is None else [choice.location]
+            name = "the drawn sample" if choice is None else choice.name
+            sizes = [parse_location(location).size for location in places]
         else:
+            choice = self._found_out(choice)
+            name = choice.name
             source = open_source(choice.kind, name, choice.location, self._settings, choice.options)
-            listings = sum(chunk.num_rows for chunk in source.scan())
-        batches = -(-listings // self._settings.batch_size)
+            sizes = [sum(chunk.num_rows for chunk in source.scan())]
+        listings = sum(sizes)
+        batches = sum(-(-size // self._settings.batch_size) for size in sizes)
         result = MigrationResult(listings=listings, batches=batches)
         result.lines.append(
             f"dry run: {name} has {listings:,} listings, all new; {batches:,} {'batch' if batches == 1 else 'batches'} would run, then the first release "
@@ -546,10 +598,33 @@ class Migration:
             )
             result.report, result.live = self._report(newest), newest.state == "live"
             result.verdicts = [Verdict.from_dict(verdict) for verdict in newest.criteria or []]
+            with connect(self._settings) as conn:
+                result.sources = of_release(conn, newest)
+                result.rejected = dict(reasons(conn))
             if unmet := unmet_expectations(self._settings, newest):
                 result.lines.append(
                     f"expectations not met, which hold nothing up but want a look: {', '.join(unmet)}"
                 )
+
+    def _has_documents_to_backfill(self, conn: psycopg.Connection, wanted: Plan) -> bool:
+        """Whether a sample's wardrobe documents are to be backfilled."""
+        if not any(source.kind == "sample" for source in wanted.sources):
+            return False
+        from fashion_assets import whole_sample
+
+        return whole_sample.is_to_be_backfilled(conn, self._settings)
+
+    def _backfill(self, result: MigrationResult, runs: Runs) -> None:
+        """Backfill a sample's wardrobe documents, in the run that does it in the UI."""
+        from fashion_assets import whole_sample
+
+        with self._progress() as progress:
+            task = progress.add_task("backfilling the wardrobe", total=None)
+            result.backfill_failed = runs.run("backfill_wardrobe", whole_sample.BACKFILL)
+            progress.update(task, total=1, completed=1)
+        if result.backfill_failed is None:
+            with connect(self._settings) as conn:
+                result.lines.append(whole_sample.backfilled(conn))
 
     def _progress(self) -> Tasks:
         return tasks(self._console, self._lines)

@@ -11,7 +11,7 @@ the home; the environment wins. `fashion-assets --home DIR` sets `home`.
 import os
 from functools import cached_property
 from pathlib import Path
-from typing import Any
+from typing import Any, Literal
 from urllib.parse import urlsplit
 
 from pydantic import Field, SecretStr, ValidationError, ValidationInfo, field_validator
@@ -120,6 +120,11 @@ class Settings(Thresholds, BaseSettings):
         default=100_000,
         gt=0,
         description="A price above it (or not above zero) is absurd and rejects the listing.",
+    )
+    fill_from: Literal["pictures", "text", "nothing"] = Field(
+        default="pictures",
+        description="Where attributes that a record does not state are taken from: the words of title and description (text), and, where "
+        "these are silent, the picture (pictures); or nothing.",
     )
     model: str | None = Field(
         default=None,

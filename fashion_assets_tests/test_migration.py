@@ -25,7 +25,6 @@ from fashion_assets.postgres.connections import connect
 from fashion_assets.release.swap import rollback
 from fashion_assets.run_tags import RUNNER
 from fashion_assets.settings import Settings
-from fashion_assets.sources.drawing import Manifest
 from fashion_assets.warehouse import releases
 from fashion_assets.warehouse.locks import run_lock
 from fashion_assets_tests.catalogue import draw_picture, line, replace_line, write_catalogue
@@ -330,41 +329,9 @@ def test_a_dry_run_of_a_fresh_home_leaves_it_without_a_database(
     assert "Nothing was changed" in told.lines[-1]
     told = migration.run(catalog=None, sample=80, dry_run=True, promote=True)
     assert (told.listings, told.batches) == (80, 4)
+    told = migration.run(catalog=None, sample=None, dry_run=True, promote=True)
+    assert told.listings == 1800 and "the drawn sample has 1,800 listings" in told.lines[-1]
     assert not home.exists()
-
-
-def test_a_sample_is_quarantined_exactly_where_it_was_spoiled(
-    migrate: Migrate, database: psycopg.Connection, settings: Settings
-):
-    result = migrate(None, sample=80)
-    assert result.succeeded and result.live
-    location = next(path.parent for path in settings.home.rglob("manifest.json"))
-    manifest = Manifest.load(location)
-    assert (result.listings, result.products, result.quarantined) == (
-        80,
-        manifest.products,
-        manifest.rejected,
-    )
-    # By line, not by id: a spoiled line may have no id, or another's.
-    drawn = sorted(
-        (entry["external_id"] or "", [defect])
-        for defect, entries in manifest.defects.items()
-        for entry in entries
-    )
-    held = rows(
-        database, "SELECT coalesce(external_id, ''), reasons FROM fashion_ops.quarantine ORDER BY 1, 2"
-    )
-    assert sorted(held) == drawn
-    stated = (location / "favourites.csv").read_text("utf-8").splitlines()[1:]
-    kept = rows(database, "SELECT user_id || ',' || external_id FROM fashion_sota.favourites")
-    assert sorted(row[0] for row in kept) == sorted(stated) and stated
-    lost = (
-        "SELECT count(*) FROM fashion_sota.favourites f LEFT JOIN fashion_sota.products p USING (source, external_id) "
-        "WHERE f.product_id IS DISTINCT FROM p.product_id"
-    )
-    assert number(database, lost) == 0
-    with connect(settings) as conn:
-        assert number(conn, "SELECT count(*) FROM fashion_sota.favourites WHERE product_id IS NOT NULL") > 0
 
 
 def test_many_batches_are_shared_out_to_worker_processes(

@@ -20,6 +20,7 @@ from psycopg import sql
 from fashion_assets.catalog import attributes
 from fashion_assets.catalog.listing import ATTRIBUTES, LISTING_SCHEMA, PictureFolders, content_hash
 from fashion_assets.catalog.normalization import normalize
+from fashion_assets.catalog.properties import read_properties
 from fashion_assets.catalog.rules import RULES, Rules
 from fashion_assets.catalog.validation import validate
 from fashion_assets.migration import MigrationResult
@@ -275,7 +276,10 @@ def test_whatever_is_accepted_the_tables_of_a_release_can_hold_and_quarantine_th
         replace_quarantine(database, "shop-00001", rejections)
         create_tables(database, release)
         copied = 0
-        for rows_of_a_space in serving_rows(normalized, vectors, "shop-00001", PictureFolders("")).products:
+        properties = read_properties(normalized, "1")
+        for rows_of_a_space in serving_rows(
+            normalized, properties, vectors, "shop-00001", PictureFolders("")
+        ).products:
             copied += copy_encoded(database, release.table("products"), rows_of_a_space)
         for columns in (*((column,) for column in INDEXED), ("source", "external_id")):
             database.execute(

@@ -12,7 +12,8 @@ from fashion_assets.catalog.stories.checking import unsupported
 from fashion_assets.catalog.stories.story import read_story
 from fashion_assets.postgres.connections import Connection, connect
 from fashion_assets.settings import Settings
-from fashion_assets_tests import second_hand
+from fashion_assets.sources.drawn import second_hand
+from fashion_assets.sources.drawn.second_hand import ODD, drawn_items, drawn_vector, known_as
 from fashion_assets_tests.conftest import (
     TEMPLATE,
     _own_database,
@@ -20,7 +21,6 @@ from fashion_assets_tests.conftest import (
     database_url,
     run_migration,
 )
-from fashion_assets_tests.second_hand import ODD, drawn_items, drawn_vector, known_as
 
 ITEMS = [*ODD, *drawn_items(40, later=6)]
 SOURCE = "modaics"

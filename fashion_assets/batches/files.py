@@ -1,7 +1,7 @@
 """The files of a batch: which there are, what is in them, and what their footers say.
 
 What belongs here: each file's name, shape and criteria, once; the metadata it is marked with; reading footers. What does not:
-making the files (`listings`, `vectors`), and which of them are good for anything now (`plan`).
+making the files (`listings`, `properties`, `vectors`), and which of them are good for anything now (`plan`).
 """
 
 import hashlib
@@ -11,7 +11,13 @@ from typing import Any, NamedTuple
 
 import pyarrow as pa
 
-from fashion_assets.catalog.listing import LISTING_SCHEMA, NORMALIZED_SCHEMA, PRODUCT_SCHEMA, REJECTION_SCHEMA
+from fashion_assets.catalog.listing import (
+    LISTING_SCHEMA,
+    NORMALIZED_SCHEMA,
+    PRODUCT_SCHEMA,
+    PROPERTIES_SCHEMA,
+    REJECTION_SCHEMA,
+)
 from fashion_assets.criteria import batch as criteria
 from fashion_assets.criteria.verdict import Criterion
 from fashion_assets.embedding.joining import PRODUCT_VECTORS
@@ -59,6 +65,7 @@ QUARANTINED_LISTINGS = File("quarantined_listings", REJECTION_SCHEMA, criteria.Q
 NORMALIZED_ATTRIBUTES = File("normalized_attributes", NORMALIZED_SCHEMA, criteria.NORMALIZED, is_loaded=True)
 IMAGE_EMBEDDINGS = File("image_embeddings", CONTENT_VECTORS, criteria.IMAGE_EMBEDDINGS)
 TEXT_EMBEDDINGS = File("text_embeddings", CONTENT_VECTORS, criteria.TEXT_EMBEDDINGS)
+PROPERTIES = File("properties", PROPERTIES_SCHEMA, criteria.PROPERTIES, is_loaded=True)
 PRODUCT_EMBEDDINGS = File("product_embeddings", PRODUCT_VECTORS, criteria.PRODUCT_EMBEDDINGS, is_loaded=True)
 
 RAW_ROWS = File("raw_rows", TABLE_ROW_SCHEMA, criteria.RAW_ROWS)
@@ -94,6 +101,7 @@ OF_LISTINGS = Files(
         QUARANTINED_LISTINGS,
         NORMALIZED_ATTRIBUTES,
         IMAGE_EMBEDDINGS,
+        PROPERTIES,
         TEXT_EMBEDDINGS,
         PRODUCT_EMBEDDINGS,
     ),

@@ -1,18 +1,19 @@
 """The stages of a batch of listings, once, in their order.
 
-What belongs here: the list, and what follows from it for a whole batch. What does not: their work (`listings`, `vectors`), and
+What belongs here: the list, and what follows from it for a whole batch. What does not: their work (`listings`, `properties`, `vectors`), and
 which batches need it (`plan`).
 """
 
 import hashlib
 from collections.abc import Mapping, Sequence
 
-from fashion_assets.batches import listings, vectors
+from fashion_assets.batches import listings, properties, vectors
 from fashion_assets.batches.files import (
     IMAGE_EMBEDDINGS,
     NORMALIZED_ATTRIBUTES,
     OF_LISTINGS,
     PRODUCT_EMBEDDINGS,
+    PROPERTIES,
     QUARANTINED_LISTINGS,
     RAW_LISTINGS,
     TEXT_EMBEDDINGS,
@@ -100,6 +101,15 @@ IMAGES: Stage[Work] = Stage(
     vectors.image_batch,
 )
 
+FILLING: Stage[Work] = Stage(
+    "properties",
+    (NORMALIZED_ATTRIBUTES, IMAGE_EMBEDDINGS),
+    (PROPERTIES,),
+    properties.version,
+    properties.filled,
+    properties.filled_batch,
+)
+
 TEXTS: Stage[Work] = Stage(
     "text_embeddings",
     (VALIDATED_PRODUCTS,),
@@ -132,5 +142,5 @@ def keep_what_is_held(work: Work) -> None:
         batch_files.keep(conn, {work.name: held})
 
 
-STAGES = (READING, VALIDATION, NORMALIZATION, IMAGES, TEXTS, VECTORS)
+STAGES = (READING, VALIDATION, NORMALIZATION, IMAGES, FILLING, TEXTS, VECTORS)
 """Every stage of a batch, in the order they run. Assets, versions, progress and recovery follow from it."""

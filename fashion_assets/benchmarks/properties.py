@@ -11,9 +11,10 @@ from dataclasses import dataclass, field
 from typing import Any
 from zlib import crc32
 
-from fashion_assets.catalog.ontology import Found, read
 from fashion_assets.catalog.ontology.calibration import LEAST
-from fashion_assets.catalog.ontology.reading import says
+from fashion_assets.catalog.ontology.found import Found
+from fashion_assets.catalog.ontology.named import says
+from fashion_assets.catalog.ontology.reading import read
 from fashion_assets.catalog.ontology.vocabulary import ontology
 from fashion_assets.sources.statements import statements
 

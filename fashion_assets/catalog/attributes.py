@@ -72,7 +72,13 @@ class Attribute:
     longest: int | None = SHORT
     """Characters of a text; a longer one is no value of the attribute, but what a broken export ran into it. None: free text."""
     vocabulary: bool = False
-    """Whether `vocabularies/NAME.json` has its canonical values."""
+    """Whether it has canonical values: those of `vocabularies/NAME.json`, or else those of the property it is read as."""
+    read: tuple[str, ...] = ()
+    """The properties (`catalog.ontology`) it is where the record is silent and the text, or the picture, tells one; the first that is
+    told. Its value is then what the vocabulary makes of theirs, or of what theirs stands under."""
+    sparse: bool = False
+    """Whether most catalogues say it of few products, or of none: its index leaves the others out, and where no product has it, it is
+    no facet and no row of a report."""
     many: bool = False
     """Whether a record may state several: the `normalized` object has them all, the column the first."""
     filtered: bool = True
@@ -105,6 +111,8 @@ class Attribute:
             (self.vocabulary, self.many, self.full_text, self.importance, self.label, self.telling)
         ):
             raise ValueError(f"{self.name}: only texts have vocabularies, words and labels")
+        if self.read and self.kind is not TEXT:
+            raise ValueError(f"{self.name}: what is read from words is a text")
         if self.many and not self.vocabulary:
             raise ValueError(f"{self.name}: several values are told apart by a vocabulary")
         if self.importance is not None and not self.vocabulary and self.name != "brand":
@@ -156,6 +164,7 @@ ATTRIBUTES: tuple[Attribute, ...] = (
         "vocabulary knows it.",
         critical=True,
         vocabulary=True,
+        read=("gender",),
         facet=True,
         full_text="D",
         importance=3.0,
@@ -169,6 +178,7 @@ ATTRIBUTES: tuple[Attribute, ...] = (
         "Canonical category, the widest of three levels: apparel, footwear, accessories, …",
         critical=True,
         vocabulary=True,
+        read=("category",),
         facet=True,
         full_text="D",
         importance=1.0,
@@ -193,6 +203,7 @@ ATTRIBUTES: tuple[Attribute, ...] = (
         "Canonical kind of thing, the narrowest level: shirts, casual shoes, handbags, …",
         critical=True,
         vocabulary=True,
+        read=("subcategory", "category"),
         facet=True,
         full_text="B",
         importance=4.0,
@@ -207,6 +218,7 @@ ATTRIBUTES: tuple[Attribute, ...] = (
         "colour",
         "Canonical main colour.",
         vocabulary=True,
+        read=("color",),
         facet=True,
         full_text="B",
         importance=3.0,
@@ -220,6 +232,7 @@ ATTRIBUTES: tuple[Attribute, ...] = (
         "season",
         "Canonical season.",
         vocabulary=True,
+        read=("season",),
         many=True,
         facet=True,
         full_text="D",
@@ -241,6 +254,7 @@ ATTRIBUTES: tuple[Attribute, ...] = (
     Attribute(
         "size",
         "Size as sizes are written here (xl, eu 38, us 10.5, w32 l34, one size), by whatever system the source states.",
+        read=("size",),
         facet=True,
         full_text="D",
         shown=True,
@@ -249,10 +263,120 @@ ATTRIBUTES: tuple[Attribute, ...] = (
         "condition",
         "Canonical condition of a thing that had an owner: new with tags, like new, very good, good, fair, …",
         vocabulary=True,
+        read=("condition",),
         facet=True,
         full_text="D",
         different=40,
         importance=1.0,
+    ),
+    Attribute(
+        "secondary_colour",
+        "Canonical second colour, of a thing of two.",
+        vocabulary=True,
+        read=("secondary_color",),
+        sparse=True,
+        facet=True,
+        full_text="D",
+    ),
+    Attribute(
+        "material",
+        "Canonical main material: cotton, wool, leather, …",
+        vocabulary=True,
+        many=True,
+        read=("material",),
+        sparse=True,
+        facet=True,
+        full_text="D",
+        different=400,
+    ),
+    Attribute(
+        "pattern",
+        "Canonical pattern: solid, striped, checked, floral, …",
+        vocabulary=True,
+        many=True,
+        read=("pattern",),
+        sparse=True,
+        facet=True,
+        full_text="D",
+        different=200,
+    ),
+    Attribute(
+        "style",
+        "Canonical style: casual, vintage, bohemian, …",
+        vocabulary=True,
+        many=True,
+        read=("style",),
+        sparse=True,
+        facet=True,
+        full_text="D",
+    ),
+    Attribute(
+        "fit",
+        "Canonical fit: slim, regular, oversized, …",
+        vocabulary=True,
+        many=True,
+        read=("fit",),
+        sparse=True,
+        facet=True,
+        full_text="D",
+        different=200,
+    ),
+    Attribute(
+        "neckline",
+        "Canonical neckline: v-neck, crew neck, turtleneck, …",
+        vocabulary=True,
+        read=("neckline",),
+        sparse=True,
+        facet=True,
+        full_text="D",
+        different=200,
+    ),
+    Attribute(
+        "sleeve_length",
+        "Canonical length of the sleeves: sleeveless, short, long, …",
+        vocabulary=True,
+        read=("sleeve_length",),
+        sparse=True,
+        facet=True,
+        full_text="D",
+        different=100,
+    ),
+    Attribute(
+        "occasion",
+        "Canonical occasion it is told to be for: wedding, office, party, …",
+        vocabulary=True,
+        many=True,
+        read=("occasion",),
+        sparse=True,
+        facet=True,
+        full_text="D",
+    ),
+    Attribute(
+        "era",
+        "The time it comes from, or is made after: 1970s, victorian, …",
+        vocabulary=True,
+        read=("era",),
+        sparse=True,
+        facet=True,
+        full_text="D",
+    ),
+    Attribute(
+        "designer_tier",
+        "How its brand is placed: luxury, premium, mid-range or budget.",
+        vocabulary=True,
+        read=("designer_tier",),
+        sparse=True,
+        facet=True,
+    ),
+    Attribute(
+        "sustainability",
+        "What makes it kinder to the world: recycled, organic, vegan, …",
+        vocabulary=True,
+        many=True,
+        read=("sustainability",),
+        sparse=True,
+        facet=True,
+        full_text="D",
     ),
     Attribute("year", "Year of the collection.", kind=YEAR, facet=True),
     Attribute(
@@ -270,6 +394,12 @@ CRITICAL = tuple(each.name for each in ATTRIBUTES if each.critical)
 
 VOCABULARIES = tuple(each.name for each in ATTRIBUTES if each.vocabulary)
 """Attributes whose canonical values a vocabulary has."""
+
+READ = {each.name: each.read for each in ATTRIBUTES if each.read}
+"""Attributes that are read where the record is silent, with the properties they are read as."""
+
+SPARSE = tuple(each.name for each in ATTRIBUTES if each.sparse)
+"""Attributes most catalogues say of few products, or of none."""
 
 IMPORTANCE = {
     each.name: each.importance

@@ -118,6 +118,24 @@ NORMALIZED_SCHEMA = pa.schema(
 )
 """A product with canonical values: the attribute columns hold them, `record` the untouched originals."""
 
+PROPERTIES_SCHEMA = pa.schema(
+    [
+        pa.field("product_id", pa.string(), nullable=False),
+        pa.field("content_hash", pa.string(), nullable=False),
+        pa.field("validated_with", pa.string(), nullable=False),
+        *(pa.field(name, pa.string()) for name in attributes.READ),
+        pa.field(
+            "origins", pa.string()
+        ),  # JSON object, see `catalog.properties`; null where nothing was found
+        pa.field(
+            "lists", pa.string()
+        ),  # what the `normalized` object gets of them, as the inside of a JSON object
+        pa.field("read_with", pa.string(), nullable=False),
+    ]
+)
+"""What a product's words, or its picture, say where its record is silent: one row for each product, null in every column that the record
+states, or that nothing says."""
+
 COLUMNS_IN_WORDS = {
     "source": "The source the listing is from.",
     "listing_key": "What the register knows the listing by; unique in its source.",
@@ -138,6 +156,9 @@ COLUMNS_IN_WORDS = {
     "validated_with": "Version of the rules that judged the listing.",
     "normalized": "JSON object of canonical values, and of when and by which vocabularies they were found.",
     "brand_origin": "Where the brand is from: the source, or the title; null without a brand.",
+    "origins": "JSON object of the attributes that the record does not state: by attribute origin (text, picture), confidence, evidence.",
+    "lists": "What the normalized object gets of them.",
+    "read_with": "What decided what was read: words, rules, confidences, prompts and the model.",
     "story": "JSON object of a story that says what the record says, and who wrote it; null where the source's mapping asks for none.",
     "space": "The embedding space: model name and the start of its fingerprint; of a vector that came, as its source calls it.",
     "kind": "What the vector is of: image, text, or product (both together).",

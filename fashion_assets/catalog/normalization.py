@@ -23,13 +23,15 @@ import pyarrow.compute as pc
 from fashion_assets.catalog import attributes, wordlists
 from fashion_assets.catalog.brands import brand_from_title, canonical_brand
 from fashion_assets.catalog.listing import NORMALIZED_SCHEMA, PRODUCT_SCHEMA
+from fashion_assets.catalog.ontology import named
+from fashion_assets.catalog.ontology import vocabulary as words
 from fashion_assets.catalog.sizes import canonical_size
 from fashion_assets.catalog.validation import NULL_WORDS
 
-RULES_VERSION = "3"
+RULES_VERSION = "4"
 """Raise it when a rule here changes. Vocabularies are part of the version by themselves."""
 
-NORMALIZATION_VERSION = f"{RULES_VERSION}-{wordlists.version()}-{attributes.version('vocabulary', 'many')}"
+NORMALIZATION_VERSION = f"{RULES_VERSION}-{wordlists.version()}-{words.version()}-{attributes.version('vocabulary', 'many', 'read')}"
 """Changes whenever a vocabulary, a rule here or what the table of attributes says of vocabularies changes: what was made with
 another one is made again."""
 
@@ -37,10 +39,10 @@ FIELDS = attributes.VOCABULARIES
 """Columns with a vocabulary."""
 
 _MANY = tuple(each.name for each in attributes.ATTRIBUTES if each.many)
-_OF_RECORDS = ("style", "occasion", "mood")
+_OF_RECORDS = ("mood",)
 
 LISTS = (*_OF_RECORDS, *_MANY)
-"""Lists of the `normalized` object (E1), where the record states them; the first ones are in no column."""
+"""Lists of the `normalized` object (E1), where the record states them; the first is in no column."""
 
 _SEPARATORS = re.compile(r"\s*[,;/|]\s*|\s+&\s+|\s+and\s+")
 _LISTS_IN_RECORD = rf'"(?i:{"|".join(_OF_RECORDS)})s?"\s*:'
@@ -50,7 +52,11 @@ _BRAND_IN_RECORD = r'"(?i:brand(?:_?name)?)"\s*:'
 @cache
 def vocabulary(field: str) -> dict[str, str]:
     """Canonical value by name, for each canonical value and each of its synonyms; all lower case."""
-    return {name: value for value, synonyms in wordlists.read(field).items() for name in (value, *synonyms)}
+    read_as = attributes.READ.get(field, ())
+    if not wordlists.is_there(field):
+        return dict(words.names(read_as[0])) if read_as else {}
+    known = {name: value for value, synonyms in wordlists.read(field).items() for name in (value, *synonyms)}
+    return {**words.names(read_as[0]), **known} if field in attributes.SPARSE else known
 
 
 def canonical(field: str, raw: str) -> tuple[str | None, bool]:
@@ -59,8 +65,15 @@ def canonical(field: str, raw: str) -> tuple[str | None, bool]:
     name = " ".join(raw.replace("\u2019", "'").lower().split())
     if name in NULL_WORDS:
         return None, True
-    value = vocabulary(field).get(name)
+    value = vocabulary(field).get(name) or next(iter(_within(field, name)), None)
     return (name, False) if value is None else (value, True)
+
+
+def _within(field: str, name: str) -> list[str]:
+    """The values named in a longer statement ("80% wool, lining of silk"), of what has the words of a property."""
+    if wordlists.is_there(field) or field not in attributes.READ:
+        return []
+    return named.stated_values(attributes.READ[field][0], name)
 
 
 def canonical_list(field: str, raw: object) -> tuple[list[str], list[str]]:
@@ -76,9 +89,11 @@ def canonical_list(field: str, raw: object) -> tuple[list[str], list[str]]:
     values: dict[str, bool] = {}
     for item in items:
         if isinstance(item, str):
-            value, known = canonical(field, _storable(item).strip("\"' "))
+            text = _storable(item).strip("\"' ")
+            value, known = canonical(field, text)
             if value is not None:
                 values.setdefault(value, known)
+                values.update((further, True) for further in _within(field, text) if known)
     return list(values), [value for value, known in values.items() if not known]
 
 

@@ -22,6 +22,11 @@ class VocabularyError(FashionAssetsError):
     """A vocabulary's file is not as it must be; the message says which, where, and what to do."""
 
 
+def is_there(name: str, folder: Traversable = VOCABULARIES) -> bool:
+    """Whether there is a vocabulary `name`."""
+    return (folder / f"{name}.json").is_file()
+
+
 @cache
 def read(name: str, folder: Traversable = VOCABULARIES) -> dict[str, list[str]]:
     """Each canonical value of the vocabulary `name`, with its synonyms. Raises `VocabularyError`."""

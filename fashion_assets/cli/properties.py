@@ -32,7 +32,7 @@ def properties(
     A field that states a property wins over what the text says. A line that cannot be read gives a line with its error, is told with its
     number, and stops nothing; the exit code is 1 then.
     """
-    from fashion_assets.catalog.ontology import read
+    from fashion_assets.catalog.ontology.reading import read
     from fashion_assets.sources.statements import statements
 
     bad = number = 0

@@ -47,7 +47,7 @@ AllowShrink = Annotated[
 def _moved(source: dict, usual: str) -> str:
     """How to say where a source is now; the one called `usual` needs no name."""
     if source["kind"] == "sample":
-        return f"run --sample {source['location']}"
+        return "run"  # which draws it again
     of_a_kind = "" if source["kind"] in ("folder", "catalogue") else f"{source['kind']}:"
     if source["name"] != usual:
         return f"sources add {source['name']} {of_a_kind}NEW_LOCATION --moved"
@@ -124,7 +124,10 @@ def run(
     sample: Annotated[
         int | None,
         typer.Option(
-            metavar="N", min=1, help="Draw a sample catalogue of so many listings.", show_default=False
+            metavar="N",
+            min=1,
+            help="Draw a shop of so many listings, and nothing beside it.",
+            show_default=False,
         ),
     ] = None,
     source: Annotated[

@@ -1,5 +1,6 @@
 """Commands that show what a release holds: searches, recommendations, its report."""
 
+from collections.abc import Mapping, Sequence
 from decimal import Decimal
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
@@ -23,7 +24,9 @@ from fashion_assets.settings import Settings
 from fashion_assets.terminal import shown
 
 if TYPE_CHECKING:
-    from fashion_assets.search.query import Results
+    from rich.table import Table
+
+    from fashion_assets.search.query import Hit, Plan, Results
 
 SearchedRelease = Annotated[
     str | None,
@@ -96,20 +99,15 @@ def search(
         release=release,
     )
     settings = existing_installation()
-    _check_release(settings, release)
+    check_release(settings, release)
     with SearchEngine.open(settings, size=1) as engine:
         results = engine.search(query)
     written = None
     if show:
-        import webbrowser
-
-        from fashion_assets.catalog.pictures import Limits
-        from fashion_assets.reports.gallery import write_page
-
-        written = write_page(query, results, settings.home / "searches", Limits.from_settings(settings))
-        webbrowser.open(written.as_uri())
+        title = query.words or query.product or ("a picture" if query.picture else "everything")
+        written = pictured(settings, title, results.plan, {"": results.hits}, results.facets)
     if as_json:
-        return print_json(_answer(results, explain))
+        return print_json(results_as_json(results, explain))
     columns = ("score", "id", "title", "picture", *(("brought by",) if explain else ()))
     table = plain_table(*columns)
     for hit in results.hits:
@@ -141,7 +139,34 @@ def search(
         out.print(str(written), soft_wrap=True)
 
 
-def _check_release(settings: Settings, release: str | None) -> None:
+def pictured(
+    settings: Settings,
+    title: str,
+    plan: "Plan",
+    sections: "Mapping[str, Sequence[Hit]]",
+    facets: "Mapping[str, Any] | None" = None,
+) -> Path:
+    """A page with the pictures of hits, by the headings they stand under, written and opened in the browser."""
+    import webbrowser
+
+    from fashion_assets.catalog.pictures import Limits
+    from fashion_assets.reports.gallery import write_page
+
+    limits = Limits.from_settings(settings)
+    written = write_page(title, plan, sections, settings.home / "searches", limits, facets)
+    webbrowser.open(written.as_uri())
+    return written
+
+
+def hits_table(hits: "Sequence[Hit]") -> "Table":
+    """Hits as a person reads them."""
+    table = plain_table("id", "title", "picture")
+    for hit in hits:
+        table.add_row(shown(hit.external_id), shown(hit.title or ""), shown(hit.image_path or "none"))
+    return table
+
+
+def check_release(settings: Settings, release: str | None) -> None:
     """Raise `ReleaseError`, which names those there are, where a release that was asked for never was."""
     from fashion_assets.postgres.connections import connect
     from fashion_assets.warehouse import releases
@@ -151,7 +176,7 @@ def _check_release(settings: Settings, release: str | None) -> None:
             releases.get(conn, release)
 
 
-def _answer(results: "Results", explain: bool) -> dict[str, Any]:
+def results_as_json(results: "Results", explain: bool) -> dict[str, Any]:
     """An answer as JSON has it: hits with all their attributes and where their pictures are, and what belongs to them."""
     plan = results.plan
     return {
@@ -191,15 +216,12 @@ def recommend(
     from fashion_assets.search.engine import SearchEngine
 
     settings = existing_installation()
-    _check_release(settings, release)
+    check_release(settings, release)
     with SearchEngine.open(settings, size=1) as engine:
         results = engine.recommend(user, limit=limit, release=release)
     if as_json:
-        return print_json(_answer(results, explain=False))
-    table = plain_table("id", "title", "picture")
-    for hit in results.hits:
-        table.add_row(shown(hit.external_id), shown(hit.title or ""), shown(hit.image_path or "none"))
-    out.print(table if results.hits else "nothing found")
+        return print_json(results_as_json(results, explain=False))
+    out.print(hits_table(results.hits) if results.hits else "nothing found")
     for note in results.plan.notes:
         out.print(shown(note), highlight=False)
 

@@ -6,6 +6,7 @@ What belongs here: pure functions over Arrow tables. What does not: anything abo
 # pyarrow.compute makes its functions when it is imported, out of pyright's sight.
 # pyright: reportAttributeAccessIssue=false
 
+import functools
 import json
 from collections.abc import Mapping
 from dataclasses import dataclass, field
@@ -15,7 +16,9 @@ import numpy as np
 import pyarrow as pa
 import pyarrow.compute as pc
 
+from fashion_assets.catalog.attributes import READ
 from fashion_assets.catalog.normalization import FIELDS
+from fashion_assets.catalog.ontology.calibration import LEAST
 from fashion_assets.catalog.vectors import BROUGHT_SCHEMA
 from fashion_assets.criteria import stories
 from fashion_assets.criteria.verdict import Criterion, Finding, holds, not_applicable
@@ -101,6 +104,14 @@ class NormalizedBatch:
     products: pa.Table
     normalized: pa.Table
     stories: bool = False
+
+
+@dataclass(frozen=True)
+class FilledBatch:
+    """Canonical products, and what was read of their words and pictures (PROPERTIES_SCHEMA)."""
+
+    products: pa.Table
+    properties: pa.Table
 
 
 @dataclass(frozen=True)
@@ -254,6 +265,56 @@ def _values_are_canonical(batch: NormalizedBatch) -> Finding:
             f"{column}={value}" for value in values.to_pylist() if value != value.strip().lower() or not value
         ]
     return holds(not offenders, len(offenders), offenders)
+
+
+def _every_product_is_read(batch: FilledBatch) -> Finding:
+    missing = _missing(batch.products["product_id"], batch.properties["product_id"])
+    return holds(
+        not missing and batch.products.num_rows == batch.properties.num_rows,
+        batch.properties.num_rows,
+        missing,
+    )
+
+
+def _stated_values_win(batch: FilledBatch) -> Finding:
+    places = pc.index_in(
+        batch.products["product_id"], value_set=batch.properties["product_id"].combine_chunks()
+    )
+    filled = batch.properties.take(places)
+    offenders = [
+        f"{name}: {product}"
+        for name in READ
+        if filled[name].null_count < filled.num_rows
+        for product in batch.products["product_id"]
+        .filter(pc.and_(pc.is_valid(batch.products[name]), pc.is_valid(filled[name])))
+        .to_pylist()
+    ]
+    return holds(not offenders, len(offenders), offenders)
+
+
+def _what_is_filled_says_where_from(batch: FilledBatch) -> Finding:
+    told = batch.properties.filter(
+        pc.or_kleene(
+            pc.is_valid(batch.properties["origins"]),
+            functools.reduce(pc.or_, (pc.is_valid(batch.properties[name]) for name in READ)),
+        )
+    )
+    filled = {
+        name: pc.is_valid(told[name]).to_pylist() for name in READ if told[name].null_count < told.num_rows
+    }
+    offenders, values = [], 0
+    for row, (product, said) in enumerate(
+        zip(told["product_id"].to_pylist(), told["origins"].to_pylist(), strict=True)
+    ):
+        origins = json.loads(said or "{}")
+        values += len(origins)
+        sound = all(
+            each.get("origin") in ("stated", "text", "picture") and LEAST <= each.get("confidence", 0) <= 1
+            for each in origins.values()
+        )
+        if not sound or {name for name, there in filled.items() if there[row]} != set(origins):
+            offenders.append(product)
+    return holds(not offenders, values, offenders)
 
 
 def _every_product_has_a_vector(batch: EmbeddedBatch) -> Finding:
@@ -475,6 +536,35 @@ NORMALIZED: list[Criterion[NormalizedBatch]] = [
     ),
 ]
 _FEW_FAILED = "none missing, and failed at most {max_rejection_rate:.0%}"
+PROPERTIES: list[Criterion[FilledBatch]] = [
+    Criterion(
+        "every_product_is_read",
+        "B2",
+        "What a product's record does not state was looked for in its words",
+        "none missing",
+        "properties",
+        _every_product_is_read,
+        _RUN_AGAIN,
+    ),
+    Criterion(
+        "stated_values_win",
+        "B2",
+        "No attribute that a record states was read from words or a picture",
+        "none",
+        "properties",
+        _stated_values_win,
+        _RUN_AGAIN,
+    ),
+    Criterion(
+        "what_is_filled_says_where_from",
+        "B2",
+        "Every value that was read has its origin and its confidence",
+        "all",
+        "properties",
+        _what_is_filled_says_where_from,
+        _RUN_AGAIN,
+    ),
+]
 IMAGE_EMBEDDINGS = _embedding_criteria("image_embeddings", _FEW_FAILED)
 TEXT_EMBEDDINGS = _embedding_criteria("text_embeddings", _FEW_FAILED)
 # Those that failed were judged with their pictures.
@@ -530,6 +620,7 @@ BATCH_CRITERIA: list[Criterion] = [
     *VALIDATED,
     *QUARANTINED,
     *NORMALIZED,
+    *PROPERTIES,
     *IMAGE_EMBEDDINGS,
     *TEXT_EMBEDDINGS,
     *PRODUCT_EMBEDDINGS,

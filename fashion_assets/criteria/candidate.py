@@ -23,6 +23,7 @@ from fashion_assets.criteria.prices import read_and_kept
 from fashion_assets.criteria.profiles import is_a_shops_own, needed_by, profiles
 from fashion_assets.criteria.questions import Searching
 from fashion_assets.criteria.searching import SEARCH_CRITERIA
+from fashion_assets.criteria.styles import STYLE_CRITERIA
 from fashion_assets.criteria.verdict import (
     OFFENDERS_SHOWN,
     Criterion,
@@ -576,6 +577,7 @@ CANDIDATE_CRITERIA: list[Criterion[Candidate]] = [
         "An index that grew holds rows that were changed: build the release again. With vectors of more dimensions it is "
         "larger by nature; allow it more.",
     ),
+    *STYLE_CRITERIA,
     *map(_asked, SEARCH_CRITERIA),
     *map(_measured, MEASURED_CRITERIA),
 ]

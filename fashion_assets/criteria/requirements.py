@@ -15,6 +15,7 @@ REQUIREMENTS = {
     "are those of the old catalogue.",
     "A10": "Listing and search are faster than in the old layout, both measured in one run.",
     "A11": "Old ids lead to new ones, so that favourites and all that refers to a product follow it; little disappears unasked.",
+    "A12": "The catalogue has styles that are named by what is in them, and every product is near to some.",
     "B1": "Vectors of several models live side by side, each of its own space and its dimension.",
     "B5": "The catalogue is migrated batch by batch, and a release has every batch.",
     "B6": "The loads that are promised are borne, and indexes stay small.",

@@ -4,6 +4,8 @@ What belongs here: the hash of a row, the same from a listing and from the relea
 changed or unexplained. What does not: where the listings come from (a batch's files for the criterion `nothing_is_lost`, the source
 itself for `proof.difference`), and which columns of a row differ.
 
+What was read from words or seen in a picture is no statement: where the record is silent, the release is held to say so of itself.
+
 Listings are judged by what they say, not by their pictures, and given canonical values; of each its key and two hashes go into a
 temporary table, so that memory does not grow with the catalogue.
 """
@@ -12,7 +14,7 @@ temporary table, so that memory does not grow with the catalogue.
 # pyright: reportAttributeAccessIssue=false
 
 import hashlib
-from collections.abc import Iterator, Sequence
+from collections.abc import Collection, Iterator, Sequence
 from contextlib import contextmanager
 from datetime import UTC, datetime
 from typing import NamedTuple
@@ -22,6 +24,7 @@ import pyarrow as pa
 import pyarrow.compute as pc
 from psycopg import sql
 
+from fashion_assets.catalog.attributes import READ
 from fashion_assets.catalog.listing import ATTRIBUTES, product_id
 from fashion_assets.catalog.normalization import NORMALIZATION_VERSION, normalize
 from fashion_assets.catalog.rules import Rules
@@ -31,6 +34,9 @@ from fashion_assets.warehouse.releases import Release
 
 NULL, BETWEEN = "\x01", "\x1f"
 """What stands for a null, and between the values of a row, in the text that is hashed."""
+
+ORIGINS = "origins"
+"""The column of a release that says which attributes the record does not state."""
 
 EQUAL = "equal"
 REJECTED = "rejected"
@@ -74,13 +80,24 @@ def state(listings: pa.Table, rules: Rules) -> Statement:
 
 
 def columns_of(conn: psycopg.Connection, release: Release) -> list[str]:
-    """The attributes a release has columns of, in the order of the table of attributes."""
+    """The attributes a release has columns of, in the order of the table of attributes, and `ORIGINS` where it has that."""
     rows = conn.execute(
         "SELECT attname FROM pg_attribute WHERE attrelid = to_regclass(%s) AND attnum > 0 AND NOT attisdropped",
         (release.table("products").as_string(conn),),
     )
     there = {name for (name,) in rows}
-    return [name for name in ATTRIBUTES if name in there]
+    return [name for name in (*ATTRIBUTES, ORIGINS) if name in there]
+
+
+def as_stated(name: str, columns: Collection[str]) -> sql.Composed:
+    """A column of the release as its listing states it, in SQL: null where the value was read from words or a picture. `columns`: those the
+    release has."""
+    value = sql.SQL("{}::text").format(sql.Identifier(name))
+    if name not in READ or ORIGINS not in columns:
+        return value
+    return sql.SQL("CASE WHEN {} ? {} THEN NULL ELSE {} END").format(
+        sql.Identifier(ORIGINS), sql.Literal(name), value
+    )
 
 
 @contextmanager
@@ -104,7 +121,8 @@ class Comparison:
 
     def __init__(self, conn: psycopg.Connection, release: Release) -> None:
         self._conn, self._release = conn, release
-        self.columns = columns_of(conn, release)
+        self._there = columns_of(conn, release)
+        self.columns = [name for name in self._there if name != ORIGINS]
 
     def add(self, listings: pa.Table, rules: Rules, *, batch: str | None = None) -> Statement:
         """Put listings (LISTING_SCHEMA, and where they are to be read again `locator` and `signature`) beside the release; returns
@@ -145,6 +163,10 @@ class Comparison:
             "occurrence": listings["occurrence"],
         }
         return pa.table({name: columns[name] for name in _STATED})
+
+    def held(self, name: str) -> sql.Composed:
+        """A column of the release as its listing states it, in SQL."""
+        return as_stated(name, self._there)
 
     def judge(self, sources: Sequence[str], *, whole: bool) -> dict[str, int]:
         """How many rows became what, of these sources. `whole`: all listings of the sources were added, so that a product that none
@@ -189,7 +211,7 @@ class Comparison:
             ).format(
                 between=sql.Literal(BETWEEN),
                 columns=sql.SQL(", ").join(
-                    sql.SQL("coalesce({}::text, {})").format(sql.Identifier(name), sql.Literal(NULL))
+                    sql.SQL("coalesce({}, {})").format(self.held(name), sql.Literal(NULL))
                     for name in ("external_id", *self.columns)
                 ),
                 products=self._release.table("products"),

@@ -20,7 +20,7 @@ from fashion_assets.defs.resources import EncoderResource, ParquetResource, Ware
 from fashion_assets.defs.verdicts import check_result
 
 RELEASE_CHECKS = dg.AssetSelection.checks_for_assets(
-    "products", "product_embeddings_index", "search_benchmarks"
+    "products", "style_clusters", "product_style_affinity", "product_embeddings_index", "search_benchmarks"
 )
 
 

@@ -28,10 +28,11 @@ from fashion_assets.defs.metadata import table_schema
 from fashion_assets.defs.sources import SOURCE_LISTINGS
 from fashion_assets.release.indexes import HNSW_EF_CONSTRUCTION, HNSW_M
 from fashion_assets.release.plan import RELEASE_VERSION
+from fashion_assets.release.styles import STYLES_VERSION
 from fashion_assets.settings import Settings
 from fashion_assets.warehouse.releases import SERVING_SCHEMA
 from fashion_assets.warehouse.schemas import OPS
-from fashion_assets.warehouse.serving import PRODUCTS, Table
+from fashion_assets.warehouse.serving import PRODUCT_STYLE_AFFINITY, PRODUCTS, STYLE_CLUSTERS, Table
 
 PACKAGE = Path(fashion_assets.__file__).parent
 
@@ -70,6 +71,8 @@ def _described(settings: Settings) -> dict[str, Described]:
             for file in stage.makes
         },
         "products": Described("release", PRODUCTS, code_version=RELEASE_VERSION),
+        "style_clusters": Described("release", STYLE_CLUSTERS, code_version=STYLES_VERSION),
+        "product_style_affinity": Described("release", PRODUCT_STYLE_AFFINITY, code_version=STYLES_VERSION),
         "product_embeddings_index": Described("release", code_version=index),
         "search_benchmarks": Described("release"),
         "migration_report": Described("release"),

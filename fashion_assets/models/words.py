@@ -14,7 +14,7 @@ from PIL import Image, ImageDraw, ImageFont
 from fashion_assets.catalog.pictures import Limits
 from fashion_assets.catalog.thumbnails import Thumbnails
 from fashion_assets.embedding.encoder import Encoder
-from fashion_assets.sources.drawing import draw_catalogue
+from fashion_assets.sources.drawn.shop import draw_catalogue
 
 WORDS = (
     "red summer dress for women",

@@ -224,7 +224,7 @@ def _look_at_altered(
             str(key): values
             for key, *values in conn.execute(
                 sql.SQL("SELECT product_id, {} FROM {} WHERE product_id = ANY(%s)").format(
-                    sql.SQL(", ").join(sql.SQL("{}::text").format(sql.Identifier(name)) for name in columns),
+                    sql.SQL(", ").join(map(comparison.held, columns)),
                     release.table("products"),
                 ),
                 (products,),

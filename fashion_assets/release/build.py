@@ -22,11 +22,13 @@ from psycopg.types.json import Jsonb
 from fashion_assets.batches.files import (
     NORMALIZED_ATTRIBUTES,
     PRODUCT_EMBEDDINGS,
+    PROPERTIES,
     read_whole,
     refused,
     without_vector,
 )
 from fashion_assets.catalog.listing import PictureFolders
+from fashion_assets.catalog.properties import with_properties
 from fashion_assets.catalog.vectors import unit
 from fashion_assets.embedding.embed import vector_matrix
 from fashion_assets.embedding.spaces import EmbeddingSpace
@@ -42,7 +44,13 @@ from fashion_assets.warehouse import release_tables, releases, serving, spaces
 from fashion_assets.warehouse.parquet import ParquetStore
 from fashion_assets.warehouse.register import Batch
 from fashion_assets.warehouse.releases import Release
-from fashion_assets.warehouse.serving import EMBEDDINGS, PAGE_FILLING_ROW, PRODUCTS, TABLES
+from fashion_assets.warehouse.serving import (
+    EMBEDDINGS,
+    LATER_TABLES,
+    PAGE_FILLING_ROW,
+    PRODUCTS,
+    TABLES,
+)
 from fashion_assets.warehouse.spaces import PreservedSpace, WrongDimension
 
 _OF_A_SPACE = sql.Identifier("product_embeddings_space_check")
@@ -51,7 +59,7 @@ _OF_A_SPACE = sql.Identifier("product_embeddings_space_check")
 def create_tables(conn: psycopg.Connection, release: Release) -> None:
     """The empty schema of a release. In the transaction of the load, so that Postgres may skip the log for it."""
     conn.execute(sql.SQL("CREATE SCHEMA {}").format(sql.Identifier(release.release)))
-    for table in TABLES.values():
+    for table in (*TABLES.values(), *LATER_TABLES.values()):
         conn.execute(
             sql.SQL("CREATE TABLE {} ({})").format(release.table(table.name), serving.definition(table))
         )
@@ -102,7 +110,11 @@ class ServingRows(NamedTuple):
 
 
 def serving_rows(
-    normalized: pa.Table, embeddings: pa.Table, batch: str, pictures_in: PictureFolders
+    normalized: pa.Table,
+    properties: pa.Table,
+    embeddings: pa.Table,
+    batch: str,
+    pictures_in: PictureFolders,
 ) -> ServingRows:
     """A batch's rows of `products` and `product_embeddings`.
 
@@ -113,6 +125,7 @@ def serving_rows(
         in_quarantine = pc.is_in(normalized["product_id"], value_set=pa.array(list(failed)))
         normalized = normalized.filter(pc.invert(in_quarantine))
     paths = [None if uri is None else pictures_in.path(uri) for uri in normalized["image_uri"].to_pylist()]
+    normalized = with_properties(normalized, properties)
     products = normalized.append_column("batch", pa.repeat(batch, normalized.num_rows)).append_column(
         "image_path", pa.array(paths, pa.string())
     )
@@ -236,8 +249,9 @@ def _read_ahead(store: ParquetStore, wanted: Plan) -> Iterator[tuple[Batch, Serv
     def read(batch: Batch) -> ServingRows:
         version = wanted.of_listings.versions[batch.name]
         normalized = read_whole(store, NORMALIZED_ATTRIBUTES, batch.name, version)
+        properties = read_whole(store, PROPERTIES, batch.name, version)
         embeddings = read_whole(store, PRODUCT_EMBEDDINGS, batch.name, version)
-        return serving_rows(normalized, embeddings, batch.name, where[batch.source])
+        return serving_rows(normalized, properties, embeddings, batch.name, where[batch.source])
 
     batches = wanted.finished
     with ThreadPoolExecutor(1, "read-ahead") as pool:

@@ -41,6 +41,7 @@ class Wanted(NamedTuple):
     """An index that a release must have."""
 
     name: str
+    table: str
     unique: bool
     over: sql.Composed
     """What CREATE INDEX has behind its name."""
@@ -90,6 +91,7 @@ def of_vectors(conn: psycopg.Connection[Any], release: Release) -> list[Wanted]:
     return [
         Wanted(
             serving.vector_index(position),
+            "products",
             False,
             sql.SQL(
                 "ON {products} USING hnsw ((embedding::halfvec({dimension})) halfvec_cosine_ops) "
@@ -109,9 +111,23 @@ def of_vectors(conn: psycopg.Connection[Any], release: Release) -> list[Wanted]:
 def others(release: Release) -> list[Wanted]:
     """Those beside the vectors'; keys are made with the tables."""
     return [
-        Wanted(each.name, each.unique, sql.SQL("ON {} {}").format(release.table(each.table.name), each.over))
+        Wanted(
+            each.name,
+            each.table.name,
+            each.unique,
+            sql.SQL("ON {} {}").format(release.table(each.table.name), each.over),
+        )
         for each in serving.INDEXES
     ]
+
+
+def _tables(conn: psycopg.Connection[Any], release: Release) -> set[str]:
+    """The tables a release has: one of a former version may lack some."""
+    rows = conn.execute(
+        "SELECT relname::text FROM pg_class WHERE relnamespace = to_regnamespace(%s) AND relkind = 'r'",
+        (release.release,),
+    ).fetchall()
+    return {name for (name,) in rows}
 
 
 def standing(conn: psycopg.Connection[Any], release: Release) -> list[Standing]:
@@ -155,7 +171,10 @@ def rebuild(
     `NoIndex` for a name that is none, and where one is not valid afterwards.
     """
     with connect(settings, autocommit=True) as conn:
-        wanted = {each.name: each for each in (*of_vectors(conn, release), *others(release))}
+        tables = _tables(conn, release)
+        wanted = {
+            each.name: each for each in (*of_vectors(conn, release), *others(release)) if each.table in tables
+        }
         for name in drop_leftovers(conn, release):
             progress(f"dropped {name}, which a cancelled rebuild had left")
         before = {each.name: each for each in standing(conn, release)}

@@ -349,13 +349,14 @@ class Answering:
         if not query.facets:
             return {}
         asked = []
-        for column in query.facets:
+        counted = [column for column in query.facets if column not in facts.empty]
+        for column in counted:
             others = [each for each in query.narrowed if each.name != column]
             text = statements.facet(facts.release, column, tuple(each.shape for each in others))
             values = {"rows": FACET_ROWS, "values": FACET_VALUES, **statements.filter_parameters(others)}
             asked.append(Statement(text, values))
         rows = yield from self.releases.read(facts, asked, {"plan_cache_mode": "force_custom_plan"})
-        return dict(zip(query.facets, rows, strict=True))
+        return dict(zip(counted, rows, strict=True))
 
 
 def _by_its_title(query: Query, like: Stored, notes: list[str]) -> Query:

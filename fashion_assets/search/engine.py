@@ -25,11 +25,12 @@ from fashion_assets.embedding.encoder import Encoder
 from fashion_assets.postgres import server
 from fashion_assets.postgres.connections import connect
 from fashion_assets.postgres.errors import ServerGone, ServerUnreachable, explain
-from fashion_assets.search import people, statements
+from fashion_assets.search import people, statements, styles
 from fashion_assets.search.answering import Answering
 from fashion_assets.search.meaning import CacheFigures, Encoders
 from fashion_assets.search.query import Query, Results
 from fashion_assets.search.reading import AsyncReadingConnection, ReadingConnection, Statement
+from fashion_assets.search.styles import Style
 from fashion_assets.search.work import Compute, Once, Read, Work
 from fashion_assets.settings import Settings
 
@@ -119,6 +120,30 @@ class SearchEngine:
         Raises `SearchError` for a product that is not there.
         """
         return self._drive(people.complete_look(self._answering, product_id, limit, per_kind))
+
+    def styles(self, release: str | None = None) -> list[Style]:
+        """The styles of the catalogue, the one with most products first. Raises `SearchError` where the release has none."""
+        return self._drive(styles.styles(self._answering, release))
+
+    def of_style(self, style: str, limit: int = 10, release: str | None = None) -> Results:
+        """Products of a style, by its name or number, those nearest to it first; their score is their affinity.
+
+        Raises `SearchError` for a style that is not there.
+        """
+        return self._drive(styles.of_style(self._answering, style, limit, release))
+
+    def styles_of(
+        self,
+        product: str | None = None,
+        user: str | None = None,
+        source: str | None = None,
+        release: str | None = None,
+    ) -> list[Style]:
+        """The styles a product is near to, or a person by their favourites, the nearest first.
+
+        Raises `SearchError` for a product that is not there; of a person nobody knows, or without favourites, there are none.
+        """
+        return self._drive(styles.styles_of(self._answering, product, user, source, release))
 
     def cache(self) -> CacheFigures:
         """Of the vectors of words and pictures."""
@@ -221,6 +246,24 @@ class AsyncSearchEngine:
     async def complete_look(self, product_id: str, limit: int = 8, per_kind: int = 1) -> Results:
         """See `SearchEngine.complete_look`."""
         return await self._drive(people.complete_look(self._answering, product_id, limit, per_kind))
+
+    async def styles(self, release: str | None = None) -> list[Style]:
+        """See `SearchEngine.styles`."""
+        return await self._drive(styles.styles(self._answering, release))
+
+    async def of_style(self, style: str, limit: int = 10, release: str | None = None) -> Results:
+        """See `SearchEngine.of_style`."""
+        return await self._drive(styles.of_style(self._answering, style, limit, release))
+
+    async def styles_of(
+        self,
+        product: str | None = None,
+        user: str | None = None,
+        source: str | None = None,
+        release: str | None = None,
+    ) -> list[Style]:
+        """See `SearchEngine.styles_of`."""
+        return await self._drive(styles.styles_of(self._answering, product, user, source, release))
 
     def cache(self) -> CacheFigures:
         """See `SearchEngine.cache`."""

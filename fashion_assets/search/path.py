@@ -89,6 +89,8 @@ class Facts:
     """The role it is read as; None: as the connection's own."""
     bare: int = 0
     """Products without a vector, which words alone find."""
+    empty: frozenset[str] = frozenset()
+    """Sparse attributes no product has a value of: they are no facets."""
     columns: frozenset[str] | None = None
     """Of its products, where it was built before others came to be, which have no values in it; None: it has all."""
     _masks: Cache[np.ndarray] = field(default_factory=lambda: Cache(256), repr=False, compare=False)

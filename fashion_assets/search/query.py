@@ -76,7 +76,7 @@ class Query:
         mode: both legs fused, or one.
         exact: compare with every vector the filters leave instead of using an index.
         page: `Results.next_page` of the same query.
-        facets: names of columns whose values are counted.
+        facets: names of columns whose values are counted; sparse attributes that no product of the release has are left out.
         release: a release by name instead of the live one; needs the rights of its owner.
     Raises:
         SearchError: a part is not what it should be. `FilterError` for filters.

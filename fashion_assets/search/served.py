@@ -12,6 +12,7 @@ import numpy as np
 import psycopg
 from pgvector import HalfVector
 
+from fashion_assets.catalog.attributes import SPARSE
 from fashion_assets.search import statements
 from fashion_assets.search.filters import COLUMNS
 from fashion_assets.search.meaning import Cache
@@ -48,9 +49,13 @@ WHERE i.indrelid = %(relation)s AND i.indisvalid ORDER BY c.relname
 _INDEXED = b"""
 SELECT DISTINCT a.attname::text FROM pg_index i
 JOIN pg_attribute a ON a.attrelid = i.indrelid AND a.attnum = i.indkey[0]
-WHERE i.indrelid = %(relation)s AND i.indisvalid AND i.indpred IS NULL
+WHERE i.indrelid = %(relation)s AND i.indisvalid
+  AND (i.indpred IS NULL OR pg_get_expr(i.indpred, i.indrelid) = format('(%%I IS NOT NULL)', a.attname))
 """
 
+_FILLED = "SELECT " + ", ".join(
+    f"EXISTS (SELECT FROM {{products}} WHERE {name} IS NOT NULL)" for name in SPARSE
+)
 _COUNT = "SELECT count(*) FROM {products} WHERE %(products)s::bigint IS NOT NULL"
 _COUNTED = "SELECT %(products)s::bigint"
 _BARE = "SELECT count(*) FROM {products} WHERE embedding IS NULL"
@@ -163,7 +168,7 @@ class ServedReleases:
             role = {} if reader is None else {"role": reader}
             # In releases built before that index, no product is without a vector.
             bare = [Statement(statements.on_products(release, _BARE), {})] if counts_bare else []
-            indexes, columns, rows, ((counted,),), *without = yield Read(
+            indexes, columns, rows, ((counted,),), (filled,), *without = yield Read(
                 [
                     Statement(_INDEXES, {"relation": relation}),
                     Statement(_INDEXED, {"relation": relation}),
@@ -172,6 +177,7 @@ class ServedReleases:
                         statements.on_products(release, _COUNT if products < SAMPLE else _COUNTED),
                         {"products": products},
                     ),
+                    _completed(Statement(statements.on_products(release, _FILLED), {}), release, own),
                     *bare,
                 ],
                 role,
@@ -192,6 +198,7 @@ class ServedReleases:
             frozenset(name for (name,) in columns),
             reader=reader,
             bare=without[0][0][0] if without else 0,
+            empty=frozenset(name for name, there in zip(SPARSE, filled, strict=True) if not there),
             columns=own,
         )
         self._facts.put(release, facts)

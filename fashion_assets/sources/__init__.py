@@ -5,7 +5,8 @@
 | `catalogue` | `mapped.Mapped` | a file, a folder or a database, as a mapping says (`mapping`) | path or URL |
 | `folder` | `mapped.Mapped` | the same, by the mapping of the public Fashion Product Images layout where the options name none | path |
 |
-| `sample` | `sample.Sample` | a catalogue drawn by `drawing`, with known defects | `SIZE` or `SIZE:SEED` |
+| `sample` | `sample.Sample` | a shop drawn by `drawn`, with known defects | `SIZE` or `SIZE:SEED` |
+|  | `sample.SecondHand`, `sample.JsonGarments` | another drawn system | `second-hand` or `garments`, or with `:SIZE` behind |
 
 Another package adds a kind by an entry point of the group `fashion_assets.sources`: its name is the kind, and what it names
 is called with the source's name, its location and the settings, and returns a `Source`.
@@ -59,17 +60,9 @@ def open_source(
             max_image_bytes=settings.max_image_bytes,
         )
     if kind == "sample":
-        from fashion_assets.sources.sample import Sample, parse_location
+        from fashion_assets.sources.sample import open_sample
 
-        size, seed = parse_location(location)
-        return Sample(
-            settings.home / "samples",
-            size=size,
-            seed=seed,
-            name=name,
-            found=options.get("found"),
-            max_image_bytes=settings.max_image_bytes,
-        )
+        return open_sample(name, location, settings, options.get("found"))
     return _brought(kind)(name, location, settings)
 
 

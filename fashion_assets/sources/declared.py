@@ -6,7 +6,7 @@ What belongs here: reading such a table as rows with identity. What does not: ju
 import hashlib
 import os
 from collections.abc import Callable, Iterator, Mapping
-from contextlib import contextmanager
+from contextlib import ExitStack, contextmanager
 from typing import TYPE_CHECKING, Any, NamedTuple
 
 import pyarrow as pa
@@ -25,6 +25,7 @@ from fashion_assets.sources.source import (
     TABLE_ROW_SCHEMA,
     Count,
     DeclaredTable,
+    NoSuchTable,
     Reference,
     SourceError,
 )
@@ -78,13 +79,19 @@ class MappedTable(DeclaredTable):
         return os.path.exists(self.place)
 
     def scan(self) -> Iterator[pa.Table]:
-        if not self.is_there:
+        # Whoever opens a database's table finds out whether it is there; of a file, and for a query, it is asked before.
+        if (self.table.file is not None or self.table.query) and not self.is_there:
             self._require()
             return
         ids: list[str | None] = []
         locators: list[str] = []
         signatures: list[str] = []
-        with self.opened() as table:
+        with ExitStack() as stack:
+            try:
+                table = stack.enter_context(self.opened())
+            except NoSuchTable:
+                self._require()
+                return
             for row in table.reader.rows():
                 if not row.defect and not table.holds(row.values):
                     continue

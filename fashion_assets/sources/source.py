@@ -49,6 +49,10 @@ class SourceError(FashionAssetsError):
     """A source cannot be read as it is; the message says what is wrong, where, and what to do about it."""
 
 
+class NoSuchTable(SourceError):
+    """A database has no such table, or it may not be seen."""
+
+
 class Rows(ABC):
     """Rows that are put into the register, and batch by batch read: a source's listings, or a table it declares."""
 

@@ -145,6 +145,14 @@ PRODUCTS = Table(
             required=True,
         ),
         Column(
+            "origins",
+            "jsonb",
+            "jsonb",
+            "JSON object of the attributes that the record does not state: by attribute its origin (text, picture; stated where it follows from "
+            "what is stated), confidence and evidence. A value of an attribute that does not stand here is stated by the record. Null where all "
+            "are.",
+        ),
+        Column(
             "facts",
             "jsonb",
             "jsonb",
@@ -265,7 +273,65 @@ FAVOURITES = Table(
 )
 
 TABLES = {table.name: table for table in (PRODUCTS, EMBEDDINGS, USERS, FAVOURITES)}
-"""The tables of a release by name."""
+"""The tables of a release by name, those every release has."""
+
+STYLE_CLUSTERS = Table(
+    "style_clusters",
+    "Styles of the catalogue: groups of products whose vectors point the same way, named by what is in them.",
+    (
+        Column("cluster", "smallint", "int2", "Number of the style, from 1.", required=True),
+        Column("name", "text", "text", "What the style is called; no two have the same name.", required=True),
+        Column(
+            "embedding_space",
+            "text",
+            "text",
+            "The space of the vectors it is a group of; see fashion_ops.spaces.",
+            required=True,
+        ),
+        Column("products", "integer", "int4", "How many products are nearest to this style.", required=True),
+        Column(
+            "words",
+            "jsonb",
+            "jsonb",
+            "JSON array of values more frequent in it than in the whole catalogue, the most telling first: attribute, value, share "
+            "(of its products), lift (that share as a multiple of the catalogue's).",
+            required=True,
+        ),
+        Column(
+            "centre",
+            "vector",
+            "vector",
+            "The mean direction of its products' vectors, at unit length.",
+            required=True,
+        ),
+    ),
+)
+
+PRODUCT_STYLE_AFFINITY = Table(
+    "product_style_affinity",
+    "How near products are to styles: for each product with a vector the few nearest.",
+    (
+        Column("product_id", "uuid", "uuid", "The product; see products.", required=True),
+        Column("cluster", "smallint", "int2", "The style; see style_clusters.", required=True),
+        Column(
+            "rank",
+            "smallint",
+            "int2",
+            "1 for the product's own style, 2 for the next one, and so on.",
+            required=True,
+        ),
+        Column(
+            "affinity",
+            "real",
+            "float4",
+            "Cosine of the product's vector and the style's centre, -1 to 1.",
+            required=True,
+        ),
+    ),
+)
+
+LATER_TABLES = {table.name: table for table in (STYLE_CLUSTERS, PRODUCT_STYLE_AFFINITY)}
+"""Tables that releases of former versions lack, by name."""
 
 
 def _of_garments(name: str, type: LiteralString, comment: str) -> Column:
@@ -342,8 +408,8 @@ VECTORS_AS_JSON = Table(
 VIEWS = {view.name: view for view in (GARMENTS, VECTORS_AS_JSON)}
 """Views of a release over its tables, by name."""
 
-SERVED = {**TABLES, **VIEWS}
-"""What a release always has and readers use."""
+SERVED = {**TABLES, **LATER_TABLES, **VIEWS}
+"""What a release has, beside declared tables, and readers use."""
 
 VECTOR_INDEX = "product_embeddings_index"
 """The one vector index in place of three (A4); further spaces of a mixed catalogue get `_2`, `_3` …"""
@@ -377,15 +443,27 @@ INDEXES = (
     Index("favourites_user", FAVOURITES, sql.SQL("(user_id)")),
     Index("favourites_product", FAVOURITES, sql.SQL("(product_id)")),
     Index("users_user", USERS, sql.SQL("(user_id)")),
+    Index(
+        "product_style_affinity_product", PRODUCT_STYLE_AFFINITY, sql.SQL("(product_id, rank)"), unique=True
+    ),
+    Index("product_style_affinity_cluster", PRODUCT_STYLE_AFFINITY, sql.SQL("(cluster, affinity)")),
     *(
-        Index(f"products_{each.name}", PRODUCTS, sql.SQL("({})").format(sql.Identifier(each.name)))
+        Index(
+            f"products_{each.name}",
+            PRODUCTS,
+            sql.SQL("({column}) WHERE {column} IS NOT NULL" if each.sparse else "({column})").format(
+                column=sql.Identifier(each.name)
+            ),
+        )
         for each in ATTRIBUTES
         if each.indexed
     ),
 )
 """The indexes of a release beside those of vectors."""
 
-SERVING_VERSION = attributes.version("kind", "filtered", "indexed", "full_text", "searched", "importance")
+SERVING_VERSION = attributes.version(
+    "kind", "filtered", "indexed", "sparse", "full_text", "searched", "importance"
+)
 """Another one when the tables change because an attribute does."""
 
 

@@ -56,29 +56,39 @@ sources = Table(
     "sources",
     metadata,
     Column("name", Text, primary_key=True, comment="Name of the source; batches are called after it."),
-    Column("kind", Text, nullable=False, comment="Which reader opens it: folder, sample."),
+    Column(
+        "kind",
+        Text,
+        nullable=False,
+        comment="Which reader opens it: catalogue or folder (by a mapping), sample, or one that a package brings.",
+    ),
     Column(
         "location",
         Text,
         nullable=False,
-        comment="What the reader is pointed at: a folder, or the number of drawn listings.",
+        comment="Where it is: a folder, a file, a URL, env: and the variable that holds one, or how many listings are drawn.",
     ),
     Column(
         "options",
         JSONB,
         nullable=False,
         server_default=text("'{}'::jsonb"),
-        comment="What else the reader was given, as JSON.",
+        comment="How it is read, as JSON: its mapping by name or whole, the folder of its pictures, and what the last scan found out.",
     ),
     Column("active", Boolean, nullable=False, comment="Whether it is scanned, and is in the next release."),
     _at("scanned_at", "When the last scan of it ended."),
-    comment="Where listings come from; the active one is what sensors scan and releases serve.",
+    comment="Where listings come from; those that are active are scanned, and are in the next release.",
 )
 
 listings = Table(
     "listings",
     metadata,
-    Column("source", Text, primary_key=True, comment="The source the listing is of."),
+    Column(
+        "source",
+        Text,
+        primary_key=True,
+        comment="The source the listing is of; of a declared table's row the source and the table, with a dot between.",
+    ),
     Column(
         "listing_key",
         Text,
@@ -117,7 +127,12 @@ batches = Table(
         primary_key=True,
         comment="Name of the batch, and of its Dagster partition: the source and a number.",
     ),
-    Column("source", Text, nullable=False, comment="The source its listings are of."),
+    Column(
+        "source",
+        Text,
+        nullable=False,
+        comment="The source its listings are of; of a declared table's rows the source and the table, with a dot between.",
+    ),
     Column("number", Integer, nullable=False, comment="Number within the source, from 1."),
     Column("listings", Integer, nullable=False, comment="Listings in it that are present."),
     Column("content_version", Text, nullable=False, comment="Hash over its present listings."),
@@ -174,7 +189,12 @@ declared_tables = Table(
 quarantine = Table(
     "quarantine",
     metadata,
-    Column("source", Text, primary_key=True, comment="The source the listing is of."),
+    Column(
+        "source",
+        Text,
+        primary_key=True,
+        comment="The source the listing is of; of a declared table's row the source and the table, with a dot between.",
+    ),
     Column("listing_key", Text, primary_key=True, comment="The listing within its source; see listings."),
     Column("external_id", Text, comment="The id the source states; null where none can be read."),
     Column("batch", Text, nullable=False, comment="The batch the listing belongs to."),
@@ -182,7 +202,11 @@ quarantine = Table(
     # json, not jsonb: jsonb refuses \u0000, and a record may be in quarantine for just that. json keeps the
     # text as it is; only `->>` on such a field fails.
     Column("record", JSON, nullable=False, comment="The original record, whole, as JSON."),
-    Column("image_uri", Text, comment="Its picture, relative to where the source is."),
+    Column(
+        "image_uri",
+        Text,
+        comment="Its picture, relative to its source's folder, or to that of fetched pictures.",
+    ),
     Column("content_hash", Text, nullable=False, comment="Hash of the record and picture that were judged."),
     Column(
         "release",

@@ -19,7 +19,8 @@ from fashion_assets.catalog import wardrobe
 from fashion_assets.cli import app
 from fashion_assets.postgres.connections import Connection, connect
 from fashion_assets.settings import Settings
-from fashion_assets_tests.backfill.wardrobes import OLD, make_table, many, texts
+from fashion_assets.sources.drawn.wardrobe import OLD, make_table
+from fashion_assets_tests.backfill.wardrobes import many, texts
 
 
 @pytest.fixture

@@ -15,7 +15,8 @@ from fashion_assets.backfill.files import Rewriting
 from fashion_assets.backfill.members import members, with_normalized, without_normalized
 from fashion_assets.backfill.walk import Options
 from fashion_assets.catalog import wardrobe
-from fashion_assets_tests.backfill.wardrobes import ODD, write_lines
+from fashion_assets.sources.drawn.wardrobe import ODD
+from fashion_assets_tests.backfill.wardrobes import write_lines
 
 JSON = st.recursive(
     st.one_of(st.none(), st.booleans(), st.integers(), st.floats(allow_nan=False), st.text(max_size=5)),

@@ -31,7 +31,8 @@ from fashion_assets.backfill.walk import Options
 from fashion_assets.catalog import wardrobe
 from fashion_assets.postgres.connections import Connection, connect
 from fashion_assets.settings import Settings
-from fashion_assets_tests.backfill.wardrobes import ODD, make_table, many, texts, without
+from fashion_assets.sources.drawn.wardrobe import ODD, make_table
+from fashion_assets_tests.backfill.wardrobes import many, texts, without
 
 QUICK = Options(batch_size=3, target_seconds=5, statement_seconds=5, lock_seconds=0.2)
 

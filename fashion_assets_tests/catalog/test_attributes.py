@@ -23,8 +23,8 @@ from fashion_assets_tests.catalogue import HEADER, line, write_catalogue, write_
 PACKAGE = Path(fashion_assets.__file__).parent
 
 ROW = """    Attribute(
-        "material",
-        "Canonical main material: cotton, wool, leather, …",
+        "closure",
+        "Canonical way it is closed: buttons, zip, laces, …",
         vocabulary=True,
         facet=True,
         full_text="B",
@@ -33,16 +33,26 @@ ROW = """    Attribute(
     ),
     Attribute("old_price", "Price before it was reduced.", kind=MONEY),
 """
-VOCABULARY = {"values": {"cotton": ["pure cotton"], "wool": ["merino"], "leather": []}}
-MATERIALS = ("Pure Cotton", "wool", "Leather", "")
+VOCABULARY = {"values": {"buttons": ["pearl buttons"], "zip": ["zipper"], "laces": []}}
+CLOSURES = ("Pearl Buttons", "zip", "Laces", "")
 
 ELSEWHERE = {
     "catalog/attributes.py": "the table",
     "benchmarks/layouts.py": "the old system's tables as they were, to be measured against; no attribute joins them",
-    "sources/drawing.py": "what the drawn shop writes into its file",
-    "sources/garments.py": "how a drawn garment is called and looks",
+    "sources/drawn/shop.py": "what the drawn shop writes into its file",
+    "sources/drawn/pictures.py": "how a drawn garment is called and looks",
+    "sources/drawn/second_hand.py": "columns of an old system",
+    "sources/drawn/people.py": "columns of an old system",
+    "sources/drawn/json_garments.py": "columns of an old system",
+    "sources/drawn/json_tables.py": "columns of an old system",
     "sources/statements.py": "by which names a text's own title and brand are found",
     "release/garments.py": "the columns of a former system, whose view this is",
+    "catalog/properties.py": "what a listing states that decides how its words are read",
+    "catalog/clusters.py": "in which order a group's name says them",
+    "catalog/wardrobe.py": "the fields of a wardrobe's documents",
+    "cli/backfill_told.py": "the same",
+    "catalog/ontology/context.py": "which properties denying, likening and parts are of",
+    "catalog/ontology/reading.py": "properties that are read alike",
     "catalog/ontology/vocabulary.py": "the properties that are read from text, each with words of its own",
     "benchmarks/properties.py": "those of them that labelled listings state",
     "catalog/stories/writing.py": "what there are phrases for in five languages: a story tells of nothing else",
@@ -160,11 +170,11 @@ def with_a_further_row(folder: Path) -> Path:
     before = '    Attribute("year",'
     assert table.count(before) == 1
     (catalog / "attributes.py").write_text(table.replace(before, ROW + before), encoding="utf-8")
-    (catalog / "vocabularies" / "material.json").write_text(json.dumps(VOCABULARY), encoding="utf-8")
+    (catalog / "vocabularies" / "closure.json").write_text(json.dumps(VOCABULARY), encoding="utf-8")
     mapping = package / "sources" / "mappings" / "fashion-product-images.toml"
     said = mapping.read_text("utf-8")
     mapping.write_text(
-        said.replace("[attributes]\n", '[attributes]\nmaterial = "material"\nold_price = "old_price"\n'),
+        said.replace("[attributes]\n", '[attributes]\nclosure = "closure"\nold_price = "old_price"\n'),
         encoding="utf-8",
     )
     return folder
@@ -174,10 +184,10 @@ def test_an_attribute_is_one_row(settings: Settings, database: psycopg.Connectio
     """Through a whole migration of a shop that has the column, by the commands a person types."""
     catalogue = write_catalogue(tmp_path / "catalogue", 24)
     write_lines(
-        catalogue, [f"{line(number)},{MATERIALS[number % 4]},{20 + number}.50" for number in range(1, 25)]
+        catalogue, [f"{line(number)},{CLOSURES[number % 4]},{20 + number}.50" for number in range(1, 25)]
     )
     styles = catalogue / "styles.csv"
-    styles.write_text(styles.read_text().replace(HEADER, f"{HEADER},material,old_price"))
+    styles.write_text(styles.read_text().replace(HEADER, f"{HEADER},closure,old_price"))
     home = with_a_further_row(tmp_path / "package")
     environment = {**os.environ, "PYTHONPATH": str(home)}
 
@@ -195,25 +205,25 @@ def test_an_attribute_is_one_row(settings: Settings, database: psycopg.Connectio
     command("run", "--catalog", str(catalogue))
 
     counted = database.execute(
-        "SELECT material, count(*) FROM fashion_sota.products WHERE material IS NOT NULL GROUP BY 1 ORDER BY 1"
+        "SELECT closure, count(*) FROM fashion_sota.products WHERE closure IS NOT NULL GROUP BY 1 ORDER BY 1"
     ).fetchall()
-    assert counted == [("cotton", 6), ("leather", 6), ("wool", 6)]
+    assert counted == [("buttons", 6), ("laces", 6), ("zip", 6)]
     (columns, comment, normalized) = database.execute(
         "SELECT array_agg(attname::text ORDER BY attnum), max(col_description(attrelid, attnum)) "
-        "FILTER (WHERE attname = 'material'), (SELECT normalized->>'material' FROM fashion_sota.products WHERE external_id = '2') "
+        "FILTER (WHERE attname = 'closure'), (SELECT normalized->>'closure' FROM fashion_sota.products WHERE external_id = '2') "
         "FROM pg_attribute WHERE attrelid = to_regclass('fashion_sota.products') AND attnum > 0"
     ).fetchone() or ((), None, None)
-    assert columns.index("material") + 1 == columns.index("old_price") == columns.index("year") - 1
-    assert comment == "Canonical main material: cotton, wool, leather, …" and normalized == "leather"
+    assert columns.index("closure") + 1 == columns.index("old_price") == columns.index("year") - 1
+    assert comment == "Canonical way it is closed: buttons, zip, laces, …" and normalized == "laces"
     indexed = database.execute(
-        "SELECT count(*) FROM pg_indexes WHERE indexname = 'products_material' AND schemaname LIKE 'fashion_sota_r%'"
+        "SELECT count(*) FROM pg_indexes WHERE indexname = 'products_closure' AND schemaname LIKE 'fashion_sota_r%'"
     ).fetchone()
     assert indexed == (1,)
 
     found = json.loads(
         command(
             "search",
-            "merino",
+            "zipper",
             "--mode",
             "text",
             "--filter",
@@ -224,13 +234,13 @@ def test_an_attribute_is_one_row(settings: Settings, database: psycopg.Connectio
             "--json",
         )
     )
-    assert len(found["hits"]) == 6 and {hit["material"] for hit in found["hits"]} == {"wool"}
-    assert {value["value"]: value["count"] for value in found["facets"]["material"]} == {
-        "cotton": 6,
-        "leather": 6,
-        "wool": 6,
+    assert len(found["hits"]) == 6 and {hit["closure"] for hit in found["hits"]} == {"zip"}
+    assert {value["value"]: value["count"] for value in found["facets"]["closure"]} == {
+        "buttons": 6,
+        "laces": 6,
+        "zip": 6,
     }
-    narrowed = json.loads(command("search", "--filter", "material=Pure Cotton", "--limit", "20", "--json"))
+    narrowed = json.loads(command("search", "--filter", "closure=Pearl Buttons", "--limit", "20", "--json"))
     assert {hit["external_id"] for hit in narrowed["hits"]} == {str(number) for number in range(4, 25, 4)}
 
     cheap = json.loads(command("search", "--filter", "old_price=21..25", "--limit", "20", "--json"))
@@ -238,7 +248,7 @@ def test_an_attribute_is_one_row(settings: Settings, database: psycopg.Connectio
 
     (page,) = settings.reports.glob("*.json")
     report = json.loads(page.read_text())
-    (coverage,) = [row for row in report["coverage"] if row["attribute"] == "material"]
-    assert coverage == {"attribute": "material", "products": 18, "share": 0.75, "known_share": 1.0}
-    (expected,) = [each for each in report["expectations"] if each["name"] == "material_is_in_its_vocabulary"]
-    assert expected["passed"] and "material" in page.with_suffix(".html").read_text()
+    (coverage,) = [row for row in report["coverage"] if row["attribute"] == "closure"]
+    assert coverage == {"attribute": "closure", "products": 18, "share": 0.75, "known_share": 1.0}
+    (expected,) = [each for each in report["expectations"] if each["name"] == "closure_is_in_its_vocabulary"]
+    assert expected["passed"] and "closure" in page.with_suffix(".html").read_text()

@@ -2,7 +2,9 @@
 
 import pytest
 
-from fashion_assets.catalog.ontology import PROPERTIES, SIXTEEN, Reading, read
+from fashion_assets.catalog.ontology.found import Reading
+from fashion_assets.catalog.ontology.reading import read
+from fashion_assets.catalog.ontology.vocabulary import PROPERTIES, SIXTEEN
 
 
 def values(reading: Reading) -> dict[str, str]:

@@ -10,8 +10,10 @@ import pyarrow as pa
 import pyarrow.compute as pc
 import pytest
 
+from fashion_assets.catalog.attributes import READ
 from fashion_assets.catalog.listing import PictureFolders
 from fashion_assets.catalog.normalization import normalize
+from fashion_assets.catalog.properties import read_properties
 from fashion_assets.catalog.rules import Rules
 from fashion_assets.catalog.stories.story import Story
 from fashion_assets.catalog.stories.writing import PlainWriter, with_stories
@@ -23,10 +25,12 @@ from fashion_assets.criteria.batch import (
     NORMALIZED,
     NOTHING_JUDGED,
     PRODUCT_EMBEDDINGS,
+    PROPERTIES,
     QUARANTINED,
     RAW,
     VALIDATED,
     EmbeddedBatch,
+    FilledBatch,
     Judged,
     NormalizedBatch,
     RawBatch,
@@ -80,6 +84,41 @@ def normalized(validated: ValidatedBatch) -> NormalizedBatch:
     return NormalizedBatch(
         validated.products, normalize(validated.products, at=datetime(2026, 1, 1, tzinfo=UTC))
     )
+
+
+@pytest.fixture
+def filled(normalized: NormalizedBatch) -> FilledBatch:
+    return FilledBatch(normalized.normalized, read_properties(normalized.normalized, "1"))
+
+
+def test_what_is_read_of_a_batch_is_whole_says_where_from_and_touches_nothing_stated(
+    filled: FilledBatch,
+) -> None:
+    assert {outcome(PROPERTIES, criterion.name, filled) for criterion in PROPERTIES} == {"pass"}
+    shorter = replace(filled, properties=filled.properties.slice(1))
+    assert outcome(PROPERTIES, "every_product_is_read", shorter) == "fail"
+
+    rows = filled.properties.num_rows
+    stated = replace(filled, properties=changed(filled.properties, "colour", ["red"] * rows))
+    assert outcome(PROPERTIES, "stated_values_win", stated) == "fail"
+
+    def said(value: str | None, origin: str | None) -> FilledBatch:
+        table = changed(filled.properties, "era", [value] + [None] * (rows - 1))
+        return replace(filled, properties=changed(table, "origins", [origin] + [None] * (rows - 1)))
+
+    name = "what_is_filled_says_where_from"
+    none = replace(filled, properties=changed(filled.properties, "origins", [None] * rows))
+    told = any(each.is_valid for each in filled.properties["designer_tier"].combine_chunks())
+    assert told and outcome(PROPERTIES, name, none) == "fail"
+    empty = filled.properties
+    for column in READ:
+        empty = changed(empty, column, [None] * rows)
+    filled = replace(filled, properties=empty)
+    assert outcome(PROPERTIES, name, said("1990s", '{"era":{"origin":"text","confidence":0.9}}')) == "pass"
+    assert outcome(PROPERTIES, name, said("1990s", None)) == "fail"
+    assert outcome(PROPERTIES, name, said(None, '{"era":{"origin":"text","confidence":0.9}}')) == "fail"
+    assert outcome(PROPERTIES, name, said("1990s", '{"era":{"origin":"guess","confidence":0.9}}')) == "fail"
+    assert outcome(PROPERTIES, name, said("1990s", '{"era":{"origin":"text","confidence":0.3}}')) == "fail"
 
 
 @pytest.fixture

@@ -3,6 +3,7 @@
 import pytest
 from psycopg import sql
 
+from fashion_assets.catalog.attributes import SPARSE
 from fashion_assets.catalog.profile import Profile
 from fashion_assets.criteria.candidate import Candidate
 from fashion_assets.criteria.expectations import EXPECTATIONS, data_docs_folder, validate_products
@@ -16,6 +17,7 @@ DAMAGE = (
     "year = 1815, image_width = 0, image_sha256 = 'not a digest' WHERE external_id = '3'",
     "UPDATE {products} SET gender = 'gadget', category = 'gadget', sub_category = 'gadget', article_type = 'gadget', "
     "colour = 'gadget', season = 'gadget', usage = 'gadget', condition = 'gadget' WHERE external_id::int BETWEEN 10 AND 20",
+    f"UPDATE {{products}} SET {', '.join(f'{name} = $$gadget$$' for name in SPARSE)} WHERE external_id::int BETWEEN 10 AND 20",
     "UPDATE {products} SET title = '', description = '', brand = '', size = '', currency = '' WHERE external_id = '4'",
 )
 

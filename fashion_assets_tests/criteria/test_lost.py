@@ -85,6 +85,17 @@ def test_a_value_that_was_dropped_on_the_way_is_missed_though_files_and_table_ag
     assert found(candidate).offenders == [f"{FIRST} 7: a product that says something else than its listing"]
 
 
+def test_what_was_read_from_words_is_no_statement_and_says_so(candidate: Candidate):
+    change(
+        candidate,
+        "UPDATE {products} SET era = '1990s', origins = coalesce(origins, '{{}}') || "
+        """'{{"era": {{"origin": "text", "confidence": 0.9}}}}' WHERE external_id = '7'""",
+    )
+    assert found(candidate).outcome == "pass"
+    change(candidate, "UPDATE {products} SET origins = origins - 'era' WHERE external_id = '7'")
+    assert found(candidate).offenders == [f"{FIRST} 7: a product that says something else than its listing"]
+
+
 def test_a_rejection_that_is_in_quarantine_is_none_and_one_that_is_nowhere_is_lost(candidate: Candidate):
     change(candidate, "DELETE FROM {products} WHERE external_id = '7'")
     candidate.conn.execute(

@@ -11,6 +11,7 @@ import dagster as dg
 import pytest
 
 from fashion_assets.backfill.validation import CRITERIA as BACKFILL_CRITERIA
+from fashion_assets.catalog.attributes import SPARSE
 from fashion_assets.catalog.listing import ATTRIBUTES, COLUMNS_IN_WORDS
 from fashion_assets.criteria.batch import BATCH_CRITERIA, RAW, VALIDATED
 from fashion_assets.criteria.candidate import CANDIDATE_CRITERIA
@@ -30,6 +31,7 @@ BATCH_ASSETS = {
     "validated_products": "catalog",
     "quarantined_listings": "catalog",
     "normalized_attributes": "catalog",
+    "properties": "catalog",
     "image_embeddings": "embeddings",
     "text_embeddings": "embeddings",
     "product_embeddings": "embeddings",
@@ -38,6 +40,8 @@ TABLE_ASSETS = {"raw_rows": "tables", "validated_rows": "tables", "quarantined_r
 ROW_VERSIONED = {"validated_rows", "quarantined_rows"}
 RELEASE_ASSETS = {
     "products": "release",
+    "style_clusters": "release",
+    "product_style_affinity": "release",
     "product_embeddings_index": "release",
     "search_benchmarks": "benchmarks",
     "migration_report": "release",
@@ -66,6 +70,7 @@ CHECKS = {
         "every_product_has_a_story",
         "stories_say_what_records_say",
     },
+    "properties": {"every_product_is_read", "stated_values_win", "what_is_filled_says_where_from"},
     **{
         asset: {f"{asset}_cover_every_product", f"{asset}_fit_their_space", f"{asset}_are_of_unit_length"}
         for asset in ("image_embeddings", "text_embeddings")
@@ -117,8 +122,11 @@ CHECKS = {
         "colour_is_in_its_vocabulary",
         "season_is_in_its_vocabulary",
         "usage_is_in_its_vocabulary",
+        *(f"{name}_is_in_its_vocabulary" for name in SPARSE),
         "pictures_load",
     },
+    "style_clusters": {"styles_are_told_apart"},
+    "product_style_affinity": {"every_product_has_a_style", "styles_are_the_nearest"},
     "product_embeddings_index": {
         "vector_index_is_whole",
         "vector_search_uses_the_index",
@@ -226,6 +234,8 @@ def test_assets_say_which_code_and_which_table_they_are_of(
         *BATCH_ASSETS,
         *ROW_VERSIONED,
         "products",
+        "style_clusters",
+        "product_style_affinity",
         "product_embeddings_index",
         "live_release",
     }

@@ -13,7 +13,7 @@ from pydantic import SecretStr
 
 from fashion_assets.origins import ENVIRONMENT_PREFIX
 from fashion_assets.places import DAGSTER_FILES
-from fashion_assets.postgres import engines, server
+from fashion_assets.postgres import embedded, engines, server
 from fashion_assets.postgres.errors import EmbeddedServerFailed, LoginRefused
 from fashion_assets.settings import Settings
 from fashion_assets_tests.postgres.running import is_running
@@ -174,7 +174,7 @@ def test_attaching_starts_nothing(own: Settings, monkeypatch: pytest.MonkeyPatch
     def start(data: Path) -> Path:
         raise AssertionError(f"started {data} although it runs")
 
-    monkeypatch.setattr(server, "_start", start)
+    monkeypatch.setattr(embedded, "start", start)
     assert ask(own) == 1
 
 

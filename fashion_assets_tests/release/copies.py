@@ -7,6 +7,7 @@ from fashion_assets.release import garments, json_vectors
 from fashion_assets.release.serving import SERVED_TABLES
 from fashion_assets.warehouse import releases
 from fashion_assets.warehouse.releases import Release
+from fashion_assets.warehouse.serving import LATER_TABLES
 
 
 def copy_of(candidate: Candidate, title: str | None) -> Release:
@@ -28,7 +29,7 @@ def copy_of(candidate: Candidate, title: str | None) -> Release:
             (name, first.release),
         )
         conn.execute(sql.SQL("CREATE SCHEMA {}").format(sql.Identifier(name)))
-        for table in SERVED_TABLES:
+        for table in (*SERVED_TABLES, *LATER_TABLES):
             conn.execute(
                 sql.SQL("CREATE TABLE {} (LIKE {} INCLUDING ALL)").format(
                     sql.Identifier(name, table), first.table(table)

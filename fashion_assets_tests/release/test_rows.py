@@ -10,6 +10,7 @@ from fashion_assets.batches.files import REFUSED, with_refused
 from fashion_assets.catalog.listing import PictureFolders
 from fashion_assets.catalog.normalization import normalize
 from fashion_assets.catalog.profile import Profile
+from fashion_assets.catalog.properties import read_properties
 from fashion_assets.catalog.rules import Rules
 from fashion_assets.catalog.validation import validate
 from fashion_assets.embedding.joining import PRODUCT_VECTORS
@@ -40,7 +41,13 @@ def test_products_come_with_the_vector_that_is_served_and_all_vectors_beside(nor
         (second, "new", "text", [1.0, 0.0, 0.0], True),
     )
     counts = [{"space": "old", "kind": "text", "reason": "vector_all_zero", "vectors": 1, "products": []}]
-    rows = serving_rows(normalized, with_refused(came, counts), "shop-00001", PictureFolders("/shop"))
+    rows = serving_rows(
+        normalized,
+        read_properties(normalized, "1"),
+        with_refused(came, counts),
+        "shop-00001",
+        PictureFolders("/shop"),
+    )
     assert sorted(sum(count for _, count in part.blocks) for part in rows.products) == [1, 1, 1]
     assert sorted((each.space, each.kind, each.dimension) for each in rows.vectors) == [
         ("new", "text", 3),
@@ -59,4 +66,4 @@ def test_a_space_of_two_lengths_is_named(normalized: pa.Table):
     first, second, _ = normalized["product_id"].to_pylist()
     came = vectors((first, "old", "text", [1.0], True), (second, "old", "text", [1.0, 2.0], True))
     with pytest.raises(WrongDimension, match="space 'old' in batch shop-00001"):
-        serving_rows(normalized, came, "shop-00001", PictureFolders(""))
+        serving_rows(normalized, read_properties(normalized, "1"), came, "shop-00001", PictureFolders(""))

@@ -5,7 +5,7 @@ from pathlib import Path
 
 from fashion_assets.catalog.pictures import Limits
 from fashion_assets.reports.gallery import page, write_page
-from fashion_assets.search.query import SHOWN, Hit, Plan, Query, Results
+from fashion_assets.search.query import SHOWN, Hit, Plan, Results
 from fashion_assets_tests.catalogue import draw_picture
 
 
@@ -27,9 +27,10 @@ def test_a_page_shows_pictures_and_runs_nothing_of_a_listing(tmp_path: Path):
         Plan("fashion_sota_r0001", {}, understood=hostile, notes=(hostile,)),
         {"colour": [(hostile, 3)]},
     )
-    written = write_page(Query(hostile), results, tmp_path / "pages", Limits()).read_text("utf-8")
-    assert written == page(Query(hostile), results, Limits())
-    assert written.count('<img src="data:image/jpeg;base64,') == 1 and "no picture" in written
+    shown = results.plan, {"": results.hits, hostile: results.hits[1:]}
+    written = write_page(hostile, *shown, tmp_path / "pages", Limits(), results.facets).read_text("utf-8")
+    assert written == page(hostile, *shown, Limits(), results.facets)
+    assert written.count('<img src="data:image/jpeg;base64,') == 1 and written.count("no picture") == 2
     assert "<script" not in written and "onload='x'" not in written
     assert "://" not in written, "nothing is fetched from elsewhere"
 
@@ -41,7 +42,7 @@ def test_characters_that_do_something_are_seen_and_the_page_may_do_nothing(tmp_p
         Plan("fashion_sota_r0001", {}, understood=acting, notes=(acting,)),
         {"colour": [(acting, 3)]},
     )
-    written = page(Query("red"), results, Limits())
+    written = page("red", results.plan, {"": results.hits}, Limits(), results.facets)
     assert written.count(r"\x1b]0;pwned\x07 Shirt \u202egnp.exe\x9b31m") >= 4
     assert all(sign.isprintable() or sign == "\n" for sign in written)
     assert re.search(
@@ -50,4 +51,4 @@ def test_characters_that_do_something_are_seen_and_the_page_may_do_nothing(tmp_p
 
 
 def test_a_page_without_hits_says_so():
-    assert "nothing found" in page(Query("red"), Results((), Plan("r", {})), Limits())
+    assert "nothing found" in page("red", Plan("r", {}), {"": ()}, Limits())

@@ -22,6 +22,7 @@ from fashion_assets.criteria.requirements import in_words
 from fashion_assets.embedding.encoder import _loaded
 from fashion_assets.release import swap
 from fashion_assets.reports import report
+from fashion_assets.reports.page import render
 from fashion_assets.warehouse import releases
 from fashion_assets.warehouse.releases import ReleaseError
 from fashion_assets.warehouse.spaces import PreservedSpace, register
@@ -271,7 +272,7 @@ def test_benchmarks_are_plotted_and_tabled_also_over_releases(candidate: Candida
     candidate.conn.execute("DELETE FROM fashion_ops.benchmarks")
     _, content = write(candidate)
     assert content["benchmarks"] == {} and content["history"] == []
-    assert "None were kept for this release" in report.render(content, Limits())
+    assert "None were kept for this release" in render(content, Limits())
 
     benchmarks = {
         "recall": [
@@ -316,7 +317,7 @@ def test_benchmarks_are_plotted_and_tabled_also_over_releases(candidate: Candida
         for name, rows in benchmarks.items()
         if name in report.PLOTTED
     ]
-    html = report.render(content | {"benchmarks": benchmarks, "history": history}, Limits())
+    html = render(content | {"benchmarks": benchmarks, "history": history}, Limits())
     assert "None were kept" not in html and "<script" not in html
     for title in (
         "Recall@10 by the share of products a filter leaves",

@@ -300,6 +300,8 @@ def test_facets_count_what_the_other_filters_leave(engine: SearchEngine):
     )
     assert dict(results.facets["gender"]) == {"men": 5}
     assert dict(results.facets["brand"]) == {"Puma": 5}
+    # What most catalogues never say is no facet where no product has it.
+    assert not engine.search(Query(facets=("era", "neckline"))).facets
     assert len(results.facets["colour"]) == 8 and sum(count for _, count in results.facets["colour"]) == 40
     with pytest.raises(FilterError, match="no facet 'shape'"):
         engine.search(Query(facets=("shape",)))

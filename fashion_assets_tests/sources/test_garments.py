@@ -10,13 +10,13 @@ import pytest
 from fashion_assets.catalog.rules import Rules
 from fashion_assets.catalog.validation import validate
 from fashion_assets.catalog.vectors import brought
+from fashion_assets.sources.drawn import json_garments as garments
+from fashion_assets.sources.drawn.json_garments import AGES, ODD, drawn, of_a_network
 from fashion_assets.sources.known_mappings import load_mapping
 from fashion_assets.sources.mapped import Mapped
 from fashion_assets.sources.recognition import recognise
-from fashion_assets_tests import garments
 from fashion_assets_tests.catalog.keyed import keyed, read_all
 from fashion_assets_tests.conftest import database_url
-from fashion_assets_tests.garments import AGES, ODD, drawn, of_a_network
 
 MAPPING = "garment-vectors"
 

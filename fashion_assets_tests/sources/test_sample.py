@@ -8,14 +8,14 @@ import pytest
 from fashion_assets.catalog.rules import RULES, Rules
 from fashion_assets.catalog.validation import validate
 from fashion_assets.sources import SourceError
-from fashion_assets.sources.drawing import (
+from fashion_assets.sources.drawn.pictures import ARTICLES
+from fashion_assets.sources.drawn.shop import (
     HARMLESS_SHARES,
     REJECTED_SHARES,
     Manifest,
     draw_catalogue,
     special_listings,
 )
-from fashion_assets.sources.garments import ARTICLES
 from fashion_assets.sources.sample import Sample
 from fashion_assets_tests.catalog.keyed import read_all
 from fashion_assets_tests.sources.test_mapped import read_table

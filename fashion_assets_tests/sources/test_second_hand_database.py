@@ -13,13 +13,13 @@ from fashion_assets.catalog.rules import Rules
 from fashion_assets.catalog.validation import unknown_values, validate
 from fashion_assets.postgres.connections import connect
 from fashion_assets.settings import Settings
+from fashion_assets.sources.drawn import second_hand
+from fashion_assets.sources.drawn.second_hand import ODD, Item, drawn_vector
 from fashion_assets.sources.known_mappings import load_mapping
 from fashion_assets.sources.mapped import Mapped
 from fashion_assets.sources.recognition import recognise
-from fashion_assets_tests import second_hand
 from fashion_assets_tests.catalog.keyed import keyed, read_all
 from fashion_assets_tests.conftest import database_url
-from fashion_assets_tests.second_hand import ODD, Item, drawn_vector
 
 IDS = [
     "depop:no-boundaries-black-y2k-heel-0e75",

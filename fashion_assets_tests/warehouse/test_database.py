@@ -15,7 +15,7 @@ import sqlalchemy
 from psycopg import sql
 from pydantic import SecretStr
 
-from fashion_assets.postgres import engines, errors, server
+from fashion_assets.postgres import embedded, engines, errors, server
 from fashion_assets.postgres.connections import Connection, connect, register_vectors
 from fashion_assets.settings import Settings
 from fashion_assets.warehouse import migrations, schemas
@@ -131,7 +131,7 @@ def test_the_server_is_too_old():
 def altered(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[tuple[Settings, Path]]:
     """A server from a copy of the embedded one's programs, and the folder of that copy's extensions."""
     settings = Settings(home=tmp_path / "home", database_url=None)
-    install = server._programs(settings.postgres_data).parent
+    install = embedded.programs_of(settings.postgres_data).parent
     package = install.parent
     copy = tmp_path / package.name / install.name
     shutil.copytree(install, copy, symlinks=True)
@@ -140,7 +140,7 @@ def altered(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[tuple[S
     )  # where the programs look for them, from where they are
     if libraries.exists():
         shutil.copytree(libraries, tmp_path / libraries.name)
-    monkeypatch.setattr(server, "_programs", lambda data: copy / "bin")
+    monkeypatch.setattr(embedded, "programs_of", lambda data: copy / "bin")
     yield settings, copy / "share" / "postgresql" / "extension"
     server.stop_embedded(settings, force=True)
 

@@ -18,7 +18,7 @@ from fashion_assets.warehouse.locks import run_lock
 from fashion_assets.warehouse.migrations import undoing
 from fashion_assets.warehouse.tables import metadata
 
-STEPS = ("0002", "0003", "0004", "0005", "0008", "0009")
+STEPS = ("0002", "0003", "0004", "0005", "0008", "0009", "0010")
 
 
 def fill(connection: psycopg.Connection[Any]) -> None:
@@ -157,7 +157,7 @@ def test_the_command_checks_and_undoes(full):
     assert looked.exit_code == 0 and "0009  done" in looked.stdout, looked.output
     assert invoke(app, ["migrate", "--undo-to", "0008"]).exit_code == 2  # nobody to ask
     done = invoke(app, ["migrate", "--undo-to", "0008", "--yes"])
-    assert done.exit_code == 0 and "undone: 0009" in done.stdout, done.output
+    assert done.exit_code == 0 and "undone: 0010\nundone: 0009" in done.stdout, done.output
     looked = invoke(app, ["migrate", "--check"])
     assert looked.exit_code == 1 and "0009  to do" in looked.stdout
     assert invoke(app, ["migrate"]).exit_code == 0

@@ -5,11 +5,12 @@ which words name a kind (`words/category.toml`, `words/subcategory.toml`).
 """
 
 from collections.abc import Mapping, Sequence
+from functools import lru_cache
 from typing import NamedTuple
 
 from fashion_assets.catalog.ontology.candidates import Candidate
 from fashion_assets.catalog.ontology.tokens import Words
-from fashion_assets.catalog.ontology.vocabulary import Ontology
+from fashion_assets.catalog.ontology.vocabulary import PROPERTIES, Ontology, ontology
 
 _GENERIC = frozenset({"clothing", "accessories", "home", "sets", "activewear"})
 """Categories that give way to anything narrower."""
@@ -147,7 +148,9 @@ def _usually_for(known: Ontology, subcategory: str | None, category: str) -> str
     return None
 
 
-def applies(known: Ontology, name: str, line: set[str]) -> bool:
-    """Whether the property applies to things of this line of kinds; where nothing says what it is, it may."""
-    needed = known.properties[name].applies if name in known.properties else frozenset()
-    return not needed or not line or not needed.isdisjoint(line)
+@lru_cache(4096)
+def inapplicable_to(line: frozenset[str]) -> tuple[str, ...]:
+    """The properties that things of this line of kinds do not have; none where nothing says what it is."""
+    known = ontology()
+    needed = {name: known.properties[name].applies for name in PROPERTIES if name in known.properties}
+    return tuple(name for name, groups in needed.items() if groups and line and groups.isdisjoint(line))

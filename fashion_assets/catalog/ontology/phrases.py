@@ -5,10 +5,11 @@ not: what context makes of a match (`context`), choosing a property's value (`re
 """
 
 from collections import defaultdict
+from functools import cache
 from typing import NamedTuple
 
 from fashion_assets.catalog.ontology.tokens import Words
-from fashion_assets.catalog.ontology.vocabulary import LANGUAGES, Meaning, Ontology
+from fashion_assets.catalog.ontology.vocabulary import LANGUAGES, Meaning, Ontology, ontology
 
 _SILENCING = frozenset({"ignored", "brand", "condition", "elsewhere"})
 """Their phrases mean nothing else: no colour in a brand, no kind of thing in "worn with"."""
@@ -40,10 +41,10 @@ class Match(NamedTuple):
 class Phrases:
     """The phrases of an ontology, by their words."""
 
-    def __init__(self, ontology: Ontology) -> None:
-        self._ontology = ontology
+    def __init__(self, known: Ontology) -> None:
+        self._ontology = known
         self._root: dict = {}
-        for phrase, meanings in ontology.phrases.items():
+        for phrase, meanings in known.phrases.items():
             here = self._root
             for word in phrase:
                 here = here.setdefault(word, {})
@@ -157,3 +158,10 @@ class Phrases:
             after = text.text[text.starts[last]]
             return None in self._root.get(words[last], {}) or after.isupper()
         return False
+
+
+@cache
+def every_phrase() -> tuple[Ontology, Phrases]:
+    """What the files of words say, and its phrases."""
+    known = ontology()
+    return known, Phrases(known)

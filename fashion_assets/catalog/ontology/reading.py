@@ -5,8 +5,7 @@ What belongs here: choosing each property's value among what the phrases say, an
 """
 
 import re
-from collections.abc import Iterable, Mapping, Sequence
-from functools import cache
+from collections.abc import Collection, Mapping, Sequence
 from typing import Any
 
 from fashion_assets.catalog.brands import canonical_brand
@@ -15,11 +14,12 @@ from fashion_assets.catalog.ontology import calibration
 from fashion_assets.catalog.ontology.candidates import Candidate, is_a_pair, is_weak
 from fashion_assets.catalog.ontology.context import ALIKE, DENIED, ELSEWHERE, LABELLED, PART, Context
 from fashion_assets.catalog.ontology.found import Found, Reading
-from fashion_assets.catalog.ontology.kinds import Kind, applies, kind_of
-from fashion_assets.catalog.ontology.phrases import Phrases
+from fashion_assets.catalog.ontology.kinds import Kind, inapplicable_to, kind_of
+from fashion_assets.catalog.ontology.named import named_in
+from fashion_assets.catalog.ontology.phrases import Phrases, every_phrase
 from fashion_assets.catalog.ontology.sizes import Size, find_sizes
-from fashion_assets.catalog.ontology.tokens import Words, plain, words_of
-from fashion_assets.catalog.ontology.vocabulary import PROPERTIES, Ontology, ontology
+from fashion_assets.catalog.ontology.tokens import Words, plain, words_of, words_of_name
+from fashion_assets.catalog.ontology.vocabulary import FILES, PROPERTIES, Ontology
 from fashion_assets.catalog.validation import NULL_WORDS
 
 STATED, TEXT = "stated", "text"
@@ -34,6 +34,9 @@ _TAG = re.compile(r"#\s?\w+")
 
 MANY_TAGS = 6
 """Hashtags: more of them are there to be found by, and tell of everything."""
+
+_OF_KINDS = frozenset({"category", "subcategory", "gender"})
+"""Properties for which it counts what kind of thing the words are about."""
 
 _SIMPLE = ("pattern", "style", "fit", "season", "occasion", "neckline", "sleeve_length", "sustainability")
 _GENERIC = {
@@ -98,48 +101,28 @@ _CONDITION_LAST = frozenset({"used"})
 _OTHER = frozenset(NULL_WORDS) | {"other", "others", "autre", "altro", "otro", "andere", "various"}
 
 
-def says(name: str, values: Iterable[str], *texts: str | None) -> bool:
-    """Whether a text has a word for any of the values, whatever stands around it."""
-    known, phrases = _phrases()
-    file = "colour" if name == "color" else name
-    wanted = (
-        {line for value in values for line in (value, *known.line(file, value))}
-        if file in known.properties
-        else set(values)
-    )
-    kinds = ("category", "subcategory") if file in ("category", "subcategory") else (file,)
-    for text in texts:
-        words = words_of(text or "")
-        for match in phrases.find(words, phrases.language(words), brands=frozenset(), title=False):
-            if match.kind in kinds and (
-                match.value in wanted or wanted & set(known.line(match.kind, match.value))
-            ):
-                return True
-    return False
-
-
-@cache
-def _phrases() -> tuple[Ontology, Phrases]:
-    known = ontology()
-    return known, Phrases(known)
-
-
 def read(
     title: str | None,
     description: str | None = None,
     stated: Mapping[str, Sequence[str] | str] | None = None,
     *,
     least: float = calibration.LEAST,
+    wanted: Collection[str] = PROPERTIES,
+    line: Collection[str] = (),
 ) -> Reading:
     """Read a listing's properties.
 
-    `stated`: by property (and `brand`) what the record states, in its own words. Stated values win over what the text says; a brand
-    that is stated is no colour in the text.
+    Args:
+        stated: by property (and `brand`) what the record states, in its own words. Stated values win over what the text says; a brand
+            that is stated is no colour in the text.
+        wanted: the properties to look for; the fewer, the quicker.
+        line: what kind of thing it is known to be, from narrow to wide (`named.line_of`): it decides what applies.
     """
-    known, phrases = _phrases()
+    known, phrases = every_phrase()
     said = {name: _texts(raw) for name, raw in (stated or {}).items()}
     said = {name: texts for name, texts in said.items() if texts}
-    return _Reader(known, phrases, title or "", _text(description), said, least).reading()
+    reader = _Reader(known, phrases, title or "", _text(description), said, least, wanted)
+    return reader.reading(set(line))
 
 
 def _text(description: str | None) -> str:
@@ -167,14 +150,18 @@ class _Reader:
         description: str,
         stated: dict[str, list[str]],
         least: float,
+        wanted: Collection[str],
     ) -> None:
         self._known, self._phrases, self._stated, self._least = known, phrases, stated, least
+        self._wanted = wanted
         self._title, self._description = words_of(title), words_of(description)
         self.language = phrases.language(self._title, self._description)
-        brands = frozenset(tuple(words_of(name).words) for name in stated.get("brand", ()))
+        brands = frozenset(words_of_name(name) for name in stated.get("brand", ()))
         self.candidates: dict[str, list[Candidate]] = {}
         self._worn = False
         for text, place in ((self._title, "title"), (self._description, "text")):
+            if not text.words:
+                continue
             matches = phrases.find(text, self.language, brands=brands, title=place == "title")
             context = Context(text, matches)
             self._worn = self._worn or context.tells_wear()
@@ -189,34 +176,47 @@ class _Reader:
                 self.candidates.setdefault(match.kind, []).append(Candidate(match, where, evidence))
         self.found: dict[str, Found] = {}
 
-    def reading(self) -> Reading:
-        kind = kind_of(self._known, self.language, self.candidates, self._title, self._description)
-        self._kinds(kind)
+    def reading(self, line: set[str]) -> Reading:
+        wanted = self._wanted
+        kind = None
+        if not line or not _OF_KINDS.isdisjoint(wanted):
+            kind = kind_of(self._known, self.language, self.candidates, self._title, self._description)
+            self._kinds(kind)
         self._brand()
-        self._colours()
-        self._material()
-        self._gender(kind)
-        self._condition()
-        self._sizes()
-        self._era()
+        if "color" in wanted or "secondary_color" in wanted:
+            self._colours()
+        for name, look in (
+            ("material", self._material),
+            ("gender", lambda: self._gender(kind)),
+            ("condition", self._condition),
+            ("size", self._sizes),
+            ("era", self._era),
+        ):
+            if name in wanted:
+                look()
         for name in _SIMPLE:
-            self._simple(name)
+            if name in wanted:
+                self._simple(name)
+        told = self.found.get("color")
         self._say_stated()
+        self._second_colour_is_another(told)
         category, subcategory = self.found.get("category"), self.found.get("subcategory")
-        line = {value for found in (category, subcategory) if found for value in (found.value, *found.under)}
-        inapplicable = tuple(
-            name for name in PROPERTIES if not applies(self._known, name, line) and name not in self._stated
-        )
+        line = line or {
+            value for found in (category, subcategory) if found for value in (found.value, *found.under)
+        }
+        inapplicable = inapplicable_to(frozenset(line))
+        if self._stated:
+            inapplicable = tuple(name for name in inapplicable if name not in self._stated)
         for name in inapplicable:
             self.found.pop(name, None)
-        properties = {name: self.found[name] for name in PROPERTIES if name in self.found}
+        properties = {name: self.found[name] for name in PROPERTIES if name in self.found and name in wanted}
         return Reading(properties, inapplicable, self.language)
 
     def _say(self, name: str, value: str, way: str, evidence: str, **facts: Any) -> None:
         sure = calibration.confidence(name, way)
         if sure < self._least:
             return
-        file = "colour" if name in ("color", "secondary_color") else name
+        file = FILES.get(name, name)
         under = self._known.line(file, value) if file in self._known.properties else ()
         self.found[name] = Found(value, sure, TEXT, evidence, under, way=way, **facts)
 
@@ -246,7 +246,9 @@ class _Reader:
     def _chosen(self, name: str) -> tuple[list[Candidate], str] | None:
         """Candidates of the place that says most, the first first, and the way: `+` where the other place agrees, `-` where
         something says otherwise, `&` for two side by side."""
-        every = self.candidates.get(name, [])
+        every = self.candidates.get(name)
+        if every is None:
+            return None
         generic = _GENERIC.get(name, frozenset())
         for place in ("title", "label", "text"):
             here = [each for each in every if each.place == place]
@@ -285,6 +287,15 @@ class _Reader:
         second = next((each for each in here if not self._kin("colour", first.value, each.value)), None)
         if second is not None and "color" in self.found:
             self._say("secondary_color", second.value, way, second.evidence)
+
+    def _second_colour_is_another(self, told: Found | None) -> None:
+        """Where the record states the colour that the text has second, the first one of the text is the second."""
+        first, second = self.found.get("color"), self.found.get("secondary_color")
+        if first is None or second is None or not self._kin("colour", first.value, second.value):
+            return
+        del self.found["secondary_color"]
+        if told is not None and not self._kin("colour", first.value, told.value):
+            self.found["secondary_color"] = told
 
     def _material(self) -> None:
         composition = self._composition()
@@ -447,8 +458,7 @@ class _Reader:
                 self._value_stated(name, texts)
 
     def _value_stated(self, name: str, texts: list[str]) -> None:
-        file = "colour" if name in ("color", "secondary_color") else name
-        files = ("category", "subcategory") if file in ("category", "subcategory") else (file,)
+        file = FILES.get(name, name)
         values: dict[str, str] = {}
         shares: dict[str, int] = {}
         vocabulary = self._known.properties[file].vocabulary if file in self._known.properties else None
@@ -458,15 +468,10 @@ class _Reader:
                 if known and whole is not None:
                     values.setdefault(whole, text)
                     continue
-            words = words_of(text)
-            for match in self._phrases.find(
-                words, None, brands=frozenset(), title=False
-            ) or self._phrases.find(words, self.language, brands=frozenset(), title=False):
-                if match.kind in files:
-                    values.setdefault(match.value, text)
-                    before = match.first - 1
-                    if name == "material" and before >= 0 and words.words[before].isdigit():
-                        shares[match.value] = int(words.words[before])
+            named, own = named_in(name, text, self.language)
+            for value in named:
+                values.setdefault(value, text)
+            shares |= own
         if not values:
             return self._found_stated(name, " ".join(texts[0].lower().split())[:100], texts[0], known=False)
         if len(shares) == len(values):
@@ -490,7 +495,7 @@ class _Reader:
             self._found_stated("secondary_color", others[0], values[others[0]], known=True)
 
     def _found_stated(self, name: str, value: str, evidence: str, *, known: bool, **facts: Any) -> None:
-        file = "colour" if name in ("color", "secondary_color") else name
+        file = FILES.get(name, name)
         under = self._known.line(file, value) if file in self._known.properties else ()
         sure = calibration.STATED if known else calibration.STATED_UNKNOWN
         self.found[name] = Found(value, sure, STATED, evidence, under, **facts)

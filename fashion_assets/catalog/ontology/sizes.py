@@ -38,7 +38,7 @@ _WAIST = re.compile(
     r"|(?<![a-z0-9])(?P<w4>[2-4]\d)\s+waist(?![a-z])"
 )
 _AGE = re.compile(
-    r"(?<![a-z0-9])(?P<n>\d{1,2}(?:\s?[-/]\s?\d{1,2})?)\s?(?P<unit>years?(?:\sold)?|yrs?|ans|anni|anos|jahre?|months?|mois|mesi|meses|monate?|[ty](?=\b)|m(?=onths?))(?![a-z])"
+    r"(?<![a-z0-9])(?P<n>\d{1,2}(?:\s?[-/]\s?\d{1,2})?)\s?(?P<unit>years?(?:\sold)?|yrs?|ans|anni|anos|jahre?|months?|mois|mesi|meses|monate?|[ty](?=\b)|m(?=onths?))(?![a-z]|[\s-]?shirt)"
 )
 _PAIRED = re.compile(
     rf"(?<![a-z0-9])(?:(?P<before>eu|us|uk|fr|it|eur|jp)\s?[:.]?\s?(?P<n1>{_NUMBER})|(?P<n2>{_NUMBER})\s?(?P<after>eu|us|uk|fr|it|eur|jp))(?![a-z0-9]|[.,]\d)"
@@ -62,9 +62,15 @@ _SYSTEMS = {"eur": "eu", "ita": "it", "esp": "es", "int": "international", "es":
 _MONTHS = ("m",)
 
 
+_MAY_BE = re.compile(r"\d|\b(?:[sml]|x+[sl]|os|small|medium|large|unique|unica|einheitsgrosse)\b|size")
+"""Without any of these there is no size."""
+
+
 def find_sizes(text: str) -> list[Size]:
     """Sizes in the order of how surely they are some, then of the text."""
     low = plain(text)
+    if not _MAY_BE.search(low):
+        return []
     found: list[Size] = []
     for each in _WAIST.finditer(low):
         waist = each["w"] or each["w2"] or each["w3"] or each["w4"]

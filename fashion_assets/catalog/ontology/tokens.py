@@ -5,6 +5,7 @@ What belongs here: where words begin and end, and what stands between them. What
 
 import re
 import unicodedata
+from functools import lru_cache
 from typing import NamedTuple
 
 _WORD = re.compile(r"[a-z0-9]+(?:['\u2019\u2018\u00b4`\u02bc]s(?![a-z0-9]))?")
@@ -84,6 +85,12 @@ def words_of(text: str) -> Words:
         clauses.append(clause)
         previous = end
     return Words(text, words, starts, ends, sentences, clauses)
+
+
+@lru_cache(4096)
+def words_of_name(name: str) -> tuple[str, ...]:
+    """The words of a name that is met again and again, as a brand's."""
+    return tuple(words_of(name).words)
 
 
 def _inside_number_or_name(before: str, after: str) -> bool:

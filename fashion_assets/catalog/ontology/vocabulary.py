@@ -8,6 +8,7 @@ means this only in texts of its language. Files that name a `vocabulary` take th
 and stated values are what it says; `stated_by` names one for stated values alone.
 """
 
+import hashlib
 import itertools
 import re
 import tomllib
@@ -243,6 +244,42 @@ def ontology(folder: Traversable = WORDS) -> Ontology:
         shown,
         frozenset(everyday),
     )
+
+
+FILES = {"color": "colour", "secondary_color": "colour"}
+"""The file of words of properties that are called otherwise."""
+
+
+@cache
+def values(name: str) -> tuple[str, ...]:
+    """The canonical values of a property."""
+    known = ontology().properties.get(FILES.get(name, name))
+    return tuple(known.values) if known is not None else ()
+
+
+@cache
+def names(name: str) -> dict[str, str]:
+    """Canonical value by each value and word of a property, in every language; without what stands for two values."""
+    file = FILES.get(name, name)
+    found: dict[str, set[str]] = {}
+    for phrase, meanings in ontology().phrases.items():
+        for meaning in meanings:
+            if meaning.kind == file:
+                found.setdefault(" ".join(phrase), set()).add(meaning.value)
+    return {
+        **{words: each.pop() for words, each in found.items() if len(each) == 1},
+        **{value: value for value in values(name)},
+    }
+
+
+@cache
+def version(folder: Traversable = WORDS) -> str:
+    """Another one whenever a file of words changes: 12 hex digits of a hash over the files."""
+    digest = hashlib.blake2b(digest_size=6)
+    for file in sorted(folder.iterdir(), key=lambda file: file.name):
+        if file.name.endswith(".toml"):
+            digest.update(file.name.encode() + b"\0" + file.read_bytes() + b"\0")
+    return digest.hexdigest()
 
 
 def _language_words(folder: Traversable, phrases: dict[tuple[str, ...], dict]) -> dict[str, str]:

@@ -10,7 +10,7 @@ import dagster as dg
 
 from fashion_assets.backfill.documents import InTable
 from fashion_assets.backfill.environments import PRODUCTION, connected
-from fashion_assets.backfill.errors import NotConfigured
+from fashion_assets.backfill.errors import NoSuchTarget, NotConfigured
 from fashion_assets.backfill.monitor import report
 from fashion_assets.backfill.register import Progress
 from fashion_assets.backfill.run import Run
@@ -22,6 +22,9 @@ from fashion_assets.defs.resources import WarehouseResource
 from fashion_assets.defs.verdicts import check_result, check_specs
 from fashion_assets.progress import SECONDS
 
+USUAL_TABLE = "wardrobe"
+"""Where documents are unless somebody says otherwise, as for the commands."""
+
 SAMPLED = 100
 """Documents that the checks look at."""
 
@@ -31,7 +34,8 @@ class Backfilled(dg.Config):
 
     environment: str = "development"
     """development, staging or production: the database its setting names."""
-    table: str = "wardrobe"
+    table: str | None = None
+    """Unset: `wardrobe`, where there is one."""
     column: str | None = None
     key: str | None = None
     confirm: str = ""
@@ -49,7 +53,7 @@ def wardrobe_backfill(
     context: dg.AssetExecutionContext, config: Backfilled, warehouse: WarehouseResource
 ) -> Iterator[dg.AssetCheckResult | dg.MaterializeResult]:
     """Canonical styles, occasions, moods and seasons in every wardrobe document of a table, where it lies. Continues where the last run,
-    of whatever kind, stopped."""
+    of whatever kind, stopped. Where nothing is configured, and there is no table `wardrobe`, there is nothing to do."""
     if config.environment == PRODUCTION and config.confirm != PRODUCTION:
         raise NotConfigured(
             "Production is written to only where a person says so: put `confirm: production` into the config."
@@ -65,7 +69,22 @@ def wardrobe_backfill(
             )
 
     with connected(config.environment, warehouse.settings) as conn:
-        table = Table(conn, config.table, config.column, config.key)
+        try:
+            table = Table(conn, config.table or USUAL_TABLE, config.column, config.key)
+        except NoSuchTarget as error:
+            # Materialized along with all others, by somebody who may have no documents at all.
+            if config.table is not None:
+                raise
+            context.log.info(f"Nothing to backfill. {error}")
+            for verdict in verdicts([]):
+                yield check_result(verdict, "wardrobe_backfill")
+            yield dg.MaterializeResult(
+                metadata={
+                    "environment": config.environment,
+                    "nothing_done": f"{error} In the UI: `table` in the config of the job backfill_wardrobe.",
+                }
+            )
+            return
         Run(table, Options(), tell).go()
         documents = InTable(table)
         found, sample = report(documents), validated(documents, SAMPLED)

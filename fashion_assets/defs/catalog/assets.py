@@ -13,7 +13,7 @@ import pyarrow as pa
 import pyarrow.compute as pc
 from pydantic import Field
 
-from fashion_assets.batches.stages import NORMALIZATION, READING, VALIDATION
+from fashion_assets.batches.stages import FILLING, NORMALIZATION, READING, VALIDATION
 from fashion_assets.catalog.attributes import BRIEFLY
 from fashion_assets.catalog.normalization import NORMALIZATION_VERSION
 from fashion_assets.catalog.pictures import Limits
@@ -179,3 +179,39 @@ def normalized_attributes(
         },
     )
     yield from checked(NORMALIZATION, work, {**taken, **made.tables})
+
+
+@dg.asset(
+    partitions_def=BATCHES,
+    io_manager_key=PARQUET_FILES,
+    group_name=GROUP,
+    owners=OWNERS,
+    kinds={"parquet"},
+    check_specs=checks_of(FILLING),
+)
+@telling
+def properties(
+    context: dg.AssetExecutionContext,
+    normalized_attributes: pa.Table,
+    image_embeddings: pa.Table,
+    batch_turn: BatchTurn,
+    warehouse: WarehouseResource,
+    encoder: EncoderResource,
+    parquet: ParquetResource,
+) -> Iterator[dg.Output | dg.AssetCheckResult]:
+    """What products' words say, and their pictures show, of attributes that their records do not state, with confidence and evidence."""
+    work = work_of(context, warehouse, encoder, parquet)
+    taken = {"normalized_attributes": normalized_attributes, "image_embeddings": image_embeddings}
+    made = FILLING.make(work, taken)
+    table = made.tables["properties"]
+    yield dg.Output(
+        table,
+        metadata={
+            "dagster/row_count": table.num_rows,
+            "read_anew": made.figures["read_anew"],
+            "filled": counts_table(
+                sorted(made.figures["filled"].items(), key=lambda each: -each[1]), "attribute"
+            ),
+        },
+    )
+    yield from checked(FILLING, work, {**taken, **made.tables})

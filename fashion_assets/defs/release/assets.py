@@ -32,6 +32,9 @@ from fashion_assets.warehouse.serving import VECTOR_INDEX
 OWNERS = ["team:platform"]
 GROUP = "release"
 
+BESIDE_JUDGING = {"dagster/priority": "1"}
+"""Of steps that run while a thread judges the products (`judgement`): before the checks, which wait for that thread."""
+
 
 def candidate_of(
     conn: psycopg.Connection, context: dg.AssetExecutionContext | dg.AssetCheckExecutionContext
@@ -90,6 +93,7 @@ def verdict_table(verdicts: list[Verdict]) -> dg.TableMetadataValue:
 @dg.asset(
     deps=[
         dg.AssetDep("normalized_attributes", partition_mapping=dg.AllPartitionMapping()),
+        dg.AssetDep("properties", partition_mapping=dg.AllPartitionMapping()),
         dg.AssetDep("quarantined_listings", partition_mapping=dg.AllPartitionMapping()),
         dg.AssetDep("product_embeddings", partition_mapping=dg.AllPartitionMapping()),
         dg.AssetDep("validated_rows", partition_mapping=dg.AllPartitionMapping()),
@@ -151,7 +155,14 @@ def products(
     )
 
 
-@dg.asset(deps=[products], group_name=GROUP, owners=OWNERS, kinds={"postgres", "pgvector"})
+# Of all tables, once all are written: those of styles, too.
+@dg.asset(
+    deps=[products, "product_style_affinity"],
+    group_name=GROUP,
+    owners=OWNERS,
+    kinds={"postgres", "pgvector"},
+    op_tags=BESIDE_JUDGING,
+)
 @telling
 def product_embeddings_index(
     context: dg.AssetExecutionContext, release_turn: ReleaseTurn, warehouse: WarehouseResource

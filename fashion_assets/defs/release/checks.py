@@ -50,7 +50,8 @@ def _wanted(context: dg.AssetCheckExecutionContext) -> set[str]:
     return {key.name for key in context.selected_asset_check_keys}
 
 
-def _criteria_checks(asset: str) -> dg.AssetChecksDefinition:
+def criteria_checks(asset: str) -> dg.AssetChecksDefinition:
+    """The criteria of an asset of the release, as its checks."""
     criteria = [criterion for criterion in CANDIDATE_CRITERIA if criterion.asset == asset]
 
     @dg.multi_asset_check(
@@ -76,9 +77,9 @@ def _criteria_checks(asset: str) -> dg.AssetChecksDefinition:
     return checks
 
 
-products_criteria = _criteria_checks("products")
-product_embeddings_index_criteria = _criteria_checks("product_embeddings_index")
-search_benchmarks_criteria = _criteria_checks("search_benchmarks")
+products_criteria = criteria_checks("products")
+product_embeddings_index_criteria = criteria_checks("product_embeddings_index")
+search_benchmarks_criteria = criteria_checks("search_benchmarks")
 
 
 @dg.multi_asset_check(

@@ -10,6 +10,7 @@ import re
 import sqlite3
 import warnings
 from collections.abc import Iterable, Sequence
+from functools import lru_cache, partial
 from importlib.util import find_spec
 from pathlib import Path
 from typing import Any
@@ -19,7 +20,7 @@ from sqlalchemy import event, exc, pool
 
 from fashion_assets.errors import one_line
 from fashion_assets.postgres.session import ENCODING, SETTINGS
-from fashion_assets.sources.source import SourceError
+from fashion_assets.sources.source import NoSuchTable, SourceError
 
 # A vector's type is one of those SQLAlchemy does not know: its values are text, which is all that is asked of them.
 warnings.filterwarnings("ignore", message="Did not recognize type", category=exc.SAWarning)
@@ -90,16 +91,34 @@ def told(location: str) -> str:
     )
 
 
+SEARCH_PATH = "search_path"
+"""Of a Postgres's URL: the schemas in which tables without one are looked for, where the server's own search path is not meant. Set
+by a statement, not by libpq's `options`, which poolers do not let through."""
+
+
 def engine(location: str) -> sa.Engine:
-    """An engine whose sessions only read. Nothing is connected yet, and no connection is kept. Raises SourceError."""
+    """An engine whose sessions only read. Nothing is connected yet; one connection is kept for whoever asks next, until it is disposed
+    of. One database has one engine, however many of its tables are read: what it learnt of the server, and statements once compiled,
+    hold for all. Raises SourceError."""
     address = url(location)
+    if address.get_backend_name() == "sqlite" and not Path(address.database or "").is_file():
+        raise SourceError(f"There is no file {address.database}. Name the database's file.")
+    return _engine(address)
+
+
+@lru_cache(maxsize=16)
+def _engine(address: sa.URL) -> sa.Engine:
     backend = address.get_backend_name()
-    options: dict[str, Any] = {"poolclass": pool.NullPool, "hide_parameters": True}
+    options: dict[str, Any] = {"hide_parameters": True}
     if backend == "sqlite":
-        return _sqlite(address, options)
+        # A file is opened in no time, and may be another one by the next time.
+        return _sqlite(address, {**options, "poolclass": pool.NullPool})
+    options |= {"poolclass": pool.QueuePool, "pool_size": 1, "max_overflow": -1}
     if backend == "postgresql":
         options["isolation_level"] = "REPEATABLE READ"
         options["connect_args"] = {"connect_timeout": WAIT, "client_encoding": ENCODING}
+        schemas = address.query.get(SEARCH_PATH)
+        address = address.difference_update_query([SEARCH_PATH])
     elif backend in ("mysql", "mariadb"):
         options["isolation_level"] = "REPEATABLE READ"
         options["connect_args"] = {"connect_timeout": WAIT}
@@ -116,7 +135,7 @@ def engine(location: str) -> sa.Engine:
         ) from None
     if backend == "postgresql":
         # Before SQLAlchemy looks at the server, which a time-out of the role may not let it.
-        event.listen(made, "connect", _settle_postgres, insert=True)
+        event.listen(made, "connect", partial(_settle_postgres, schemas=schemas), insert=True)
     elif backend in ("mysql", "mariadb"):
         event.listen(made, "connect", _settle_mysql, insert=True)
     return made
@@ -209,13 +228,13 @@ def _found_table(connection: sa.Connection, wanted: str | Sequence[str]) -> tupl
 
 
 def find_table(connection: sa.Connection, wanted: str | Sequence[str], place: str) -> tuple[str | None, str]:
-    """Schema and name of a table. Raises SourceError where there is none of that name."""
+    """Schema and name of a table. Raises NoSuchTable where there is none of that name."""
     if found := _found_table(connection, wanted):
         return found
     said = wanted if isinstance(wanted, str) else ".".join(wanted)
     there = tables(connection)
     few = ", ".join(there[:20]) + (f" and {len(there) - 20} more" if len(there) > 20 else "")
-    raise SourceError(
+    raise NoSuchTable(
         f"There is no table {said} in {place}, or it may not be seen. There are: {few or 'none'}."
     )
 
@@ -258,11 +277,12 @@ def keys(connection: sa.Connection, schema: str | None, table: str) -> list[list
 # --- sessions
 
 
-def _settle_postgres(connection: Any, _: object) -> None:
+def _settle_postgres(connection: Any, _: object, schemas: object = None) -> None:
     from psycopg import sql
 
+    wanted = SETTINGS if schemas is None else {**SETTINGS, SEARCH_PATH: str(schemas)}
     given = [
-        sql.SQL("({}, {})").format(sql.Literal(name), sql.Literal(value)) for name, value in SETTINGS.items()
+        sql.SQL("({}, {})").format(sql.Literal(name), sql.Literal(value)) for name, value in wanted.items()
     ]
     _load_tolerantly(connection)
     with connection.cursor() as cursor:
@@ -326,8 +346,6 @@ def _settle_mysql(connection: Any, _: object) -> None:
 
 def _sqlite(address: sa.URL, options: dict[str, Any]) -> sa.Engine:
     path = Path(address.database or "")
-    if not path.is_file():
-        raise SourceError(f"There is no file {path}. Name the database's file.")
 
     def connect() -> sqlite3.Connection:
         # By its URI, read only: SQLite would make a file that is not there.

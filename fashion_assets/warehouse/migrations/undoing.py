@@ -49,6 +49,7 @@ LOST: dict[str, tuple[Loses, ...]] = {
         Loses("release_tables", ("release", "source", "name")),
         Loses("quarantine", ("source", "listing_key"), "release IS NOT NULL"),
     ),
+    "0010": (),  # comments
 }
 """By step."""
 

@@ -1,7 +1,6 @@
 """The old databases of garments with JSON vectors as they really are in Postgres and SQLite, of every age, with their oddities.
 
-What belongs here: their tables and rows. What does not: which garments there are, where a test wants its own: it gives them, or takes
-the odd ones.
+What belongs here: garments, their pictures, and rows. What does not: tables (`json_tables`).
 
 Oddities: the table is `garment`, and an unrelated `garments` may stand beside it; `alembic_version` is absent, empty or true, and says
 nothing either way; the oldest tables have no descriptions, later ones vector columns, the latest sixteen properties; a vector is a flat
@@ -13,37 +12,19 @@ garments that are gone.
 
 import hashlib
 import json
+import random
 from collections.abc import Sequence
-from datetime import datetime, timedelta
+from datetime import timedelta
+from pathlib import Path
 from typing import Any, Literal, NamedTuple
 
 import numpy as np
 import sqlalchemy as sa
 
-BEGAN = datetime(2025, 8, 1, 9, 30, 0, 125)
-
-AGES = ("first", "described", "sourced", "vectors", "openai", "properties")
-"""Each has what the ones before it have. `vectors` stands for two steps, of which the later one alone is left in any database."""
-
-Age = Literal["first", "described", "sourced", "vectors", "openai", "properties"]
-PROPERTIES = {
-    "category": 64,
-    "subcategory": 64,
-    "primary_color": 32,
-    "secondary_color": 32,
-    "pattern": 32,
-    "material": 64,
-    "style": 32,
-    "fit": 32,
-    "season": 32,
-    "occasion": 32,
-    "era": 32,
-    "gender": 16,
-    "size": 16,
-    "condition": 32,
-    "designer_tier": 32,
-}
-"""Columns and their lengths; a sixteenth, `sustainability_score`, is a number."""
+from fashion_assets.sources.drawn import pictures
+from fashion_assets.sources.drawn.json_tables import AGES, BEGAN, Age, tables, unrelated
+from fashion_assets.sources.drawn.rows import look
+from fashion_assets.sources.drawn.second_hand import model_name
 
 MISSING, NULL, EMPTY = "missing", "null", "[]"  # SQL's null, JSON's, an empty array: no vector
 
@@ -169,133 +150,101 @@ ODD = (
 """One of each oddity."""
 
 
-class _Vector(sa.types.UserDefinedType[str]):
-    cache_ok = True
-
-    def __init__(self, dimension: int) -> None:
-        self.dimension = dimension
-
-    def get_col_spec(self, **_: Any) -> str:
-        return f"VECTOR({self.dimension})"
-
-
-def _from(age: Age, since: Age, *columns: sa.Column[Any]) -> list[sa.Column[Any]]:
-    return list(columns) if AGES.index(age) >= AGES.index(since) else []
+SPOILT = (
+    # Nothing it could be called by.
+    Garment("inv-2-0", description="[ERROR] Failed to describe inv-2-0", image=hashed(b"nothing")),
+    Garment(
+        "demo_8", "Scarf", "COS", -5.0, "EUR", drawn(8), "A scarf, given away by mistake.", drawn(8, 1536)
+    ),
+)
+"""Garments that no product can be made of."""
 
 
-def tables(age: Age) -> dict[str, sa.Table]:
-    """The tables of a database of this age, by name."""
-    meta = sa.MetaData()
-    key = sa.Integer
-    described = (
-        sa.Column("description", sa.String(2048)),
-        sa.Column("description_embedding", sa.JSON),
+class _Kind(NamedTuple):
+    category: str
+    subcategory: str
+    word: str
+    article_type: str
+    """What its picture shows (`pictures.ARTICLES`)."""
+    gender: str
+
+
+_KINDS = (
+    _Kind("dress", "slip-dress", "slip dress", "Dresses", "women"),
+    _Kind("jacket", "bomber", "bomber", "Jackets", "unisex"),
+    _Kind("pants", "jeans", "jeans", "Jeans", "men"),
+    _Kind("tops", "t-shirt", "t-shirt", "Tshirts", "unisex"),
+    _Kind("skirt", "pleated", "pleated skirt", "Skirts", "women"),
+    _Kind("shoes", "sneakers", "sneakers", "Casual Shoes", "men"),
+    _Kind("accessories", "tote", "tote", "Handbags", "women"),
+)
+_COLOURS = {"black": "Black", "navy": "Navy Blue", "red": "Red", "green": "Green", "beige": "Beige"}
+_PATTERNS = {"solid": "Solid", "striped": "Striped", "checked": "Checked"}
+_MATERIALS = ("silk", "cotton", "wool", "linen", "leather")
+_BRANDS = ("Ganni", "COS", "Patagonia", "Levi's", "Arket")
+
+
+def drawn_garments(count: int) -> list[Garment]:
+    """The odd ones, the spoilt ones, and garments of a few kinds, alike where their vectors are near: so many together."""
+    return [*ODD, *SPOILT, *map(_drawn_garment, range(count - len(ODD) - len(SPOILT)))][:count]
+
+
+def _drawn_garment(number: int) -> Garment:
+    kind = _KINDS[number % len(_KINDS)]
+    colour = tuple(_COLOURS)[number % len(_COLOURS)]
+    pattern = tuple(_PATTERNS)[number // 2 % len(_PATTERNS)]
+    material, brand = _MATERIALS[number % 11 % len(_MATERIALS)], _BRANDS[number % 13 % len(_BRANDS)]
+    title = f"{colour.title()} {kind.word} {model_name(number)}"
+    # One in eight was photographed and never described.
+    described = number % 8 != 3
+    described_as = f"A {pattern} {kind.word} in {colour} {material}, by {brand}."
+    return Garment(
+        f"inv-3-{number}",
+        title if number % 16 != 5 else None,
+        brand,
+        20.0 + number * 7 % 90,
+        "EUR",
+        look((kind.word, colour), number) if number % 5 else hashed(title.encode()),
+        described_as if described else f"[PLACEHOLDER] Description for inv-3-{number}",
+        look((kind.word, colour), number, 1536) if described else NULL,
+        {
+            "category": kind.category,
+            "subcategory": kind.subcategory,
+            "primary_color": colour,
+            "pattern": pattern,
+            "material": material,
+            "style": ("casual", "vintage", "minimalist")[number % 3],
+            "season": ("summer", "winter", "all-season")[number % 4 % 3],
+            "occasion": ("everyday", "party", "work")[number % 5 % 3],
+            "gender": kind.gender,
+            "size": ("S", "M", "L")[number % 3],
+            "condition": ("like-new", "very-good", "new-with-tags")[number % 7 % 3],
+            "designer_tier": "mid-range",
+            "sustainability_score": number % 10 / 10,
+        },
     )
-    made = [
-        sa.Table(
-            "garment",
-            meta,
-            sa.Column("id", key, primary_key=True),
-            sa.Column("external_id", sa.String(64), unique=True, nullable=False),
-            sa.Column("title", sa.String(256)),
-            sa.Column("brand", sa.String(128)),
-            sa.Column("price", sa.Float),
-            sa.Column("currency", sa.String(8)),
-            sa.Column("image_path", sa.String(512)),
-            sa.Column("image_embedding", sa.JSON),
-            *_from(age, "described", *described),
-            sa.Column("created_at", sa.DateTime, nullable=False),
-            *_from(
-                age,
-                "vectors",
-                sa.Column("image_embedding_vec", _Vector(512)),
-                sa.Column("description_embedding_vec", _Vector(512)),
-            ),
-            *_from(age, "openai", sa.Column("openai_text_embedding_vec", _Vector(1536))),
-            *_from(
-                age,
-                "properties",
-                *(sa.Column(name, sa.String(length)) for name, length in PROPERTIES.items()),
-                sa.Column("sustainability_score", sa.Float),
-                sa.Column("ontology_confidence", sa.Float),
-                sa.Column("properties_extracted_at", sa.DateTime),
-            ),
-        ),
-        sa.Table(
-            "inventory_image",
-            meta,
-            sa.Column("id", key, primary_key=True),
-            sa.Column("file_path", sa.String(512), unique=True, nullable=False),
-            sa.Column("original_format", sa.String(16)),
-            sa.Column("optimized_format", sa.String(16)),
-            sa.Column("width", sa.Integer),
-            sa.Column("height", sa.Integer),
-            sa.Column("hash", sa.String(64)),
-            sa.Column("processed", sa.Boolean),
-            *_from(age, "sourced", sa.Column("source", sa.String(64))),
-            sa.Column("created_at", sa.DateTime),
-        ),
-        sa.Table(
-            "inventory_item",
-            meta,
-            sa.Column("id", key, primary_key=True),
-            sa.Column("image_id", sa.ForeignKey("inventory_image.id", ondelete="CASCADE")),
-            sa.Column("garment_id", sa.ForeignKey("garment.id", ondelete="SET NULL")),
-            sa.Column("slot_index", sa.Integer),
-            *_from(
-                age,
-                "described",
-                sa.Column("description", sa.String(2048)),
-                sa.Column("description_embedding", sa.JSON),
-            ),
-            *_from(age, "vectors", sa.Column("description_embedding_vec", _Vector(512))),
-            *_from(age, "openai", sa.Column("openai_text_embedding_vec", _Vector(1536))),
-            sa.Column("attributes_extracted", sa.Boolean),
-            sa.Column("color_stats", sa.JSON),
-            sa.Column("created_at", sa.DateTime),
-            sa.UniqueConstraint("image_id", "slot_index"),
-        ),
-        sa.Table(
-            "attribute_value",
-            meta,
-            sa.Column("id", key, primary_key=True),
-            sa.Column("family", sa.String(32)),
-            sa.Column("value", sa.String(64)),
-            sa.UniqueConstraint("family", "value"),
-        ),
-        sa.Table(
-            "garment_attribute",
-            meta,
-            sa.Column("id", key, primary_key=True),
-            sa.Column("garment_id", sa.ForeignKey("garment.id")),
-            sa.Column("attribute_value_id", sa.ForeignKey("attribute_value.id")),
-            sa.Column("confidence", sa.Float, default=1.0),
-            sa.UniqueConstraint("garment_id", "attribute_value_id"),
-        ),
-        sa.Table(
-            "user_preference",
-            meta,
-            sa.Column("id", key, primary_key=True),
-            sa.Column("user_id", sa.String(64)),
-            sa.Column("attribute_value_id", sa.ForeignKey("attribute_value.id")),
-            sa.Column("weight", sa.Float),
-            sa.Column("confidence", sa.Float),
-            sa.Column("last_updated", sa.DateTime),
-            sa.UniqueConstraint("user_id", "attribute_value_id"),
-        ),
-        sa.Table(
-            "interaction_event",
-            meta,
-            sa.Column("id", key, primary_key=True),
-            sa.Column("user_id", sa.String(64)),
-            sa.Column("garment_id", sa.ForeignKey("garment.id")),
-            sa.Column("event_type", sa.String(16)),
-            sa.Column("weight_delta", sa.Float),
-            sa.Column("created_at", sa.DateTime),
-            sa.Column("processed", sa.Boolean),
-        ),
-    ]
-    return {table.name: table for table in made}
+
+
+def draw_pictures(folder: Path, garments: Sequence[Garment]) -> None:
+    """A picture of each drawn garment into a folder, by the name its row has; one in twelve was lost, one in thirty was cut off."""
+    by_type = {article.article_type: article for article in pictures.ARTICLES}
+    by_kind = {kind.subcategory: by_type[kind.article_type] for kind in _KINDS}
+    for number, garment in enumerate(garments):
+        known = garment.properties
+        article = by_kind.get(known.get("subcategory", ""))
+        colour, pattern = known.get("primary_color", ""), known.get("pattern", "solid")
+        if article is None or colour not in _COLOURS or number % 12 == 11:
+            continue
+        shown = pictures.Garment(article, _COLOURS[colour], _PATTERNS[pattern], random.Random(number))
+        path = folder / picture_name(garment)
+        pictures.draw_garment(shown).save(path, "JPEG", quality=85)
+        if number % 30 == 29:
+            path.write_bytes(path.read_bytes()[:1500])
+
+
+def picture_name(garment: Garment) -> str:
+    """The name of a garment's picture."""
+    return f"{hashlib.sha1(garment.external_id.encode()).hexdigest()[:10]}.img"
 
 
 PREFERENCES = (("ana", 1, 2.5), ("ana", 2, -1.0), ("ben", 2, 0.3))
@@ -342,7 +291,7 @@ def build(
         if version == "stated":
             connection.execute(sa.text("INSERT INTO alembic_version VALUES ('0006_add_ontology_properties')"))
         if beside:
-            _unrelated(connection)
+            unrelated(connection)
         rows = [_row(number, garment, postgres) for number, garment in enumerate(garments, 1)]
         _fill(connection, made["garment"], rows)
         _fill(
@@ -429,12 +378,11 @@ def build(
 
 
 def _row(number: int, garment: Garment, postgres: bool) -> dict[str, Any]:
-    name = hashlib.sha1(garment.external_id.encode()).hexdigest()[:10]
     return {
         **garment.properties,
         "id": number,
         **{field: getattr(garment, field) for field in Garment._fields[:5]},
-        "image_path": f"/srv/data/images/{name}.img",
+        "image_path": f"/srv/data/images/{picture_name(garment)}",
         "image_embedding": _json(garment.image, postgres),
         "description": garment.description,
         "description_embedding": _json(garment.text, postgres),
@@ -463,38 +411,15 @@ def _fill(connection: sa.Connection, table: sa.Table, rows: Sequence[dict[str, A
         )
 
 
-def _unrelated(connection: sa.Connection) -> None:
-    """`garments`, as an init script of a container made it, with its five rows."""
-    meta = sa.MetaData()
-    table = sa.Table(
-        "garments",
-        meta,
-        sa.Column("id", sa.Integer, primary_key=True),
-        sa.Column("title", sa.String(255), nullable=False),
-        sa.Column("description", sa.Text),
-        sa.Column("price", sa.Numeric(10, 2)),
-        sa.Column("image_url", sa.Text),
-        sa.Column("category", sa.String(100)),
-        sa.Column("brand", sa.String(100)),
-        sa.Column("size", sa.String(20)),
-        sa.Column("color", sa.String(50)),
-        sa.Column("embedding", _Vector(512)),
-        sa.Column("created_at", sa.DateTime),
-        sa.Column("updated_at", sa.DateTime),
-    )
-    meta.create_all(connection)
-    for number, title in enumerate(("Vintage Denim Jacket", "Red Dress", "Tee", "Boots", "Hat"), 1):
-        connection.execute(
-            table.insert().values(
-                id=number,
-                title=title,
-                price=20 + number,
-                image_url=f"https://example.com/{number}.jpg",
-                category="Outerwear",
-                brand="Levi's",
-                size="M",
-                color="blue",
-                created_at=BEGAN,
-                updated_at=BEGAN,
-            )
-        )
+__all__ = [
+    "AGES",
+    "EVENTS",
+    "ODD",
+    "Age",
+    "Garment",
+    "build",
+    "drawn",
+    "drawn_garments",
+    "hashed",
+    "of_a_network",
+]

@@ -1,7 +1,7 @@
 """The drawn sample's garments: which kinds there are, and a picture of each.
 
 What belongs here: shapes, colours, patterns and light. What does not: what a listing says of a garment, and the defects
-of listings (`drawing`).
+of listings (`shop`).
 """
 
 import math

@@ -1,7 +1,7 @@
-"""The drawn sample: a catalogue of any size, with garments one can recognise and defects one knows of.
+"""The drawn shop: a catalogue of any size, with garments one can recognise and defects one knows of.
 
 What belongs here: what the sample's listings say, which of them is spoiled and how, and writing all of it to a folder in
-the public layout. What does not: how a garment looks (`garments`), and reading the folder (`sources.mapped`).
+the public layout. What does not: how a garment looks (`pictures`), and reading the folder (`sources.mapped`).
 
 Everything about listing *i* follows from the seed and *i* alone, so a catalogue of the same size, seed and
 version has the same bytes wherever it is drawn (by the same version of Pillow).
@@ -24,7 +24,7 @@ from typing import NamedTuple
 
 from PIL import Image
 
-from fashion_assets.sources.garments import ARTICLES, COLOURS, PATTERNS, Garment, draw_garment
+from fashion_assets.sources.drawn.pictures import ARTICLES, COLOURS, PATTERNS, Garment, draw_garment
 from fashion_assets.sources.source import SourceError
 
 DRAWING_VERSION = "1"

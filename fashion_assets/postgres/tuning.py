@@ -1,0 +1,98 @@
+"""The embedded server's settings, fitted to the machine.
+
+What belongs here: what they are, and their file. What does not: when it is written (`embedded`).
+"""
+
+import shutil
+import sys
+from contextlib import suppress
+from pathlib import Path
+
+from fashion_assets.machine import memory, usable_cores
+
+PORT = "5432"
+"""Names the socket file of the embedded server; nothing listens on it."""
+
+MEBIBYTE = 1024 * 1024
+
+FILE = "fashion_assets.conf"
+"""In the data folder, which includes it."""
+
+
+def write(data: Path, sockets: Path) -> None:
+    """Write the server's settings, where they are not what they were: a full disk keeps those there are."""
+    path, values = data / FILE, _tuned(sockets)
+    with suppress(OSError):
+        if path.read_text() == values:
+            return
+    aside = path.with_suffix(".tmp")
+    try:
+        aside.write_text(values)
+        aside.chmod(0o644)
+        aside.replace(path)
+    except OSError:
+        aside.unlink(missing_ok=True)
+        if not path.exists():
+            raise
+
+
+def _tuned(sockets: Path) -> str:
+    available, cores = memory(), usable_cores()
+    sort_memory = max(64 * MEBIBYTE, min(1024 * MEBIBYTE, available // 8))
+    values = {
+        "listen_addresses": "",
+        "unix_socket_directories": str(sockets),
+        "port": PORT,
+        "max_connections": 200,  # each Dagster process takes a handful
+        # Small on purpose. A catalogue of any size fills this much, so the memory in use does not grow with
+        # it; what does not fit is in the page cache, one copy away.
+        "shared_buffers": _kilobytes(min(192 * MEBIBYTE, available // 16)),
+        "effective_cache_size": _kilobytes(available // 2),
+        # An HNSW build that fits in here is several times faster than one that does not: 1 GB holds 600,000 x
+        # 512.
+        "maintenance_work_mem": _kilobytes(sort_memory),
+        "autovacuum_work_mem": "64MB",
+        "work_mem": "16MB",
+        # Twice the cores: what is asked while the vector index is built must not take its workers away. It is
+        # given them once, as it begins, and without them takes twice as long.
+        "max_worker_processes": 2 * cores + 8,
+        "max_parallel_workers": 2 * cores,
+        "max_parallel_maintenance_workers": min(cores, 8),
+        "max_parallel_workers_per_gather": min(cores // 2, 4),
+        "huge_pages": "try",
+        # Loading: what is copied into a table made in the same transaction is not logged as well, only
+        # synced.
+        "wal_level": "minimal",
+        "max_wal_senders": 0,
+        "max_logical_replication_workers": 0,
+        "max_wal_size": "4GB",
+        "checkpoint_timeout": "15min",
+        # After a crash the database is consistent, but its last moments may be missing; the next run does
+        # them again, as it would had it been stopped a moment earlier. The swap, which others see, turns it
+        # on for itself.
+        "synchronous_commit": "off",
+        # Compiling a plan costs more than the short queries here run.
+        "jit": "off",
+        "random_page_cost": 1.1,
+        "timezone": "UTC",
+        "log_timezone": "UTC",
+        "log_checkpoints": "off",
+    }
+    if sys.platform == "linux" and _shared_memory() < sort_memory + 64 * MEBIBYTE:
+        # Containers often have 64 MB of /dev/shm; a parallel index build would end with "no space left on
+        # device".
+        values["dynamic_shared_memory_type"] = "mmap"
+    quoted = {name: str(value).replace("'", "''") for name, value in values.items()}
+    lines = [f"{name} = '{value}'" for name, value in quoted.items()]
+    return "\n".join(["# Written anew at every start, fitted to the machine.", *lines, ""])
+
+
+def _kilobytes(size: int) -> str:
+    return f"{size // 1024}kB"
+
+
+def _shared_memory() -> int:
+    try:
+        return shutil.disk_usage("/dev/shm").free
+    except OSError:
+        return 0
