@@ -18,7 +18,7 @@ from fashion_assets.catalog.listing import (
     PROPERTIES_SCHEMA,
     REJECTION_SCHEMA,
 )
-from fashion_assets.criteria import batch as criteria
+from fashion_assets.criteria import canonical, listings, vectors
 from fashion_assets.criteria.verdict import Criterion
 from fashion_assets.embedding.joining import PRODUCT_VECTORS
 from fashion_assets.errors import FashionAssetsError
@@ -59,18 +59,18 @@ class File(NamedTuple):
     """Whether a release is made of it."""
 
 
-RAW_LISTINGS = File("raw_listings", LISTING_SCHEMA, criteria.RAW)
-VALIDATED_PRODUCTS = File("validated_products", PRODUCT_SCHEMA, criteria.VALIDATED)
-QUARANTINED_LISTINGS = File("quarantined_listings", REJECTION_SCHEMA, criteria.QUARANTINED, is_loaded=True)
-NORMALIZED_ATTRIBUTES = File("normalized_attributes", NORMALIZED_SCHEMA, criteria.NORMALIZED, is_loaded=True)
-IMAGE_EMBEDDINGS = File("image_embeddings", CONTENT_VECTORS, criteria.IMAGE_EMBEDDINGS)
-TEXT_EMBEDDINGS = File("text_embeddings", CONTENT_VECTORS, criteria.TEXT_EMBEDDINGS)
-PROPERTIES = File("properties", PROPERTIES_SCHEMA, criteria.PROPERTIES, is_loaded=True)
-PRODUCT_EMBEDDINGS = File("product_embeddings", PRODUCT_VECTORS, criteria.PRODUCT_EMBEDDINGS, is_loaded=True)
+RAW_LISTINGS = File("raw_listings", LISTING_SCHEMA, listings.RAW)
+VALIDATED_PRODUCTS = File("validated_products", PRODUCT_SCHEMA, listings.VALIDATED)
+QUARANTINED_LISTINGS = File("quarantined_listings", REJECTION_SCHEMA, listings.QUARANTINED, is_loaded=True)
+NORMALIZED_ATTRIBUTES = File("normalized_attributes", NORMALIZED_SCHEMA, canonical.NORMALIZED, is_loaded=True)
+IMAGE_EMBEDDINGS = File("image_embeddings", CONTENT_VECTORS, vectors.IMAGE_EMBEDDINGS)
+TEXT_EMBEDDINGS = File("text_embeddings", CONTENT_VECTORS, vectors.TEXT_EMBEDDINGS)
+PROPERTIES = File("properties", PROPERTIES_SCHEMA, canonical.PROPERTIES, is_loaded=True)
+PRODUCT_EMBEDDINGS = File("product_embeddings", PRODUCT_VECTORS, vectors.PRODUCT_EMBEDDINGS, is_loaded=True)
 
-RAW_ROWS = File("raw_rows", TABLE_ROW_SCHEMA, criteria.RAW_ROWS)
-VALIDATED_ROWS = File("validated_rows", TABLE_ROW_SCHEMA, criteria.VALIDATED_ROWS, is_loaded=True)
-QUARANTINED_ROWS = File("quarantined_rows", REJECTION_SCHEMA, criteria.QUARANTINED_ROWS, is_loaded=True)
+RAW_ROWS = File("raw_rows", TABLE_ROW_SCHEMA, listings.RAW_ROWS)
+VALIDATED_ROWS = File("validated_rows", TABLE_ROW_SCHEMA, listings.VALIDATED_ROWS, is_loaded=True)
+QUARANTINED_ROWS = File("quarantined_rows", REJECTION_SCHEMA, listings.QUARANTINED_ROWS, is_loaded=True)
 
 
 class Files(NamedTuple):

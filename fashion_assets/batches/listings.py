@@ -29,7 +29,8 @@ from fashion_assets.catalog.normalization import normalize, reuse_normalized
 from fashion_assets.catalog.pictures import Limits
 from fashion_assets.catalog.rules import Rules
 from fashion_assets.catalog.validation import reuse, unknown_values, validate
-from fashion_assets.criteria.batch import Judged, NormalizedBatch, RawBatch, ValidatedBatch
+from fashion_assets.criteria.canonical import NormalizedBatch
+from fashion_assets.criteria.listings import Judged, RawBatch, ValidatedBatch
 from fashion_assets.machine import usable_cores
 from fashion_assets.warehouse.quarantine import replace_quarantine
 from fashion_assets.warehouse.register import batches

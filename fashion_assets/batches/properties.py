@@ -19,7 +19,7 @@ from fashion_assets.batches.files import (
 from fashion_assets.batches.stage import Given, Made, Tables, Work
 from fashion_assets.catalog import attributes
 from fashion_assets.catalog import properties as words
-from fashion_assets.criteria.batch import FilledBatch
+from fashion_assets.criteria.canonical import FilledBatch
 
 
 def version(given: Given) -> str:

@@ -33,7 +33,7 @@ from fashion_assets.batches.files import (
 )
 from fashion_assets.batches.stage import Made, Stage, Tables
 from fashion_assets.catalog.listing import REJECTION_SCHEMA
-from fashion_assets.criteria.batch import RawBatch, RowsBatch
+from fashion_assets.criteria.listings import RawBatch, RowsBatch
 from fashion_assets.settings import Settings
 from fashion_assets.sources import Source, SourceError, open_source
 from fashion_assets.sources.source import TABLE_ROW_SCHEMA, DeclaredTable

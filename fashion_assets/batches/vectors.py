@@ -34,7 +34,7 @@ from fashion_assets.batches.stage import Made, Tables, Work
 from fashion_assets.catalog.listing import IMAGE, TEXT
 from fashion_assets.catalog.validation import rejected
 from fashion_assets.catalog.vectors import brought, refused_counts
-from fashion_assets.criteria.batch import EmbeddedBatch
+from fashion_assets.criteria.vectors import EmbeddedBatch
 from fashion_assets.embedding.embed import (
     Embedded,
     embed_images,

@@ -6,7 +6,7 @@ import pytest
 
 from fashion_assets.batches.rows import declared, judged, rows_version, typed
 from fashion_assets.catalog.listing import REJECTION_SCHEMA
-from fashion_assets.criteria.batch import QUARANTINED_ROWS, VALIDATED_ROWS, RowsBatch
+from fashion_assets.criteria.listings import QUARANTINED_ROWS, VALIDATED_ROWS, RowsBatch
 from fashion_assets.sources import SourceError
 from fashion_assets.sources.source import TABLE_ROW_SCHEMA, Count, DeclaredTable, Reference
 from fashion_assets.warehouse.declared import Declared, Refers

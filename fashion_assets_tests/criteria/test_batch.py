@@ -19,23 +19,18 @@ from fashion_assets.catalog.stories.story import Story
 from fashion_assets.catalog.stories.writing import PlainWriter, with_stories
 from fashion_assets.catalog.validation import validate
 from fashion_assets.catalog.vectors import BROUGHT_SCHEMA
-from fashion_assets.criteria.batch import (
-    BATCH_CRITERIA,
-    IMAGE_EMBEDDINGS,
-    NORMALIZED,
+from fashion_assets.criteria.batch import BATCH_CRITERIA
+from fashion_assets.criteria.canonical import NORMALIZED, PROPERTIES, FilledBatch, NormalizedBatch
+from fashion_assets.criteria.listings import (
     NOTHING_JUDGED,
-    PRODUCT_EMBEDDINGS,
-    PROPERTIES,
     QUARANTINED,
     RAW,
     VALIDATED,
-    EmbeddedBatch,
-    FilledBatch,
     Judged,
-    NormalizedBatch,
     RawBatch,
     ValidatedBatch,
 )
+from fashion_assets.criteria.vectors import IMAGE_EMBEDDINGS, PRODUCT_EMBEDDINGS, EmbeddedBatch
 from fashion_assets.criteria.verdict import Criterion
 from fashion_assets.embedding.embed import vector_column
 from fashion_assets.embedding.spaces import embedding_space

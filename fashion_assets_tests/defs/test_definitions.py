@@ -13,9 +13,10 @@ import pytest
 from fashion_assets.backfill.validation import CRITERIA as BACKFILL_CRITERIA
 from fashion_assets.catalog.attributes import SPARSE
 from fashion_assets.catalog.listing import ATTRIBUTES, COLUMNS_IN_WORDS
-from fashion_assets.criteria.batch import BATCH_CRITERIA, RAW, VALIDATED
+from fashion_assets.criteria.batch import BATCH_CRITERIA
 from fashion_assets.criteria.candidate import CANDIDATE_CRITERIA
 from fashion_assets.criteria.expectations import EXPECTATIONS
+from fashion_assets.criteria.listings import RAW, VALIDATED
 from fashion_assets.criteria.requirements import in_words
 from fashion_assets.criteria.verdict import Verdict
 from fashion_assets.definitions import defs

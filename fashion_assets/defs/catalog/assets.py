@@ -17,7 +17,7 @@ from fashion_assets.batches.stages import FILLING, NORMALIZATION, READING, VALID
 from fashion_assets.catalog.attributes import BRIEFLY
 from fashion_assets.catalog.normalization import NORMALIZATION_VERSION
 from fashion_assets.catalog.pictures import Limits
-from fashion_assets.criteria.batch import REJECTION_RATE_IS_BEARABLE
+from fashion_assets.criteria.listings import REJECTION_RATE_IS_BEARABLE
 from fashion_assets.defs.failures import telling
 from fashion_assets.defs.metadata import contact_sheet, counts_table, sample_table
 from fashion_assets.defs.partitions import BATCHES
