@@ -57,7 +57,7 @@ SETTINGS_BY_GROUP = {
         "staging_database_url",
         "production_database_url",
     ),
-    "Reading a catalogue": ("source_name", "batch_size", "max_price"),
+    "Reading a catalogue": ("source_name", "batch_size", "max_price", "fill_from"),
     "Pictures": ("max_image_pixels", "max_image_bytes", "decoding_memory"),
     "Pictures by URL": (
         "fetch_pictures",

@@ -17,6 +17,7 @@ REQUIREMENTS = {
     "A11": "Old ids lead to new ones, so that favourites and all that refers to a product follow it; little disappears unasked.",
     "A12": "The catalogue has styles that are named by what is in them, and every product is near to some.",
     "B1": "Vectors of several models live side by side, each of its own space and its dimension.",
+    "B2": "What records do not state is read from words and pictures, with a confidence and an origin; stated values win.",
     "B5": "The catalogue is migrated batch by batch, and a release has every batch.",
     "B6": "The loads that are promised are borne, and indexes stay small.",
     "B7": "Vectors are watched: every product has one, and it is finite and of length 1.",
