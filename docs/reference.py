@@ -341,6 +341,8 @@ def requirements() -> str:
 
 def kind(field: FieldInfo) -> str:
     """What a setting's value is, in words, with its limits."""
+    if typing.get_origin(field.annotation) is typing.Literal:
+        return "one of " + ", ".join(map(_code, typing.get_args(field.annotation)))
     (of,) = [
         each for each in (typing.get_args(field.annotation) or (field.annotation,)) if each is not NoneType
     ]
