@@ -67,6 +67,7 @@ SETTINGS_BY_GROUP = {
         "fetch_again_hours",
     ),
     "The model": ("model", "model_revision", "device", "encode_batch_size", "encode_threads"),
+    "What goes together": ("outfit_rules",),
     "Releases": ("keep_releases", "keep_candidates", "promote_automatically"),
     "The Dagster UI": ("sensor_runs_per_tick", "stale_after_days", "ui_url", "ui_hosts"),
     "Being told": ("notify_webhook", "notify_email", "notify_from", "smtp_url"),

@@ -68,6 +68,11 @@ class Settings(Thresholds, BaseSettings):
         default=None,
         description="fsspec URL for the assets' Parquet files (s3://bucket/prefix). Unset: `home`/assets.",
     )
+    outfit_rules: Path | None = Field(
+        default=None,
+        description="File of rules which pieces go together in a look, in the shape of the shipped one (catalog/outfits.toml). "
+        "Unset: the shipped one.",
+    )
     source_name: str = Field(
         default="fashion_demo",
         pattern=r"^[a-z][a-z0-9_]*$",

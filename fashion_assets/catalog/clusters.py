@@ -29,12 +29,15 @@ SETTLED = 0.001
 
 SEED = 2001
 
+OF_NO_STYLE = ("size", "condition", "secondary_colour", "designer_tier", "sustainability")
+"""Attributes that say nothing of what products look like, or what another one says better."""
+
 NAMED_BY = tuple(
     each.name
     for each in ATTRIBUTES
-    if each.kind is TEXT and each.facet and each.name not in (*LEVELS, "size", "condition")
+    if each.kind is TEXT and each.facet and each.name not in (*LEVELS, *OF_NO_STYLE)
 )
-"""Attributes whose values tell groups of one kind apart. A size or a condition is of a single thing, and no style."""
+"""Attributes whose values tell groups of one kind apart."""
 
 OVER_REPRESENTED = 1.25
 """Times as frequent as elsewhere, from which a value says something of a group."""

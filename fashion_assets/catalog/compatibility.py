@@ -49,6 +49,11 @@ def accepted(field: str, value: str) -> frozenset[str]:
     return _tables(field).get(value, frozenset()) | {value}
 
 
+def known(field: str, folder: Traversable = wardrobe.WORDS) -> frozenset[str]:
+    """The canonical values of a field."""
+    return frozenset(wordlists.read(field, folder))
+
+
 @cache
 def _tables(field: str, folder: Traversable = wardrobe.WORDS) -> dict[str, frozenset[str]]:
     """By canonical value, what goes with it. Raises `wordlists.VocabularyError` for a value no list of the file has."""

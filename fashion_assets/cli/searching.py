@@ -176,17 +176,21 @@ def check_release(settings: Settings, release: str | None) -> None:
             releases.get(conn, release)
 
 
+def hit_as_json(hit: "Hit") -> dict[str, Any]:
+    """A hit with all its attributes."""
+    return {
+        name: float(value) if isinstance(value, Decimal) else value
+        for name, value in {**vars(hit), **hit.attributes}.items()
+        if name not in ("attributes", "score", "explanation")
+    } | {"score": round(hit.score, 6)}
+
+
 def results_as_json(results: "Results", explain: bool) -> dict[str, Any]:
     """An answer as JSON has it: hits with all their attributes and where their pictures are, and what belongs to them."""
     plan = results.plan
     return {
         "hits": [
-            {
-                name: float(value) if isinstance(value, Decimal) else value
-                for name, value in {**vars(hit), **hit.attributes}.items()
-                if name not in ("attributes", "score", "explanation")
-            }
-            | {"score": round(hit.score, 6)}
+            hit_as_json(hit)
             | ({"explanation": [vars(found) for found in hit.explanation]} if explain else {})
             for hit in results.hits
         ],

@@ -1,11 +1,20 @@
 """Commands about what goes together: styles, looks, what a picture of an outfit finds."""
 
+from pathlib import Path
 from typing import Annotated
 
 import typer
 
 from fashion_assets.cli.app import Home, Json, app, existing_installation, fail, out, plain_table, print_json
-from fashion_assets.cli.searching import SearchedRelease, check_release, hits_table, pictured, results_as_json
+from fashion_assets.cli.searching import (
+    SearchedRelease,
+    check_release,
+    hit_as_json,
+    hits_table,
+    pictured,
+    results_as_json,
+)
+from fashion_assets.settings import Settings
 from fashion_assets.terminal import shown
 
 
@@ -71,4 +80,113 @@ def styles(
         words = ", ".join(f"{word['value']} {word['lift']:.1f}x" for word in each.words[:4])
         table.add_row(str(each.number), shown(each.name), f"{each.products:,}", *affinity, shown(words))
     out.print(table if found else "none: no favourites are known, or nothing has a vector")
+    return None
+
+
+@app.command()
+def look(
+    product: Annotated[str, typer.Argument(help="The product's id.", show_default=False)],
+    limit: Annotated[int, typer.Option(metavar="N", min=1, max=50, help="So many pieces at the most.")] = 8,
+    alternatives: Annotated[
+        int, typer.Option(metavar="N", min=1, max=10, help="So many for each place on a person.")
+    ] = 1,
+    release: SearchedRelease = None,
+    show: Annotated[
+        bool, typer.Option("--open", help="Write a page with the pieces' pictures and open it.")
+    ] = False,
+    home: Home = None,
+    as_json: Json = False,
+) -> None:
+    """What goes with a product: a look, by the rules of outfits, of the pieces nearest to it."""
+    from fashion_assets.search.engine import SearchEngine
+
+    settings = existing_installation()
+    check_release(settings, release)
+    with SearchEngine.open(settings, size=1) as engine:
+        found = engine.complete_look(product, limit, alternatives, release)
+    written = None
+    if show:
+        sections = {f"{found.slot}: what the look is for": [found.product]}
+        for piece in found.pieces:
+            sections.setdefault(piece.slot, []).append(piece.hit)
+        written = pictured(settings, f"a look for {found.product.title}", found.plan, sections)
+    if as_json:
+        return print_json(
+            {
+                "product": hit_as_json(found.product),
+                "slot": found.slot,
+                "pieces": [{"slot": piece.slot, **hit_as_json(piece.hit)} for piece in found.pieces],
+                "left_out": found.left_out,
+                "plan": vars(found.plan),
+            }
+        )
+    table = plain_table("worn as", "id", "title", "likeness", figures={"likeness"})
+    table.add_row(found.slot, shown(found.product.external_id), shown(found.product.title or ""), "")
+    for piece in found.pieces:
+        hit = piece.hit
+        table.add_row(piece.slot, shown(hit.external_id), shown(hit.title or ""), f"{hit.score:.3f}")
+    out.print(table)
+    for note in found.plan.notes:
+        out.print(shown(note), highlight=False)
+    if written is not None:
+        out.print(str(written), soft_wrap=True)
+    return None
+
+
+@app.command()
+def inspire(
+    picture: Annotated[Path, typer.Argument(help="A picture of a person in an outfit.", show_default=False)],
+    filters: Annotated[
+        list[str] | None,
+        typer.Option(
+            "--filter",
+            metavar="NAME=VALUE",
+            help="Narrow down: gender=women, price=10..50; may be given again.",
+            show_default=False,
+        ),
+    ] = None,
+    limit: Annotated[
+        int, typer.Option(metavar="N", min=1, max=100, help="So many products for each part at the most.")
+    ] = 5,
+    release: SearchedRelease = None,
+    show: Annotated[
+        bool, typer.Option("--open", help="Write a page with the products' pictures and open it.")
+    ] = False,
+    home: Home = None,
+    as_json: Json = False,
+) -> None:
+    """Find what resembles the parts of an outfit: whole, upper, lower, feet."""
+    from fashion_assets.search.engine import SearchEngine
+    from fashion_assets.search.filters import parse_filters
+    from fashion_assets.search.meaning import picture_file
+
+    data, narrowed = picture_file(picture, Settings().max_image_bytes), parse_filters(filters or [])
+    settings = existing_installation()
+    check_release(settings, release)
+    with SearchEngine.open(settings, size=1) as engine:
+        found = engine.inspire(data, limit, narrowed, release)
+    written = None
+    if show:
+        written = pictured(
+            settings, f"like {picture.name}", found.plan, {part.name: part.hits for part in found.parts}
+        )
+    if as_json:
+        return print_json(
+            {
+                "parts": [
+                    {"part": part.name, "box": part.box, "hits": [hit_as_json(hit) for hit in part.hits]}
+                    for part in found.parts
+                ],
+                "plan": vars(found.plan),
+            }
+        )
+    table = plain_table("part", "id", "title", "likeness", figures={"likeness"})
+    for part in found.parts:
+        for hit in part.hits:
+            table.add_row(part.name, shown(hit.external_id), shown(hit.title or ""), f"{hit.score:.3f}")
+    out.print(table if any(part.hits for part in found.parts) else "nothing found")
+    for note in found.plan.notes:
+        out.print(shown(note), highlight=False)
+    if written is not None:
+        out.print(str(written), soft_wrap=True)
     return None

@@ -9,7 +9,7 @@ import json
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from functools import cached_property, partial
-from typing import Any, NamedTuple
+from typing import TYPE_CHECKING, Any, NamedTuple
 from uuid import UUID
 
 import numpy as np
@@ -34,6 +34,9 @@ from fashion_assets.search.words import Term
 from fashion_assets.search.work import Compute, Work
 from fashion_assets.settings import Settings
 from fashion_assets.warehouse.releases import ReleaseError
+
+if TYPE_CHECKING:
+    from fashion_assets.catalog.outfits import OutfitRules
 
 FACET_ROWS = 200_000
 """Products a facet is counted over at the most; beyond, its counts are those of so many."""
@@ -108,10 +111,18 @@ class Answering:
     """All searches of one engine, and what they share: facts of releases, vectors of words, corrected words."""
 
     def __init__(self, settings: Settings, encoders: Encoders):
+        self._settings = settings
         self.encoders = encoders
         self.releases = ServedReleases(settings)
         self._understanding = Understanding(self.releases)
         self._values = FilterValues(self.releases)
+
+    @cached_property
+    def rules(self) -> "OutfitRules":
+        """The rules of outfits in use. Raises `OutfitError` for a file that is not as it must be."""
+        from fashion_assets.catalog import outfits  # here: few searches ask what goes together
+
+        return outfits.read(self._settings.outfit_rules)
 
     # Searching
 

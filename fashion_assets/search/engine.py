@@ -25,8 +25,11 @@ from fashion_assets.embedding.encoder import Encoder
 from fashion_assets.postgres import server
 from fashion_assets.postgres.connections import connect
 from fashion_assets.postgres.errors import ServerGone, ServerUnreachable, explain
-from fashion_assets.search import people, statements, styles
+from fashion_assets.search import inspiration, looks, people, statements, styles
 from fashion_assets.search.answering import Answering
+from fashion_assets.search.filters import Filters, as_filters
+from fashion_assets.search.inspiration import Inspiration
+from fashion_assets.search.looks import Look
 from fashion_assets.search.meaning import CacheFigures, Encoders
 from fashion_assets.search.query import Query, Results
 from fashion_assets.search.reading import AsyncReadingConnection, ReadingConnection, Statement
@@ -114,12 +117,31 @@ class SearchEngine:
         """
         return self._drive(people.recommend(self._answering, user_id, source, limit, release))
 
-    def complete_look(self, product_id: str, limit: int = 8, per_kind: int = 1) -> Results:
-        """What goes with a product: for each of the other kinds of thing, those nearest to it in style.
+    def complete_look(
+        self, product_id: str, limit: int = 8, per_slot: int = 1, release: str | None = None
+    ) -> Look:
+        """What goes with a product, by the rules of outfits: for each slot they leave open (bottom, footwear, …) the nearest pieces
+        that go with it and with each other; with `per_slot`, so many alternatives for each slot that has one piece.
 
-        Raises `SearchError` for a product that is not there.
+        Raises `SearchError` for a product that is not there, is no part of a look, or has no vector.
         """
-        return self._drive(people.complete_look(self._answering, product_id, limit, per_kind))
+        return self._drive(
+            looks.complete_look(self._answering, self._answering.rules, product_id, limit, per_slot, release)
+        )
+
+    def inspire(
+        self, picture: bytes, limit: int = 5, filters: Filters = (), release: str | None = None
+    ) -> Inspiration:
+        """What resembles the parts of an outfit on a picture of a person (its bytes): of each part (whole, upper, lower, feet) the nearest
+        products that are worn there.
+
+        Raises `SearchError` for what is no picture, or too small to be cut into parts.
+        """
+        return self._drive(
+            inspiration.inspire(
+                self._answering, self._answering.rules, picture, limit, as_filters(filters), release
+            )
+        )
 
     def styles(self, release: str | None = None) -> list[Style]:
         """The styles of the catalogue, the one with most products first. Raises `SearchError` where the release has none."""
@@ -243,9 +265,23 @@ class AsyncSearchEngine:
         """See `SearchEngine.recommend`."""
         return await self._drive(people.recommend(self._answering, user_id, source, limit, release))
 
-    async def complete_look(self, product_id: str, limit: int = 8, per_kind: int = 1) -> Results:
+    async def complete_look(
+        self, product_id: str, limit: int = 8, per_slot: int = 1, release: str | None = None
+    ) -> Look:
         """See `SearchEngine.complete_look`."""
-        return await self._drive(people.complete_look(self._answering, product_id, limit, per_kind))
+        return await self._drive(
+            looks.complete_look(self._answering, self._answering.rules, product_id, limit, per_slot, release)
+        )
+
+    async def inspire(
+        self, picture: bytes, limit: int = 5, filters: Filters = (), release: str | None = None
+    ) -> Inspiration:
+        """See `SearchEngine.inspire`."""
+        return await self._drive(
+            inspiration.inspire(
+                self._answering, self._answering.rules, picture, limit, as_filters(filters), release
+            )
+        )
 
     async def styles(self, release: str | None = None) -> list[Style]:
         """See `SearchEngine.styles`."""

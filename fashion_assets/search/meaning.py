@@ -7,7 +7,8 @@ models (`embedding`), vectors of stored products, which the engine reads.
 import hashlib
 import math
 from collections import OrderedDict
-from collections.abc import Callable, Hashable, Mapping, Sequence
+from collections.abc import Callable, Hashable, Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from pathlib import Path
 from threading import Lock
 from typing import Generic, NamedTuple, TypeVar
@@ -26,6 +27,12 @@ CACHED_VECTORS = 4_096
 
 SMALLEST_EDGE = 8
 """Pixels. Scaled to the 64 a model sees, a picture narrower than this is stripes and no garment."""
+
+PARTS = 6
+"""Times as large as the model sees a picture, at which one is decoded whose parts it is to see: a part has a sixth of it or more."""
+
+Box = tuple[int, int, int, int]
+"""Left, top, right and bottom of a part of a picture, in pixels."""
 
 Kept = TypeVar("Kept")
 
@@ -123,20 +130,52 @@ class Encoders:
             if not data:
                 raise SearchError("cannot search by this picture: image empty")
             encoder = self._encoder(space)
-            try:
-                picture = PictureFile(data, self._limits)
-                width, height = picture.size
-                if min(width, height) < SMALLEST_EDGE:
-                    raise SearchError(
-                        f"cannot search by this picture: it is {width} by {height} pixels, "
-                        f"and {SMALLEST_EDGE} is the least for an edge"
-                    )
-                with picture.pixels(encoder.edge) as pixels:
-                    return encoder.forward([encoder.prepared(pixels)])[0]
-            except PictureError as error:
-                raise SearchError(f"cannot search by this picture: {error}") from error
+            with self._opened(data, encoder.edge) as pixels:
+                return encoder.forward([encoder.prepared(pixels)])[0]
 
         return self._vectors.get(key, make)
+
+    def parts(
+        self, space: str, data: bytes, boxes: Callable[[int, int], Sequence[Box]]
+    ) -> list[tuple[Box, np.ndarray]]:
+        """Parts of a picture, upright, and the unit vector [d] of each. `boxes` says of a picture's width and height where they are.
+
+        Raises `SearchError` where the bytes are no picture, or a part is too small.
+        """
+        if not data:
+            raise SearchError("cannot search by this picture: image empty")
+        encoder = self._encoder(space)
+        # Decoded large enough for the smallest part.
+        with self._opened(data, PARTS * encoder.edge) as pixels:
+            height, width, _ = pixels.shape
+            cut = list(boxes(width, height))
+            for left, top, right, bottom in cut:
+                if min(right - left, bottom - top) < SMALLEST_EDGE:
+                    raise SearchError(
+                        f"cannot search by parts of this picture: of {width} by {height} pixels a part has {right - left} by "
+                        f"{bottom - top}, and {SMALLEST_EDGE} is the least for an edge"
+                    )
+            prepared = [
+                encoder.prepared(np.ascontiguousarray(pixels[top:bottom, left:right]))
+                for left, top, right, bottom in cut
+            ]
+            return list(zip(cut, encoder.forward(prepared), strict=True))
+
+    @contextmanager
+    def _opened(self, data: bytes, edge: int) -> Iterator[np.ndarray]:
+        """A picture's pixels, see `PictureFile.pixels`. Raises `SearchError` where it cannot be searched by."""
+        try:
+            picture = PictureFile(data, self._limits)
+            width, height = picture.size
+            if min(width, height) < SMALLEST_EDGE:
+                raise SearchError(
+                    f"cannot search by this picture: it is {width} by {height} pixels, "
+                    f"and {SMALLEST_EDGE} is the least for an edge"
+                )
+            with picture.pixels(edge) as pixels:
+                yield pixels
+        except PictureError as error:
+            raise SearchError(f"cannot search by this picture: {error}") from error
 
     def _encoder(self, space: str) -> Encoder:
         if space in self._further:

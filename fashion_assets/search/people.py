@@ -1,7 +1,7 @@
-"""What a person may like, and what goes with a product.
+"""What a person may like.
 
-What belongs here: recommendations from favourites and stated style, completing a look. What does not: how a vector
-search goes (`answering`).
+What belongs here: recommendations from favourites and stated style. What does not: how a vector search goes (`answering`), what goes
+with a product (`looks`).
 """
 
 from collections.abc import Mapping, Sequence
@@ -32,12 +32,6 @@ RELEVANCE = 0.7
 NEAR_DUPLICATE = 0.98
 """Cosine similarity above which two products are the same thing shown twice."""
 
-KINDS = 12
-"""Kinds of thing looked through to complete a look."""
-
-LOOK_CATEGORIES = ("apparel", "footwear", "accessories")
-"""Categories of what is worn."""
-
 # Of a release built before styles were kept, `style` is the null beside it.
 _PERSON = """
 SELECT ARRAY(
@@ -63,11 +57,6 @@ GROUP BY product_id ORDER BY count(*) DESC, product_id LIMIT %(rows)s
 """
 
 _VECTORS = "SELECT product_id::text, embedding_space, embedding FROM {products} WHERE product_id = ANY(%(ids)s::uuid[])"
-
-_LOOKED_AT = (
-    "SELECT product_id::text, embedding_space, embedding, gender, category, sub_category FROM {products} "
-    "WHERE product_id = %(key)s::uuid"
-)
 
 
 def recommend(
@@ -200,58 +189,6 @@ def _spread_out(answering: Answering, facts: Facts, hits: Sequence[Hit], limit: 
         np.array([hit.score for hit in hits]), [vectors[product_id] for product_id in ids], limit
     )
     return [hits[place] for place in chosen]
-
-
-def complete_look(answering: Answering, product_id: str, limit: int, per_kind: int) -> Work[Results]:
-    """See `SearchEngine.complete_look`."""
-    results = yield from answering.releases.on(
-        None, lambda facts: _complete_look(answering, facts, product_id, limit, per_kind)
-    )
-    return answering.releases.told(results)
-
-
-def _complete_look(
-    answering: Answering, facts: Facts, product_id: str, limit: int, per_kind: int
-) -> Work[Results]:
-    key, _, space, vector = yield from answering.product(facts, product_id)
-    if space is None or vector is None:
-        raise SearchError(f"{key} has no vector: nothing can be found that goes with it")
-    (((_, _, _, gender, category, kind),),) = yield from answering.releases.read(
-        facts, [Statement(statements.on_products(facts.release, _LOOKED_AT), {"key": key})]
-    )
-    hits: list[Hit] = []
-    paths: dict[str, str] = {}
-    for other in complements(facts, gender, category, kind):
-        asked = Asked(
-            {space: vector},
-            filters=(
-                AnyOf("sub_category", (other,)),
-                *((AnyOf("gender", (gender, "unisex")),) if gender else ()),
-            ),
-            excluded=(key,),
-            limit=per_kind,
-        )
-        answered = yield from answering.answer(facts, asked)
-        paths |= answered.paths
-        hits += answered.hits[:per_kind]
-    hits.sort(key=lambda hit: (-hit.score, hit.product_id))
-    return Results(tuple(hits[:limit]), Plan(facts.release, paths, (space,)))
-
-
-def complements(facts: Facts, gender: str | None, category: str | None, kind: str | None) -> list[str]:
-    """Sub-categories that go with one of a category, for the same gender, if one is known: of things worn, the other categories' first,
-    the most common first, as the release's sample has them."""
-    counts: dict[tuple[str, str], int] = {}
-    for row in facts.sample.rows:
-        other = row["sub_category"]
-        if (
-            other not in (None, kind)
-            and (gender is None or row["gender"] in (gender, "unisex"))
-            and row["category"] in LOOK_CATEGORIES
-        ):
-            counts[row["category"], other] = counts.get((row["category"], other), 0) + 1
-    ranked = sorted(counts, key=lambda each: (-counts[each], each))
-    return list(dict.fromkeys(other for _, other in ranked))[:KINDS]
 
 
 def _together(styles: Sequence[Mapping[str, Sequence[str]] | None]) -> dict[str, tuple[str, ...]]:

@@ -1,4 +1,4 @@
-"""What a person may like, and what goes with a product."""
+"""What a person may like."""
 
 import json
 from collections.abc import Iterator
@@ -98,35 +98,6 @@ def test_who_says_nothing_gets_what_is_popular_and_is_told_so(engine: SearchEngi
 def test_who_is_not_known_is_said_so(engine: SearchEngine, user: str):
     with pytest.raises(SearchError, match="there is no person"):
         engine.recommend(user)
-
-
-def test_a_look_is_completed_with_other_kinds_for_the_same_gender(live: Candidate, engine: SearchEngine):
-    def put(sub_category: str, category: str, gender: str, ids: tuple[str, ...]) -> None:
-        live.conn.execute(
-            sql.SQL(
-                "UPDATE {} SET sub_category = %s, category = %s, gender = %s WHERE external_id = ANY(%s)"
-            ).format(live.release.table("products")),
-            (sub_category, category, gender, list(ids)),
-        )
-
-    put("shoes", "footwear", "men", ("1", "2", "3"))
-    put("bags", "accessories", "unisex", ("4", "5"))
-    put("dress", "apparel", "women", ("6",))
-    put("lips", "personal care", "men", ("7",))
-    live.conn.commit()
-    key = live.conn.execute(
-        "SELECT product_id::text FROM fashion_sota.products WHERE external_id = '9'"
-    ).fetchone()
-    assert key is not None
-    look = engine.complete_look(key[0])
-    assert sorted((hit.category, hit.sub_category) for hit in look.hits) == [
-        ("accessories", "bags"),
-        ("footwear", "shoes"),
-    ]
-    assert len(engine.complete_look(key[0], per_kind=2).hits) == 4
-    assert len(engine.complete_look(key[0], limit=1).hits) == 1
-    with pytest.raises(SearchError, match="no product"):
-        engine.complete_look("nothing")
 
 
 def test_a_person_of_several_sources_has_one_style(live: Candidate, engine: SearchEngine):
