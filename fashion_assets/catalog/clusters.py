@@ -163,14 +163,14 @@ def names(rows: Sequence[Mapping[str, Any]], own: Sequence[int], groups: int) ->
     for those in members:
         counted = _counted(those)
         kind, level = _kind(counted, len(those))
-        among = everywhere
+        among, own_kind = everywhere, counted
         if level is not None:
             key = (level, kind)
             if key not in by_kind:
                 by_kind[key] = _counted([row for row in rows if row.get(level) == kind])
-            among = by_kind[key]
+            among, own_kind = by_kind[key], _counted([row for row in those if row.get(level) == kind])
         kinds.append(kind)
-        further.append(_over_represented(counted, len(those), among, NAMED_BY))
+        further.append(_over_represented(own_kind, len(those), among, NAMED_BY))
         said.append(_over_represented(counted, len(those), everywhere, (*LEVELS, *NAMED_BY)))
     called = _told_apart(kinds, further)
     return [Named(name, tuple(words)) for name, words in zip(called, said, strict=True)]

@@ -103,3 +103,16 @@ def test_a_mixed_group_is_called_by_its_wider_kind_or_by_its_two_kinds():
         (5, {"article_type": "rings"}), (4, {"article_type": "socks"}), (3, {"article_type": "hats"})
     )
     assert names(stated, [0] * len(own), 1)[0].name == "rings and socks"
+
+
+def test_what_only_strangers_in_a_group_have_says_nothing_of_its_kind():
+    """A third of the group are shoes, and no shirt anywhere is of leather."""
+    stated, own = rows(
+        (6, {**SHIRTS, "colour": "red"}),
+        (3, {**SHOES, "material": "leather", "colour": "red"}),
+        (6, {**SHIRTS, "colour": "blue"}),
+    )
+    assert [each.name for each in names(stated, [0 if group < 2 else 1 for group in own], 2)] == [
+        "red shirts",
+        "blue shirts",
+    ]
