@@ -245,6 +245,7 @@ ATTRIBUTES: tuple[Attribute, ...] = (
         "usage",
         "Canonical occasion of use: casual, formal, sports, …",
         vocabulary=True,
+        read=("occasion",),
         facet=True,
         full_text="D",
         importance=1.0,

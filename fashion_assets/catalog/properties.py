@@ -53,8 +53,9 @@ class Filled(NamedTuple):
     """As `origins` has it."""
 
 
-Seen = Callable[[Sequence[int], str], Sequence[Filled | None]]
-"""What pictures show of an attribute: asked for some rows, one answer each; None where a picture cannot tell."""
+Seen = Callable[[Sequence[int], str, Sequence[str | None]], Sequence[Filled | None]]
+"""What pictures show of an attribute: asked for some rows, of which it is known or not what kind of thing they are (`article_type`), one
+answer each; None where a picture cannot tell."""
 
 
 @cache
@@ -76,11 +77,17 @@ def read_properties(
     rows = products.num_rows
     silent = {name: pc.is_null(products[name]).to_pylist() for name in attributes.READ}
     filled: list[dict[str, Filled]] = _from_text(products, silent) if text else [{} for _ in range(rows)]
-    if seen is not None:
+    if seen is not None and rows:
+        stated = products["article_type"].to_pylist()
+        kinds = [
+            kind or (each["article_type"].value if "article_type" in each else None)
+            for kind, each in zip(stated, filled, strict=True)
+        ]
         for name, lacking in silent.items():
             places = [row for row in range(rows) if lacking[row] and name not in filled[row]]
             if places:
-                for row, found in zip(places, seen(places, name), strict=True):
+                told = seen(places, name, [kinds[row] for row in places])
+                for row, found in zip(places, told, strict=True):
                     if found is not None:
                         filled[row][name] = found
     columns: dict[str, Any] = {

@@ -51,6 +51,7 @@ ELSEWHERE = {
     "catalog/clusters.py": "in which order a group's name says them",
     "catalog/wardrobe.py": "the fields of a wardrobe's documents",
     "cli/backfill_told.py": "the same",
+    "sources/drawn/wardrobe.py": "the same",
     "catalog/ontology/context.py": "which properties denying, likening and parts are of",
     "catalog/ontology/reading.py": "properties that are read alike",
     "catalog/ontology/vocabulary.py": "the properties that are read from text, each with words of its own",

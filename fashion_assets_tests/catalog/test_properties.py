@@ -113,7 +113,8 @@ def test_what_does_not_apply_is_not_filled():
 def test_pictures_are_asked_for_what_words_do_not_say():
     asked: dict[str, list[int]] = {}
 
-    def seen(rows, name):
+    def seen(rows, name, kinds):
+        assert len(rows) == len(kinds)
         asked[name] = list(rows)
         shown = Filled("striped", (), {"origin": "picture", "confidence": 0.93, "evidence": "its picture"})
         return [shown if name == "pattern" else None for _ in rows]

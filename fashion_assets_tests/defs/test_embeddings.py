@@ -20,7 +20,7 @@ from fashion_assets_tests.defs.test_automation import add_run, evaluate, nightly
 
 BATCH = "fashion_demo-00001"
 JUDGING = ("raw_listings", "validated_products", "quarantined_listings", "normalized_attributes")
-EMBEDDING = ("image_embeddings", "text_embeddings", "product_embeddings")
+EMBEDDING = ("image_embeddings", "properties", "text_embeddings", "product_embeddings")
 
 
 def execute(
