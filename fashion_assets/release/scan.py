@@ -20,6 +20,7 @@ from fashion_assets.release.recovery import recover_register
 from fashion_assets.settings import Settings
 from fashion_assets.sources import Source, SourceError, open_source
 from fashion_assets.sources.picture_cache import PictureCache
+from fashion_assets.sources.readers.keeping import kept
 from fashion_assets.warehouse import declared as declarations
 from fashion_assets.warehouse.register import SyncReport, batch_and_source, references, sync
 from fashion_assets.warehouse.sources import (
@@ -56,6 +57,16 @@ def scan_active_sources(
     leaves the next release. Raises its error (`sources.SourceError`) where it is one of the `needed`, or none can be read.
     """
     recover_register(conn, settings)
+    with kept():
+        return _scanned(conn, settings, progress, needed)
+
+
+def _scanned(
+    conn: psycopg.Connection,
+    settings: Settings,
+    progress: Callable[[int, int], None] | None,
+    needed: Collection[str],
+) -> list[Scanned]:
     scans, first = [], None
     for entry in active_sources(conn):
         source = roots.opened(entry, settings)

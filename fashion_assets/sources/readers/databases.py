@@ -113,7 +113,7 @@ def _engine(address: sa.URL) -> sa.Engine:
     if backend == "sqlite":
         # A file is opened in no time, and may be another one by the next time.
         return _sqlite(address, {**options, "poolclass": pool.NullPool})
-    options |= {"poolclass": pool.QueuePool, "pool_size": 1, "max_overflow": -1}
+    options |= {"poolclass": pool.QueuePool, "pool_size": 1, "max_overflow": -1, "pool_pre_ping": True}
     if backend == "postgresql":
         options["isolation_level"] = "REPEATABLE READ"
         options["connect_args"] = {"connect_timeout": WAIT, "client_encoding": ENCODING}

@@ -25,7 +25,7 @@ from typing import Any, ClassVar
 import sqlalchemy as sa
 from sqlalchemy import exc
 
-from fashion_assets.sources.readers import databases, keys
+from fashion_assets.sources.readers import databases, keeping, keys
 from fashion_assets.sources.readers.databases import JsonText, NotText
 from fashion_assets.sources.readers.joins import Joins, joined
 from fashion_assets.sources.readers.reader import Row, RowReader
@@ -129,7 +129,7 @@ class Sql(RowReader):
                 yield from self._asked(connection, locators[begin : begin + ASKED_ROWS])
 
     def close(self) -> None:
-        self._engine.dispose()
+        keeping.let_go(self._engine.dispose)
 
     @property
     def what(self) -> str:

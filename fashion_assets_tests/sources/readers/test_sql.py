@@ -1,5 +1,6 @@
 import datetime as dt
 import sqlite3
+import time
 import uuid
 from decimal import Decimal
 from pathlib import Path
@@ -15,6 +16,7 @@ from fashion_assets.settings import Settings
 from fashion_assets.sources import SourceError
 from fashion_assets.sources.readers import databases, format_of, keys, open_rows
 from fashion_assets.sources.readers.beginnings import is_database_url
+from fashion_assets.sources.readers.keeping import kept
 from fashion_assets.sources.readers.sql import FETCHED_ROWS, Sql
 from fashion_assets_tests.conftest import database_url
 from fashion_assets_tests.sources.readers.reading import count, found_again, peak
@@ -405,3 +407,30 @@ def test_a_locator_gives_the_key_again(values):
         found, said = keys.read(locator)
         assert (list(found), list(map(type, found))) == (values, list(map(type, values)))
         assert said == (digest and digest[:12])
+
+
+def test_one_connection_reads_all_tables_of_a_scan(settings, database):
+    made(
+        database,
+        "CREATE SCHEMA shop; CREATE TABLE shop.a AS SELECT 1 AS id; CREATE TABLE shop.b AS SELECT 2 AS id",
+    )
+
+    def backend(table: str) -> str:
+        reader = Sql(
+            url(settings), {"query": f"SELECT id, pg_backend_pid() AS pid FROM shop.{table}", "key": "id"}
+        )
+        (row,) = reader.rows()
+        reader.close()
+        return str(row.values["pid"])
+
+    with kept():
+        assert backend("a") == backend("b")
+        pid = backend("a")
+    # And is closed at the end, or at once where nothing is kept.
+    there = "SELECT count(*) FROM pg_stat_activity WHERE pid = %s"
+    for former in (pid, backend("b")):
+        deadline = time.monotonic() + 10
+        while database.execute(there, (former,)).fetchone() != (0,):
+            assert time.monotonic() < deadline
+            database.rollback()
+            time.sleep(0.02)
