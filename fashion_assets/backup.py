@@ -23,10 +23,10 @@ from fashion_assets.warehouse.schemas import DAGSTER, OPS, SERVING
 DUMP = "database.dump"
 """The database's part of a backup, in `pg_dump`'s custom format."""
 
-FOLDERS = ("assets", "samples", "reports")
+FOLDERS = ("assets", "samples", "reports", "stories")
 """What a backup has of a home, besides the database. Locks, logs and caches are made again."""
 
-SCHEMAS = (OPS, DAGSTER, SERVING, f"{SERVING}_r[0-9]*")
+SCHEMAS = (OPS, DAGSTER, SERVING, f"{SERVING}_r[0-9]*", "sample_second_hand_*", "sample_wardrobe")
 """What of the database is ours, as patterns of `pg_dump`."""
 
 
