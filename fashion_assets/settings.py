@@ -153,6 +153,33 @@ class Settings(Thresholds, BaseSettings):
         "and from `min_products_for_times` products on the promised loads and the old layout beside the new. 0: one question under each "
         "filter and no more. fashion-assets bench measures at length.",
     )
+    story_endpoint: str | None = Field(
+        default=None,
+        pattern=r"^https?://[^/?#\s@]+(/[^?#\s]*)?$",
+        description="An OpenAI-compatible endpoint that writes products' stories, up to the part before /chat/completions: "
+        "https://api.openai.com/v1. Unset, or without a model: the built-in writer's stories, and nobody is asked.",
+    )
+    story_model: str | None = Field(default=None, min_length=1, description="The model there.")
+    story_key: SecretStr | None = Field(
+        default=None, description="Its key, where it wants one. Best in the environment: it is shown nowhere."
+    )
+    story_input_price: float = Field(
+        default=0, ge=0, description="What a million tokens cost that it is told, in any one currency."
+    )
+    story_output_price: float = Field(default=0, ge=0, description="What a million tokens cost that it says.")
+    story_budget: float | None = Field(
+        default=None,
+        ge=0,
+        description="The most that all stories of a model may cost, over all runs, in the currency of the prices. It is never "
+        "exceeded: before that nothing more is asked. Unset: no limit.",
+    )
+    story_requests_per_minute: float = Field(
+        default=120, gt=0, description="Requests for stories in a minute, at the most."
+    )
+    story_at_once: int = Field(
+        default=4, ge=1, le=64, description="Requests for stories on their way at once."
+    )
+    story_seconds: float = Field(default=60, gt=0, description="Seconds in which a story must have come.")
     keep_releases: int = Field(
         default=3,
         ge=1,

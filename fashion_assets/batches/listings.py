@@ -130,6 +130,10 @@ def canonical(work: Work, tables: Tables) -> Made:
         )  # here: few sources have any told
 
         normalized = with_stories(normalized, PlainWriter())
+        if work.settings.story_endpoint is not None:
+            from fashion_assets.batches.written import with_written  # here: few have a model write
+
+            normalized = with_written(normalized, work.settings)
     normalized = carry_version(normalized, products)
     branded = normalized.num_rows - normalized["brand"].null_count
     return Made(

@@ -41,12 +41,24 @@ def batch_versions(
         name: list(dict.fromkeys(stage.version(Given(settings, space.name, source)) for stage in STAGES))
         for name, source in sources.items()
     }
+    written = _written_stories(settings) if any(source.stories for source in sources.values()) else {}
     return {
         batch: hashlib.blake2b(
-            "\0".join((batch.content_version, *made_with[batch.source])).encode(), digest_size=16
+            "\0".join(
+                (batch.content_version, *made_with[batch.source], *filter(None, [written.get(batch.name)]))
+            ).encode(),
+            digest_size=16,
         ).hexdigest()
         for batch in batches
     }
+
+
+def _written_stories(settings: Settings) -> Mapping[str, str]:
+    if settings.story_endpoint is None or settings.story_model is None:
+        return {}
+    from fashion_assets.batches.written import versions  # here: few have a model write
+
+    return versions(settings)
 
 
 def batch_version(batch: Batch, settings: Settings, space: EmbeddingSpace, source: Source) -> str:

@@ -11,7 +11,7 @@ import pyarrow as pa
 from fashion_assets.criteria.verdict import OFFENDERS_SHOWN, Finding, holds, not_applicable
 
 _SILENT = "the source has no stories told"
-_KNOWN = (
+KNOWN = (
     "product_id",
     "record",
     "facts",
@@ -23,6 +23,7 @@ _KNOWN = (
     "condition",
     "price",
 )
+"""Columns of a product by which a story is held to be true."""
 
 
 class Told(Protocol):
@@ -61,10 +62,10 @@ def they_say_what_records_say(batch: Told) -> Finding:
 
     offenders: list[str] = []
     wrong = 0
-    rows: Sequence[dict] = batch.normalized.select([*_KNOWN, "story"]).to_pylist()
+    rows: Sequence[dict] = batch.normalized.select([*KNOWN, "story"]).to_pylist()
     for row in rows:
         story = read_story(row["story"])
-        claimed = [] if story is None else unsupported(story, {name: row[name] for name in _KNOWN})
+        claimed = [] if story is None else unsupported(story, {name: row[name] for name in KNOWN})
         if claimed:
             wrong += 1
             said = ", ".join(f"{claim.kind} {claim.value}" for claim in claimed[:5])

@@ -84,6 +84,7 @@ def _described(settings: Settings) -> dict[str, Described]:
         "layout_benchmark": Described("release"),
         "relevance_benchmark": Described("release"),
         "wardrobe_backfill": Described("documents"),
+        "written_stories": Described("products"),
     }
 
 

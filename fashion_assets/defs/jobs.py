@@ -61,6 +61,14 @@ backfill_wardrobe = dg.define_asset_job(
     "config; production must be confirmed there.",
 )
 
+write_stories = dg.define_asset_job(
+    "write_stories",
+    selection=dg.AssetSelection.assets("written_stories"),
+    executor_def=dg.in_process_executor,
+    description="Stories of products by a model behind an OpenAI-compatible endpoint, where the settings name one. Batches that have new "
+    "ones are stale afterwards.",
+)
+
 
 @dg.definitions
 def jobs() -> dg.Definitions:
@@ -74,5 +82,6 @@ def jobs() -> dg.Definitions:
             promote_smaller_candidate,
             measure_release,
             backfill_wardrobe,
+            write_stories,
         ]
     )

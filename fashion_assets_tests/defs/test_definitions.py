@@ -55,6 +55,7 @@ MEASURING_ASSETS = {
     "relevance_benchmark": "benchmarks",
 }
 DOCUMENTS = {"wardrobe_backfill": "wardrobe"}
+WRITING = {"written_stories": "stories"}
 CHECKS = {
     "wardrobe_backfill": {
         "normalized_values_are_canonical",
@@ -185,13 +186,14 @@ def test_the_assets_are_these_and_each_says_what_and_whose_it_is(repository: dg.
     nodes = {key.to_user_string(): graph.get(key) for key in graph.get_all_asset_keys()}
     assert {
         name: node.group_name for name, node in nodes.items()
-    } == SOURCE | BATCH_ASSETS | TABLE_ASSETS | RELEASE_ASSETS | MEASURING_ASSETS | DOCUMENTS
+    } == SOURCE | BATCH_ASSETS | TABLE_ASSETS | RELEASE_ASSETS | MEASURING_ASSETS | DOCUMENTS | WRITING
     for name, node in nodes.items():
         assert node.description, name
         assert node.owners and all(owner.startswith("team:") for owner in node.owners), name
         assert node.kinds, name
         about = "source" if name in SOURCE else "batch" if name in BATCH_ASSETS | TABLE_ASSETS else "release"
-        assert node.tags["granularity"] == ("documents" if name in DOCUMENTS else about), name
+        about = "documents" if name in DOCUMENTS else "products" if name in WRITING else about
+        assert node.tags["granularity"] == about, name
 
 
 def columns(repository: dg.RepositoryDefinition, asset: str) -> dict[str, dg.TableColumn]:
@@ -373,6 +375,7 @@ def test_the_jobs_do_what_they_are_called(repository: dg.RepositoryDefinition):
         "migrate_batch": set(BATCH_ASSETS),
         "migrate_rows": set(TABLE_ASSETS),
         "backfill_wardrobe": set(DOCUMENTS),
+        "write_stories": set(WRITING),
         "build_release": set(RELEASE_ASSETS),
         "check_batch": set(),
         "check_release": set(),

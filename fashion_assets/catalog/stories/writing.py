@@ -101,7 +101,7 @@ def with_stories(products: pa.Table, writer: StoryWriter) -> pa.Table:
     """Products (NORMALIZED_SCHEMA) with a story each, where their record says anything to tell. One that this version of the writer made of
     the same content stays."""
     mark = f'"writer":{json.dumps(writer.name)},"version":{json.dumps(writer.version)}}}'
-    columns = products.select([name for name in _TOLD_OF if name in products.column_names])
+    columns = products.select([name for name in TOLD_OF if name in products.column_names])
     stories: list[str | None] = []
     for product, kept in zip(columns.to_pylist(), products["story"].to_pylist(), strict=True):
         if kept is not None and kept.endswith(mark):
@@ -113,7 +113,7 @@ def with_stories(products: pa.Table, writer: StoryWriter) -> pa.Table:
     return products.set_column(place, products.schema.field(place), pa.array(stories, pa.string()))
 
 
-_TOLD_OF = (
+TOLD_OF = (
     "product_id",
     "external_id",
     "title",
@@ -126,6 +126,7 @@ _TOLD_OF = (
     "currency",
     "facts",
 )
+"""Columns of a product that a writer is told of."""
 
 
 class PlainWriter:
