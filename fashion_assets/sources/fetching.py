@@ -33,6 +33,9 @@ from fashion_assets.catalog.formats.outlines import (
 from fashion_assets.settings import Settings
 from fashion_assets.sources.picture_cache import Held, PictureCache, Writer
 
+# What passes by itself is nothing to tell; what does not is told once, in the figures.
+stamina.instrumentation.set_on_retry_hooks(())
+
 MAX_REDIRECTS = 5
 LONGEST_URL = 4_096
 AT_ONCE = 16

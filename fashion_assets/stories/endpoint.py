@@ -25,6 +25,9 @@ from fashion_assets.settings import Settings
 from fashion_assets.stories.answers import StoriesError
 from fashion_assets.stories.asking import ANSWER_TOKENS, Message
 
+# What passes by itself is nothing to tell; what does not is told once, in the figures.
+stamina.instrumentation.set_on_retry_hooks(())
+
 ATTEMPTS = 5
 FIRST_PAUSE, LONGEST_PAUSE = 1.0, 60.0
 """Seconds between attempts, the endpoint's own wish included."""
