@@ -233,6 +233,13 @@ def test_12_in_the_ui_production_is_confirmed_in_writing(conn: Connection, monke
     assert done.success and [each.passed for each in done.get_asset_check_evaluations()] == [True] * 3
     (made,) = done.asset_materializations_for_node("wardrobe_backfill")
     assert (made.metadata["normalized_items"].value, made.metadata["error_items"].value) == (12, 1)
+    # Materialized along with everything else where there are no documents, it fails nothing; a table that is named must be there.
+    conn.execute("ALTER TABLE wardrobe RENAME TO closet")
+    nothing = launched(environment="staging")
+    (made,) = nothing.asset_materializations_for_node("wardrobe_backfill")
+    assert nothing.success and "closet" in str(made.metadata["nothing_done"].value)
+    assert not launched(environment="staging", table="wardrobe").success
+    conn.execute("ALTER TABLE closet RENAME TO wardrobe")
     monkeypatch.delenv("FASHION_ASSETS_STAGING_DATABASE_URL")
     monkeypatch.setenv("FASHION_ASSETS_PRODUCTION_DATABASE_URL", url.get_secret_value())
     (failure,) = launched(environment="production").get_step_failure_events()
