@@ -1,6 +1,8 @@
 """Groups of vectors, and their names."""
 
 import numpy as np
+from hypothesis import given
+from hypothesis import strategies as st
 
 from fashion_assets.catalog.clusters import centres, how_many, names, nearest, settled, spread
 
@@ -116,3 +118,20 @@ def test_what_only_strangers_in_a_group_have_says_nothing_of_its_kind():
         "red shirts",
         "blue shirts",
     ]
+
+
+STATED = st.fixed_dictionaries(
+    {
+        "article_type": st.sampled_from([None, "shirts", "tops", "heels"]),
+        "sub_category": st.sampled_from([None, "topwear", "shoes"]),
+        "colour": st.sampled_from([None, "red", "blue"]),
+        "gender": st.sampled_from([None, "men", "unisex"]),
+        "material": st.sampled_from([None, "leather"]),
+    }
+)
+
+
+@given(st.lists(st.tuples(STATED, st.integers(0, 3)), min_size=1, max_size=40))
+def test_whatever_products_state_each_group_has_a_name_of_its_own(those: list[tuple[dict, int]]):
+    named = [each.name for each in names([stated for stated, _ in those], [own for _, own in those], 4)]
+    assert len(set(named)) == 4 and all(named)
