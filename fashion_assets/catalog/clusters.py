@@ -163,14 +163,15 @@ def names(rows: Sequence[Mapping[str, Any]], own: Sequence[int], groups: int) ->
     for those in members:
         counted = _counted(those)
         kind, level = _kind(counted, len(those))
-        among, own_kind = everywhere, counted
+        among, of_kind, own_kind = everywhere, len(those), counted
         if level is not None:
             key = (level, kind)
             if key not in by_kind:
                 by_kind[key] = _counted([row for row in rows if row.get(level) == kind])
-            among, own_kind = by_kind[key], _counted([row for row in those if row.get(level) == kind])
+            alike = [row for row in those if row.get(level) == kind]
+            among, of_kind, own_kind = by_kind[key], len(alike), _counted(alike)
         kinds.append(kind)
-        further.append(_over_represented(own_kind, len(those), among, NAMED_BY))
+        further.append(_over_represented(own_kind, of_kind, among, NAMED_BY))
         said.append(_over_represented(counted, len(those), everywhere, (*LEVELS, *NAMED_BY)))
     called = _told_apart(kinds, further)
     return [Named(name, tuple(words)) for name, words in zip(called, said, strict=True)]
