@@ -12,18 +12,18 @@ from fashion_assets.criteria.verdict import OFFENDERS_SHOWN, Finding, holds, not
 
 _SILENT = "the source has no stories told"
 KNOWN = (
-    "product_id",
-    "record",
-    "facts",
-    "normalized",
     "title",
     "brand",
     "colour",
     "size",
     "condition",
     "price",
+    "product_id",
+    "record",
+    "facts",
+    "normalized",
 )
-"""Columns of a product by which a story is held to be true."""
+"""Columns of a product by which a story is held to be true, those first that support most."""
 
 
 class Told(Protocol):

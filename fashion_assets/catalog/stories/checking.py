@@ -12,7 +12,7 @@ import re
 import tomllib
 from collections.abc import Iterator, Mapping
 from decimal import Decimal
-from functools import cache
+from functools import cache, lru_cache
 from importlib import resources
 from typing import Any, NamedTuple
 
@@ -41,11 +41,16 @@ class Claim(NamedTuple):
 
 def unsupported(story: Story, record: Any) -> list[Claim]:
     """The claims of a story (its words and its memories) that nothing in its record supports, sorted. `record`: whatever is known of the
-    product, as JSON taken apart."""
-    told = list(_texts(record))
-    known = {claim for text in told for claim in claims(text, names_as_written=False)}
-    found = [claim for text in (story.narrative, *story.memories) for claim in claims(text)]
-    return sorted(set(found) - known)
+    product, as JSON taken apart; what supports most comes first, for the rest is read only where something is left."""
+    left = {claim for text in (story.narrative, *story.memories) for claim in claims(text)}
+    heard: set[str] = set()
+    for text in _texts(record):
+        if not left:
+            break
+        if text not in heard:
+            heard.add(text)
+            left -= claims(text, names_as_written=False)
+    return sorted(left)
 
 
 def claims(text: str, *, names_as_written: bool = True) -> set[Claim]:
@@ -53,9 +58,9 @@ def claims(text: str, *, names_as_written: bool = True) -> set[Claim]:
     found = {Claim("number", _plain_number(number)) for number in _NUMBER.findall(text)}
     words = _WORD.findall(text)
     folded = [word.casefold() for word in words]
-    names = _names()
+    names, reach = _names(), _reach()
     for start in range(len(words)):
-        for end in range(start + 1, min(start + LONGEST, len(words)) + 1):
+        for end in range(start + 1, min(start + reach.get(folded[start], 0), len(words)) + 1):
             said = " ".join(folded[start:end])
             for claim in names.get(said, ()):
                 if claim.kind != "brand" or not names_as_written or _is_a_name(words[start:end]):
@@ -67,6 +72,7 @@ def _is_a_name(words: list[str]) -> bool:
     return all(word[:1].isupper() or word[:1].isdigit() for word in words)
 
 
+@lru_cache(maxsize=10_000)
 def _plain_number(text: str) -> str:
     """A number without what people write around it: `18.00` and `18` are one; `1,299` is that, or 1.299, and one with both."""
     signs = [sign for sign in text if sign in ",."]
@@ -99,6 +105,16 @@ def _names() -> Mapping[str, tuple[Claim, ...]]:
         if said not in everyday:
             add(said, Claim("brand", brand))
     return {said: tuple(sorted(each)) for said, each in found.items()}
+
+
+@cache
+def _reach() -> Mapping[str, int]:
+    """Words of the longest claim that begins with a word: most words begin none."""
+    reach: dict[str, int] = {}
+    for said in _names():
+        first, *others = said.split(" ")
+        reach[first] = max(reach.get(first, 0), 1 + len(others))
+    return reach
 
 
 def _texts(value: Any) -> Iterator[str]:
