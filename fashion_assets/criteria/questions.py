@@ -22,6 +22,7 @@ import psycopg
 from pgvector import HalfVector
 from psycopg import sql
 
+from fashion_assets.criteria.stated import attributes_without_column
 from fashion_assets.embedding.embed import combine, text_sha256
 from fashion_assets.embedding.spaces import embedding_space
 from fashion_assets.search.engine import SearchEngine
@@ -316,10 +317,12 @@ class Searching:
     def filters(self) -> list[Asked]:
         """The first page under one filter, about column and value, for each column a product has a value in; counted by a
         facet. Numbers are asked for as ranges."""
-        rows = self._draw(VALUES_FROM, [f"p.{column}" for column in COLUMNS])  # pyright: ignore[reportArgumentType]
+        absent = attributes_without_column(self.conn, self.release)
+        columns = [column for column in COLUMNS if column not in absent]
+        rows = self._draw(VALUES_FROM, [f"p.{column}" for column in columns])  # pyright: ignore[reportArgumentType]
         values = {
             column: next((row[place] for row in rows if row[place] is not None), None)
-            for place, column in enumerate(COLUMNS)
+            for place, column in enumerate(columns)
         }
         return [
             self._search(

@@ -89,6 +89,12 @@ def columns_of(conn: psycopg.Connection, release: Release) -> list[str]:
     return [name for name in (*ATTRIBUTES, ORIGINS) if name in there]
 
 
+def attributes_without_column(conn: psycopg.Connection, release: Release) -> set[str]:
+    """The attributes that came to be after the release was built: no product of it has a value of theirs. Any other column that is not
+    there is a fault of the release's."""
+    return {*ATTRIBUTES} - {*columns_of(conn, release)}
+
+
 def as_stated(name: str, columns: Collection[str]) -> sql.Composed:
     """A column of the release as its listing states it, in SQL: null where the value was read from words or a picture. `columns`: those the
     release has."""

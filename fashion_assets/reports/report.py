@@ -28,6 +28,7 @@ from fashion_assets.criteria.candidate import Candidate, judge
 from fashion_assets.criteria.expectations import ExpectationResult, claims
 from fashion_assets.criteria.prices import read_and_kept
 from fashion_assets.criteria.profiles import profiles
+from fashion_assets.criteria.stated import attributes_without_column
 from fashion_assets.criteria.verdict import Verdict
 from fashion_assets.proof.duplicates import duplicates
 from fashion_assets.release.known_sources import of_release
@@ -234,19 +235,22 @@ def _vectors(conn: psycopg.Connection, release: Release) -> dict[str, int]:
 
 def _coverage(conn: psycopg.Connection, release: Release) -> list[dict[str, Any]]:
     """How many products have each attribute, and how many of an attribute's values its vocabulary knows; one scan."""
-    parts = [sql.SQL("count(*)"), *(sql.SQL("count({})").format(sql.Identifier(each)) for each in ATTRIBUTES)]
+    absent = attributes_without_column(conn, release)
+    attributes = [each for each in ATTRIBUTES if each not in absent]
+    vocabularies = [each for each in VOCABULARIES if each not in absent]
+    parts = [sql.SQL("count(*)"), *(sql.SQL("count({})").format(sql.Identifier(each)) for each in attributes)]
     parts += [
         sql.SQL("count(*) FILTER (WHERE {} = ANY({}))").format(
             sql.Identifier(name), sql.Literal(sorted(set(vocabulary(name).values())))
         )
-        for name in VOCABULARIES
+        for name in vocabularies
     ]
     row = conn.execute(
         sql.SQL("SELECT {} FROM {}").format(sql.SQL(", ").join(parts), release.table("products"))
     ).fetchone()
     assert row is not None
-    products, stated = row[0], dict(zip(ATTRIBUTES, row[1:], strict=False))
-    known = dict(zip(VOCABULARIES, row[1 + len(ATTRIBUTES) :], strict=True))
+    products, stated = row[0], dict(zip(attributes, row[1:], strict=False))
+    known = dict(zip(vocabularies, row[1 + len(attributes) :], strict=True))
     return [
         {
             "attribute": name,
@@ -261,7 +265,9 @@ def _coverage(conn: psycopg.Connection, release: Release) -> list[dict[str, Any]
 
 def _values(conn: psycopg.Connection, release: Release) -> dict[str, list[tuple[str, int]]]:
     """For each column of `DISTRIBUTED` all its values and how often they occur, most frequent first; one scan."""
-    columns = sql.SQL(", ").join(map(sql.Identifier, DISTRIBUTED))
+    absent = attributes_without_column(conn, release)
+    told = [column for column in DISTRIBUTED if column not in absent]
+    columns = sql.SQL(", ").join(map(sql.Identifier, told))
     rows = conn.execute(
         sql.SQL(
             "SELECT grouping({columns}), coalesce({columns}), count(*) FROM {products} GROUP BY GROUPING SETS ({sets}) "
@@ -269,14 +275,14 @@ def _values(conn: psycopg.Connection, release: Release) -> dict[str, list[tuple[
         ).format(
             columns=columns,
             products=release.table("products"),
-            sets=sql.SQL(", ").join(sql.SQL("({})").format(sql.Identifier(c)) for c in DISTRIBUTED),
+            sets=sql.SQL(", ").join(sql.SQL("({})").format(sql.Identifier(c)) for c in told),
         )
     ).fetchall()
     # `grouping` has a bit for each column, the first the highest, set where the row is not of that column's set.
-    every = 2 ** len(DISTRIBUTED) - 1
-    return {
+    every = 2 ** len(told) - 1
+    return {column: [] for column in DISTRIBUTED} | {
         column: [(value, count) for mask, value, count in rows if mask == every - 2**bit]
-        for bit, column in enumerate(reversed(DISTRIBUTED))
+        for bit, column in enumerate(reversed(told))
     }
 
 
