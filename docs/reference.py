@@ -21,6 +21,7 @@ from pydantic.fields import FieldInfo
 from fashion_assets.backfill.validation import CRITERIA as BACKFILL_CRITERIA
 from fashion_assets.catalog.attributes import ATTRIBUTES, TEXT
 from fashion_assets.catalog.rules import FOUND_LATER, RULES
+from fashion_assets.catalog.vectors import REASONS
 from fashion_assets.cli import app
 from fashion_assets.criteria.batch import BATCH_CRITERIA
 from fashion_assets.criteria.candidate import CANDIDATE_CRITERIA
@@ -230,6 +231,9 @@ def reasons() -> str:
             f"`{PROGRAM} quarantine` counts them, `{PROGRAM} quarantine --reason NAME` shows the listings of one. Mend the listing "
             "in its source and run again: it is judged anew, and leaves quarantine by itself.",
             _table(("reason", "meaning", "requirement"), rows),
+            "## Vectors that are refused",
+            "A vector that came with a listing and can be none is left out, counted by its reason; the listing becomes a product all the same.",
+            _table(("reason", "meaning"), [(_code(name), _text(said)) for name, said in REASONS.items()]),
         ]
     )
 

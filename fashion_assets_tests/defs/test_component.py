@@ -20,6 +20,7 @@ from fashion_assets_tests.defs.test_definitions import (
     RELEASE_ASSETS,
     SOURCE,
     TABLE_ASSETS,
+    WRITING,
 )
 
 DG = Path(sys.executable).with_name("dg")
@@ -118,7 +119,7 @@ def test_dg_checks_and_lists_our_own_definitions():
     listed = dg(DAGSTER_FILES, "list", "defs", "--json")
     assert {"migrate_batch", "build_release", "check_batch"} <= keys(listed)["jobs"]
     assert len(json.loads(listed)["assets"]) == len(
-        SOURCE | BATCH_ASSETS | TABLE_ASSETS | RELEASE_ASSETS | MEASURING_ASSETS | DOCUMENTS
+        SOURCE | BATCH_ASSETS | TABLE_ASSETS | RELEASE_ASSETS | MEASURING_ASSETS | DOCUMENTS | WRITING
     )
 
 
