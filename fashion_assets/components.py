@@ -5,7 +5,8 @@ of our own code location but for the installation and the catalogue they are of.
 
     dg scaffold defs fashion_assets.components.FashionCatalogue shop --folder /data/shop
 
-One code location has one catalogue: its assets are called what they are, and its partitions after the source.
+One code location is of one installation: its assets are called what they are, whatever sources they are made of, and its partitions
+after their source. The catalogue a component names is put in use beside those added by `fashion-assets sources add`.
 """
 
 from typing import Annotated

@@ -1,4 +1,4 @@
-"""The source as an asset that others make, and the job that looks at it.
+"""The sources as an asset that others make, and the job that looks at them.
 
 What belongs here: what the UI is told of a source when it is scanned, and which catalogue a code location is of. What does
 not: scanning (`release.scan`), reading (`sources`), when to look (`automation`).
@@ -31,15 +31,18 @@ SOURCE_LISTINGS = "source_listings"
 OBSERVED_EVERY = timedelta(hours=1)
 """How often it is noted that a source was looked at in which nothing changed: the sensor looks every minute."""
 
+OBSERVED = 1_000
+"""Observations looked through for that: more sources than one home has."""
+
 SourceEvent = dg.AssetMaterialization | dg.AssetObservation
 
 source_listings = dg.AssetSpec(
     SOURCE_LISTINGS,
-    description="The listings as the shop's own system has them: what is read, and never written to. Materialized when a scan "
-    "finds a change, observed when it finds none.",
+    description="The listings of every source in use, as its own system has them: what is read, and never written to. Materialized for "
+    "each source in which a scan finds a change, observed for one in which it finds none; the event says which source, and where it is.",
     group_name="catalog",
     owners=["team:catalog"],
-    kinds={"csv"},
+    kinds={"file"},
 )
 
 
@@ -83,14 +86,20 @@ def note(instance: dg.DagsterInstance, events: Iterable[SourceEvent]) -> None:
     """Keep what scans found that no run tells of. That nothing changed is kept once in a while."""
     for event in events:
         if isinstance(event, dg.AssetObservation):
-            last = instance.fetch_observations(dg.AssetKey(SOURCE_LISTINGS), limit=1).records
-            if last and time.time() - last[0].timestamp < OBSERVED_EVERY.total_seconds():
+            # Of this source: others are looked at as often, and are no less or more quiet for it.
+            since = time.time() - OBSERVED_EVERY.total_seconds()
+            lately = instance.fetch_observations(
+                dg.AssetRecordsFilter(dg.AssetKey(SOURCE_LISTINGS), after_timestamp=since), limit=OBSERVED
+            ).records
+            if event.metadata["source"] in [
+                known.asset_observation.metadata.get("source") for known in lately if known.asset_observation
+            ]:
                 continue
         instance.report_runless_asset_event(event)
 
 
 class Scan(dg.Config):
-    """Which catalogue is looked at."""
+    """A catalogue to look at, too."""
 
     name: str = Field(
         default="",
@@ -98,8 +107,8 @@ class Scan(dg.Config):
     )
     folder: str = Field(
         default="",
-        description="Folder with styles.csv and images/, as the machine that runs this sees it; from now on the source in use. "
-        "Empty: the source that is in use already.",
+        description="Folder with styles.csv and images/, as the machine that runs this sees it; from now on in use, beside other catalogues. "
+        "Empty: the sources that are in use already.",
     )
 
 
@@ -111,7 +120,7 @@ class Scan(dg.Config):
 def scan(
     context: dg.OpExecutionContext, config: Scan, warehouse: WarehouseResource, catalogue: CatalogueResource
 ) -> Iterator[SourceEvent | dg.Output]:
-    """Every record of the source is read; pictures only of those that may have changed."""
+    """Every record of each source is read; pictures only of those that may have changed."""
     settings = warehouse.settings
     chosen = CatalogueResource(name=config.name or settings.source_name, folder=config.folder)
     with warehouse.connect() as conn:
@@ -139,7 +148,7 @@ def scan(
 
 
 @dg.job(
-    description="Looks at the source once: new listings get batches, and each batch a partition. What there is to do then is "
+    description="Looks at every source in use once: new listings get batches, and each batch a partition. What there is to do then is "
     "done by the sensor, or by a backfill of migrate_batch and build_release.",
     executor_def=dg.in_process_executor,
 )

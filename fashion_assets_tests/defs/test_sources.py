@@ -9,7 +9,7 @@ import pytest
 
 from fashion_assets.batches.files import OF_LISTINGS
 from fashion_assets.defs.metadata import kind_in_words
-from fashion_assets.defs.sources import CatalogueResource
+from fashion_assets.defs.sources import CatalogueResource, note
 from fashion_assets.migration import MigrationResult
 from fashion_assets.runs import repository
 from fashion_assets.settings import Settings
@@ -84,6 +84,19 @@ def test_the_sensor_and_the_command_say_what_they_found(
     replace_line(folder, 1, line(1, "Nike Women Skirt"))
     assert evaluate(instance).run_requests
     assert counts(instance) == (2, 1) and delivered(instance)["changed"] == 1
+
+
+def test_each_source_is_told_of_for_itself(instance: dg.DagsterInstance):
+    def looked_at(source: str) -> dg.AssetObservation:
+        return dg.AssetObservation(SOURCE, metadata={"source": source})
+
+    # Every minute both; that nothing changed is told once an hour, of either.
+    note(instance, [looked_at("shop"), looked_at("outlet")])
+    note(instance, [looked_at("shop"), looked_at("outlet")])
+    told = instance.fetch_observations(SOURCE, limit=10).records
+    assert [
+        record.asset_observation.metadata["source"].value for record in told if record.asset_observation
+    ] == ["outlet", "shop"]
 
 
 def test_files_have_the_columns_their_assets_say(
