@@ -49,6 +49,7 @@ ELSEWHERE = {
     "release/garments.py": "the columns of a former system, whose view this is",
     "catalog/properties.py": "what a listing states that decides how its words are read",
     "catalog/clusters.py": "in which order a group's name says them",
+    "catalog/outfits.py": "what the rules of outfits go by",
     "catalog/wardrobe.py": "the fields of a wardrobe's documents",
     "cli/backfill_told.py": "the same",
     "sources/drawn/wardrobe.py": "the same",

@@ -184,3 +184,21 @@ def test_whatever_the_text_a_reading_is_made(text: str):
 
 def test_a_placeholder_is_no_description():
     assert "color" not in read("Dress", "[PLACEHOLDER] Description for a red dress").properties
+
+
+@pytest.mark.parametrize(
+    ("title", "description", "name", "value"),
+    [
+        ("Gini and Jony Boys Pack of 2 T-shirts", None, "size", None),
+        ("Weißes Kleid", None, "color", "white"),
+        ("Women Short Black Dress", None, "sleeve_length", None),
+        (None, "Monogram Multicolor tote in great condition", "color", None),
+        ("Multicolor tote", None, "color", "multi"),
+        (None, "Crafted of signature coated canvas with brass", "material", None),
+        ("Tote in coated canvas", None, "material", "coated canvas"),
+    ],
+)
+def test_what_looks_like_a_value_and_is_none(
+    title: str | None, description: str | None, name: str, value: str | None
+):
+    assert values(read(title, description)).get(name) == value

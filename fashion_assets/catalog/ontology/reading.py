@@ -66,6 +66,9 @@ _OF_TRIMS = frozenset(
 )
 """Materials that a description mostly tells of trims, soles and fittings."""
 
+_DISPUTED = frozenset({"coated canvas"})
+"""Materials that sellers state otherwise than their descriptions do: as leather, cloth, cotton, synthetic."""
+
 _OF_FITTINGS = frozenset({"gold", "silver", "metallic", "bronze", "copper"})
 """Colours that a description of clothes, shoes and bags mostly tells of fittings."""
 
@@ -76,26 +79,7 @@ _DECADE = re.compile(
 )
 _PERCENT = re.compile(r"\s*%")
 _CONDITION_ORDER = ("new with tags", "new without tags", "new", "like new")
-_OF_PRICES = frozenset(
-    [
-        "prix",
-        "prezzo",
-        "precio",
-        "valeur",
-        "valore",
-        "valor",
-        "costo",
-        "cout",
-        "da",
-        "preis",
-        "achat",
-        "achete",
-        "acheter",
-        "un",
-        "una",
-        "de",
-    ]
-)
+_OF_PRICES = frozenset(["prix", "prezzo", "precio", "valeur", "valore", "valor", "costo", "cout", "da", "preis", "achat", "achete", "acheter", "un", "una", "de"])  # fmt: skip
 """Before a bare "new" in other languages than English: the price of a new one."""
 _CONDITION_LAST = frozenset({"used"})
 _OTHER = frozenset(NULL_WORDS) | {"other", "others", "autre", "altro", "otro", "andere", "various"}
@@ -277,7 +261,8 @@ class _Reader:
                 return
         many = next((each for each in here if each.value == "multi"), None)
         if many is not None and (many is here[0] or many.place != "text"):
-            return self._say("color", "multi", way, many.evidence)
+            # In a description "multicolour" is mostly of a print, a logo, a detail.
+            return self._say("color", "multi", "many" if many.place == "text" else way, many.evidence)
         here = [each for each in here if each.value != "multi"]
         first = here[0]
         narrower = next(
@@ -319,6 +304,8 @@ class _Reader:
         kin = [each for each in here if first.value in self._known.line("material", each.value)]
         best = kin[0] if kin else first
         also = dict.fromkeys(each.value for each in here if not self._kin("material", best.value, each.value))
+        if best.value in _DISPUTED and best.place == "text":
+            way = "disputed"
         self._say("material", best.value, way, best.evidence, also=tuple(also))
 
     def _may_be_all_of(self, material: str) -> bool:
