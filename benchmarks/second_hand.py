@@ -1,13 +1,13 @@
 """Build an old second-hand database in a Postgres; and hold what a release has of it beside it.
 
     python benchmarks/second_hand.py build POSTGRES_URL [--items 38970] [--later 13293] [--people 2000] [--vectors VECTORS.npz]
-    python benchmarks/second_hand.py check POSTGRES_URL [--home DIR]
+    python benchmarks/second_hand.py check POSTGRES_URL [--home DIR] [--source second_hand]
 
 Of the items the last `--later` came without a vector. VECTORS holds `embeddings` (float32 [n, 512], CLIP ViT-B/32), of which each item
 has one, or a mixture of two; without it they are drawn. `--shape source` builds the earlier system's table, `--transactions payments`
 the other table of sales. `check` reads the old database and the live release of an installation, each by itself: items, vectors (one
 digest over what an item is called and its float4 bytes, on either side), stories, and each table beside the items: rows in = rows in the
-release + in quarantine, what dangles by its reason. Exit code 1 where anything differs.
+release + in quarantine, what dangles by its reason. `--source` is what the release calls that database, where it has others. Exit code 1 where anything differs.
 """
 
 import argparse
@@ -44,6 +44,10 @@ TABLES = {
     "sketchbook_comments": "sketchbook_comments",
 }
 """Tables of a release all of whose rows are those of one old table."""
+
+
+_OWN = "fashion_sota.garments g JOIN fashion_sota.products p ON p.product_id = g.id WHERE p.source = %s"
+"""Items of one source of a release."""
 
 
 class Vectors:
@@ -102,28 +106,33 @@ def checked(given: argparse.Namespace) -> int:
         if old != new:
             wrong.append(what)
 
-    def one(connection: psycopg.Connection, statement: str) -> int:
-        row = connection.execute(statement).fetchone()  # type: ignore[arg-type]
+    def one(connection: psycopg.Connection, statement: str, *values: str) -> int:
+        row = connection.execute(statement, values or None).fetchone()  # type: ignore[arg-type]
         return row[0] if row else 0
+
+    own = given.source
 
     with psycopg.connect(given.postgres_url) as old, connect(Settings()) as new:
         print(f"{'':42} {'old database':>34} {'release':>34}")
         hold(
             "items",
             one(old, "SELECT count(*) FROM fashion_items"),
-            one(new, "SELECT count(*) FROM fashion_sota.garments"),
+            one(new, f"SELECT count(*) FROM {_OWN}", own),
         )
         hold(
             "items without a vector",
             one(old, "SELECT count(*) FROM fashion_items WHERE embedding IS NULL"),
-            one(new, "SELECT count(*) FROM fashion_sota.garments WHERE embedding IS NULL"),
+            one(new, f"SELECT count(*) FROM {_OWN} AND g.embedding IS NULL", own),
         )
         kept = dict(
-            new.execute("SELECT old_id, source || ':' || external_id FROM fashion_sota.garments").fetchall()
+            new.execute(
+                f"SELECT g.old_id, g.source || ':' || g.external_id FROM {_OWN}",
+                (own,),
+            ).fetchall()
         )
-        hold("digest of vectors", _digest(old, kept), _digest_of_release(new))
+        hold("digest of vectors", _digest(old, kept), _digest_of_release(new, own))
         stories, silent, claiming, words = 0, 0, 0, Counter[str]()
-        for story, *known in _stories(new):
+        for story, *known in _stories(new, own):
             read = read_story(story)
             if read is None:
                 silent += 1
@@ -138,7 +147,8 @@ def checked(given: argparse.Namespace) -> int:
         )
         counted = new.execute(
             "SELECT name, t.delivered, t.loaded, t.quarantined, t.dangling FROM fashion_ops.release_tables t "
-            "JOIN fashion_ops.releases r USING (release) WHERE r.state = 'live' ORDER BY name"
+            "JOIN fashion_ops.releases r USING (release) WHERE r.state = 'live' AND t.source = %s ORDER BY name",
+            (own,),
         ).fetchall()
         for name, delivered, loaded, quarantined, dangling in counted:
             accounted = loaded + quarantined + sum(dangling.values())
@@ -164,21 +174,24 @@ def _digest(old: psycopg.Connection, kept: dict[int, str]) -> str:
     return f"{total % 2**128:032x}"
 
 
-def _digest_of_release(new: psycopg.Connection) -> str:
+def _digest_of_release(new: psycopg.Connection, source: str) -> str:
     total = 0
     with new.cursor("vectors") as cursor:
         cursor.execute(
-            "SELECT source || ':' || external_id, embedding FROM fashion_sota.garments WHERE embedding IS NOT NULL"
+            f"SELECT g.source || ':' || g.external_id, g.embedding FROM {_OWN} AND g.embedding IS NOT NULL",
+            (source,),
         )
         for name, vector in cursor:
             total += digest_of(name, vector.to_numpy().astype(np.float32))
     return f"{total % 2**128:032x}"
 
 
-def _stories(new: psycopg.Connection):
+def _stories(new: psycopg.Connection, source: str):
     with new.cursor("stories") as cursor:
         cursor.execute(
-            "SELECT story, external_id, record, facts, normalized, title, brand, colour, size, condition, price::text FROM fashion_sota.products"
+            "SELECT story, external_id, record, facts, normalized, title, brand, colour, size, condition, price::text FROM fashion_sota.products "
+            "WHERE source = %s",
+            (source,),
         )
         yield from cursor
 
@@ -200,6 +213,7 @@ def main() -> int:
     checking = commands.add_parser("check")
     checking.add_argument("postgres_url")
     checking.add_argument("--home")
+    checking.add_argument("--source", default="second_hand")
     checking.set_defaults(call=checked)
     given = parser.parse_args()
     return given.call(given)

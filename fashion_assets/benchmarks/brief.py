@@ -42,6 +42,10 @@ OF_RECALL, OF_A_LOAD, OF_NOTHING = 0.25, 0.1, 0.025
 """Shares of the seconds: the recall; each kind of search with each number of callers; empty statements. The rest is the
 layouts', whose time follows from their products."""
 
+FEWEST = 3
+"""Questions asked under each filter, whatever time they take: of a hundred thousand products one alone takes the seconds there are, and
+one says little."""
+
 LOOK_SECONDS = 0.2
 """For which is looked how busy the machine is with other things: some twenty of its clock's ticks."""
 
@@ -87,7 +91,9 @@ class Beside:
         conn = opened.enter_context(connect(settings, autocommit=True))
         engine = opened.enter_context(SearchEngine.open(settings, size=CALLERS if self.timed else 1))
         seconds = OF_RECALL * settings.benchmark_seconds
-        rows = recall.measure_recall(engine.search, conn, release, tries=1, seconds=seconds)
+        rows = recall.measure_recall(
+            engine.search, conn, release, tries=1, seconds=seconds, fewest=FEWEST if seconds else 1
+        )
         if not self.timed:
             return _Ready(rows, engine, {}, None)
         built = opened.enter_context(layouts.both(conn, release, LAYOUT_PRODUCTS))

@@ -223,6 +223,7 @@ def measure_recall(
     tries: int = TRIES,
     selectivities: Sequence[float] = SELECTIVITIES,
     seconds: float = math.inf,
+    fewest: int = 1,
     seed: int = 0,
     progress: Callable[[str], None] = lambda step: None,
 ) -> list[Row]:
@@ -235,7 +236,7 @@ def measure_recall(
     Rows: `selectivity` (wanted share of the products, 0 to 1), `tied`, `recall` (mean share of the ten nearest that were
     found, ties by `TIE`), `p50_ms` and `p95_ms` over the questions as the caller sees them, `exact_p95_ms` of the same
     questions with `exact=True`, `asked`: `products` (their vectors and their titles') or `words`, `questions`: how many were
-    asked. Once so many `seconds` have passed, no further one is: each row has the same ones. A question's time is the median of
+    asked. Once so many `seconds` have passed and the `fewest` were asked, no further one is: each row has the same ones. A question's time is the median of
     `tries`. How filters are made: `Catalogue.narrowed`. A tied row is the worse one, in recall and then in
     latency, of `near` and `far`. The row of everything, unrelated, is that without a filter.
     """
@@ -289,7 +290,7 @@ def measure_recall(
             for share, relation in ways
         }
         for place, question in enumerate(vectors):
-            if place and time.monotonic() > ends:
+            if place >= fewest and time.monotonic() > ends:
                 break
             progress(f"{kind}, {place + 1} of {len(vectors)}")
             for share, relation in ways:
