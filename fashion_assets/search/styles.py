@@ -75,11 +75,12 @@ def of_style(answering: Answering, style: str, limit: int, release: str | None) 
         wanted = style.strip().lower()
         found = [each for each in known if wanted in (each.name.lower(), str(each.number))]
         if not found:
-            like = [each.name for each in known if wanted in each.name.lower()] or [
-                each.name for each in known
-            ]
+            # Those that share a word with it, if any do.
+            words = set(wanted.split())
+            like = [each.name for each in known if words & set(each.name.lower().split())]
             raise SearchError(
-                f"there is no style {style[:80]!r} in {facts.release}; there are {', '.join(like[:8])}"
+                f"there is no style {style[:80]!r} in {facts.release}; there are "
+                f"{', '.join((like or [each.name for each in known])[:8])}"
             )
         (rows,) = yield from answering.releases.read(
             facts,

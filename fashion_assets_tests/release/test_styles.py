@@ -149,6 +149,8 @@ def test_styles_are_asked_for_by_name_product_and_person(candidate: Candidate, e
     assert engine.styles_of(user="nobody") == []
     with pytest.raises(SearchError, match="there is no style 'nothing'"):
         engine.of_style("nothing")
+    with pytest.raises(SearchError, match=f"there are .*{known[1].name}"):
+        engine.of_style(f"unheard-of {known[1].name.split()[0]}")
     with pytest.raises(SearchError, match="no product"):
         engine.styles_of(product="nothing")
     with pytest.raises(SearchError, match="name a product or a person"):
