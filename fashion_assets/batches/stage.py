@@ -115,6 +115,7 @@ class Stage(Generic[OnBatch]):
 
     name: str
     takes: tuple[File, ...]
+    """Files of earlier stages; what its assets depend on."""
     makes: tuple[File, ...]
     version: Callable[[Given], str]
     """Another one whenever the stage would make something else of the same input: its code's version, and what settings decide."""

@@ -11,6 +11,8 @@ import dagster as dg
 import pytest
 
 from fashion_assets.backfill.validation import CRITERIA as BACKFILL_CRITERIA
+from fashion_assets.batches.rows import ROW_STAGES
+from fashion_assets.batches.stages import STAGES
 from fashion_assets.catalog.attributes import SPARSE
 from fashion_assets.catalog.listing import ATTRIBUTES, COLUMNS_IN_WORDS
 from fashion_assets.criteria.batch import BATCH_CRITERIA
@@ -156,6 +158,19 @@ CHECKS = {
 @pytest.fixture(scope="module")
 def repository() -> dg.RepositoryDefinition:
     return defs().get_repository_def()
+
+
+def test_assets_depend_on_what_their_stages_take(repository: dg.RepositoryDefinition):
+    graph = repository.asset_graph
+    for stages in (STAGES, ROW_STAGES):
+        made: set[str] = set()
+        for stage in stages:
+            taken = {file.name for file in stage.takes}
+            assert taken <= made, stage.name
+            made |= {file.name for file in stage.makes}
+            for file in stage.makes:
+                parents = {key.to_user_string() for key in graph.get(dg.AssetKey(file.name)).parent_keys}
+                assert parents - {"source_listings"} == taken, file.name
 
 
 def test_loading_needs_no_database_and_no_heavy_library(tmp_path: Path):
