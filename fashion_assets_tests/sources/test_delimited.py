@@ -13,7 +13,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from hypothesis import HealthCheck, example, given, settings
+from hypothesis import HealthCheck, assume, example, given, settings
 from hypothesis import strategies as st
 
 from fashion_assets.sources.readers import format_of, open_rows
@@ -89,6 +89,8 @@ FIELD = st.text(
 def test_what_a_csv_writer_wrote_reads_back(
     tmp_path: Path, table, delimiter, end, encoding, everywhere, escaped
 ):
+    # A line that is one quote may be a stray one: the next test.
+    assume(not any(row[0][:1] in ("\r", "\n") for row in table))
     buffer = io.StringIO(newline="")
     # A bare CR or LF in a field is quoted by every writer but Python's, which quotes those of its line end only.
     quoting = csv.QUOTE_ALL if everywhere or end != "\r\n" else csv.QUOTE_MINIMAL
@@ -98,6 +100,14 @@ def test_what_a_csv_writer_wrote_reads_back(
     path = written(tmp_path, buffer.getvalue().encode(encoding))
     given = "backslash" if escaped else "doubled"
     assert [list(row.values.values()) for row in read(path, delimiter=delimiter, quoting=given)] == table
+
+
+def test_a_row_that_begins_with_a_quoted_line_end_is_itself_or_in_quarantine(tmp_path: Path):
+    nothing = ",".join(['""'] * 8)
+    content = f"{COLUMNS}\r" + f'"0",{nothing}\r' * 3 + f'"\r",{nothing}\r'
+    rows = list(read(written(tmp_path, content)))
+    assert [row.values["id"] for row in rows if not row.defect] == ["0"] * 3
+    assert "\r".join(row.text or "" for row in rows if row.defect) == f'"\r",{nothing}'
 
 
 @pytest.mark.parametrize("delimiter", [",", ";", "\t", "|", "^", "~"])
