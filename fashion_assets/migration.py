@@ -4,22 +4,20 @@ What belongs here: the order of things, progress and what is told to the person.
 (`defs`), options and exit codes (`cli`).
 """
 
-from collections.abc import Callable, Iterator
-from contextlib import ExitStack, contextmanager
-from dataclasses import dataclass, field, replace
+from contextlib import ExitStack
+from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import psycopg
 from rich.console import Console
-from rich.markup import escape
 
 from fashion_assets import reserve
 from fashion_assets.arrow import spare_pandas
 from fashion_assets.batches.files import RAW_LISTINGS, judged
 from fashion_assets.catalog import wordlists
-from fashion_assets.failure import Reason, some, together, told
-from fashion_assets.notifications import Event, is_configured, notify, waits
+from fashion_assets.failure import Reason
+from fashion_assets.outcome import MigrationResult, replaced, said_of_scan
 from fashion_assets.postgres.connections import connect
 from fashion_assets.postgres.server import describe
 from fashion_assets.progress import Tasks, steps, tasks
@@ -36,23 +34,17 @@ from fashion_assets.release.scan import (
 )
 from fashion_assets.release.status import report_page, unmet_expectations
 from fashion_assets.runs import Runs
-from fashion_assets.serving.links import job_link, report_link
 from fashion_assets.settings import Settings, place
 from fashion_assets.sources import SourceError, open_source
 from fashion_assets.sources.locations import CATALOGUES, placed, without_password
-from fashion_assets.terminal import shown
 from fashion_assets.warehouse import releases
 from fashion_assets.warehouse.database import is_installed, prepare
-from fashion_assets.warehouse.locks import Busy, RunLock, run_lock
+from fashion_assets.warehouse.locks import RunLock, run_lock
 from fashion_assets.warehouse.names import is_of_a_table
 from fashion_assets.warehouse.parquet import ParquetStore
 from fashion_assets.warehouse.quarantine import reasons
-from fashion_assets.warehouse.register import SyncReport
 from fashion_assets.warehouse.releases import Release
-from fashion_assets.warehouse.sources import SourceRecord, active_sources, sources
-
-if TYPE_CHECKING:
-    from fashion_assets.criteria.verdict import Verdict
+from fashion_assets.warehouse.sources import active_sources, sources
 
 CALIBRATED_FROM = 100_000
 """Pictures to embed from which it pays to find out first how the model runs fastest here: it takes as long as some ten
@@ -63,154 +55,6 @@ REJECTING_BATCHES_TOLD = 10
 
 DRAWN = {"sample", "second_hand", "garments"}
 """Sources that a first migration draws (`sources.sample.WHOLE`)."""
-
-REASONS_TOLD = 8
-"""Reasons of rejection that are told, the most frequent ones."""
-
-
-@dataclass
-class MigrationResult:
-    """What a run did, for people and programs."""
-
-    release: str | None = None
-    live: bool = False
-    listings: int = 0
-    products: int | None = None
-    quarantined: int | None = None
-    batches: int = 0
-    batches_run: int = 0
-    table_batches_run: int = 0
-    """Batches of rows of declared tables that were run."""
-    failed_batches: dict[str, str] = field(default_factory=dict)
-    verdicts: "list[Verdict]" = field(default_factory=list)
-    report: str | None = None
-    refusal: str | None = None
-    newly_stale: list[str] = field(default_factory=list)
-    """Sources that were not overdue when they were looked at before."""
-    not_begun: int = 0
-    """Batches that were not begun, since another failed for what all would meet."""
-    unread: dict[str, str] = field(default_factory=dict)
-    """Sources that could not be read, and why: of them the release has what was read before."""
-    lines: list[str] = field(default_factory=list)
-    sources: list[dict[str, Any]] = field(default_factory=list)
-    """What the release that was built has of each source."""
-    rejected: dict[str, int] = field(default_factory=dict)
-    """Why listings were rejected, and how many for each reason; the most frequent first."""
-    backfill_failed: str | None = None
-    """Why the drawn wardrobe documents were not backfilled."""
-    to_try: list[str] = field(default_factory=list)
-
-    @property
-    def succeeded(self) -> bool:
-        failures = self.failed_batches, self.unread, self.refusal, self.backfill_failed
-        return not any(failures)
-
-    def summary(self) -> Iterator[str]:
-        """Lines a person reads at the end."""
-        yield from (shown(line) for line in self.lines)
-        for reason, batches in together(self.failed_batches).items():
-            yield f"[bold red]failed[/] {some(batches)}: {shown(reason)}"
-        if self.not_begun:
-            yield f"{self.not_begun:,} more batches were not begun: they would have met the same"
-        for name, why in self.unread.items():
-            yield (
-                f"[bold red]not read[/] source {name}, of which the release has what was read before: {shown(why)} When it is not "
-                f"to come back: fashion-assets sources remove {name}"
-            )
-        if self.backfill_failed:
-            yield f"[bold red]failed[/] the backfill of wardrobe documents: {shown(self.backfill_failed)}"
-        if self.refusal:
-            yield f"[bold red]refused[/] {escape(self.refusal)}"
-        if len(self.sources) > 1:
-            for source in self.sources:
-                yield (
-                    f"source   {shown(source['name'])}: {source['listings']:,} listings = {source['products']:,} products + "
-                    f"{source['quarantined']:,} quarantined"
-                )
-        if self.rejected:
-            said = ", ".join(
-                f"{count:,} {reason}" for reason, count in list(self.rejected.items())[:REASONS_TOLD]
-            )
-            more = len(self.rejected) - REASONS_TOLD
-            yield f"rejected {said}{f' and {more} more reasons' if more > 0 else ''}: fashion-assets quarantine"
-        if self.report:
-            yield f"report   {shown(self.report)}"
-        if self.release and self.live:
-            yield f"[bold green]live[/]     {self.release}: {self.products or 0:,} products, {self.quarantined or 0:,} quarantined"
-        elif self.release and not self.refusal:
-            yield (
-                f"ready    {self.release}: {self.products or 0:,} products; put it live with: "
-                f"fashion-assets promote {self.release}"
-            )
-        for number, command in enumerate(self.to_try):
-            yield f"{'' if number else 'try':8} {shown(command)}"
-
-    def to_dict(self) -> dict[str, Any]:
-        return {
-            "release": self.release,
-            "live": self.live,
-            "listings": self.listings,
-            "products": self.products,
-            "quarantined": self.quarantined,
-            "batches": self.batches,
-            "batches_run": self.batches_run,
-            "table_batches_run": self.table_batches_run,
-            "failed_batches": self.failed_batches,
-            "unread_sources": self.unread,
-            "batches_not_begun": self.not_begun,
-            "criteria": [verdict.to_dict() for verdict in self.verdicts],
-            "report": self.report,
-            "refusal": self.refusal,
-            "sources": self.sources,
-            "rejected": self.rejected,
-            "backfill_failed": self.backfill_failed,
-            "messages": self.lines,
-        }
-
-
-@contextmanager
-def telling(settings: Settings, dry_run: bool) -> Iterator[Callable[[MigrationResult], None]]:
-    """Tell people of what waits for them when a run, whose result is handed to what is yielded, is over or has failed. An
-    interrupted one they know of; and one that finds another at it has nothing to say."""
-    if dry_run or not is_configured(settings):
-        yield lambda result: None
-        return
-    results: list[MigrationResult] = []
-    try:
-        yield results.append
-    except Busy:
-        raise
-    except Exception as error:
-        said = told(error, settings) or f"{type(error).__name__}: {error}"
-        notify(settings, Event("run_failed", "fashion-assets run failed", [said]))
-        raise
-    for event in _events(settings, results[0]):
-        notify(settings, event)
-
-
-def _events(settings: Settings, result: MigrationResult) -> Iterator[Event]:
-    page = settings.reports / Path(result.report).name if result.report else None
-    report = report_link(settings, page, absolute=True) if page else ""
-    if result.failed_batches:
-        yield Event(
-            "batch_failed",
-            f"{len(result.failed_batches):,} of {result.batches_run + result.table_batches_run:,} batches failed and wait for a person",
-            [f"{some(batches)}: {reason}" for reason, batches in together(result.failed_batches).items()],
-            job_link(settings, "migrate_batch"),
-        )
-    if result.unread:
-        yield Event(
-            "source_unreadable",
-            "a source cannot be read, so that nothing new of it is migrated",
-            [f"{name}: {why}" for name, why in result.unread.items()],
-        )
-    if result.refusal:
-        title, *details = result.refusal.splitlines()
-        yield Event("release_refused", title, details, report)
-    elif result.release and not result.live and not settings.promote_automatically:
-        yield Event("release_waits", waits(result.release, result.products), link=report)
-    for stale in result.newly_stale:
-        yield Event("source_stale", stale)
 
 
 @dataclass(frozen=True)
@@ -419,8 +263,8 @@ class Migration:
                 needed=() if choice is None else {choice.name},
             )
         said = [choice.said] if choice is not None and choice.said else []
-        said += [_said(source, report) for source, report, _ in scans if report is not None]
-        said += _replaced(before, [scan.source for scan in scans])
+        said += [said_of_scan(source, report) for source, report, _ in scans if report is not None]
+        said += replaced(before, [scan.source for scan in scans])
         wanted, recovered = recovered_plan(conn, self._settings, vectors=not dry_run)
         return wanted, scans, [*said, *([str(recovered)] if recovered else [])]
 
@@ -636,34 +480,3 @@ class Migration:
 def _begun(wanted: Plan, scans: list[Scanned], said: list[str]) -> MigrationResult:
     unread = {scan.source.name: scan.unread for scan in scans if scan.unread}
     return MigrationResult(listings=wanted.listings, batches=len(wanted.batches), unread=unread, lines=said)
-
-
-def _replaced(before: list[SourceRecord], now: list[SourceRecord]) -> Iterator[str]:
-    """What is to be said of sources that are no longer where they were, or no longer in use."""
-    kept = {source.name: source for source in now}
-    for source in before:
-        present = kept.get(source.name)
-        if present is None:
-            yield (
-                f"{_named(source)} is no longer migrated; to have it again: fashion-assets sources activate {source.name}"
-            )
-        elif present.kind != "sample" and (present.kind, present.location) != (source.kind, source.location):
-            yield (
-                f"{_named(source)} is from now on {present.kind} {present.location}. Another catalogue, to stand beside it, has a "
-                f"name of its own: fashion-assets sources add NAME {present.location}"
-            )
-
-
-def _said(source: SourceRecord, report: SyncReport) -> str:
-    left_out = ", ".join(f"{count:,} {what}" for what, count in report.left_out.items())
-    return (
-        f"read {report.listings:,} listings of {_named(source)}: {report.new:,} new, {report.changed:,} changed, "
-        f"{report.gone:,} gone, {report.unchanged:,} unchanged"
-        + (f"; no listings: {left_out}" if left_out else "")
-    )
-
-
-def _named(source: SourceRecord) -> str:
-    """A source as a person knows it."""
-    what = f"{source.location} drawn" if source.kind == "sample" else f"{source.kind} {source.location}"
-    return f"{source.name} ({what})"

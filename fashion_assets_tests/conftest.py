@@ -27,8 +27,9 @@ from rich.console import Console
 
 from fashion_assets import runs
 from fashion_assets.criteria.candidate import Candidate
-from fashion_assets.migration import Migration, MigrationResult
+from fashion_assets.migration import Migration
 from fashion_assets.origins import ENVIRONMENT_PREFIX
+from fashion_assets.outcome import MigrationResult
 from fashion_assets.places import DAGSTER_FILES
 from fashion_assets.postgres import server
 from fashion_assets.postgres.connections import Connection, connect

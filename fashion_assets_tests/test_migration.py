@@ -20,7 +20,8 @@ from rich.console import Console
 
 from fashion_assets.criteria.expectations import EXPECTATIONS
 from fashion_assets.embedding.tuning import FILE
-from fashion_assets.migration import Migration, MigrationResult
+from fashion_assets.migration import Migration
+from fashion_assets.outcome import MigrationResult
 from fashion_assets.postgres.connections import connect
 from fashion_assets.release.swap import rollback
 from fashion_assets.run_tags import RUNNER

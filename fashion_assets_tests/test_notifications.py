@@ -9,9 +9,9 @@ from pathlib import Path
 
 import pytest
 
-from fashion_assets.migration import MigrationResult, telling
 from fashion_assets.notifications import LINE_CHARACTERS, LINES, Event, notify
 from fashion_assets.origins import SettingsError
+from fashion_assets.outcome import MigrationResult, telling
 from fashion_assets.settings import Settings
 from fashion_assets.warehouse.locks import Busy
 from fashion_assets_tests.receivers import MailServer, Webhook, mail_server, webhook

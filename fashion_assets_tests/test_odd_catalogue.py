@@ -23,7 +23,7 @@ from fashion_assets.catalog.normalization import normalize
 from fashion_assets.catalog.properties import read_properties
 from fashion_assets.catalog.rules import RULES, Rules
 from fashion_assets.catalog.validation import validate
-from fashion_assets.migration import MigrationResult
+from fashion_assets.outcome import MigrationResult
 from fashion_assets.postgres.copy import copy_encoded
 from fashion_assets.release.build import create_tables, serving_rows
 from fashion_assets.search.engine import SearchEngine

@@ -6,7 +6,7 @@ from pathlib import Path
 
 import psycopg
 
-from fashion_assets.migration import MigrationResult
+from fashion_assets.outcome import MigrationResult
 from fashion_assets.proof.difference import difference
 from fashion_assets.release.known_sources import add_source
 from fashion_assets.release.status import status

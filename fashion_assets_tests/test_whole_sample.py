@@ -8,7 +8,8 @@ import pytest
 from fashion_assets import whole_sample
 from fashion_assets.backfill.register import read
 from fashion_assets.catalog import wardrobe
-from fashion_assets.migration import DRAWN, MigrationResult
+from fashion_assets.migration import DRAWN
+from fashion_assets.outcome import MigrationResult
 from fashion_assets.postgres.connections import connect
 from fashion_assets.settings import Settings
 from fashion_assets.sources import SourceError, sample

@@ -188,7 +188,8 @@ def run(
     if settings.is_new and not dry_run:
         # A first migration surely has work for them: they import while this process does.
         prepare_workers()
-    from fashion_assets.migration import Migration, telling
+    from fashion_assets.migration import Migration
+    from fashion_assets.outcome import telling
 
     if promote is None:
         promote = settings.promote_automatically

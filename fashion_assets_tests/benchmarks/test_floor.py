@@ -9,7 +9,7 @@ from psycopg import sql
 from rich.console import Console
 
 from fashion_assets.benchmarks import floor
-from fashion_assets.migration import MigrationResult
+from fashion_assets.outcome import MigrationResult
 from fashion_assets.postgres.connections import connect
 from fashion_assets.settings import Settings
 from fashion_assets.warehouse.releases import ReleaseError

@@ -9,7 +9,7 @@ import pytest
 
 from fashion_assets.catalog import normalization, wordlists
 from fashion_assets.catalog.wordlists import VOCABULARIES, VocabularyError
-from fashion_assets.migration import MigrationResult
+from fashion_assets.outcome import MigrationResult
 from fashion_assets.settings import Settings
 from fashion_assets_tests.catalogue import write_catalogue
 

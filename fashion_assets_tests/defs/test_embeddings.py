@@ -8,7 +8,7 @@ import psycopg
 import pytest
 
 from fashion_assets.defs.automation import AGAIN
-from fashion_assets.migration import MigrationResult
+from fashion_assets.outcome import MigrationResult
 from fashion_assets.release.plan import plan
 from fashion_assets.release.recovery import recovered_plan
 from fashion_assets.release.scan import scan_active_sources

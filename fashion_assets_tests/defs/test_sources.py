@@ -10,7 +10,7 @@ import pytest
 from fashion_assets.batches.files import OF_LISTINGS
 from fashion_assets.defs.metadata import kind_in_words
 from fashion_assets.defs.sources import CatalogueResource, note
-from fashion_assets.migration import MigrationResult
+from fashion_assets.outcome import MigrationResult
 from fashion_assets.runs import repository
 from fashion_assets.settings import Settings
 from fashion_assets.warehouse.parquet import ParquetStore

@@ -14,10 +14,10 @@ from dagster._core.instance.config import PoolGranularity
 from dagster_postgres.event_log.event_log import PostgresEventLogStorage
 from dagster_postgres.run_storage.run_storage import PostgresRunStorage
 
-from fashion_assets.migration import MigrationResult
 from fashion_assets.orchestration import storage as kept
 from fashion_assets.orchestration.shortened import EventLog, RunStorage
 from fashion_assets.orchestration.storage import HomeComputeLogs, WarehouseDagsterStorage
+from fashion_assets.outcome import MigrationResult
 from fashion_assets.places import DAGSTER_FILES
 from fashion_assets.postgres import engines
 from fashion_assets.postgres.connections import connect

@@ -15,7 +15,7 @@ from fashion_assets.cli import app
 from fashion_assets.criteria.candidate import Candidate
 from fashion_assets.embedding.embed import vector_column
 from fashion_assets.embedding.spaces import embedding_space
-from fashion_assets.migration import MigrationResult
+from fashion_assets.outcome import MigrationResult
 from fashion_assets.postgres.connections import connect
 from fashion_assets.release import build
 from fashion_assets.release.swap import rollback

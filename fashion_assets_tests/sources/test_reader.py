@@ -10,7 +10,7 @@ from pathlib import Path
 
 import pytest
 
-from fashion_assets.migration import MigrationResult
+from fashion_assets.outcome import MigrationResult
 from fashion_assets.places import CHECKOUT
 from fashion_assets.postgres.connections import connect
 from fashion_assets.settings import Settings
