@@ -26,7 +26,7 @@ from pydantic import SecretStr
 from rich.console import Console
 
 from fashion_assets import runs
-from fashion_assets.criteria.candidate import Candidate
+from fashion_assets.criteria.subject import Candidate
 from fashion_assets.migration import Migration
 from fashion_assets.origins import ENVIRONMENT_PREFIX
 from fashion_assets.outcome import MigrationResult

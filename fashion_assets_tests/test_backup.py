@@ -12,7 +12,7 @@ from typer.testing import CliRunner, Result
 
 from fashion_assets import backup
 from fashion_assets.cli import app
-from fashion_assets.criteria.candidate import Candidate
+from fashion_assets.criteria.subject import Candidate
 from fashion_assets.postgres import server
 from fashion_assets.postgres.connections import connect
 from fashion_assets.release.swap import promote

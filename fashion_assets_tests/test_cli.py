@@ -18,8 +18,9 @@ from psycopg import sql
 from typer.testing import CliRunner, Result
 
 from fashion_assets.cli import app
-from fashion_assets.criteria.candidate import CANDIDATE_CRITERIA, Candidate
+from fashion_assets.criteria.candidate import CANDIDATE_CRITERIA
 from fashion_assets.criteria.requirements import in_words
+from fashion_assets.criteria.subject import Candidate
 from fashion_assets.places import DAGSTER_FILES
 from fashion_assets.postgres.connections import connect
 from fashion_assets.settings import Settings

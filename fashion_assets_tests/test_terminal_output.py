@@ -10,7 +10,7 @@ from typer.testing import CliRunner
 
 from fashion_assets.characters import visible
 from fashion_assets.cli import app
-from fashion_assets.criteria.candidate import Candidate
+from fashion_assets.criteria.subject import Candidate
 from fashion_assets_tests.catalogue import write_catalogue
 from fashion_assets_tests.conftest import run_migration
 

@@ -282,7 +282,8 @@ def criteria(
     as_json: Json = False,
 ) -> None:
     """Measure every criterion of a release now. Exit code 1 where one fails."""
-    from fashion_assets.criteria.candidate import Candidate, judge
+    from fashion_assets.criteria.candidate import judge
+    from fashion_assets.criteria.subject import Candidate
     from fashion_assets.postgres.connections import connect
 
     settings = existing_installation()

@@ -11,8 +11,9 @@ import psycopg
 from psycopg.types.json import Jsonb
 
 from fashion_assets.criteria.answers import HeldAnswers
-from fashion_assets.criteria.candidate import Candidate, judge
+from fashion_assets.criteria.candidate import judge
 from fashion_assets.criteria.losses import NOTHING_MUCH_IS_LOST
+from fashion_assets.criteria.subject import Candidate
 from fashion_assets.criteria.verdict import Verdict
 from fashion_assets.errors import FashionAssetsError
 from fashion_assets.release.serving import drop_former_views, point_views_at

@@ -24,11 +24,12 @@ from fashion_assets.catalog.attributes import SPARSE, VOCABULARIES
 from fashion_assets.catalog.listing import ATTRIBUTES
 from fashion_assets.catalog.normalization import vocabulary
 from fashion_assets.catalog.pictures import Limits
-from fashion_assets.criteria.candidate import Candidate, judge
+from fashion_assets.criteria.candidate import judge
 from fashion_assets.criteria.expectations import ExpectationResult, claims
 from fashion_assets.criteria.prices import read_and_kept
 from fashion_assets.criteria.profiles import profiles
 from fashion_assets.criteria.stated import attributes_without_column
+from fashion_assets.criteria.subject import Candidate
 from fashion_assets.criteria.verdict import Verdict
 from fashion_assets.proof.duplicates import duplicates
 from fashion_assets.release.known_sources import of_release

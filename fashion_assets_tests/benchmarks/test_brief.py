@@ -11,8 +11,8 @@ from fashion_assets.benchmarks import brief, results
 from fashion_assets.benchmarks.latency import NOTHING
 from fashion_assets.benchmarks.layouts import SCRATCH
 from fashion_assets.benchmarks.recall import SELECTIVITIES
-from fashion_assets.criteria.candidate import Candidate
 from fashion_assets.criteria.measured import MEASURED_CRITERIA, Measured
+from fashion_assets.criteria.subject import Candidate
 from fashion_assets.postgres.connections import Connection, connect
 
 

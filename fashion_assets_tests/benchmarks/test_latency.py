@@ -20,7 +20,7 @@ from fashion_assets.benchmarks.latency import (
     questions,
     timed,
 )
-from fashion_assets.criteria.candidate import Candidate
+from fashion_assets.criteria.subject import Candidate
 from fashion_assets.search.engine import SearchEngine
 from fashion_assets.search.query import Query
 

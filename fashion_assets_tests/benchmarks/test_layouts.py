@@ -7,7 +7,7 @@ import pytest
 from psycopg import sql
 
 from fashion_assets.benchmarks import layouts
-from fashion_assets.criteria.candidate import Candidate
+from fashion_assets.criteria.subject import Candidate
 from fashion_assets.postgres.connections import Connection, connect
 
 

@@ -14,7 +14,7 @@ from fashion_assets.benchmarks.measurements import (
     standing,
 )
 from fashion_assets.cli import app
-from fashion_assets.criteria.candidate import Candidate
+from fashion_assets.criteria.subject import Candidate
 from fashion_assets.defs.benchmarks.assets import figures, layout_benchmark, rows_table
 from fashion_assets.defs.resources import WarehouseResource
 from fashion_assets.postgres.connections import Connection

@@ -7,7 +7,7 @@ from typing import Any
 import pytest
 
 from fashion_assets.benchmarks.pgbench import PgbenchError, measure_pgbench, run
-from fashion_assets.criteria.candidate import Candidate
+from fashion_assets.criteria.subject import Candidate
 from fashion_assets.postgres import server
 from fashion_assets.search.reading import Statement
 from fashion_assets.search.work import Read

@@ -9,7 +9,7 @@ from psycopg import sql
 
 from fashion_assets.benchmarks import recall
 from fashion_assets.benchmarks.recall import Catalogue, measure_recall
-from fashion_assets.criteria.candidate import Candidate
+from fashion_assets.criteria.subject import Candidate
 from fashion_assets.embedding.embed import text_sha256
 from fashion_assets.search.engine import SearchEngine
 from fashion_assets.search.filters import AnyOf, Filter

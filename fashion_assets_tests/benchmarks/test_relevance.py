@@ -25,7 +25,7 @@ from fashion_assets.benchmarks.relevance import (
     parse_queries,
 )
 from fashion_assets.catalog.attributes import JUDGED
-from fashion_assets.criteria.candidate import Candidate
+from fashion_assets.criteria.subject import Candidate
 from fashion_assets.embedding.embed import text_sha256
 from fashion_assets.search.engine import SearchEngine
 from fashion_assets.warehouse.embedding_store import EmbeddingStore

@@ -8,7 +8,7 @@ from dagster import build_init_resource_context
 from psycopg import sql
 
 from fashion_assets.criteria.answers import HeldAnswers
-from fashion_assets.criteria.candidate import Candidate
+from fashion_assets.criteria.subject import Candidate
 from fashion_assets.defs.release.judgement import Judgement
 from fashion_assets.postgres.connections import connect
 from fashion_assets.postgres.errors import Busy

@@ -10,7 +10,8 @@ from psycopg.types.json import Jsonb
 from fashion_assets.benchmarks.recall import SELECTIVITIES
 from fashion_assets.catalog.profile import Profile
 from fashion_assets.criteria.batch import BATCH_CRITERIA
-from fashion_assets.criteria.candidate import CANDIDATE_CRITERIA, Candidate, judge
+from fashion_assets.criteria.candidate import CANDIDATE_CRITERIA, judge
+from fashion_assets.criteria.subject import Candidate
 from fashion_assets.criteria.verdict import Verdict
 from fashion_assets.release.swap import PromotionRefused, promote
 from fashion_assets.search import path

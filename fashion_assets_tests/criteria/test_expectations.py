@@ -5,8 +5,8 @@ from psycopg import sql
 
 from fashion_assets.catalog.attributes import SPARSE
 from fashion_assets.catalog.profile import Profile
-from fashion_assets.criteria.candidate import Candidate
 from fashion_assets.criteria.expectations import EXPECTATIONS, data_docs_folder, validate_products
+from fashion_assets.criteria.subject import Candidate
 
 DAMAGE = (
     "ALTER TABLE {products} DROP CONSTRAINT products_pkey, ALTER title DROP NOT NULL, ALTER gender DROP NOT NULL, "

@@ -3,8 +3,9 @@
 import pytest
 from psycopg import sql
 
-from fashion_assets.criteria.candidate import CANDIDATE_CRITERIA, Candidate
+from fashion_assets.criteria.candidate import CANDIDATE_CRITERIA
 from fashion_assets.criteria.losses import NOTHING_MUCH_IS_LOST
+from fashion_assets.criteria.subject import Candidate
 from fashion_assets.criteria.verdict import Verdict
 from fashion_assets.release.swap import PromotionRefused, promote
 from fashion_assets.warehouse import releases

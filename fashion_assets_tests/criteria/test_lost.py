@@ -7,7 +7,7 @@ import pytest
 from psycopg import sql
 
 from fashion_assets.criteria import lost
-from fashion_assets.criteria.candidate import Candidate
+from fashion_assets.criteria.subject import Candidate
 from fashion_assets.criteria.verdict import Finding
 from fashion_assets.warehouse.parquet import ParquetStore
 

@@ -5,8 +5,8 @@ import pyarrow as pa
 import pytest
 
 from fashion_assets.catalog.listing import LISTING_SCHEMA, VECTORS, product_id
-from fashion_assets.criteria.candidate import Candidate
 from fashion_assets.criteria.preserved import digest_of, finding
+from fashion_assets.criteria.subject import Candidate
 from fashion_assets.warehouse.parquet import ParquetStore
 
 

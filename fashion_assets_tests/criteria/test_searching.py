@@ -12,9 +12,10 @@ from pgvector import HalfVector, Vector
 from psycopg import sql
 
 from fashion_assets.criteria import questions
-from fashion_assets.criteria.candidate import CANDIDATE_CRITERIA, Candidate, judge
+from fashion_assets.criteria.candidate import CANDIDATE_CRITERIA, judge
 from fashion_assets.criteria.questions import Asked, Searching
 from fashion_assets.criteria.searching import SEARCH_CRITERIA, _answered_in_time, _recommendations_are_new
+from fashion_assets.criteria.subject import Candidate
 from fashion_assets.criteria.verdict import Verdict
 from fashion_assets.embedding.embed import combine, text_sha256
 from fashion_assets.release.swap import promote

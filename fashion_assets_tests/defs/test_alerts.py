@@ -12,7 +12,7 @@ import psycopg
 import pytest
 from psycopg import sql
 
-from fashion_assets.criteria.candidate import Candidate
+from fashion_assets.criteria.subject import Candidate
 from fashion_assets.defs.alerts import tell_of_failed_runs, tell_of_stale_sources, tell_of_waiting_releases
 from fashion_assets.defs.resources import WarehouseResource
 from fashion_assets.release.scan import scan_active_sources

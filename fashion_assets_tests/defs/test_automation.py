@@ -7,7 +7,7 @@ import dagster as dg
 import psycopg
 import pytest
 
-from fashion_assets.criteria.candidate import Candidate
+from fashion_assets.criteria.subject import Candidate
 from fashion_assets.definitions import defs
 from fashion_assets.defs.automation import new_or_changed_batches, nightly_release
 from fashion_assets.defs.resources import WarehouseResource

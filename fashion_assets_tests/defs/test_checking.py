@@ -8,8 +8,9 @@ import pytest
 from psycopg import sql
 
 from fashion_assets.criteria.batch import BATCH_CRITERIA
-from fashion_assets.criteria.candidate import CANDIDATE_CRITERIA, Candidate
+from fashion_assets.criteria.candidate import CANDIDATE_CRITERIA
 from fashion_assets.criteria.expectations import EXPECTATIONS
+from fashion_assets.criteria.subject import Candidate
 from fashion_assets.places import DAGSTER_FILES
 from fashion_assets.release.swap import promote
 from fashion_assets.runs import repository

@@ -9,7 +9,7 @@ from psycopg import sql
 from typer.testing import CliRunner
 
 from fashion_assets.cli import app
-from fashion_assets.criteria.candidate import Candidate
+from fashion_assets.criteria.subject import Candidate
 from fashion_assets.proof.difference import Difference, difference
 from fashion_assets.proof.releases import changes
 from fashion_assets.warehouse import releases

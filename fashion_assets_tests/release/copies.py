@@ -2,7 +2,7 @@
 
 from psycopg import sql
 
-from fashion_assets.criteria.candidate import Candidate
+from fashion_assets.criteria.subject import Candidate
 from fashion_assets.release import garments, json_vectors
 from fashion_assets.release.serving import SERVED_TABLES
 from fashion_assets.warehouse import releases

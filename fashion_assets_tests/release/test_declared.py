@@ -6,8 +6,9 @@ import pytest
 from psycopg import sql
 
 from fashion_assets.batches.rows import ROW_STAGES, RowsWork, keep_what_is_held
-from fashion_assets.criteria.candidate import CANDIDATE_CRITERIA, Candidate
+from fashion_assets.criteria.candidate import CANDIDATE_CRITERIA
 from fashion_assets.criteria.declared import ROWS_ARE_ACCOUNTED_FOR
+from fashion_assets.criteria.subject import Candidate
 from fashion_assets.criteria.verdict import Verdict
 from fashion_assets.postgres.connections import connect
 from fashion_assets.release import declared, serving

@@ -6,7 +6,7 @@ from psycopg import sql
 from typer.testing import CliRunner
 
 from fashion_assets.cli import app
-from fashion_assets.criteria.candidate import Candidate
+from fashion_assets.criteria.subject import Candidate
 from fashion_assets.release.swap import promote
 from fashion_assets_tests.release.copies import copy_of
 

@@ -8,7 +8,7 @@ from psycopg import sql
 from typer.testing import CliRunner
 
 from fashion_assets.cli import app
-from fashion_assets.criteria.candidate import Candidate
+from fashion_assets.criteria.subject import Candidate
 from fashion_assets.postgres.connections import connect
 from fashion_assets.release import indexes
 from fashion_assets.warehouse.serving import VECTOR_INDEX

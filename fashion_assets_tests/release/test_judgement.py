@@ -8,7 +8,8 @@ import pytest
 from dagster import build_init_resource_context
 from psycopg import sql
 
-from fashion_assets.criteria.candidate import CANDIDATE_CRITERIA, Candidate, judge
+from fashion_assets.criteria.candidate import CANDIDATE_CRITERIA, judge
+from fashion_assets.criteria.subject import Candidate
 from fashion_assets.defs.release.judgement import Judgement
 
 OF_PRODUCTS = [criterion for criterion in CANDIDATE_CRITERIA if criterion.asset == "products"]

@@ -12,7 +12,7 @@ from psycopg import sql
 from typer.testing import CliRunner
 
 from fashion_assets.cli import app
-from fashion_assets.criteria.candidate import Candidate
+from fashion_assets.criteria.subject import Candidate
 from fashion_assets.embedding.embed import vector_column
 from fashion_assets.embedding.spaces import embedding_space
 from fashion_assets.outcome import MigrationResult

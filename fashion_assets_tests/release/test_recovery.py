@@ -16,7 +16,7 @@ from typer.testing import CliRunner
 
 from fashion_assets.batches.files import BATCH_VERSION, OF_LISTINGS, Damaged
 from fashion_assets.cli import app
-from fashion_assets.criteria.candidate import Candidate
+from fashion_assets.criteria.subject import Candidate
 from fashion_assets.embedding.spaces import embedding_space
 from fashion_assets.outcome import MigrationResult
 from fashion_assets.places import DAGSTER_FILES

@@ -9,8 +9,8 @@ from psycopg import sql
 from typer.testing import CliRunner
 
 from fashion_assets.cli import app
-from fashion_assets.criteria.candidate import Candidate
 from fashion_assets.criteria.styles import STYLE_CRITERIA
+from fashion_assets.criteria.subject import Candidate
 from fashion_assets.criteria.verdict import Verdict
 from fashion_assets.release import indexes, styles
 from fashion_assets.release.swap import promote, rollback

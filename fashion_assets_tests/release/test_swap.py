@@ -4,7 +4,7 @@ import psycopg
 import pytest
 from psycopg import sql
 
-from fashion_assets.criteria.candidate import Candidate
+from fashion_assets.criteria.subject import Candidate
 from fashion_assets.postgres.connections import connect
 from fashion_assets.release.swap import PromotionRefused, previous, promote, retire, rollback, tidy
 from fashion_assets.settings import Settings

@@ -17,8 +17,9 @@ from typer.testing import CliRunner
 from fashion_assets.benchmarks import results
 from fashion_assets.catalog.pictures import Limits
 from fashion_assets.cli import app
-from fashion_assets.criteria.candidate import Candidate, judge
+from fashion_assets.criteria.candidate import judge
 from fashion_assets.criteria.requirements import in_words
+from fashion_assets.criteria.subject import Candidate
 from fashion_assets.embedding.encoder import _loaded
 from fashion_assets.release import swap
 from fashion_assets.reports import report

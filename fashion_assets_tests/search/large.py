@@ -8,7 +8,7 @@ from pgvector import HalfVector
 from psycopg import sql
 from psycopg.types.json import Jsonb
 
-from fashion_assets.criteria.candidate import Candidate
+from fashion_assets.criteria.subject import Candidate
 from fashion_assets.release.build import index
 from fashion_assets.search.filters import AnyOf, Filter
 

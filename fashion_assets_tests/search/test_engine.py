@@ -20,7 +20,7 @@ from PIL import Image
 from psycopg import sql
 from pydantic import SecretStr
 
-from fashion_assets.criteria.candidate import Candidate
+from fashion_assets.criteria.subject import Candidate
 from fashion_assets.embedding.encoder import Encoder
 from fashion_assets.embedding.spaces import SHIPPED_MODEL, embedding_space
 from fashion_assets.postgres import server

@@ -13,7 +13,7 @@ from typer.testing import CliRunner
 
 from fashion_assets.catalog import outfits
 from fashion_assets.cli import app
-from fashion_assets.criteria.candidate import Candidate
+from fashion_assets.criteria.subject import Candidate
 from fashion_assets.release.swap import promote
 from fashion_assets.search import looks
 from fashion_assets.search.engine import AsyncSearchEngine, SearchEngine

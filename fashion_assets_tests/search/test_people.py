@@ -10,7 +10,7 @@ from psycopg import sql
 from psycopg.types.json import Json
 
 from fashion_assets.catalog.style import stated_style
-from fashion_assets.criteria.candidate import Candidate
+from fashion_assets.criteria.subject import Candidate
 from fashion_assets.release.swap import promote
 from fashion_assets.search import people
 from fashion_assets.search.engine import SearchEngine

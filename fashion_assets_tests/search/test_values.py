@@ -5,7 +5,7 @@ from collections.abc import Iterator
 import pytest
 from psycopg import sql
 
-from fashion_assets.criteria.candidate import Candidate
+from fashion_assets.criteria.subject import Candidate
 from fashion_assets.release.swap import promote
 from fashion_assets.search.engine import SearchEngine
 from fashion_assets.search.filters import parse_filters

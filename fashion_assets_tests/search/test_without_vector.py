@@ -3,7 +3,7 @@
 import pytest
 from psycopg import sql
 
-from fashion_assets.criteria.candidate import Candidate
+from fashion_assets.criteria.subject import Candidate
 from fashion_assets.search.engine import SearchEngine
 from fashion_assets.search.filters import SearchError
 from fashion_assets.search.query import Query

@@ -9,7 +9,7 @@ import psycopg
 import pytest
 from psycopg import sql
 
-from fashion_assets.criteria.candidate import Candidate
+from fashion_assets.criteria.subject import Candidate
 from fashion_assets.postgres import server
 from fashion_assets.postgres.connections import connect
 from fashion_assets.search.words import Term, nearest_word, read, strangers, tiers, tokens

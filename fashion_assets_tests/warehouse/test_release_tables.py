@@ -8,7 +8,7 @@ import psycopg
 import pytest
 from psycopg import sql
 
-from fashion_assets.criteria.candidate import Candidate
+from fashion_assets.criteria.subject import Candidate
 from fashion_assets.release.serving import SERVED_TABLES
 from fashion_assets.release.swap import promote
 from fashion_assets.warehouse import release_tables

@@ -9,7 +9,7 @@ import pytest
 import sqlalchemy
 from psycopg import sql
 
-from fashion_assets.criteria.candidate import Candidate
+from fashion_assets.criteria.subject import Candidate
 from fashion_assets.embedding.spaces import embedding_space
 from fashion_assets.postgres import engines
 from fashion_assets.postgres.connections import Connection, connect

@@ -12,9 +12,9 @@ from psycopg import sql
 from pydantic import Field
 
 from fashion_assets.catalog.attributes import BRIEFLY
-from fashion_assets.criteria.candidate import Candidate
 from fashion_assets.criteria.expectations import ExpectationResult
 from fashion_assets.criteria.losses import NOTHING_MUCH_IS_LOST
+from fashion_assets.criteria.subject import Candidate
 from fashion_assets.criteria.verdict import Verdict
 from fashion_assets.defs.failures import telling
 from fashion_assets.defs.metadata import bar_chart, counts_table, table_schema

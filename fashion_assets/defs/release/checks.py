@@ -10,8 +10,9 @@ import dagster as dg
 import psycopg
 from pydantic import Field
 
-from fashion_assets.criteria.candidate import CANDIDATE_CRITERIA, Candidate
+from fashion_assets.criteria.candidate import CANDIDATE_CRITERIA
 from fashion_assets.criteria.expectations import EXPECTATIONS
+from fashion_assets.criteria.subject import Candidate
 from fashion_assets.defs.failures import telling
 from fashion_assets.defs.release.judgement import Judgement
 from fashion_assets.defs.resources import WarehouseResource

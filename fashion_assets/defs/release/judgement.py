@@ -15,8 +15,9 @@ from pydantic import PrivateAttr
 
 from fashion_assets.benchmarks.brief import Beside
 from fashion_assets.criteria.answers import HeldAnswers
-from fashion_assets.criteria.candidate import CANDIDATE_CRITERIA, Candidate, judge
+from fashion_assets.criteria.candidate import CANDIDATE_CRITERIA, judge
 from fashion_assets.criteria.expectations import ExpectationResult, validate_products
+from fashion_assets.criteria.subject import Candidate
 from fashion_assets.criteria.verdict import Criterion, Verdict
 from fashion_assets.postgres.connections import connect
 from fashion_assets.settings import Settings
