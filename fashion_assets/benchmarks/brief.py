@@ -99,7 +99,9 @@ class Beside:
         built = opened.enter_context(layouts.both(conn, release, LAYOUT_PRODUCTS))
         if built is not None:
             built = built.asked(LAYOUT_QUESTIONS)
-        asked = {kind: questions(conn, release, kind, BRIEF_QUESTIONS) for kind in LOADS}
+        asked: dict[Kind, Sequence[Question]] = {
+            kind: questions(conn, release, kind, BRIEF_QUESTIONS) for kind in LOADS
+        }
         for each in asked.values():
             timed(engine, each)  # so that nothing is measured for the first time
         return _Ready(rows, engine, asked, built)
