@@ -15,7 +15,7 @@ from rich.console import Console
 from fashion_assets import reserve
 from fashion_assets.arrow import spare_pandas
 from fashion_assets.batches.files import RAW_LISTINGS, judged
-from fashion_assets.catalog import wordlists
+from fashion_assets.catalog import compatibility, wordlists
 from fashion_assets.failure import Reason
 from fashion_assets.outcome import MigrationResult, replaced, said_of_scan
 from fashion_assets.postgres.connections import connect
@@ -103,6 +103,7 @@ class Migration:
         although many of their listings are rejected. Raises what a person can mend (`SourceError`, `WarehouseError` …)."""
         spare_pandas()
         wordlists.check()
+        compatibility.check()
         choice = self._choice(catalog, sample, source, mapping, pictures)
         if dry_run and not is_installed(self._settings):
             return self._dry_run_without_database(choice)

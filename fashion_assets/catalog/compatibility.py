@@ -54,9 +54,16 @@ def known(field: str, folder: Traversable = wardrobe.WORDS) -> frozenset[str]:
     return frozenset(wordlists.read(field, folder))
 
 
+def check(folder: Traversable = wardrobe.WORDS) -> None:
+    """Read the tables of every field. Raises `wordlists.VocabularyError` for the first that is not as it must be."""
+    for field in wardrobe.FIELDS:
+        _tables(field, folder)
+
+
 @cache
 def _tables(field: str, folder: Traversable = wardrobe.WORDS) -> dict[str, frozenset[str]]:
-    """By canonical value, what goes with it. Raises `wordlists.VocabularyError` for a value no list of the file has."""
+    """By canonical value, what goes with it. Raises `wordlists.VocabularyError` for a value no list of the file has, and for a pair
+    that stands there twice: both ways and one way, it would hold neither as one list says nor as the other."""
     known, taken = wordlists.read(field, folder), dict[str, set[str]]()
     for key in ("compatible", "accepts"):
         for value, others in wordlists.lists(field, key, folder).items():
@@ -66,6 +73,15 @@ def _tables(field: str, folder: Traversable = wardrobe.WORDS) -> dict[str, froze
                         raise wordlists.VocabularyError(
                             f'{folder / f"{field}.json"}: {word!r} stands in "{key}" and is none of the "values".'
                         )
+                if (
+                    other == value
+                    or other in taken.get(value, ())
+                    or (key == "accepts" and value in taken.get(other, ()))
+                ):
+                    raise wordlists.VocabularyError(
+                        f'{folder / f"{field}.json"}: {value!r} with {other!r} in "{key}" is said already; leave it in one place: '
+                        '"compatible" where it holds both ways, "accepts" where only who asks for the first takes the other.'
+                    )
                 taken.setdefault(value, set()).add(other)
                 if key == "compatible":
                     taken.setdefault(other, set()).add(value)

@@ -227,3 +227,26 @@ def test_a_word_that_no_list_has_is_refused(tmp_path: Path):
     (tmp_path / "style.json").write_text('{"values": {"a": []}, "compatible": {"a": ["b"]}, "accepts": {}}')
     with pytest.raises(wordlists.VocabularyError, match="'b' stands in \"compatible\" and is none"):
         compatibility._tables("style", tmp_path)
+
+
+@pytest.mark.parametrize(
+    "tables",
+    [
+        {"compatible": {"a": ["b"], "b": ["a"]}, "accepts": {}},
+        {"compatible": {"a": ["b"]}, "accepts": {"a": ["b"]}},
+        {"compatible": {"a": ["b"]}, "accepts": {"b": ["a"]}},
+        {"compatible": {"a": ["a"]}, "accepts": {}},
+    ],
+)
+def test_a_pair_that_is_said_twice_is_refused(tmp_path: Path, tables: dict):
+    (tmp_path / "style.json").write_text(json.dumps({"values": {"a": [], "b": []}, **tables}))
+    with pytest.raises(wordlists.VocabularyError, match="is said already; leave it in one place"):
+        compatibility.check(tmp_path)
+
+
+def test_both_ways_and_one_way_are_read_as_they_stand(tmp_path: Path):
+    tables = {"values": {"a": [], "b": [], "c": []}, "compatible": {"a": ["b"]}, "accepts": {"a": ["c"]}}
+    for field in wardrobe.FIELDS:
+        (tmp_path / f"{field}.json").write_text(json.dumps(tables))
+    compatibility.check(tmp_path)
+    assert compatibility._tables("mood", tmp_path) == {"a": {"b", "c"}, "b": {"a"}}
