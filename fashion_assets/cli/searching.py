@@ -56,7 +56,7 @@ def search(
         typer.Option(
             "--filter",
             metavar="NAME=VALUE",
-            help="Narrow down: colour=red,blue, price=10..50; may be given again.",
+            help="Narrow down: colour=red,blue, price=10..50, goes_with.style=casual; may be given again.",
             show_default=False,
         ),
     ] = None,

@@ -17,6 +17,7 @@ from psycopg.types.json import Jsonb
 from fashion_assets.catalog.attributes import ATTRIBUTES
 from fashion_assets.catalog.brands import canonical_brand
 from fashion_assets.catalog.normalization import FIELDS, LISTS, canonical
+from fashion_assets.catalog.suitable import TABLES, suitable, told_of
 from fashion_assets.errors import FashionAssetsError
 from fashion_assets.warehouse.serving import PRODUCTS, Compared
 
@@ -28,6 +29,10 @@ MAX_VALUE_LENGTH = 1_000
 
 NORMALIZED = "normalized."
 """Begins the names of filters on the `normalized` object."""
+
+GOES_WITH = "goes_with."
+"""Begins the names of filters that ask for what goes with a value: they become filters on the `normalized` object, on every value that
+does."""
 
 _OF_ATTRIBUTES = frozenset(each.name for each in ATTRIBUTES)
 
@@ -166,14 +171,15 @@ def condition(shape: tuple, placeholders: Iterator[sql.Placeholder]) -> sql.Comp
 
 def known_names() -> str:
     """The names of all filters, for messages."""
-    return ", ".join((*COLUMNS, *(f"{NORMALIZED}{key}" for key in dict.fromkeys((*LISTS, "…")))))
+    keys = (f"{NORMALIZED}{key}" for key in dict.fromkeys((*LISTS, "…")))
+    return ", ".join((*COLUMNS, *keys, *(f"{GOES_WITH}{name}" for name in TABLES)))
 
 
 def parse_filters(pairs: Iterable[str]) -> tuple[Filter, ...]:
     """`["colour=red,blue", "price=10..50", "year=2011..", "normalized.material=cotton"]` as filters.
 
     Commas separate values of which any will do, two dots the bounds of a range. Values are made canonical as the
-    catalogue's were: `colour=gray` finds what is grey. A text that stands in double quotes is one value, commas and all.
+    catalogue's were: `colour=gray` finds what is grey. `goes_with.style=casual` finds what states a style that goes with casual. A text that stands in double quotes is one value, commas and all.
 
     Raises `FilterError` for unknown names (listing the known ones), a missing `=`, and values of a wrong type.
     """
@@ -206,7 +212,9 @@ def as_filters(given: Filters) -> tuple[Filter, ...]:
 
 def _known(name: object) -> str:
     if isinstance(name, str) and (
-        name in COLUMNS or (name.startswith(NORMALIZED) and name != NORMALIZED and "\0" not in name)
+        name in COLUMNS
+        or (name.startswith(GOES_WITH) and name.removeprefix(GOES_WITH) in TABLES)
+        or (name.startswith(NORMALIZED) and name != NORMALIZED and "\0" not in name)
     ):
         return name
     raise FilterError(f"there is no filter {str(name)[:80]!r}; known filters: {known_names()}")
@@ -232,6 +240,10 @@ def _between(name: str, low: object, high: object) -> Between:
 def _any_of(name: str, raw: list) -> Filter:
     if len(raw) > MAX_VALUES:
         raise FilterError(f"filter {name!r} has {len(raw):,} values; {MAX_VALUES:,} are the most")
+    if name.startswith(GOES_WITH):
+        attribute = name.removeprefix(GOES_WITH)
+        suited = [value for each in raw for value in _going_with(attribute, each)]
+        return Holds(attribute, tuple(dict.fromkeys(suited)))
     if name.startswith(NORMALIZED):
         key = name.removeprefix(NORMALIZED)
         values = [value for each in raw for value in _json_values(key, each)]
@@ -278,6 +290,15 @@ def _text(name: str, raw: object) -> str:
     if name in FIELDS:
         return canonical(name, text)[0] or text
     return text
+
+
+def _going_with(attribute: str, raw: object) -> tuple[str, ...]:
+    """The values that go with one. Raises `FilterError`, which names the nearest and those there are, where no table has it."""
+    text = _checked(GOES_WITH + attribute, raw)
+    values = suitable(attribute, text)
+    if values is None:
+        raise FilterError(told_of(attribute, text))
+    return values
 
 
 def _json_values(key: str, raw: object) -> tuple[str | int | float | bool, ...]:

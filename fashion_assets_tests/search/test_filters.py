@@ -7,6 +7,7 @@ from hypothesis import HealthCheck, given
 from hypothesis import settings as effort
 from hypothesis import strategies as st
 from psycopg import sql
+from psycopg.types.json import Jsonb
 
 from fashion_assets.criteria.subject import Candidate
 from fashion_assets.search.engine import SearchEngine
@@ -51,9 +52,21 @@ def test_text_becomes_typed_and_canonical_filters():
     )
 
 
+def test_what_goes_with_a_value_is_a_filter_on_every_value_that_does():
+    asked = ("herbst,summer", ["herbst", "summer"])
+    read = [*parse_filters([f"goes_with.season={asked[0]}"]), *as_filters({"goes_with.season": asked[1]})]
+    assert read[0] == read[1]
+    assert isinstance(read[0], Holds) and read[0].key == "season"
+    assert {"fall", "summer", "all season"} <= set(read[0].values) and "winter" not in read[0].values
+
+
 @pytest.mark.parametrize(
     ("pair", "said"),
     [
+        ("goes_with.colour=red", r"there is no filter 'goes_with\.colour'; known .*goes_with\.style"),
+        ("goes_with.style=", "nothing says what goes with style ''"),
+        ("goes_with.style=causal", r"style 'causal' \(did you mean 'casual'\?\); known are academic, active"),
+        ("goes_with.style=casual,ca\0sual", "NUL"),
         ("color=red", "known filters: brand, gender"),
         ("=red", "known filters: brand"),
         ("Brand=x", "known filters: brand"),
@@ -132,6 +145,33 @@ def test_no_value_does_harm(candidate: Candidate, engine: SearchEngine, name: st
         sql.SQL("SELECT count(*) FROM {}").format(candidate.release.table("products"))
     ).fetchone()
     assert count == (40,)
+
+
+def test_a_release_is_narrowed_down_to_what_goes_with_a_value(candidate: Candidate, engine: SearchEngine):
+    stated = {"7": ["streetwear", "edgy"], "8": ["formal"], "9": ["edgy", "smart casual"], "10": ["western"]}
+    products = candidate.release.table("products")
+    for external_id, styles in stated.items():
+        candidate.conn.execute(
+            sql.SQL("UPDATE {} SET normalized = normalized || %s, style = %s WHERE external_id = %s").format(
+                products
+            ),
+            (Jsonb({"style": styles}), styles[0], external_id),
+        )
+    candidate.conn.commit()
+    release = candidate.release.release
+
+    def found(filters: dict) -> set[str]:
+        answer = engine.search(Query(filters=filters, release=release, limit=100))
+        assert not answer.plan.notes
+        return {hit.external_id for hit in answer.hits}
+
+    assert found({"goes_with.style": "casual"}) == {"7", "9"}
+    assert found({"goes_with.style": ["casual", "formal"]}) == {"7", "8", "9"}
+    assert found({"goes_with.style": "casual", "external_id": ["8", "9"]}) == {"9"}
+    counted = engine.search(
+        Query(filters={"goes_with.style": "casual"}, facets=("style",), release=release)
+    ).facets["style"]
+    assert sorted(counted) == [("edgy", 1), ("streetwear", 1)]
 
 
 def test_ten_thousand_values_are_searched(candidate: Candidate, engine: SearchEngine):
