@@ -7,7 +7,7 @@ from pathlib import Path
 
 import pytest
 
-from fashion_assets.catalog import normalization, wordlists
+from fashion_assets.catalog import compatibility, normalization, wordlists
 from fashion_assets.catalog.wordlists import VOCABULARIES, VocabularyError
 from fashion_assets.outcome import MigrationResult
 from fashion_assets.settings import Settings
@@ -69,7 +69,7 @@ def test_a_file_that_is_no_text_or_no_object_is_told(folder: Path):
         wordlists.check(folder)
 
 
-def test_no_run_begins_with_a_vocabulary_that_cannot_be_read(
+def test_no_run_begins_with_a_vocabulary_or_a_table_that_cannot_be_read(
     folder: Path,
     settings: Settings,
     migrate: Callable[..., MigrationResult],
@@ -80,4 +80,10 @@ def test_no_run_begins_with_a_vocabulary_that_cannot_be_read(
     monkeypatch.setattr(wordlists.check, "__defaults__", (folder,))
     with pytest.raises(VocabularyError, match=r"season\.json, line 1"):
         migrate(write_catalogue(tmp_path / "catalogue", 3))
+    monkeypatch.setattr(wordlists.check, "__defaults__", (wordlists.VOCABULARIES,))
+    (tables := tmp_path / "tables").mkdir()
+    (tables / "style.json").write_text('{"values": {"a": []}, "compatible": {"a": ["b"]}, "accepts": {}}')
+    monkeypatch.setattr(compatibility.check, "__defaults__", (tables,))
+    with pytest.raises(VocabularyError, match=r"style\.json: 'b' stands in \"compatible\""):
+        migrate(tmp_path / "catalogue")
     assert not (settings.home / "assets").exists()
