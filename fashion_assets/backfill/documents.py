@@ -80,7 +80,8 @@ class InTable:
         return self.table.counts()
 
     def progress(self) -> Progress | None:
-        return register.read(self.conn, self.target)
+        progress = register.read(self.conn, self.target)
+        return None if progress is None else progress.together()
 
     def is_at_work(self) -> bool:
         return register.is_held(self.conn, self.target)

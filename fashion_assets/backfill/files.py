@@ -18,9 +18,9 @@ from typing import Any, BinaryIO, NamedTuple
 
 from fashion_assets.backfill.errors import BackfillError, NoSuchTarget, Paused, TooManyFailures
 from fashion_assets.backfill.members import Members, members, with_normalized, without_normalized
-from fashion_assets.backfill.register import Progress, Way
+from fashion_assets.backfill.register import Progress, Way, added
 from fashion_assets.backfill.run import SAMPLED, Preview, count_words
-from fashion_assets.backfill.walk import JUDGED_FROM, Options, added
+from fashion_assets.backfill.walk import JUDGED_FROM, Options
 from fashion_assets.catalog import wardrobe
 from fashion_assets.file_locks import LockHeld, lock, open_lock
 from fashion_assets.origins import shown

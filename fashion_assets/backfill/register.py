@@ -4,12 +4,16 @@ What belongs here: the three tables of `fashion_backfill` and their rows. What d
 
 They lie beside the documents, not in the installation's own database: a batch and the place behind it are one transaction, and
 whoever comes next, from any machine, continues there.
+
+Where several workers go through one table, each range has a row of its own with its own place, so that none waits for another's. What it
+is a range of, and where it ends, stands in `latest`, together with the keys. Once all are through, they become one row again.
 """
 
 import json
 import time
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from datetime import datetime
+from itertools import zip_longest
 from typing import Any, Literal
 
 from psycopg import sql
@@ -25,6 +29,15 @@ _MAKING = 7_051_922_311
 
 _AT_WORK = 705_192_231
 """First half of the advisory lock of who goes through a target's documents; the second is a hash of the target."""
+
+_WORKER = 705_192_232
+"""Likewise, of each of its workers: shared among them."""
+
+LATEST = 10
+"""Documents written last, which a monitor shows."""
+
+_NAMES = 500
+"""Different words that are counted."""
 
 ENDING_SECONDS = 12
 """After a process was killed, its session ends with the statement it was at; that takes as long as a batch may."""
@@ -64,7 +77,7 @@ _TABLES = (
 
 @dataclass
 class Progress:
-    """One target's backfill, or its rollback."""
+    """One target's backfill, or its rollback; or that of one range of its keys."""
 
     target: str
     way: Way
@@ -85,6 +98,44 @@ class Progress:
     began_at: datetime | None = None
     seen_at: datetime | None = None
     ended_at: datetime | None = None
+    whole: str | None = None
+    """The target that it is a range of."""
+    upto: tuple[str, ...] | None = None
+    """The last key of a range; None: no end."""
+    ranges: list["Progress"] = field(default_factory=list)
+    """That are gone through each for itself, by their keys. What is told here is then what was done before."""
+
+    def together(self) -> "Progress":
+        """With what was done in all ranges."""
+        if not self.ranges:
+            return self
+        counts = self.counts
+        for each in self.ranges:
+            counts = added(counts, each.counts)
+        ranks = zip_longest(*(each.latest for each in self.ranges))
+        rates = [each.rate for each in self.ranges if each.state != "done" and each.rate]
+        return replace(
+            self,
+            counts=counts,
+            latest=([key for rank in ranks for key in rank if key] + self.latest)[:LATEST],
+            size=max(each.size for each in self.ranges),
+            rate=sum(rates) if rates else self.rate,
+            said=self.said or next((each.said for each in self.ranges if each.said), None),
+            pause_asked=any(each.pause_asked for each in (self, *self.ranges)),
+            seen_at=max((each.seen_at for each in (self, *self.ranges) if each.seen_at), default=None),
+            ranges=[],
+        )
+
+
+def added(one: dict[str, Any], other: dict[str, Any]) -> dict[str, Any]:
+    """Counts and counts of counts, added; of words no more than are worth reading."""
+    total = dict(one)
+    for name, value in other.items():
+        if isinstance(value, dict):
+            total[name] = added(total.get(name, {}), value)
+        elif name in total or len(total) < _NAMES:
+            total[name] = total.get(name, 0) + value
+    return total
 
 
 def make(conn: Connection) -> None:
@@ -104,8 +155,21 @@ def exists(conn: Connection) -> bool:
 
 def hold(conn: Connection, target: str) -> None:
     """Be the only one who goes through the target's documents, as long as the session lasts. Raises `AtWork`."""
-    lock, deadline = (_AT_WORK, target), time.monotonic() + ENDING_SECONDS
-    while conn.execute("SELECT pg_try_advisory_lock(%s, hashtext(%s))", lock).fetchone() != (True,):
+    deadline = time.monotonic() + ENDING_SECONDS
+    _take(conn, "pg_try_advisory_lock", (_AT_WORK, target), deadline)
+    # Workers of a process that was killed end with the statement they are at.
+    _take(conn, "pg_try_advisory_lock", (_WORKER, target), deadline)
+    conn.execute("SELECT pg_advisory_unlock(%s, hashtext(%s))", (_WORKER, target))
+
+
+def hold_as_worker(conn: Connection, target: str) -> None:
+    """Let nobody begin before this session ends. Raises `AtWork`."""
+    _take(conn, "pg_try_advisory_lock_shared", (_WORKER, target), time.monotonic() + ENDING_SECONDS)
+
+
+def _take(conn: Connection, how: str, lock: tuple[int, str], deadline: float) -> None:
+    take = sql.SQL("SELECT {}(%s, hashtext(%s))").format(sql.Identifier(how))
+    while conn.execute(take, lock).fetchone() != (True,):
         if time.monotonic() >= deadline:
             raise AtWork(_at_work(conn, lock))
         time.sleep(0.1)
@@ -151,25 +215,73 @@ _COLUMNS = (
     ),
     *("said", "began_at", "seen_at", "ended_at"),
 )
-_NAMES = sql.SQL(", ").join(map(sql.Identifier, _COLUMNS))
+_NAMED = sql.SQL(", ").join(map(sql.Identifier, _COLUMNS))
 
 
 def read(conn: Connection, target: str) -> Progress | None:
-    """How far the target's backfill is; None where there never was one."""
+    """How far the target's backfill is, with its ranges; None where there never was one."""
     if not exists(conn):
         return None
-    row = conn.execute(
-        sql.SQL("SELECT {} FROM {} WHERE target = %s").format(_NAMES, BACKFILLS), (target,)
-    ).fetchone()
-    if row is None:
-        return None
-    progress = Progress(**dict(zip(_COLUMNS, row, strict=True)))
-    progress.key = None if progress.key is None else tuple(progress.key)
-    return progress
+    found = conn.execute(
+        sql.SQL("SELECT {} FROM {} WHERE target = %s OR latest->>'whole' = %s").format(_NAMED, BACKFILLS),
+        (target, target),
+    )
+    progresses = [_progress(row) for row in found]
+    whole = next((each for each in progresses if each.target == target), None)
+    if whole is not None:
+        whole.ranges = sorted(
+            (each for each in progresses if each.whole == target), key=lambda each: _number(each.target)
+        )
+    return whole
+
+
+def _progress(row: tuple[Any, ...]) -> Progress:
+    given: dict[str, Any] = dict(zip(_COLUMNS, row, strict=True))
+    given["key"] = _key(given["key"])
+    if isinstance(kept := given["latest"], dict):
+        given |= {"whole": kept["whole"], "upto": _key(kept["upto"]), "latest": kept["keys"]}
+    return Progress(**given)
+
+
+def _key(kept: list[str] | None) -> tuple[str, ...] | None:
+    return None if kept is None else tuple(kept)
+
+
+def range_name(target: str, number: int) -> str:
+    """What a range's row is called."""
+    return f"{target} range {number}"
+
+
+def _number(name: str) -> int:
+    return int(name.rpartition(" ")[2])
+
+
+def _forget_ranges(conn: Connection, target: str) -> None:
+    conn.execute(sql.SQL("DELETE FROM {} WHERE latest->>'whole' = %s").format(BACKFILLS), (target,))
+
+
+def cut(conn: Connection, progress: Progress, ranges: list[Progress]) -> None:
+    """Go on in ranges."""
+    with conn.transaction():
+        _forget_ranges(conn, progress.target)
+        for each in (progress, *ranges):
+            save(conn, each)
+    progress.ranges = ranges
+
+
+def join(conn: Connection, progress: Progress) -> None:
+    """All ranges are through: they are one again, at the end of the last."""
+    whole = progress.together()
+    progress.counts, progress.latest, progress.rate = whole.counts, whole.latest, whole.rate
+    progress.key, progress.ranges = progress.ranges[-1].key, []
+    with conn.transaction():
+        _forget_ranges(conn, progress.target)
+        save(conn, progress)
 
 
 def begin(conn: Connection, progress: Progress) -> None:
     """Put a backfill at its beginning, whatever was there."""
+    _forget_ranges(conn, progress.target)
     conn.execute(sql.SQL("DELETE FROM {} WHERE target = %s").format(BACKFILLS), (progress.target,))
     save(conn, progress)
 
@@ -186,17 +298,21 @@ def save(conn: Connection, progress: Progress) -> None:
                                                 seen_at)
                 = (excluded.way, excluded.version, excluded.total, excluded.size, excluded.state, excluded.key, excluded.round,
                    excluded.counts, excluded.latest, excluded.rate, excluded.said, excluded.ended_at, now())
-            RETURNING pause_asked
+            RETURNING pause_asked OR EXISTS (SELECT FROM {} w WHERE w.target = %(whole)s::text AND w.pause_asked)
             """
-        ).format(BACKFILLS),
+        ).format(BACKFILLS, BACKFILLS),
         {
             **{
                 name: getattr(progress, name)
-                for name in ("target", "way", "version", "total", "size", "state", "round")
+                for name in ("target", "way", "version", "total", "size", "state", "round", "whole")
             },
             "key": None if progress.key is None else list(progress.key),
             "counts": json.dumps(progress.counts),
-            "latest": json.dumps(progress.latest),
+            "latest": json.dumps(
+                progress.latest
+                if progress.whole is None
+                else {"whole": progress.whole, "upto": progress.upto, "keys": progress.latest}
+            ),
             "rate": progress.rate,
             "said": progress.said,
         },

@@ -11,9 +11,9 @@ from datetime import UTC, datetime
 from typing import Any
 
 from fashion_assets.backfill.errors import BackfillError
-from fashion_assets.backfill.register import Progress
+from fashion_assets.backfill.register import Progress, added
 from fashion_assets.backfill.table import Key, Row, Table, Written
-from fashion_assets.backfill.walk import Page, Walk, added
+from fashion_assets.backfill.walk import Page, Walk
 from fashion_assets.catalog import wardrobe
 
 SAMPLED = 5

@@ -7,6 +7,7 @@ Pages go by the key, never by an offset. A row is written only if it is still th
 meanwhile is not written over, and nobody waits for locks while values are computed.
 """
 
+import copy
 import json
 from collections.abc import Sequence
 from typing import Any, LiteralString, NamedTuple, cast
@@ -119,6 +120,14 @@ class Table:
             ),
         }
         self._names = names
+        self.upto: Key | None = None
+        """The last key that pages have; None: all."""
+
+    def part(self, conn: Connection, upto: Key | None) -> "Table":
+        """The same table by another connection, its pages no farther than that key."""
+        part = copy.copy(self)
+        part.conn, part.upto = conn, upto
+        return part
 
     @staticmethod
     def _column_of(alias: str, name: str) -> sql.Composable:
@@ -133,12 +142,37 @@ class Table:
 
     def page(self, after: Key | None, size: int) -> list[Row]:
         """The next documents by their key."""
-        where = sql.SQL("")
-        if after is not None:
-            values = sql.SQL(", ").join(sql.SQL("%s::text::{}").format(_type(kind)) for _, kind in self.keys)
-            where = self._sql("WHERE ({keys}) > ({values})", values=values)
-        statement = self._sql(self._READ + "{table} t {where} ORDER BY {keys} LIMIT %s", where=where)
-        return [self._row(row) for row in self.conn.execute(statement, (*(after or ()), size))]
+        statement = self._sql(
+            self._READ + "{table} t WHERE {after} AND {upto} ORDER BY {keys} LIMIT %s",
+            after=self._beside(">", after),
+            upto=self._beside("<=", self.upto),
+        )
+        given = (*(after or ()), *(self.upto or ()), size)
+        return [self._row(row) for row in self.conn.execute(statement, given)]
+
+    def cuts(self, after: Key | None, parts: int) -> list[Key]:
+        """The last keys of all but the last of so many equal parts of what comes after; fewer where there are not so many rows."""
+        behind = self._beside(">", after)
+        row = self.conn.execute(
+            self._sql("SELECT count(*) FROM {table} t WHERE {behind}", behind=behind), after or ()
+        ).fetchone()
+        assert row is not None
+        # In one statement: by one snapshot the keys ascend.
+        found = self.conn.execute(
+            self._sql(
+                "SELECT cut.* FROM unnest(%s::int8[]) AS o(n), LATERAL "
+                "(SELECT {texts} FROM {table} t WHERE {behind} ORDER BY {keys} OFFSET o.n LIMIT 1) AS cut ORDER BY o.n",
+                behind=behind,
+            ),
+            (sorted({row[0] * part // parts - 1 for part in range(1, parts)} - {-1}), *(after or ())),
+        )
+        return [tuple(row) for row in found]
+
+    def _beside(self, how: LiteralString, key: Key | None) -> sql.Composable:
+        if key is None:
+            return sql.SQL("true")
+        values = sql.SQL(", ").join(sql.SQL("%s::text::{}").format(_type(kind)) for _, kind in self.keys)
+        return self._sql("({keys}) {how} ({values})", how=sql.SQL(how), values=values)
 
     def rows(self, keys: Sequence[Key]) -> list[Row]:
         """Those of these keys that are there."""

@@ -1,38 +1,39 @@
 """Going through all documents of a table, in batches that harm nobody, and can be killed anywhere.
 
 What belongs here: pages, batch sizes, waiting for a server short of breath, splitting what is too much, parking what cannot be done,
-keeping the place, pausing. What does not: what is done to a page (`run`, `rollback`), statements (`table`, `register`).
+keeping the place, pausing. What does not: several ranges at once (`ranges`), what is done to a page (`run`, `rollback`), statements
+(`table`, `register`).
 
 A batch, the place behind it and what it parked are one transaction. One that fails for a reason that may be a single document's is done
 again in halves, down to that document, which is parked with the reason and tried once more, alone, at the end.
 """
 
+import copy
+import threading
 import time
 from abc import ABC, abstractmethod
 from collections.abc import Callable, Iterator, Sequence
-from contextlib import contextmanager, suppress
+from contextlib import AbstractContextManager, contextmanager, suppress
 from dataclasses import dataclass, field
 from typing import Any
 
 import psycopg
 
-from fashion_assets.backfill import register
+from fashion_assets.backfill import ranges, register
 from fashion_assets.backfill.errors import BackfillError, Paused, TooManyFailures, Unhealthy
 from fashion_assets.backfill.health import Limits, signs
 from fashion_assets.backfill.pace import Pace
-from fashion_assets.backfill.register import Progress, Way
+from fashion_assets.backfill.register import LATEST, Progress, Way, added
 from fashion_assets.backfill.table import Key, Row, Table, reason_of
 from fashion_assets.catalog import wardrobe
 from fashion_assets.errors import one_line
+from fashion_assets.postgres.connections import Connection
 
 LOOKS = 4
 """How often a document is read anew that somebody changes between reading and writing it, and how often it is gone round."""
 
 JUDGED_FROM = 100
 """Documents from which on a share of failures says anything."""
-
-LATEST = 10
-"""Documents written last, which a monitor shows."""
 
 # Of a statement that failed: a value, a constraint or a trigger's `RAISE`, a limit, a lock, a deadlock.
 _OF_DOCUMENTS = ("22", "23", "44", "54", "P0", "40")
@@ -61,6 +62,8 @@ class Options:
     patience_seconds: float = 600
     """How long it waits for a server short of breath."""
     limits: Limits = field(default_factory=Limits)
+    workers: int = 1
+    """Ranges of keys that are gone through at once, by a connection each."""
 
 
 @dataclass
@@ -73,8 +76,21 @@ class Page:
     counts: dict[str, Any] = field(default_factory=dict)
 
 
+class Common:
+    """What workers of one table have in common: one look at the server's health, and one end."""
+
+    def __init__(self) -> None:
+        self.breath = threading.Lock()
+        """Whoever holds it looks whether the server has breath, and the others wait with it."""
+        self.looked = -1e9
+        """When that was."""
+        self.over = threading.Event()
+        """One of them ended it for all."""
+        self.walks: list[Walk] = []
+
+
 class Walk(ABC):
-    """One way through a table's documents. `go` may be called once."""
+    """One way through a table's documents, or through one range of them. `go` may be called once."""
 
     way: Way
 
@@ -85,12 +101,37 @@ class Walk(ABC):
         tell: Tell = lambda progress, what: None,
         clock: Callable[[], float] = time.monotonic,
         sleep: Callable[[float], None] = time.sleep,
+        connect: Callable[[], AbstractContextManager[Connection]] | None = None,
     ) -> None:
+        """`connect` opens a connection like the table's, in autocommit; workers beside the first need it."""
+        if options.workers > 1 and connect is None:
+            raise ValueError("workers need connections of their own")
         self.table, self.conn, self.options = table, table.conn, options
-        self._tell, self._clock, self._sleep = tell, clock, sleep
+        self.tell, self._clock, self._sleep, self.connect = tell, clock, sleep, connect
         self.progress: Progress
-        self._seen = self.failed = 0
+        self._seen = self._failed = 0
+        self._stand = (0, 0)
         self._unparks = False
+        self.common = Common()
+        self.common.walks.append(self)
+
+    @property
+    def failed(self) -> int:
+        """Documents that failed, of all workers; each time they did."""
+        return sum(each._failed for each in self.common.walks)
+
+    def part(self, conn: Connection, progress: Progress, tell: Tell) -> "Walk":
+        """The same through one range, by that connection."""
+        part = copy.copy(self)
+        part.table, part.conn, part.progress = self.table.part(conn, progress.upto), conn, progress
+        part.tell, part._seen, part._failed, part._stand = tell, 0, 0, (0, 0)
+        part._pace = Pace(self.options.target_seconds, self._first_size(progress), progress.rate)
+        part._sleep = self._doze
+        self.common.walks.append(part)
+        return part
+
+    def _doze(self, seconds: float) -> None:
+        self.common.over.wait(seconds)
 
     @abstractmethod
     def judged(self, rows: Sequence[Row]) -> Page:
@@ -125,7 +166,7 @@ class Walk(ABC):
         register.hold(self.conn, self.table.target)
         self._begin(resume)
         try:
-            with self._times():
+            with self.times():
                 self._rounds()
         except Paused:
             raise
@@ -140,8 +181,7 @@ class Walk(ABC):
         if found is not None and found.way == self.way and found.pause_asked:
             if not resume:
                 raise Paused(
-                    f"It is paused, {found.counts.get('processed', 0):,} of {found.total:,} documents through. Go on with: "
-                    "fashion-assets backfill resume"
+                    f"It is paused, {_through(found)} documents through. Go on with: fashion-assets backfill resume"
                 )
             register.ask_to_pause(self.conn, self.table.target, False)
         self._unparks = register.parked_count(self.conn, self.table.target) > 0
@@ -154,16 +194,17 @@ class Walk(ABC):
             self.progress = found
             found.state, found.said, found.total, found.pause_asked = "running", None, total, False
             register.save(self.conn, found)
-        size = (
-            min(self.progress.size, self.options.batch_size * 4)
-            if self.progress.key
-            else self.options.batch_size
-        )
-        self._pace = Pace(self.options.target_seconds, size, self.progress.rate)
+        self._pace = Pace(self.options.target_seconds, self._first_size(self.progress), self.progress.rate)
+
+    def _first_size(self, progress: Progress) -> int:
+        return min(progress.size, self.options.batch_size * 4) if progress.key else self.options.batch_size
 
     def _rounds(self) -> None:
         while True:
-            self._pages()
+            if ranges.are_needed(self):
+                ranges.go_through(self)
+            else:
+                self.pages()
             self._parked_again()
             left = self._left()
             if not left:
@@ -178,21 +219,28 @@ class Walk(ABC):
             self.finished()
             self.progress.state = "done"
             register.save(self.conn, self.progress)
-        self._tell(self.progress, "")
+        self.tell(self.progress, "")
 
     def _left(self) -> int:
-        """As `left`, however long it takes to look at all documents."""
+        with self.patient():
+            return self.left()
+
+    @contextmanager
+    def patient(self) -> Iterator[None]:
+        """However long it takes to look at all documents."""
         self.conn.execute("SET statement_timeout = 0")
         try:
-            return self.left()
+            yield
         finally:
             self._set_times()
 
-    def _pages(self) -> None:
+    def pages(self) -> None:
+        """To the end of the range, or until it is over for all workers. Raises `Paused`."""
         began = self._clock()
-        self._looked = -1e9
         while True:
             self._wait_for_health()
+            if self.common.over.is_set():
+                return
             rows = self._page()
             if not rows:
                 return
@@ -202,17 +250,20 @@ class Walk(ABC):
             self._pace.took(len(rows), now - worked, now - began)
             began = now
             self.progress.size, self.progress.rate = self._pace.size, self._pace.rate
-            self._tell(self.progress, "")
+            self.tell(self.progress, "")
             self._judge_failures()
             if self.progress.pause_asked:
-                self.progress.state = "paused"
-                register.save(self.conn, self.progress)
-                raise Paused(
-                    f"Paused, as asked, {self.progress.counts.get('processed', 0):,} of {self.progress.total:,} documents through. "
-                    "Go on with: fashion-assets backfill resume"
-                )
+                self.pause()
             if self.options.pause_seconds:
                 self._sleep(self.options.pause_seconds)
+
+    def pause(self) -> None:
+        """Keep that it is paused. Raises `Paused`."""
+        self.progress.state = "paused"
+        register.save(self.conn, self.progress)
+        raise Paused(
+            f"Paused, as asked, {_through(self.progress)} documents through. Go on with: fashion-assets backfill resume"
+        )
 
     def _page(self) -> list[Row]:
         while True:
@@ -245,7 +296,7 @@ class Walk(ABC):
     def _parts(self, rows: Sequence[Row], moves: bool = True) -> list[Key]:
         """Do it to all, in one transaction, or else in halves; those that are not as they were read."""
         page = self.judged(rows)
-        keep = self.progress.counts, self.progress.latest, self.progress.key, self.failed
+        keep = self.progress.counts, self.progress.latest, self.progress.key, self._failed
         try:
             with self.conn.transaction():
                 done = self.written(page.write) if page.write else set()
@@ -253,7 +304,7 @@ class Walk(ABC):
             self._seen += len(rows)
             return [key for each in page.write if (key := self.key_of(each)) not in done]
         except psycopg.Error as error:
-            self.progress.counts, self.progress.latest, self.progress.key, self.failed = keep
+            self.progress.counts, self.progress.latest, self.progress.key, self._failed = keep
             if not _may_be_a_documents(error):
                 raise
             if len(rows) > 1:
@@ -298,7 +349,7 @@ class Walk(ABC):
     def _park(self, key: Key, reason: str) -> None:
         register.park(self.conn, self.table.target, key, reason)
         self._unparks = True
-        self.failed += 1
+        self._failed += 1
 
     def _parked_again(self) -> None:
         """Each parked document once more, alone, and patiently: what held it up may be over."""
@@ -313,39 +364,49 @@ class Walk(ABC):
                     self._parts([row], moves=False)
 
     def _judge_failures(self) -> None:
-        if self._seen >= JUDGED_FROM and self.failed > self.options.max_failures * self._seen:
+        # Of the others what is behind them: in the middle of a batch it may be taken back.
+        self._stand = (self._seen, self._failed)
+        seen, failed = map(sum, zip(*(each._stand for each in self.common.walks), strict=True))
+        if seen >= JUDGED_FROM and failed > self.options.max_failures * seen:
             (reason, count), *_ = register.reasons(self.conn, self.table.target, 1)
             raise TooManyFailures(
-                f"{self.failed:,} of {self._seen:,} documents failed ({self.failed / self._seen:.0%}; at most "
+                f"{failed:,} of {seen:,} documents failed ({failed / seen:.0%}; at most "
                 f"{self.options.max_failures:.0%} may): {reason} ({count:,}). What is done stays done. Mend that and run the same "
                 "command again, or let more fail with --max-failures."
             )
 
     def _wait_for_health(self) -> None:
-        if self._clock() - self._looked < 1:
-            return
+        with self.common.breath:
+            if self._clock() - self.common.looked >= 1:
+                self._look_at_health()
+
+    def _look_at_health(self) -> None:
         began, wait = self._clock(), 0.5
         while complaints := signs(self.conn).complaints(self.options.limits):
+            if self.common.over.is_set():
+                return
             said = "; ".join(complaints)
             if self._clock() - began >= self.options.patience_seconds:
+                self.common.over.set()  # before another one looks, and waits as long
                 raise Unhealthy(
                     f"The server has been short of breath for {self.options.patience_seconds:,.0f} s: {said}. Look what it is, then run "
                     "the same command again: it continues."
                 )
-            self._tell(self.progress, f"waits: {said}")
+            self.tell(self.progress, f"waits: {said}")
             self._add({"waits": 1})
             self._sleep(wait)
             wait = min(wait * 2, 30)
             self.progress.said = said
             register.save(self.conn, self.progress)
         self.progress.said = None
-        self._looked = self._clock()
+        self.common.looked = self._clock()
 
     def _add(self, counts: dict[str, Any]) -> None:
         self.progress.counts = added(self.progress.counts, counts)
 
     @contextmanager
-    def _times(self) -> Iterator[None]:
+    def times(self) -> Iterator[None]:
+        """No statement and no wait for a lock longer than the options say."""
         self._set_times()
         try:
             yield
@@ -369,19 +430,9 @@ class Walk(ABC):
             register.save(self.conn, self.progress)
 
 
-def added(one: dict[str, Any], other: dict[str, Any]) -> dict[str, Any]:
-    """Counts and counts of counts, added; of words no more than are worth reading."""
-    total = dict(one)
-    for name, value in other.items():
-        if isinstance(value, dict):
-            total[name] = added(total.get(name, {}), value)
-        elif name in total or len(total) < _NAMES:
-            total[name] = total.get(name, 0) + value
-    return total
-
-
-_NAMES = 500
-"""Different words that are counted."""
+def _through(progress: Progress) -> str:
+    together = progress.together()
+    return f"{together.counts.get('processed', 0):,} of {together.total:,}"
 
 
 def _may_be_a_documents(error: psycopg.Error) -> bool:

@@ -11,23 +11,15 @@ import typer
 
 from fashion_assets.cli.app import Home, Json, agreed, app, err, fail, folder, out, print_json
 from fashion_assets.cli.backfill_options import (
-    BatchSize,
     Column,
     Environment,
     Key,
-    Lag,
-    LockWaits,
-    MaxFailures,
     Output,
-    Patience,
-    PauseSeconds,
     SaveReport,
     TableName,
-    TargetSeconds,
-    Transaction,
     Written,
     Yes,
-    options_of,
+    with_options,
 )
 from fashion_assets.cli.backfill_told import (
     end,
@@ -57,7 +49,9 @@ app.add_typer(backfill, name="backfill")
 
 
 @backfill.command("run")
+@with_options
 def run(
+    *,
     environment: Environment = "development",
     table: TableName = "wardrobe",
     column: Column = None,
@@ -85,14 +79,7 @@ def run(
     dry_run: Annotated[
         bool, typer.Option("--dry-run", help="Say what would be written, and write nothing.")
     ] = False,
-    batch_size: BatchSize = 500,
-    target_seconds: TargetSeconds = 0.5,
-    pause_seconds: PauseSeconds = 0,
-    max_failures: MaxFailures = 0.05,
-    patience: Patience = 600,
-    lock_waits: LockWaits = 5,
-    lag: Lag = 10,
-    transaction: Transaction = 600,
+    options: "Options",
     yes: Yes = False,
     output: Output = None,
     home: Home = None,
@@ -100,12 +87,10 @@ def run(
 ) -> None:
     """Write `normalized` into every document that lacks it or has another one than it should. Originals are never touched. Killed
     anywhere, the same command continues."""
-    options = options_of(
-        batch_size, target_seconds, pause_seconds, max_failures, patience, lock_waits, lag, transaction
-    )
     if (file is None) != (to is None) and not (dry_run and file):
         fail("a file is read and another one is written: give --file and --to", 2)
     if file is not None:
+        _one_worker(options)
         return _run_file(file, to, options, dry_run, output, as_json)
     if dry_run:
         return _dry_run(environment, table, column, key, output, as_json)
@@ -113,29 +98,21 @@ def run(
 
 
 @backfill.command("resume")
+@with_options
 def resume(
+    *,
     environment: Environment = "development",
     table: TableName = "wardrobe",
     column: Column = None,
     key: Key = None,
     file: Written = None,
-    batch_size: BatchSize = 500,
-    target_seconds: TargetSeconds = 0.5,
-    pause_seconds: PauseSeconds = 0,
-    max_failures: MaxFailures = 0.05,
-    patience: Patience = 600,
-    lock_waits: LockWaits = 5,
-    lag: Lag = 10,
-    transaction: Transaction = 600,
+    options: "Options",
     yes: Yes = False,
     output: Output = None,
     home: Home = None,
     as_json: Json = False,
 ) -> None:
     """Go on with what was paused, a run or a rollback, from where it is."""
-    options = options_of(
-        batch_size, target_seconds, pause_seconds, max_failures, patience, lock_waits, lag, transaction
-    )
     if file is not None:
         from fashion_assets.backfill.files import progress_of
 
@@ -143,6 +120,7 @@ def resume(
         if found is None:
             fail(f"no backfill ever wrote {shown(file)}")
         progress, source = found
+        _one_worker(options)
         return _rewrite(progress.way, source, file, options, output, as_json, resume=True)
     with _table(environment, table, column, key) as there:
         from fashion_assets.backfill.register import read
@@ -251,7 +229,9 @@ def validate(
 
 
 @backfill.command("rollback")
+@with_options
 def rollback(
+    *,
     environment: Environment = "development",
     table: TableName = "wardrobe",
     column: Column = None,
@@ -260,14 +240,7 @@ def rollback(
     dry_run: Annotated[
         bool, typer.Option("--dry-run", help="Say how many would change, and change nothing.")
     ] = False,
-    batch_size: BatchSize = 500,
-    target_seconds: TargetSeconds = 0.5,
-    pause_seconds: PauseSeconds = 0,
-    max_failures: MaxFailures = 0.05,
-    patience: Patience = 600,
-    lock_waits: LockWaits = 5,
-    lag: Lag = 10,
-    transaction: Transaction = 600,
+    options: "Options",
     yes: Yes = False,
     output: Output = None,
     home: Home = None,
@@ -275,9 +248,6 @@ def rollback(
 ) -> None:
     """Take `normalized` out of every document that a run wrote it into, and nothing else; what another system had written there is
     there again. A later run does it again."""
-    options = options_of(
-        batch_size, target_seconds, pause_seconds, max_failures, patience, lock_waits, lag, transaction
-    )
     if dry_run:
         with _documents(environment, table, column, key, file) as documents:
             counts = documents.counts()
@@ -297,6 +267,7 @@ def rollback(
             soft_wrap=True,
         )
     if file is not None:
+        _one_worker(options)
         return _rewrite("rollback", file, file, options, output, as_json)
     _through("rollback", environment, (table, column, key), options, yes, output, as_json)
 
@@ -337,6 +308,7 @@ def _through(
     *,
     resume: bool = False,
 ) -> None:
+    from fashion_assets.backfill.environments import connected
     from fashion_assets.backfill.errors import Paused
     from fashion_assets.backfill.register import parked_count, reasons
     from fashion_assets.backfill.reports import stats
@@ -354,7 +326,9 @@ def _through(
             )
         log = log_in(output)
         with told(log, way, as_json) as tell:
-            walk = (Run if way == "run" else Rollback)(table, options, tell)
+            walk = (Run if way == "run" else Rollback)(
+                table, options, tell, connect=lambda: connected(environment, Settings())
+            )
             paused: Paused | None = None
             try:
                 progress = walk.go(resume=resume)
@@ -363,12 +337,13 @@ def _through(
             except BaseException as error:
                 if (progress := getattr(walk, "progress", None)) is not None and not table.conn.closed:
                     log_line(log, f"stopped: {error}")
-                    save(kind_of(way), stats(progress, walk.failed, environment, began), output, as_json)
+                    figures = stats(progress.together(), walk.failed, environment, began)
+                    save(kind_of(way), figures, output, as_json)
                 raise
         if progress is None:
             raise paused or AssertionError
         parked = parked_count(table.conn, table.target)
-        found = stats(progress, parked, environment, began)
+        found = stats(progress.together(), parked, environment, began)
         why = reasons(table.conn, table.target)
     end(found, why, output, as_json, paused)
 
@@ -388,6 +363,11 @@ def _dry_run(
 
 
 # --- files
+
+
+def _one_worker(options: "Options") -> None:
+    if options.workers > 1:
+        fail("a file is gone through by one worker: --workers is for tables", 2)
 
 
 def _run_file(

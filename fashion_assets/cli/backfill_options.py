@@ -3,8 +3,11 @@
 What belongs here: the options, and what they make of a backfill. What does not: commands (`backfill`).
 """
 
+import inspect
+from collections.abc import Callable
+from functools import wraps
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Literal
+from typing import TYPE_CHECKING, Annotated, Any, Literal
 
 import typer
 
@@ -85,15 +88,24 @@ Output = Annotated[
 SaveReport = Annotated[bool, typer.Option("--save-report", help="Write it to a file, too.")]
 
 
+Workers = Annotated[
+    int,
+    typer.Option(
+        min=1, max=64, help="Ranges of the table's keys that are gone through at once, by a connection each."
+    ),
+]
+
+
 def options_of(
-    batch_size: int,
-    target_seconds: float,
-    pause_seconds: float,
-    max_failures: float,
-    patience: float,
-    lock_waits: int,
-    lag: float,
-    transaction: float,
+    batch_size: BatchSize = 500,
+    target_seconds: TargetSeconds = 0.5,
+    pause_seconds: PauseSeconds = 0,
+    workers: Workers = 1,
+    max_failures: MaxFailures = 0.05,
+    patience: Patience = 600,
+    lock_waits: LockWaits = 5,
+    lag: Lag = 10,
+    transaction: Transaction = 600,
 ) -> "Options":
     """How a backfill behaves, as these options say."""
     from fashion_assets.backfill.health import Limits
@@ -108,4 +120,24 @@ def options_of(
         max_failures=max_failures,
         patience_seconds=patience,
         limits=Limits(lock_waits, lag, transaction),
+        workers=workers,
     )
+
+
+def with_options(command: Callable[..., None]) -> Callable[..., None]:
+    """A command that has the options of `options_of` in the place of its parameter `options`."""
+    asked = inspect.signature(options_of).parameters
+    own = inspect.signature(command)
+    parameters: list[inspect.Parameter] = []
+    for parameter in own.parameters.values():
+        parameters += asked.values() if parameter.name == "options" else [parameter]
+
+    @wraps(command)
+    def asking(**given: Any) -> None:
+        return command(options=options_of(**{name: given.pop(name) for name in asked}), **given)
+
+    asking.__signature__ = own.replace(  # type: ignore[attr-defined]
+        parameters=[each.replace(kind=inspect.Parameter.KEYWORD_ONLY) for each in parameters]
+    )
+    asking.__annotations__ = {each.name: each.annotation for each in parameters}
+    return asking

@@ -1,6 +1,10 @@
 """The faults of the backfill this one comes after, each as a test."""
 
 import json
+import os
+import pty
+import sys
+from contextlib import suppress
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
@@ -197,7 +201,7 @@ def test_12_production_is_asked_about_by_command_and_in_the_ui(
     conn: Connection, monkeypatch: pytest.MonkeyPatch
 ):
     make_table(conn, many(3))
-    url = conn.info.dsn and Settings().staging_database_url
+    url = Settings().staging_database_url
     assert url is not None
     monkeypatch.setenv("FASHION_ASSETS_PRODUCTION_DATABASE_URL", url.get_secret_value())
     refused = CliRunner().invoke(app, ["backfill", "run", "--environment", "production"])
@@ -209,6 +213,42 @@ def test_12_production_is_asked_about_by_command_and_in_the_ui(
     assert "FASHION_ASSETS_STAGING_DATABASE_URL" in cli("run", code=1).stderr
     done = CliRunner().invoke(app, ["backfill", "run", "-e", "production", "--yes", "--json"])
     assert done.exit_code == 0 and json.loads(done.stdout)["total_updated"] == 3
+
+
+def test_12_at_a_terminal_a_person_is_asked_about_production(
+    conn: Connection, monkeypatch: pytest.MonkeyPatch
+):
+    make_table(conn, many(3))
+    url = Settings().staging_database_url
+    assert url is not None
+    monkeypatch.setenv("FASHION_ASSETS_PRODUCTION_DATABASE_URL", url.get_secret_value())
+
+    def answered(answer: bytes) -> tuple[int, str]:
+        child, terminal = pty.fork()
+        if child == 0:
+            code = 99
+            try:
+                with open(0) as sys.stdin, open(1, "w") as sys.stdout, open(2, "w") as sys.stderr:
+                    app(["backfill", "run", "-e", "production"])
+            except SystemExit as left:
+                code = int(left.code or 0)
+            finally:
+                os._exit(code)
+        said = b""
+        while b"[y/N]" not in said:
+            said += os.read(terminal, 1000)
+        os.write(terminal, answer)
+        with suppress(OSError):  # its end
+            while more := os.read(terminal, 1000):
+                said += more
+        code = os.waitstatus_to_exitcode(os.waitpid(child, 0)[1])
+        os.close(terminal)
+        return code, " ".join(said.decode().split())
+
+    code, said = answered(b"n\n")
+    assert code == 1 and "of PRODUCTION (database" in said and "3 documents?" in said
+    assert not register.exists(conn)
+    assert answered(b"y\n")[0] == 0 and Table(conn, "wardrobe").counts().normalized == 3
 
 
 def test_12_in_the_ui_production_is_confirmed_in_writing(conn: Connection, monkeypatch: pytest.MonkeyPatch):
