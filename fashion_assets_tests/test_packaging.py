@@ -1,5 +1,6 @@
 """What is shipped: a wheel that runs from any folder, one version, and the papers a stranger looks for."""
 
+import fcntl
 import json
 import os
 import re
@@ -35,11 +36,28 @@ PATIENCE = 180
 
 
 @pytest.fixture(scope="module")
-def wheel(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    folder = tmp_path_factory.mktemp("wheel")
-    quiet = ["--quiet", "--disable-pip-version-check"]
-    command = [sys.executable, "-m", "pip", "wheel", *quiet, "--no-deps", "--wheel-dir", folder, PROJECT]
-    subprocess.run(command, check=True)
+def wheel(tmp_path_factory: pytest.TempPathFactory, worker_id: str) -> Path:
+    base = tmp_path_factory.getbasetemp()
+    # Of several workers the first one builds it, for all.
+    folder = (base if worker_id == "master" else base.parent) / "wheel"
+    with folder.with_suffix(".lock").open("w") as file:
+        fcntl.flock(file, fcntl.LOCK_EX)
+        if not folder.is_dir():
+            building = folder.with_suffix(".building")
+            quiet = ["--quiet", "--disable-pip-version-check"]
+            command = [
+                sys.executable,
+                "-m",
+                "pip",
+                "wheel",
+                *quiet,
+                "--no-deps",
+                "--wheel-dir",
+                building,
+                PROJECT,
+            ]
+            subprocess.run(command, check=True)
+            building.rename(folder)
     (built,) = folder.glob("*.whl")
     return built
 

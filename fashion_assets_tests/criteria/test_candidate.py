@@ -75,6 +75,9 @@ DAMAGE = {
     "recommendations_are_new": "INSERT INTO {schema}.favourites (user_id, source, product_id, record) "
     "SELECT 'a', 'fashion_demo', product_id, '{{}}' FROM {products} LIMIT 1; INSERT INTO {schema}.users (user_id, source, record, style) "
     "VALUES ('a', 'fashion_demo', '{{}}', '\"no style\"')",
+    "styles_are_told_apart": "UPDATE {schema}.style_clusters SET name = 'one'",
+    "every_product_has_a_style": "DELETE FROM {schema}.product_style_affinity WHERE rank = 1",
+    "styles_are_the_nearest": "UPDATE {schema}.product_style_affinity SET affinity = affinity - 0.1",
     "listing_is_quick": "SELECT",
     "vector_search_is_quick": "SELECT",
     "picture_search_is_quick": "SELECT",
@@ -349,7 +352,8 @@ def test_a_marketplace_is_held_to_its_own_profile_and_what_it_lacks_is_counted(
     assert "20 products have none" in verdicts["image_paths_are_valid"].reason
     assert "2 products can have none" in verdicts["embeddings_are_complete"].reason
     failed = {name for name, verdict in verdicts.items() if verdict.outcome == "fail"}
-    assert failed == {"critical_fields_are_not_null"}
+    # What has no vector any more still has a style.
+    assert failed == {"critical_fields_are_not_null", "every_product_has_a_style"}
 
 
 def test_vectors_that_were_refused_are_told(candidate: Candidate):

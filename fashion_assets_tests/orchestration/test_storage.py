@@ -19,11 +19,10 @@ from fashion_assets.orchestration.shortened import EventLog, RunStorage
 from fashion_assets.orchestration.storage import HomeComputeLogs, WarehouseDagsterStorage
 from fashion_assets.outcome import MigrationResult
 from fashion_assets.places import DAGSTER_FILES
-from fashion_assets.postgres import engines
+from fashion_assets.postgres import connections, engines
 from fashion_assets.postgres.connections import connect
 from fashion_assets.postgres.errors import Busy, ServerUnreachable, WarehouseError
 from fashion_assets.settings import Settings
-from fashion_assets.warehouse import database
 from fashion_assets_tests.catalogue import write_catalogue
 
 YAML = """
@@ -255,7 +254,7 @@ def test_a_process_keeps_one_connection(settings: Settings, dagster_home: Path):
 def test_who_keeps_the_tables_from_being_made_is_named(
     settings: Settings, dagster_home: Path, monkeypatch: pytest.MonkeyPatch
 ):
-    monkeypatch.setattr(database, "LOCK_SECONDS", 1)
+    monkeypatch.setattr(connections, "LOCK_SECONDS", 1)
     with connect(settings, autocommit=True, application_name="somebody") as other:
         other.execute("SELECT pg_advisory_lock(%s)", (kept._SETTING_UP,))
         with pytest.raises(

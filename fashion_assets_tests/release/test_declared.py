@@ -209,6 +209,8 @@ def test_any_other_table_is_one_of_the_release_and_closed_but_for_what_is_opened
         "favourites",
         "garments",
         "vectors_as_json",
+        "style_clusters",
+        "product_style_affinity",
         "sizes",
     }
 
