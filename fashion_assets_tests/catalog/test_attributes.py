@@ -51,6 +51,7 @@ ELSEWHERE = {
     "catalog/clusters.py": "in which order a group's name says them",
     "catalog/outfits.py": "what the rules of outfits go by",
     "catalog/wardrobe.py": "the fields of a wardrobe's documents",
+    "catalog/suitable.py": "what there are tables of what goes together for",
     "cli/backfill_told.py": "the same",
     "sources/drawn/wardrobe.py": "the same",
     "catalog/ontology/context.py": "which properties denying, likening and parts are of",

@@ -125,6 +125,13 @@ def test_a_story_is_kept_and_nothing_is_asked_twice(
     model: Model, configured, caplog: pytest.LogCaptureFixture
 ):
     settings = configured(story_input_price=1, story_output_price=2, story_at_once=3)
+    both = threading.Barrier(2)
+
+    def when_two_are_asked(asked: dict) -> tuple[int, dict[str, str], bytes]:
+        both.wait(60)
+        return good(asked)
+
+    model.replies += [when_two_are_asked] * 2
     figures, known, spent = written(settings, coats(7))
     assert (figures.written, figures.requests, len(known)) == (7, 7, 7)
     story = read_story(known[coats(1)[0].key].story)
