@@ -18,7 +18,7 @@ from fashion_assets.criteria.verdict import (
 )
 from fashion_assets.search import path
 from fashion_assets.search.filters import SearchError
-from fashion_assets.warehouse.serving import VECTOR_INDEX
+from fashion_assets.warehouse.release_indexes import VECTOR_INDEX
 
 
 def vector_index_is_whole(candidate: Candidate) -> Finding:

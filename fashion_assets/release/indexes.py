@@ -1,7 +1,7 @@
 """The indexes of a release: which there must be, and building them anew while the release is read.
 
 What belongs here: their statements, rebuilding, taking away what a cancelled rebuild left. What does not: building a candidate's
-(`build.index`), which columns have one (`warehouse.serving.INDEXES`).
+(`build.index`), which columns have one (`warehouse.release_indexes.INDEXES`).
 
 A rebuild is PostgreSQL's `REINDEX INDEX CONCURRENTLY`: the index is built beside the one in use and takes its place; readers wait for
 nothing. One that is cancelled leaves an index that is not valid, which costs every write and answers nothing (`indisvalid`): such
@@ -22,7 +22,7 @@ from fashion_assets.origins import nearest
 from fashion_assets.postgres.connections import connect
 from fashion_assets.postgres.errors import WarehouseError
 from fashion_assets.settings import Settings
-from fashion_assets.warehouse import serving
+from fashion_assets.warehouse import release_indexes
 from fashion_assets.warehouse.releases import Release
 
 HNSW_M = 16
@@ -90,7 +90,7 @@ def of_vectors(conn: psycopg.Connection[Any], release: Release) -> list[Wanted]:
     ).fetchall()
     return [
         Wanted(
-            serving.vector_index(position),
+            release_indexes.vector_index(position),
             "products",
             False,
             sql.SQL(
@@ -117,7 +117,7 @@ def others(release: Release) -> list[Wanted]:
             each.unique,
             sql.SQL("ON {} {}").format(release.table(each.table.name), each.over),
         )
-        for each in serving.INDEXES
+        for each in release_indexes.INDEXES
     ]
 
 

@@ -22,8 +22,8 @@ from fashion_assets.search.reading import Statement
 from fashion_assets.search.work import Answer, Once, Read, Work
 from fashion_assets.settings import Settings
 from fashion_assets.warehouse.reader import MISSING_GRANT, searches_as_owner
+from fashion_assets.warehouse.release_indexes import BARE_INDEX
 from fashion_assets.warehouse.releases import SERVING_SCHEMA, ReleaseError
-from fashion_assets.warehouse.serving import BARE_INDEX
 
 TRIES = 5
 """Times a search starts over because the release it reads was dropped: each time others were live meanwhile."""

@@ -1,7 +1,8 @@
-"""The serving tables: what a release's tables, columns and indexes are, once.
+"""The serving tables: what a release's tables and columns are, once.
 
-What belongs here: names, types, comments, which columns are private, searched and indexed. What does not: making the tables
-(`release.build`), the views (`release.serving`), rights and comments in the database (`release_tables`).
+What belongs here: names, types, comments, which columns are private and searched. What does not: their indexes
+(`release_indexes`), what of them readers may rely on (`contract`), making the tables (`release.build`), the views
+(`release.views`), rights and comments in the database (`release_tables`).
 """
 
 from collections.abc import Iterator
@@ -410,56 +411,6 @@ VIEWS = {view.name: view for view in (GARMENTS, VECTORS_AS_JSON)}
 
 SERVED = {**TABLES, **LATER_TABLES, **VIEWS}
 """What a release has, beside declared tables, and readers use."""
-
-VECTOR_INDEX = "product_embeddings_index"
-"""The one vector index in place of three (A4); further spaces of a mixed catalogue get `_2`, `_3` …"""
-
-
-def vector_index(position: int) -> str:
-    """Name of the index of the space that comes so many-th (1, 2, …), the one with most vectors first."""
-    return VECTOR_INDEX if position == 1 else f"{VECTOR_INDEX}_{position}"
-
-
-BARE_INDEX = "products_without_vector"
-"""The index over products that have no vector, by which they are counted."""
-
-
-@dataclass(frozen=True)
-class Index:
-    """An index of a release, but for those of vectors."""
-
-    name: str
-    table: Table
-    over: sql.Composable
-    """What CREATE INDEX has behind the table's name."""
-    unique: bool = False
-
-
-INDEXES = (
-    Index("products_external_id", PRODUCTS, sql.SQL("(source, external_id)"), unique=True),
-    Index("products_search_vector", PRODUCTS, sql.SQL("USING gin (search_vector)")),
-    Index("products_normalized", PRODUCTS, sql.SQL("USING gin (normalized jsonb_path_ops)")),
-    Index(BARE_INDEX, PRODUCTS, sql.SQL("(product_id) WHERE embedding IS NULL")),
-    Index("favourites_user", FAVOURITES, sql.SQL("(user_id)")),
-    Index("favourites_product", FAVOURITES, sql.SQL("(product_id)")),
-    Index("users_user", USERS, sql.SQL("(user_id)")),
-    Index(
-        "product_style_affinity_product", PRODUCT_STYLE_AFFINITY, sql.SQL("(product_id, rank)"), unique=True
-    ),
-    Index("product_style_affinity_cluster", PRODUCT_STYLE_AFFINITY, sql.SQL("(cluster, affinity)")),
-    *(
-        Index(
-            f"products_{each.name}",
-            PRODUCTS,
-            sql.SQL("({column}) WHERE {column} IS NOT NULL" if each.sparse else "({column})").format(
-                column=sql.Identifier(each.name)
-            ),
-        )
-        for each in ATTRIBUTES
-        if each.indexed
-    ),
-)
-"""The indexes of a release beside those of vectors."""
 
 SERVING_VERSION = attributes.version(
     "kind", "filtered", "indexed", "sparse", "full_text", "searched", "importance"

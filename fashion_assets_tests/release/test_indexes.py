@@ -11,7 +11,7 @@ from fashion_assets.cli import app
 from fashion_assets.criteria.subject import Candidate
 from fashion_assets.postgres.connections import connect
 from fashion_assets.release import indexes
-from fashion_assets.warehouse.serving import VECTOR_INDEX
+from fashion_assets.warehouse.release_indexes import VECTOR_INDEX
 
 NEW, OLD = f"{VECTOR_INDEX}_ccnew", f"{VECTOR_INDEX}_ccold"
 

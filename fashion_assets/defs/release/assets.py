@@ -26,8 +26,8 @@ from fashion_assets.serving.links import report_link
 from fashion_assets.settings import Settings
 from fashion_assets.warehouse import releases
 from fashion_assets.warehouse.quarantine import reasons
+from fashion_assets.warehouse.release_indexes import VECTOR_INDEX
 from fashion_assets.warehouse.releases import Release
-from fashion_assets.warehouse.serving import VECTOR_INDEX
 
 OWNERS = ["team:platform"]
 GROUP = "release"

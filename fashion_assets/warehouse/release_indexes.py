@@ -1,0 +1,61 @@
+"""The indexes of a release, once.
+
+What belongs here: their names, and what each is over. What does not: building them (`release.indexes`), the tables (`serving`).
+"""
+
+from dataclasses import dataclass
+
+from psycopg import sql
+
+from fashion_assets.catalog.attributes import ATTRIBUTES
+from fashion_assets.warehouse.serving import FAVOURITES, PRODUCT_STYLE_AFFINITY, PRODUCTS, USERS, Table
+
+VECTOR_INDEX = "product_embeddings_index"
+"""The one vector index in place of three (A4); further spaces of a mixed catalogue get `_2`, `_3` …"""
+
+
+def vector_index(position: int) -> str:
+    """Name of the index of the space that comes so many-th (1, 2, …), the one with most vectors first."""
+    return VECTOR_INDEX if position == 1 else f"{VECTOR_INDEX}_{position}"
+
+
+BARE_INDEX = "products_without_vector"
+"""The index over products that have no vector, by which they are counted."""
+
+
+@dataclass(frozen=True)
+class Index:
+    """An index of a release, but for those of vectors."""
+
+    name: str
+    table: Table
+    over: sql.Composable
+    """What CREATE INDEX has behind the table's name."""
+    unique: bool = False
+
+
+INDEXES = (
+    Index("products_external_id", PRODUCTS, sql.SQL("(source, external_id)"), unique=True),
+    Index("products_search_vector", PRODUCTS, sql.SQL("USING gin (search_vector)")),
+    Index("products_normalized", PRODUCTS, sql.SQL("USING gin (normalized jsonb_path_ops)")),
+    Index(BARE_INDEX, PRODUCTS, sql.SQL("(product_id) WHERE embedding IS NULL")),
+    Index("favourites_user", FAVOURITES, sql.SQL("(user_id)")),
+    Index("favourites_product", FAVOURITES, sql.SQL("(product_id)")),
+    Index("users_user", USERS, sql.SQL("(user_id)")),
+    Index(
+        "product_style_affinity_product", PRODUCT_STYLE_AFFINITY, sql.SQL("(product_id, rank)"), unique=True
+    ),
+    Index("product_style_affinity_cluster", PRODUCT_STYLE_AFFINITY, sql.SQL("(cluster, affinity)")),
+    *(
+        Index(
+            f"products_{each.name}",
+            PRODUCTS,
+            sql.SQL("({column}) WHERE {column} IS NOT NULL" if each.sparse else "({column})").format(
+                column=sql.Identifier(each.name)
+            ),
+        )
+        for each in ATTRIBUTES
+        if each.indexed
+    ),
+)
+"""The indexes of a release beside those of vectors."""
