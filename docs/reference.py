@@ -52,7 +52,14 @@ from fashion_assets.warehouse.tables import metadata
 PROGRAM = "fashion-assets"
 
 SETTINGS_BY_GROUP = {
-    "Where things are": ("home", "database_url", "storage_url", "reader_role", "source_code_url"),
+    "Where things are": (
+        "home",
+        "database_url",
+        "storage_url",
+        "reader_role",
+        "writer_role",
+        "source_code_url",
+    ),
     "Environments of a backfill": (
         "development_database_url",
         "staging_database_url",

@@ -10,13 +10,13 @@ import subprocess
 from pathlib import Path
 
 import psycopg
-from psycopg import sql
 from psycopg.conninfo import make_conninfo
 
 from fashion_assets.postgres import server
 from fashion_assets.postgres.connections import connect
 from fashion_assets.postgres.errors import WarehouseError
 from fashion_assets.settings import Settings
+from fashion_assets.warehouse import writer
 from fashion_assets.warehouse.database import prepare
 from fashion_assets.warehouse.schemas import DAGSTER, OPS, SERVING
 
@@ -99,7 +99,7 @@ def restore(settings: Settings, folder: Path) -> None:
                     shutil.copytree(folder / name, settings.home / name, dirs_exist_ok=True)
         except OSError as error:
             raise BackupError(f"{settings.home} cannot be written: {error}") from error
-        _make_what_a_dump_refers_to(conn, settings.reader_role)
+        _make_what_a_dump_refers_to(conn, settings)
     whole_or_not = ("--exit-on-error", "--single-transaction", "--no-owner")
     _run(settings, "pg_restore", *whole_or_not, str(folder / DUMP))
     prepare(settings)
@@ -108,10 +108,15 @@ def restore(settings: Settings, folder: Path) -> None:
     begun.unlink()
 
 
-def _make_what_a_dump_refers_to(conn: psycopg.Connection, reader: str) -> None:
+def _make_what_a_dump_refers_to(conn: psycopg.Connection, settings: Settings) -> None:
     conn.execute("CREATE EXTENSION IF NOT EXISTS vector")
-    if conn.execute("SELECT FROM pg_roles WHERE rolname = %s", (reader,)).fetchone() is None:
-        conn.execute(sql.SQL("CREATE ROLE {} NOLOGIN").format(sql.Identifier(reader)))
+    # The dump has their rights.
+    for role in (settings.reader_role, settings.writer_role):
+        if missing := writer.make(conn, role):
+            raise BackupError(
+                f"There is no role {role} on this server, and this one may not make it ({server.describe(settings)}). Let an "
+                f"administrator run `{missing}`, then run the same command again."
+            )
 
 
 def _run(settings: Settings, name: str, *arguments: str) -> None:

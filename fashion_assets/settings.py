@@ -195,6 +195,12 @@ class Settings(Thresholds, BaseSettings):
         pattern=r"^[a-z_][a-z0-9_]*$",
         description="Database role that may read the serving views and nothing else.",
     )
+    writer_role: str = Field(
+        default="fashion_writer",
+        pattern=r"^[a-z_][a-z0-9_]*$",
+        description="Database role that may write favourites through their serving view and nothing else. Made where this one may make "
+        "roles; nothing here needs it.",
+    )
     debug: bool = Field(default=False, description="Print the traceback of an error beside its line.")
     plain_dagster_storage: bool = Field(
         default=False,

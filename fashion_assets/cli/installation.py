@@ -157,7 +157,14 @@ def migrate(
         return
     if undo_to is None:
         database.prepare(settings)
-        out.print(f"ready: {shown(describe(settings))}")
+        missing = database.give_rights(settings)
+        out.print(f"ready: {shown(describe(settings))}", soft_wrap=True)
+        if missing:
+            out.print(
+                f"there is no role {settings.writer_role}, which a program would write favourites by. If one is to: `{missing}` as an "
+                "administrator, then this command again",
+                soft_wrap=True,
+            )
         return
     existing_installation()
     agreed(f"Undo every step after {undo_to}? Data are kept.", yes, without_terminal=False)

@@ -141,6 +141,25 @@ def standing(conn: psycopg.Connection[Any], release: Release) -> list[Standing]:
     return [Standing(*row) for row in rows]
 
 
+def lacking(conn: psycopg.Connection[Any], release: Release, there: Collection[str]) -> list[str]:
+    """Names of the indexes that a release must have and that are not among `there`; none of a release of a former version, whose
+    columns may be others. Of those of vectors only the first is looked for: how many there are to be takes a look at every vector."""
+    rows = conn.execute(
+        "SELECT attname::text FROM pg_attribute WHERE attrelid = to_regclass(%s) AND attnum > 0 AND NOT attisdropped",
+        (release.table("products").as_string(conn),),
+    ).fetchall()
+    if {name for (name,) in rows} != set(serving.PRODUCTS.comments):
+        return []
+    tables = _tables(conn, release)
+    wanted = [each.name for each in others(release) if each.table in tables]
+    row = conn.execute(
+        "SELECT EXISTS (SELECT FROM fashion_ops.release_spaces WHERE release = %s)", (release.release,)
+    ).fetchone()
+    if row == (True,):
+        wanted.append(serving.VECTOR_INDEX)
+    return [name for name in wanted if name not in there]
+
+
 def drop_leftovers(conn: psycopg.Connection[Any], release: Release) -> list[str]:
     """Drop what a cancelled rebuild left: indexes that are not valid, under a name PostgreSQL gave them. Returns their names. The
     connection must be in autocommit. Waits for a rebuild of somebody else's that is under way."""

@@ -29,7 +29,7 @@ from psycopg import sql
 
 from fashion_assets.postgres.errors import WarehouseError
 from fashion_assets.settings import Settings
-from fashion_assets.warehouse import release_tables
+from fashion_assets.warehouse import release_tables, writer
 from fashion_assets.warehouse.locks import Holder, holders, lock_swaps, named
 from fashion_assets.warehouse.releases import SERVING_SCHEMA, Release
 from fashion_assets.warehouse.serving import SERVED, TABLES
@@ -212,6 +212,7 @@ def _make_views(conn: psycopg.Connection[Any], settings: Settings, schema: str, 
     for table in served:
         conn.execute(_definition(schema, table, release))
     release_tables.let_read(conn, schema, settings.reader_role)
+    writer.let_write(conn, schema, settings.writer_role)
     release_tables.describe(conn, schema)
     for statement in [
         *release_tables.describe_declared(conn, schema, release.release, set(served) - set(SERVED)),

@@ -15,7 +15,7 @@ from fashion_assets.postgres import server, session
 from fashion_assets.postgres.connections import Connection, connect, wait_for
 from fashion_assets.postgres.errors import Busy, MadeByNewer, NoRights, NotInstalled, explained
 from fashion_assets.settings import Settings
-from fashion_assets.warehouse import reader, release_tables
+from fashion_assets.warehouse import reader, release_tables, writer
 from fashion_assets.warehouse.migrations import HEAD
 from fashion_assets.warehouse.requirements import check_server
 from fashion_assets.warehouse.schemas import DAGSTER, OPS, SERVING, VERSION_TABLE
@@ -44,7 +44,18 @@ def prepare(settings: Settings, *, anew: bool = True) -> None:
             )
         check_server(connection)
         connection.autocommit = False
-        _bring_up_to_date(connection, settings.reader_role, where)
+        _bring_up_to_date(connection, settings, where)
+
+
+def give_rights(settings: Settings) -> str | None:
+    """Make the roles that read and write where they are missing, and give them their rights again, in a prepared database. Returns the
+    statement an administrator would have to run for the writer's role; None where it is there."""
+    where = server.describe(settings)
+    with explained(where), connect(settings, vectors=False) as connection, connection.transaction():
+        reader.make(connection, settings.reader_role, where)
+        missing = writer.make(connection, settings.writer_role)
+        _let_read_and_write(connection, settings)
+        return missing
 
 
 def verified(settings: Settings) -> tuple[str | None, list[str]]:
@@ -133,7 +144,7 @@ def _nothing_in(data: Path) -> str:
     )
 
 
-def _bring_up_to_date(connection: Connection, reader_role: str, where: str) -> None:
+def _bring_up_to_date(connection: Connection, settings: Settings, where: str) -> None:
     from sqlalchemy import create_engine
     from sqlalchemy.pool import StaticPool
 
@@ -145,17 +156,23 @@ def _bring_up_to_date(connection: Connection, reader_role: str, where: str) -> N
     with engine.begin() as same:
         # Waits for another process that is at it, then looks again.
         wait_for(connection, _PREPARING, "prepares this database")
-        if _is_ready(connection, reader_role):
+        if _is_ready(connection, settings.reader_role):
             return
         _make_extension(connection, where)
         for schema in (OPS, SERVING, DAGSTER):
             connection.execute(sql.SQL("CREATE SCHEMA IF NOT EXISTS {}").format(sql.Identifier(schema)))
-        reader.make(connection, reader_role, where)
+        reader.make(connection, settings.reader_role, where)
+        writer.make(connection, settings.writer_role)
         migrations.upgrade(same)
-        # The live release by its own name too, as searches read it.
-        live = connection.execute(_LIVE).fetchall()
-        for schema in (SERVING, *(name for (name,) in live)):
-            release_tables.let_read(connection, schema, reader_role)
+        _let_read_and_write(connection, settings)
+
+
+def _let_read_and_write(connection: Connection, settings: Settings) -> None:
+    # The live release by its own name too, as searches read it.
+    live = connection.execute(_LIVE).fetchall()
+    for schema in (SERVING, *(name for (name,) in live)):
+        release_tables.let_read(connection, schema, settings.reader_role)
+    writer.let_write(connection, SERVING, settings.writer_role)
 
 
 _LIVE = sql.SQL("SELECT release FROM {} WHERE state = 'live'").format(sql.Identifier(OPS, "releases"))

@@ -1,0 +1,226 @@
+"""What stands in the database: steps of the tables, releases and their schemas, views, indexes.
+
+What belongs here: our schemas. What does not: the server (`server`), who may use them (`roles`), work under way (`work`).
+"""
+
+import re
+from collections.abc import Collection, Mapping
+from typing import Any
+
+import psycopg
+
+from fashion_assets.doctor.finding import Finding, mend, note, well
+from fashion_assets.release import indexes
+from fashion_assets.warehouse import migrations, releases
+from fashion_assets.warehouse.releases import Release
+from fashion_assets.warehouse.schemas import DAGSTER, OPS, SERVING
+
+STANDING = ("live", "candidate", "retired")
+"""States of releases whose tables must be there."""
+
+_OF_A_RELEASE = re.compile(rf"{SERVING}_r\d{{4,}}")
+_ASIDE = re.compile(rf"{SERVING}\w*_(next|former_\d+)")
+
+
+def of_steps(done: str | None, different: Collection[str]) -> list[Finding]:
+    """The newest step of our own tables that is done, and how the tables differ from their definition."""
+    if done is None:
+        return [note("tables", "nothing was ever migrated here", "Begin with: fashion-assets run")]
+    if done > migrations.HEAD:
+        return [
+            mend(
+                "tables",
+                f"they are those of a newer fashion-assets (version {done}; {migrations.HEAD} is known here)",
+                "Upgrade the package here.",
+            )
+        ]
+    if done != migrations.HEAD:
+        return [
+            note(
+                "tables",
+                f"they are at version {done}, and {migrations.HEAD} is wanted",
+                "Any command does the steps: fashion-assets migrate",
+            )
+        ]
+    found = [
+        mend(
+            "tables",
+            f"somebody changed them: {each}",
+            "Undo that change by hand, and look again with: fashion-assets migrate --check",
+        )
+        for each in different
+    ]
+    return found or [well("tables", f"version {done}, as they are defined")]
+
+
+def of_schemas(known: Collection[Release], there: Collection[str], running: bool) -> list[Finding]:
+    """Schemas of releases (`there`) against the register; `running`: somebody holds the run lock."""
+    by_name = {each.release: each for each in known}
+    findings = []
+    for name in sorted(there):
+        release = by_name.get(name)
+        if _ASIDE.fullmatch(name):
+            findings.append(
+                note(
+                    "schemas",
+                    f"{name} is left of a swap; somebody may still hold it",
+                    "The next promotion or run drops it when nobody does.",
+                )
+            )
+        elif not _OF_A_RELEASE.fullmatch(name):
+            continue
+        elif release is None or release.state == "dropped":
+            said = (
+                "no release of that name is registered" if release is None else "it is registered as dropped"
+            )
+            findings.append(
+                mend(
+                    "schemas",
+                    f"{name} is there, and {said}",
+                    f"Look into it; if nobody needs it: DROP SCHEMA {name} CASCADE",
+                )
+            )
+        elif release.state == "dropping":
+            findings.append(
+                note(
+                    "schemas",
+                    f"{name} is to be dropped, and is still there",
+                    "The next promotion or run drops it when nobody reads it any more.",
+                )
+            )
+        elif release.state in ("building", "failed") and not running:
+            findings.append(
+                note(
+                    "schemas",
+                    f"{name} was left half built by a run that ended",
+                    "The next run that builds a release drops it.",
+                )
+            )
+    for release in known:
+        if release.state in STANDING and release.release not in there:
+            findings.append(
+                mend(
+                    "schemas",
+                    f"{release.release} is {release.state}, and its schema is gone",
+                    "Put another one live (fashion-assets rollback), and build it again: fashion-assets run"
+                    if release.state == "live"
+                    else f"Let it go: fashion-assets retire {release.release}",
+                )
+            )
+    live = [each.release for each in known if each.state == "live"]
+    if not live and any(each.state in STANDING for each in known):
+        findings.append(mend("schemas", "no release is live", "Put one live: fashion-assets promote RELEASE"))
+    return findings or [well("schemas", f"{len(there)}, each as the register says")]
+
+
+def schemas_there(conn: psycopg.Connection[Any]) -> list[str]:
+    rows = conn.execute(
+        "SELECT nspname::text FROM pg_namespace WHERE starts_with(nspname, %s) AND nspname <> %s",
+        (SERVING, SERVING),
+    ).fetchall()
+    return [name for (name,) in rows]
+
+
+def of_views(live: Release | None, leading: Mapping[str, Collection[str]]) -> list[Finding]:
+    """Where each serving view leads (releases by view) against what the register says is live."""
+    if live is None:
+        return []
+    astray = {view: led for view, led in leading.items() if set(led) != {live.release}}
+    if not leading:
+        return [
+            mend(
+                "views",
+                f"{live.release} is live, and {SERVING} has no views",
+                "Put a release live once more: fashion-assets rollback, or fashion-assets promote RELEASE",
+            )
+        ]
+    found = [
+        mend(
+            "views",
+            f"{SERVING}.{view} leads to {', '.join(sorted(led))}, while {live.release} is live",
+            f"Put it live once more: fashion-assets rollback, then fashion-assets promote {live.release}",
+        )
+        for view, led in sorted(astray.items())
+    ]
+    return found or [well("views", f"all {len(leading)} lead to {live.release}, which is live")]
+
+
+def where_views_lead(conn: psycopg.Connection[Any]) -> dict[str, set[str]]:
+    """The releases that each serving view reads from. A view of somebody's own beside them is left out where it reads none."""
+    rows = conn.execute(
+        """
+        SELECT v.relname::text, n.nspname::text
+        FROM pg_class v JOIN pg_rewrite r ON r.ev_class = v.oid
+        JOIN pg_depend d ON d.classid = 'pg_rewrite'::regclass AND d.objid = r.oid AND d.refclassid = 'pg_class'::regclass
+        JOIN pg_class t ON t.oid = d.refobjid AND t.oid <> v.oid JOIN pg_namespace n ON n.oid = t.relnamespace
+        WHERE v.relnamespace = to_regnamespace(%s) AND v.relkind = 'v' AND n.nspname ~ %s
+        GROUP BY 1, 2
+        """,
+        (SERVING, f"^{SERVING}_r[0-9]{{4,}}$"),
+    ).fetchall()
+    led: dict[str, set[str]] = {}
+    for view, release in rows:
+        led.setdefault(view, set()).add(release)
+    return led
+
+
+def of_indexes(conn: psycopg.Connection[Any], known: Collection[Release]) -> list[Finding]:
+    """Every index of a standing release and of our own tables is valid, and every release has those it must have."""
+    findings = []
+    rebuilt = {oid for (oid,) in conn.execute("SELECT index_relid FROM pg_stat_progress_create_index")}
+    bad = conn.execute(
+        """
+        SELECT c.oid, n.nspname::text, c.relname::text FROM pg_index i JOIN pg_class c ON c.oid = i.indexrelid
+        JOIN pg_namespace n ON n.oid = c.relnamespace
+        WHERE NOT (i.indisvalid AND i.indisready) AND (n.nspname IN (%s, %s) OR starts_with(n.nspname, %s)) ORDER BY 2, 3
+        """,
+        (OPS, DAGSTER, f"{SERVING}_r"),
+    ).fetchall()
+    standing = [each for each in known if each.state in STANDING]
+    names = {each.release for each in standing}
+    for oid, schema, index in bad:
+        if oid in rebuilt:
+            findings.append(
+                note("indexes", f"{schema}.{index} is being built", "It is valid when that has ended.")
+            )
+            continue
+        remedy = (
+            f"fashion-assets reindex {schema}"
+            if schema in names
+            else f"`REINDEX INDEX CONCURRENTLY {schema}.{index}`, or drop it if its name ends with _ccnew or _ccold"
+        )
+        findings.append(
+            mend(
+                "indexes",
+                f"{schema}.{index} is not valid: it costs every write and answers nothing",
+                remedy,
+            )
+        )
+    for release in standing:
+        there = {each.name for each in indexes.standing(conn, release)}
+        if there and (lacking := indexes.lacking(conn, release, there)):
+            findings.append(
+                mend(
+                    "indexes",
+                    f"{release.release} lacks {', '.join(lacking)}",
+                    f"fashion-assets reindex {release.release}",
+                )
+            )
+    return findings or [well("indexes", "all are valid, and none is missing")]
+
+
+def size_of(conn: psycopg.Connection[Any], release: Release | None) -> int:
+    """Bytes of a release's tables and indexes; 0 where there is none."""
+    if release is None:
+        return 0
+    row = conn.execute(
+        "SELECT coalesce(sum(pg_total_relation_size(oid)), 0)::bigint FROM pg_class "
+        "WHERE relnamespace = to_regnamespace(%s) AND relkind = 'r'",
+        (release.release,),
+    ).fetchone()
+    assert row is not None
+    return row[0]
+
+
+def registered(conn: psycopg.Connection[Any]) -> list[Release]:
+    return releases.releases(conn)
