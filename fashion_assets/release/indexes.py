@@ -24,6 +24,7 @@ from fashion_assets.postgres.errors import WarehouseError
 from fashion_assets.settings import Settings
 from fashion_assets.warehouse import release_indexes
 from fashion_assets.warehouse.releases import Release
+from fashion_assets.warehouse.serving import PRODUCTS
 
 HNSW_M = 16
 HNSW_EF_CONSTRUCTION = 64
@@ -148,7 +149,7 @@ def lacking(conn: psycopg.Connection[Any], release: Release, there: Collection[s
         "SELECT attname::text FROM pg_attribute WHERE attrelid = to_regclass(%s) AND attnum > 0 AND NOT attisdropped",
         (release.table("products").as_string(conn),),
     ).fetchall()
-    if {name for (name,) in rows} != set(serving.PRODUCTS.comments):
+    if {name for (name,) in rows} != set(PRODUCTS.comments):
         return []
     tables = _tables(conn, release)
     wanted = [each.name for each in others(release) if each.table in tables]
@@ -156,7 +157,7 @@ def lacking(conn: psycopg.Connection[Any], release: Release, there: Collection[s
         "SELECT EXISTS (SELECT FROM fashion_ops.release_spaces WHERE release = %s)", (release.release,)
     ).fetchone()
     if row == (True,):
-        wanted.append(serving.VECTOR_INDEX)
+        wanted.append(release_indexes.VECTOR_INDEX)
     return [name for name in wanted if name not in there]
 
 
