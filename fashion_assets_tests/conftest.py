@@ -6,8 +6,8 @@ under test or in a process it starts, gives the same. `database` — a connectio
 `bare_settings` — the same without anything in the database, for tests of its preparation. `migrate` — a whole
 migration of a catalogue folder, every run of it a Dagster run in that database. `instance` — the Dagster instance
 in that database. `candidate` — a finished
-candidate (40 products, two batches) in a database of its own, free to be damaged. `server_settings` — the
-server itself: the embedded one, started once for the whole test run. No test mocks it.
+candidate (40 products, two batches) in a database of its own, free to be damaged; `live` — the same, gone live.
+`server_settings` — the server itself: the embedded one, started once for the whole test run. No test mocks it.
 """
 
 import os
@@ -17,7 +17,7 @@ import uuid
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, NamedTuple
 from urllib.parse import quote, urlencode
 
 import pytest
@@ -33,6 +33,7 @@ from fashion_assets.outcome import MigrationResult
 from fashion_assets.places import DAGSTER_FILES
 from fashion_assets.postgres import server
 from fashion_assets.postgres.connections import Connection, connect
+from fashion_assets.release.swap import promote
 from fashion_assets.settings import Settings
 from fashion_assets.warehouse import releases
 from fashion_assets.warehouse.database import prepare
@@ -42,6 +43,14 @@ if TYPE_CHECKING:
     import dagster as dg
 
 TEMPLATE = "prepared_template"
+
+
+class Template(NamedTuple):
+    """A database nobody uses, and the home beside it, to be copied."""
+
+    database: str
+    home: Path
+
 
 # The process workers are forked from lives as long as the test run: what every command imports beside its batches is
 # imported there once.
@@ -165,44 +174,103 @@ def migrate(settings: Settings) -> Callable[..., MigrationResult]:
 @pytest.fixture(scope="session")
 def candidate_template(
     server_settings: Settings, tmp_path_factory: pytest.TempPathFactory
-) -> Iterator[tuple[str, Path]]:
-    """Name of a database, and the home beside it, that hold a finished candidate of 40 sound listings in two batches, to be
-    copied."""
+) -> Iterator[Template]:
+    """A finished candidate of 40 sound listings in two batches."""
     home = tmp_path_factory.mktemp("candidate")
     with pytest.MonkeyPatch.context() as environment:
         environment.setenv(f"{ENVIRONMENT_PREFIX}BATCH_SIZE", "20")
         with _own_database(server_settings, home, TEMPLATE, environment) as settings:
             run_migration(write_catalogue(home / "catalogue", 40), promote=False)
-            name = server.parameters(settings)["dbname"]
-            with connect(server_settings, autocommit=True, vectors=False) as connection:
-                # Pooled connections that wait for the next run; a database in use cannot be copied.
-                connection.execute(
-                    "SELECT pg_terminate_backend(pid) FROM pg_stat_activity WHERE datname = %s", (name,)
-                )
-            yield name, home
+            yield Template(_left_alone(server_settings, settings), home)
+
+
+@pytest.fixture(scope="session")
+def live_template(server_settings: Settings, candidate_template: Template) -> Iterator[Template]:
+    """The same, gone live."""
+    with changed_once(
+        server_settings, candidate_template, lambda each: promote(each.conn, each.settings, each.release)
+    ) as template:
+        yield template
+
+
+@contextmanager
+def changed_once(
+    server_settings: Settings, origin: Template, change: Callable[[Candidate], object]
+) -> Iterator[Template]:
+    """What another template holds after a change to its release, which many tests begin with."""
+    with (
+        pytest.MonkeyPatch.context() as environment,
+        _own_database(server_settings, origin.home, origin.database, environment) as settings,
+    ):
+        with _opened(settings) as candidate:
+            change(candidate)
+            candidate.conn.commit()
+        yield Template(_left_alone(server_settings, settings), origin.home)
+
+
+@contextmanager
+def copied(
+    server_settings: Settings, template: Template, home: Path, monkeypatch: pytest.MonkeyPatch
+) -> Iterator[Settings]:
+    """Settings of an installation of its own that holds what a template does."""
+    shutil.copytree(template.home / "assets", home / "assets")
+    with _own_database(server_settings, home, template.database, monkeypatch) as settings:
+        yield settings
+
+
+@contextmanager
+def release_of(
+    server_settings: Settings, template: Template, home: Path, monkeypatch: pytest.MonkeyPatch
+) -> Iterator[Candidate]:
+    """The first release of such an installation, free to be damaged."""
+    with copied(server_settings, template, home, monkeypatch) as settings, _opened(settings) as release:
+        yield release
+
+
+@contextmanager
+def _opened(settings: Settings) -> Iterator[Candidate]:
+    with connect(settings) as connection:
+        release = releases.releases(connection)[-1]
+        connection.commit()
+        yield Candidate(connection, release, settings)
+
+
+def _left_alone(server_settings: Settings, settings: Settings) -> str:
+    """The name of a database without its pooled connections, which wait for the next run: one in use cannot be copied."""
+    name = server.parameters(settings)["dbname"]
+    with connect(server_settings, autocommit=True, vectors=False) as connection:
+        connection.execute(
+            "SELECT pg_terminate_backend(pid) FROM pg_stat_activity WHERE datname = %s", (name,)
+        )
+    return name
 
 
 @pytest.fixture
 def candidate_settings(
     server_settings: Settings,
-    candidate_template: tuple[str, Path],
+    candidate_template: Template,
     tmp_path: Path,
     monkeypatch: pytest.MonkeyPatch,
 ) -> Iterator[Settings]:
     """As `settings`, with a finished candidate in the database and its files in the home."""
-    template, home = candidate_template
-    shutil.copytree(home / "assets", tmp_path / "assets")
-    with _own_database(server_settings, tmp_path, template, monkeypatch) as settings:
+    with copied(server_settings, candidate_template, tmp_path, monkeypatch) as settings:
         yield settings
 
 
 @pytest.fixture
 def candidate(candidate_settings: Settings) -> Iterator[Candidate]:
     """A finished, sound candidate, free to be damaged."""
-    with connect(candidate_settings) as connection:
-        release = releases.candidate(connection)
-        connection.commit()
-        yield Candidate(connection, release, candidate_settings)
+    with _opened(candidate_settings) as candidate:
+        yield candidate
+
+
+@pytest.fixture
+def live(
+    server_settings: Settings, live_template: Template, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> Iterator[Candidate]:
+    """The same, live."""
+    with release_of(server_settings, live_template, tmp_path, monkeypatch) as live:
+        yield live
 
 
 def run_migration(catalog: Path | None = None, **options: object) -> MigrationResult:

@@ -4,6 +4,7 @@ import random
 import threading
 from collections.abc import Iterator
 from contextlib import contextmanager
+from pathlib import Path
 
 import psycopg
 import pytest
@@ -15,16 +16,36 @@ from fashion_assets.postgres.errors import WarehouseError
 from fashion_assets.release import serving
 from fashion_assets.release.serving import SERVED_TABLES, HeldUp
 from fashion_assets.release.swap import promote, rollback, tidy
+from fashion_assets.settings import Settings
+from fashion_assets.warehouse import releases
 from fashion_assets.warehouse.releases import Release
 from fashion_assets.warehouse.serving import TABLES
+from fashion_assets_tests.conftest import Template, changed_once, release_of
 from fashion_assets_tests.release.copies import copy_of
+
+
+@pytest.fixture(scope="module")
+def second_template(server_settings: Settings, live_template: Template) -> Iterator[Template]:
+    """A release that is live, and one that may go live."""
+    with changed_once(server_settings, live_template, lambda live: copy_of(live, "second")) as template:
+        yield template
+
+
+@pytest.fixture
+def candidate(
+    server_settings: Settings, second_template: Template, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> Iterator[Candidate]:
+    """The one that is live."""
+    with release_of(server_settings, second_template, tmp_path, monkeypatch) as candidate:
+        yield candidate
 
 
 @pytest.fixture
 def second(candidate: Candidate) -> Release:
-    """The candidate is live; this one may go live."""
-    promote(candidate.conn, candidate.settings, candidate.release)
-    return copy_of(candidate, "second")
+    """The one that may go live."""
+    found = releases.only_candidate(candidate.conn)
+    candidate.conn.commit()
+    return found
 
 
 def served(candidate: Candidate) -> bool:

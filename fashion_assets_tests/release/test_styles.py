@@ -119,14 +119,12 @@ def test_a_catalogue_without_vectors_needs_no_styles(candidate: Candidate):
 
 
 @pytest.fixture
-def engine(candidate: Candidate) -> Iterator[SearchEngine]:
-    promote(candidate.conn, candidate.settings, candidate.release)
-    candidate.conn.commit()
-    with SearchEngine.open(candidate.settings, size=1) as engine:
+def engine(live: Candidate) -> Iterator[SearchEngine]:
+    with SearchEngine.open(live.settings, size=1) as engine:
         yield engine
 
 
-def test_styles_are_asked_for_by_name_product_and_person(candidate: Candidate, engine: SearchEngine):
+def test_styles_are_asked_for_by_name_product_and_person(live: Candidate, engine: SearchEngine):
     known = engine.styles()
     assert [each.products for each in known] == sorted((each.products for each in known), reverse=True)
     style = known[0]
@@ -137,13 +135,13 @@ def test_styles_are_asked_for_by_name_product_and_person(candidate: Candidate, e
     near = engine.styles_of(product=results.hits[0].external_id)
     assert near[0].name == style.name and near[0].affinity == pytest.approx(results.hits[0].score)
     assert len(near) == 3 and near[0].affinity > near[1].affinity > near[2].affinity  # type: ignore[operator]
-    candidate.conn.execute(
+    live.conn.execute(
         sql.SQL(
             "INSERT INTO {} (user_id, source, product_id, record) SELECT 'ann', 'demo', id::uuid, '{{}}' FROM unnest(%s::text[]) id"
-        ).format(candidate.release.table("favourites")),
+        ).format(live.release.table("favourites")),
         ([hit.product_id for hit in results.hits[:2]],),
     )
-    candidate.conn.commit()
+    live.conn.commit()
     (theirs,) = engine.styles_of(user="ann")
     assert theirs.name == style.name and 0 < (theirs.affinity or 0) <= 1
     assert engine.styles_of(user="nobody") == []
@@ -157,7 +155,7 @@ def test_styles_are_asked_for_by_name_product_and_person(candidate: Candidate, e
         engine.styles_of()
 
 
-def test_the_command_tells_them(candidate: Candidate, engine: SearchEngine):
+def test_the_command_tells_them(engine: SearchEngine):
     called = CliRunner().invoke(app, ["styles", "--json"])
     known = json.loads(called.stdout)
     assert len(known) == 3 and {"number", "name", "products", "words", "affinity"} == set(known[0])

@@ -27,7 +27,7 @@ from fashion_assets.postgres import server
 from fashion_assets.postgres.connections import connect
 from fashion_assets.postgres.errors import ServerUnreachable
 from fashion_assets.release.status import status
-from fashion_assets.release.swap import promote, rollback
+from fashion_assets.release.swap import rollback
 from fashion_assets.search.engine import AsyncSearchEngine, SearchEngine
 from fashion_assets.search.filters import FilterError, SearchError, parse_filters
 from fashion_assets.search.path import Facts
@@ -42,13 +42,6 @@ from fashion_assets.warehouse.releases import SERVING_SCHEMA, ReleaseError
 from fashion_assets_tests import hostile
 from fashion_assets_tests.conftest import database_url
 from fashion_assets_tests.release.copies import copy_of
-
-
-@pytest.fixture
-def live(candidate: Candidate) -> Candidate:
-    promote(candidate.conn, candidate.settings, candidate.release)
-    candidate.conn.commit()
-    return candidate
 
 
 @pytest.fixture

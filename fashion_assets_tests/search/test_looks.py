@@ -14,11 +14,12 @@ from typer.testing import CliRunner
 from fashion_assets.catalog import outfits
 from fashion_assets.cli import app
 from fashion_assets.criteria.subject import Candidate
-from fashion_assets.release.swap import promote
 from fashion_assets.search import looks
 from fashion_assets.search.engine import AsyncSearchEngine, SearchEngine
 from fashion_assets.search.filters import FilterError, SearchError
 from fashion_assets.search.query import SHOWN, Hit
+from fashion_assets.settings import Settings
+from fashion_assets_tests.conftest import Template, changed_once, release_of
 
 KINDS = (
     ("shirts", "topwear", "apparel"),
@@ -34,13 +35,10 @@ KINDS = (
 )
 
 
-@pytest.fixture
-def live(candidate: Candidate) -> Candidate:
-    """The live release's forty products as ten kinds of four pieces: 10, 20, … are shirts, 1, 11, … t-shirts, 2, 12, … jeans, and so on."""
-    promote(candidate.conn, candidate.settings, candidate.release)
+def put_kinds(live: Candidate) -> None:
     for place, (article_type, sub_category, category) in enumerate(KINDS):
         put(
-            candidate,
+            live,
             "external_id::int %% 10 = %(place)s",
             article_type=article_type,
             sub_category=sub_category,
@@ -49,8 +47,21 @@ def live(candidate: Candidate) -> Candidate:
             colour=None,
             place=place,
         )
-    candidate.conn.commit()
-    return candidate
+
+
+@pytest.fixture(scope="module")
+def kinds_template(server_settings: Settings, live_template: Template) -> Iterator[Template]:
+    with changed_once(server_settings, live_template, put_kinds) as template:
+        yield template
+
+
+@pytest.fixture
+def live(
+    server_settings: Settings, kinds_template: Template, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> Iterator[Candidate]:
+    """The live release's forty products as ten kinds of four pieces: 10, 20, … are shirts, 1, 11, … t-shirts, 2, 12, … jeans, and so on."""
+    with release_of(server_settings, kinds_template, tmp_path, monkeypatch) as live:
+        yield live
 
 
 def put(live: Candidate, where: str, place: int = 0, **values: str | None) -> None:

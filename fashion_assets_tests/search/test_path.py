@@ -1,6 +1,8 @@
 """The path of a vector search, and that the server takes it: after ANALYZE, with thousands of products."""
 
+from collections.abc import Iterator
 from dataclasses import replace
+from pathlib import Path
 
 import numpy as np
 import pytest
@@ -12,12 +14,34 @@ from fashion_assets.search.engine import SearchEngine
 from fashion_assets.search.filters import AnyOf, Filter
 from fashion_assets.search.path import TIE, Facts, Sample
 from fashion_assets.search.query import Query, Results
+from fashion_assets.settings import Settings
+from fashion_assets_tests.conftest import Template, changed_once, release_of
 from fashion_assets_tests.search.large import SPACE, Large, fill
 
 
+@pytest.fixture(scope="module")
+def filled(server_settings: Settings, candidate_template: Template) -> Iterator[tuple[Template, Large]]:
+    drawn: list[Large] = []
+    with changed_once(
+        server_settings, candidate_template, lambda candidate: drawn.append(fill(candidate))
+    ) as template:
+        yield template, drawn[0]
+
+
 @pytest.fixture
-def large(candidate: Candidate) -> Large:
-    return fill(candidate)
+def large(filled: tuple[Template, Large]) -> Large:
+    return filled[1]
+
+
+@pytest.fixture
+def candidate(
+    server_settings: Settings,
+    filled: tuple[Template, Large],
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+) -> Iterator[Candidate]:
+    with release_of(server_settings, filled[0], tmp_path, monkeypatch) as candidate:
+        yield candidate
 
 
 @pytest.fixture

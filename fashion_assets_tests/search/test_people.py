@@ -2,6 +2,7 @@
 
 import json
 from collections.abc import Iterator
+from pathlib import Path
 
 import numpy as np
 import psycopg
@@ -16,10 +17,11 @@ from fashion_assets.search import people
 from fashion_assets.search.engine import SearchEngine
 from fashion_assets.search.filters import SearchError
 from fashion_assets.search.people import marginally_relevant, tastes
+from fashion_assets.settings import Settings
+from fashion_assets_tests.conftest import Template, changed_once, release_of
 
 
-@pytest.fixture
-def live(candidate: Candidate) -> Candidate:
+def add_people(candidate: Candidate) -> None:
     conn, release = candidate.conn, candidate.release
     known: list[tuple[str, dict]] = [
         ("by-style", {"style_features": {"preferred_colours": ["Gray", "no such"], "gender": "Men"}}),
@@ -44,8 +46,20 @@ def live(candidate: Candidate) -> Candidate:
     # Nobody looks for these people in the source.
     conn.execute("DELETE FROM fashion_ops.declared_tables")
     promote(conn, candidate.settings, release)
-    conn.commit()
-    return candidate
+
+
+@pytest.fixture(scope="module")
+def people_template(server_settings: Settings, candidate_template: Template) -> Iterator[Template]:
+    with changed_once(server_settings, candidate_template, add_people) as template:
+        yield template
+
+
+@pytest.fixture
+def live(
+    server_settings: Settings, people_template: Template, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> Iterator[Candidate]:
+    with release_of(server_settings, people_template, tmp_path, monkeypatch) as live:
+        yield live
 
 
 @pytest.fixture

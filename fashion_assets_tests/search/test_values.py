@@ -6,7 +6,6 @@ import pytest
 from psycopg import sql
 
 from fashion_assets.criteria.subject import Candidate
-from fashion_assets.release.swap import promote
 from fashion_assets.search.engine import SearchEngine
 from fashion_assets.search.filters import parse_filters
 from fashion_assets.search.query import Query
@@ -14,11 +13,9 @@ from fashion_assets_tests.search.large import PRODUCTS, fill
 
 
 @pytest.fixture
-def engine(candidate: Candidate) -> Iterator[SearchEngine]:
+def engine(live: Candidate) -> Iterator[SearchEngine]:
     """Forty T-shirts, all of which are in the sample."""
-    promote(candidate.conn, candidate.settings, candidate.release)
-    candidate.conn.commit()
-    with SearchEngine.open(candidate.settings, size=1) as engine:
+    with SearchEngine.open(live.settings, size=1) as engine:
         yield engine
 
 

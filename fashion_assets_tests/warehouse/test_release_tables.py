@@ -21,12 +21,10 @@ READER = "fashion_reader"
 
 
 @pytest.fixture
-def live(candidate: Candidate) -> Iterator[Candidate]:
-    promote(candidate.conn, candidate.settings, candidate.release)
-    candidate.conn.commit()
-    candidate.conn.autocommit = True
-    yield candidate
-    candidate.conn.execute("RESET ROLE")
+def live(live: Candidate) -> Iterator[Candidate]:
+    live.conn.autocommit = True
+    yield live
+    live.conn.execute("RESET ROLE")
 
 
 def said(conn: psycopg.Connection, schema: str) -> dict[str, dict[str | None, str | None]]:
