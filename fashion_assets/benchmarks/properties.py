@@ -36,7 +36,7 @@ _FALSE_FRIENDS = {"condition": frozenset({"used"})}
 
 BINS = 20
 
-OFTEN = 15
+OFTEN = 8
 """Values read in a way, before its share counts."""
 
 USUAL = 0.85
@@ -47,8 +47,8 @@ ESTIMATES = {
     "title+": 0.93,
     "title-": 0.8,
     "title&": 0.9,
-    "label&": 0.85,
-    "text&": 0.8,
+    "label&": 0.7,
+    "text&": 0.7,
     "label": 0.88,
     "label+": 0.9,
     "label-": 0.8,
@@ -58,6 +58,10 @@ ESTIMATES = {
     "weak": 0.75,
     "many": 0.7,
     "disputed": 0.7,
+    "weave": 0.7,
+    "aside": 0.7,
+    "mixed": 0.7,
+    "late": 0.8,
     "implied": 0.75,
     "percent": 0.9,
 }

@@ -4,7 +4,7 @@ import pytest
 
 from fashion_assets.catalog.ontology.found import Reading
 from fashion_assets.catalog.ontology.reading import read
-from fashion_assets.catalog.ontology.vocabulary import PROPERTIES, SIXTEEN
+from fashion_assets.catalog.ontology.vocabulary import PROPERTIES, SIXTEEN, ontology
 
 
 def values(reading: Reading) -> dict[str, str]:
@@ -79,6 +79,13 @@ def test_a_text_says_what_it_says(text: str, expected: dict[str, str | None]):
         ("Black bag with silver hardware", "secondary_color", "silver"),
         ("Pantalon sans cuir", "material", "leather"),
         ("Pull gris, smoke free home", "fit", "loose"),
+        ("Maglione Think Pink", "color", "pink"),
+        ("Parka con bordo in pelliccia", "color", "burgundy"),
+        ("Manteau pour aller à la pêche", "color", "peach"),
+        ("Timeless/classique handbag", "style", "classic"),
+        ("Chanel tweed jacket with gold buttons", "subcategory", "blazer"),
+        ("Levi's denim jacket, vintage", "designer_tier", "vintage"),
+        ("Flannel shirt, warm", "category", "shoes"),
     ],
 )  # fmt: skip
 def test_what_a_text_seems_to_say_does_not_count(text: str, name: str, wrong: str):
@@ -202,3 +209,55 @@ def test_what_looks_like_a_value_and_is_none(
     title: str | None, description: str | None, name: str, value: str | None
 ):
     assert values(read(title, description)).get(name) == value
+
+
+@pytest.mark.parametrize(
+    ("description", "name", "value"),
+    [
+        ("Suede boots. Lining: nylon", "material", "suede"),
+        ("Boots. Lining: nylon", "material", None),
+        ("Sunglasses. Frame color: black. Lens color: grey", "color", "black"),
+        ("Sunglasses. Lens material: nylon", "material", None),
+        ("Leather boots with blue and white decorative laces", "color", None),
+        ("Sneakers with one torn lace", "material", None),
+        ("Sweater.\nColor: grey, black, orange", "color", "multi"),
+        ("Belt in gold with its box", "color", None),
+        ("Earrings in gold", "color", "gold"),
+        ("Sunglasses in acetate", "material", "plastic"),
+        ("A dress. 100% acetate", "material", "acetate"),
+        ("14k gold plated earrings", "material", "gold plated"),
+    ],
+)
+def test_a_description_tells_of_the_thing_and_not_of_its_parts(
+    description: str, name: str, value: str | None
+):
+    assert values(read(None, description, least=0)).get(name) == value
+
+
+@pytest.mark.parametrize(
+    ("description", "name", "value"),
+    [
+        ("Wool jumper, hardly worn", "material", "wool"),
+        ("Bought last year. Never worn. Wool is so itchy", "material", None),
+        ("Bought last year. Never worn. A wool jumper", "material", "wool"),
+        ("Bought last year. Never worn. The leather is soft", "material", "leather"),
+        ("Bought last year. Never worn. Photographed on black", "color", None),
+        ("A nylon backpack", "material", None),
+        ("Material: nylon", "material", "polyamide"),
+        ("A nylon jacket", "material", "polyamide"),
+        ("A satin dress", "material", None),
+        ("A dress in cotton and linen", "material", None),
+    ],
+)
+def test_what_sellers_state_otherwise_is_not_said_of_a_description_alone(
+    description: str, name: str, value: str | None
+):
+    assert values(read(None, description)).get(name) == value
+    assert values(read(description)).get(name) is not None or "Photo" in description, "a title says it"
+
+
+def test_a_value_may_stand_under_several():
+    line = ontology().line
+    assert line("material", "fleece") == ("polyester", "synthetic", "cloth")
+    assert line("colour", "off white") == ("white", "beige", "brown")
+    assert line("subcategory", "jeans")[0] == "bottoms" and line("material", "no such thing") == ()

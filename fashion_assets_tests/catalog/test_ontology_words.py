@@ -22,8 +22,8 @@ from fashion_assets.catalog.wordlists import VocabularyError
         ),
         (
             "colour",
-            'cream = { under = "beige"',
-            'cream = { under = "beije"',
+            'cream = { under = "beige, white"',
+            'cream = { under = "beije, white"',
             "'cream' is under 'beije', which is no value",
         ),
         ("colour", 'en = "black,', 'en = "---, black,', "'---' of 'black' has no letters"),

@@ -23,6 +23,8 @@ class Candidate:
     place: str
     """`title` or `text`, or `label` where the text names the property before it."""
     evidence: str
+    aside: bool = False
+    """Told late in a description and not of a kind of thing by name: as often of something else."""
 
     @property
     def value(self) -> str:

@@ -42,6 +42,12 @@ _BETWEEN = frozenset(
 _OF_THINGS = frozenset({"colour", "material", "pattern"})
 """What parts have of their own."""
 
+_ANDS = frozenset(["and", "or", "et", "ou", "e", "o", "y", "und", "oder"])
+"""Between values of one list."""
+
+_WHOLE = frozenset(["frame", "frames"])
+"""Parts that are the thing itself where their property is named: "Frame color: black"."""
+
 _LINKS = frozenset(
     [
         "in",
@@ -72,6 +78,16 @@ _LINKS = frozenset(
         "real",
         "vera",
         "genuine",
+        "legerement",
+        "leggermente",
+        "ligeramente",
+        "slightly",
+        "leicht",
+        "couleur",
+        "colore",
+        "color",
+        "colour",
+        "farbe",
     ]
 )
 
@@ -119,10 +135,21 @@ class Context:
                 self._label_ends[each.value, each.last] = each
         self._ish, self._free, self._parts = starts["ish"], starts["free"], starts["parts"]
         self._kinds = [each for each in matches if each.kind in ("category", "subcategory")]
+        self._next: dict[str, list[Match]] = {}
+        for each in matches:
+            if each.kind in _OF_THINGS:
+                self._next.setdefault(each.kind, []).append(each)
+        self._listed: dict[str, Match] = {}
 
     def of(self, match: Match) -> str | None:
         """What became of a match: DENIED, ALIKE, ELSEWHERE, PART, LABELLED, or None where it simply stands."""
-        if self._is_labelled(match):
+        label = self._label_of(match)
+        if label is not None:
+            part = self._part_ends.get(label.first)
+            if part is not None and self._text.words[part.first] not in _WHOLE:
+                return PART
+            if match.kind in _OF_THINGS:
+                self._listed[match.kind] = match
             return LABELLED
         if self._is_denied(match):
             return DENIED
@@ -136,7 +163,16 @@ class Context:
             return PART
         if match.kind == "condition" and self._is_state_of_a_part(match):
             return PART
-        return None
+        return LABELLED if self._is_listed(match) else None
+
+    def is_about(self, match: Match) -> bool:
+        """Whether what is said is soon followed by a kind of thing: it is said of that ("navy wool coat")."""
+        text = self._text
+        return any(
+            match.last <= kind.first <= match.last + _NEAR
+            and text.clauses[kind.first] == text.clauses[match.last - 1]
+            for kind in self._kinds
+        )
 
     def tells_wear(self) -> bool:
         """Whether the text tells of stains, holes or other wear, and does not deny it."""
@@ -149,14 +185,30 @@ class Context:
             for each in self._wear
         )
 
-    def _is_labelled(self, match: Match) -> bool:
+    def _label_of(self, match: Match) -> Match | None:
         for back in (0, 1, 2):
             label = self._label_ends.get((match.kind, match.first - back))
             if label is None or (back and not self._text.words[match.first - 1].isdigit()):
                 continue
-            gap = self._text.text[self._text.ends[label.last - 1] : self._text.starts[label.last]]
-            return ":" in gap or "=" in gap or "-" in gap or gap == " "
-        return False
+            gap = self._gap(label.last)
+            return label if ":" in gap or "=" in gap or "-" in gap or gap == " " else None
+        return None
+
+    def _gap(self, word: int) -> str:
+        """What stands before a word."""
+        return self._text.text[self._text.ends[word - 1] : self._text.starts[word]]
+
+    def _is_listed(self, match: Match) -> bool:
+        """Whether it goes on a list that a label began: "Color: grey, black, orange"."""
+        before = self._listed.get(match.kind)
+        text = self._text
+        if before is None or text.sentences[before.last - 1] != text.sentences[match.first]:
+            return False
+        between = text.words[before.last : match.first]
+        if not all(word in _ANDS for word in between):
+            return False
+        self._listed[match.kind] = match
+        return True
 
     def _is_denied(self, match: Match) -> bool:
         text = self._text
@@ -212,6 +264,8 @@ class Context:
                     if any(word in ("with", "and", "mit", "und") for word in between):
                         break
                     return match.language in ("en", "de")
+        if match.language in ("en", "de") and (other := self._beside(match)) is not None:
+            return self._is_of_a_part(other)
         for back in (0, 1, 2, 3):
             part = self._part_ends.get(match.first - back)
             if part is None:
@@ -219,6 +273,8 @@ class Context:
             between = text.words[part.last : match.first]
             if text.sentences[part.last - 1] != text.sentences[match.first]:
                 continue
+            if not between and ":" in self._gap(match.first):
+                return True  # "Lining: nylon"
             if match.language in ("en", "de") and not (
                 between and between[0] in ("in", "is", "are", "of", "aus")
             ):
@@ -228,3 +284,21 @@ class Context:
             ):
                 return True
         return False
+
+    def _beside(self, match: Match) -> Match | None:
+        """The value of the same kind behind it that it is joined with: "blue and white laces"."""
+        text = self._text
+        return next(
+            (
+                other
+                for other in self._next.get(match.kind, ())
+                if match.last <= other.first <= match.last + 1
+                and text.sentences[other.first] == text.sentences[match.first]
+                and (
+                    text.words[match.last] in _ANDS
+                    if other.first > match.last
+                    else self._gap(other.first).strip() in ("/", "&", "+")
+                )
+            ),
+            None,
+        )

@@ -10,7 +10,7 @@ from typing import Any
 
 from fashion_assets.catalog.brands import canonical_brand
 from fashion_assets.catalog.normalization import canonical
-from fashion_assets.catalog.ontology import calibration
+from fashion_assets.catalog.ontology import calibration, materials
 from fashion_assets.catalog.ontology.candidates import Candidate, is_a_pair, is_weak
 from fashion_assets.catalog.ontology.context import ALIKE, DENIED, ELSEWHERE, LABELLED, PART, Context
 from fashion_assets.catalog.ontology.found import Found, Reading
@@ -35,39 +35,22 @@ _TAG = re.compile(r"#\s?\w+")
 MANY_TAGS = 6
 """Hashtags: more of them are there to be found by, and tell of everything."""
 
+_LATE, _LATE_WORDS = 2, 20
+"""Sentences, and words where none ends, after which a description has mostly said what the thing is, and goes on with fittings, wear,
+what is sold beside."""
+
 _OF_KINDS = frozenset({"category", "subcategory", "gender"})
 """Properties for which it counts what kind of thing the words are about."""
 
 _SIMPLE = ("pattern", "style", "fit", "season", "occasion", "neckline", "sleeve_length", "sustainability")
 _GENERIC = {
-    "material": frozenset({"cloth", "synthetic", "metal", "plastic", "glitter", "crystal", "satin"}),
+    "material": frozenset(
+        {"cloth", "synthetic", "metal", "plastic", "glitter", "crystal", "satin", "jacquard"}
+    ),
     "pattern": frozenset({"printed", "solid", "textured"}),
     "fit": frozenset({"high-waisted", "mid-rise", "low-rise", "cropped"}),
 }
 """Values that give way to others of the same text."""
-
-_OF_TRIMS = frozenset(
-    {
-        "metal",
-        "rubber",
-        "pearl",
-        "crystal",
-        "plastic",
-        "glitter",
-        "wood",
-        "gold metal",
-        "gold plated",
-        "silver metal",
-        "silver plated",
-        "down",
-        "cloth",
-        "ceramic",
-    }
-)
-"""Materials that a description mostly tells of trims, soles and fittings."""
-
-_DISPUTED = frozenset({"coated canvas"})
-"""Materials that sellers state otherwise than their descriptions do: as leather, cloth, cotton, synthetic."""
 
 _OF_FITTINGS = frozenset({"gold", "silver", "metallic", "bronze", "copper"})
 """Colours that a description of clothes, shoes and bags mostly tells of fittings."""
@@ -77,7 +60,6 @@ _DECADE = re.compile(
     r"|['\u2019\u00b4`]?(?P<short>[2-9]0)\s?['\u2019\u00b4`]?s(?![a-z0-9])"
     r"|(?:anni|annees|anos)\s?['\u2019\u00b4`]?(?P<named>19[2-9]0|20[0-2]0|[2-9]0)(?![a-z0-9])|(?P<german>[2-9]0)er(?![a-z]))"
 )
-_PERCENT = re.compile(r"\s*%")
 _CONDITION_ORDER = ("new with tags", "new without tags", "new", "like new")
 _OF_PRICES = frozenset(["prix", "prezzo", "precio", "valeur", "valore", "valor", "costo", "cout", "da", "preis", "achat", "achete", "acheter", "un", "una", "de"])  # fmt: skip
 """Before a bare "new" in other languages than English: the price of a new one."""
@@ -157,7 +139,13 @@ class _Reader:
                     continue
                 where = "label" if became == LABELLED and place == "text" else place
                 evidence = text.between(match.first, match.last)
-                self.candidates.setdefault(match.kind, []).append(Candidate(match, where, evidence))
+                aside = (
+                    where == "text"
+                    and match.kind in ("colour", "material")
+                    and (text.sentences[match.first] >= _LATE or match.first >= _LATE_WORDS)
+                    and not context.is_about(match)
+                )
+                self.candidates.setdefault(match.kind, []).append(Candidate(match, where, evidence, aside))
         self.found: dict[str, Found] = {}
 
     def reading(self, line: set[str]) -> Reading:
@@ -227,6 +215,14 @@ class _Reader:
         """Whether two values are of one line: navy blue and blue."""
         return one in self._line(name, other) or other in self._line(name, one)
 
+    def _apart(self, name: str, every: Sequence[Candidate]) -> list[str]:
+        """The values of which none stands under another."""
+        apart: list[str] = []
+        for each in every:
+            if not any(self._kin(name, each.value, other) for other in apart):
+                apart.append(each.value)
+        return apart
+
     def _chosen(self, name: str) -> tuple[list[Candidate], str] | None:
         """Candidates of the place that says most, the first first, and the way: `+` where the other place agrees, `-` where
         something says otherwise, `&` for two side by side."""
@@ -240,12 +236,15 @@ class _Reader:
                 continue
             here.sort(key=lambda each: each.value in generic)
             first = here[0]
+            if first.aside:
+                return here, "aside"
             agreeing = sum(self._kin(name, first.value, each.value) for each in every) > 1
             if is_a_pair(here, self._title if place == "title" else self._description):
                 return here, f"{place}&"
             against = any(
                 not self._kin(name, first.value, each.value) and each.value not in generic
                 for each in (every if place == "text" else here)
+                if not each.aside
             )
             return here, place + ("-" if against else "+" if agreeing else "")
         return None
@@ -256,13 +255,17 @@ class _Reader:
             return
         here, way = chosen
         if here[0].place == "text":
-            here = [each for each in here if each.value not in _OF_FITTINGS or self._may_be_all_of("metal")]
+            of_metal = materials.may_be_of_metal(self._own_kinds())
+            here = [each for each in here if each.value not in _OF_FITTINGS or of_metal]
             if not here:
                 return
         many = next((each for each in here if each.value == "multi"), None)
+        if many is None and here[0].place == "label" and len(self._apart("colour", here)) > 2:
+            return self._say("color", "multi", "label&", here[0].evidence)
         if many is not None and (many is here[0] or many.place != "text"):
             # In a description "multicolour" is mostly of a print, a logo, a detail.
-            return self._say("color", "multi", "many" if many.place == "text" else way, many.evidence)
+            way = {"text": "many", "label": "label&"}.get(many.place, way)
+            return self._say("color", "multi", way, many.evidence)
         here = [each for each in here if each.value != "multi"]
         first = here[0]
         narrower = next(
@@ -283,70 +286,15 @@ class _Reader:
             self.found["secondary_color"] = told
 
     def _material(self) -> None:
-        composition = self._composition()
-        if composition:
-            main = max(composition, key=lambda each: each[1])
-            shares: dict[str, int] = {}
-            for candidate, share in composition:
-                shares[candidate.value] = shares.get(candidate.value, 0) + share
-            value = max(shares, key=shares.__getitem__)
-            also = tuple(each for each in shares if each != value)
-            return self._say("material", value, "percent", main[0].evidence, also=also, shares=shares)
-        chosen = self._chosen("material")
-        if chosen is None:
-            return
-        here, way = chosen
-        if here[0].place == "text":
-            here = [each for each in here if each.value not in _OF_TRIMS or self._may_be_all_of(each.value)]
-            if not here:
-                return
-        first = here[0]
-        kin = [each for each in here if first.value in self._known.line("material", each.value)]
-        best = kin[0] if kin else first
-        also = dict.fromkeys(each.value for each in here if not self._kin("material", best.value, each.value))
-        if best.value in _DISPUTED and best.place == "text":
-            way = "disputed"
-        self._say("material", best.value, way, best.evidence, also=tuple(also))
+        every = self.candidates.get("material", ())
+        made = materials.composition_of(every, self._title, self._description)
+        if made is None and (chosen := self._chosen("material")) is not None:
+            made = materials.made_of(self._known, self._own_kinds(), *chosen)
+        if made is not None:
+            self._say("material", made.value, made.way, made.evidence, also=made.also, shares=made.shares)
 
-    def _may_be_all_of(self, material: str) -> bool:
-        category = self.found.get("category")
-        return category is None or category.value in ("jewellery", "accessories", "home")
-
-    def _composition(self) -> list[tuple[Candidate, int]]:
-        """Materials with their shares of the first composition that is told, as far as it makes a whole."""
-        found: list[tuple[Candidate, int]] = []
-        total = 0
-        for each in self.candidates.get("material", ()):
-            share = self._share(each)
-            if share is None or not 0 < share <= 100 or each.value == "cloth":
-                continue
-            if total + share > 100:
-                break
-            found.append((each, share))
-            total += share
-        return found
-
-    def _share(self, each: Candidate) -> int | None:
-        text = self._title if each.place == "title" else self._description
-        for before in (each.match.first - 1, each.match.first - 2):
-            if before >= 0 and text.words[before].isdigit():
-                if _PERCENT.match(text.text, text.ends[before]):
-                    return int(text.words[before])
-                break
-        after = each.match.last
-        if (
-            after < len(text.words)
-            and text.words[after].isdigit()
-            and _PERCENT.match(text.text, text.ends[after])
-        ):
-            beyond = after + 1
-            if (
-                beyond >= len(text.words)
-                or "\n" in text.text[text.ends[after] : text.starts[beyond]]
-                or "," in text.text[text.ends[after] : text.starts[beyond]]
-            ):
-                return int(text.words[after])
-        return None
+    def _own_kinds(self) -> frozenset[str]:
+        return frozenset(self.found[name].value for name in ("category", "subcategory") if name in self.found)
 
     def _gender(self, kind: Kind | None) -> None:
         every = self.candidates.get("gender", [])
@@ -422,7 +370,7 @@ class _Reader:
         values = dict.fromkeys(each.value for each in here)
         if self._known.properties[name].several:
             values |= dict.fromkeys(each.value for each in self.candidates[name])
-            way = way.rstrip("-")
+            way = way.rstrip("-&")
             if name == "season" and len(values) == 4:
                 return self._say(name, "all season", way, here[0].evidence)
         first = here[0]

@@ -3,7 +3,8 @@
 What belongs here: what the files say. What does not: finding phrases in texts (`phrases`), what context makes of them (`context`).
 
 A value is one line: `"navy blue" = { under = "blue", en = "navy, dark blue", fr = "bleu marine", shopify = "…" }`. The value itself
-is read in English, too. `ner/o/a/i/e` stands for nero, nera, neri, nere, and `noir//e` for noir and noire. A word with `!` behind it
+is read in English, too. A value may stand under several, the one that says more first: `under = "synthetic, cloth"`.
+`ner/o/a/i/e` stands for nero, nera, neri, nere, and `noir//e` for noir and noire. A word with `!` behind it
 means this only in texts of its language. Files that name a `vocabulary` take that one's values and words as English,
 and stated values are what it says; `stated_by` names one for stated values alone.
 """
@@ -88,7 +89,8 @@ class Meaning:
 class Value:
     """One canonical value."""
 
-    under: str | None
+    under: tuple[str, ...]
+    """The wider values it stands under, the one that says more first."""
     shopify: str | None
     """Id of the taxonomy Shopify publishes, as `aa-1-13-8`."""
     usually_for: str | None
@@ -125,18 +127,27 @@ class Ontology:
     everyday: frozenset[str] = field(default_factory=frozenset)
     """Brands in lower case that are words as well."""
 
-    def line(self, name: str, value: str | None) -> tuple[str, ...]:
+    _lines: dict[tuple[str, str], tuple[str, ...]] = field(
+        default_factory=dict, init=False, compare=False, repr=False
+    )
+    """By property and value, what `line` found before."""
+
+    def line(self, name: str, value: str) -> tuple[str, ...]:
         """What a value stands under, the nearest first; kinds go on from subcategory to category and group."""
-        found: list[str] = []
-        while value is not None and len(found) < 8:
-            known = self.properties[name].values.get(value)
-            if known is None and name == "subcategory":
-                name = "category"
-                continue
-            value = known.under if known else None
-            if value is not None:
-                found.append(value)
-        return tuple(found)
+        line = self._lines.get((name, value))
+        if line is not None:
+            return line
+        values = [self.properties[name].values]
+        if name == "subcategory":
+            values.append(self.properties["category"].values)
+        reached = [value]
+        for each in reached:
+            known = next((known for known in (group.get(each) for group in values) if known), None)
+            reached += [wider for wider in (known.under if known else ()) if wider not in reached]
+        line = tuple(reached[1:])
+        if line:  # what a record states may be anything, and is not kept
+            self._lines[name, value] = line
+        return line
 
 
 @cache
@@ -175,12 +186,14 @@ def ontology(folder: Traversable = WORDS) -> Ontology:
         borrowed = wordlists.read(document["vocabulary"]) if "vocabulary" in document else {}
         values: dict[str, Value] = {}
         for value, facts in entries.items():
-            values[value] = Value(facts.get("under"), facts.get("shopify"), facts.get("for"))
+            values[value] = Value(
+                tuple(_listed(facts.get("under", ""))), facts.get("shopify"), facts.get("for")
+            )
             for language in LANGUAGES:
                 for text in _listed(facts.get(language, "")):
                     add(name, value, language, text, str(path), inflected=inflected)
         for value in dict.fromkeys([*entries, *borrowed]):
-            values.setdefault(value, Value(None, None, None))
+            values.setdefault(value, Value((), None, None))
             for text in (value, *borrowed.get(value, ())):
                 if text not in unread:
                     add(name, value, "en", text, str(path), inflected=inflected, yields=True)
@@ -229,7 +242,7 @@ def ontology(folder: Traversable = WORDS) -> Ontology:
             add("brand", brand, "en", spelling, str(path), yields=True)
     properties["designer_tier"] = Property(
         "designer_tier",
-        dict.fromkeys(tiers.values(), Value(None, None, None)),
+        dict.fromkeys(tiers.values(), Value((), None, None)),
         tuple(document.get("columns", ())),
         False,
         frozenset(),
@@ -382,10 +395,11 @@ def _check_lines(folder: Traversable, properties: dict[str, Property]) -> None:
     for name, found in properties.items():
         known = {*found.values, *(properties["category"].values if name == "subcategory" else ())}
         for value, facts in found.values.items():
-            if facts.under is not None and facts.under not in known:
-                raise VocabularyError(
-                    f"{folder / f'{name}.toml'}: {value!r} is under {facts.under!r}, which is no value. Add it, or correct the name."
-                )
+            for wider in facts.under:
+                if wider not in known:
+                    raise VocabularyError(
+                        f"{folder / f'{name}.toml'}: {value!r} is under {wider!r}, which is no value. Add it, or correct the name."
+                    )
 
 
 def _listed(texts: str) -> list[str]:
