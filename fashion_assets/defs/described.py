@@ -30,7 +30,7 @@ from fashion_assets.release.indexes import HNSW_EF_CONSTRUCTION, HNSW_M
 from fashion_assets.release.plan import RELEASE_VERSION
 from fashion_assets.release.styles import STYLES_VERSION
 from fashion_assets.settings import Settings
-from fashion_assets.warehouse.releases import SERVING_SCHEMA
+from fashion_assets.warehouse.contract import contracts
 from fashion_assets.warehouse.schemas import OPS
 from fashion_assets.warehouse.serving import PRODUCT_STYLE_AFFINITY, PRODUCTS, STYLE_CLUSTERS, Table
 
@@ -77,7 +77,7 @@ def _described(settings: Settings) -> dict[str, Described]:
         "search_benchmarks": Described("release"),
         "migration_report": Described("release"),
         "live_release": Described(
-            "release", PRODUCTS, f"{SERVING_SCHEMA}.products", RELEASE_VERSION, is_ever_overdue=True
+            "release", PRODUCTS, f"{contracts()[-1].schema}.products", RELEASE_VERSION, is_ever_overdue=True
         ),
         "recall_benchmark": Described("release"),
         "latency_benchmark": Described("release"),

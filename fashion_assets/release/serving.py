@@ -1,17 +1,19 @@
-"""What readers use: the views of the serving schema, and making them lead to another release.
+"""Leading the serving views to another release, without a reader that fails or sets the time it takes.
 
-What belongs here: the views, the rights of readers, and re-pointing the views without a reader that fails or sets the
-time it takes. What does not: which release that is, and what the register says of it (`swap`).
+What belongs here: locks, tries, and the two ways there are. What does not: what the views are (`views`), what hangs on them (`attached`),
+which release is live, and what the register says of it (`swap`).
 
 Two ways, because a view can only be changed under a lock that keeps its readers out:
 
 - *In place*, the rule: all views are locked at once and replaced. Everything hung on them stays: grants, comments, views
   of others. Readers that arrive meanwhile wait, so a try is given up after a few hundredths of a second, and the next one
   takes the locks in another order, as readers do.
-- *Beside them*, where somebody keeps a view locked (an open transaction is enough) or where the columns differ: new views
-  are made in a schema of their own, with the rights and comments of the old ones, and the two schemas change names. That
-  waits for nobody. Whoever holds an old view goes on with it; it is dropped when nobody does. Not possible where something of
-  others depends on the views or lives in their schema, as it would stay behind: then it is said who holds them.
+- *Beside them*, where somebody keeps a view locked (an open transaction is enough), or where the views are those of a former version of
+  the program, with other columns: new views are made in a schema of their own, with the rights and comments of the old ones, and the two
+  schemas change names. That waits for nobody. Whoever holds an old view goes on with it; it is dropped when nobody does. Not possible where
+  something of others depends on the views or lives in their schema, as it would stay behind: then it is said who holds them.
+
+All contracts that are served change at the same instant, each in its own of the two ways.
 
 A statement reads one release in either way: it either has all views' locks before the change, or finds the new ones. In
 the second way, views that somebody else keeps cannot be locked; a statement that uses one of those and another view, and is
@@ -20,22 +22,33 @@ between finding the one and the other at the instant of the change, is the excep
 
 import random
 import time
-from collections.abc import Callable, Collection, Sequence
+from collections.abc import Callable, Collection, Mapping, Sequence
 from contextlib import suppress
-from typing import Any, LiteralString, NamedTuple, cast
+from typing import Any
 
 import psycopg
 from psycopg import sql
 
 from fashion_assets.postgres.errors import WarehouseError
+from fashion_assets.release import attached, row_security
+from fashion_assets.release.dependents import Dependent, dependents
+from fashion_assets.release.views import (
+    Definitions,
+    View,
+    added,
+    fit,
+    readable,
+    relations,
+    trusted,
+    views,
+    wanted,
+)
 from fashion_assets.settings import Settings
-from fashion_assets.warehouse import release_tables, writer
+from fashion_assets.warehouse import release_tables, releases, writer
+from fashion_assets.warehouse.contract import SCHEMA, Columns
 from fashion_assets.warehouse.locks import Holder, holders, lock_swaps, named
-from fashion_assets.warehouse.releases import SERVING_SCHEMA, Release
-from fashion_assets.warehouse.serving import SERVED, TABLES
-
-SERVED_TABLES = tuple(TABLES)
-"""Tables every release has. Others are those sources declare, and views over them (`served_by`)."""
+from fashion_assets.warehouse.releases import Release
+from fashion_assets.warehouse.serving import SERVED
 
 READERS_WAIT_MS = 15
 """How long one try waits for the readers of one view, in which others wait behind it."""
@@ -50,8 +63,7 @@ LASTING_IDLE_SECONDS = 0.2
 LASTING_SECONDS = 1.0
 """Idle for so long in a transaction, or in one for so long, a session is not waited for."""
 
-_NEXT = f"{SERVING_SCHEMA}_next"
-_FORMER = f"{SERVING_SCHEMA}_former_"
+_FORMER = rf"^{SCHEMA}_former_[0-9]+$"
 
 
 class HeldUp(WarehouseError):
@@ -72,35 +84,56 @@ def point_views_at(
     changed.
     """
     began = time.monotonic()
+    cannot: attached.CannotGoAlong | None = None
     while True:
-        names = [view.name for view in _views(conn)] or list(SERVED_TABLES)
-        views = [sql.Identifier(SERVING_SCHEMA, name) for name in names]
-        obstacles, held = _obstacles(conn), holders(conn, views)
+        there = views(conn)
+        held = holders(conn, [view.identifier for view in there])
+        fixed = dependents(conn, {view.schema for view in there})
         lasting = [each for each in held if _is_lasting(each)]
         waited = time.monotonic() - began
         keeping = held if waited > PATIENCE_SECONDS else lasting
-        if keeping and obstacles:
+        # Only what is free of others can be replaced beside who keeps it.
+        bound = {
+            view.identifier.as_string(conn) for view in there if view.schema in {d.schema for d in fixed}
+        }
+        stuck = [each for each in keeping if cannot is not None or each.table in bound]
+        if stuck:
             if force:
-                _end(conn, keeping)
+                _end(conn, stuck)
             if waited > (FORCED_SECONDS if force else PATIENCE_SECONDS):
-                raise HeldUp(
-                    f"The serving views are held by {named(keeping)}. They cannot be replaced beside it, as these depend "
-                    f"on them: {', '.join(obstacles)}. Wait until it ends, or add --force to end it."
-                )
-            keeping = []
+                raise _held_up(stuck, fixed, cannot)
+            keeping = [each for each in keeping if each not in stuck]
         try:
             with conn.transaction():
                 lock_swaps(conn)
+                before = releases.live(conn)
                 register()
                 # The server may run with synchronous_commit off; which release is live must survive a power cut.
                 conn.execute("SET LOCAL synchronous_commit = on")
                 # By its own name too: a search that began with it ends with it, whatever is live then.
                 release_tables.let_read(conn, release.release, settings.reader_role)
-                _point(conn, settings, release, {each.table for each in keeping}, obstacles)
+                if before is not None and before.release != release.release:
+                    conn.execute(sql.SQL("SET LOCAL lock_timeout = {}").format(sql.Literal(READERS_WAIT_MS)))
+                    row_security.carry_over(conn, before, release, there)
+                _point(conn, settings, release, {each.table for each in keeping}, fixed)
             return
+        except attached.CannotGoAlong as error:
+            if not keeping:
+                raise
+            cannot = error
         # A server may be told to look for deadlocks sooner than a try is given up.
         except (psycopg.errors.LockNotAvailable, psycopg.errors.DeadlockDetected):
             time.sleep(random.uniform(0.01, 0.06))
+
+
+def _held_up(
+    stuck: Sequence[Holder], fixed: Sequence[Dependent], cannot: attached.CannotGoAlong | None
+) -> HeldUp:
+    why = str(cannot) if cannot else f"As these depend on them: {', '.join(map(str, fixed))}."
+    return HeldUp(
+        f"The serving views are held by {named(stuck)}. They cannot be replaced beside it. {why} Wait until it ends, or add --force to "
+        "end it."
+    )
 
 
 def _is_lasting(holder: Holder) -> bool:
@@ -112,51 +145,100 @@ def _point(
     settings: Settings,
     release: Release,
     kept: Collection[str],
-    obstacles: Sequence[str],
+    fixed: Sequence[Dependent],
 ) -> None:
     """Point the views at the release, but for locking those that somebody keeps (`kept`, quoted names). Raises
     `LockNotAvailable` where another try may do. All that takes time comes before the last statement, which locks readers
     out; what follows it is the end of the transaction."""
-    there = _views(conn)
-    if not there:
-        _make_views(conn, settings, SERVING_SCHEMA, release)
-        return
-    release_tables.let_read(conn, SERVING_SCHEMA, settings.reader_role)
-    served = served_by(conn, release)
-    fits = {view.name for view in there} == set(served) and _columns_fit(conn, release, served)
-    if fits and not kept:
-        _at_once(
-            conn,
-            [_definition(SERVING_SCHEMA, view.name, release, view.options) for view in there],
-            release_tables.for_new_columns(conn, SERVING_SCHEMA, release.release, settings.reader_role)
-            + release_tables.let_read_declared(
-                SERVING_SCHEMA, _readable(conn, release), settings.reader_role
-            ),
-        )
-        return
-    if obstacles:
-        raise WarehouseError(
-            f"{release.release} has other columns than the serving views, and these depend on them: "
-            f"{', '.join(obstacles)}. Drop them, put {release.release} live, and make them again."
-        )
-    conn.execute(sql.SQL("DROP SCHEMA IF EXISTS {} CASCADE").format(sql.Identifier(_NEXT)))
-    _make_views(conn, settings, _NEXT, release)
-    _take_over(conn, _NEXT, served)
-    # What was open before may be closed now.
-    for statement in release_tables.let_read_declared(_NEXT, _readable(conn, release), settings.reader_role):
-        conn.execute(statement)
-    names = [view.name for view in there]
-    _at_once(
-        conn,
-        [
+    there = views(conn)
+    shall = wanted(conn, release, there)
+    new = added(there, shall)
+    making = _Making(conn, settings, release)
+    locking: list[sql.Composable] = []
+    following: list[sql.Composable] = []
+    for schema, columns in shall.items():
+        own = [view for view in there if view.schema == schema]
+        held = [view for view in own if view.identifier.as_string(conn) in kept]
+        if not held and all(fit(view, columns[view.name]) for view in own):
+            making.views(schema, {name: those for name, those in columns.items() if name in new[schema]})
+            locking += [making.replaced(view, columns[view.name]) for view in own]
+            following += release_tables.for_new_columns(
+                schema, {view.name: new[schema].get(view.name, []) for view in own}, settings.reader_role
+            )
+            continue
+        if others := [str(each) for each in fixed if each.schema == schema]:
+            raise WarehouseError(
+                f"The views of {schema} are those of a former version, with other columns, and must be made anew, and these depend on "
+                f"them: {', '.join(others)}. Drop them, put {release.release} live, and make them again."
+            )
+        making.beside(schema, columns)
+        locking += [
             # LOCK TABLE would keep readers out of the release's tables as well. To be given to its owner needs a view's own
             # lock, and changes nothing.
-            sql.SQL("ALTER VIEW {} OWNER TO {}").format(name, _trusted(view.owner))
-            for view in there
-            if (name := sql.Identifier(SERVING_SCHEMA, view.name)).as_string(conn) not in kept
-        ],
-        [*([_nobody_is_in_between(kept, names)] if kept else []), *_renames(conn)],
-    )
+            sql.SQL("ALTER VIEW {} OWNER TO {}").format(view.identifier, trusted(view.owner))
+            for view in own
+            if view not in held
+        ]
+        following += _renames(conn, schema)
+    between = [_nobody_is_in_between(kept, there)] if kept else []
+    _at_once(conn, locking, [*between, *following])
+
+
+class _Making:
+    """Makes views of a release, with comments and the reader's rights."""
+
+    def __init__(self, conn: psycopg.Connection[Any], settings: Settings, release: Release):
+        self._conn, self._release = conn, release
+        self._reader, self._writer = settings.reader_role, settings.writer_role
+        self._definitions = Definitions(conn, release)
+        self._readable = readable(conn, release)
+
+    def replaced(self, view: View, columns: Columns) -> sql.Composed:
+        """The statement that leads a view to the release."""
+        return self._definitions.statement(view.schema, view.name, columns, view.options)
+
+    def views(self, schema: str, made: Mapping[str, Columns]) -> None:
+        """Make these views, which are not there yet, in a schema, and let all of the schema be read."""
+        self._conn.execute(sql.SQL("CREATE SCHEMA IF NOT EXISTS {}").format(sql.Identifier(schema)))
+        for name, columns in made.items():
+            self._conn.execute(self._definitions.statement(schema, name, columns))
+        self._let_read(schema, made)
+
+    def beside(self, schema: str, columns: Mapping[str, Columns]) -> None:
+        """Make the views of a schema once more in another one, with what hangs on the first. Raises `CannotGoAlong`."""
+        conn, following = self._conn, _next(schema)
+        conn.execute(sql.SQL("DROP SCHEMA IF EXISTS {} CASCADE").format(sql.Identifier(following)))
+        conn.execute(sql.SQL("CREATE SCHEMA {}").format(sql.Identifier(following)))
+        hangs = attached.of_schema(conn, schema)
+        assert hangs is not None
+        # Who gave rights to others must find the views.
+        attached.grant(conn, sql.SQL("SCHEMA {}").format(sql.Identifier(following)), hangs)
+        for name, those in columns.items():
+            view = sql.Identifier(following, name)
+            conn.execute(self._definitions.statement(following, name, those))
+            if (on_view := attached.of_view(conn, sql.Identifier(schema, name))) is not None:
+                attached.give_to_view(conn, on_view, view, those)
+        attached.give_to_schema(conn, hangs, following)
+        self._let_read(following, columns)
+
+    def _let_read(self, schema: str, made: Mapping[str, Columns]) -> None:
+        conn = self._conn
+        release_tables.let_read(conn, schema, self._reader)
+        if made:
+            writer.let_write(conn, schema, self._writer)
+            release_tables.describe(conn, schema)
+        own = {name: columns for name, columns in made.items() if name not in SERVED}
+        there = relations(conn, schema)
+        opened = {name: those & set(there[name]) for name, those in self._readable.items() if name in there}
+        for statement in [
+            *release_tables.describe_declared(conn, schema, self._release.release, own),
+            *release_tables.let_read_declared(schema, opened, self._reader),
+        ]:
+            conn.execute(statement)
+
+
+def _next(schema: str) -> str:
+    return f"{schema}_next"
 
 
 def _at_once(
@@ -175,7 +257,7 @@ def _at_once(
     conn.execute(sql.SQL("DO {}").format(sql.Literal(body.as_string(conn))))
 
 
-def _nobody_is_in_between(kept: Collection[str], views: Sequence[str]) -> sql.Composed:
+def _nobody_is_in_between(kept: Collection[str], there: Sequence[View]) -> sql.Composed:
     """In PL/pgSQL: that nobody who holds a view that could not be locked waits for one that was. The two may be of one
     statement, which would then be of two releases."""
     return sql.SQL(
@@ -191,207 +273,19 @@ def _nobody_is_in_between(kept: Collection[str], views: Sequence[str]) -> sql.Co
         """
     ).format(
         kept=sql.Literal(list(kept)),
-        views=sql.Literal([f"{SERVING_SCHEMA}.{view}" for view in views]),
+        views=sql.Literal([f"{view.schema}.{view.name}" for view in there]),
     )
 
 
-def _renames(conn: psycopg.Connection[Any]) -> list[sql.Composed]:
-    row = conn.execute("SELECT to_regnamespace(%s)::oid::bigint", (SERVING_SCHEMA,)).fetchone()
+def _renames(conn: psycopg.Connection[Any], schema: str) -> list[sql.Composed]:
+    row = conn.execute("SELECT to_regnamespace(%s)::oid::bigint", (schema,)).fetchone()
     assert row is not None
     rename = sql.SQL("ALTER SCHEMA {} RENAME TO {}")
     # By its number: no name is taken twice.
     return [
-        rename.format(sql.Identifier(SERVING_SCHEMA), sql.Identifier(f"{_FORMER}{row[0]}")),
-        rename.format(sql.Identifier(_NEXT), sql.Identifier(SERVING_SCHEMA)),
+        rename.format(sql.Identifier(schema), sql.Identifier(f"{schema}_former_{row[0]}")),
+        rename.format(sql.Identifier(_next(schema)), sql.Identifier(schema)),
     ]
-
-
-def _make_views(conn: psycopg.Connection[Any], settings: Settings, schema: str, release: Release) -> None:
-    conn.execute(sql.SQL("CREATE SCHEMA IF NOT EXISTS {}").format(sql.Identifier(schema)))
-    served, readable = served_by(conn, release), _readable(conn, release)
-    for table in served:
-        conn.execute(_definition(schema, table, release))
-    release_tables.let_read(conn, schema, settings.reader_role)
-    writer.let_write(conn, schema, settings.writer_role)
-    release_tables.describe(conn, schema)
-    for statement in [
-        *release_tables.describe_declared(conn, schema, release.release, set(served) - set(SERVED)),
-        *release_tables.let_read_declared(schema, readable, settings.reader_role),
-    ]:
-        conn.execute(statement)
-
-
-def served_by(conn: psycopg.Connection[Any], release: Release) -> list[str]:
-    """What of a release has a view: the tables every release has, those its sources declare, and its own views, which releases
-    of former versions lack."""
-    rows = conn.execute(
-        "SELECT relname::text FROM pg_class WHERE relnamespace = to_regnamespace(%s) AND relkind IN ('r', 'v') ORDER BY 1",
-        (release.release,),
-    ).fetchall()
-    return [*SERVED_TABLES, *(name for (name,) in rows if name not in SERVED_TABLES)]
-
-
-def _readable(conn: psycopg.Connection[Any], release: Release) -> dict[str, set[str]]:
-    """Columns of declared tables of a release that its sources let readers read, all of those that have the table."""
-    rows = conn.execute(
-        "SELECT name, readable FROM fashion_ops.release_tables WHERE release = %s AND name <> ALL (%s)",
-        (release.release, list(SERVED)),
-    ).fetchall()
-    served = served_by(conn, release)
-    found: dict[str, set[str]] = {}
-    for name, columns in rows:
-        if name not in served:
-            continue
-        found[name] = found.get(name, set(columns)) & set(columns)
-    return found
-
-
-def _definition(schema: str, table: str, release: Release, options: Sequence[str] = ()) -> sql.Composed:
-    stated = sql.SQL(", ").join(map(_trusted, options))
-    return sql.SQL("CREATE OR REPLACE VIEW {} {} AS SELECT * FROM {}").format(
-        sql.Identifier(schema, table),
-        sql.SQL("WITH ({})").format(stated) if options else sql.SQL(""),
-        release.table(table),
-    )
-
-
-# What hangs on the views
-
-
-class _View(NamedTuple):
-    name: str
-    owner: str
-    """Quoted."""
-    options: list[str]
-    """As in `CREATE VIEW … WITH`, which without them takes them away."""
-
-
-_OURS = """
-    relnamespace = to_regnamespace(%(schema)s) AND relkind = 'v'
-    AND (relname = ANY(%(views)s) OR relname IN (SELECT name FROM fashion_ops.release_tables))
-"""
-"""Condition on `pg_class`: a serving view of ours, and none that somebody else made beside them."""
-
-
-def _views(conn: psycopg.Connection[Any]) -> list[_View]:
-    """The views there are."""
-    rows = conn.execute(
-        sql.SQL(
-            "SELECT relname, relowner::regrole::text, coalesce(reloptions, '{{}}') FROM pg_class WHERE {}"
-        ).format(sql.SQL(_OURS)),
-        {"schema": SERVING_SCHEMA, "views": list(SERVED)},
-    ).fetchall()
-    return [_View(*row) for row in rows]
-
-
-def _columns_fit(conn: psycopg.Connection[Any], release: Release, served: Sequence[str]) -> bool:
-    """Whether the views can be replaced in place: the release's tables begin with their columns, in their order."""
-    row = conn.execute(
-        """
-        SELECT bool_and(own.columns[:cardinality(served.columns)] = served.columns) FROM unnest(%s::text[]) AS name,
-        LATERAL (SELECT array_agg(row(attname, atttypid, atttypmod, attcollation)::text ORDER BY attnum) AS columns
-                 FROM pg_attribute WHERE attrelid = to_regclass(format('%%I.%%I', %s::text, name))
-                   AND attnum > 0 AND NOT attisdropped) AS served,
-        LATERAL (SELECT array_agg(row(attname, atttypid, atttypmod, attcollation)::text ORDER BY attnum) AS columns
-                 FROM pg_attribute WHERE attrelid = to_regclass(format('%%I.%%I', %s::text, name))
-                   AND attnum > 0 AND NOT attisdropped) AS own
-        """,
-        (list(served), SERVING_SCHEMA, release.release),
-    ).fetchone()
-    return row == (True,)
-
-
-def _obstacles(conn: psycopg.Connection[Any]) -> list[str]:
-    """What of others would stay behind if the views were replaced by others of their names: what depends on them, and what
-    else is in, or hangs on, their schema; in words."""
-    rows = conn.execute(
-        """
-        WITH schema AS (SELECT to_regnamespace(%(schema)s)::oid AS oid),
-        views AS (
-            SELECT c.oid FROM pg_class c, schema
-            WHERE c.relnamespace = schema.oid AND c.relkind = 'v'
-              AND (c.relname = ANY(%(views)s) OR c.relname IN (SELECT name FROM fashion_ops.release_tables))
-        )
-        SELECT DISTINCT pg_describe_object(dependent.classid, dependent.objid, 0) FROM (
-            SELECT CASE WHEN r.ev_class IS NULL THEN d.classid ELSE 'pg_class'::regclass END AS classid,
-                   coalesce(r.ev_class, d.objid) AS objid
-            FROM pg_depend d
-            LEFT JOIN pg_rewrite r ON d.classid = 'pg_rewrite'::regclass AND r.oid = d.objid AND r.rulename = '_RETURN'
-            WHERE d.refclassid = 'pg_class'::regclass AND d.refobjid IN (SELECT oid FROM views)
-              AND d.deptype IN ('n', 'a') AND (r.ev_class IN (SELECT oid FROM views)) IS NOT TRUE
-            UNION
-            SELECT d.classid, d.objid FROM pg_depend d, schema
-            WHERE d.refclassid = 'pg_namespace'::regclass AND d.refobjid = schema.oid
-              AND NOT (d.classid = 'pg_class'::regclass AND d.objid IN (SELECT oid FROM views))
-        ) AS dependent
-        ORDER BY 1
-        """,
-        {"schema": SERVING_SCHEMA, "views": list(SERVED)},
-    ).fetchall()
-    return [described for (described,) in rows]
-
-
-def _take_over(conn: psycopg.Connection[Any], schema: str, served: Sequence[str]) -> None:
-    """Give the views of `schema`, and `schema` itself, what the serving ones have: rights, comments, options, owners."""
-    for table in (None, *served):
-        for statement in conn.execute(
-            _HUNG_ON_A_SCHEMA if table is None else _HUNG_ON_A_VIEW,
-            {"from": SERVING_SCHEMA, "to": schema, "view": table},
-        ).fetchall():
-            conn.execute(_trusted(statement[0]))
-
-
-_HUNG_ON_A_SCHEMA = """
-WITH target AS (SELECT format('%%I', %(to)s::text) AS name),
-     source AS (SELECT * FROM pg_namespace WHERE nspname = %(from)s)
-SELECT format('GRANT %%s ON SCHEMA %%s TO %%s%%s', g.privilege_type, target.name,
-              CASE WHEN g.grantee = 0 THEN 'PUBLIC' ELSE g.grantee::regrole::text END,
-              CASE WHEN g.is_grantable THEN ' WITH GRANT OPTION' ELSE '' END)
-FROM target, source, aclexplode(source.nspacl) g WHERE g.grantee <> source.nspowner
-UNION ALL
-SELECT format('COMMENT ON SCHEMA %%s IS %%L', target.name, obj_description(source.oid, 'pg_namespace'))
-FROM target, source WHERE obj_description(source.oid, 'pg_namespace') IS NOT NULL
-UNION ALL
-SELECT format('ALTER SCHEMA %%s OWNER TO %%s', target.name, source.nspowner::regrole)
-FROM target, source WHERE source.nspowner <> current_user::regrole
-"""
-
-_HUNG_ON_A_VIEW = """
-WITH target AS (SELECT format('%%I.%%I', %(to)s::text, %(view)s::text) AS name,
-                       to_regclass(format('%%I.%%I', %(to)s::text, %(view)s::text)) AS oid),
-     source AS (SELECT * FROM pg_class WHERE oid = to_regclass(format('%%I.%%I', %(from)s::text, %(view)s::text))),
-     columns AS (
-         SELECT a.attname, a.attacl, col_description(a.attrelid, a.attnum) AS said
-         FROM source, target, pg_attribute a
-         WHERE a.attrelid = source.oid AND a.attnum > 0 AND NOT a.attisdropped
-           AND EXISTS (SELECT FROM pg_attribute b WHERE b.attrelid = target.oid AND b.attname = a.attname)
-     )
-SELECT format('GRANT %%s ON %%s TO %%s%%s', g.privilege_type, target.name,
-              CASE WHEN g.grantee = 0 THEN 'PUBLIC' ELSE g.grantee::regrole::text END,
-              CASE WHEN g.is_grantable THEN ' WITH GRANT OPTION' ELSE '' END)
-FROM target, source, aclexplode(source.relacl) g WHERE g.grantee <> source.relowner
-UNION ALL
-SELECT format('GRANT %%s (%%I) ON %%s TO %%s%%s', g.privilege_type, columns.attname, target.name,
-              CASE WHEN g.grantee = 0 THEN 'PUBLIC' ELSE g.grantee::regrole::text END,
-              CASE WHEN g.is_grantable THEN ' WITH GRANT OPTION' ELSE '' END)
-FROM target, columns, aclexplode(columns.attacl) g
-UNION ALL
-SELECT format('COMMENT ON VIEW %%s IS %%L', target.name, obj_description(source.oid, 'pg_class'))
-FROM target, source WHERE obj_description(source.oid, 'pg_class') IS NOT NULL
-UNION ALL
-SELECT format('COMMENT ON COLUMN %%s.%%I IS %%L', target.name, columns.attname, columns.said)
-FROM target, columns WHERE columns.said IS NOT NULL
-UNION ALL
-SELECT format('ALTER VIEW %%s SET (%%s)', target.name, option) FROM target, source, unnest(source.reloptions) AS option
-UNION ALL
-SELECT format('ALTER VIEW %%s OWNER TO %%s', target.name, source.relowner::regrole)
-FROM target, source WHERE source.relowner <> current_user::regrole
-"""
-
-
-def _trusted(statement: str) -> sql.SQL:
-    """SQL that PostgreSQL itself wrote, names and values quoted (`format`)."""
-    return sql.SQL(cast(LiteralString, statement))
 
 
 def _end(conn: psycopg.Connection[Any], holding: Sequence[Holder]) -> None:
@@ -404,7 +298,7 @@ def drop_former_views(conn: psycopg.Connection[Any], wait_ms: int) -> list[str]:
     """Drop serving schemas that were replaced and that nobody holds any more; names of those somebody does. Not within a
     transaction."""
     rows = conn.execute(
-        "SELECT nspname FROM pg_namespace WHERE starts_with(nspname, %s) ORDER BY nspname", (_FORMER,)
+        "SELECT nspname FROM pg_namespace WHERE nspname ~ %s ORDER BY nspname", (_FORMER,)
     ).fetchall()
     conn.commit()
     left = []

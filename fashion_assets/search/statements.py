@@ -17,6 +17,7 @@ from fashion_assets.catalog.attributes import ATTRIBUTES
 from fashion_assets.search.filters import condition
 from fashion_assets.search.query import HIT_COLUMNS
 from fashion_assets.search.reading import Statement
+from fashion_assets.warehouse.contract import contracts
 from fashion_assets.warehouse.serving import PRODUCTS
 
 Path = Literal["exact", "index", "iterative", "partial"]
@@ -86,13 +87,23 @@ def settings_of(shape: Shape, ef_search: int) -> dict[str, str]:
     return chosen
 
 
-SERVED = b"""
+SERVED = (
+    sql.SQL(
+        """
 SELECT n.nspname FROM pg_rewrite r
 JOIN pg_depend d ON d.classid = 'pg_rewrite'::regclass AND d.objid = r.oid AND d.refclassid = 'pg_class'::regclass
 JOIN pg_class c ON c.oid = d.refobjid AND c.relkind = 'r' JOIN pg_namespace n ON n.oid = c.relnamespace
-WHERE r.ev_class = to_regclass('fashion_sota.products') LIMIT 1
+WHERE r.ev_class IN ({}) LIMIT 1
 """
-"""The release behind the serving views."""
+    )
+    .format(
+        sql.SQL(", ").join(
+            sql.SQL("to_regclass({})").format(sql.Literal(f"{each.schema}.products")) for each in contracts()
+        )
+    )
+    .as_bytes(None)
+)
+"""The release behind the serving views, of whichever contract is served."""
 
 
 def settle(settings: Mapping[str, str]) -> Statement:

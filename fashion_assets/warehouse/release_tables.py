@@ -1,7 +1,7 @@
 """Comments and rights of a release's tables, and of the views onto them: what they hold in words, and what readers may read.
 
 What belongs here: putting both into the database. What does not: what they are (`serving`), making the tables
-(`release.build`), the views (`release.serving`), the role that reads (`reader`).
+(`release.build`), the views (`release.views`), the role that reads (`reader`).
 """
 
 from collections.abc import Collection, Mapping, Sequence
@@ -78,9 +78,9 @@ def let_read_declared(
 
 
 def describe_declared(
-    connection: psycopg.Connection[Any], schema: str, release: str, tables: Collection[str]
+    connection: psycopg.Connection[Any], schema: str, release: str, views: Mapping[str, Collection[str]]
 ) -> list[sql.Composed]:
-    """What gives the views of `schema` onto declared tables the comments of the release's tables."""
+    """What gives the views of `schema` onto declared tables, which have these columns, the comments of the release's tables."""
     rows = connection.execute(
         """
         SELECT c.relname::text, NULL::text, obj_description(c.oid, 'pg_class') FROM pg_class c
@@ -90,7 +90,7 @@ def describe_declared(
         FROM pg_class c JOIN pg_attribute a ON a.attrelid = c.oid AND a.attnum > 0 AND NOT a.attisdropped
         WHERE c.relnamespace = to_regnamespace(%(release)s) AND c.relname = ANY(%(tables)s)
         """,
-        {"release": release, "tables": list(tables)},
+        {"release": release, "tables": list(views)},
     ).fetchall()
     return [
         sql.SQL("COMMENT ON {} {} IS {}").format(
@@ -99,24 +99,19 @@ def describe_declared(
             sql.Literal(said),
         )
         for table, column, said in rows
-        if said
+        if said and (column is None or column in views[table])
     ]
 
 
-def for_new_columns(
-    connection: psycopg.Connection[Any], schema: str, release: str, reader: str
-) -> list[sql.Composed]:
-    """What makes columns known and read that the views of `schema` do not have yet, and will once they lead to the release."""
-    there = {(table, column) for table, _, column, _ in _present(connection, schema)}
-    new = [
-        (table, column)
-        for table, _, column, _ in _present(connection, release)
-        if column and (table, column) not in there
-    ]
-    statements = [_comment(schema, table, True, column) for table, column in new if _wanted(table, column)]
-    for table, column in new:
-        if SERVED[table].private:
-            statements += _grants(schema, table, [column], reader)
+def for_new_columns(schema: str, new: Mapping[str, Collection[str]], reader: str) -> list[sql.Composed]:
+    """What makes columns known and read that views of `schema` are about to get."""
+    statements: list[sql.Composed] = []
+    for view, columns in new.items():
+        if view not in SERVED:
+            continue
+        statements += [_comment(schema, view, True, column) for column in columns if _wanted(view, column)]
+        if SERVED[view].private:
+            statements += _grants(schema, view, list(columns), reader)
     return statements
 
 

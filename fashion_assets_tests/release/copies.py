@@ -4,10 +4,9 @@ from psycopg import sql
 
 from fashion_assets.criteria.subject import Candidate
 from fashion_assets.release import garments, json_vectors
-from fashion_assets.release.serving import SERVED_TABLES
 from fashion_assets.warehouse import releases
 from fashion_assets.warehouse.releases import Release
-from fashion_assets.warehouse.serving import LATER_TABLES
+from fashion_assets.warehouse.serving import LATER_TABLES, TABLES
 
 
 def copy_of(candidate: Candidate, title: str | None) -> Release:
@@ -29,7 +28,7 @@ def copy_of(candidate: Candidate, title: str | None) -> Release:
             (name, first.release),
         )
         conn.execute(sql.SQL("CREATE SCHEMA {}").format(sql.Identifier(name)))
-        for table in (*SERVED_TABLES, *LATER_TABLES):
+        for table in (*TABLES, *LATER_TABLES):
             conn.execute(
                 sql.SQL("CREATE TABLE {} (LIKE {} INCLUDING ALL)").format(
                     sql.Identifier(name, table), first.table(table)

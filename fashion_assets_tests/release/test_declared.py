@@ -11,7 +11,7 @@ from fashion_assets.criteria.declared import ROWS_ARE_ACCOUNTED_FOR
 from fashion_assets.criteria.subject import Candidate
 from fashion_assets.criteria.verdict import Verdict
 from fashion_assets.postgres.connections import connect
-from fashion_assets.release import declared, serving
+from fashion_assets.release import declared, serving, views
 from fashion_assets.release.plan import Plan, plan
 from fashion_assets.release.recovery import recover_register, recovered_plan
 from fashion_assets.release.scan import _scan_tables
@@ -201,7 +201,7 @@ def test_any_other_table_is_one_of_the_release_and_closed_but_for_what_is_opened
         (size, fits, float(chest)) for size, fits, chest in rows(candidate, "sizes", "size_id, fits, chest")
     ] == [("s1", "1", 98.5)]
     assert verdict(candidate).passed
-    served = serving.served_by(conn, candidate.release)
+    served = views.served_by(conn, candidate.release)
     assert set(served) == {
         "products",
         "product_embeddings",
@@ -225,10 +225,26 @@ def test_any_other_table_is_one_of_the_release_and_closed_but_for_what_is_opened
     conn.execute("UPDATE fashion_ops.release_tables SET readable = '{}' WHERE name = 'sizes'")
     serving.point_views_at(conn, settings, candidate.release, lambda: None)
     assert conn.execute(readable, (settings.reader_role,)).fetchall() == []
-    # A release without the table has no view onto an older one's.
-    conn.execute(sql.SQL("DROP TABLE {} CASCADE").format(candidate.release.table("sizes")))
+    # What the view has, it keeps: of a table that comes with another column, and of a release without the table.
+    shape = list(views.relations(conn, "fashion_sota")["sizes"].items())
+    table, number = candidate.release.table("sizes"), "SELECT 'fashion_sota.sizes'::regclass::oid"
+    before = conn.execute(number).fetchone()
+    conn.execute(sql.SQL("ALTER TABLE {} SET SCHEMA public").format(table))
+    conn.execute(
+        sql.SQL(
+            "CREATE TABLE {} AS SELECT size_id, 1::numeric AS waist, chest, record FROM public.sizes"
+        ).format(table)
+    )
     serving.point_views_at(conn, settings, candidate.release, lambda: None)
-    assert conn.execute("SELECT to_regclass(%s)", (view,)).fetchone() == (None,)
+    assert conn.execute("SELECT size_id, fits, chest FROM fashion_sota.sizes").fetchall() == [
+        ("s1", None, 98.5)
+    ]
+    assert list(views.relations(conn, "fashion_sota")["sizes"].items()) == shape
+    conn.execute(sql.SQL("ALTER TABLE {} SET SCHEMA fashion_ops").format(table))
+    serving.point_views_at(conn, settings, candidate.release, lambda: None)
+    assert conn.execute("SELECT * FROM fashion_sota.sizes").fetchall() == []
+    assert list(views.relations(conn, "fashion_sota")["sizes"].items()) == shape
+    assert conn.execute(number).fetchone() == before
     conn.rollback()
 
 

@@ -25,6 +25,7 @@ from fashion_assets.reports import report
 from fashion_assets.serving.links import report_link
 from fashion_assets.settings import Settings
 from fashion_assets.warehouse import releases
+from fashion_assets.warehouse.contract import contracts
 from fashion_assets.warehouse.quarantine import reasons
 from fashion_assets.warehouse.release_indexes import VECTOR_INDEX
 from fashion_assets.warehouse.releases import Release
@@ -272,7 +273,7 @@ def live_release(
             raise dg.Failure(
                 str(refused), metadata={"criteria": verdict_table(refused.failed)}, allow_retries=False
             ) from refused
-        columns = table_columns(conn, sql.Identifier(releases.SERVING_SCHEMA, "products"))
+        columns = table_columns(conn, sql.Identifier(contracts()[-1].schema, "products"))
     yield dg.MaterializeResult(
         data_version=dg.DataVersion(release.content_version),
         metadata={

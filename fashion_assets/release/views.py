@@ -1,0 +1,220 @@
+"""The serving views: which there are, which there shall be, and how each reads a release.
+
+What belongs here: contracts met with what a release has. What does not: what a contract promises (`warehouse.contract`), changing views under
+their readers (`serving`), what hangs on them (`attached`).
+
+A view of a contract has the contract's columns, whatever the release has: what an older release lacks is NULL, of the type promised, and
+what a newer one has besides is not in it. So a swap, back as well as forward, never changes what a prepared `SELECT *` returns. The views of
+declared tables, whose columns mappings say, have a contract of their own: as they were made, so they stay, until they are made anew on
+purpose. So do those of a contract that only a later version of the program states.
+"""
+
+from collections.abc import Iterable, Mapping
+from typing import Any, LiteralString, NamedTuple, cast
+
+import psycopg
+from psycopg import sql
+
+from fashion_assets.warehouse import contract
+from fashion_assets.warehouse.contract import Columns, ContractError
+from fashion_assets.warehouse.releases import Release
+from fashion_assets.warehouse.serving import SERVED
+
+RETIRED = "Retired: no view of this contract is made any more."
+"""The comment of a serving schema whose contract somebody retired."""
+
+
+class View(NamedTuple):
+    """A serving view there is."""
+
+    schema: str
+    name: str
+    owner: str
+    """Quoted."""
+    options: list[str]
+    """As in `CREATE VIEW … WITH`, which without them takes them away."""
+    columns: Columns
+
+    @property
+    def identifier(self) -> sql.Identifier:
+        return sql.Identifier(self.schema, self.name)
+
+
+OURS = """
+    c.relkind = 'v' AND n.nspname ~ %(schemas)s
+    AND (c.relname = ANY(%(views)s) OR c.relname IN (SELECT name FROM fashion_ops.release_tables))
+"""
+"""Condition on `pg_class c JOIN pg_namespace n`, with `ours()`: a serving view of ours, and none that somebody else made beside them."""
+
+
+def ours() -> dict[str, object]:
+    """The parameters of `OURS`."""
+    promised = {view for each in contract.contracts() for view in each.views}
+    return {"schemas": f"^{contract.SCHEMA}$", "views": sorted(promised | set(SERVED))}
+
+
+def views(conn: psycopg.Connection[Any]) -> list[View]:
+    """The serving views there are, of every contract."""
+    rows = conn.execute(
+        sql.SQL(
+            """
+            SELECT n.nspname::text, c.relname::text, c.relowner::regrole::text, coalesce(c.reloptions, '{{}}'),
+                   (SELECT array_agg(ARRAY[a.attname::text, format_type(a.atttypid, a.atttypmod)] ORDER BY a.attnum)
+                    FROM pg_attribute a WHERE a.attrelid = c.oid AND a.attnum > 0 AND NOT a.attisdropped)
+            FROM pg_class c JOIN pg_namespace n ON n.oid = c.relnamespace WHERE {} ORDER BY 1, 2
+            """
+        ).format(sql.SQL(OURS)),
+        ours(),
+    ).fetchall()
+    return [
+        View(schema, name, owner, options, dict(columns)) for schema, name, owner, options, columns in rows
+    ]
+
+
+def wanted(
+    conn: psycopg.Connection[Any], release: Release, there: Iterable[View]
+) -> dict[str, dict[str, Columns]]:
+    """The views there shall be once a release is live, by schema and name: those of the contracts, and those of declared tables."""
+    found: dict[str, dict[str, Columns]] = {
+        each.schema: dict(each.views) for each in contract.contracts() if each.schema not in retired(conn)
+    }
+    stated = set(found)
+    for view in there:
+        if view.schema not in stated or view.name not in found[view.schema]:
+            found.setdefault(view.schema, {})[view.name] = view.columns
+    own = relations(conn, release.release)
+    for schema in found:
+        for name in served_by(conn, release):
+            if name not in SERVED:
+                found[schema].setdefault(name, own[name])
+    return found
+
+
+def served_by(conn: psycopg.Connection[Any], release: Release) -> list[str]:
+    """What of a release has a view: its tables, those its sources declare, and its own views; of former versions some are missing."""
+    there = relations(conn, release.release)
+    return [*(name for name in SERVED if name in there), *(name for name in there if name not in SERVED)]
+
+
+def relations(conn: psycopg.Connection[Any], schema: str) -> dict[str, Columns]:
+    """The tables and views of a schema, and their columns."""
+    rows = conn.execute(
+        """
+        SELECT c.relname::text, (
+            SELECT array_agg(ARRAY[a.attname::text, format_type(a.atttypid, a.atttypmod)] ORDER BY a.attnum)
+            FROM pg_attribute a WHERE a.attrelid = c.oid AND a.attnum > 0 AND NOT a.attisdropped)
+        FROM pg_class c WHERE c.relnamespace = to_regnamespace(%s) AND c.relkind IN ('r', 'v') ORDER BY 1
+        """,
+        (schema,),
+    ).fetchall()
+    return {name: dict(columns) for name, columns in rows}
+
+
+def retired(conn: psycopg.Connection[Any]) -> set[str]:
+    """The serving schemas whose contract somebody retired."""
+    rows = conn.execute(
+        "SELECT nspname::text FROM pg_namespace WHERE nspname ~ %s AND obj_description(oid, 'pg_namespace') = %s",
+        (f"^{contract.SCHEMA}$", RETIRED),
+    ).fetchall()
+    return {name for (name,) in rows}
+
+
+def fit(view: View, columns: Columns) -> bool:
+    """Whether a view can be replaced in place by one with these columns: they begin with its own."""
+    return list(columns.items())[: len(view.columns)] == list(view.columns.items())
+
+
+class Definitions:
+    """How views read a release. Raises `ContractError` where a column is of a type that cannot be read as the promised one."""
+
+    def __init__(self, conn: psycopg.Connection[Any], release: Release):
+        self._conn, self._release = conn, release
+        self._there = relations(conn, release.release)
+        self._known: dict[tuple[str, str], bool] = {}
+
+    def selected(self, view: str, columns: Columns) -> sql.Composed:
+        """The query behind a view with these columns."""
+        own = self._there.get(view)
+        listed = sql.SQL(", ").join(
+            sql.SQL("{} AS {}").format(self._value(view, own or {}, column, kind), sql.Identifier(column))
+            for column, kind in columns.items()
+        )
+        if own is None:
+            return sql.SQL("SELECT {} WHERE false").format(listed)
+        return sql.SQL("SELECT {} FROM {}").format(listed, self._release.table(view))
+
+    def _value(self, view: str, own: Columns, column: str, kind: str) -> sql.Composable:
+        name, promised = sql.Identifier(column), trusted(kind)
+        if column not in own:
+            return sql.SQL("NULL::{}").format(promised)
+        if own[column] == kind:
+            return name
+        if not self._reads_as(own[column], kind):
+            raise ContractError(
+                f"{self._release.release} has {view}.{column} as {own[column]}, and the views promise {kind}, which not every such "
+                f"value is. Give the new column another name (in the source's mapping, if the table is one it declares), or let "
+                f"the view be made anew: fashion-assets contract retire VIEW."
+            )
+        return sql.SQL("{}::{}").format(name, promised)
+
+    def _reads_as(self, own: str, promised: str) -> bool:
+        """Whether every value of one type is one of another: what PostgreSQL casts by itself, and whatever can be written as text."""
+        if (own, promised) not in self._known:
+            row = self._conn.execute(
+                """
+                SELECT promised !~ '[(]' AND (
+                    to_regtype(own) = to_regtype(promised) OR to_regtype(promised) = 'text'::regtype
+                    OR EXISTS (SELECT FROM pg_cast WHERE castsource = to_regtype(own) AND casttarget = to_regtype(promised)
+                               AND castcontext = 'i'))
+                FROM (SELECT %s::text AS own, %s::text AS promised) AS asked
+                """,
+                (own, promised),
+            ).fetchone()
+            self._known[own, promised] = row == (True,)
+        return self._known[own, promised]
+
+    def statement(
+        self, schema: str, view: str, columns: Columns, options: Iterable[str] = ()
+    ) -> sql.Composed:
+        """What makes, or replaces, a view."""
+        stated = [trusted(option) for option in options]
+        return sql.SQL("CREATE OR REPLACE VIEW {} {} AS {}").format(
+            sql.Identifier(schema, view),
+            sql.SQL("WITH ({})").format(sql.SQL(", ").join(stated)) if stated else sql.SQL(""),
+            self.selected(view, columns),
+        )
+
+
+def readable(conn: psycopg.Connection[Any], release: Release) -> dict[str, set[str]]:
+    """Columns of declared tables of a release that its sources let readers read, all of those that have the table."""
+    rows = conn.execute(
+        "SELECT name, readable FROM fashion_ops.release_tables WHERE release = %s AND name <> ALL (%s)",
+        (release.release, list(SERVED)),
+    ).fetchall()
+    served = served_by(conn, release)
+    found: dict[str, set[str]] = {}
+    for name, columns in rows:
+        if name not in served:
+            continue
+        found[name] = found.get(name, set(columns)) & set(columns)
+    return found
+
+
+def trusted(statement: str) -> sql.SQL:
+    """SQL that PostgreSQL itself wrote, names and values quoted (`format`, `format_type`)."""
+    return sql.SQL(cast(LiteralString, statement))
+
+
+def added(
+    there: Iterable[View], shall: Mapping[str, Mapping[str, Columns]]
+) -> dict[str, dict[str, list[str]]]:
+    """The columns views get that they do not have, by schema and view."""
+    has = {(view.schema, view.name): set(view.columns) for view in there}
+    return {
+        schema: {
+            name: new
+            for name, columns in those.items()
+            if (new := [column for column in columns if column not in has.get((schema, name), ())])
+        }
+        for schema, those in shall.items()
+    }
