@@ -1,5 +1,8 @@
 """What of the live release would be gone is counted by source, and much of it waits for a person."""
 
+from collections.abc import Iterator
+from pathlib import Path
+
 import pytest
 from psycopg import sql
 
@@ -8,8 +11,10 @@ from fashion_assets.criteria.losses import NOTHING_MUCH_IS_LOST
 from fashion_assets.criteria.subject import Candidate
 from fashion_assets.criteria.verdict import Verdict
 from fashion_assets.release.swap import PromotionRefused, promote
+from fashion_assets.settings import Settings
 from fashion_assets.warehouse import releases
 from fashion_assets.warehouse.sources import activate_source, set_active
+from fashion_assets_tests.conftest import Template, changed_once, release_of
 from fashion_assets_tests.release.copies import copy_of
 
 PEOPLE = """
@@ -24,14 +29,26 @@ PEOPLE = """
 dangles."""
 
 
+@pytest.fixture(scope="module")
+def next_template(server_settings: Settings, candidate_template: Template) -> Iterator[Template]:
+    def come_next(candidate: Candidate) -> None:
+        change(candidate, PEOPLE)
+        promote(candidate.conn, candidate.settings, candidate.release)
+        copy_of(candidate, "next")
+
+    with changed_once(server_settings, candidate_template, come_next) as template:
+        yield template
+
+
 @pytest.fixture
-def next_one(candidate: Candidate) -> Candidate:
+def next_one(
+    server_settings: Settings, next_template: Template, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> Iterator[Candidate]:
     """A candidate beside a live release that has just what it has, people included."""
-    change(candidate, PEOPLE)
-    promote(candidate.conn, candidate.settings, candidate.release)
-    release = copy_of(candidate, "next")
-    candidate.conn.commit()
-    return Candidate(candidate.conn, release, candidate.settings)
+    with release_of(server_settings, next_template, tmp_path, monkeypatch) as first:
+        release = releases.only_candidate(first.conn)
+        first.conn.commit()
+        yield Candidate(first.conn, release, first.settings)
 
 
 def change(candidate: Candidate, statements: str) -> None:

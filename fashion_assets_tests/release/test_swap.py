@@ -33,37 +33,35 @@ def states(candidate: Candidate) -> dict[int, str]:
     return found
 
 
-def test_going_back_leads_ever_further_back_and_forward_is_a_promotion(candidate: Candidate):
-    conn, settings = candidate.conn, candidate.settings
-    promote(conn, settings, candidate.release)
-    second, third = copy_of(candidate, "second"), copy_of(candidate, "third")
+def test_going_back_leads_ever_further_back_and_forward_is_a_promotion(live: Candidate):
+    conn, settings = live.conn, live.settings
+    second, third = copy_of(live, "second"), copy_of(live, "third")
     promote(conn, settings, second)
     promote(conn, settings, third)
     assert served_titles(conn) == {"third"}
     assert rollback(conn, settings).release == second.release
     # Not forward to the one that was gone back from.
-    assert rollback(conn, settings).release == candidate.release.release
+    assert rollback(conn, settings).release == live.release.release
     with pytest.raises(ReleaseError, match="no earlier release"):
         rollback(conn, settings)
-    assert states(candidate) == {1: "live", 2: "retired", 3: "retired"}
+    assert states(live) == {1: "live", 2: "retired", 3: "retired"}
     promote(conn, settings, releases.get(conn, third.release))
     assert served_titles(conn) == {"third"}
     # What it replaced the last time it went forward.
-    assert previous(conn).release == candidate.release.release
+    assert previous(conn).release == live.release.release
     assert rollback(conn, settings, to=second.release).state == "live"
     assert served_titles(conn) == {"second"}
 
 
-def test_going_back_twice_at_once_goes_back_once(candidate: Candidate):
-    conn, settings = candidate.conn, candidate.settings
-    promote(conn, settings, candidate.release)
-    second, third = copy_of(candidate, "second"), copy_of(candidate, "third")
+def test_going_back_twice_at_once_goes_back_once(live: Candidate):
+    conn, settings = live.conn, live.settings
+    second, third = copy_of(live, "second"), copy_of(live, "third")
     promote(conn, settings, second)
     promote(conn, settings, third)
     assert rollback(conn, settings, away_from=third.release).release == second.release
     with pytest.raises(ReleaseError, match=f"{third.release} is no longer live, {second.release} is"):
-        rollback(conn, settings, candidate.release.release, away_from=third.release)
-    assert states(candidate) == {1: "retired", 2: "live", 3: "retired"}
+        rollback(conn, settings, live.release.release, away_from=third.release)
+    assert states(live) == {1: "retired", 2: "live", 3: "retired"}
 
 
 def test_there_must_be_something_to_go_back_to(candidate: Candidate):
@@ -75,14 +73,13 @@ def test_there_must_be_something_to_go_back_to(candidate: Candidate):
         rollback(candidate.conn, candidate.settings, to=candidate.release.release)
 
 
-def test_a_candidate_that_fails_stays_and_nothing_changes(candidate: Candidate):
-    conn, settings = candidate.conn, candidate.settings
-    promote(conn, settings, candidate.release)
-    second = copy_of(candidate, "second")
+def test_a_candidate_that_fails_stays_and_nothing_changes(live: Candidate):
+    conn, settings = live.conn, live.settings
+    second = copy_of(live, "second")
     conn.execute(sql.SQL("UPDATE {} SET gender = ''").format(second.table("products")))
     with pytest.raises(PromotionRefused, match="critical_fields_are_not_null"):
         promote(conn, settings, second)
-    assert states(candidate) == {1: "live", 2: "candidate"}
+    assert states(live) == {1: "live", 2: "candidate"}
     assert "second" not in served_titles(conn)
 
 
@@ -134,59 +131,51 @@ def test_what_a_dead_run_left_half_built_goes_before_the_next_is_built(candidate
     assert candidate.number(schema, (half.release,)) == 0
 
 
-def test_only_so_many_retired_releases_are_kept(candidate: Candidate, monkeypatch: pytest.MonkeyPatch):
+def test_only_so_many_retired_releases_are_kept(live: Candidate, monkeypatch: pytest.MonkeyPatch):
     monkeypatch.setenv("FASHION_ASSETS_KEEP_RELEASES", "1")
     settings = Settings()  # type: ignore[call-arg]
-    promote(candidate.conn, settings, candidate.release)
     for title in ("second", "third"):
-        promote(candidate.conn, settings, copy_of(candidate, title))
-    assert states(candidate) == {1: "dropped", 2: "retired", 3: "live"}
+        promote(live.conn, settings, copy_of(live, title))
+    assert states(live) == {1: "dropped", 2: "retired", 3: "live"}
     schema = "SELECT count(*) FROM pg_namespace WHERE nspname = %s"
-    assert candidate.number(schema, (candidate.release.release,)) == 0
+    assert live.number(schema, (live.release.release,)) == 0
 
 
-def test_the_live_release_cannot_be_retired(candidate: Candidate):
-    promote(candidate.conn, candidate.settings, candidate.release)
+def test_the_live_release_cannot_be_retired(live: Candidate):
     with pytest.raises(ReleaseError, match="is live"):
-        retire(candidate.conn, candidate.release.release)
+        retire(live.conn, live.release.release)
 
 
-def test_retiring_marks_first_and_drops_when_nobody_reads(
-    candidate: Candidate, monkeypatch: pytest.MonkeyPatch
-):
+def test_retiring_marks_first_and_drops_when_nobody_reads(live: Candidate, monkeypatch: pytest.MonkeyPatch):
     monkeypatch.setattr("fashion_assets.release.swap.DROP_WAIT_MS", 50)
-    conn, settings = candidate.conn, candidate.settings
-    promote(conn, settings, candidate.release)
-    promote(conn, settings, copy_of(candidate, "second"))
-    third = copy_of(candidate, "third")
+    conn, settings = live.conn, live.settings
+    promote(conn, settings, copy_of(live, "second"))
+    third = copy_of(live, "third")
     promote(conn, settings, third)
     with connect(settings) as dump:
         # As pg_dump does for as long as it takes.
-        dump.execute(
-            sql.SQL("LOCK TABLE {} IN ACCESS SHARE MODE").format(candidate.release.table("products"))
-        )
-        assert retire(conn, candidate.release.release) is False
-        assert states(candidate) == {1: "dropping", 2: "retired", 3: "live"}
+        dump.execute(sql.SQL("LOCK TABLE {} IN ACCESS SHARE MODE").format(live.release.table("products")))
+        assert retire(conn, live.release.release) is False
+        assert states(live) == {1: "dropping", 2: "retired", 3: "live"}
         # Nobody waits for it, and nobody finds what is on its way out.
         assert rollback(conn, settings).number == 2
         with pytest.raises(ReleaseError, match="is dropping"):
-            rollback(conn, settings, to=candidate.release.release)
+            rollback(conn, settings, to=live.release.release)
         with pytest.raises(ReleaseError, match="no earlier release"):
             rollback(conn, settings)
     tidy(conn, settings)
-    assert states(candidate) == {1: "dropped", 2: "live", 3: "retired"}
+    assert states(live) == {1: "dropped", 2: "live", 3: "retired"}
 
 
-def test_one_swap_at_a_time_and_it_is_said_whose(candidate: Candidate, monkeypatch: pytest.MonkeyPatch):
-    conn, settings = candidate.conn, candidate.settings
-    promote(conn, settings, candidate.release)
-    promote(conn, settings, copy_of(candidate, "second"))
+def test_one_swap_at_a_time_and_it_is_said_whose(live: Candidate, monkeypatch: pytest.MonkeyPatch):
+    conn, settings = live.conn, live.settings
+    promote(conn, settings, copy_of(live, "second"))
     monkeypatch.setattr("fashion_assets.warehouse.locks.SWAP_WAIT_MS", 50)
     with connect(settings, application_name="another swap") as other:
         other.execute("LOCK TABLE fashion_ops.swap_lock IN EXCLUSIVE MODE")
         with pytest.raises(Busy, match=r"another swap \(server process \d+, role .*since \d{4}-"):
             rollback(conn, settings)
-    assert rollback(conn, settings).release == candidate.release.release
+    assert rollback(conn, settings).release == live.release.release
 
 
 @pytest.mark.parametrize("table", ["run_lock", "swap_lock"])
