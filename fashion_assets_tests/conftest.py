@@ -6,8 +6,8 @@ under test or in a process it starts, gives the same. `database` — a connectio
 `bare_settings` — the same without anything in the database, for tests of its preparation. `migrate` — a whole
 migration of a catalogue folder, every run of it a Dagster run in that database. `instance` — the Dagster instance
 in that database. `candidate` — a finished
-candidate (40 products, two batches) in a database of its own, free to be damaged; `live` — the same, gone live.
-`server_settings` — the server itself: the embedded one, started once for the whole test run. No test mocks it.
+candidate (40 products, two batches) in a database of its own, free to be damaged; `live` — the same, gone live. `shop` — the
+catalogue such a release was made of, where `settings` begin with it. `server_settings` — the server itself: the embedded one, started once for the whole test run. No test mocks it.
 """
 
 import os
@@ -95,11 +95,41 @@ def server_settings(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Settin
 
 @pytest.fixture
 def settings(
-    server_settings: Settings, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    request: pytest.FixtureRequest,
+    server_settings: Settings,
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
 ) -> Iterator[Settings]:
-    """Settings of an installation of its own, its database prepared."""
-    with _own_database(server_settings, tmp_path, TEMPLATE, monkeypatch) as settings:
+    """Settings of an installation of its own, its database prepared; with `shop`, what was migrated of that is live in it."""
+    if "shop" in request.fixturenames:
+        own = copied(server_settings, request.getfixturevalue("live_template"), tmp_path, monkeypatch)
+    else:
+        own = _own_database(server_settings, tmp_path, TEMPLATE, monkeypatch)
+    with own as settings:
         yield settings
+
+
+@pytest.fixture
+def shop(
+    settings: Settings, live_template: Template, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> Iterator[Path]:
+    """The folder of the 40 sound listings of which a release is live in `settings`, free to be changed: what a test that is about
+    what comes after a first migration begins with."""
+    monkeypatch.setenv(f"{ENVIRONMENT_PREFIX}BATCH_SIZE", "20")
+    with restored(live_template.home / "catalogue", tmp_path) as folder:
+        yield folder
+
+
+@contextmanager
+def restored(catalogue: Path, beside: Path) -> Iterator[Path]:
+    """The catalogue of a template, where it is, which belongs to its release: the next test finds it as it was."""
+    kept = beside / "catalogue as it was"
+    shutil.copytree(catalogue, kept)
+    try:
+        yield catalogue
+    finally:
+        shutil.rmtree(catalogue, ignore_errors=True)
+        shutil.move(kept, catalogue)
 
 
 @pytest.fixture
@@ -177,11 +207,11 @@ def candidate_template(
 ) -> Iterator[Template]:
     """A finished candidate of 40 sound listings in two batches."""
     home = tmp_path_factory.mktemp("candidate")
-    with pytest.MonkeyPatch.context() as environment:
-        environment.setenv(f"{ENVIRONMENT_PREFIX}BATCH_SIZE", "20")
-        with _own_database(server_settings, home, TEMPLATE, environment) as settings:
-            run_migration(write_catalogue(home / "catalogue", 40), promote=False)
-            yield Template(_left_alone(server_settings, settings), home)
+    with migrated_once(server_settings, home, write_catalogue(home / "catalogue", 40), promote=False) as (
+        template,
+        _,
+    ):
+        yield template
 
 
 @pytest.fixture(scope="session")
@@ -191,6 +221,18 @@ def live_template(server_settings: Settings, candidate_template: Template) -> It
         server_settings, candidate_template, lambda each: promote(each.conn, each.settings, each.release)
     ) as template:
         yield template
+
+
+@contextmanager
+def migrated_once(
+    server_settings: Settings, home: Path, catalogue: Path, **options: object
+) -> Iterator[tuple[Template, MigrationResult]]:
+    """What a catalogue becomes, in batches of 20, and what was told of it."""
+    with pytest.MonkeyPatch.context() as environment:
+        environment.setenv(f"{ENVIRONMENT_PREFIX}BATCH_SIZE", "20")
+        with _own_database(server_settings, home, TEMPLATE, environment) as settings:
+            result = run_migration(catalogue, **options)
+            yield Template(_left_alone(server_settings, settings), home), result
 
 
 @contextmanager

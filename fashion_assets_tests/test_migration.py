@@ -19,16 +19,21 @@ import pytest
 from rich.console import Console
 
 from fashion_assets.criteria.expectations import EXPECTATIONS
+from fashion_assets.criteria.subject import Candidate
 from fashion_assets.embedding.tuning import FILE
 from fashion_assets.migration import Migration
 from fashion_assets.outcome import MigrationResult
 from fashion_assets.postgres.connections import connect
+from fashion_assets.release.plan import plan
+from fashion_assets.release.scan import scan_active_sources
 from fashion_assets.release.swap import rollback
 from fashion_assets.run_tags import RUNNER
+from fashion_assets.runs import Runs
 from fashion_assets.settings import Settings
 from fashion_assets.warehouse import releases
 from fashion_assets.warehouse.locks import run_lock
 from fashion_assets_tests.catalogue import draw_picture, line, replace_line, write_catalogue
+from fashion_assets_tests.conftest import Template, restored, run_migration
 
 Migrate = Callable[..., MigrationResult]
 
@@ -106,6 +111,17 @@ def test_only_what_changed_is_done_again(
     assert (first.batches, first.batches_run) == (3, 3)
     assert first.report is not None and Path(first.report).is_file()
     assert all(verdict.passed for verdict in first.verdicts) and first.verdicts
+    assert not any("expectations not met" in said for said in first.lines)
+    expected = len(EXPECTATIONS)
+    assert f"{expected} of {expected} are met" in Path(first.report).read_text()
+    # Batches are shared out to worker processes.
+    runners = rows(
+        database,
+        "SELECT value FROM dagster.run_tags JOIN dagster.runs USING (run_id) WHERE key = %s AND pipeline_name = 'migrate_batch'",
+        RUNNER,
+    )
+    processes = {runner.rpartition(":")[2] for (runner,) in runners}
+    assert len(runners) == 3 and str(os.getpid()) not in processes and 1 <= len(processes) <= 2
     assert number(database, "SELECT count(*) FROM fashion_sota.products") == 60
     assert number(database, "SELECT count(*) FROM fashion_ops.embeddings WHERE kind = 'image'") == 60
 
@@ -170,11 +186,10 @@ def test_only_what_changed_is_done_again(
 
 
 def test_a_spoiled_batch_stops_the_release_and_only_its_own_work(
-    migrate: Migrate, database: psycopg.Connection, instance: dg.DagsterInstance, tmp_path: Path
+    migrate: Migrate, database: psycopg.Connection, instance: dg.DagsterInstance, shop: Path
 ):
-    catalogue = write_catalogue(tmp_path / "catalogue", 40)
-    first = migrate(catalogue)
-    assert first.live, first
+    catalogue, first = shop, releases.live(database)
+    assert first is not None
 
     for listing in range(21, 41):
         picture = catalogue / "images" / f"{listing}.jpg"
@@ -239,22 +254,32 @@ def test_new_bad_lines_are_in_quarantine_and_stop_no_release(
     assert number(database, "SELECT count(*) FROM fashion_sota.products") == 200
 
 
-def test_a_candidate_waits_until_it_is_promoted(
-    migrate: Migrate,
-    database: psycopg.Connection,
-    settings: Settings,
-    instance: dg.DagsterInstance,
-    tmp_path: Path,
+def test_a_dry_run_changes_nothing(
+    migrate: Migrate, database: psycopg.Connection, instance: dg.DagsterInstance, tmp_path: Path
 ):
-    catalogue = write_catalogue(tmp_path / "catalogue", 25)
     untouched = state(database)
-    told = migrate(catalogue, dry_run=True)
+    told = migrate(write_catalogue(tmp_path / "catalogue", 25), dry_run=True)
     assert told.succeeded and (told.listings, told.batches, told.release) == (25, 2, None)
     assert "2 of 2 batches would run" in told.lines[-1]
     assert (state(database), dagster_runs(database)) == (untouched, 0)
 
+
+def test_a_candidate_waits_until_it_is_promoted(
+    candidate: Candidate,
+    candidate_template: Template,
+    candidate_instance: dg.DagsterInstance,
+    tmp_path: Path,
+):
+    with restored(candidate_template.home / "catalogue", tmp_path) as catalogue:
+        _wait_until_it_is_promoted(candidate.conn, candidate_instance, catalogue)
+
+
+def _wait_until_it_is_promoted(
+    database: psycopg.Connection, instance: dg.DagsterInstance, catalogue: Path
+) -> None:
+    migrate = run_migration
     ready = migrate(catalogue, promote=False)
-    assert ready.succeeded and not ready.live and ready.products == 25
+    assert ready.succeeded and not ready.live and (ready.products, ready.batches_run) == (40, 0)
     assert "fashion-assets promote" in list(ready.summary())[-1]
     assert releases.live(database) is None
     assert releases.candidate(database).release == ready.release
@@ -287,7 +312,7 @@ def test_a_candidate_waits_until_it_is_promoted(
         assert pools.claim_concurrency_slot("gpu", run.run_id, "image_embeddings").is_claimed
     live = Migration(Settings(), Console(quiet=True)).promote(str(ready.release))  # type: ignore[call-arg]
     assert live.succeeded and live.live and live.release == ready.release
-    assert number(database, "SELECT count(*) FROM fashion_sota.products") == 25
+    assert number(database, "SELECT count(*) FROM fashion_sota.products") == 40
     statuses = [instance.get_run_by_id(run.run_id).status for run in (died, alive)]  # type: ignore[union-attr]
     assert statuses == [dg.DagsterRunStatus.FAILURE, dg.DagsterRunStatus.STARTED]
     assert pools.get_concurrency_run_ids() == {alive.run_id}
@@ -302,20 +327,16 @@ def test_a_candidate_waits_until_it_is_promoted(
     )
 
 
-def test_expectations_that_are_not_met_are_told_and_hold_nothing_up(migrate: Migrate, tmp_path: Path):
-    folder, expected = write_catalogue(tmp_path / "catalogue", 22), len(EXPECTATIONS)
-    met = migrate(folder)
-    assert met.live and not any("expectations not met" in line for line in met.lines)
-    assert met.report is not None and f"{expected} of {expected} are met" in Path(met.report).read_text()
-
-    replace_line(folder, 3, line(3).replace(",2012,", ",2999,"))
-    told = migrate(folder)
-    assert told.live and told.release != met.release
+def test_expectations_that_are_not_met_are_told_and_hold_nothing_up(migrate: Migrate, shop: Path):
+    expected = len(EXPECTATIONS)
+    replace_line(shop, 3, line(3).replace(",2012,", ",2999,"))
+    told = migrate(shop)
+    assert told.live
     assert any(said.endswith("want a look: year_is_plausible") for said in told.lines)
     assert told.report is not None
     page = Path(told.report).read_text()
     assert f"{expected - 1} of {expected} are met" in page and "Years lie between 1900 and 2100" in page
-    assert "1 of 22 are otherwise" in page and "<code>2999</code>" in page
+    assert "1 of 40 are otherwise" in page and "<code>2999</code>" in page
 
 
 def test_a_dry_run_of_a_fresh_home_leaves_it_without_a_database(
@@ -335,71 +356,62 @@ def test_a_dry_run_of_a_fresh_home_leaves_it_without_a_database(
     assert not home.exists()
 
 
-def test_many_batches_are_shared_out_to_worker_processes(
-    migrate: Callable[..., MigrationResult],
-    database: psycopg.Connection,
-    tmp_path: Path,
-    monkeypatch: pytest.MonkeyPatch,
-):
-    monkeypatch.setenv("FASHION_ASSETS_BATCH_SIZE", "4")
-    result = migrate(write_catalogue(tmp_path / "catalogue", 24))
-    assert result.live and result.products == 24
-    assert result.batches_run == 6 and result.failed_batches == {}
-    rows = database.execute(
-        "SELECT value FROM dagster.run_tags JOIN dagster.runs USING (run_id) WHERE key = %s AND pipeline_name = 'migrate_batch'",
-        (RUNNER,),
-    ).fetchall()
-    processes = {row[0].rpartition(":")[2] for row in rows}
-    assert len(rows) == 6
-    assert str(os.getpid()) not in processes and 1 <= len(processes) <= 2
-
-
 def test_a_large_catalogue_is_preceded_by_a_calibration(
     migrate: Migrate,
     settings: Settings,
     database: psycopg.Connection,
-    tmp_path: Path,
+    shop: Path,
+    live_template: Template,
     monkeypatch: pytest.MonkeyPatch,
 ):
-    folder, kept = write_catalogue(tmp_path / "catalogue", 45), settings.home / FILE
-    assert migrate(folder).live and not kept.exists()
-    monkeypatch.setattr("fashion_assets.migration.CALIBRATED_FROM", 40)
+    kept = settings.home / FILE
+    assert not (live_template.home / FILE).exists()  # so few
+    monkeypatch.setattr("fashion_assets.migration.CALIBRATED_FROM", 30)
+    monkeypatch.setattr("fashion_assets.embedding.calibration.SECONDS", 0.02)
 
     def forget_vectors() -> None:
         database.execute("DELETE FROM fashion_ops.embeddings")
         database.commit()
 
-    def change(*listings: int) -> None:
-        for listing in listings:
-            picture = folder / "images" / f"{listing}.jpg"
-            draw_picture(picture, listing + picture.stat().st_mtime_ns % 10**6)
+    def calibrated(runs: Runs | None) -> list[str]:
+        """What is told of it, before the batches that are stale by now; without `runs` it is not even begun."""
+        with database.transaction():
+            scan_active_sources(database, settings)
+        wanted, told = plan(database, settings), MigrationResult()
+        database.commit()
+        assert len(wanted.stale) == 2
+        Migration(settings, Console(quiet=True))._calibrate(wanted, told, runs)  # type: ignore[arg-type]
+        return told.lines
 
     # A change in every batch makes all of them stale, but there is hardly a picture to embed.
-    change(1, 21, 41)
-    assert migrate(folder).batches_run == 3 and not kept.exists()
+    for listing in (1, 21):
+        draw_picture(shop / "images" / f"{listing}.jpg", 1000 + listing)
+    assert calibrated(None) == [] and not kept.exists()
     forget_vectors()
-    change(1, 21, 41)
-    assert migrate(folder).live and len(json.loads(kept.read_text())) == 1
-    written = kept.stat().st_mtime_ns
+    assert migrate(shop).live and len(json.loads(kept.read_text())) == 1
+    for listing in (1, 21):
+        draw_picture(shop / "images" / f"{listing}.jpg", 2000 + listing)
     forget_vectors()
-    change(1, 21, 41)
-    assert migrate(folder).live and kept.stat().st_mtime_ns == written
+    assert calibrated(None) == []
 
     # Where it is not possible the migration goes on, and says so.
     kept.unlink()
-    forget_vectors()
-    for picture in (folder / "images").iterdir():
+    for picture in (shop / "images").iterdir():
         picture.write_bytes(b"no picture")
-    spoiled = migrate(folder)
-    assert any("not calibrated: of 20 pictures none can be encoded" in line for line in spoiled.lines)
-    assert spoiled.batches_run == 3 and not spoiled.succeeded
+    with Runs() as runs:
+        (said,) = calibrated(runs)
+    assert "not calibrated: of 20 pictures none can be encoded" in said and not kept.exists()
 
 
 def test_a_worker_that_dies_fails_its_batch_in_words_and_the_next_run_repairs_it(
-    migrate: Migrate, settings: Settings, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    migrate: Migrate,
+    settings: Settings,
+    instance: dg.DagsterInstance,  # its tables are there
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
 ):
-    monkeypatch.setenv("FASHION_ASSETS_BATCH_SIZE", "400")
-    catalogue = write_catalogue(tmp_path / "catalogue", 400)
+    monkeypatch.setenv("FASHION_ASSETS_BATCH_SIZE", "100")
+    catalogue = write_catalogue(tmp_path / "catalogue", 100)
     killed: list[int] = []
 
     def kill_the_first_worker() -> None:
@@ -417,14 +429,13 @@ def test_a_worker_that_dies_fails_its_batch_in_words_and_the_next_run_repairs_it
             time.sleep(0.02)
 
     killer = threading.Thread(target=kill_the_first_worker, daemon=True)
-    assert migrate(write_catalogue(tmp_path / "first", 1)).succeeded  # Dagster's tables are there
     killer.start()
     result = migrate(catalogue)
     ((batch, reason),) = result.failed_batches.items()
     assert killed and "its worker process died" in reason
     assert not result.succeeded and batch in (result.refusal or "")
     mended = migrate(catalogue)
-    assert mended.succeeded and mended.products == 400
+    assert mended.succeeded and mended.products == 100
 
 
 def test_two_runs_at_once_end_one_after_the_other(

@@ -4,7 +4,7 @@ nothing anew."""
 import json
 import os
 import shutil
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import dagster as dg
@@ -27,11 +27,21 @@ from fashion_assets.release.recovery import recovered_plan
 from fashion_assets.release.status import status
 from fashion_assets.settings import Settings
 from fashion_assets.sources import SourceError
+from fashion_assets.warehouse import releases
 from fashion_assets.warehouse.embedding_store import KINDS
 from fashion_assets.warehouse.parquet import ParquetStore
 from fashion_assets.warehouse.sources import active_sources
 from fashion_assets_tests.catalogue import draw_picture, line, replace_line, write_catalogue
-from fashion_assets_tests.conftest import TEMPLATE, create_database, database_url, run_migration
+from fashion_assets_tests.conftest import (
+    TEMPLATE,
+    Template,
+    copied,
+    create_database,
+    database_url,
+    migrated_once,
+    restored,
+    run_migration,
+)
 from fashion_assets_tests.defs.test_automation import nightly
 from fashion_assets_tests.test_migration import figure
 
@@ -46,13 +56,31 @@ def _small_batches(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("FASHION_ASSETS_BATCH_SIZE", "20")
 
 
-@pytest.fixture
-def catalogue(tmp_path: Path) -> Path:
-    """Forty-five listings, of which the second batch has three bad ones."""
-    folder = write_catalogue(tmp_path / "catalogue", 45)
+@pytest.fixture(scope="module")
+def template(server_settings: Settings, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Template]:
+    """Forty-five listings, of which the second batch has three bad ones, migrated and live."""
+    home = tmp_path_factory.mktemp("recovery")
+    folder = write_catalogue(home / "catalogue", 45)
     for number in (21, 22, 23):
         (folder / "images" / f"{number}.jpg").unlink()
-    return folder
+    with migrated_once(server_settings, home, folder) as (template, first):
+        assert first.live and (first.products, first.quarantined) == (42, 3)
+        yield template
+
+
+@pytest.fixture
+def settings(
+    server_settings: Settings, template: Template, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> Iterator[Settings]:
+    with copied(server_settings, template, tmp_path, monkeypatch) as settings:
+        yield settings
+
+
+@pytest.fixture
+def catalogue(template: Template, tmp_path: Path) -> Iterator[Path]:
+    """What is live in `settings`, free to be changed."""
+    with restored(template.home / "catalogue", tmp_path) as folder:
+        yield folder
 
 
 def add(folder: Path, first: int, last: int) -> None:
@@ -129,8 +157,6 @@ def test_a_home_goes_live_on_a_new_database_and_on_an_older_one_without_any_batc
     other_database: Callable[[], Settings],
     monkeypatch: pytest.MonkeyPatch,
 ):
-    first = migrate(catalogue)
-    assert first.live and (first.products, first.quarantined) == (42, 3)
     new, older = other_database(), other_database()
     copy_database(server_settings, settings, older)
     # A second delivery has batches that a database made of the whole catalogue at once would not have.
@@ -176,7 +202,7 @@ def test_a_home_goes_live_on_a_new_database_and_on_an_older_one_without_any_batc
 def test_a_quarantine_that_was_lost_is_written_again_and_nothing_else_is_done(
     migrate: Migrate, settings: Settings, database: psycopg.Connection, catalogue: Path
 ):
-    first = migrate(catalogue)
+    first = releases.live(database)
     before, runs = held(settings), batch_runs(database)
     database.execute("DELETE FROM fashion_ops.quarantine")
     database.commit()
@@ -184,7 +210,12 @@ def test_a_quarantine_that_was_lost_is_written_again_and_nothing_else_is_done(
     assert [batch.name for batch in lacking.stale] == ["fashion_demo-00002"] and lacking.lost == lacking.stale
     database.commit()
     again = migrate(catalogue)
-    assert again.live and again.release == first.release and again.lines[-1] == "nothing changed"
+    assert (
+        first is not None
+        and again.live
+        and again.release == first.release
+        and again.lines[-1] == "nothing changed"
+    )
     assert held(settings) == before and batch_runs(database) == runs
 
     # Rows that no file knows of are as wrong as rows that lack.
@@ -229,11 +260,15 @@ def copy_database(server_settings: Settings, origin: Settings, copy: Settings) -
 def test_a_release_follows_its_catalogue_and_its_people(
     migrate: Migrate, settings: Settings, database: psycopg.Connection, catalogue: Path, tmp_path: Path
 ):
+    runs = batch_runs(database)
+    people = "SELECT user_id, name, external_id FROM fashion_sota.favourites JOIN fashion_sota.users USING (user_id) ORDER BY 1"
+    # Only people.
     (catalogue / "users.csv").write_text("user_id,name\nu1,Ann\n")
     (catalogue / "favourites.csv").write_text("user_id,external_id\nu1,1\n")
-    first = migrate(catalogue)
+    first = migrate(None)
+    assert first.live and first.batches_run == 0
+    assert answer(database, people) == [("u1", "Ann", "1")]
     assert migrate(catalogue).lines[-1] == "nothing changed"
-    runs = batch_runs(database)
 
     # Moved, and nobody ran: whoever asks is told, and nothing is built of pictures that are not there.
     moved = tmp_path / "elsewhere"
@@ -258,12 +293,11 @@ def test_a_release_follows_its_catalogue_and_its_people(
 
     # Named as they are found in the catalogue, wherever that is; shown where they are.
     (moved / "images" / "24.jpg").write_bytes(b"no picture")
-    (moved / "users.csv").write_text("user_id,name\nu1,Ann\nu2,Bob\n")
+    (moved / "users.csv").write_text("user_id,name\nu1,Anna\nu2,Bob\n")
     (moved / "favourites.csv").write_text("user_id,external_id\nu1,1\nu2,3\n")
     result = migrate(None)
     assert result.live and result.batches_run == 1
-    people = "SELECT user_id, external_id FROM fashion_sota.favourites JOIN fashion_sota.users USING (user_id) ORDER BY 1"
-    assert answer(database, people) == [("u1", "1"), ("u2", "3")]
+    assert answer(database, people) == [("u1", "Anna", "1"), ("u2", "Bob", "3")]
     assert answer(database, "SELECT image_uri FROM fashion_ops.quarantine WHERE external_id = '24'") == [
         ("images/24.jpg",)
     ]
@@ -271,11 +305,7 @@ def test_a_release_follows_its_catalogue_and_its_people(
     assert [each["image"] for each in quarantine] == [None, None, None, str(moved / "images" / "24.jpg")]
     assert str(moved / "images" / "24.jpg") in Path(result.report or "").with_suffix(".json").read_text()
 
-    # Only people, and then back to where all began.
-    (moved / "users.csv").write_text("user_id,name\nu1,Anna\nu2,Bob\n")
-    result = migrate(moved)
-    assert result.live and result.batches_run == 0
-    assert answer(database, "SELECT name FROM fashion_sota.users ORDER BY 1") == [("Anna",), ("Bob",)]
+    # Back to where all was as it is now.
     (moved / "images" / "24.jpg").unlink()
     draw_picture(moved / "images" / "24.jpg", 24)
     (moved / "users.csv").write_text("user_id,name\nu1,Ann\n")
@@ -284,6 +314,7 @@ def test_a_release_follows_its_catalogue_and_its_people(
     result = migrate(catalogue)
     assert result.live and result.release != first.release and result.products == 42
     assert answer(database, paths, f"{catalogue}/images/") == [(42, True)]
+    assert answer(database, people) == [("u1", "Ann", "1")]
 
 
 def test_a_batch_is_through_only_while_all_of_its_files_are_whole(candidate: Candidate):
@@ -366,7 +397,6 @@ def test_files_that_name_pictures_by_their_whole_path_are_made_again_of_what_the
 def test_what_a_home_has_lost_is_made_again(
     migrate: Migrate, settings: Settings, catalogue: Path, tmp_path: Path
 ):
-    migrate(catalogue)
     assets, older = settings.home / "assets", tmp_path / "older"
     shutil.copytree(assets, older)
     # A home of an earlier day, damaged at that.

@@ -13,7 +13,7 @@ from fashion_assets.outcome import MigrationResult
 from fashion_assets.runs import repository
 from fashion_assets.warehouse import releases
 from fashion_assets.warehouse.releases import Release
-from fashion_assets_tests.catalogue import line, write_catalogue, write_lines
+from fashion_assets_tests.catalogue import line, write_lines
 from fashion_assets_tests.defs.test_automation import evaluate, nightly, skipped
 
 
@@ -32,27 +32,24 @@ def test_an_export_that_was_cut_off_waits_until_a_person_says_that_it_is_meant(
     migrate: Callable[..., MigrationResult],
     database: psycopg.Connection,
     instance: dg.DagsterInstance,
-    tmp_path: Path,
+    shop: Path,
 ):
-    catalogue = write_catalogue(tmp_path / "catalogue", 20)
-    first = migrate(catalogue)
-    assert first.live
-
+    catalogue, first = shop, live(database)
     write_lines(catalogue, [line(number) for number in range(1, 7)])
     held = migrate(catalogue)
     assert not held.succeeded and not held.live and held.release != first.release
     said = held.refusal or ""
-    assert "14 of 20 listings are gone (source fashion_demo)" in said
+    assert "34 of 40 listings are gone (source fashion_demo)" in said
     assert f"fashion-assets promote {held.release} --allow-shrink" in said and "stands ready" in said
     assert live(database).release == first.release
 
     # Nobody builds it again: not the command, not the sensor, not the night.
     again = migrate(catalogue)
     assert not again.succeeded and again.release == held.release and again.batches_run == 0
-    assert "14 of 20 listings" in (again.refusal or "")
+    assert "34 of 40 listings" in (again.refusal or "")
     for told in (skipped(evaluate(instance)), str(nightly())):
         assert f"{held.release} stands ready and waits for a person" in told
-        assert "14 of 20 listings are gone" in told and "promote_smaller_candidate" in told
+        assert "34 of 40 listings are gone" in told and "promote_smaller_candidate" in told
     number = "SELECT count(*) FROM fashion_ops.releases"
     assert database.execute(number).fetchone() == (2,)
     database.commit()
