@@ -191,23 +191,6 @@ def test_dagster_dev_in_the_checkout_shows_the_installation(
     assert left == temporary
 
 
-def test_the_ui_is_of_this_installation_whatever_else_the_shell_is_set_up_for(
-    candidate_settings: Settings, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-):
-    """With the home of another Dagster, in the folder of another project."""
-    monkeypatch.setenv("DAGSTER_HOME", "/somewhere/else")
-    project = tmp_path / "other"
-    project.mkdir()
-    (project / "workspace.yaml").write_text("load_from: [{python_module: there_is_no_such_module}]\n")
-    (project / "dagster.yaml").write_text("no: such setting\n")
-    before = contents(project)
-    with shown_by(sys.executable, "-m", "fashion_assets", "ui", "--no-daemon", cwd=project) as shown:
-        jobs = [each["jobName"] for each in shown["runsOrError"]["results"]]
-        assert sorted(jobs) == ["build_candidate", "migrate_batch", "migrate_batch"]
-        assert shown["repositoriesOrError"]["nodes"] == [{"location": {"name": "fashion_assets"}}]
-    assert contents(project) == before
-
-
 def test_the_wheel_holds_what_it_needs_and_the_licence(wheel: Path):
     with zipfile.ZipFile(wheel) as archive:
         names = archive.namelist()

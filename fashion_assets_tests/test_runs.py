@@ -46,7 +46,7 @@ def test_a_worker_that_cannot_reach_the_database_says_so(settings: Settings, mon
 def test_a_first_worker_is_there_before_it_is_known_what_there_is_to_do(
     settings: Settings, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, killed: bool
 ):
-    monkeypatch.setenv("FASHION_ASSETS_BATCH_SIZE", "20")
+    monkeypatch.setenv("FASHION_ASSETS_BATCH_SIZE", "5")
     settings = Settings()
     with Runs(all_is_new=True) as runs:
         runs._starter.submit(bool).result()
@@ -55,7 +55,7 @@ def test_a_first_worker_is_there_before_it_is_known_what_there_is_to_do(
         assert runs._early is not None
         batches = runs._early._processes
         with connect(settings) as conn:
-            activate_source(conn, "shop", "folder", str(write_catalogue(tmp_path / "catalogue", 60)))
+            activate_source(conn, "shop", "folder", str(write_catalogue(tmp_path / "catalogue", 15)))
             scan_active_sources(conn, settings)
             names = [batch.name for batch in active_batches(conn)]
         assert len(names) == 3
@@ -113,10 +113,10 @@ def _kill_whoever_runs(settings: Settings, batch: str, times: int, done: threadi
 def test_a_batch_that_kills_its_worker_fails_alone(
     settings: Settings, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, times: int
 ):
-    monkeypatch.setenv("FASHION_ASSETS_BATCH_SIZE", "20")
+    monkeypatch.setenv("FASHION_ASSETS_BATCH_SIZE", "5")
     settings = Settings()
     with connect(settings) as conn:
-        activate_source(conn, "shop", "folder", str(write_catalogue(tmp_path / "catalogue", 80)))
+        activate_source(conn, "shop", "folder", str(write_catalogue(tmp_path / "catalogue", 20)))
         scan_active_sources(conn, settings)
         names = [batch.name for batch in active_batches(conn)]
     assert len(names) == 4

@@ -12,7 +12,6 @@ from fashion_assets.characters import visible
 from fashion_assets.cli import app
 from fashion_assets.criteria.subject import Candidate
 from fashion_assets_tests.catalogue import write_catalogue
-from fashion_assets_tests.conftest import run_migration
 
 ACTING = "\x1b]0;pwned\x07\x1b[2J\u202e\rPuma"
 
@@ -59,8 +58,6 @@ def test_names_of_folders_are_seen(settings, tmp_path: Path, monkeypatch: pytest
     monkeypatch.setenv("COLUMNS", "300")
     folder = write_catalogue(tmp_path / "shop\x1b[31m\u202egpj", 3)
     printed("run", "--catalog", str(folder), "--dry-run")
-    result = run_migration(folder, promote=False)
-    assert result.release
+    assert r"shop\x1b[31m\u202egpj" in printed("run", "--catalog", str(folder))
     assert r"shop\x1b[31m\u202egpj" in printed("status")
-    printed("run", "--catalog", str(folder))
     assert r"\x1b[31m" in printed("run", "--catalog", str(tmp_path / "no\x1b[31m"))

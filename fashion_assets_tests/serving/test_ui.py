@@ -25,6 +25,10 @@ mutation { addDynamicPartition(
     repositorySelector: {repositoryName: "__repository__", repositoryLocationName: "fashion_assets"}
 ) { __typename ... on PythonError { message } } }
 """
+SHOWN = """
+{ runsOrError(limit: 10) { ... on Runs { results { jobName } } }
+  repositoriesOrError { ... on RepositoryConnection { nodes { location { name } } } ... on PythonError { message } } }
+"""
 LOCATIONS = """
 { repositoriesOrError { __typename ... on RepositoryConnection { nodes { name location { name } jobs { name } } } }
   instance { daemonHealth { allDaemonStatuses { daemonType healthy } } } }
@@ -56,11 +60,11 @@ class UI(Server):
 
 
 @contextmanager
-def started(*options: str) -> Iterator[UI]:
-    """The UI, in a process group of its own, as a shell would start it."""
+def started(*options: str, folder: Path | None = None) -> Iterator[UI]:
+    """The UI, in a process group of its own, as a shell would start it, in a folder."""
     process = subprocess.Popen(
         [*COMMAND, *options],
-        cwd=Settings().home,  # any folder
+        cwd=folder or Settings().home,
         env=os.environ | {"PYTHONUNBUFFERED": "1"},
         stdout=subprocess.PIPE,
         stderr=subprocess.STDOUT,
@@ -152,10 +156,21 @@ def test_the_ui_serves_this_installation_guarded_and_ctrl_c_ends_all_of_it(setti
 
 
 def test_a_ui_that_only_shows_changes_nothing_may_lie_below_a_path_and_ends_when_terminated(
-    settings: Settings, monkeypatch: pytest.MonkeyPatch
+    candidate_settings: Settings, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ):
+    """And is of this installation whatever else the shell is set up for: with the home of another Dagster, in the folder of another
+    project."""
     monkeypatch.setenv("FASHION_ASSETS_UI_URL", "https://shop.example/dagster")
-    with started("--read-only", "--no-daemon") as ui:
+    monkeypatch.setenv("DAGSTER_HOME", "/somewhere/else")
+    project = tmp_path / "other"
+    project.mkdir()
+    strange = {
+        "workspace.yaml": "load_from: [{python_module: there_is_no_such_module}]\n",
+        "dagster.yaml": "no: such setting\n",
+    }
+    for name, text in strange.items():
+        (project / name).write_text(text)
+    with started("--read-only", "--no-daemon", folder=project) as ui:
         proxied = [
             ("Host", "shop.example"),
             ("Origin", "https://shop.example"),
@@ -163,12 +178,18 @@ def test_a_ui_that_only_shows_changes_nothing_may_lie_below_a_path_and_ends_when
         ]
         answer = ui.ask("POST", "/dagster/graphql", json.dumps({"query": ADD_PARTITION % "one"}), proxied)
         assert answer.status == 200 and "UnauthorizedError" in answer.text
+        answer = ui.ask("POST", "/dagster/graphql", json.dumps({"query": SHOWN}), proxied)
+        shown = json.loads(answer.text)["data"]
+        jobs = [each["jobName"] for each in shown["runsOrError"]["results"]]
+        assert sorted(jobs) == ["build_candidate", "migrate_batch", "migrate_batch"]
+        assert shown["repositoriesOrError"]["nodes"] == [{"location": {"name": "fashion_assets"}}]
         assert 'href="/dagster"' in ui.ask("GET", "/dagster/fashion-assets/", headers=proxied[:1]).text
         assert ui.ask("GET", "/dagster/graphql?query=%7Bversion%7D").status == 405
         assert not any("_daemon" in each for each in ui.left())
         ui.process.terminate()
         assert ui.process.wait(120) == 143
         until(lambda: not ui.left(), 10)
+    assert {path.name: path.read_text() for path in project.iterdir()} == strange
 
 
 def test_a_daemon_that_dies_ends_the_ui_and_is_told(settings: Settings):

@@ -247,11 +247,15 @@ def test_what_may_pass_is_tried_again_and_what_will_not_is_not(host: Host, cache
 
 
 def test_a_slow_host_has_its_time_and_no_more(host: Host, cache: PictureCache):
+    import stamina
+
     over = threading.Event()
     host.answers["/slow.jpg"] = lambda handler: over.wait(20) and None
     url = host.url("/slow.jpg")
-    fetch("shop", [url], cache, host.policy(seconds=0.2))
+    with stamina.set_testing(True, attempts=2):  # with no pause between them
+        fetch("shop", [url], cache, host.policy(seconds=0.2))
     over.set()
+    assert host.asked["/slow.jpg"] == 2
     assert reason_of(cache, url) == "image_unreachable"
     held = cache.find(url)
     assert held is not None and "0.2 seconds" in held.said
