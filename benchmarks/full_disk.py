@@ -1,15 +1,17 @@
 """A disk that is full: whole installations on it, too small ones, and one that fills in mid-run.
 
-Usage: python benchmarks/full_disk.py WORK_FOLDER [--listings N] [--instants N] [--short] [--disk FOLDER]
+Usage: python benchmarks/full_disk.py WORK_FOLDER [--listings N] [--instants N] [--short] [--installed HOME] [--disk FOLDER]
 
 A home lies on a small file system of its own in memory, which root may mount; whoever may not names one that is there (--disk),
 and leaves out the states that need another size. On the full disk of an installation `status`, `search`, `rollback` and
 `retire` do their work, and a run is refused; in the other states the run says in a line that there is no room; with room again
 the next run repairs everything: in = out + quarantined, readers see the live release. Prints a table. Exit code 0 where every
-state is as it should be. `--short`: the full disk of an installation alone.
+state is as it should be. `--short`: the full disk of an installation alone. `--installed`: of one that is there, with two
+releases of the catalogues in WORK_FOLDER, of which the disk is given a copy; nothing of it may run.
 """
 
 import argparse
+import json
 import random
 import shutil
 import subprocess
@@ -79,12 +81,15 @@ def disk(folder: Path, megabytes: int = LARGE) -> Iterator[Disk]:
             time.sleep(0.1)
 
 
-def installed(trials: Trials, disk: Disk, first: Path, second: Path, batch: int) -> None:
+def installed(trials: Trials, disk: Disk, first: Path, second: Path, batch: int, made: Path | None) -> None:
     """On the disk of a whole installation of two releases: full to the last byte."""
     home = disk.place / "home"
-    for catalogue in (first, second):
+    if made is not None:
+        subprocess.run(["cp", "-a", str(made), str(home)], check=True)  # the server's files stay its user's
+    for catalogue in (first, second) if made is None else ():
         ended = call(home, "run", "--catalog", catalogue, batch_size=batch)
         trials.ended(f"a run of {catalogue.name}", ended, succeeds=True)
+    live = json.loads(call(home, "status", "--json").out)["live"]["release"]
     disk.fill()
     full = "full disk: "
     trials.ended(full + "run", call(home, "run", "--catalog", first, batch_size=batch), succeeds=False)
@@ -93,7 +98,7 @@ def installed(trials: Trials, disk: Disk, first: Path, second: Path, batch: int)
     trials.ended(full + "search", call(home, "search", "shirt"), succeeds=True)
     disk.fill()
     trials.ended(full + "rollback", call(home, "rollback"), succeeds=True)
-    trials.ended(full + "retire", call(home, "retire", "fashion_sota_r0002", "--yes"), succeeds=True)
+    trials.ended(full + "retire", call(home, "retire", live, "--yes"), succeeds=True)
     trials.ended(full + "status again", call(home, "status"), succeeds=True)
     disk.free()
     ended = call(home, "run", "--catalog", second, batch_size=batch)
@@ -140,6 +145,7 @@ def main() -> int:
     parser.add_argument("--listings", type=int, default=600)
     parser.add_argument("--instants", type=int, default=4)
     parser.add_argument("--short", action="store_true")
+    parser.add_argument("--installed", type=Path, help="the home of an installation of two releases")
     parser.add_argument(
         "--disk", type=Path, help="a folder on a small file system, for whoever may not mount one"
     )
@@ -147,13 +153,13 @@ def main() -> int:
     work = given.work.resolve()
     work.mkdir(parents=True, exist_ok=True)
     first, second = catalogues(work, given.listings)
-    batch, trials = max(1, given.listings // 6), Trials()
+    batch, trials, made = max(1, given.listings // 6), Trials(), given.installed
     if given.disk is not None:
-        installed(trials, Disk(given.disk.resolve(), False), first, second, batch)
+        installed(trials, Disk(given.disk.resolve(), False), first, second, batch, made)
         return trials.finish()
     try:
         with disk(work / "disk") as large:
-            installed(trials, large, first, second, batch)
+            installed(trials, large, first, second, batch, made)
     except PermissionError as error:
         print(error)
         return 2

@@ -28,12 +28,20 @@ def harness(name: str, *arguments: object) -> None:
     assert "nothing broke" in ran.stdout
 
 
-def test_on_a_full_disk_one_can_look_and_go_back(tmp_path: Path):
-    harness("full_disk.py", tmp_path, "--listings", 24, "--short")
+@pytest.fixture(scope="module")
+def repaired(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """Where an installation lies whose second run was killed, and which a further one has repaired."""
+    work = tmp_path_factory.mktemp("faults")
+    harness("kills.py", work, "--listings", 24, "--kills", 1, "--commands", "run")
+    return work
 
 
-def test_a_killed_run_is_repaired_by_the_next(tmp_path: Path):
-    harness("kills.py", tmp_path, "--listings", 24, "--kills", 1, "--commands", "run")
+def test_a_killed_run_is_repaired_by_the_next(repaired: Path):
+    assert (repaired / "home" / "assets").is_dir()
+
+
+def test_on_a_full_disk_one_can_look_and_go_back(repaired: Path):
+    harness("full_disk.py", repaired, "--listings", 24, "--short", "--installed", repaired / "home")
 
 
 def test_a_reserve_is_kept_used_and_kept_again(tmp_path: Path, monkeypatch: pytest.MonkeyPatch):
