@@ -26,6 +26,11 @@ from fashion_assets.postgres.errors import EmbeddedServerFailed, LoginRefused
 from fashion_assets.postgres.tuning import PORT
 from fashion_assets.settings import Settings
 
+_REPEATABLE = {"options": "-c synchronous_commit=off"}
+"""Of the product's own sessions with the embedded server. After a crash the database is consistent, but what they did last may be
+missing; the next run does it again, as it would had it been stopped a moment earlier. The swap, which others see, turns it on for
+itself. What other programs write, nobody does again: they wait until it is kept."""
+
 _ENCODED = {"client_encoding": "UTF8"}
 """Of every connection, whatever role, database or environment say: drivers learn it as they connect, and only then."""
 
@@ -40,7 +45,7 @@ def parameters(settings: Settings) -> dict[str, str]:
     if settings.database_url is not None:
         return _given_parameters(settings.database_url.get_secret_value())
     socket_folder = _attach(settings.postgres_data)
-    return {"host": str(socket_folder), "port": PORT, "user": USER, "dbname": USER, **_ENCODED}
+    return {"host": str(socket_folder), "port": PORT, "user": USER, "dbname": USER, **_ENCODED, **_REPEATABLE}
 
 
 def conninfo(settings: Settings) -> str:

@@ -67,10 +67,6 @@ def _tuned(sockets: Path) -> str:
         "max_logical_replication_workers": 0,
         "max_wal_size": "4GB",
         "checkpoint_timeout": "15min",
-        # After a crash the database is consistent, but its last moments may be missing; the next run does
-        # them again, as it would had it been stopped a moment earlier. The swap, which others see, turns it
-        # on for itself.
-        "synchronous_commit": "off",
         # Compiling a plan costs more than the short queries here run.
         "jit": "off",
         "random_page_cost": 1.1,

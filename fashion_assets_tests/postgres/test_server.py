@@ -13,7 +13,7 @@ from pydantic import SecretStr
 
 from fashion_assets.origins import ENVIRONMENT_PREFIX
 from fashion_assets.places import DAGSTER_FILES
-from fashion_assets.postgres import embedded, engines, server
+from fashion_assets.postgres import clients, embedded, engines, server
 from fashion_assets.postgres.errors import EmbeddedServerFailed, LoginRefused
 from fashion_assets.settings import Settings
 from fashion_assets_tests.postgres.running import is_running
@@ -85,6 +85,12 @@ def test_it_starts_attaches_and_stops(own: Settings):
     assert ask(own) == 1 and postmaster(own) == first
     assert server.stop_embedded(own) and not is_running(own)
     assert ask(own, "SHOW wal_level") == "minimal"
+
+
+def test_what_other_programs_write_is_kept_before_they_are_told(own: Settings):
+    assert ask(own, "SHOW synchronous_commit") == "off"
+    with psycopg.connect(clients.url(own)) as theirs:
+        assert theirs.execute("SHOW synchronous_commit").fetchone() == ("on",)
 
 
 def test_it_keeps_running_while_another_process_uses_it(own: Settings):

@@ -66,4 +66,5 @@ def _comment(connection: psycopg.Connection[Any], schema: str) -> str | None:
 def url(settings: Settings, schema: str) -> str:
     """Where a reader of somebody's database finds the schema's tables. Holds the password, if there is one: it is never kept."""
     given = {**server.parameters(settings), "search_path": schema}
+    given.pop("options", None)  # of our own sessions
     return f"postgresql:///?{urlencode(given, quote_via=quote)}"
