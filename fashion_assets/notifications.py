@@ -17,8 +17,28 @@ from urllib.parse import unquote, urlsplit
 from fashion_assets.settings import Settings
 
 Kind = Literal[
-    "batch_failed", "release_refused", "release_waits", "run_failed", "source_stale", "source_unreadable"
+    "batch_failed",
+    "release_refused",
+    "release_waits",
+    "run_failed",
+    "source_stale",
+    "source_unreadable",
+    "installation_unsound",
 ]
+
+REMEDIES: dict[Kind, str] = {
+    "batch_failed": "Look at what was rejected (fashion-assets quarantine), mend the source and run again (fashion-assets run). If so much is "
+    "meant to be rejected: fashion-assets run --accept-rejections",
+    "release_refused": "What is live stays live. See which criteria fail and why (fashion-assets criteria), mend that and run again "
+    "(fashion-assets run)",
+    "release_waits": "Look at its report, then put it live: fashion-assets promote",
+    "run_failed": "Mend what it names, then run again (fashion-assets run): finished work is kept. If it names nothing: fashion-assets doctor",
+    "source_stale": "Ask whoever delivers it. If it is meant to rest: fashion-assets sources deactivate, or a larger "
+    "FASHION_ASSETS_STALE_AFTER_DAYS",
+    "source_unreadable": "Bring it back where it was, or say where it is now (fashion-assets sources add), then: fashion-assets run",
+    "installation_unsound": "Do what each line says, then look again: fashion-assets doctor",
+}
+"""What is to be done about each kind of event; every message says it."""
 
 TIMEOUT_SECONDS = 10
 """For the whole of one message to one receiver, as far as that can be said: for each answer awaited."""
@@ -43,6 +63,11 @@ class Event:
     """A line each."""
     link: str = ""
     """Where to look at it."""
+
+    @property
+    def remedy(self) -> str:
+        """What to do about it."""
+        return REMEDIES[self.kind]
 
     @property
     def lines(self) -> list[str]:
@@ -87,7 +112,7 @@ def _post(settings: Settings, event: Event) -> None:
 
     assert settings.notify_webhook is not None
     # Slack and Mattermost read `<!channel>` as a call to everybody there.
-    text = "\n".join([_line(event.title), *event.lines, event.link]).strip()
+    text = "\n".join([_line(event.title), *event.lines, event.remedy, event.link]).strip()
     for sign, written in (("&", "&amp;"), ("<", "&lt;"), (">", "&gt;")):
         text = text.replace(sign, written)
     body = {
@@ -95,6 +120,7 @@ def _post(settings: Settings, event: Event) -> None:
         "event": event.kind,
         "title": _line(event.title),
         "details": event.lines,
+        "remedy": event.remedy,
         "link": event.link,
     }
     request = Request(
@@ -116,7 +142,9 @@ def _mail(settings: Settings, event: Event) -> None:
     message["From"] = settings.notify_from
     message["To"] = settings.notify_email
     message["Subject"] = f"[fashion_assets] {_line(event.title)}"
-    message.set_content("\n".join([_line(event.title), "", *event.lines, "", event.link]).strip() + "\n")
+    message.set_content(
+        "\n".join([_line(event.title), "", *event.lines, "", event.remedy, event.link]).strip() + "\n"
+    )
     place = urlsplit(settings.smtp_url.get_secret_value() if settings.smtp_url else "smtp://localhost:25")
     encrypted = place.scheme == "smtps"
     connect = smtplib.SMTP_SSL if encrypted else smtplib.SMTP

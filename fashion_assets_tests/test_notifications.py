@@ -2,14 +2,16 @@
 
 import errno
 import os
+import re
 import socket
 import subprocess
 import sys
 from pathlib import Path
+from typing import get_args
 
 import pytest
 
-from fashion_assets.notifications import LINE_CHARACTERS, LINES, Event, notify
+from fashion_assets.notifications import LINE_CHARACTERS, LINES, REMEDIES, Event, Kind, notify
 from fashion_assets.origins import SettingsError
 from fashion_assets.outcome import MigrationResult, telling
 from fashion_assets.settings import Settings
@@ -45,10 +47,11 @@ def test_a_webhook_is_sent_what_slack_reads_and_what_programs_do(hook: Webhook):
     notify(Settings(), EVENT)
     assert hook.received == [
         {
-            "text": f"{EVENT.title}\n{EVENT.details[0]}\n{EVENT.link}",
+            "text": f"{EVENT.title}\n{EVENT.details[0]}\n{EVENT.remedy}\n{EVENT.link}",
             "event": "batch_failed",
             "title": EVENT.title,
             "details": [EVENT.details[0]],
+            "remedy": EVENT.remedy,
             "link": EVENT.link,
         }
     ]
@@ -62,7 +65,13 @@ def test_an_email_is_sent_to_everybody_named(mail: MailServer, monkeypatch: pyte
     assert mail.recipients == ["shop@example.org", "ops@example.org"]
     assert message["Subject"] == "[fashion_assets] größer Bcc: evil@example.org" and message["Bcc"] is None
     text = message.get_content().splitlines()  # type: ignore[attr-defined]
-    assert text == ["größer Bcc: evil@example.org", "", ".", "", "http://x/1"]
+    assert text == ["größer Bcc: evil@example.org", "", ".", "", EVENT.remedy, "http://x/1"]
+
+
+def test_every_kind_of_message_says_what_to_do():
+    assert set(REMEDIES) == set(get_args(Kind))
+    for remedy in REMEDIES.values():
+        assert re.search(r"fashion-assets [a-z]+", remedy), remedy
 
 
 def test_what_listings_say_is_told_shortened_and_does_nothing(hook: Webhook):

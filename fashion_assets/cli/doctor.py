@@ -1,5 +1,7 @@
 """The command that looks an installation over."""
 
+from typing import Annotated
+
 import typer
 
 from fashion_assets.cli.app import Home, Json, app, out, print_json
@@ -11,14 +13,22 @@ _STYLES = {"well": "green", "note": "yellow", "mend": "bold red"}
 
 
 @app.command()
-def doctor(home: Home = None, as_json: Json = False) -> None:
+def doctor(
+    tell: Annotated[
+        bool,
+        typer.Option("--tell", help="Also tell whoever the settings name (notify_…) of what needs a person."),
+    ] = False,
+    home: Home = None,
+    as_json: Json = False,
+) -> None:
     """Look the installation over: versions, rights, disk, indexes, leftovers, locks, clock, files; say what to do.
 
     Exit code 1 where something needs a person. Changes nothing.
     """
     from fashion_assets import reserve
-    from fashion_assets.doctor.examination import examine
+    from fashion_assets.doctor.examination import event_of, examine
     from fashion_assets.doctor.finding import needs_a_person
+    from fashion_assets.notifications import notify
 
     settings = Settings()
     reserve.let_go(settings)
@@ -31,6 +41,8 @@ def doctor(home: Home = None, as_json: Json = False) -> None:
         out.print(f"{word} {each.check:15} {shown(each.said)}", soft_wrap=True, highlight=False)
         if each.remedy:
             out.print(f"{'':22}{shown(each.remedy)}", soft_wrap=True, highlight=False)
+    if tell and (event := event_of(found)):
+        notify(settings, event)
     if as_json:
         print_json({"well": not needs_a_person(found), "findings": [each.to_dict() for each in found]})
     elif wanting := sum(each.state == "mend" for each in found):

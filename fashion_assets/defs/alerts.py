@@ -12,6 +12,7 @@ import dagster as dg
 
 from fashion_assets.defs.jobs import build_release, migrate_batch, migrate_rows, promote_candidate
 from fashion_assets.defs.resources import WarehouseResource
+from fashion_assets.doctor.examination import event_of, examine
 from fashion_assets.failed_runs import reason_of
 from fashion_assets.notifications import Event, Kind, is_configured, notify, waits
 from fashion_assets.release.scan import stale_sources
@@ -122,6 +123,32 @@ def tell_of_stale_sources(context: dg.SensorEvaluationContext, warehouse: Wareho
     return dg.SkipReason("; ".join(map(str, stale)) or "no source is overdue")
 
 
+@dg.sensor(
+    default_status=_status(),
+    minimum_interval_seconds=3600,
+    description="Looks the installation over as fashion-assets doctor does, and tells people of what needs one of them: room on the disk, "
+    "indexes that are not valid, rights, a clock that is wrong, changes that wait for a release. Once, and again when it is something else.",
+)
+def tell_of_the_installation(
+    context: dg.SensorEvaluationContext, warehouse: WarehouseResource
+) -> dg.SkipReason:
+    """The cursor keeps which checks people were told of."""
+    found = list(examine(warehouse.settings))
+    event = event_of(found)
+    wanting = ", ".join(sorted({each.check for each in found if each.state == "mend"}))
+    if event is not None and wanting != context.cursor:
+        notify(warehouse.settings, event)
+    context.update_cursor(wanting)
+    return dg.SkipReason(event.title if event else "nothing needs a person")
+
+
 @dg.definitions
 def alerts() -> dg.Definitions:
-    return dg.Definitions(sensors=[tell_of_failed_runs, tell_of_waiting_releases, tell_of_stale_sources])
+    return dg.Definitions(
+        sensors=[
+            tell_of_failed_runs,
+            tell_of_waiting_releases,
+            tell_of_stale_sources,
+            tell_of_the_installation,
+        ]
+    )

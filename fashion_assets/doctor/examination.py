@@ -3,8 +3,9 @@
 What belongs here: the order. What does not: the checks.
 """
 
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import suppress
+from datetime import UTC, datetime
 from typing import Any
 
 import psycopg
@@ -12,11 +13,13 @@ import psycopg
 from fashion_assets.doctor import machine, roles, schemas, server, work
 from fashion_assets.doctor.finding import Finding, mend, note
 from fashion_assets.errors import FashionAssetsError, one_line
+from fashion_assets.notifications import Event
 from fashion_assets.postgres.connections import connect
 from fashion_assets.postgres.server import describe
 from fashion_assets.release.plan import plan
 from fashion_assets.settings import Settings
 from fashion_assets.warehouse import database
+from fashion_assets.warehouse.releases import Release
 
 Check = Callable[[], Finding | list[Finding]]
 
@@ -38,6 +41,18 @@ def examine(settings: Settings) -> Iterator[Finding]:
         return
     with conn:
         yield from _of_database(conn, settings)
+
+
+def event_of(findings: Sequence[Finding]) -> Event | None:
+    """What people are told of what needs one of them; None where nothing does."""
+    wanting = [each for each in findings if each.state == "mend"]
+    if not wanting:
+        return None
+    count = len(wanting)
+    title = f"the doctor finds {count} {'thing that needs' if count == 1 else 'things that need'} a person"
+    return Event(
+        "installation_unsound", title, [f"{each.check}: {each.said}. {each.remedy}" for each in wanting]
+    )
 
 
 def _of_database(conn: psycopg.Connection[Any], settings: Settings) -> Iterator[Finding]:
@@ -68,10 +83,18 @@ def _of_database(conn: psycopg.Connection[Any], settings: Settings) -> Iterator[
             ("run lock", lambda: work.of_folder_lock(settings)),
             ("locks", lambda: work.of_locks(held, work.this_host())),
             ("runs", lambda: work.of_runs(work.unfinished_runs(conn), work.this_host())),
-            ("batches", lambda: work.of_batches(plan(conn, settings), running)),
+            ("batches", lambda: _of_plan(conn, settings, live, running)),
         ]
     for name, check in checks:
         yield from _findings(conn, name, check)
+
+
+def _of_plan(
+    conn: psycopg.Connection[Any], settings: Settings, live: Release | None, running: bool
+) -> list[Finding]:
+    wanted = plan(conn, settings)
+    fresh = work.of_freshness(wanted.release_is_due, live, settings.stale_after_days, datetime.now(UTC))
+    return [*work.of_batches(wanted, running), *fresh]
 
 
 def _findings(conn: psycopg.Connection[Any], name: str, check: Check) -> list[Finding]:

@@ -6,7 +6,7 @@ What belongs here: what runs make and leave. What does not: schemas of releases 
 import os
 import re
 from collections.abc import Callable, Collection, Sequence
-from datetime import timedelta
+from datetime import datetime, timedelta
 from typing import Any, NamedTuple
 
 import psutil
@@ -25,6 +25,7 @@ from fashion_assets.warehouse.locks import (
     Holder,
     holders,
 )
+from fashion_assets.warehouse.releases import Release
 from fashion_assets.warehouse.schemas import DAGSTER
 
 SWAP_SECONDS = 60
@@ -181,6 +182,23 @@ def of_batches(wanted: Plan, running: bool) -> list[Finding]:
     if not (stale or lost):
         findings.append(well("batches", f"the files of all {len(held)} are there and whole"))
     return findings
+
+
+def of_freshness(release_is_due: bool, live: Release | None, days: int, now: datetime) -> list[Finding]:
+    """Whether what changed has waited for a release for longer than `days`, if any (0: it may wait for ever)."""
+    if live is None or live.promoted_at is None:
+        return []
+    age = now - live.promoted_at
+    if release_is_due and days and age > timedelta(days=days):
+        return [
+            mend(
+                "freshness",
+                f"{live.release} went live {age.days} days ago, and what changed since is not in it",
+                "fashion-assets run; to have it done by itself, see the schedule in the UI.",
+            )
+        ]
+    waiting = "; what changed since waits for the next run" if release_is_due else ""
+    return [well("freshness", f"{live.release} is live since {live.promoted_at:%Y-%m-%d %H:%M}{waiting}")]
 
 
 def _some(names: Sequence[str], most: int = 3) -> str:

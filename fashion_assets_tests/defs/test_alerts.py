@@ -11,9 +11,16 @@ import dagster as dg
 import psycopg
 import pytest
 from psycopg import sql
+from typer.testing import CliRunner
 
+from fashion_assets.cli import app
 from fashion_assets.criteria.subject import Candidate
-from fashion_assets.defs.alerts import tell_of_failed_runs, tell_of_stale_sources, tell_of_waiting_releases
+from fashion_assets.defs.alerts import (
+    tell_of_failed_runs,
+    tell_of_stale_sources,
+    tell_of_the_installation,
+    tell_of_waiting_releases,
+)
 from fashion_assets.defs.resources import WarehouseResource
 from fashion_assets.release.scan import scan_active_sources
 from fashion_assets.run_tags import RUNNER
@@ -163,6 +170,26 @@ def test_a_release_that_went_live_waits_for_nobody(
     assert run.success and run.asset_materializations_for_node("live_release")
     assert isinstance(ended(tell_of_waiting_releases, candidate_instance, run), dg.SkipReason)
     assert hook.received == []
+
+
+def test_what_the_doctor_finds_is_told_once_with_what_to_do(
+    instance: dg.DagsterInstance, hook: Webhook, database: psycopg.Connection, settings: Settings
+):
+    settings.home.chmod(0o700)
+    cursor = None
+    for statement in ("SELECT", "CREATE SCHEMA fashion_sota_r9999", "SELECT"):
+        database.execute(statement)  # pyright: ignore[reportArgumentType]
+        database.commit()
+        context = dg.build_sensor_context(
+            instance=instance, cursor=cursor, resources={"warehouse": WarehouseResource()}
+        )
+        tell_of_the_installation(context)
+        cursor = context.cursor
+    (sent,) = hook.received
+    assert sent["event"] == "installation_unsound" and "fashion-assets doctor" in sent["remedy"]
+    assert "DROP SCHEMA fashion_sota_r9999" in sent["details"][0]
+    told = CliRunner().invoke(app, ["doctor", "--tell"])
+    assert told.exit_code == 1 and len(hook.received) == 2
 
 
 def test_a_source_that_delivers_nothing_is_told_once_until_it_delivers_again(

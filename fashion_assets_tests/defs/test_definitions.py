@@ -414,7 +414,12 @@ def test_a_sensor_and_a_schedule_ask_for_runs_once_somebody_turns_them_on(
 ):
     sensors = {sensor.name: sensor for sensor in repository.sensor_defs}
     sensor = sensors.pop("new_or_changed_batches")
-    assert set(sensors) == {"tell_of_failed_runs", "tell_of_waiting_releases", "tell_of_stale_sources"}
+    assert set(sensors) == {
+        "tell_of_failed_runs",
+        "tell_of_waiting_releases",
+        "tell_of_stale_sources",
+        "tell_of_the_installation",
+    }
     assert all(each.default_status is dg.DefaultSensorStatus.STOPPED for each in sensors.values())
     assert {target.job_name for target in sensor.targets} == {
         "migrate_batch",

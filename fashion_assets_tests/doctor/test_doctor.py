@@ -180,6 +180,18 @@ def test_runs_whose_process_died():
     assert found(run(None, days=3)) == found(run("another:1", days=3)) == {"mend"}
 
 
+def test_changes_that_wait_for_a_release_for_too_long():
+    now = datetime.now(UTC)
+    old: Any = SimpleNamespace(release="r1", promoted_at=now - timedelta(days=9))
+    assert states(work.of_freshness(True, old, 7, now)) == {"mend"}
+    assert (
+        states(work.of_freshness(False, old, 7, now))
+        == states(work.of_freshness(True, old, 0, now))
+        == {"well"}
+    )
+    assert work.of_freshness(True, None, 7, now) == []
+
+
 # --- a whole installation, broken on purpose
 
 
