@@ -218,3 +218,88 @@ def bench_properties(
         for found in each.wrong:
             said = f"{name}: stated {found['stated']}, read {found['value']} from {found['evidence']!r} ({found['way']}): "
             out.print(shown(said + " ".join((found["title"] or found["description"] or "").split())[:120]))
+
+
+@bench.command("faults")
+def bench_faults(
+    seed: Annotated[
+        int, typer.Option(min=0, help="Of the first schedule; each later one has the next number.")
+    ] = 0,
+    schedules: Annotated[int, typer.Option(min=1, help="How many.")] = 10,
+    seconds: Annotated[
+        float | None,
+        typer.Option(min=1, help="Begin no further schedule after so many seconds.", show_default=False),
+    ] = None,
+    only: Annotated[
+        str | None,
+        typer.Option(
+            "--only",
+            metavar="FAULTS",
+            help="These faults alone, with commas between: kill, cut, lost, server, full, stall, timeout, clock, twice, elsewhere.",
+            show_default=False,
+        ),
+    ] = None,
+    folder: Annotated[
+        Path | None,
+        typer.Option(
+            "--folder",
+            parser=folder,
+            metavar="DIR",
+            help="Where it is tried: a folder that is not there.",
+            show_default=False,
+        ),
+    ] = None,
+    as_json: Json = False,
+) -> None:
+    """Break a scratch installation on purpose: steps and faults drawn from a seed, and whether all that must hold does.
+
+    Touches no installation. Exit code 1 where anything broke; the line names the seed that repeats it.
+    """
+    import time
+
+    from fashion_assets.faults.replay import Result, Stage, summary
+    from fashion_assets.faults.schedule import KINDS, Kind, draw
+
+    wanted = [*KINDS] if only is None else ["none", *(each.strip() for each in only.split(","))]
+    if unknown := sorted(set(wanted) - set(KINDS)):
+        fail(f"there is no fault {', '.join(unknown)}; there are {', '.join(KINDS[1:])}", 2)
+    if folder is not None and folder.exists():
+        fail(f"{folder} is there already. It is deleted afterwards: give a folder that is not there.", 2)
+    console = err if as_json else out
+    began, results = time.monotonic(), list[Result]()
+    with Stage.open(folder) as stage:
+        if lacking := [kind for kind in wanted if kind not in stage.kinds]:
+            err.print(
+                f"not to be had here: {', '.join(lacking)} (full takes the right to mount a disk, clock a C compiler)",
+                soft_wrap=True,
+            )
+        kinds: list[Kind] = [kind for kind in stage.kinds if kind in wanted]
+        for number in range(seed, seed + schedules):
+            if seconds is not None and time.monotonic() - began > seconds:
+                break
+            result = stage.replay(draw(number, kinds))
+            results.append(result)
+            for told in result.steps if result.wrong else ():
+                console.print(f"  {shown(str(told.step))}", soft_wrap=True, highlight=False)
+            outcome = "[bold red]BROKEN[/]" if result.wrong else "[green]ok[/]"
+            what = f"{len(result.steps)} steps, {result.answers:,} answers, {result.writes:,} writes, {result.seconds:.1f} s"
+            console.print(f"seed {number}: {outcome}, {what}", soft_wrap=True, highlight=False)
+            for said in result.wrong:
+                console.print(f"  {shown(said)}", soft_wrap=True, highlight=False)
+            if result.wrong:
+                again = f"fashion-assets bench faults --seed {number} --schedules 1"
+                console.print(
+                    f"  again: {again}{f' --only {only}' if only else ''}", soft_wrap=True, highlight=False
+                )
+    told_of = summary(results)
+    if as_json:
+        print_json(told_of)
+    else:
+        struck = ", ".join(f"{count} {kind}" for kind, count in told_of["faults"].items()) or "none"
+        out.print(
+            f"{told_of['schedules']} schedules, {told_of['steps']} steps; faults that struck: {struck}; "
+            + (f"{len(told_of['broken'])} broke something" if told_of["broken"] else "nothing broke"),
+            soft_wrap=True,
+            highlight=False,
+        )
+    raise typer.Exit(1 if told_of["broken"] else 0)

@@ -20,7 +20,6 @@ from fashion_assets.sources.mapping import (
     Counted,
     DataTable,
     Details,
-    Entries,
     Expression,
     Held,
     Mapping,
@@ -30,7 +29,6 @@ from fashion_assets.sources.mapping import (
     Refers,
     TableColumn,
     Vector,
-    Within,
 )
 from fashion_assets.sources.source import SourceError
 
@@ -142,8 +140,6 @@ def _model_at(keys: Sequence[str]) -> type[BaseModel]:
         "tables": DataTable,
         "references": Refers,
         "counts": Counted,
-        "within": Within,
-        "entries": Entries,
         "where": Condition,
         "named": Named,
         "when": Condition,

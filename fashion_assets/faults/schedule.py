@@ -1,0 +1,119 @@
+"""What is done and what goes wrong meanwhile, drawn from a seed: the same seed gives the same schedule, on every machine.
+
+What belongs here: drawing. What does not: doing any of it (`replay`).
+"""
+
+import random
+from collections.abc import Collection, Sequence
+from dataclasses import dataclass
+from typing import Literal, NamedTuple, get_args
+
+Action = Literal["run", "build", "promote", "rollback", "retire", "reindex", "backfill", "unfill", "search"]
+"""run: a changed catalogue becomes a release that goes live; build: one that waits. unfill: a backfill undone."""
+
+Kind = Literal[
+    "none", "kill", "cut", "lost", "server", "full", "stall", "timeout", "clock", "twice", "elsewhere"
+]
+"""kill: SIGKILL of the step's processes. cut: its connection ends. lost: a commit is carried out, and its answer never comes. server:
+SIGKILL of the server. full: its disk, and the home's, is full. stall: the server stands still for a moment, as on a disk that hangs.
+timeout: the statement is cancelled. clock: the server's jumps. twice: the step is done twice at once on one home. elsewhere: from
+another home at once on the same database."""
+
+KINDS: tuple[Kind, ...] = get_args(Kind)
+
+WEIGHTS: dict[Action, int] = {
+    "run": 5,
+    "build": 2,
+    "promote": 2,
+    "rollback": 3,
+    "retire": 1,
+    "reindex": 1,
+    "backfill": 1,
+    "unfill": 1,
+    "search": 1,
+}
+
+CATALOGUES = 6
+"""Catalogues that steps choose from; `replay` has one more, which repairs."""
+
+STATEMENTS: dict[Action, int] = {
+    "run": 330,
+    "build": 230,
+    "promote": 120,
+    "rollback": 22,
+    "retire": 12,
+    "reindex": 30,
+    "backfill": 60,
+    "unfill": 50,
+    "search": 40,
+}
+"""Statements a step sends, about, if nothing goes wrong: a fault strikes before any of them."""
+
+COMMITS: dict[Action, int] = {"run": 40, "build": 30, "promote": 5, "rollback": 2, "retire": 3}
+"""Transactions a step ends, about."""
+
+JUMPS = (-86_400, -600, 600, 30 * 86_400)
+"""Seconds by which a clock jumps."""
+
+
+class Fault(NamedTuple):
+    """What goes wrong in a step, and when."""
+
+    kind: Kind
+    at: int = 0
+    """Before which of the step's statements, from 1; of `lost`: at which of its commits."""
+    seconds: int = 0
+    """By which a clock jumps."""
+
+    def __str__(self) -> str:
+        if self.kind == "none":
+            return "no fault"
+        where = {"twice": "", "elsewhere": "", "lost": f" at commit {self.at}"}.get(
+            self.kind, f" before statement {self.at}"
+        )
+        return f"{self.kind}{where}" + (f", {self.seconds:+} s" if self.seconds else "")
+
+
+class Step(NamedTuple):
+    """One thing that is done."""
+
+    action: Action
+    catalogue: int
+    """Which catalogue it reads, if any."""
+    fault: Fault
+
+    def __str__(self) -> str:
+        what = (
+            f"{self.action} of catalogue {self.catalogue}" if self.action in ("run", "build") else self.action
+        )
+        return f"{what}, {self.fault}"
+
+
+@dataclass(frozen=True)
+class Schedule:
+    """Steps, one after another."""
+
+    seed: int
+    steps: Sequence[Step]
+
+
+def draw(seed: int, kinds: Collection[Kind] = KINDS, length: int = 0) -> Schedule:
+    """The schedule of a seed: two to five steps, or `length`. `kinds`: the faults that can be had here; another one is left out of the
+    schedule, which is otherwise the same."""
+    chance = random.Random(seed)
+    drawn = chance.randint(2, 5)
+    steps = []
+    for _ in range(length or drawn):
+        action = chance.choices(list(WEIGHTS), list(WEIGHTS.values()))[0]
+        catalogue = chance.randrange(CATALOGUES)
+        fault = _fault(chance, action)
+        steps.append(Step(action, catalogue, fault if fault.kind in kinds else Fault("none")))
+    return Schedule(seed, tuple(steps))
+
+
+def _fault(chance: random.Random, action: Action) -> Fault:
+    kind = chance.choice(KINDS)
+    where, jump = chance.random(), chance.choice(JUMPS)
+    most = COMMITS.get(action, 2) if kind == "lost" else STATEMENTS[action]
+    at = 1 + int(where * most)
+    return Fault(kind, at if kind != "none" else 0, jump if kind == "clock" else 0)

@@ -1,0 +1,261 @@
+"""The steps themselves, each in a process of its own, which can be killed: what a run does without Dagster, and the rest as commands do it.
+
+What belongs here: what the process does, and how it tells of its end. What does not: which step, and what goes wrong (`replay`).
+
+A run goes by the product's own functions in the order `migration` and the assets have them. Dagster's part in it is tried by
+`benchmarks/kills.py`, at a tenth of the pace.
+"""
+
+import os
+import sys
+import traceback
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from multiprocessing.connection import Connection as Pipe
+from pathlib import Path
+from typing import Literal, NamedTuple
+
+import psycopg
+from pydantic import SecretStr
+
+from fashion_assets.backfill.rollback import Rollback
+from fashion_assets.backfill.run import Run
+from fashion_assets.backfill.table import Table
+from fashion_assets.backfill.walk import Options
+from fashion_assets.batches import rows, stages
+from fashion_assets.batches.rows import READING_ROWS, VALIDATING_ROWS, RowsWork
+from fashion_assets.batches.stage import Stage, Work
+from fashion_assets.benchmarks.brief import measure_briefly
+from fashion_assets.catalog.pictures import Limits
+from fashion_assets.criteria.losses import NOTHING_MUCH_IS_LOST
+from fashion_assets.embedding.encoder import Encoder, encoder
+from fashion_assets.embedding.spaces import EmbeddingSpace, embedding_space
+from fashion_assets.failure import told
+from fashion_assets.postgres.connections import connect
+from fashion_assets.release import build, indexes, scan, styles, swap
+from fashion_assets.release.recovery import recovered_plan
+from fashion_assets.search.engine import SearchEngine
+from fashion_assets.search.query import Query
+from fashion_assets.settings import Settings
+from fashion_assets.warehouse import releases
+from fashion_assets.warehouse.database import prepare
+from fashion_assets.warehouse.locks import run_lock
+from fashion_assets.warehouse.parquet import ParquetStore
+from fashion_assets.warehouse.releases import ReleaseError
+
+SOURCE = "shop"
+BATCH = 12
+"""Listings of a batch: three batches."""
+
+DOCUMENTS = "wardrobe"
+"""Table of the documents that are backfilled."""
+
+REBUILT = ("products_pkey", "product_embeddings_index")
+
+Outcome = Literal["done", "nothing", "told", "unforeseen"]
+"""done; there was nothing to do; an error as a person is told it; one that nobody foresaw."""
+
+
+class Ended(NamedTuple):
+    """How a step ended."""
+
+    outcome: Outcome
+    said: str
+
+
+class Place(NamedTuple):
+    """Where a step is done."""
+
+    home: Path
+    url: str
+    catalogue: Path
+
+    def settings(self) -> Settings:
+        return Settings(
+            home=self.home,
+            database_url=SecretStr(self.url),
+            source_name=SOURCE,
+            batch_size=BATCH,
+            benchmark_seconds=0,
+            encode_threads=1,
+            # A tenth of three dozen listings that is gone is nothing to ask a person about.
+            max_rejection_rate=1,
+        )
+
+
+class _Model:
+    """The shipped one."""
+
+    def __init__(self, settings: Settings):
+        self._settings = settings
+
+    @property
+    def space(self) -> EmbeddingSpace:
+        return embedding_space(self._settings.model, self._settings.model_revision)
+
+    def encoder(self) -> Encoder:
+        own = self._settings
+        return encoder(
+            own.model, own.model_revision, own.device, None, 1, own.home, Limits.from_settings(own)
+        )
+
+
+def perform(pipe: Pipe, action: str, place: Place, log: Path) -> None:
+    """Do a step and say how it ended; the whole of a process."""
+    # What libraries write is nobody's but a failed schedule's.
+    file = os.open(log, os.O_WRONLY | os.O_CREAT | os.O_APPEND, 0o600)
+    os.dup2(file, 1)
+    os.dup2(file, 2)
+    settings = place.settings()
+    try:
+        ended = ACTIONS[action](settings, place.catalogue)
+    except BaseException as error:
+        said = told(error, settings)
+        ended = Ended("told", said) if said is not None else Ended("unforeseen", traceback.format_exc())
+    sys.stdout.flush()
+    pipe.send(ended)
+    pipe.close()
+
+
+# --- runs
+
+
+def run(settings: Settings, catalogue: Path, promote: bool = True) -> Ended:
+    """What `fashion-assets run` does: scan, stale batches, a release if one is due, the swap."""
+    prepare(settings)
+
+    @contextmanager
+    def connected() -> Iterator[psycopg.Connection]:
+        with connect(settings) as one:
+            yield one
+
+    model, store = _Model(settings), ParquetStore(settings.assets_url)
+    with run_lock(settings, "run") as turn, connect(settings) as conn:
+        with conn.transaction():
+            scan.use_source(conn, SOURCE, "folder", str(catalogue), None)
+            scan.scan_active_sources(conn, settings, needed={SOURCE})
+            wanted, _ = recovered_plan(conn, settings)
+        if not wanted.release_is_due:
+            standing = wanted.existing
+            if promote and standing is not None and standing.state == "candidate":
+                swap.promote(conn, settings, standing, [NOTHING_MUCH_IS_LOST])
+                return Ended("done", f"{standing.release} is live")
+            return Ended("nothing", "nothing changed")
+        for batch in wanted.stale:
+            turn.check()
+            work = Work(batch.name, settings, store, connected, model)
+            _through(work, stages.STAGES, store, batch.name)
+            stages.keep_what_is_held(work)
+        for batch in wanted.of_rows.stale:
+            turn.check()
+            of_rows = RowsWork(batch.name, settings, store, connected)
+            _through(of_rows, (READING_ROWS, VALIDATING_ROWS), store, batch.name)
+            rows.keep_what_is_held(of_rows)
+        release = build.load(conn, settings, model.space, None)
+        conn.commit()
+        styles.find(conn, release)
+        conn.commit()
+        styles.assign(settings, release)
+        build.index(settings, release, lambda said: None)
+        with connect(settings, autocommit=True) as other:
+            measure_briefly(settings, other, release)
+        if not promote:
+            return Ended("done", f"{release.release} waits")
+        swap.promote(conn, settings, release, [NOTHING_MUCH_IS_LOST])
+        return Ended("done", f"{release.release} is live")
+
+
+def _through(work: Work | RowsWork, all_stages: tuple[Stage, ...], store: ParquetStore, batch: str) -> None:
+    tables: dict = {}
+    for stage in all_stages:
+        made = stage.make(work, tables)
+        for name, table in made.tables.items():
+            store.write(table, name, batch)
+        tables |= made.tables
+        for criterion, verdict in stage.verdicts(work, tables):
+            if not verdict.passed:
+                raise AssertionError(f"{criterion.name} of {batch}: {verdict.reason}")
+
+
+def _build(settings: Settings, catalogue: Path) -> Ended:
+    return run(settings, catalogue, promote=False)
+
+
+# --- releases
+
+
+def _promote(settings: Settings, _: Path) -> Ended:
+    prepare(settings, anew=False)
+    with connect(settings) as conn:
+        waiting = releases.candidates(conn)
+        if not waiting:
+            return Ended("nothing", "no candidate waits")
+        try:
+            swap.promote(conn, settings, waiting[0], [NOTHING_MUCH_IS_LOST])
+        except swap.PromotionRefused as refused:
+            # As it may be where the catalogue was read anew since, and the run that read it did not end.
+            return Ended("nothing", str(refused).splitlines()[0])
+    return Ended("done", f"{waiting[0].release} is live")
+
+
+def _rollback(settings: Settings, _: Path) -> Ended:
+    prepare(settings, anew=False)
+    with connect(settings) as conn:
+        try:
+            swap.previous(conn)
+        except ReleaseError as error:
+            return Ended("nothing", str(error))
+        return Ended("done", f"{swap.rollback(conn, settings).release} is live again")
+
+
+def _retire(settings: Settings, _: Path) -> Ended:
+    prepare(settings, anew=False)
+    with connect(settings) as conn:
+        retired = [each.release for each in releases.releases(conn) if each.state == "retired"]
+        if len(retired) < 2:
+            return Ended("nothing", "there is none to spare")
+        swap.retire(conn, retired[-1])
+    return Ended("done", f"{retired[-1]} is let go")
+
+
+def _reindex(settings: Settings, _: Path) -> Ended:
+    prepare(settings, anew=False)
+    with connect(settings) as conn:
+        live = releases.live(conn)
+    if live is None:
+        return Ended("nothing", "no release is live")
+    indexes.rebuild(settings, live, REBUILT)
+    return Ended("done", f"indexes of {live.release}")
+
+
+# --- documents and searches
+
+
+def _backfill(settings: Settings, _: Path, way: Callable = Run) -> Ended:
+    with connect(settings, autocommit=True, vectors=False) as conn:
+        walk = way(Table(conn, DOCUMENTS, "doc", None), Options(batch_size=10))
+        progress = walk.go()
+    return Ended("done", f"{progress.way} is {progress.state}")
+
+
+def _unfill(settings: Settings, catalogue: Path) -> Ended:
+    return _backfill(settings, catalogue, Rollback)
+
+
+def _search(settings: Settings, _: Path) -> Ended:
+    with SearchEngine.open(settings, size=1) as engine:
+        found = engine.search(Query("shirt"))
+    return Ended("done", f"{len(found.hits)} found")
+
+
+ACTIONS: dict[str, Callable[[Settings, Path], Ended]] = {
+    "run": run,
+    "build": _build,
+    "promote": _promote,
+    "rollback": _rollback,
+    "retire": _retire,
+    "reindex": _reindex,
+    "backfill": _backfill,
+    "unfill": _unfill,
+    "search": _search,
+}
