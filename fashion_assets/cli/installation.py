@@ -148,7 +148,9 @@ def migrate(
     home: Home = None,
 ) -> None:
     """Bring the database's own tables up to date: extension, schemas, roles. Every other command does it too."""
+    from fashion_assets.postgres.connections import connect
     from fashion_assets.postgres.server import describe
+    from fashion_assets.release import swap
     from fashion_assets.warehouse import database
 
     settings = Settings()
@@ -157,7 +159,11 @@ def migrate(
         return
     if undo_to is None:
         database.prepare(settings)
+        with connect(settings) as conn:
+            led = swap.lead_views_again(conn, settings)
         missing = database.give_rights(settings)
+        if led:
+            out.print(f"the serving views lead to {led.release} again, which is live", soft_wrap=True)
         out.print(f"ready: {shown(describe(settings))}", soft_wrap=True)
         if missing:
             out.print(

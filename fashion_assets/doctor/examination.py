@@ -16,6 +16,7 @@ from fashion_assets.errors import FashionAssetsError, one_line
 from fashion_assets.notifications import Event
 from fashion_assets.postgres.connections import connect
 from fashion_assets.postgres.server import describe
+from fashion_assets.release import views
 from fashion_assets.release.plan import plan
 from fashion_assets.settings import Settings
 from fashion_assets.warehouse import database
@@ -78,7 +79,7 @@ def _of_database(conn: psycopg.Connection[Any], settings: Settings) -> Iterator[
         checks += [
             ("roles", lambda: roles.of_roles(conn, settings)),
             ("schemas", lambda: schemas.of_schemas(known, schemas.schemas_there(conn), running)),
-            ("views", lambda: schemas.of_views(live, schemas.where_views_lead(conn))),
+            ("views", lambda: schemas.of_views(live, views.leading(conn))),
             ("indexes", lambda: schemas.of_indexes(conn, known)),
             ("run lock", lambda: work.of_folder_lock(settings)),
             ("locks", lambda: work.of_locks(held, work.this_host())),

@@ -18,6 +18,8 @@ from fashion_assets.warehouse.schemas import DAGSTER, OPS, SERVING
 STANDING = ("live", "candidate", "retired")
 """States of releases whose tables must be there."""
 
+AGAIN = "fashion-assets migrate makes the views lead there again."
+
 _OF_A_RELEASE = re.compile(rf"{SERVING}_r\d{{4,}}")
 _ASIDE = re.compile(rf"{SERVING}\w*_(next|former_\d+)")
 
@@ -131,37 +133,18 @@ def of_views(live: Release | None, leading: Mapping[str, Collection[str]]) -> li
             mend(
                 "views",
                 f"{live.release} is live, and {SERVING} has no views",
-                "Put a release live once more: fashion-assets rollback, or fashion-assets promote RELEASE",
+                AGAIN,
             )
         ]
     found = [
         mend(
             "views",
-            f"{SERVING}.{view} leads to {', '.join(sorted(led))}, while {live.release} is live",
-            f"Put it live once more: fashion-assets rollback, then fashion-assets promote {live.release}",
+            f"{view} leads to {', '.join(sorted(led))}, while {live.release} is live",
+            AGAIN,
         )
         for view, led in sorted(astray.items())
     ]
     return found or [well("views", f"all {len(leading)} lead to {live.release}, which is live")]
-
-
-def where_views_lead(conn: psycopg.Connection[Any]) -> dict[str, set[str]]:
-    """The releases that each serving view reads from. A view of somebody's own beside them is left out where it reads none."""
-    rows = conn.execute(
-        """
-        SELECT v.relname::text, n.nspname::text
-        FROM pg_class v JOIN pg_rewrite r ON r.ev_class = v.oid
-        JOIN pg_depend d ON d.classid = 'pg_rewrite'::regclass AND d.objid = r.oid AND d.refclassid = 'pg_class'::regclass
-        JOIN pg_class t ON t.oid = d.refobjid AND t.oid <> v.oid JOIN pg_namespace n ON n.oid = t.relnamespace
-        WHERE v.relnamespace = to_regnamespace(%s) AND v.relkind = 'v' AND n.nspname ~ %s
-        GROUP BY 1, 2
-        """,
-        (SERVING, f"^{SERVING}_r[0-9]{{4,}}$"),
-    ).fetchall()
-    led: dict[str, set[str]] = {}
-    for view, release in rows:
-        led.setdefault(view, set()).add(release)
-    return led
 
 
 def of_indexes(conn: psycopg.Connection[Any], known: Collection[Release]) -> list[Finding]:

@@ -14,6 +14,7 @@ from psycopg import sql
 
 from fashion_assets.doctor import schemas
 from fashion_assets.faults.watchers import Write
+from fashion_assets.release import views
 from fashion_assets.warehouse import releases
 from fashion_assets.warehouse.releases import Release
 
@@ -36,7 +37,7 @@ def one_release_is_live(conn: Connection, known: list[Release]) -> list[str]:
     live = [each for each in known if each.state == "live"]
     if len(live) != 1:
         return [f"{len(live)} releases are live"]
-    led = schemas.where_views_lead(conn)
+    led = views.leading(conn)
     return [each.said for each in schemas.of_views(live[0], led) if each.state != "well"]
 
 

@@ -17,6 +17,7 @@ from fashion_assets.criteria.subject import Candidate
 from fashion_assets.criteria.verdict import Verdict
 from fashion_assets.errors import FashionAssetsError
 from fashion_assets.release.serving import drop_former_views, point_views_at
+from fashion_assets.release.views import leading
 from fashion_assets.settings import Settings
 from fashion_assets.warehouse import releases
 from fashion_assets.warehouse.locks import Busy, keep_from_changing, lock_swaps
@@ -171,6 +172,19 @@ def rollback(
 
         point_views_at(conn, settings, target, register, force)
     return releases.get(conn, target.release)
+
+
+def lead_views_again(conn: psycopg.Connection, settings: Settings) -> Release | None:
+    """Have the serving views lead to what is live where somebody dropped them or led them elsewhere; returns it, or None where there is
+    nothing to do. Raises `Busy` or `HeldUp`."""
+    live = releases.live(conn)
+    led = leading(conn)
+    conn.commit()
+    if live is None or (led and all(where == {live.release} for where in led.values())):
+        return None
+    with conn.transaction():
+        point_views_at(conn, settings, live, lambda: None)
+    return live
 
 
 def _make_live(conn: psycopg.Connection, release: Release) -> None:

@@ -71,6 +71,27 @@ def views(conn: psycopg.Connection[Any]) -> list[View]:
     ]
 
 
+def leading(conn: psycopg.Connection[Any]) -> dict[str, set[str]]:
+    """The releases that serving views read from, by the view with its schema. One that reads none is left out: what it promises that
+    release lacks."""
+    rows = conn.execute(
+        sql.SQL(
+            """
+            SELECT DISTINCT format('%%s.%%s', n.nspname, c.relname), led.nspname::text
+            FROM pg_class c JOIN pg_namespace n ON n.oid = c.relnamespace JOIN pg_rewrite r ON r.ev_class = c.oid
+            JOIN pg_depend d ON d.classid = 'pg_rewrite'::regclass AND d.objid = r.oid AND d.refclassid = 'pg_class'::regclass
+            JOIN pg_class t ON t.oid = d.refobjid AND t.oid <> c.oid JOIN pg_namespace led ON led.oid = t.relnamespace
+            WHERE led.nspname ~ '^fashion_sota_r[0-9]{{4,}}$' AND {}
+            """
+        ).format(sql.SQL(OURS)),
+        ours(),
+    ).fetchall()
+    led: dict[str, set[str]] = {}
+    for view, release in rows:
+        led.setdefault(view, set()).add(release)
+    return led
+
+
 def wanted(
     conn: psycopg.Connection[Any], release: Release, there: Iterable[View]
 ) -> dict[str, dict[str, Columns]]:

@@ -137,8 +137,8 @@ def test_schemas_are_held_against_the_register():
 
 def test_views_that_lead_astray_and_steps_that_are_not_done():
     live = release("fashion_sota_r0002", "live")
-    assert states(schemas.of_views(live, {"products": {"fashion_sota_r0002"}})) == {"well"}
-    found = schemas.of_views(live, {"products": {"fashion_sota_r0001"}})
+    assert states(schemas.of_views(live, {"fashion_sota.products": {"fashion_sota_r0002"}})) == {"well"}
+    found = schemas.of_views(live, {"fashion_sota.products": {"fashion_sota_r0001"}})
     assert "products leads to fashion_sota_r0001" in found[0].said and found[0].state == "mend"
     assert "has no views" in schemas.of_views(live, {})[0].said
     assert states(schemas.of_steps(migrations.HEAD, [])) == {"well"}
@@ -286,6 +286,19 @@ def test_each_fault_of_an_installation_is_found(candidate: Candidate):
     assert {each.check for each in wanting(settings)} == {"reader", "writer"}
     assert CliRunner().invoke(app, ["migrate"]).exit_code == 0
     assert wanting(settings) == []
+    # So do views that somebody dropped, or led elsewhere.
+    for damage in (
+        "DROP SCHEMA fashion_sota CASCADE",
+        "CREATE TABLE fashion_sota_r0099.users (LIKE {}.users); CREATE OR REPLACE VIEW fashion_sota.users AS SELECT * FROM fashion_sota_r0099.users",
+    ):
+        candidate.conn.execute("CREATE SCHEMA IF NOT EXISTS fashion_sota_r0099")
+        candidate.conn.execute(sql.SQL(damage.format(name)))  # pyright: ignore[reportArgumentType]
+        candidate.conn.commit()
+        assert "views" in {each.check for each in wanting(settings)}
+        assert f"lead to {name} again" in CliRunner().invoke(app, ["migrate"]).stdout
+        candidate.conn.execute("DROP SCHEMA fashion_sota_r0099 CASCADE")
+        candidate.conn.commit()
+        assert wanting(settings) == []
     # An index that is not valid, as a cancelled rebuild leaves it.
     candidate.conn.execute(
         "UPDATE pg_index SET indisvalid = false WHERE indexrelid = to_regclass(%s)",
