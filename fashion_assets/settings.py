@@ -190,6 +190,17 @@ class Settings(Thresholds, BaseSettings):
         ge=1,
         description="Finished candidates that wait to go live; when one more is built, older ones are dropped.",
     )
+    old_snapshots: Literal["wait", "refuse", "ignore"] = Field(
+        default="wait",
+        description="What a swap does about readers whose snapshot is older than the release (REPEATABLE READ, a cursor, a long "
+        "statement): they would find no rows and no error. It waits for them, refuses and says whose they are, or ignores them.",
+    )
+    old_snapshot_seconds: float = Field(
+        default=60,
+        ge=0,
+        le=86_400,
+        description="How long it waits for them before it refuses; `--force` ends them instead.",
+    )
     reader_role: str = Field(
         default="fashion_reader",
         pattern=r"^[a-z_][a-z0-9_]*$",

@@ -226,32 +226,29 @@ def test_a_spoiled_batch_stops_the_release_and_only_its_own_work(
 
 
 def test_new_bad_lines_are_in_quarantine_and_stop_no_release(
-    migrate: Migrate, database: psycopg.Connection, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    migrate: Migrate, database: psycopg.Connection, shop: Path, monkeypatch: pytest.MonkeyPatch
 ):
-    monkeypatch.setenv("FASHION_ASSETS_BATCH_SIZE", "200")
-    catalogue = write_catalogue(tmp_path / "catalogue", 200)
-    assert migrate(catalogue).live
-
-    for listing in range(1001, 1031):
-        add_line(catalogue, line(listing))  # without a picture
-    result = migrate(catalogue)
+    monkeypatch.setenv("FASHION_ASSETS_MIN_LISTINGS_FOR_A_RATE", "6")
+    for listing in range(1001, 1007):
+        add_line(shop, line(listing))  # without a picture
+    result = migrate(shop)
     assert result.succeeded and result.live
-    assert (result.listings, result.products, result.quarantined) == (230, 200, 30)
-    assert any("fashion_demo-00002: 30 of 30 listings were rejected" in said for said in result.lines)
+    assert (result.listings, result.products, result.quarantined) == (46, 40, 6)
+    assert any("fashion_demo-00003: 6 of 6 listings were rejected" in said for said in result.lines)
 
     # So many that the source is bad: a person has to know of them.
-    for listing in range(2001, 2061):
-        add_line(catalogue, line(listing))
-    stopped = migrate(catalogue)
+    for listing in range(2001, 2013):
+        add_line(shop, line(listing))
+    stopped = migrate(shop)
     ((batch, reason),) = stopped.failed_batches.items()
     assert (
-        batch == "fashion_demo-00003"
-        and "60 of 60 listings of this batch, 90 of 290 of its source's" in reason
+        batch == "fashion_demo-00004"
+        and "12 of 12 listings of this batch, 18 of 58 of its source's" in reason
     )
     assert "--accept-rejections" in reason and not stopped.live
-    accepted = migrate(catalogue, accept_rejections=True)
-    assert accepted.live and (accepted.batches_run, accepted.quarantined) == (1, 90)
-    assert number(database, "SELECT count(*) FROM fashion_sota.products") == 200
+    accepted = migrate(shop, accept_rejections=True)
+    assert accepted.live and (accepted.batches_run, accepted.quarantined) == (1, 18)
+    assert number(database, "SELECT count(*) FROM fashion_sota.products") == 40
 
 
 def test_a_dry_run_changes_nothing(

@@ -137,6 +137,7 @@ def test_every_reference_is_followed_or_named(migrated):
         "follows": {"dangling_user": 1},
         "sketchbook_memberships": {"dangling_user": 1},
         "sketchbook_reactions": {"dangling_sketchbook_posts": 1},
+        "sketchbook_votes": {"dangling_poll_options": 2},  # one on what is no poll
         "wardrobe_garments": {"dangling_user": 1},
         "wardrobe_likes": {"dangling_wardrobe_garments": 1, "unknown_item_type": 1},
         "wardrobes": {"dangling_user": 1},
@@ -168,6 +169,13 @@ def test_counters_are_counted_anew(migrated):
         "SELECT id, reactions_count, comments_count FROM fashion_sota.sketchbook_posts ORDER BY 1"
     ).fetchall()
     assert posts == [("1", 2, 1), ("2", 0, 1)]
+    (polls,) = migrated.execute(
+        "SELECT array_agg(poll_options ORDER BY id) FROM fashion_sota.sketchbook_posts"
+    ).fetchone()
+    assert polls == [
+        [{"id": "a", "label": "Red", "votes": 1}, {"id": "b", "label": "Blue", "votes": 0}],
+        None,
+    ]
     people = migrated.execute(
         "SELECT user_id, following_count, followers_count FROM fashion_sota.user_profiles ORDER BY user_id"
     ).fetchall()

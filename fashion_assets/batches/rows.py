@@ -111,19 +111,30 @@ def _wrong(table: Declared, tables: Mapping[str, DeclaredTable]) -> str | None:
     for column in named:
         if column not in table.columns:
             return f"{column!r} is none of its columns, which are {', '.join(table.columns)}"
-    for column, other, *_ in table.references:
+    for column, other, *_, within in table.references:
         if not other:
             continue
         if other != "products" and other not in tables:
             return f"its column {column!r} refers to {other!r}, which the source does not declare"
         if other != "products" and len(tables[other].key) != 1:
             return f"its column {column!r} refers to {other!r}, whose key is not one column"
+        if within is not None and within[0] not in table.columns:
+            return f"{within[0]!r} is none of its columns, which are {', '.join(table.columns)}"
+        if within is not None and (other == "products" or tables[other].columns.get(within[1]) != "jsonb"):
+            return f"its column {column!r} names an entry of {within[1]!r} of {other!r}, which is no column of type jsonb"
     for count in table.counts:
         if count.table not in tables:
             return f"its column {count.column!r} counts rows of {count.table!r}, which the source does not declare"
-        for column in (count.by, *([count.where] if count.where else [])):
+        named = [
+            count.by,
+            *([count.where] if count.where else []),
+            *(count.entries[:1] if count.entries else ()),
+        ]
+        for column in named:
             if column not in tables[count.table].columns:
                 return f"its column {count.column!r} counts rows of {count.table!r}, which has no column {column!r}"
+        if count.entries and table.columns[count.column] != "jsonb":
+            return f"its column {count.column!r} counts for each entry of a list, and is of type {table.columns[count.column]}, not jsonb"
         if len(table.key) != 1:
             return f"its column {count.column!r} counts rows that name one of its own, and its key is not one column"
     return None

@@ -22,6 +22,7 @@ from fashion_assets.batches.rows import PARSERS, columns_of, typed
 from fashion_assets.catalog.listing import uuid_of
 from fashion_assets.catalog.style import stated_style
 from fashion_assets.postgres.copy import copy_rows
+from fashion_assets.release.counters import count_anew
 from fashion_assets.warehouse import serving
 from fashion_assets.warehouse.declared import Declared, Refers
 from fashion_assets.warehouse.names import register_name
@@ -151,7 +152,7 @@ def load(
         _settle(conn, release, shape, loaded, finished, batches)
         loaded[shape.name] = shape
     for shape in loaded.values():
-        _count_anew(conn, release, shape)
+        count_anew(conn, release, shape.name, shape.declared)
     _make_owners(conn, release)
 
 
@@ -382,18 +383,35 @@ def _mark(
     arrived: sql.Composable, table: Declared, refers: Refers, target: sql.Composable, key: sql.Composable
 ) -> sql.Composed:
     """Give a reason to each row of this source that refers by the column to what is not there."""
+    there = sql.SQL("{key} = r.{column}::text").format(key=key, column=sql.Identifier(refers.column))
+    missing, reason = sql.SQL("NOT EXISTS"), _SINGULAR.get(refers.table, refers.table)
+    if refers.within is not None:
+        # Where the row itself is missing, the reference to it says so.
+        row, entries, named_by = refers.within
+        missing, reason = sql.SQL("EXISTS"), entries
+        there = sql.SQL(
+            "{key} = r.{row}::text AND NOT EXISTS (SELECT FROM jsonb_array_elements("
+            "CASE jsonb_typeof(t.{entries}) WHEN 'array' THEN t.{entries} ELSE '[]' END) e WHERE e ->> {named_by} = r.{column}::text)"
+        ).format(
+            key=key,
+            row=sql.Identifier(row),
+            entries=sql.Identifier(entries),
+            named_by=sql.Literal(named_by),
+            column=sql.Identifier(refers.column),
+        )
     return sql.SQL(
         "UPDATE {arrived} AS r SET reasons = array_append(reasons, {reason}) "
-        "WHERE r.source = {source} AND {holds} AND r.{column} IS NOT NULL AND NOT EXISTS "
-        "(SELECT FROM {target} t WHERE t.source = r.source AND {key} = r.{column}::text)"
+        "WHERE r.source = {source} AND {holds} AND r.{column} IS NOT NULL AND {missing} "
+        "(SELECT FROM {target} t WHERE t.source = r.source AND {there})"
     ).format(
         arrived=arrived,
         source=sql.Literal(table.source),
         holds=_holds(refers),
         column=sql.Identifier(refers.column),
+        missing=missing,
         target=target,
-        key=key,
-        reason=sql.Literal(f"dangling_{_SINGULAR.get(refers.table, refers.table)}"),
+        there=there,
+        reason=sql.Literal(f"dangling_{reason}"),
     )
 
 
@@ -409,30 +427,3 @@ def _mark_unknown(arrived: sql.Composable, table: Declared, refers: Refers) -> s
         holds=_holds(refers),
         reason=sql.Literal(f"unknown_{refers.type}"),
     )
-
-
-def _count_anew(conn: psycopg.Connection, release: Release, shape: TableShape) -> None:
-    """Have the columns that count rows of other tables say how many there are, in this release."""
-    for table in shape.declared:
-        for count in table.counts:
-            where = (
-                sql.SQL("o.{} = ANY ({})").format(sql.Identifier(count.where), sql.Literal(list(count.among)))
-                if count.where
-                else sql.SQL("true")
-            )
-            conn.execute(
-                sql.SQL(
-                    "UPDATE {own} r SET {column} = coalesce(n.found, 0) FROM {own} k LEFT JOIN "
-                    "(SELECT o.{by}::text AS named, count(*) AS found FROM {other} o WHERE o.source = {source} AND {where} GROUP BY 1) n "
-                    "ON n.named = k.{key}::text "
-                    "WHERE r.ctid = k.ctid AND r.source = {source} AND r.{column} IS DISTINCT FROM coalesce(n.found, 0)"
-                ).format(
-                    own=release.table(shape.name),
-                    column=sql.Identifier(count.column),
-                    by=sql.Identifier(count.by),
-                    other=release.table(count.table),
-                    source=sql.Literal(table.source),
-                    where=where,
-                    key=sql.Identifier(table.key[0]),
-                )
-            )

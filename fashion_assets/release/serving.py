@@ -20,9 +20,10 @@ the second way, views that somebody else keeps cannot be locked; a statement tha
 between finding the one and the other at the instant of the change, is the exception.
 """
 
+import functools
 import random
 import time
-from collections.abc import Callable, Collection, Mapping, Sequence
+from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
 from contextlib import suppress
 from typing import Any
 
@@ -30,7 +31,7 @@ import psycopg
 from psycopg import sql
 
 from fashion_assets.postgres.errors import WarehouseError
-from fashion_assets.release import attached, row_security
+from fashion_assets.release import attached, row_security, snapshots
 from fashion_assets.release.dependents import Dependent, dependents
 from fashion_assets.release.views import (
     Definitions,
@@ -80,9 +81,12 @@ def point_views_at(
     """Make the serving views lead to a release, within the caller's transaction, which is to end at once.
 
     `register` notes it under the lock of swaps, and raises where it must not be. `force` ends the sessions that hold the
-    views where they cannot be replaced beside them. Raises `HeldUp`, `Busy`, and what `register` raises; then nothing has
-    changed.
+    views where they cannot be replaced beside them, and those whose snapshots are older than the release. Raises `HeldUp`,
+    `OldSnapshots`, `Busy`, and what `register` raises; then nothing has changed.
     """
+    snapshots.let_older_ones_end(
+        conn, settings, release, releases.live(conn), functools.partial(_end, conn) if force else None
+    )
     began = time.monotonic()
     cannot: attached.CannotGoAlong | None = None
     while True:
@@ -99,7 +103,7 @@ def point_views_at(
         stuck = [each for each in keeping if cannot is not None or each.table in bound]
         if stuck:
             if force:
-                _end(conn, stuck)
+                _end(conn, {each.process for each in stuck})
             if waited > (FORCED_SECONDS if force else PATIENCE_SECONDS):
                 raise _held_up(stuck, fixed, cannot)
             keeping = [each for each in keeping if each not in stuck]
@@ -288,8 +292,8 @@ def _renames(conn: psycopg.Connection[Any], schema: str) -> list[sql.Composed]:
     ]
 
 
-def _end(conn: psycopg.Connection[Any], holding: Sequence[Holder]) -> None:
-    for process in {each.process for each in holding}:
+def _end(conn: psycopg.Connection[Any], processes: Iterable[int]) -> None:
+    for process in processes:
         with suppress(psycopg.errors.InsufficientPrivilege), conn.transaction():
             conn.execute("SELECT pg_terminate_backend(%s)", (process,))
 

@@ -15,7 +15,7 @@ from fashion_assets.catalog.listing import REFERENCE_SCHEMA, content_hash
 from fashion_assets.sources.columns import Columns
 from fashion_assets.sources.expressions import Compiler, Evaluator, states
 from fashion_assets.sources.listings import UNTYPED
-from fashion_assets.sources.mapping import DataTable
+from fashion_assets.sources.mapping import Counted, DataTable
 from fashion_assets.sources.places import folder_of, is_database
 from fashion_assets.sources.readers import has_table, open_rows
 from fashion_assets.sources.readers.reader import Row, RowReader
@@ -57,12 +57,7 @@ class MappedTable(DeclaredTable):
         self.columns = {name: column.type for name, column in table.columns.items()}
         self.columns |= {each.into: "uuid" for each in table.references if each.into is not None}
         self.references = tuple(_references(table))
-        self.counts = tuple(
-            Count(each.column, each.table, each.by)
-            if each.where is None
-            else Count(each.column, each.table, each.by, each.where.column, tuple(each.where.among))
-            for each in table.counts
-        )
+        self.counts = tuple(map(_count, table.counts))
 
     @property
     def place(self) -> str:
@@ -197,11 +192,18 @@ class MappedTable(DeclaredTable):
             raise SourceError(f"There is no {self.place}, which the mapping says is there.")
 
 
+def _count(said: Counted) -> Count:
+    entries = said.entries and (said.entries.by, said.entries.key, said.entries.count)
+    where, among = (said.where.column, tuple(said.where.among)) if said.where else (None, ())
+    return Count(said.column, said.table, said.by, where, among, entries)
+
+
 def _references(table: DataTable) -> Iterator[Reference]:
     """The references of a table, one for each table a column may lead to."""
     for each in table.references:
         if each.type is None:
-            yield Reference(each.column, each.table or "", each.by, into=each.into)
+            within = each.within and (each.within.row, each.within.list, each.within.key)
+            yield Reference(each.column, each.table or "", each.by, into=each.into, within=within)
             continue
         by_table: dict[str, list[str]] = {}
         for said, other in each.tables.items():

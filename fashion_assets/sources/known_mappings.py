@@ -20,6 +20,7 @@ from fashion_assets.sources.mapping import (
     Counted,
     DataTable,
     Details,
+    Entries,
     Expression,
     Held,
     Mapping,
@@ -29,6 +30,7 @@ from fashion_assets.sources.mapping import (
     Refers,
     TableColumn,
     Vector,
+    Within,
 )
 from fashion_assets.sources.source import SourceError
 
@@ -140,6 +142,8 @@ def _model_at(keys: Sequence[str]) -> type[BaseModel]:
         "tables": DataTable,
         "references": Refers,
         "counts": Counted,
+        "within": Within,
+        "entries": Entries,
         "where": Condition,
         "named": Named,
         "when": Condition,

@@ -317,6 +317,14 @@ class Held(_Model):
         )
 
 
+class Within(_Model):
+    """That a column names no row but an entry of a list that a row has, as an option of a poll."""
+
+    row: str = Field(description="The column that names the row, as `post_id`.")
+    list: str = Field(description="The row's column with the list, which is `jsonb`, as `poll_options`.")
+    key: str = Field(default="id", description="The key of an entry that the column names it by.")
+
+
 class Refers(_Model):
     """That a column of a table names a row of another one, or of one of several."""
 
@@ -339,12 +347,25 @@ class Refers(_Model):
         default=None,
         description="A further column of the table, a UUID, that has the id of the product it names.",
     )
+    within: Within | None = Field(
+        default=None, description="Where the column names an entry of a list that a row of `table` has."
+    )
 
     @model_validator(mode="after")
     def _one_way(self) -> "Refers":
+        if self.within is not None and self.table in (None, "products"):
+            raise ValueError("within needs table, another one of this mapping")
         if (self.table is None) == (self.type is None) or bool(self.tables) != (self.type is not None):
             raise ValueError("say either table, or type and tables")
         return self
+
+
+class Entries(_Model):
+    """That a column is a list, of which each entry counts rows of its own, as the options of a poll."""
+
+    by: str = Field(description="The counted table's column that names an entry, as `option_id`.")
+    key: str = Field(default="id", description="The key of an entry that it is named by.")
+    count: str = Field(description="The key of an entry that has the number, as `votes`.")
 
 
 class Counted(_Model):
@@ -355,6 +376,10 @@ class Counted(_Model):
     by: str = Field(description="Its column that names this row.")
     where: Condition | None = Field(
         default=None, description="Only rows of which this holds, by a column of that table's `columns`."
+    )
+    entries: Entries | None = Field(
+        default=None,
+        description="Where the column is a list (`jsonb`) and each of its entries counts for itself.",
     )
 
 
@@ -405,7 +430,9 @@ class DataTable(_Model):
         if self.query is not None and self.table is None:
             raise ValueError("query needs table, without which nothing is selected")
         named = [*self.key, *(each.column for each in (*self.references, *self.counts))]
-        for name in (*named, *(each.type for each in self.references if each.type)):
+        named += [each.type for each in self.references if each.type]
+        named += [each.within.row for each in self.references if each.within]
+        for name in named:
             if name not in self.columns:
                 raise ValueError(f"{name!r} is none of its columns, which are {', '.join(self.columns)}")
         return self

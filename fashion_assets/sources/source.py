@@ -101,6 +101,9 @@ class Reference(NamedTuple):
     """What that column says where it holds; without a table, what it says where it does not."""
     into: str | None = None
     """Of products: a column of the table, a UUID, that is given the product's id."""
+    within: tuple[str, str, str] | None = None
+    """Of an entry of a list, as an option of a poll: the column that names the row of `table`, that row's column with the list, which is
+    JSON, and the key by which `column` names an entry. A row that has no such entry is none to refer to."""
 
 
 class Count(NamedTuple):
@@ -113,6 +116,9 @@ class Count(NamedTuple):
     where: str | None = None
     """A column of that table, which must say one of `among` for a row to count; None: every row counts."""
     among: tuple[str, ...] = ()
+    entries: tuple[str, str, str] | None = None
+    """Where `column` is a list (JSON) of which each entry counts rows of its own, as the options of a poll: the column of that table
+    that names an entry, the entry's key by which, and the entry's key that has the number."""
 
 
 class DeclaredTable(Rows):

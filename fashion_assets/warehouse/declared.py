@@ -26,18 +26,21 @@ class Refers(NamedTuple):
     type: str | None = None
     among: tuple[str, ...] = ()
     into: str | None = None
+    within: tuple[str, str, str] | None = None
 
     @property
     def kept(self) -> list[Any]:
         """As it is kept: column and table, and what else there is to say of it."""
-        more = {name: value for name in ("by", "type", "among", "into") if (value := getattr(self, name))}
+        names = "by", "type", "among", "into", "within"
+        more = {name: value for name in names if (value := getattr(self, name))}
         return [self.column, self.table, *([more] if more else [])]
 
     @classmethod
     def of(cls, kept: Sequence[Any]) -> "Refers":
         """As it was kept."""
         more = dict(kept[2]) if len(kept) > 2 else {}
-        return cls(kept[0], kept[1], **{**more, "among": tuple(more.get("among", ()))})
+        more |= {name: tuple(more[name]) for name in ("among", "within") if name in more}
+        return cls(kept[0], kept[1], **more)
 
 
 class Counts(NamedTuple):
@@ -48,6 +51,18 @@ class Counts(NamedTuple):
     by: str
     where: str | None = None
     among: tuple[str, ...] = ()
+    entries: tuple[str, str, str] | None = None
+
+    @property
+    def kept(self) -> list[Any]:
+        """As it is kept."""
+        return [*self[:5], *([self.entries] if self.entries else [])]
+
+    @classmethod
+    def of(cls, kept: Sequence[Any]) -> "Counts":
+        """As it was kept."""
+        column, table, by, where, among, *entries = kept
+        return cls(column, table, by, where, tuple(among), tuple(entries[0]) if entries else None)
 
 
 class Declared(NamedTuple):
@@ -80,7 +95,7 @@ class Declared(NamedTuple):
             "readable": self.readable,
         }
         if self.counts:
-            said["counts"] = self.counts
+            said["counts"] = [each.kept for each in self.counts]
         return json.dumps(said, sort_keys=True)
 
     @classmethod
@@ -93,10 +108,7 @@ class Declared(NamedTuple):
             said["columns"],
             tuple(map(Refers.of, said["references"])),
             tuple(said["readable"]),
-            tuple(
-                Counts(column, table, by, where, tuple(among))
-                for column, table, by, where, among in said.get("counts", ())
-            ),
+            tuple(map(Counts.of, said.get("counts", ()))),
         )
 
 

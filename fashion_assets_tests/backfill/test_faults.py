@@ -261,7 +261,7 @@ def test_12_in_the_ui_production_is_confirmed_in_writing(conn: Connection, monke
     url = Settings().staging_database_url
     assert url is not None
 
-    def launched(**config: str) -> dg.ExecuteInProcessResult:
+    def launched(**config: Any) -> dg.ExecuteInProcessResult:
         return dg.materialize(
             [wardrobe_backfill],
             resources={"warehouse": WarehouseResource()},
@@ -269,8 +269,20 @@ def test_12_in_the_ui_production_is_confirmed_in_writing(conn: Connection, monke
             raise_on_error=False,
         )
 
-    done = launched(environment="staging")
-    assert done.success and [each.passed for each in done.get_asset_check_evaluations()] == [True] * 3
+    ranges: list[int] = []
+    cut = Table.cuts
+
+    def cuts(self: Table, key: str, n: int):
+        ranges.append(n)
+        return cut(self, key, n)
+
+    monkeypatch.setattr(Table, "cuts", cuts)
+    done = launched(environment="staging", workers=3)
+    assert (
+        ranges == [3]
+        and done.success
+        and [each.passed for each in done.get_asset_check_evaluations()] == [True] * 3
+    )
     (made,) = done.asset_materializations_for_node("wardrobe_backfill")
     assert (made.metadata["normalized_items"].value, made.metadata["error_items"].value) == (12, 1)
     # Materialized along with everything else where there are no documents, it fails nothing; a table that is named must be there.

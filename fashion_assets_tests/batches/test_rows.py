@@ -127,6 +127,19 @@ class Table(DeclaredTable):
         (Table(counts=(Count("size_id", "pairs", "other"),)), "has no column 'other'"),
         (Table(counts=(Count("size_id", "pairs", "n", "other"),)), "has no column 'other'"),
         (Table(key=(), counts=(Count("size_id", "pairs", "n"),)), "its key is not one column"),
+        (
+            Table(counts=(Count("size_id", "pairs", "n", entries=("other", "id", "n")),)),
+            "has no column 'other'",
+        ),
+        (Table(counts=(Count("size_id", "pairs", "n", entries=("n", "id", "n")),)), "not jsonb"),
+        (
+            Table(references=(Reference("size_id", "sizes", within=("other", "n", "id")),)),
+            "'other' is none of its columns",
+        ),
+        (
+            Table(references=(Reference("size_id", "sizes", within=("size_id", "n", "id")),)),
+            "no column of type jsonb",
+        ),
     ],
 )
 def test_a_table_no_release_could_have_is_refused_in_words(table: DeclaredTable, wrong: str):

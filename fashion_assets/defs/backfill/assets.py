@@ -7,6 +7,7 @@ import time
 from collections.abc import Iterator
 
 import dagster as dg
+from pydantic import Field
 
 from fashion_assets.backfill.documents import InTable
 from fashion_assets.backfill.environments import PRODUCTION, connected
@@ -38,6 +39,8 @@ class Backfilled(dg.Config):
     """Unset: `wardrobe`, where there is one."""
     column: str | None = None
     key: str | None = None
+    workers: int = Field(default=1, ge=1)
+    """Ranges of the table's keys that are gone through at once, by a connection each."""
     confirm: str = ""
     """For production: that word, typed by a person."""
 
@@ -85,7 +88,12 @@ def wardrobe_backfill(
                 }
             )
             return
-        Run(table, Options(), tell).go()
+        Run(
+            table,
+            Options(workers=config.workers),
+            tell,
+            connect=lambda: connected(config.environment, warehouse.settings),
+        ).go()
         documents = InTable(table)
         found, sample = report(documents), validated(documents, SAMPLED)
     for verdict in verdicts(sample):

@@ -141,7 +141,11 @@ def fill(connection: psycopg.Connection[Any], transactions: str) -> int:
             (3, 1, "uid-gone", "active", "manualInvite", BEGAN),
         ),
     )
-    copy(connection, "sketchbook_poll_votes", ((1, 1, anna, "a", BEGAN), (2, 1, ben, "b", BEGAN)))
+    copy(
+        connection,
+        "sketchbook_poll_votes",
+        [(n, *vote, BEGAN) for n, vote in enumerate(((1, anna, "a"), (1, ben, "z"), (2, ben, "a")), 1)],
+    )
     copy(
         connection,
         "sketchbook_reactions",
