@@ -120,7 +120,10 @@ class Migration:
             # Rolled back: sources, register and batches are compared as a run would, and nothing is kept.
             with connect(self._settings) as conn, conn.transaction(force_rollback=True):
                 wanted, scans, said = self._scan(conn, choice, dry_run)
-                return self._told(wanted, scans, said)
+                result = self._told(wanted, scans, said)
+                if wanted.release_is_due:
+                    result.lines += _in_the_way(conn, wanted)
+                return result
         # From before the sources are read until the release stands: what was read is what is released.
         lock = run_lock(self._settings, "run", wait=None if wait else 0, told=self._console.print)
         with lock as turn, connect(self._settings) as conn, ExitStack() as stack:
@@ -144,6 +147,10 @@ class Migration:
                         stack.enter_context(runs)
                     self._backfill(result, runs)
                 return result
+            # Before anything is built: what a person can mend until it is.
+            for line in _in_the_way(conn, wanted):
+                self._console.print(line, style="yellow", markup=False, soft_wrap=True)
+            conn.commit()
             if not first:
                 stack.enter_context(runs)
             runs.note_scan(scans)
@@ -476,6 +483,14 @@ class Migration:
 
     def _report(self, release: Release) -> str | None:
         return release.report and str(report_page(self._settings, release))
+
+
+def _in_the_way(conn: psycopg.Connection, wanted: Plan) -> list[str]:
+    from fashion_assets.release.contracts import (
+        in_the_way,  # here: a run with nothing to do has no need of it
+    )
+
+    return in_the_way(conn, wanted.tables)
 
 
 def _begun(wanted: Plan, scans: list[Scanned], said: list[str]) -> MigrationResult:

@@ -77,12 +77,13 @@ def point_views_at(
     release: Release,
     register: Callable[[], None],
     force: bool = False,
+    longer: Mapping[tuple[str, str], Columns] = {},
 ) -> None:
     """Make the serving views lead to a release, within the caller's transaction, which is to end at once.
 
     `register` notes it under the lock of swaps, and raises where it must not be. `force` ends the sessions that hold the
-    views where they cannot be replaced beside them, and those whose snapshots are older than the release. Raises `HeldUp`,
-    `OldSnapshots`, `Busy`, and what `register` raises; then nothing has changed.
+    views where they cannot be replaced beside them, and those whose snapshots are older than the release. `longer`: columns that
+    views of declared tables are to have, more than they do, by schema and name. Raises `HeldUp`, `OldSnapshots`, `Busy`, and what `register` raises; then nothing has changed.
     """
     snapshots.let_older_ones_end(
         conn, settings, release, releases.live(conn), functools.partial(_end, conn) if force else None
@@ -119,7 +120,7 @@ def point_views_at(
                 if before is not None and before.release != release.release:
                     conn.execute(sql.SQL("SET LOCAL lock_timeout = {}").format(sql.Literal(READERS_WAIT_MS)))
                     row_security.carry_over(conn, before, release, there)
-                _point(conn, settings, release, {each.table for each in keeping}, fixed)
+                _point(conn, settings, release, {each.table for each in keeping}, fixed, longer)
             return
         except attached.CannotGoAlong as error:
             if not keeping:
@@ -150,12 +151,13 @@ def _point(
     release: Release,
     kept: Collection[str],
     fixed: Sequence[Dependent],
+    longer: Mapping[tuple[str, str], Columns],
 ) -> None:
     """Point the views at the release, but for locking those that somebody keeps (`kept`, quoted names). Raises
     `LockNotAvailable` where another try may do. All that takes time comes before the last statement, which locks readers
     out; what follows it is the end of the transaction."""
     there = views(conn)
-    shall = wanted(conn, release, there)
+    shall = wanted(conn, release, there, longer)
     new = added(there, shall)
     making = _Making(conn, settings, release)
     locking: list[sql.Composable] = []

@@ -93,16 +93,20 @@ def leading(conn: psycopg.Connection[Any]) -> dict[str, set[str]]:
 
 
 def wanted(
-    conn: psycopg.Connection[Any], release: Release, there: Iterable[View]
+    conn: psycopg.Connection[Any],
+    release: Release,
+    there: Iterable[View],
+    longer: Mapping[tuple[str, str], Columns] = {},
 ) -> dict[str, dict[str, Columns]]:
-    """The views there shall be once a release is live, by schema and name: those of the contracts, and those of declared tables."""
+    """The views there shall be once a release is live, by schema and name: those of the contracts, and those of declared tables.
+    `longer`: columns of some of the latter that are more than they have, by schema and name."""
     found: dict[str, dict[str, Columns]] = {
         each.schema: dict(each.views) for each in contract.contracts() if each.schema not in retired(conn)
     }
     stated = set(found)
     for view in there:
         if view.schema not in stated or view.name not in found[view.schema]:
-            found.setdefault(view.schema, {})[view.name] = view.columns
+            found.setdefault(view.schema, {})[view.name] = longer.get((view.schema, view.name), view.columns)
     own = relations(conn, release.release)
     for schema in found:
         for name in served_by(conn, release):
@@ -151,48 +155,23 @@ class Definitions:
     def __init__(self, conn: psycopg.Connection[Any], release: Release):
         self._conn, self._release = conn, release
         self._there = relations(conn, release.release)
-        self._known: dict[tuple[str, str], bool] = {}
 
     def selected(self, view: str, columns: Columns) -> sql.Composed:
         """The query behind a view with these columns."""
-        own = self._there.get(view)
+        own = self._there.get(view, {})
+        for column in unreadable(self._conn, own, columns):
+            raise ContractError(
+                f"{self._release.release} has {view}.{column} as {own[column]}, and the views promise {columns[column]}, which not "
+                "every such value is. Give the new column another name (in the source's mapping, if the table is one it declares), or "
+                "let the view be made anew: fashion-assets contract retire SCHEMA.VIEW"
+            )
         listed = sql.SQL(", ").join(
-            sql.SQL("{} AS {}").format(self._value(view, own or {}, column, kind), sql.Identifier(column))
+            sql.SQL("{} AS {}").format(_value(own, column, kind), sql.Identifier(column))
             for column, kind in columns.items()
         )
-        if own is None:
+        if view not in self._there:
             return sql.SQL("SELECT {} WHERE false").format(listed)
         return sql.SQL("SELECT {} FROM {}").format(listed, self._release.table(view))
-
-    def _value(self, view: str, own: Columns, column: str, kind: str) -> sql.Composable:
-        name, promised = sql.Identifier(column), trusted(kind)
-        if column not in own:
-            return sql.SQL("NULL::{}").format(promised)
-        if own[column] == kind:
-            return name
-        if not self._reads_as(own[column], kind):
-            raise ContractError(
-                f"{self._release.release} has {view}.{column} as {own[column]}, and the views promise {kind}, which not every such "
-                f"value is. Give the new column another name (in the source's mapping, if the table is one it declares), or let "
-                f"the view be made anew: fashion-assets contract retire VIEW."
-            )
-        return sql.SQL("{}::{}").format(name, promised)
-
-    def _reads_as(self, own: str, promised: str) -> bool:
-        """Whether every value of one type is one of another: what PostgreSQL casts by itself, and whatever can be written as text."""
-        if (own, promised) not in self._known:
-            row = self._conn.execute(
-                """
-                SELECT promised !~ '[(]' AND (
-                    to_regtype(own) = to_regtype(promised) OR to_regtype(promised) = 'text'::regtype
-                    OR EXISTS (SELECT FROM pg_cast WHERE castsource = to_regtype(own) AND casttarget = to_regtype(promised)
-                               AND castcontext = 'i'))
-                FROM (SELECT %s::text AS own, %s::text AS promised) AS asked
-                """,
-                (own, promised),
-            ).fetchone()
-            self._known[own, promised] = row == (True,)
-        return self._known[own, promised]
 
     def statement(
         self, schema: str, view: str, columns: Columns, options: Iterable[str] = ()
@@ -204,6 +183,34 @@ class Definitions:
             sql.SQL("WITH ({})").format(sql.SQL(", ").join(stated)) if stated else sql.SQL(""),
             self.selected(view, columns),
         )
+
+
+def _value(own: Columns, column: str, kind: str) -> sql.Composable:
+    if column not in own:
+        return sql.SQL("NULL::{}").format(trusted(kind))
+    name = sql.Identifier(column)
+    return name if own[column] == kind else sql.SQL("{}::{}").format(name, trusted(kind))
+
+
+def unreadable(conn: psycopg.Connection[Any], own: Columns, promised: Columns) -> list[str]:
+    """Columns of which not every value is one of the promised type: PostgreSQL casts some by itself, and all to text."""
+    asked = [
+        (column, own[column], kind) for column, kind in promised.items() if own.get(column, kind) != kind
+    ]
+    if not asked:
+        return []
+    rows = conn.execute(
+        """
+        SELECT name FROM unnest(%s::text[], %s::text[], %s::text[]) WITH ORDINALITY AS asked(name, own, promised, place)
+        WHERE NOT coalesce(promised !~ '[(]' AND (
+            to_regtype(own) = to_regtype(promised) OR to_regtype(promised) = 'text'::regtype
+            OR EXISTS (SELECT FROM pg_cast WHERE castsource = to_regtype(own) AND casttarget = to_regtype(promised)
+                       AND castcontext = 'i')), false)
+        ORDER BY place
+        """,
+        [list(each) for each in zip(*asked, strict=True)],
+    ).fetchall()
+    return [name for (name,) in rows]
 
 
 def readable(conn: psycopg.Connection[Any], release: Release) -> dict[str, set[str]]:

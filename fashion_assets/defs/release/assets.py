@@ -21,11 +21,13 @@ from fashion_assets.defs.metadata import bar_chart, counts_table, table_schema
 from fashion_assets.defs.release.judgement import Judgement
 from fashion_assets.defs.resources import EncoderResource, ReleaseTurn, WarehouseResource
 from fashion_assets.release import build, swap
+from fashion_assets.release.contracts import in_the_way
 from fashion_assets.reports import report
 from fashion_assets.serving.links import report_link
 from fashion_assets.settings import Settings
 from fashion_assets.warehouse import releases
 from fashion_assets.warehouse.contract import contracts
+from fashion_assets.warehouse.declared import declared_tables
 from fashion_assets.warehouse.quarantine import reasons
 from fashion_assets.warehouse.release_indexes import VECTOR_INDEX
 from fashion_assets.warehouse.releases import Release
@@ -114,6 +116,8 @@ def products(
 ) -> dg.MaterializeResult:
     """The candidate's tables, loaded from all batches by streaming binary COPY into a fresh schema."""
     with warehouse.connect() as conn:
+        for line in in_the_way(conn, declared_tables(conn)):
+            context.log.warning(line)
         release = build.load(
             conn,
             warehouse.settings,
