@@ -38,9 +38,12 @@ class Refers(NamedTuple):
     @classmethod
     def of(cls, kept: Sequence[Any]) -> "Refers":
         """As it was kept."""
-        more = dict(kept[2]) if len(kept) > 2 else {}
-        more |= {name: tuple(more[name]) for name in ("among", "within") if name in more}
-        return cls(kept[0], kept[1], **more)
+        more: dict[str, Any] = kept[2] if len(kept) > 2 else {}
+        return cls(
+            kept[0],
+            kept[1],
+            **{name: tuple(said) if isinstance(said, list) else said for name, said in more.items()},
+        )
 
 
 class Counts(NamedTuple):

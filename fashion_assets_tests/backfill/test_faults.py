@@ -17,7 +17,7 @@ from fashion_assets.backfill import monitor, register, validation
 from fashion_assets.backfill.documents import Found, InTable
 from fashion_assets.backfill.rollback import Rollback
 from fashion_assets.backfill.run import Run
-from fashion_assets.backfill.table import Table
+from fashion_assets.backfill.table import Key, Table
 from fashion_assets.backfill.walk import Options
 from fashion_assets.catalog import wardrobe
 from fashion_assets.cli import app
@@ -272,9 +272,9 @@ def test_12_in_the_ui_production_is_confirmed_in_writing(conn: Connection, monke
     ranges: list[int] = []
     cut = Table.cuts
 
-    def cuts(self: Table, key: str, n: int):
+    def cuts(self: Table, after: Key | None, n: int) -> list[Key]:
         ranges.append(n)
-        return cut(self, key, n)
+        return cut(self, after, n)
 
     monkeypatch.setattr(Table, "cuts", cuts)
     done = launched(environment="staging", workers=3)

@@ -226,6 +226,8 @@ def test_what_looks_like_a_value_and_is_none(
         ("Sunglasses in acetate", "material", "plastic"),
         ("A dress. 100% acetate", "material", "acetate"),
         ("14k gold plated earrings", "material", "gold plated"),
+        ("Polo à manches courtes avec liseré. Matière 97% coton, 3% élasthanne", "material", "cotton"),
+        ("Chemise à carreaux avec logo Ralph Lauren rouge", "color", None),
     ],
 )
 def test_a_description_tells_of_the_thing_and_not_of_its_parts(
@@ -254,6 +256,28 @@ def test_what_sellers_state_otherwise_is_not_said_of_a_description_alone(
 ):
     assert values(read(None, description)).get(name) == value
     assert values(read(description)).get(name) is not None or "Photo" in description, "a title says it"
+
+
+@pytest.mark.parametrize(
+    ("text", "value"),
+    [
+        ("Veste noire en excellent état, neuf", "excellent"),
+        ("Polo. État : Neuf", "new"),
+        ("Portées quelques fois. État neuf", "like new"),
+        ("Pantalon très peu porté. Excellent état", "excellent"),
+        ("Camisa en perfecto estado", "excellent"),
+        ("Gilet in perfetto stato", "excellent"),
+        ("Cárdigan. No se pierda ninguna prenda nueva", None),
+        ("Jupe jamais portée, bon état", "new"),
+    ],
+)
+def test_a_state_is_the_one_that_is_named(text: str, value: str | None):
+    found = read(None, text, least=0).properties.get("condition")
+    assert (found and found.value) == value
+
+
+def test_a_word_that_sellers_write_for_a_brand_is_none():
+    assert read("Camicia uomo", None, {"brand": "Uomo"}).properties["gender"].value == "men"
 
 
 def test_a_value_may_stand_under_several():

@@ -140,13 +140,20 @@ class Context:
             if each.kind in _OF_THINGS:
                 self._next.setdefault(each.kind, []).append(each)
         self._listed: dict[str, Match] = {}
+        self._branded = {
+            word for each in matches if each.kind == "brand" for word in range(each.first, each.last)
+        }
 
     def of(self, match: Match) -> str | None:
         """What became of a match: DENIED, ALIKE, ELSEWHERE, PART, LABELLED, or None where it simply stands."""
         label = self._label_of(match)
         if label is not None:
             part = self._part_ends.get(label.first)
-            if part is not None and self._text.words[part.first] not in _WHOLE:
+            if (
+                part is not None
+                and self._is_one_clause(part, label)
+                and self._text.words[part.first] not in _WHOLE
+            ):
                 return PART
             if match.kind in _OF_THINGS:
                 self._listed[match.kind] = match
@@ -193,6 +200,9 @@ class Context:
             gap = self._gap(label.last)
             return label if ":" in gap or "=" in gap or "-" in gap or gap == " " else None
         return None
+
+    def _is_one_clause(self, one: Match, other: Match) -> bool:
+        return self._text.clauses[one.last - 1] == self._text.clauses[other.first]
 
     def _gap(self, word: int) -> str:
         """What stands before a word."""
@@ -279,9 +289,10 @@ class Context:
                 between and between[0] in ("in", "is", "are", "of", "aus")
             ):
                 continue
-            if all(word in _LINKS or word.isdigit() for word in between) and not any(
-                part.last <= kind.first < match.first for kind in self._kinds
-            ):
+            if all(
+                word in _LINKS or word.isdigit() or place in self._branded
+                for place, word in enumerate(between, part.last)
+            ) and not any(part.last <= kind.first < match.first for kind in self._kinds):
                 return True
         return False
 

@@ -17,10 +17,12 @@ _SILENCING = frozenset({"ignored", "brand", "condition", "elsewhere"})
 _NO_KIND = frozenset({"neckline", "sleeve_length"})
 """A short sleeve is no pair of shorts, a polo neck no polo shirt."""
 
-_NO_BRANDS = frozenset({"category", "subcategory", "material"})
+_NO_BRANDS = frozenset({"category", "subcategory", "material", "gender"})
 
 _SURELY_FOREIGN = 6
 """Letters of a word that may be of another language than its text: shorter ones look alike in several."""
+
+_PARTING = frozenset(",;:!?()\n")
 
 _GROUPS = {"category": "kind", "subcategory": "kind", "no_material": "material"}
 
@@ -93,7 +95,7 @@ class Phrases:
                     levels.append((last, meanings))
                 here = here.get(words[last]) if last < len(words) else None
             for last, meanings in reversed(levels):
-                if last <= silent:
+                if last <= silent or any(_parts(text, word) for word in range(first + 1, last)):
                     continue
                 here_found = []
                 for meaning in self._meant(
@@ -121,7 +123,7 @@ class Phrases:
         return found
 
     def _is_a_kind(self, phrase: tuple[str, ...]) -> bool:
-        """Whether what is stated as a brand is a kind of thing or a material, as some sellers write."""
+        """Whether what is stated as a brand is a kind of thing, a material or whom it is for, as some sellers write."""
         meanings = self._ontology.phrases.get(phrase, ())
         return any(meaning.kind in _NO_BRANDS for meaning in meanings)
 
@@ -158,6 +160,12 @@ class Phrases:
             after = text.text[text.starts[last]]
             return None in self._root.get(words[last], {}) or after.isupper()
         return False
+
+
+def _parts(text: Words, word: int) -> bool:
+    """Whether something before a word says that no phrase goes on over it: "excellent état, neuf" is not "état neuf"."""
+    gap = text.text[text.ends[word - 1] : text.starts[word]]
+    return gap != " " and not _PARTING.isdisjoint(gap)
 
 
 @cache

@@ -63,6 +63,7 @@ _DECADE = re.compile(
 _CONDITION_ORDER = ("new with tags", "new without tags", "new", "like new")
 _OF_PRICES = frozenset(["prix", "prezzo", "precio", "valeur", "valore", "valor", "costo", "cout", "da", "preis", "achat", "achete", "acheter", "un", "una", "de"])  # fmt: skip
 """Before a bare "new" in other languages than English: the price of a new one."""
+_WORN = re.compile(r"\b(?:porte|mis|worn|used|indossat|usat|mess|usad|puest|servi|uso|getragen)[a-z]*")
 _CONDITION_LAST = frozenset({"used"})
 _OTHER = frozenset(NULL_WORDS) | {"other", "others", "autre", "altro", "otro", "andere", "various"}
 
@@ -98,6 +99,10 @@ def _text(description: str | None) -> str:
         said = description[: description.index("#")]
         return said if said.strip() else _TAG.sub(lambda tag: " " * len(tag[0]), description)
     return description
+
+
+def _is_of_wear(each: Candidate) -> bool:
+    return each.value not in ("new", "new with tags") and _WORN.search(plain(each.evidence)) is not None
 
 
 def _texts(raw: Sequence[str] | str) -> list[str]:
@@ -317,8 +322,13 @@ class _Reader:
         if not every:
             return
         strong = [each for each in every if not is_weak(each) and each.value not in _CONDITION_LAST]
-        first = next((each for value in _CONDITION_ORDER for each in strong if each.value == value), None)
-        first = first or (strong or sorted(every, key=lambda each: each.value in _CONDITION_LAST))[0]
+        if any(not _is_of_wear(each) for each in strong):
+            # Who names a state says more than how often it was worn.
+            named = [each for each in strong if not _is_of_wear(each)]
+        else:
+            named = strong
+        first = next((each for value in _CONDITION_ORDER for each in named if each.value == value), None)
+        first = first or (named or sorted(every, key=lambda each: each.value in _CONDITION_LAST))[0]
         own = self._line("condition", first.value)
         against = any(own.isdisjoint(self._line("condition", each.value)) for each in strong)
         if not strong:
