@@ -61,6 +61,7 @@ _RESERVED = (
     "vectors_as_json",
     "style_clusters",
     "product_style_affinity",
+    "revision",
     "product_style_affinity_product",
     "product_style_affinity_cluster",
     "favourites_user",

@@ -36,7 +36,7 @@ from fashion_assets.machine import usable_cores
 from fashion_assets.postgres.connections import connect
 from fashion_assets.postgres.copy import EncodedRows, copy_encoded, encode_rows
 from fashion_assets.release import declared, garments, indexes, json_vectors
-from fashion_assets.release.plan import Plan
+from fashion_assets.release.plan import Plan, tables_version
 from fashion_assets.release.recovery import recovered_plan
 from fashion_assets.release.swap import tidy
 from fashion_assets.settings import Settings
@@ -49,6 +49,7 @@ from fashion_assets.warehouse.serving import (
     LATER_TABLES,
     PAGE_FILLING_ROW,
     PRODUCTS,
+    REVISION,
     TABLES,
 )
 from fashion_assets.warehouse.spaces import PreservedSpace, WrongDimension
@@ -74,6 +75,7 @@ def create_tables(conn: psycopg.Connection, release: Release) -> None:
             release.table("product_embeddings"), sql.Literal(PAGE_FILLING_ROW)
         )
     )
+    conn.execute(sql.SQL("INSERT INTO {} VALUES (0, now())").format(release.table(REVISION.name)))
     garments.create(conn, release)
     json_vectors.create(conn, release)
     release_tables.describe(conn, release.release)
@@ -115,8 +117,10 @@ def serving_rows(
     embeddings: pa.Table,
     batch: str,
     pictures_in: PictureFolders,
+    batches: Mapping[str, str] | None = None,
 ) -> ServingRows:
-    """A batch's rows of `products` and `product_embeddings`.
+    """A batch's rows of `products` and `product_embeddings`; or those of listings of several batches, which are told by `listing_key`
+    (`batches`).
 
     Raises `WrongDimension` where vectors of one space differ in length.
     """
@@ -126,7 +130,12 @@ def serving_rows(
         normalized = normalized.filter(pc.invert(in_quarantine))
     paths = [None if uri is None else pictures_in.path(uri) for uri in normalized["image_uri"].to_pylist()]
     normalized = with_properties(normalized, properties)
-    products = normalized.append_column("batch", pa.repeat(batch, normalized.num_rows)).append_column(
+    of_batch = (
+        pa.repeat(batch, normalized.num_rows)
+        if batches is None
+        else pa.array([batches[key] for key in normalized["listing_key"].to_pylist()], pa.string())
+    )
+    products = normalized.append_column("batch", of_batch).append_column(
         "image_path", pa.array(paths, pa.string())
     )
     embeddings = embeddings.rename_columns({"space": "embedding_space", "vector": "embedding"})
@@ -231,13 +240,11 @@ def _load(
     _add_keys(conn, release)
     _map_ids(conn, release)
     declared.load(conn, store, release, wanted.tables, wanted.of_rows, one_more)
+    releases.count(conn, release)
     conn.execute(
-        sql.SQL(
-            "UPDATE fashion_ops.releases r SET (products, quarantined, listings) = "
-            "(SELECT coalesce(sum(products), 0), coalesce(sum(quarantined), 0), coalesce(sum(listings), 0) "
-            "FROM fashion_ops.release_batches b WHERE b.release = r.release) WHERE release = %s"
-        ),
-        (release.release,),
+        "UPDATE fashion_ops.releases SET made_with = %s, tables_version = %s, has_changes_to = "
+        "(SELECT coalesce(min(coalesce(has_changes_to, 0)), 0) FROM fashion_ops.sources WHERE active) WHERE release = %s",
+        (wanted.made_with, tables_version(wanted.of_rows), release.release),
     )
     return release
 
@@ -374,6 +381,7 @@ def index(settings: Settings, release: Release, progress: Callable[[str], None] 
         beside.result()
     with connect(settings) as conn:
         conn.execute(
-            "UPDATE fashion_ops.releases SET state = 'candidate' WHERE release = %s AND state = 'building'",
+            "UPDATE fashion_ops.releases SET state = 'candidate', "
+            "build_seconds = extract(epoch FROM clock_timestamp() - created_at) WHERE release = %s AND state = 'building'",
             (release.release,),
         )

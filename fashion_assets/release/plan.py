@@ -12,7 +12,8 @@ import psycopg
 from fashion_assets.batches.files import OF_LISTINGS, OF_ROWS
 from fashion_assets.batches.plan import BatchPlan, plan_batches
 from fashion_assets.batches.rows import rows_version
-from fashion_assets.batches.stages import batch_versions
+from fashion_assets.batches.stage import Given
+from fashion_assets.batches.stages import STAGES, batch_versions
 from fashion_assets.embedding.spaces import EmbeddingSpace, embedding_space
 from fashion_assets.release import roots
 from fashion_assets.settings import Settings
@@ -26,7 +27,7 @@ from fashion_assets.warehouse.register import Batch, batches
 from fashion_assets.warehouse.releases import Release
 from fashion_assets.warehouse.serving import SERVING_VERSION
 
-RELEASE_VERSION = f"4-{SERVING_VERSION}"
+RELEASE_VERSION = f"5-{SERVING_VERSION}"
 """Raise its number when the serving schema's tables change: the same batches then make a new release."""
 
 
@@ -43,6 +44,8 @@ class Plan:
     """What there is to do for the batches of the tables' rows."""
     vectors_are_lost: bool
     """Whether the embedding store is empty though batches were embedded."""
+    made_with: str
+    """What else a release would be made with (`made_with`)."""
     missing: dict[str, str]
     """Active sources that are not where they are said to be, and where that is."""
     content_version: str
@@ -106,6 +109,27 @@ class Plan:
         return bool(self.stale or self.of_rows.stale) or self.existing is None
 
 
+def made_with(
+    sources: Sequence[Source], tables: Sequence[Declared], settings: Settings, space: EmbeddingSpace
+) -> str:
+    """What a release is made with beside the content of batches: its shape, the model, how each source is read, where it is, and which tables
+    it declares. Where that is another one, every row may be."""
+    digest = hashlib.blake2b(f"{RELEASE_VERSION}\0{space.name}\n".encode(), digest_size=16)
+    for source in sources:
+        stages = [stage.version(Given(settings, space.name, source)) for stage in STAGES]
+        of_source = (source.name, source.kind, *filter(None, source.picture_folders), *stages)
+        digest.update("\0".join(of_source).encode("utf-8", "surrogateescape") + b"\n")
+    for table in tables:
+        digest.update(f"{table.register_name}\0{table.as_json}\n".encode())
+    return digest.hexdigest()
+
+
+def tables_version(of_rows: BatchPlan) -> str:
+    """What the declared tables of a release are made of: all batches of their rows, by name, in these versions."""
+    said = "\n".join(f"{name}\0{version}" for name, version in of_rows.versions.items())
+    return hashlib.blake2b(said.encode(), digest_size=16).hexdigest()
+
+
 def content_version(
     sources: Sequence[Source], tables: Sequence[Declared], plans: Sequence[BatchPlan], space: EmbeddingSpace
 ) -> str:
@@ -152,6 +176,7 @@ def plan(conn: psycopg.Connection, settings: Settings, space: EmbeddingSpace | N
         of_listings=plans[0],
         of_rows=plans[1],
         vectors_are_lost=has_vectors and not EmbeddingStore(conn).has_any(space.name),
+        made_with=made_with(sources, tables, settings, space),
         missing=roots.missing(sources),
         content_version=version,
         space=space,

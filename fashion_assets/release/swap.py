@@ -4,7 +4,7 @@ What belongs here: promotion, rollback and retirement, their order, and the refu
 criteria, how the views are re-pointed (`serving`).
 """
 
-from collections.abc import Collection
+from collections.abc import Callable, Collection
 from contextlib import suppress
 
 import psycopg
@@ -16,10 +16,11 @@ from fashion_assets.criteria.losses import NOTHING_MUCH_IS_LOST
 from fashion_assets.criteria.subject import Candidate
 from fashion_assets.criteria.verdict import Verdict
 from fashion_assets.errors import FashionAssetsError
+from fashion_assets.release.carrying import Carried, carry
 from fashion_assets.release.serving import drop_former_views, point_views_at
 from fashion_assets.release.views import leading
 from fashion_assets.settings import Settings
-from fashion_assets.warehouse import releases
+from fashion_assets.warehouse import changes, releases
 from fashion_assets.warehouse.locks import Busy, keep_from_changing, lock_swaps
 from fashion_assets.warehouse.releases import Release, ReleaseError
 
@@ -66,13 +67,14 @@ def promote(
     *,
     force: bool = False,
     answers: HeldAnswers | None = None,
+    told: Callable[[Carried], None] = lambda carried: None,
 ) -> list[Verdict]:
     """Put a candidate (or a retired release) live, if every criterion holds *now*: measured in the swap's own transaction,
     in which nobody can write to the release. Returns the verdicts, which are kept with it.
 
     `answers`: what the engine answered on this release, not asked again if nobody could write to it since; let go here.
     `accepted`: names of criteria that a person lets fail (`criteria.candidate.ACCEPTABLE`). `force` ends who holds the views
-    up. Raises `PromotionRefused`, `ReleaseError`, `Busy` or `HeldUp`; then nothing has changed.
+    up. `told` is told what was brought to it of the release that is live until then. Raises `PromotionRefused`, `ReleaseError`, `Busy` or `HeldUp`; then nothing has changed.
     """
     # A transaction the caller left open would hold the views' locks until the caller came round to committing.
     conn.commit()
@@ -86,9 +88,13 @@ def promote(
         if failed:
             raise PromotionRefused(release, failed)
 
+        changes.begin(conn, release)
+
         def register() -> None:
-            live = releases.live(conn)
-            _check_promotable(releases.get(conn, release.release), live)
+            live, now = releases.live(conn), releases.get(conn, release.release)
+            _check_promotable(now, live)
+            # What changed while it was built, and what people wrote into the release it takes the place of.
+            told(carry(conn, live, now))
             _make_live(conn, release)
             conn.execute(
                 "UPDATE fashion_ops.releases SET criteria = %s, replaced = coalesce(%s, replaced) WHERE release = %s",
@@ -145,8 +151,10 @@ def rollback(
     *,
     away_from: str | None = None,
     force: bool = False,
+    told: Callable[[Carried], None] = lambda carried: None,
 ) -> Release:
-    """Put an earlier release back live: the one named, or the one that the live one replaced. Returns it.
+    """Put an earlier release back live: the one named, or the one that the live one replaced. Returns it. What changed since in the live one
+    is brought to it before (`carrying`); `told` is told how much.
 
     The criteria are not asked again: it was live, and going back must never wait. `away_from` is the release that is live as
     far as the caller knows: where it is no longer, somebody else went back meanwhile, and nothing is done. Raises
@@ -155,6 +163,8 @@ def rollback(
     conn.commit()
     with conn.transaction():
         target = previous(conn) if to is None else releases.get(conn, to)
+        if target.state == "retired":
+            changes.begin(conn, target)
 
         def register() -> None:
             live = releases.live(conn)
@@ -168,6 +178,7 @@ def rollback(
                 raise ReleaseError(
                     f"{target.release} is {now.state}; only a retired release can be gone back to"
                 )
+            told(carry(conn, live, now))
             _make_live(conn, target)
 
         point_views_at(conn, settings, target, register, force)
@@ -189,7 +200,8 @@ def lead_views_again(conn: psycopg.Connection, settings: Settings) -> Release | 
 
 def _make_live(conn: psycopg.Connection, release: Release) -> None:
     conn.execute(
-        "UPDATE fashion_ops.releases SET state = 'retired', retired_at = clock_timestamp() WHERE state = 'live'"
+        "UPDATE fashion_ops.releases SET state = 'retired', retired_at = clock_timestamp(), "
+        "has_changes_to = (SELECT coalesce(max(change), 0) FROM fashion_ops.changes) WHERE state = 'live'"
     )
     conn.execute(
         "UPDATE fashion_ops.releases SET state = 'live', promoted_at = clock_timestamp(), retired_at = NULL WHERE release = %s",

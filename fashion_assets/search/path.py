@@ -77,7 +77,7 @@ class Sample:
 
 @dataclass(frozen=True)
 class Facts:
-    """What a release is like. Releases do not change, so neither does this."""
+    """What a release is like, in one of its revisions."""
 
     release: str
     products: int
@@ -93,6 +93,10 @@ class Facts:
     """Sparse attributes no product has a value of: they are no facets."""
     columns: frozenset[str] | None = None
     """Of its products, where it was built before others came to be, which have no values in it; None: it has all."""
+    revision: int | None = None
+    """How often it had been changed when this was read; None where it does not say."""
+    at: float = field(default=0.0, compare=False)
+    """When this was read (`time.monotonic`)."""
     _masks: Cache[np.ndarray] = field(default_factory=lambda: Cache(256), repr=False, compare=False)
     _codes: Cache[tuple[list[Any], np.ndarray]] = field(
         default_factory=lambda: Cache(64), repr=False, compare=False

@@ -5,8 +5,10 @@ one went live. What does not: what is read for a question (`answering`, `people`
 """
 
 import re
+import time
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import replace
+from typing import Any
 
 import numpy as np
 import psycopg
@@ -24,16 +26,20 @@ from fashion_assets.settings import Settings
 from fashion_assets.warehouse.reader import MISSING_GRANT, searches_as_owner
 from fashion_assets.warehouse.release_indexes import BARE_INDEX
 from fashion_assets.warehouse.releases import SERVING_SCHEMA, ReleaseError
+from fashion_assets.warehouse.serving import REVISION
 
 TRIES = 5
 """Times a search starts over because the release it reads was dropped: each time others were live meanwhile."""
+
+FRESH_SECONDS = 1.0
+"""So long the facts of a release that is changed meanwhile are good enough: they decide how it is searched, not what is found in it."""
 
 _RELEASE = re.compile(rf"{SERVING_SCHEMA}_r\d+")
 
 _PREDICATE = re.compile(r"(\w+) = '((?:[^']|'')*)'::text")
 
 _PLACE = b"""
-SELECT c.oid::bigint, c.reltuples::bigint, to_regclass(%(bare)s) IS NOT NULL,
+SELECT c.oid::bigint, c.reltuples::bigint, to_regclass(%(bare)s) IS NOT NULL, to_regclass(%(revision)s) IS NOT NULL,
        ARRAY(SELECT attname::text FROM pg_attribute WHERE attrelid = c.oid AND attnum > 0 AND NOT attisdropped),
        coalesce(has_schema_privilege((SELECT oid FROM pg_roles WHERE rolname = %(role)s), c.relnamespace, 'USAGE'), false)
 FROM pg_class c WHERE c.oid = to_regclass(%(products)s)
@@ -67,6 +73,10 @@ _SPACES = (
 
 _GONE = (psycopg.errors.UndefinedTable, psycopg.errors.InvalidSchemaName)
 """What the server says of a release that was dropped."""
+
+
+class _Revised(Exception):
+    """The release was changed since its facts were read."""
 
 
 class _OtherIsLive(Exception):
@@ -104,16 +114,20 @@ class ServedReleases:
             return (yield from self._on_the_live_one(work))
         if not _RELEASE.fullmatch(release):
             raise ReleaseError(f"there is no release {release!r}")
-        facts = yield from self._known(release)
-        try:
-            return (yield from work(facts))
-        except _GONE as error:
-            self._facts.drop(release)
-            raise _no_longer_there(release) from error
+        while True:
+            facts = yield from self._known(release)
+            try:
+                return (yield from _looking(facts, work(facts), live=False))
+            except _Revised:
+                self._facts.drop(release)
+            except _GONE as error:
+                self._facts.drop(release)
+                raise _no_longer_there(release) from error
 
     def _on_the_live_one(self, work: Callable[[Facts], Work[Answer]]) -> Work[Answer]:
-        certain = False
-        for _ in range(TRIES):
+        certain, tries = False, 0
+        while tries < TRIES:
+            tries += 1
             live = self._live
             if live is None:
                 (rows,) = yield Read([Statement(statements.SERVED, {})], {})
@@ -124,6 +138,9 @@ class ServedReleases:
             try:
                 facts = yield from self._known(live)
                 return (yield from (work(facts) if certain else _looking(facts, work(facts))))
+            except _Revised:
+                self._facts.drop(live)
+                tries -= 1  # what is read anew is not looked at again at once
             except _OtherIsLive as other:
                 # Live while this search goes on, so that it need not look again.
                 self._live, certain = other.live, other.live is not None
@@ -155,21 +172,25 @@ class ServedReleases:
         about = {
             "products": f"{release}.products",
             "bare": f"{release}.{BARE_INDEX}",
+            "revision": f"{release}.{REVISION.name}",
             "role": self._settings.reader_role,
         }
         try:
             (rows,) = yield Read([Statement(_PLACE, about)], {})
             if not rows:
                 raise _no_longer_there(release)
-            relation, products, counts_bare, there, open_to_readers = rows[0]
+            relation, products, counts_bare, tells_revision, there, open_to_readers = rows[0]
             own = None if set(there) >= statements.LATER else frozenset(there)
             # A release that never was live is its owner's alone.
             reader = self._reader if open_to_readers else None
             role = {} if reader is None else {"role": reader}
             # In releases built before that index, no product is without a vector.
             bare = [Statement(statements.on_products(release, _BARE), {})] if counts_bare else []
-            indexes, columns, rows, ((counted,),), (filled,), *without = yield Read(
+            # First: what is read behind it may be newer, and is read again then.
+            revision = [Statement(statements.revision(release), {})] if tells_revision else []
+            read = yield Read(
                 [
+                    *revision,
                     Statement(_INDEXES, {"relation": relation}),
                     Statement(_INDEXED, {"relation": relation}),
                     _completed(Statement(_sample(release), {"rows": SAMPLE}), release, own),
@@ -182,6 +203,8 @@ class ServedReleases:
                 ],
                 role,
             )
+            of_revision = _served(read.pop(0)) if tells_revision else None
+            indexes, columns, rows, ((counted,),), (filled,), *without = read
             spaces = _spaces(indexes)
             if not spaces:
                 (found,) = yield Read([Statement(statements.on_products(release, _SPACES), {})], role)
@@ -200,6 +223,8 @@ class ServedReleases:
             bare=without[0][0][0] if without else 0,
             empty=frozenset(name for name, there in zip(SPARSE, filled, strict=True) if not there),
             columns=own,
+            revision=of_revision,
+            at=time.monotonic(),
         )
         self._facts.put(release, facts)
         return facts
@@ -219,9 +244,13 @@ def _completed(statement: Statement, release: str, columns: frozenset[str] | Non
     return statement._replace(text=statements.completed(statement.text, release, columns))
 
 
-def _looking(facts: Facts, work: Work[Answer]) -> Work[Answer]:
-    """The work, with a look at what is live as it reads for the first time, in the same round trip. Raises `_OtherIsLive`."""
+def _looking(facts: Facts, work: Work[Answer], *, live: bool = True) -> Work[Answer]:
+    """The work, with a look at what is live, and in which revision, as it reads for the first time, in the same round trip. Raises
+    `_OtherIsLive`, or `_Revised` where the facts are of a while ago."""
     looked, answer, error = False, None, None
+    looks = [Statement(statements.SERVED, {})] if live else []
+    if facts.revision is not None and time.monotonic() - facts.at > FRESH_SECONDS:
+        looks.append(Statement(statements.revision(facts.release), {}))
     while True:
         try:
             step = work.throw(error) if error is not None else work.send(answer)
@@ -231,21 +260,23 @@ def _looking(facts: Facts, work: Work[Answer]) -> Work[Answer]:
         try:
             if isinstance(step, Read) and not looked:
                 looked = True
-                served, *answer = yield Read(
-                    [Statement(statements.SERVED, {}), *step.statements], step.settings
-                )
-                if (live := _served(served)) != facts.release:
+                found = yield Read([*looks, *step.statements], step.settings)
+                seen, answer = found[: len(looks)], found[len(looks) :]
+                if live and (now := _served(seen[0])) != facts.release:
                     work.close()
-                    raise _OtherIsLive(live)
+                    raise _OtherIsLive(now)
+                if len(looks) > live and _served(seen[-1]) != facts.revision:
+                    work.close()
+                    raise _Revised
             else:
                 answer = yield step
-        except _OtherIsLive:
+        except (_OtherIsLive, _Revised):
             raise
         except Exception as raised:
             error = raised
 
 
-def _served(rows: Sequence[tuple]) -> str | None:
+def _served(rows: Sequence[tuple]) -> Any:
     return rows[0][0] if rows else None
 
 

@@ -18,7 +18,7 @@ from fashion_assets.search.filters import condition
 from fashion_assets.search.query import HIT_COLUMNS
 from fashion_assets.search.reading import Statement
 from fashion_assets.warehouse.contract import contracts
-from fashion_assets.warehouse.serving import PRODUCTS
+from fashion_assets.warehouse.serving import PRODUCTS, REVISION
 
 Path = Literal["exact", "index", "iterative", "partial"]
 
@@ -104,6 +104,12 @@ WHERE r.ev_class IN ({}) LIMIT 1
     .as_bytes(None)
 )
 """The release behind the serving views, of whichever contract is served."""
+
+
+@lru_cache(maxsize=64)
+def revision(release: str) -> bytes:
+    """The revision of a release."""
+    return sql.SQL("SELECT revision FROM {}").format(table(release, REVISION.name)).as_bytes(None)
 
 
 def settle(settings: Mapping[str, str]) -> Statement:

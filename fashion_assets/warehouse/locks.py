@@ -121,6 +121,18 @@ def lock_swaps(conn: psycopg.Connection[Any]) -> None:
     conn.execute("SET LOCAL lock_timeout = 0")
 
 
+def lock_changes(conn: psycopg.Connection[Any]) -> None:
+    """Let no release change its state, and nobody else change the live one's rows this way, until the transaction ends. Raises `Busy`."""
+    conn.execute(sql.SQL("SET LOCAL lock_timeout = {}").format(sql.Literal(STILL_WRITTEN_MS)))
+    try:
+        with conn.transaction():
+            conn.execute(sql.SQL("LOCK TABLE {} IN SHARE UPDATE EXCLUSIVE MODE").format(SWAP_LOCK))
+    except psycopg.errors.LockNotAvailable:
+        at_it = named(holders(conn, [SWAP_LOCK])) or "it has just ended"
+        raise Busy(f"A promotion, rollback or another sync is at it: {at_it}. Try again.") from None
+    conn.execute("SET LOCAL lock_timeout = 0")
+
+
 @dataclass
 class RunLock:
     """The right to run, as long as its `with` lasts (`run_lock`)."""

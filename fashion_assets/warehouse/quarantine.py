@@ -8,7 +8,7 @@ What belongs here: replacing a batch's quarantine and reading it. What does not:
 # pyright: reportAttributeAccessIssue=false
 
 import json
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -47,7 +47,7 @@ def replace_quarantine(conn: psycopg.Connection, batch: str, rejections: pa.Tabl
     """Make the batch's quarantine exactly these rejections, in one transaction."""
     with conn.transaction():
         conn.execute("DELETE FROM fashion_ops.quarantine WHERE batch = %s", (batch,))
-        _append(conn, batch, rejections)
+        _append(conn, rejections, pa.repeat(batch, rejections.num_rows))
 
 
 def quarantine_accepted(
@@ -60,13 +60,25 @@ def quarantine_accepted(
             "DELETE FROM fashion_ops.quarantine WHERE batch = %s AND listing_key = ANY (%s)",
             (batch, accepted["listing_key"].to_pylist()),
         )
-        _append(conn, batch, rejections)
+        _append(conn, rejections, pa.repeat(batch, rejections.num_rows))
 
 
-def _append(conn: psycopg.Connection, batch: str, rejections: pa.Table) -> None:
+def replace_listings(
+    conn: psycopg.Connection, source: str, judged: Sequence[str], rejections: pa.Table, batches: Sequence[str]
+) -> None:
+    """Of these listings of a source (`listing_key`), have the rejected ones and no others in quarantine; each rejection with its
+    batch. In the caller's transaction."""
+    conn.execute(
+        "DELETE FROM fashion_ops.quarantine WHERE source = %s AND listing_key = ANY (%s)",
+        (source, list(judged)),
+    )
+    _append(conn, rejections, pa.array(batches, pa.string()))
+
+
+def _append(conn: psycopg.Connection, rejections: pa.Table, batches: pa.Array) -> None:
     """Quarantine is where listings go that nothing else can hold: what the database cannot hold either is written in
     another way, and nothing is refused."""
-    rows = rejections.append_column("batch", pa.repeat(batch, rejections.num_rows))
+    rows = rejections.append_column("batch", batches)
     for name in ("external_id", "image_uri"):
         # No text in Postgres holds a NUL.
         place = rows.schema.get_field_index(name)

@@ -10,7 +10,7 @@ memory. It is one transaction under a lock: whatever happens, the register is as
 # pyarrow.compute makes its functions when it is imported, out of pyright's sight.
 # pyright: reportAttributeAccessIssue=false
 
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from typing import Any, NamedTuple, Protocol
@@ -167,15 +167,74 @@ def sync(
         owner, name = of or source.name, register_name or source.name
         if connection.execute(known, (owner,)).fetchone() is None:
             raise LookupError(f"there is no source {owner!r} in the register: activate it first")
+        row = connection.execute("SELECT coalesce(max(change), 0) FROM fashion_ops.changes").fetchone()
+        logged = row[0] if row else 0
         # Of this transaction only: enough to sort some 100,000 listings in memory.
         connection.execute("SET LOCAL work_mem = '32MB'")
-        _load_scan(connection, source)
+        _load_scan(connection, source.scan())
         _identify(connection, name)
         _fingerprint(connection, source, progress)
-        report = _apply(connection, name, batch_size)
+        report = _apply(connection, name, batch_size, None)
+        if register_name is None:
+            connection.execute(
+                _sql("UPDATE {sources} SET has_changes_to = %s WHERE name = %s"), (logged, owner)
+            )
         for table in ("fingerprinted", "identified", "scanned"):
             connection.execute(sql.SQL("DROP TABLE {}").format(sql.Identifier("pg_temp", table)))
     return report
+
+
+class NeedsScan(FashionAssetsError):
+    """What a feed says does not tell which listings changed: the whole source is to be scanned."""
+
+
+def note(
+    connection: psycopg.Connection[Any],
+    source: ScannableSource,
+    changed: pa.Table,
+    gone: Sequence[str],
+    batch_size: int,
+) -> SyncReport:
+    """As `sync`, of a source that tells by itself what changed (references, as `ScannableSource.scan` yields them) and what is gone
+    (`listing_key`). Raises `NeedsScan` where an id is there more than once."""
+    with connection.transaction():
+        known = _sql("SELECT FROM {sources} WHERE name = %s FOR UPDATE")
+        if connection.execute(known, (source.name,)).fetchone() is None:
+            raise LookupError(f"there is no source {source.name!r} in the register: activate it first")
+        _load_scan(connection, [changed])
+        _identify(connection, source.name)
+        repeated = connection.execute(
+            _sql(
+                "SELECT FROM pg_temp.identified WHERE occurrence > 0 OR external_id IS NULL UNION ALL "
+                "SELECT FROM pg_temp.identified i JOIN {listings} l ON l.source = %s AND l.external_id = i.external_id "
+                "AND l.listing_key = i.listing_key || '#1' LIMIT 1"
+            ),
+            (source.name,),
+        ).fetchone()
+        if repeated is not None:
+            raise NeedsScan(f"Source {source.name} has an id more than once, or a record without one.")
+        _fingerprint(connection, source, None)
+        report = _apply(connection, source.name, batch_size, gone)
+        for table in ("fingerprinted", "identified", "scanned"):
+            connection.execute(sql.SQL("DROP TABLE {}").format(sql.Identifier("pg_temp", table)))
+    return report
+
+
+def present(connection: psycopg.Connection[Any], source: str) -> dict[str, str]:
+    """Where each listing of a source lies that is present: its `listing_key` by its locator."""
+    rows = connection.execute(
+        _sql("SELECT locator, listing_key FROM {listings} WHERE source = %s AND present"), (source,)
+    )
+    return dict(rows.fetchall())
+
+
+def count_present(connection: psycopg.Connection[Any], source: str) -> int:
+    """How many listings of a source are present."""
+    row = connection.execute(
+        _sql("SELECT coalesce(sum(listings), 0)::bigint FROM {batches} WHERE source = %s"), (source,)
+    ).fetchone()
+    assert row is not None
+    return row[0]
 
 
 @contextmanager
@@ -185,7 +244,7 @@ def as_scanned(
     """Everything a source has at present, with the keys a sync would give it, as it is asked to read it (REFERENCES_SCHEMA, `size`
     rows a table, in the source's order). The register stays as it is. Within the caller's transaction; raises what the source
     raises."""
-    _load_scan(connection, source)
+    _load_scan(connection, source.scan())
     _identify(connection, source.name)
     try:
         yield _in_order(connection, size)
@@ -257,7 +316,7 @@ def recover(connection: psycopg.Connection[Any], source: str, batch: str, listin
 # --- the steps of a sync
 
 
-def _load_scan(connection: psycopg.Connection[Any], source: ScannableSource) -> None:
+def _load_scan(connection: psycopg.Connection[Any], scanned: Iterable[pa.Table]) -> None:
     connection.execute(
         """
         CREATE TEMPORARY TABLE scanned (
@@ -268,7 +327,7 @@ def _load_scan(connection: psycopg.Connection[Any], source: ScannableSource) -> 
 
     def numbered() -> Iterator[pa.Table]:
         position = 0
-        for table in source.scan():
+        for table in scanned:
             positions = pa.array(range(position, position + table.num_rows), pa.int64())
             position += table.num_rows
             columns = [_holdable(table["external_id"]), table["locator"], table["signature"], positions]
@@ -368,8 +427,11 @@ def _fingerprint(
     connection.execute("ANALYZE pg_temp.fingerprinted")
 
 
-def _apply(connection: psycopg.Connection[Any], source: str, batch_size: int) -> SyncReport:
-    values = {"source": source, "batch_size": batch_size}
+def _apply(
+    connection: psycopg.Connection[Any], source: str, batch_size: int, gone_keys: Sequence[str] | None
+) -> SyncReport:
+    """`gone_keys`: the listings that are no more; None: whatever was not scanned."""
+    values = {"source": source, "batch_size": batch_size, "gone": list(gone_keys or ())}
 
     def touched(steps: str) -> dict[str, int]:
         # Counted in the database: a first sync touches every listing there is.
@@ -381,7 +443,13 @@ def _apply(connection: psycopg.Connection[Any], source: str, batch_size: int) ->
         touched AS (
             UPDATE {listings} l SET present = false
             WHERE l.source = %(source)s AND l.present
-              AND NOT EXISTS (SELECT FROM pg_temp.identified i WHERE i.listing_key = l.listing_key)
+              AND """
+        + (
+            "NOT EXISTS (SELECT FROM pg_temp.identified i WHERE i.listing_key = l.listing_key)"
+            if gone_keys is None
+            else "l.listing_key = ANY (%(gone)s)"
+        )
+        + """
             RETURNING l.batch
         )
         """

@@ -21,7 +21,7 @@ SERVING_SCHEMA = "fashion_sota"
 
 _COLUMNS = sql.SQL(
     "release, number, state, content_version, space, products, quarantined, listings, criteria, report, "
-    "created_at, promoted_at, retired_at, run_id, replaced"
+    "created_at, promoted_at, retired_at, run_id, replaced, revision, made_with, tables_version, build_seconds, has_changes_to"
 )
 
 
@@ -49,6 +49,16 @@ class Release:
     run_id: str | None
     replaced: str | None
     """What was live when this one first went live."""
+    revision: int = 0
+    """How often its rows were changed since it was built."""
+    made_with: str | None = None
+    """What it was made with beside its listings' content (`release.plan.made_with`); None in releases of former versions."""
+    tables_version: str | None = None
+    """Which rows of declared tables are in it (`release.plan.tables_version`); None in releases of former versions."""
+    build_seconds: float | None = None
+    """How long loading and indexing it took; None in releases of former versions."""
+    has_changes_to: int | None = None
+    """The last change of another release that is in this one, too (`warehouse.changes`)."""
 
     def table(self, name: str) -> sql.Identifier:
         """A table of this release."""
@@ -160,6 +170,16 @@ def begin(conn: psycopg.Connection, content_version: str, space: str | None, run
         (name, row[0], content_version, space, run_id),
     )
     return get(conn, name)
+
+
+def count(conn: psycopg.Connection, release: Release) -> None:
+    """Have a release say how many products, rejections and listings its batches have."""
+    conn.execute(
+        "UPDATE fashion_ops.releases r SET (products, quarantined, listings) = "
+        "(SELECT coalesce(sum(products), 0), coalesce(sum(quarantined), 0), coalesce(sum(listings), 0) "
+        "FROM fashion_ops.release_batches b WHERE b.release = r.release) WHERE release = %s",
+        (release.release,),
+    )
 
 
 def mark_dropping(conn: psycopg.Connection, names: Collection[str]) -> None:

@@ -331,7 +331,24 @@ PRODUCT_STYLE_AFFINITY = Table(
     ),
 )
 
-LATER_TABLES = {table.name: table for table in (STYLE_CLUSTERS, PRODUCT_STYLE_AFFINITY)}
+REVISION = Table(
+    "revision",
+    "How often the release was changed since it was built, and when last; one row.",
+    (
+        Column(
+            "revision",
+            "bigint",
+            "int8",
+            "0 as it was built; one more each time rows of it are changed.",
+            required=True,
+        ),
+        Column(
+            "changed_at", "timestamptz", "timestamptz", "When rows of it were changed last.", required=True
+        ),
+    ),
+)
+
+LATER_TABLES = {table.name: table for table in (STYLE_CLUSTERS, PRODUCT_STYLE_AFFINITY, REVISION)}
 """Tables that releases of former versions lack, by name."""
 
 

@@ -12,8 +12,10 @@ from sqlalchemy import (
     Column,
     Computed,
     DateTime,
+    Double,
     ForeignKey,
     ForeignKeyConstraint,
+    Identity,
     Index,
     Integer,
     MetaData,
@@ -77,6 +79,11 @@ sources = Table(
     ),
     Column("active", Boolean, nullable=False, comment="Whether it is scanned, and is in the next release."),
     _at("scanned_at", "When the last scan of it ended."),
+    Column(
+        "has_changes_to",
+        BigInteger,
+        comment="The last change in the log when its last scan began: all before are in what that scan found.",
+    ),
     comment="Where listings come from; those that are active are scanned, and are in the next release.",
 )
 
@@ -302,6 +309,33 @@ releases = Table(
     Column("run_id", Text, comment="The Dagster run that built it."),
     # What was live when this one first went live: where going back leads.
     Column("replaced", Text, comment="What was live when it first went live: where going back leads."),
+    Column(
+        "revision",
+        BigInteger,
+        nullable=False,
+        server_default="0",
+        comment="How often its rows were changed since it was built.",
+    ),
+    Column(
+        "made_with",
+        Text,
+        comment="Hash over what it was made with beside its listings' content: sources, rules, model. Null in releases of former versions.",
+    ),
+    Column(
+        "tables_version",
+        Text,
+        comment="Hash over the batches of declared tables' rows that are in it. Null in releases of former versions.",
+    ),
+    Column(
+        "build_seconds",
+        Double,
+        comment="How long loading and indexing it took. Null in releases of former versions.",
+    ),
+    Column(
+        "has_changes_to",
+        BigInteger,
+        comment="The last change of another release that is in this one, too; see changes.",
+    ),
     UniqueConstraint("number"),
     CheckConstraint(
         "state IN ('building', 'candidate', 'live', 'retired', 'failed', 'dropped', 'dropping')",
@@ -431,4 +465,50 @@ benchmarks = Table(
     Column("rows", JSONB, nullable=False, comment="What was measured, as JSON."),
     _at("measured_at", "When.", nullable=False, default=True),
     comment="What was measured on a release: the newest rows of each benchmark.",
+)
+
+changes = Table(
+    "changes",
+    metadata,
+    Column(
+        "change",
+        BigInteger,
+        Identity(always=True),
+        primary_key=True,
+        comment="Number of the change, in the order they were made.",
+    ),
+    Column(
+        "at", DateTime(timezone=True), nullable=False, server_default=func.clock_timestamp(), comment="When."
+    ),
+    Column("release", Text, nullable=False, comment="The release that was changed."),
+    Column("name", Text, nullable=False, comment="The table that was changed."),
+    Column("operation", Text, nullable=False, comment="insert, update or delete."),
+    Column("product_id", Uuid, comment="The product, of the tables of products."),
+    Column("row", JSONB, comment="The row as it came, or as it was; of other tables."),
+    Column(
+        "origin",
+        Text,
+        nullable=False,
+        comment="Who changed it: sync and the source, or the role that wrote.",
+    ),
+    CheckConstraint("operation IN ('insert', 'update', 'delete')", name="operation"),
+    Index(None, "release", "operation"),
+    comment="What changed in releases since they were built, row by row, and from where.",
+)
+
+syncs = Table(
+    "syncs",
+    metadata,
+    Column("sync", BigInteger, Identity(always=True), primary_key=True, comment="Number of the sync."),
+    _at("at", "When it began.", nullable=False),
+    Column("release", Text, nullable=False, comment="The release that was live."),
+    Column("revision", BigInteger, nullable=False, comment="Its revision afterwards."),
+    Column("mode", Text, nullable=False, comment="triggered or continuous."),
+    Column("written", Integer, nullable=False, comment="Products that were written."),
+    Column("removed", Integer, nullable=False, comment="Products that went."),
+    Column("rejected", Integer, nullable=False, comment="Listings that went into quarantine."),
+    Column("rows", Integer, nullable=False, comment="Rows of declared tables that changed."),
+    Column("seconds", Double, nullable=False, comment="How long it took, reading included."),
+    Column("writing_seconds", Double, nullable=False, comment="How long of it was writing to the release."),
+    comment="Times the live release was brought in step with its sources.",
 )

@@ -210,6 +210,7 @@ def test_any_other_table_is_one_of_the_release_and_closed_but_for_what_is_opened
         "garments",
         "vectors_as_json",
         "style_clusters",
+        "revision",
         "product_style_affinity",
         "sizes",
     }

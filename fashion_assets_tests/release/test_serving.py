@@ -18,7 +18,7 @@ from fashion_assets.release.serving import HeldUp
 from fashion_assets.release.swap import promote, rollback, tidy
 from fashion_assets.release.views import relations
 from fashion_assets.settings import Settings
-from fashion_assets.warehouse import releases
+from fashion_assets.warehouse import changes, releases
 from fashion_assets.warehouse.contract import contracts
 from fashion_assets.warehouse.releases import Release
 from fashion_assets.warehouse.serving import TABLES
@@ -172,13 +172,13 @@ def test_readers_in_any_order_neither_fail_nor_see_two_releases_in_one_statement
 ):
     conn, settings = candidate.conn, candidate.settings
     promote(conn, settings, second)
-    # So that products and vectors each tell of which release they are.
-    conn.execute(
-        sql.SQL("DELETE FROM {} WHERE product_id IN (SELECT product_id FROM {} LIMIT 10)").format(
-            second.table("product_embeddings"), second.table("products")
+    # So that products and vectors each tell of which release they are; unlogged, as the other one is not to have it.
+    with conn.transaction(), changes.carrying(conn):
+        conn.execute(
+            sql.SQL("DELETE FROM {} WHERE product_id IN (SELECT product_id FROM {} LIMIT 10)").format(
+                second.table("product_embeddings"), second.table("products")
+            )
         )
-    )
-    conn.commit()
     failures: list[BaseException] = []
     mixed: list[object] = []
     answers = [0]

@@ -36,7 +36,7 @@ from fashion_assets.search.reading import Statement
 from fashion_assets.search.served import ServedReleases
 from fashion_assets.search.work import Read, Work
 from fashion_assets.settings import Settings
-from fashion_assets.warehouse import releases
+from fashion_assets.warehouse import changes, releases
 from fashion_assets.warehouse.database import prepare
 from fashion_assets.warehouse.releases import SERVING_SCHEMA, ReleaseError
 from fashion_assets_tests import hostile
@@ -165,8 +165,11 @@ def test_a_swap_is_noticed_by_the_next_search(live: Candidate, engine: SearchEng
 
 def test_no_search_fails_while_releases_swap_back_to_back(live: Candidate, engine: SearchEngine):
     first, second = live.release.release, second_release(live)
-    live.conn.execute(sql.SQL("UPDATE {} SET brand = 'second'").format(sql.Identifier(second, "products")))
-    live.conn.commit()
+    # Unlogged: else the swap brings to the other release what is written here.
+    with live.conn.transaction(), changes.carrying(live.conn):
+        live.conn.execute(
+            sql.SQL("UPDATE {} SET brand = 'second'").format(sql.Identifier(second, "products"))
+        )
     failures: list[BaseException] = []
     wrong: list[object] = []
     stop = threading.Event()

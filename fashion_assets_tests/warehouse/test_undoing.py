@@ -18,7 +18,7 @@ from fashion_assets.warehouse.locks import run_lock
 from fashion_assets.warehouse.migrations import undoing
 from fashion_assets.warehouse.tables import metadata
 
-STEPS = ("0002", "0003", "0004", "0005", "0008", "0009", "0010")
+STEPS = ("0002", "0003", "0004", "0005", "0008", "0009", "0010", "0011")
 
 
 def fill(connection: psycopg.Connection[Any]) -> None:
@@ -28,6 +28,7 @@ def fill(connection: psycopg.Connection[Any]) -> None:
             "INSERT INTO fashion_ops.sources (name, kind, location, active) VALUES ('shop', 'folder', '/shop', true)",
             (),
         ),
+        ("UPDATE fashion_ops.sources SET has_changes_to = 7", ()),
         (
             "INSERT INTO fashion_ops.listings (source, listing_key, external_id, occurrence, batch, locator, signature, content_hash, present) "
             "VALUES ('shop', '1', '1', 0, 'shop-00001', '0+1', 'x', 'y', true)",
@@ -85,6 +86,19 @@ def fill(connection: psycopg.Connection[Any]) -> None:
         ),
         (
             "INSERT INTO fashion_ops.benchmarks (release, name, rows) VALUES ('r2', 'recall', '[{\"recall\": 1}]')",
+            (),
+        ),
+        (
+            "UPDATE fashion_ops.releases SET revision = 2, made_with = 'm', tables_version = 't', build_seconds = 3, has_changes_to = 1",
+            (),
+        ),
+        (
+            "INSERT INTO fashion_ops.changes (release, name, operation, row, origin) VALUES ('r2', 'favourites', 'insert', '{}', 'app')",
+            (),
+        ),
+        (
+            "INSERT INTO fashion_ops.syncs (at, release, revision, mode, written, removed, rejected, rows, seconds, writing_seconds) "
+            "VALUES (now(), 'r2', 2, 'triggered', 1, 0, 0, 0, .5, .2)",
             (),
         ),
     ):
@@ -157,7 +171,7 @@ def test_the_command_checks_and_undoes(full):
     assert looked.exit_code == 0 and "0009  done" in looked.stdout, looked.output
     assert invoke(app, ["migrate", "--undo-to", "0008"]).exit_code == 2  # nobody to ask
     done = invoke(app, ["migrate", "--undo-to", "0008", "--yes"])
-    assert done.exit_code == 0 and "undone: 0010\nundone: 0009" in done.stdout, done.output
+    assert done.exit_code == 0 and "undone: 0011\nundone: 0010\nundone: 0009" in done.stdout, done.output
     looked = invoke(app, ["migrate", "--check"])
     assert looked.exit_code == 1 and "0009  to do" in looked.stdout
     assert invoke(app, ["migrate"]).exit_code == 0

@@ -50,6 +50,16 @@ LOST: dict[str, tuple[Loses, ...]] = {
         Loses("quarantine", ("source", "listing_key"), "release IS NOT NULL"),
     ),
     "0010": (),  # comments
+    "0011": (
+        Loses("changes", ("change",)),
+        Loses("syncs", ("sync",)),
+        Loses(
+            "releases",
+            ("release",),
+            columns=("revision", "made_with", "tables_version", "build_seconds", "has_changes_to"),
+        ),
+        Loses("sources", ("name",), columns=("has_changes_to",)),
+    ),
 }
 """By step."""
 
@@ -92,11 +102,29 @@ def put_back(connection: "Connection", step: str) -> None:
             )
             connection.execute(text(f"DELETE FROM {OPS}.{each.table} t USING {kept} k WHERE {same}"))
             connection.execute(
-                text(f"INSERT INTO {OPS}.{each.table} ({listed}) SELECT {listed} FROM {kept} k{gone}")
+                text(
+                    f"INSERT INTO {OPS}.{each.table} ({listed}) OVERRIDING SYSTEM VALUE SELECT {listed} FROM {kept} k{gone}"
+                )
             )
+            _number_on(connection, each)
         connection.execute(text(f"DROP TABLE {kept}"))
     if there and not inspect(connection).get_table_names(schema=KEPT):
         connection.execute(text(f'DROP SCHEMA "{KEPT}"'))
+
+
+def _number_on(connection: "Connection", each: Loses) -> None:
+    """Have a table that numbers its rows go on behind those that were put back."""
+    from sqlalchemy import text
+
+    table, key = f"{OPS}.{each.table}", each.key[0]
+    numbers = connection.execute(
+        text("SELECT pg_get_serial_sequence(:table, :key)"), {"table": table, "key": key}
+    ).scalar()
+    if numbers is not None:
+        connection.execute(
+            text(f"SELECT setval(:numbers, (SELECT coalesce(max({key}), 0) + 1 FROM {table}), false)"),
+            {"numbers": numbers},
+        )
 
 
 def is_kept(connection: "Connection") -> bool:

@@ -1,0 +1,345 @@
+"""What changed in releases while they were live, brought to another one: so that nothing is lost by going live, or back.
+
+What belongs here: which changes a release lacks, and writing them into it. What does not: the log (`warehouse.changes`), when it is done
+(`swap`, `fashion_assets.sync`).
+
+A release says up to which change it has everything (`has_changes_to`). Of products what it lacks is read from the live release, as they are
+there by now; of other tables the rows are taken from the log, in their order. A candidate is made of the sources, and so has whatever came
+from them before it was begun; what an application wrote into a release itself is in no source, and comes to every candidate.
+
+Releases may differ in shape. What both have is carried. A vector of a space the other one does not have stays behind: there the product keeps
+its own vector where picture and title are the same, and else has none until the next run, and is found by words.
+"""
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+
+import psycopg
+from psycopg import sql
+from psycopg.types.json import Jsonb
+
+from fashion_assets.release import styles
+from fashion_assets.warehouse import changes, releases
+from fashion_assets.warehouse.releases import Release
+from fashion_assets.warehouse.serving import (
+    EMBEDDINGS,
+    PRODUCTS,
+)
+
+CARRIED = sql.Identifier("pg_temp", "carried")
+"""Temporary table of the products that are carried."""
+
+
+COMPARED = frozenset(
+    {
+        "text",
+        "uuid",
+        "integer",
+        "bigint",
+        "smallint",
+        "boolean",
+        "date",
+        "timestamp with time zone",
+        "numeric",
+    }
+)
+"""Types whose values an index finds."""
+
+
+@dataclass(frozen=True)
+class Carried:
+    """What was brought to a release."""
+
+    products: int = 0
+    rows: int = 0
+    without_vector: int = 0
+    """Products of these that have no vector there, and have one in the live release."""
+
+    def __bool__(self) -> bool:
+        return bool(self.products or self.rows)
+
+    def __str__(self) -> str:
+        said = f"{self.products:,} products and {self.rows:,} other rows that changed since are in it, too"
+        if self.without_vector:
+            said += f"; {self.without_vector:,} of these products have no vector of its model and are found by words until the next run"
+        return said
+
+
+def lacking(conn: psycopg.Connection, release: Release) -> int:
+    """How many changes of the live release another one lacks; reads the log alone."""
+    since = release.has_changes_to
+    if since is None:
+        return 0
+    row = conn.execute("SELECT count(*) FROM fashion_ops.changes WHERE change > %s", (since,)).fetchone()
+    assert row is not None
+    return row[0]
+
+
+def carry(conn: psycopg.Connection, live: Release | None, to: Release) -> Carried:
+    """Bring what changed in live releases to one that is not live, in the caller's transaction, under the lock of swaps or of changes."""
+    if live is None or live.release == to.release or to.has_changes_to is None:
+        return Carried()
+    last = changes.last(conn)
+    done = Carried()
+    if last > to.has_changes_to or to.state == "candidate":
+        with changes.carrying(conn):
+            products, bare = _products(conn, live, to)
+            rows = _rows(conn, to)
+        done = Carried(products, rows, bare)
+        if done:
+            changes.revise(conn, to)
+    conn.execute("UPDATE fashion_ops.releases SET has_changes_to = %s WHERE release = %s", (last, to.release))
+    return done
+
+
+# --- products
+
+
+def _products(conn: psycopg.Connection, live: Release, to: Release) -> tuple[int, int]:
+    assert to.has_changes_to is not None
+    # What a person wrote into a release is no more than that release's, where a new one is made of the sources.
+    count = changes.products_since(conn, to.has_changes_to, only_from_sources=to.state == "candidate")
+    if not count:
+        conn.execute(sql.SQL("DROP TABLE {}").format(CARRIED))
+        return 0, 0
+    before = _counted(conn, to)
+    kept = _vectors_kept(conn, live, to)
+    own, source = to.table(PRODUCTS.name), live.table(PRODUCTS.name)
+    shared = _shared(conn, live, to, PRODUCTS.name)
+    conn.execute(
+        sql.SQL(
+            "DELETE FROM {own} p USING {carried} c WHERE p.product_id = c.product_id AND NOT EXISTS "
+            "(SELECT FROM {source} s WHERE s.product_id = c.product_id)"
+        ).format(own=own, carried=CARRIED, source=source)
+    )
+    plain = [name for name in shared if name not in ("embedding", "embedding_space")]
+    values = sql.SQL(", ").join(sql.Identifier("s", name) for name in plain)
+    given = sql.SQL(", ").join(
+        sql.SQL("{0} = excluded.{0}").format(sql.Identifier(name))
+        for name in (*plain, "embedding", "embedding_space")
+        if name != "product_id"
+    )
+    conn.execute(
+        sql.SQL(
+            """
+            INSERT INTO {own} ({columns}, embedding, embedding_space)
+            SELECT {values}, CASE WHEN k.of = 'own' THEN p.embedding WHEN k.of = 'live' THEN s.embedding END,
+                   CASE WHEN k.of = 'own' THEN p.embedding_space WHEN k.of = 'live' THEN s.embedding_space END
+            FROM {carried} c JOIN {source} s USING (product_id) JOIN {kept} k USING (product_id)
+            LEFT JOIN {own} p USING (product_id)
+            ON CONFLICT (product_id) DO UPDATE SET {given}
+            """
+        ).format(
+            own=own,
+            columns=sql.SQL(", ").join(map(sql.Identifier, plain)),
+            values=values,
+            carried=CARRIED,
+            source=source,
+            kept=kept,
+            given=given,
+        )
+    )
+    _embeddings(conn, live, to, kept)
+    _affinity(conn, to)
+    _count(conn, to, before, live)
+    row = conn.execute(
+        sql.SQL(
+            "SELECT count(*) FROM {carried} c JOIN {source} s USING (product_id) JOIN {own} p USING (product_id) "
+            "WHERE s.embedding IS NOT NULL AND p.embedding IS NULL"
+        ).format(carried=CARRIED, source=source, own=own)
+    ).fetchone()
+    conn.execute(sql.SQL("DROP TABLE {}, {}").format(CARRIED, kept))
+    assert row is not None
+    return count, row[0]
+
+
+def _vectors_kept(conn: psycopg.Connection, live: Release, to: Release) -> sql.Identifier:
+    """Which vectors each carried product is to have: those of the live release, where the other one has their space; else its own, where it shows
+    the same; else none."""
+    conn.execute(
+        sql.SQL(
+            """
+            CREATE TEMPORARY TABLE kept ON COMMIT DROP AS
+            SELECT c.product_id, CASE
+                WHEN s.embedding_space IS NULL THEN 'none'
+                WHEN EXISTS (SELECT FROM fashion_ops.release_spaces r WHERE r.release = {release} AND r.space = s.embedding_space)
+                    THEN 'live'
+                WHEN (p.image_sha256, p.title) IS NOT DISTINCT FROM (s.image_sha256, s.title) THEN 'own'
+                ELSE 'none' END AS of
+            FROM {carried} c JOIN {source} s USING (product_id) LEFT JOIN {own} p USING (product_id)
+            """
+        ).format(
+            release=sql.Literal(to.release),
+            carried=CARRIED,
+            source=live.table(PRODUCTS.name),
+            own=to.table(PRODUCTS.name),
+        )
+    )
+    return sql.Identifier("pg_temp", "kept")
+
+
+def _embeddings(conn: psycopg.Connection, live: Release, to: Release, kept: sql.Identifier) -> None:
+    own, source = to.table(EMBEDDINGS.name), live.table(EMBEDDINGS.name)
+    listed = sql.SQL(", ").join(map(sql.Identifier, _shared(conn, live, to, EMBEDDINGS.name)))
+    conn.execute(
+        sql.SQL(
+            "DELETE FROM {own} e USING {carried} c LEFT JOIN {kept} k USING (product_id) "
+            "WHERE e.product_id = c.product_id AND k.of IS DISTINCT FROM 'own'"
+        ).format(own=own, carried=CARRIED, kept=kept)
+    )
+    conn.execute(
+        sql.SQL(
+            "INSERT INTO {own} ({listed}) SELECT {listed} FROM {source} e JOIN {kept} k USING (product_id) WHERE k.of = 'live' "
+            "AND EXISTS (SELECT FROM fashion_ops.release_spaces r WHERE r.release = {release} AND r.space = e.embedding_space)"
+        ).format(own=own, listed=listed, source=source, kept=kept, release=sql.Literal(to.release))
+    )
+
+
+def _affinity(conn: psycopg.Connection, to: Release) -> None:
+    if styles.kept(conn, to):
+        styles.reassign(conn, to, styles.read(conn, to), CARRIED)
+
+
+def _counted(conn: psycopg.Connection, release: Release) -> dict[str, int]:
+    return dict(
+        conn.execute(
+            sql.SQL("SELECT p.batch, count(*) FROM {} p JOIN {} USING (product_id) GROUP BY 1").format(
+                release.table(PRODUCTS.name), CARRIED
+            )
+        ).fetchall()
+    )
+
+
+def _count(conn: psycopg.Connection, to: Release, before: dict[str, int], live: Release) -> None:
+    """Have the register's figures of the release follow its rows. A batch that has as many products as in the live release by now has as many
+    rejections; of another one what came or went was listed, and is."""
+    after = _counted(conn, to)
+    for batch in {*before, *after}:
+        more = after.get(batch, 0) - before.get(batch, 0)
+        if more:
+            conn.execute(
+                """
+                INSERT INTO fashion_ops.release_batches AS known (release, batch, content_version, products, quarantined, listings)
+                SELECT %(to)s, batch, '', %(more)s, 0, %(more)s FROM fashion_ops.release_batches
+                WHERE release = %(live)s AND batch = %(batch)s
+                ON CONFLICT (release, batch) DO UPDATE
+                SET products = known.products + excluded.products, listings = known.listings + excluded.listings
+                """,
+                {"to": to.release, "live": live.release, "batch": batch, "more": more},
+            )
+    conn.execute(
+        """
+        UPDATE fashion_ops.release_batches t SET quarantined = l.quarantined, listings = l.listings FROM fashion_ops.release_batches l
+        WHERE t.release = %s AND l.release = %s AND l.batch = t.batch AND l.products = t.products AND t.batch = ANY (%s)
+        """,
+        (to.release, live.release, [*before, *after]),
+    )
+    conn.execute(
+        sql.SQL(
+            """
+            UPDATE fashion_ops.release_spaces r SET vectors = counted.n FROM (
+                SELECT embedding_space, kind, count(*) AS n FROM {} GROUP BY 1, 2) counted
+            WHERE r.release = %s AND (r.space, r.kind) = (counted.embedding_space, counted.kind) AND r.vectors <> counted.n
+            """
+        ).format(to.table(EMBEDDINGS.name)),
+        (to.release,),
+    )
+    releases.count(conn, to)
+
+
+def _shared(conn: psycopg.Connection, live: Release, to: Release, table: str) -> Sequence[str]:
+    """Columns both releases have in a table and somebody writes, in order."""
+    rows = conn.execute(
+        """
+        SELECT a.attname::text FROM pg_attribute a JOIN pg_attribute b ON b.attname = a.attname AND b.atttypid = a.atttypid
+        WHERE a.attrelid = to_regclass(%s) AND b.attrelid = to_regclass(%s) AND a.attnum > 0 AND b.attnum > 0
+          AND NOT a.attisdropped AND NOT b.attisdropped AND a.attgenerated = '' AND b.attgenerated = '' ORDER BY a.attnum
+        """,
+        (f"{live.release}.{table}", f"{to.release}.{table}"),
+    ).fetchall()
+    return [name for (name,) in rows]
+
+
+# --- other tables
+
+
+def _rows(conn: psycopg.Connection, to: Release) -> int:
+    """Write the rows of the log that a release lacks into its tables, in their order. A table, or a column, it does not have is left out."""
+    assert to.has_changes_to is not None
+    candidate = to.state == "candidate"
+    tables = conn.execute(
+        "SELECT DISTINCT name FROM fashion_ops.changes WHERE product_id IS NULL AND (change > %s OR (%s AND NOT starts_with(origin, %s)))",
+        (to.has_changes_to, candidate, changes.SYNC),
+    ).fetchall()
+    done = 0
+    for (name,) in tables:
+        columns = _columns(conn, to, name)
+        if columns:
+            done += _replay(conn, to, name, columns, to.has_changes_to, candidate)
+    return done
+
+
+def replay_written(conn: psycopg.Connection, to: Release, name: str) -> None:
+    """Write into a table of a release, which is made of the sources alone, what people wrote into releases of it, in the caller's
+    transaction."""
+    with changes.carrying(conn):
+        _replay(conn, to, name, _columns(conn, to, name), since=changes.last(conn), written=True)
+
+
+def _columns(conn: psycopg.Connection, release: Release, table: str) -> dict[str, str]:
+    """The columns of a release's table that somebody writes, and their types."""
+    return dict(
+        conn.execute(
+            "SELECT attname::text, format_type(atttypid, NULL) FROM pg_attribute WHERE attrelid = to_regclass(%s) AND attnum > 0 "
+            "AND NOT attisdropped AND attgenerated = '' ORDER BY attnum",
+            (f"{release.release}.{table}",),
+        ).fetchall()
+    )
+
+
+def _replay(
+    conn: psycopg.Connection, to: Release, name: str, columns: Mapping[str, str], since: int, written: bool
+) -> int:
+    """Write the rows of the log after a change, and with `written` all that are of no source, into a table."""
+    own = to.table(name)
+    listed = sql.SQL(", ").join(map(sql.Identifier, columns))
+    given = sql.SQL("jsonb_populate_record(NULL::{}, %s)").format(own)
+    done = 0
+    with conn.cursor("log") as log, conn.cursor() as writing:
+        log.execute(
+            "SELECT operation, row FROM fashion_ops.changes WHERE name = %s AND product_id IS NULL "
+            "AND (change > %s OR (%s AND NOT starts_with(origin, %s))) ORDER BY change",
+            (name, since, written, changes.SYNC),
+        )
+        for operation, row in log:
+            same = _same(columns, row)
+            statement = (
+                sql.SQL(
+                    "INSERT INTO {own} ({listed}) SELECT {listed} FROM {given} r WHERE NOT EXISTS (SELECT FROM {own} t WHERE {same})"
+                )
+                if operation == "insert"
+                else sql.SQL(
+                    "DELETE FROM {own} WHERE ctid = (SELECT t.ctid FROM {own} t, {given} r WHERE {same} LIMIT 1)"
+                )
+            )
+            writing.execute(statement.format(own=own, listed=listed, given=given, same=same), (Jsonb(row),))
+            done += writing.rowcount
+    return done
+
+
+def _same(columns: Mapping[str, str], row: Mapping[str, object]) -> sql.Composed:
+    """That a row `t` is the row `r`, whose values these are; so that an index over either's columns may serve."""
+    parts: list[sql.Composable] = []
+    for name, kind in columns.items():
+        column = sql.Identifier(name)
+        if row.get(name) is None:
+            parts.append(sql.SQL("t.{} IS NULL").format(column))
+        elif kind in COMPARED:
+            parts.append(sql.SQL("t.{0} = r.{0}").format(column))
+        else:
+            # What has no equality of its own has one as text, but for JSON that was written in another way.
+            as_text = sql.SQL(
+                "t.{0}::jsonb = r.{0}::jsonb" if kind == "json" else "t.{0}::text = r.{0}::text"
+            )
+            parts.append(as_text.format(column))
+    return sql.SQL(" AND ").join(parts)  # type: ignore[return-value]

@@ -1,0 +1,109 @@
+"""The log of what changes in a release after it was built: its triggers, its positions, what it says.
+
+What belongs here: having a release's tables log what is written to them, and reading the log. What does not: what changes and why
+(`release.following`), bringing it to other releases (`release.carrying`).
+
+A statement's rows go into `fashion_ops.changes` in the statement's own transaction, whoever wrote it: sync, an application that adds a
+favourite through the serving views, a person with psql. Of products only their ids are kept, as what they are by now can be read; of
+other tables, which have no key, the rows.
+"""
+
+from collections.abc import Iterator
+from contextlib import contextmanager
+from typing import Any, LiteralString
+
+import psycopg
+from psycopg import sql
+
+from fashion_assets.warehouse.releases import Release
+from fashion_assets.warehouse.serving import EMBEDDINGS, LATER_TABLES, PRODUCTS, REVISION
+
+SYNC = "sync"
+"""What the origin of changes begins with that come from the sources; the source's name follows."""
+
+_OF_PRODUCTS = (PRODUCTS.name, EMBEDDINGS.name)
+
+_EVENTS: dict[str, LiteralString] = {
+    "insert": "AFTER INSERT ON {} REFERENCING NEW TABLE AS changed",
+    "update": "AFTER UPDATE ON {} REFERENCING NEW TABLE AS changed",
+    "delete": "AFTER DELETE ON {} REFERENCING OLD TABLE AS changed",
+}
+_ROW_EVENTS: dict[str, LiteralString] = {
+    "insert": "AFTER INSERT ON {} REFERENCING NEW TABLE AS changed",
+    "update": "AFTER UPDATE ON {} REFERENCING OLD TABLE AS gone NEW TABLE AS changed",
+    "delete": "AFTER DELETE ON {} REFERENCING OLD TABLE AS gone",
+}
+
+
+def begin(conn: psycopg.Connection[Any], release: Release) -> None:
+    """Have what is written to a release be logged from now on, in the caller's transaction; again is fine. Its tables are locked against
+    writers for that moment."""
+    for name in _tables(conn, release):
+        events, function = (_EVENTS, "log_products") if name in _OF_PRODUCTS else (_ROW_EVENTS, "log_rows")
+        for event, when in events.items():
+            conn.execute(
+                sql.SQL(
+                    "CREATE OR REPLACE TRIGGER {} " + when + " FOR EACH STATEMENT EXECUTE FUNCTION {}()"
+                ).format(
+                    sql.Identifier(f"log_{event}"),
+                    release.table(name),
+                    sql.Identifier("fashion_ops", function),
+                )
+            )
+
+
+def _tables(conn: psycopg.Connection[Any], release: Release) -> list[str]:
+    """Tables whose changes are logged: not those that follow from products."""
+    rows = conn.execute(
+        "SELECT relname::text FROM pg_class WHERE relnamespace = to_regnamespace(%s) AND relkind = 'r' AND relname <> ALL (%s) "
+        "ORDER BY 1",
+        (release.release, list(LATER_TABLES)),
+    ).fetchall()
+    return [name for (name,) in rows]
+
+
+def last(conn: psycopg.Connection[Any]) -> int:
+    """The number of the last change there is; 0 where there is none."""
+    row = conn.execute("SELECT coalesce(max(change), 0) FROM fashion_ops.changes").fetchone()
+    assert row is not None
+    return row[0]
+
+
+def originating(conn: psycopg.Connection[Any], origin: str) -> None:
+    """Say who makes the changes of the caller's transaction."""
+    conn.execute("SELECT set_config('fashion_assets.origin', %s, true)", (origin,))
+
+
+@contextmanager
+def carrying(conn: psycopg.Connection[Any]) -> Iterator[None]:
+    """What is written in here is in the log already."""
+    conn.execute("SELECT set_config('fashion_assets.carrying', 'on', true)")
+    yield
+    conn.execute("SELECT set_config('fashion_assets.carrying', '', true)")
+
+
+def revise(conn: psycopg.Connection[Any], release: Release) -> None:
+    """Give a release its next revision, for its readers and in the register. One of a former version tells its readers nothing of it."""
+    row = conn.execute(
+        "SELECT to_regclass(%s) IS NOT NULL", (f"{release.release}.{REVISION.name}",)
+    ).fetchone()
+    if row == (True,):
+        conn.execute(
+            sql.SQL("UPDATE {} SET revision = revision + 1, changed_at = now()").format(
+                release.table(REVISION.name)
+            )
+        )
+    conn.execute(
+        "UPDATE fashion_ops.releases SET revision = revision + 1 WHERE release = %s", (release.release,)
+    )
+
+
+def products_since(conn: psycopg.Connection[Any], since: int, *, only_from_sources: bool) -> int:
+    """Put the ids of the products that changed after a change into a temporary table `carried`, which ends with the transaction.
+    Returns how many."""
+    conn.execute("CREATE TEMPORARY TABLE carried (product_id uuid PRIMARY KEY) ON COMMIT DROP")
+    return conn.execute(
+        "INSERT INTO pg_temp.carried SELECT DISTINCT product_id FROM fashion_ops.changes "
+        "WHERE change > %s AND product_id IS NOT NULL AND (NOT %s OR starts_with(origin, %s))",
+        (since, only_from_sources, SYNC),
+    ).rowcount
