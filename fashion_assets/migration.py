@@ -23,7 +23,7 @@ from fashion_assets.postgres.server import describe
 from fashion_assets.progress import Tasks, steps, tasks
 from fashion_assets.release import roots
 from fashion_assets.release.known_sources import of_release
-from fashion_assets.release.plan import Plan
+from fashion_assets.release.plan import Plan, plan
 from fashion_assets.release.recovery import recovered_plan
 from fashion_assets.release.scan import (
     Scanned,
@@ -395,6 +395,15 @@ class Migration:
                 result.not_begun = len(stale) - result.batches_run - result.table_batches_run
                 return result
             turn.check()
+            if (live := self._in_step(wanted)) is not None and not result.failed_batches:
+                result.release, result.products, result.quarantined = (
+                    live.release,
+                    live.products,
+                    live.quarantined,
+                )
+                result.report, result.live = self._report(live), True
+                result.lines.append(f"{live.release} is in step with its sources: no new release is built")
+                return result
             task = progress.add_task("building the release", total=None)
             if promote:
                 swap = {"live_release": {"automatically": True, "allow_shrink": allow_shrink}}
@@ -404,6 +413,14 @@ class Migration:
             progress.update(task, total=1, completed=1)
         self._finish(result)
         return result
+
+    def _in_step(self, wanted: Plan) -> Release | None:
+        """The live release, where a sync brought it in step with what the batches hold by now."""
+        if wanted.live is None or not wanted.live.revision:
+            return None
+        with connect(self._settings) as conn:
+            existing = plan(conn, self._settings, wanted.space).existing
+        return existing if existing is not None and existing.state == "live" else None
 
     def _rejected(self, batch: str) -> str | None:
         """That more of a batch that went through was rejected than is usual, where it was."""

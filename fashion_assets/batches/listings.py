@@ -32,7 +32,6 @@ from fashion_assets.catalog.validation import reuse, unknown_values, validate
 from fashion_assets.criteria.canonical import NormalizedBatch
 from fashion_assets.criteria.listings import Judged, RawBatch, ValidatedBatch
 from fashion_assets.machine import usable_cores
-from fashion_assets.warehouse.quarantine import replace_quarantine
 from fashion_assets.warehouse.register import batches
 
 
@@ -78,8 +77,7 @@ def judge(work: Work, tables: Tables) -> Made:
     )
     products = pa.concat_tables([kept.products, made.products])
     rejections = pa.concat_tables([kept.rejections, made.rejections])
-    with work.connect() as conn:
-        replace_quarantine(conn, work.name, rejections)
+    work.reject(rejections)
     return Made(
         {
             VALIDATED_PRODUCTS.name: carry_version(products, listings),

@@ -19,6 +19,7 @@ from fashion_assets.embedding.spaces import EmbeddingSpace
 from fashion_assets.settings import Settings
 from fashion_assets.sources import Source, open_source
 from fashion_assets.warehouse.parquet import ParquetStore
+from fashion_assets.warehouse.quarantine import quarantine_accepted, replace_quarantine
 from fashion_assets.warehouse.register import Batch, batch_and_source, references
 from fashion_assets.warehouse.sources import SourceRecord
 
@@ -75,6 +76,17 @@ class Work:
         """The batch's source; nothing of it is opened yet."""
         entry = self.entry
         return open_source(entry.kind, entry.name, entry.location, self.settings, entry.options)
+
+    def reject(self, rejections: pa.Table) -> None:
+        """Have these listings of the batch, and no others, in quarantine."""
+        with self.connect() as conn:
+            replace_quarantine(conn, self.name, rejections)
+
+    def reject_accepted(self, accepted: pa.Table, rejections: pa.Table) -> None:
+        """Of the listings that validation accepted, have these and no others in quarantine: what a later stage could not use
+        after all."""
+        with self.connect() as conn:
+            quarantine_accepted(conn, self.name, accepted, rejections)
 
 
 class HasSettings(Protocol):

@@ -47,7 +47,6 @@ from fashion_assets.embedding.joining import SHOWN_BY, join, to_embed
 from fashion_assets.embedding.spaces import EmbeddingSpace
 from fashion_assets.warehouse.embedding_store import KINDS, EmbeddingStore
 from fashion_assets.warehouse.parquet import ParquetStore
-from fashion_assets.warehouse.quarantine import quarantine_accepted
 from fashion_assets.warehouse.spaces import dimensions
 
 
@@ -66,9 +65,9 @@ def images(work: Work, tables: Tables) -> Made:
             [work.source.picture_folders.path(uri) for uri in products["image_uri"].to_pylist()],
             hashes,
         )
-        failed = products.take(pa.array(sorted(embedded.failures), pa.int64()))
-        why = [failure.reason for _, failure in sorted(embedded.failures.items())]
-        quarantine_accepted(conn, work.name, tables[VALIDATED_PRODUCTS.name], rejected(failed, why))
+    failed = products.take(pa.array(sorted(embedded.failures), pa.int64()))
+    why = [failure.reason for _, failure in sorted(embedded.failures.items())]
+    work.reject_accepted(tables[VALIDATED_PRODUCTS.name], rejected(failed, why))
     return _made(work, tables, IMAGE_EMBEDDINGS, products, hashes, embedded)
 
 

@@ -305,6 +305,22 @@ def _loaded(
     return Encoder(space, device=device, batch_size=batch_size, tuning=tuning)
 
 
+@dataclass(frozen=True)
+class InstalledModel:
+    """The model of an installation: its space, which loads nothing, and the encoder."""
+
+    settings: Settings
+
+    @property
+    def space(self) -> EmbeddingSpace:
+        """The space of its vectors."""
+        return embedding_space(self.settings.model, self.settings.model_revision)
+
+    def encoder(self) -> Encoder:
+        """The model, loaded once per process."""
+        return encoder_of(self.settings)
+
+
 def encoder_of(settings: Settings) -> Encoder:
     """The encoder of an installation's settings, loaded once per process, whoever asks."""
     return encoder(

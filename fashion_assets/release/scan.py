@@ -49,8 +49,9 @@ def scan_active_sources(
     settings: Settings,
     progress: Callable[[int, int], None] | None = None,
     needed: Collection[str] = (),
+    only: str | None = None,
 ) -> list[Scanned]:
-    """Scan every active source into the register; one scan each, by name, empty where no source is active. What the register has
+    """Scan every active source, or `only` one, into the register; one scan each, by name, empty where no source is active. What the register has
     lost of batches that have files is in it again before.
 
     A source that cannot be read holds no other up: the register keeps what was read of it last, so that none of its products
@@ -58,7 +59,7 @@ def scan_active_sources(
     """
     recover_register(conn, settings)
     with kept():
-        return _scanned(conn, settings, progress, needed)
+        return _scanned(conn, settings, progress, needed, only)
 
 
 def _scanned(
@@ -66,9 +67,12 @@ def _scanned(
     settings: Settings,
     progress: Callable[[int, int], None] | None,
     needed: Collection[str],
+    only: str | None,
 ) -> list[Scanned]:
     scans, first = [], None
     for entry in active_sources(conn):
+        if only not in (None, entry.name):
+            continue
         source = roots.opened(entry, settings)
         try:
             with conn.transaction():

@@ -1,0 +1,373 @@
+"""Writing changed listings into a release that is read meanwhile: rows, vectors, quarantine, id map and counts, all or nothing.
+
+What belongs here: the stages on what changed, and one transaction for each portion. What does not: what changed (`following`), rows of
+declared tables (`following_tables`), what other releases get of it (`carrying`).
+
+A transaction takes the lock of changes, which no swap goes beside, and looks once more whether the release is still the live one. Readers wait
+for nothing: they see the rows before it, or after it.
+"""
+
+# pyarrow.compute makes its functions when it is imported, out of pyright's sight.
+# pyright: reportAttributeAccessIssue=false
+
+import tempfile
+import time
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
+from dataclasses import dataclass
+from typing import Self
+
+import psycopg
+import pyarrow as pa
+from psycopg import sql
+
+from fashion_assets.batches.some import Through, through_stages
+from fashion_assets.batches.stage import Model
+from fashion_assets.catalog.listing import REJECTION_SCHEMA
+from fashion_assets.errors import FashionAssetsError
+from fashion_assets.postgres.copy import copy_encoded
+from fashion_assets.release import roots, styles
+from fashion_assets.release.build import ServingRows, serving_rows
+from fashion_assets.release.following import Portion
+from fashion_assets.settings import Settings
+from fashion_assets.warehouse import changes, releases
+from fashion_assets.warehouse.locks import lock_changes
+from fashion_assets.warehouse.parquet import ParquetStore
+from fashion_assets.warehouse.quarantine import replace_listings
+from fashion_assets.warehouse.releases import Release
+from fashion_assets.warehouse.serving import EMBEDDINGS, PRODUCTS
+from fashion_assets.warehouse.sources import SourceRecord
+
+IDS = sql.Identifier("pg_temp", "followed")
+"""Temporary table of the products a transaction writes or takes out."""
+
+
+class NeedsSnapshot(FashionAssetsError):
+    """The release cannot follow: a new one must be built. The message says why."""
+
+
+class Moved(FashionAssetsError):
+    """Another release went live meanwhile; whoever asks again finds what there is now."""
+
+
+class TooMuchGone(FashionAssetsError):
+    """More of a source's products would go than may without a person. Nothing was changed."""
+
+
+@dataclass
+class Followed:
+    """What came of it."""
+
+    written: int = 0
+    new: int = 0
+    """Products of those written that were not there."""
+    removed: int = 0
+    rejected: int = 0
+    batches: int = 0
+    rows: int = 0
+    """Rows of declared tables."""
+
+    def add(self, other: Self) -> None:
+        """Count another one in."""
+        self.written += other.written
+        self.new += other.new
+        self.removed += other.removed
+        self.rejected += other.rejected
+        self.batches += other.batches
+        self.rows += other.rows
+
+    def __bool__(self) -> bool:
+        return bool(self.written or self.removed or self.rejected or self.rows)
+
+
+class Applying:
+    """One process's work on it: the model, a connection for what is looked up, an empty store. Close it."""
+
+    def __init__(
+        self, settings: Settings, conn: psycopg.Connection, looking: psycopg.Connection, model: Model
+    ):
+        """`conn` writes; `looking` finds and keeps vectors, each time in a transaction of its own. Both stay the caller's."""
+        self._settings = settings
+        self._conn = conn
+        self._looking = looking
+        self._model = model
+        self._folder = tempfile.TemporaryDirectory(prefix="fashion-assets-sync-")
+        self._nothing = ParquetStore(self._folder.name)
+        self.writing_seconds = 0.0
+        """How long its transactions took so far."""
+        self._styles: tuple[str, list[styles.Style]] = ("", [])
+
+    def close(self) -> None:
+        """Let go of the empty store."""
+        self._folder.cleanup()
+
+    @contextmanager
+    def looking(self) -> Iterator[psycopg.Connection]:
+        """A transaction of its own, for what is looked up and kept whatever becomes of the rest."""
+        with self._looking.transaction():
+            yield self._looking
+
+    def apply(
+        self, release: Release, entry: SourceRecord, portion: Portion, *, allow_shrink: bool = False
+    ) -> Followed:
+        """Judge what changed in a portion, and bring the release in step with it, in one transaction.
+
+        Raises `Refused` where a criterion of a stage fails, `TooMuchGone`, `NeedsSnapshot`, `Moved` where the release is live no more,
+        and what the source raises; then nothing has changed.
+        """
+        through, rows = None, None
+        if portion.listings.num_rows:
+            source = roots.opened(entry, self._settings)
+            through = through_stages(
+                self._settings, self._nothing, self.looking, self._model, entry, source, portion.listings
+            )
+            rows = serving_rows(
+                through.normalized,
+                through.properties,
+                through.embeddings,
+                entry.name,
+                source.picture_folders,
+                portion.batch_of,
+            )
+        conn, began = self._conn, time.monotonic()
+        with conn.transaction():
+            lock_changes(conn)
+            live = releases.get(conn, release.release)
+            if live.state != "live":
+                raise Moved(f"{release.release} is {live.state} by now. Sync again.")
+            changes.originating(conn, f"{changes.SYNC} {entry.name}")
+            done = self._write(release, entry.name, portion, through, rows, allow_shrink)
+        self.writing_seconds += time.monotonic() - began
+        return done
+
+    def _write(
+        self,
+        release: Release,
+        source: str,
+        portion: Portion,
+        through: Through | None,
+        rows: ServingRows | None,
+        allow_shrink: bool,
+    ) -> Followed:
+        conn, products = self._conn, release.table(PRODUCTS.name)
+        rejections = None if through is None else through.rejections
+        arriving = _arriving(conn, release, PRODUCTS.name)
+        vectors = _arriving(conn, release, EMBEDDINGS.name)
+        for block in () if rows is None else rows.products:
+            copy_encoded(conn, arriving, block)
+        for block in () if rows is None else rows.vectors:
+            copy_encoded(conn, vectors, block.rows)
+        conn.execute(
+            "CREATE TEMPORARY TABLE IF NOT EXISTS followed (product_id uuid PRIMARY KEY) ON COMMIT DELETE ROWS"
+        )
+        conn.execute(
+            sql.SQL(
+                "INSERT INTO {} SELECT product_id FROM {} UNION SELECT unnest(%s::uuid[]) UNION "
+                "SELECT product_id FROM {} WHERE source = %s AND external_id = ANY (%s)"
+            ).format(IDS, arriving, products),
+            (portion.gone, source, _first(portion, rejections)),
+        )
+        before = _counted(conn, release)
+        removed = conn.execute(
+            sql.SQL(
+                "DELETE FROM {products} p USING {ids} i WHERE p.product_id = i.product_id "
+                "AND NOT EXISTS (SELECT FROM {arriving} a WHERE a.product_id = i.product_id)"
+            ).format(products=products, ids=IDS, arriving=arriving)
+        ).rowcount
+        if removed and not allow_shrink:
+            self._hold_up(release, source)
+        written = _upsert(conn, release, arriving)
+        _replace_vectors(conn, release, vectors)
+        styles.reassign(conn, release, self._styles_of(release), IDS)
+        judged = [*portion.listings["listing_key"].to_pylist(), *portion.gone_keys]
+        rejected = REJECTION_SCHEMA.empty_table() if rejections is None else rejections
+        if judged:
+            replace_listings(
+                conn,
+                source,
+                judged,
+                rejected,
+                [portion.batch_of[key] for key in rejected["listing_key"].to_pylist()],
+            )
+        conn.execute(
+            sql.SQL(
+                "INSERT INTO fashion_ops.id_map (source, external_id, product_id, first_release) "
+                "SELECT source, external_id, product_id, {} FROM {} ON CONFLICT (source, external_id) DO NOTHING"
+            ).format(sql.Literal(release.release), arriving)
+        )
+        more = _count(conn, release, before, portion)
+        changes.revise(conn, release)
+        return Followed(written, more + removed, removed, rejected.num_rows, len(portion.batches))
+
+    def _styles_of(self, release: Release) -> list[styles.Style]:
+        """Centres do not move while a release stands."""
+        if self._styles[0] != release.release:
+            self._styles = (release.release, styles.read(self._conn, release))
+        return self._styles[1]
+
+    def _hold_up(self, release: Release, source: str) -> None:
+        """Raise `TooMuchGone` where what goes within a while is too much of a source's products."""
+        row = self._conn.execute(
+            sql.SQL(
+                """
+                SELECT (SELECT count(DISTINCT c.product_id) FROM fashion_ops.changes c
+                        WHERE c.release = %(release)s AND c.operation = 'delete' AND c.name = %(name)s AND c.origin = %(origin)s
+                          AND c.at > now() - %(within)s::interval
+                          AND NOT EXISTS (SELECT FROM {products} p WHERE p.product_id = c.product_id)),
+                       (SELECT coalesce(sum(r.products), 0) FROM fashion_ops.release_batches r
+                        JOIN fashion_ops.batches b USING (batch) WHERE r.release = %(release)s AND b.source = %(source)s)
+                """
+            ).format(products=release.table(PRODUCTS.name)),
+            {
+                "release": release.release,
+                "name": PRODUCTS.name,
+                "origin": f"{changes.SYNC} {source}",
+                "within": WITHIN,
+                "source": source,
+            },
+        ).fetchone()
+        assert row is not None
+        gone, of = row
+        if gone > 1 and gone > self._settings.max_shrink * of:
+            raise TooMuchGone(
+                f"{gone:,} of {of:,} products of source {source} would be gone from {release.release}, within {WITHIN}; at most "
+                f"{self._settings.max_shrink:.0%} may be. Nothing was changed. If the source delivered too little, mend it; if so much "
+                "is meant to be gone: fashion-assets sync --allow-shrink"
+            )
+
+
+WITHIN = "1 hour"
+"""The time over which is counted what goes, so that much does not go little by little unseen."""
+
+
+def _first(portion: Portion, rejections: pa.Table | None) -> list[str]:
+    """External ids of the rejected listings that are the first of their id, as products are."""
+    if rejections is None:
+        return []
+    keys, occurrences = (portion.listings[name].to_pylist() for name in ("listing_key", "occurrence"))
+    first = {key for key, occurrence in zip(keys, occurrences, strict=True) if not occurrence}
+    rows = zip(rejections["listing_key"].to_pylist(), rejections["external_id"].to_pylist(), strict=True)
+    return [external for key, external in rows if key in first and external is not None]
+
+
+def _arriving(conn: psycopg.Connection, release: Release, name: str) -> sql.Identifier:
+    """A temporary table of a release's columns, empty at each transaction's begin."""
+    table = f"arriving_{release.number}_{name}"
+    conn.execute(
+        sql.SQL("CREATE TEMPORARY TABLE IF NOT EXISTS {} (LIKE {}) ON COMMIT DELETE ROWS").format(
+            sql.Identifier(table), release.table(name)
+        )
+    )
+    return sql.Identifier("pg_temp", table)
+
+
+def _upsert(conn: psycopg.Connection, release: Release, arriving: sql.Identifier) -> int:
+    columns = [column.name for column in PRODUCTS.columns if column.copied is not None]
+    listed = sql.SQL(", ").join(map(sql.Identifier, columns))
+    given = sql.SQL(", ").join(
+        sql.SQL("{0} = excluded.{0}").format(sql.Identifier(column))
+        for column in columns
+        if column != "product_id"
+    )
+    return conn.execute(
+        sql.SQL(
+            "INSERT INTO {} ({listed}) SELECT {listed} FROM {} ON CONFLICT (product_id) DO UPDATE SET {given}"
+        ).format(release.table(PRODUCTS.name), arriving, listed=listed, given=given)
+    ).rowcount
+
+
+def _replace_vectors(conn: psycopg.Connection, release: Release, arriving: sql.Identifier) -> None:
+    """Have the products' vectors be those that arrived; what is the same already is not touched."""
+    listed = sql.SQL(", ").join(sql.Identifier(column.name) for column in EMBEDDINGS.columns)
+    same = sql.SQL("(a.product_id, a.embedding_space, a.kind) = (e.product_id, e.embedding_space, e.kind)")
+    own = release.table(EMBEDDINGS.name)
+    try:
+        conn.execute(
+            sql.SQL(
+                "DELETE FROM {own} e USING {ids} i WHERE e.product_id = i.product_id AND NOT EXISTS "
+                "(SELECT FROM {arriving} a WHERE {same} AND (a.embedding, a.served) = (e.embedding, e.served))"
+            ).format(own=own, ids=IDS, arriving=arriving, same=same)
+        )
+        conn.execute(
+            sql.SQL(
+                "INSERT INTO {own} ({listed}) SELECT {listed} FROM {arriving} a WHERE NOT EXISTS (SELECT FROM {own} e WHERE {same})"
+            ).format(own=own, arriving=arriving, same=same, listed=listed)
+        )
+    except psycopg.errors.CheckViolation as error:
+        raise NeedsSnapshot(
+            f"Vectors came that are of a space {release.release} does not have, which takes a new release: fashion-assets run"
+        ) from error
+
+
+class _Counted(dict[str, tuple[int, int, int]]):
+    vectors: Mapping[tuple[str, str], int]
+
+
+def _counted(conn: psycopg.Connection, release: Release) -> "_Counted":
+    """Of the products that are written: by batch how many there are, how many without picture, without vector; and their vectors by space
+    and kind."""
+    rows = conn.execute(
+        sql.SQL(
+            "SELECT p.batch, count(*), count(*) FILTER (WHERE p.image_path IS NULL), count(*) FILTER (WHERE p.embedding IS NULL) "
+            "FROM {} p JOIN {} USING (product_id) GROUP BY 1"
+        ).format(release.table(PRODUCTS.name), IDS)
+    ).fetchall()
+    found = _Counted({batch: (products, pictures, bare) for batch, products, pictures, bare in rows})
+    found.vectors = {
+        (space, kind): count
+        for space, kind, count in conn.execute(
+            sql.SQL(
+                "SELECT e.embedding_space, e.kind, count(*) FROM {} e JOIN {} USING (product_id) GROUP BY 1, 2"
+            ).format(release.table(EMBEDDINGS.name), IDS)
+        ).fetchall()
+    }
+    return found
+
+
+def _count(conn: psycopg.Connection, release: Release, before: "_Counted", portion: Portion) -> int:
+    """Have the release's figures follow its rows; returns how many products more there are. Raises `NeedsSnapshot` where they do not add up to the register's."""
+    after = _counted(conn, release)
+    nothing, more_products = (0, 0, 0), 0
+    for batch, (version, listings) in portion.batches.items():
+        products, pictures, bare = (
+            new - old for new, old in zip(after.get(batch, nothing), before.get(batch, nothing), strict=True)
+        )
+        more_products += products
+        row = conn.execute(
+            """
+            INSERT INTO fashion_ops.release_batches AS known (release, batch, content_version, products, quarantined, listings,
+                without_picture, without_vector)
+            SELECT %(release)s, %(batch)s, %(version)s, %(products)s, counted.n, %(listings)s, %(pictures)s, %(bare)s
+            FROM (SELECT count(*) AS n FROM fashion_ops.quarantine WHERE batch = %(batch)s AND release IS NULL) counted
+            ON CONFLICT (release, batch) DO UPDATE SET content_version = excluded.content_version,
+                products = known.products + excluded.products, quarantined = excluded.quarantined, listings = excluded.listings,
+                without_picture = known.without_picture + excluded.without_picture,
+                without_vector = known.without_vector + excluded.without_vector
+            RETURNING products, quarantined, listings
+            """,
+            {
+                "release": release.release,
+                "batch": batch,
+                "version": version,
+                "products": products,
+                "listings": listings,
+                "pictures": pictures,
+                "bare": bare,
+            },
+        ).fetchone()
+        assert row is not None
+        if row[0] + row[1] != row[2]:
+            raise NeedsSnapshot(
+                f"Of batch {batch} there are {row[2]:,} listings, and {row[0]:,} products and {row[1]:,} rejections: the release is not "
+                "what the register took it for. Nothing was changed. Build a new one: fashion-assets run"
+            )
+    for space, kind in {*before.vectors, *after.vectors}:
+        more = after.vectors.get((space, kind), 0) - before.vectors.get((space, kind), 0)
+        if more:
+            conn.execute(
+                "INSERT INTO fashion_ops.release_spaces AS known (release, space, kind, vectors) VALUES (%s, %s, %s, %s) "
+                "ON CONFLICT (release, space, kind) DO UPDATE SET vectors = known.vectors + excluded.vectors",
+                (release.release, space, kind, more),
+            )
+    releases.count(conn, release)
+    return more_products
