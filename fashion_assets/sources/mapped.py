@@ -36,11 +36,13 @@ from fashion_assets.sources.picture_files import NOT_THERE, Found, PictureFiles,
 from fashion_assets.sources.places import file_of, folder_of, is_database
 from fashion_assets.sources.prices import Notation
 from fashion_assets.sources.readers import open_rows
-from fashion_assets.sources.readers.reader import RowReader
+from fashion_assets.sources.readers.reader import Row, RowFeed, RowReader
 from fashion_assets.sources.records import BETWEEN, Record, grouped
 from fashion_assets.sources.source import (
     SCAN_CHUNK_ROWS,
     DeclaredTable,
+    Feed,
+    Polled,
     Source,
     SourceError,
 )
@@ -66,6 +68,21 @@ class _Seen(NamedTuple):
 
 
 _UNREADABLE = _Seen(None, None, NOT_THERE, None, None)
+
+
+class _Feed(Feed):
+    def __init__(self, source: "Mapped", reading: Reading, changes: RowFeed) -> None:
+        self._source, self._reading, self._changes = source, reading, changes
+
+    def poll(self) -> Polled:
+        rows, count = self._changes.poll()
+        return Polled(self._source.referred(rows, self._reading), count)
+
+    def locators(self) -> set[str]:
+        return self._changes.locators()
+
+    def again(self) -> None:
+        self._changes.again()
 
 
 class Mapped(Source):
@@ -168,10 +185,7 @@ class Mapped(Source):
                 reading.learn(record)
                 ids.append(seen.external_id)
                 locators.append(record.locator)
-                status = seen.found.status
-                picture = f"{status.st_size:x}-{status.st_mtime_ns:x}" if status else f"-{seen.reason or ''}"
-                more = details.stamp(seen.external_id) if details is not None else ""
-                signatures.append(f"{record.digest}.{picture}{more and '+'}{more}")
+                signatures.append(_signature(record, seen, details))
                 if len(ids) == SCAN_CHUNK_ROWS:
                     yield pa.table([ids, locators, signatures], schema=REFERENCE_SCHEMA)
                     ids, locators, signatures = [], [], []
@@ -179,6 +193,23 @@ class Mapped(Source):
                 yield pa.table([ids, locators, signatures], schema=REFERENCE_SCHEMA)
             self._found = self._found_in(reader, reading)
             self._left_out = reader.left_out
+
+    @contextmanager
+    def feed(self) -> Iterator[Feed | None]:
+        with self.opened(scanned=True) as (reader, reading):
+            changes = reader.feed()
+            yield None if changes is None or reading.group is not None else _Feed(self, reading, changes)
+
+    def referred(self, rows: Sequence[Row], reading: Reading) -> pa.Table:
+        """References (REFERENCE_SCHEMA) to rows that are records by themselves."""
+        places, details = self._places(), self.details
+        ids, locators, signatures = [], [], []
+        for record in grouped(rows, None):
+            seen = self._look_at(record, reading, places)
+            ids.append(seen.external_id)
+            locators.append(record.locator)
+            signatures.append(_signature(record, seen, details))
+        return pa.table([ids, locators, signatures], schema=REFERENCE_SCHEMA)
 
     def fingerprints(self, references: pa.Table) -> list[str]:
         return [content for _, _, _, _, _, content in self._read_each(references)]
@@ -350,6 +381,14 @@ class Mapped(Source):
                     else:
                         sha256 = told = sha256_of(seen.found.path, self.max_image_bytes)
                 yield reading, record, seen, text, sha256, content_hash(text, told)
+
+
+def _signature(record: Record, seen: _Seen, details: DetailFiles | None) -> str:
+    """A mark that changes whenever record, picture or details may have."""
+    status = seen.found.status
+    picture = f"{status.st_size:x}-{status.st_mtime_ns:x}" if status else f"-{seen.reason or ''}"
+    more = details.stamp(seen.external_id) if details is not None else ""
+    return f"{record.digest}.{picture}{more and '+'}{more}"
 
 
 def _column(values: list[Any], type_: pa.DataType) -> pa.Array:

@@ -11,6 +11,7 @@ references.
 
 from abc import ABC, abstractmethod
 from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from typing import ClassVar, NamedTuple
 
 import pyarrow as pa
@@ -140,6 +141,31 @@ class DeclaredTable(Rows):
     somebody says so. Of `users` and `favourites` the release itself says it."""
 
 
+class Polled(NamedTuple):
+    """What a feed told."""
+
+    changed: pa.Table
+    """References (REFERENCE_SCHEMA) to records that may be new or changed since the poll before."""
+    count: int
+    """How many records there are."""
+
+
+class Feed(ABC):
+    """A source that tells by itself what changed in it, without being scanned."""
+
+    @abstractmethod
+    def poll(self) -> Polled:
+        """What may have changed since the poll before; of the first one nothing. Raises `SourceError`."""
+
+    @abstractmethod
+    def locators(self) -> set[str]:
+        """Where each record lies that there is: what is not among them is gone. Raises `SourceError`."""
+
+    @abstractmethod
+    def again(self) -> None:
+        """Have the next poll tell once more what the last one told: it was not taken over."""
+
+
 class Source(Rows):
     """One old system, opened for reading. It is never written to. `name` is part of its products' ids, so it must not change."""
 
@@ -192,6 +218,11 @@ class Source(Rows):
         """The URL of each listing's picture, in the source's order, where it states pictures as URLs. Raises SourceError as `scan`
         does."""
         return iter(())
+
+    @contextmanager
+    def feed(self) -> Iterator[Feed | None]:
+        """What tells of changes, where the source has such a thing."""
+        yield None
 
     def tables(self) -> Sequence[DeclaredTable]:
         """The tables it declares beside its listings."""

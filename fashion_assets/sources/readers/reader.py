@@ -36,6 +36,22 @@ class AsWritten(Protocol):
         ...
 
 
+class RowFeed(Protocol):
+    """What tells of a table's changes."""
+
+    def poll(self) -> tuple[list[Row], int]:
+        """Rows that may be new or changed since the poll before, none at first; and how many rows there are."""
+        ...
+
+    def locators(self) -> set[str]:
+        """The locators of all rows."""
+        ...
+
+    def again(self) -> None:
+        """Have the next poll tell once more what the last one told."""
+        ...
+
+
 class RowReader(ABC):
     """A file or a table, opened for reading. A context manager: whatever is open is closed at its end."""
 
@@ -62,6 +78,10 @@ class RowReader(ABC):
     def again(self, locators: Sequence[str]) -> Iterator[Row]:
         """The rows of these locators, in their order. Who asks compares the digests: where something else lies there by now, the
         digest is another one, or the row has none. Raises SourceError where it cannot be read at all."""
+
+    def feed(self) -> RowFeed | None:
+        """What tells of changes, where the format has such a thing; ends with the reader."""
+        return None
 
     @abstractmethod
     def close(self) -> None:

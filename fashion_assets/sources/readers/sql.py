@@ -25,10 +25,10 @@ from typing import Any, ClassVar
 import sqlalchemy as sa
 from sqlalchemy import exc
 
-from fashion_assets.sources.readers import databases, keeping, keys
+from fashion_assets.sources.readers import databases, keeping, keys, row_versions
 from fashion_assets.sources.readers.databases import JsonText, NotText
 from fashion_assets.sources.readers.joins import Joins, joined
-from fashion_assets.sources.readers.reader import Row, RowReader
+from fashion_assets.sources.readers.reader import Row, RowFeed, RowReader
 from fashion_assets.sources.readers.typed import columns_digest, digest
 from fashion_assets.sources.source import SourceError
 
@@ -128,6 +128,37 @@ class Sql(RowReader):
             for begin in range(0, len(locators), ASKED_ROWS):
                 yield from self._asked(connection, locators[begin : begin + ASKED_ROWS])
 
+    def feed(self) -> RowFeed | None:
+        if not self._unique or self._joins is not None or self._table is None:
+            return None
+        with self._explained(), self._engine.connect() as connection:
+            if not row_versions.tells(connection, *self._table):
+                return None
+        return _Changes(self)
+
+    def changed(self, since: int | None) -> tuple[list[Row], int, int]:
+        """Rows written by transactions from `since` on, how many rows there are, and from where on the next time; all of one moment."""
+        with self._explained(), self._engine.connect() as connection:
+            following, count = connection.execute(row_versions.position(self._from)).one()
+            if since is None:
+                return [], count, following
+            select = (
+                sa.select(*self._columns.values())
+                .select_from(self._from)
+                .where(row_versions.written_from(since))
+            )
+            return (
+                [self._row(tuple(values)) for values in connection.execute(_bound(select))],
+                count,
+                following,
+            )
+
+    def locators(self) -> set[str]:
+        """The locators of all rows, of which only the keys are read."""
+        with self._explained(), self._engine.connect() as connection:
+            select = sa.select(*(self._columns[name] for name in self._key)).select_from(self._from)
+            return {keys.written(tuple(values)) for values in connection.execute(_bound(select))}
+
     def close(self) -> None:
         keeping.let_go(self._engine.dispose)
 
@@ -211,6 +242,7 @@ class Sql(RowReader):
         self, connection: sa.Connection, options: Mapping[str, Any]
     ) -> tuple[sa.FromClause, list[str], dict[str, Any]]:
         """What is selected from, its columns, and their types as far as they are known."""
+        self._table: tuple[str | None, str] | None = None
         if query := options.get("query"):
             self._name = "the mapping's query"
             source = databases.query(str(query))
@@ -240,10 +272,30 @@ class Sql(RowReader):
     def _find_key(self, connection: sa.Connection, options: Mapping[str, Any]) -> tuple[list[str], bool]:
         """Its columns, and whether the database says that it is unique."""
         wanted = [str(name) for name in _listed(options.get("key"))]
-        unique = [] if options.get("query") else databases.keys(connection, *self._table)
+        unique = [] if self._table is None else databases.keys(connection, *self._table)
         if wanted:
             return wanted, any(set(key) <= set(wanted) for key in unique)
         return (list(unique[0]), True) if unique else ([], False)
+
+
+class _Changes:
+    """A table's feed: what transactions wrote since the last poll. One that was not done at a poll is asked for again by the next."""
+
+    def __init__(self, reader: Sql) -> None:
+        self._reader = reader
+        self._before: int | None = None
+        self._since: int | None = None
+
+    def poll(self) -> tuple[list[Row], int]:
+        rows, count, following = self._reader.changed(self._since)
+        self._before, self._since = self._since, following
+        return rows, count
+
+    def locators(self) -> set[str]:
+        return self._reader.locators()
+
+    def again(self) -> None:
+        self._since = self._before
 
 
 class Values(Mapping[str, Any]):

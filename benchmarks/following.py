@@ -1,0 +1,292 @@
+"""A live release that follows a Postgres source: how long a change takes until readers see it, and what it costs them.
+
+Usage: python benchmarks/following.py WORK_FOLDER CATALOGUE_FOLDER [LISTINGS [CHANGES_A_SECOND [SECONDS]]]
+
+The listings of a catalogue folder (`styles.csv`, `images/`) become a table of a database of their own, which is migrated. Then `sync --watch` follows
+it in a process of its own, while titles and prices change, products come and go, at an even rate, each by a transaction of its own; some of these
+commit late. Searching readers ask all the time: before it, and meanwhile. At the end the release is compared with the table row by row. Exit code 0
+where nothing differs and no search failed.
+"""
+
+import csv
+import json
+import random
+import signal
+import subprocess
+import sys
+import threading
+import time
+from pathlib import Path
+from urllib.parse import quote
+
+import numpy as np
+import psycopg
+from psycopg import sql
+
+from fashion_assets.postgres import server
+from fashion_assets.postgres.connections import connect
+from fashion_assets.search.engine import SearchEngine
+from fashion_assets.search.query import Query
+from fashion_assets.settings import Settings
+from fashion_assets.warehouse import releases
+from fashion_assets.warehouse.database import prepare
+
+WORDS = ("red shirt", "women dress", "blue jeans", "black shoes", "watch", "summer top", "bag", "kurta")
+DATABASE = "followed_source"
+LOOK_SECONDS = 0.02
+TITLE = 9
+"""Place of the title in the table's columns."""
+
+LATE_SECONDS = 0.4
+"""How long one transaction in twenty is kept open behind its change."""
+
+
+def make_source(settings: Settings, catalogue: Path, listings: int) -> tuple[str, dict[str, str]]:
+    """A database with the first listings; its URL and libpq parameters."""
+    with connect(settings, autocommit=True, vectors=False) as conn:
+        conn.execute(sql.SQL("DROP DATABASE IF EXISTS {} WITH (FORCE)").format(sql.Identifier(DATABASE)))
+        conn.execute(sql.SQL("CREATE DATABASE {}").format(sql.Identifier(DATABASE)))
+    parameters = {**server.parameters(settings), "dbname": DATABASE}
+    with (catalogue / "styles.csv").open(newline="", encoding="utf-8") as file:
+        header, *rows = csv.reader(file)
+    with psycopg.connect(**parameters) as conn:  # type: ignore[arg-type]
+        columns = [sql.SQL("{} text").format(sql.Identifier(name)) for name in header[1:]]
+        conn.execute(
+            sql.SQL("CREATE TABLE products (id integer PRIMARY KEY, {}, price numeric, image text)").format(
+                sql.SQL(", ").join(columns)
+            )
+        )
+        with conn.cursor() as cursor, cursor.copy("COPY products FROM STDIN") as copy:
+            for row in rows[:listings]:
+                copy.write_row(
+                    (*(value or None for value in row[: len(header)]), 10 + int(row[0]) % 90, f"{row[0]}.jpg")
+                )
+    host = quote(str(parameters["host"]), safe="")
+    return f"postgresql://{parameters['user']}@/{DATABASE}?host={host}&port={parameters['port']}", parameters
+
+
+class Readers:
+    """Two searching threads; how long their answers took, in milliseconds."""
+
+    def __init__(self, settings: Settings, count: int = 2):
+        self._engine = SearchEngine.open(settings, size=count)
+        self.times: list[float] = []
+        self.failed: list[str] = []
+        self._stop = threading.Event()
+        self._threads = [threading.Thread(target=self._search, args=(n,)) for n in range(count)]
+        for thread in self._threads:
+            thread.start()
+
+    def _search(self, seed: int) -> None:
+        chance = random.Random(seed)
+        while not self._stop.wait(0.05):
+            began = time.perf_counter()
+            try:
+                self._engine.search(Query(chance.choice(WORDS), limit=10))
+            except Exception as error:
+                self.failed.append(repr(error))
+            self.times.append((time.perf_counter() - began) * 1000)
+
+    def close(self) -> None:
+        self._stop.set()
+        for thread in self._threads:
+            thread.join()
+        self._engine.close()
+
+
+class Seen:
+    """When readers see what was changed."""
+
+    def __init__(self, settings: Settings):
+        self._conn = connect(settings, autocommit=True)
+        self._waiting: dict[str, tuple[str | None, float]] = {}
+        self._lock = threading.Lock()
+        self._stop = threading.Event()
+        self.seconds: list[float] = []
+        self.superseded = 0
+        self._thread = threading.Thread(target=self._look)
+        self._thread.start()
+
+    def expect(self, external_id: str, title: str | None, committed: float) -> None:
+        """That a product is to have a title, or to be gone."""
+        with self._lock:
+            self.superseded += external_id in self._waiting
+            self._waiting[external_id] = (title, committed)
+
+    def _look(self) -> None:
+        while not self._stop.wait(LOOK_SECONDS):
+            with self._lock:
+                waiting = dict(self._waiting)
+            if not waiting:
+                continue
+            rows = dict(
+                self._conn.execute(
+                    "SELECT external_id, title FROM fashion_sota.products WHERE external_id = ANY (%s)",
+                    (list(waiting),),
+                ).fetchall()
+            )
+            now = time.monotonic()
+            with self._lock:
+                for external_id, (title, committed) in waiting.items():
+                    if rows.get(external_id) == title and self._waiting.get(external_id) == (
+                        title,
+                        committed,
+                    ):
+                        del self._waiting[external_id]
+                        self.seconds.append(now - committed)
+
+    def close(self, patience: float) -> int:
+        """How many changes were not seen within so many seconds."""
+        until = time.monotonic() + patience
+        while time.monotonic() < until and self._waiting:
+            time.sleep(0.1)
+        self._stop.set()
+        self._thread.join()
+        return len(self._waiting)
+
+
+def change(parameters: dict[str, str], seen: Seen, rate: float, seconds: float) -> dict[str, int]:
+    """Change the source at an even rate; how many changes of each kind."""
+    chance = random.Random(7)
+    done = {"titles": 0, "prices": 0, "gone": 0, "new": 0}
+    late: list[threading.Thread] = []
+    with psycopg.connect(**parameters, autocommit=True) as conn:  # type: ignore[arg-type]
+        ids = [row[0] for row in conn.execute("SELECT id FROM products ORDER BY id").fetchall()]
+        taken: list[tuple] = []
+        began, number = time.monotonic(), 0
+        while (now := time.monotonic()) < began + seconds:
+            number += 1
+            time.sleep(max(0.0, began + number / rate - now))
+            one, what = chance.choice(ids), chance.random()
+            if what < 0.05 and len(ids) > 100:
+                row = conn.execute("DELETE FROM products WHERE id = %s RETURNING *", (one,)).fetchone()
+                if row is not None:
+                    taken.append(row)
+                    ids.remove(one)
+                    seen.expect(str(one), None, time.monotonic())
+                    done["gone"] += 1
+            elif what < 0.1 and taken:
+                row = taken.pop(0)
+                marks = sql.SQL(", ").join([sql.Placeholder()] * len(row))
+                conn.execute(sql.SQL("INSERT INTO products VALUES ({})").format(marks), row)
+                ids.append(row[0])
+                seen.expect(str(row[0]), row[TITLE], time.monotonic())
+                done["new"] += 1
+            elif what < 0.6:
+                title = f"Renamed {number} Garment"
+                statement = 'UPDATE products SET "productDisplayName" = %s WHERE id = %s'
+                if chance.random() < 0.05:
+                    thread = threading.Thread(target=_late, args=(parameters, statement, title, one, seen))
+                    thread.start()
+                    late.append(thread)
+                else:
+                    conn.execute(statement, (title, one))
+                    seen.expect(str(one), title, time.monotonic())
+                done["titles"] += 1
+            else:
+                conn.execute("UPDATE products SET price = %s WHERE id = %s", (10 + number % 500, one))
+                done["prices"] += 1
+    for thread in late:
+        thread.join()
+    return done
+
+
+def _late(parameters: dict[str, str], statement: str, title: str, one: int, seen: Seen) -> None:
+    with psycopg.connect(**parameters) as conn:  # type: ignore[arg-type]
+        conn.execute(statement, (title, one))  # type: ignore[arg-type]
+        time.sleep(LATE_SECONDS)
+        seen.expect(
+            str(one), title, time.monotonic()
+        )  # while the row is locked, so that a later change is expected later
+        conn.commit()
+
+
+def differing(settings: Settings, parameters: dict[str, str]) -> dict[str, int]:
+    """Rows of the table and of the live release of which the other side knows nothing, or something else."""
+    with psycopg.connect(**parameters) as conn:  # type: ignore[arg-type]
+        rows = conn.execute('SELECT id::text, "productDisplayName", price::float8 FROM products').fetchall()
+    with connect(settings) as conn:
+        released = conn.execute(
+            "SELECT external_id, title, price::float8 FROM fashion_sota.products"
+        ).fetchall()
+        rejected = {
+            row[0] for row in conn.execute("SELECT external_id FROM fashion_ops.quarantine").fetchall()
+        }
+        live = releases.live(conn)
+    assert live is not None
+    wanted, there = {row[0]: row[1:] for row in rows}, {row[0]: row[1:] for row in released}
+    return {
+        "table": len(wanted),
+        "products": len(there),
+        "quarantined": len(rejected),
+        "missing": len(wanted.keys() - there.keys() - rejected),
+        "too_many": len(there.keys() - wanted.keys()),
+        "other": sum(there[key] != wanted[key] for key in there.keys() & wanted.keys()),
+        "register": (live.products or 0) + (live.quarantined or 0) - (live.listings or 0),
+    }
+
+
+def spread(values: list[float]) -> dict[str, float]:
+    if not values:
+        return {}
+    at = {
+        name: float(np.percentile(values, share)) for name, share in (("p50", 50), ("p95", 95), ("p99", 99))
+    }
+    return {name: round(value, 3) for name, value in {**at, "max": max(values)}.items()}
+
+
+def main() -> int:
+    folder, catalogue = Path(sys.argv[1]).resolve(), Path(sys.argv[2]).resolve()
+    listings, rate, seconds = (
+        cast(sys.argv[place]) if len(sys.argv) > place else default
+        for place, cast, default in ((3, int, 5_000), (4, float, 50.0), (5, float, 600.0))
+    )
+    settings = Settings(home=folder / "home")
+    command = [sys.executable, "-m", "fashion_assets"]
+    prepare(settings)
+    url, parameters = make_source(settings, catalogue, int(listings))
+    at_home = ["--home", str(settings.home)]
+    with connect(settings):
+        subprocess.run(
+            [*command, "run", "--catalog", url, "--pictures", str(catalogue / "images"), *at_home],
+            check=True,
+            stdout=subprocess.DEVNULL,
+        )
+        quiet = Readers(settings)
+        time.sleep(min(30.0, seconds / 4))
+        quiet.close()
+        log = (folder / "watch.log").open("w")
+        watching = subprocess.Popen(
+            [*command, "sync", "--watch", *at_home], stdout=log, stderr=subprocess.STDOUT
+        )
+        time.sleep(8)
+        seen, readers = Seen(settings), Readers(settings)
+        done = change(parameters, seen, rate, seconds)
+        unseen = seen.close(10.0)
+        readers.close()
+        time.sleep(3)
+        watching.send_signal(signal.SIGTERM)
+        watching.wait(60)
+        found = differing(settings, parameters)
+        before, during = spread(quiet.times), spread(readers.times)
+        figures = {
+            "changes": done,
+            "a_second": round(sum(done.values()) / seconds, 1),
+            "seconds_to_visible": spread(seen.seconds),
+            "seen": len(seen.seconds),
+            "overtaken_by_the_next": seen.superseded,
+            "never_seen": unseen,
+            "search_ms_quiet": before,
+            "search_ms_meanwhile": during,
+            "p95_ratio": round(during["p95"] / before["p95"], 2),
+            "searches": len(readers.times),
+            "failed": len(readers.failed),
+            "release": found,
+        }
+    print(json.dumps(figures, indent=1))
+    wrong = found["missing"] + found["too_many"] + found["other"] + abs(found["register"])
+    return 1 if wrong or readers.failed or unseen else 0
+
+
+if __name__ == "__main__":
+    sys.exit(main())

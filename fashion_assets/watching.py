@@ -1,0 +1,289 @@
+"""The live release follows its sources as they change, until it is stopped.
+
+What belongs here: noticing that something changed, and the cycle that takes it over. What does not: a single sync (`sync`), what a feed is
+(`sources.source`), options (`cli`).
+
+A PostgreSQL table is asked a few times a second what was written; files are watched; any other source is scanned anew when a while has
+passed. A look that is dear is taken more rarely: looks take a tenth of the time, whatever the size of the source. While a run is under way the
+register is its: what changed then is compared in a transaction that is undone, comes into the live release all the same, and is noted by the
+next look that finds the register free.
+"""
+
+import threading
+import time
+from collections.abc import Callable, Iterator
+from contextlib import ExitStack, contextmanager
+from dataclasses import dataclass, field
+from datetime import UTC, datetime
+from pathlib import Path
+
+import psycopg
+from rich.console import Console
+
+from fashion_assets.errors import FashionAssetsError
+from fashion_assets.failure import told
+from fashion_assets.postgres.connections import connect
+from fashion_assets.release import roots
+from fashion_assets.release.applying import Followed, Moved, NeedsSnapshot
+from fashion_assets.release.following import behind, portions
+from fashion_assets.settings import Settings
+from fashion_assets.sources import Source, SourceError
+from fashion_assets.sources.places import is_database
+from fashion_assets.sources.source import Feed, Polled
+from fashion_assets.sync import Sync, SyncResult
+from fashion_assets.warehouse.locks import Busy, run_lock
+from fashion_assets.warehouse.register import NeedsScan, count_present, note, present
+from fashion_assets.warehouse.releases import Release
+from fashion_assets.warehouse.sources import SourceRecord, active_sources
+
+SHARE_OF_LOOKING = 10
+"""A look is followed by so many times as long without one."""
+
+SETTLED_SECONDS = 10.0
+"""How often, while much changes, what follows from products is brought in step: other tables, the release before."""
+
+SCANNED_SECONDS = 30.0
+"""How often a source is scanned that tells nothing by itself and cannot be watched."""
+
+FAILING_SECONDS = 5.0
+"""How long nothing is asked of a source that could not be read."""
+
+
+@dataclass
+class _Watched:
+    """One source, and when it is looked at next."""
+
+    entry: SourceRecord
+    source: Source
+    feed: Feed | None
+    due: float = 0.0
+    touched: bool = False
+    """Whether its files were."""
+    failed: str = ""
+    """What was told when it could not be read."""
+
+
+@dataclass
+class Told:
+    """What a cycle did."""
+
+    source: str
+    followed: Followed
+    seconds: float
+    at: datetime = field(default_factory=lambda: datetime.now(UTC))
+
+    def __str__(self) -> str:
+        done = self.followed
+        said = [f"{done.written:,} written", f"{done.removed:,} taken out", f"{done.rejected:,} rejected"]
+        return f"{self.at:%H:%M:%S} {self.source}: {', '.join(said)}, in {self.seconds:.2f} s"
+
+
+class Watch:
+    """One process that keeps the live release in step. `until` ends it."""
+
+    def __init__(
+        self,
+        settings: Settings,
+        console: Console,
+        *,
+        interval: float,
+        source: str | None = None,
+        tell: Callable[[str], None] = lambda said: None,
+    ):
+        """`interval`: seconds between looks, at the least."""
+        self._settings = settings
+        self._interval = interval
+        self._only = source
+        self._tell = tell
+        self._sync = Sync(settings, console)
+        self._register = connect(settings, autocommit=True)
+        self._stop = threading.Event()
+        self._settled = time.monotonic()
+        self._unsettled = Followed()
+        self._began = datetime.now(UTC)
+        self.cycles: list[float] = []
+
+    def close(self) -> None:
+        """Let go of the connections."""
+        self._register.close()
+        self._sync.close()
+
+    def stop(self) -> None:
+        """End soon."""
+        self._stop.set()
+
+    def follow(self) -> None:
+        """Follow until `stop`. Raises what a first sync raises; later ones are told, and tried again."""
+        with ExitStack() as stack:
+            watched = [each for each in self._opened(stack) if self._only in (None, each.entry.name)]
+            for each in watched:
+                if each.feed is not None:
+                    each.feed.poll()  # from here on; what was before, the sync finds
+            self._told(self._sync.once("auto", self._only))
+            stack.enter_context(self._watching_files([each for each in watched if each.feed is None]))
+            while not self._stop.is_set():
+                self._cycle(watched)
+                self._stop.wait(self._interval)
+            self._settle()
+
+    def _opened(self, stack: ExitStack) -> Iterator[_Watched]:
+        for entry in active_sources(self._register):
+            source = roots.opened(entry, self._settings)
+            yield _Watched(entry, source, stack.enter_context(source.feed()))
+
+    def _cycle(self, watched: list[_Watched]) -> None:
+        for each in watched:
+            now = time.monotonic()
+            if now < each.due and not each.touched:
+                continue
+            try:
+                if each.feed is not None:
+                    self._look(each, each.feed)
+                elif each.touched or now >= each.due:
+                    each.touched = False
+                    self._told(self._sync.once("auto", each.entry.name))
+                    each.due = time.monotonic() + SCANNED_SECONDS
+            except Busy:
+                each.touched = True
+            except NeedsSnapshot as error:
+                self._tell(str(error))
+                self._told(self._sync.once("auto", self._only))
+            except (SourceError, FashionAssetsError, psycopg.OperationalError) as error:
+                said = told(error, self._settings) or str(error)
+                if said != each.failed:
+                    self._tell(f"{each.entry.name}: {said}")
+                each.failed = said
+                each.due = time.monotonic() + FAILING_SECONDS
+                if each.feed is not None:
+                    each.feed.again()
+            else:
+                each.failed = ""
+        if self._unsettled and time.monotonic() - self._settled > SETTLED_SECONDS:
+            self._settle()
+
+    # --- a feed
+
+    def _look(self, each: _Watched, feed: Feed) -> None:
+        began = time.monotonic()
+        polled = feed.poll()
+        looked = time.monotonic() - began
+        each.due = began + max(self._interval, SHARE_OF_LOOKING * looked)
+        register = self._register
+        gone: list[str] = []
+        if polled.count != count_present(register, each.entry.name) + self._new_in(each, polled):
+            there = feed.locators()
+            gone = [
+                key for locator, key in present(register, each.entry.name).items() if locator not in there
+            ]
+            each.due = time.monotonic() + SHARE_OF_LOOKING * (time.monotonic() - began)
+        if not polled.changed.num_rows and not gone:
+            return
+        try:
+            done = self._take_over(each, polled, gone)
+        except (NeedsScan, Moved):
+            self._told(self._sync.once("triggered", each.entry.name))
+            return
+        if done:
+            took = time.monotonic() - began
+            self.cycles.append(took)
+            self._unsettled.add(done)
+            self._tell(str(Told(each.entry.name, done, took)))
+
+    def _new_in(self, each: _Watched, polled: Polled) -> int:
+        """How many of the records that may have changed the register does not know as present."""
+        if not polled.changed.num_rows:
+            return 0
+        row = self._register.execute(
+            "SELECT count(*) FROM unnest(%s::text[]) AS asked(external_id) WHERE NOT EXISTS (SELECT FROM fashion_ops.listings l "
+            "WHERE l.source = %s AND l.external_id = asked.external_id AND l.present)",
+            (polled.changed["external_id"].to_pylist(), each.entry.name),
+        ).fetchone()
+        assert row is not None
+        return row[0]
+
+    def _take_over(self, each: _Watched, polled: Polled, gone: list[str]) -> Followed:
+        """What a feed told, into register and live release. Raises `NeedsScan`, `Moved`, and what `Applying.apply` raises."""
+        try:
+            with run_lock(self._settings, "sync", wait=0):
+                return self._noted(each, polled, gone, keep=True)
+        except Busy:
+            # It stays for the next look as well, which may find the register free.
+            done = self._noted(each, polled, gone, keep=False)
+            assert each.feed is not None
+            each.feed.again()
+            return done
+
+    def _noted(self, each: _Watched, polled: Polled, gone: list[str], *, keep: bool) -> Followed:
+        register, done = self._register, Followed()
+        live = self._sync.live()
+        with register.transaction(force_rollback=not keep):
+            note(register, each.source, polled.changed, gone, self._settings.batch_size)
+            if not keep:
+                self._apply(each, live, done)
+        if keep:
+            self._apply(each, live, done)
+        return done
+
+    def _apply(self, each: _Watched, live: Release, done: Followed) -> None:
+        names = [name for name in behind(self._register, live) if name[0] == each.entry.name]
+        for portion in portions(self._register, live, names):
+            done.add(self._sync.apply(live, each.entry, portion))
+
+    def _settle(self) -> None:
+        """Bring in step what follows from products, and note what was done since the last time."""
+        if not self._unsettled:
+            return
+        try:
+            with run_lock(self._settings, "sync", wait=0):
+                self._sync.settle(self._unsettled, self._began)
+        except Busy:
+            return
+        self._unsettled, self._began = Followed(), datetime.now(UTC)
+        self._settled = time.monotonic()
+
+    def _told(self, result: SyncResult) -> None:
+        if result.followed or result.run is not None:
+            for line in result.summary():
+                self._tell(line)
+
+    # --- files
+
+    @contextmanager
+    def _watching_files(self, watched: list[_Watched]) -> Iterator[None]:
+        """Have the files of these sources be watched, in a thread."""
+        places: dict[str, list[_Watched]] = {}
+        for each in watched:
+            for place in _places(each):
+                places.setdefault(place, []).append(each)
+                each.due = float("inf")
+            each.touched = False
+        if not places:
+            yield
+            return
+        from watchfiles import watch  # here: databases need none
+
+        def look() -> None:
+            for changes in watch(
+                *places, stop_event=self._stop, debounce=400, step=100, raise_interrupt=False
+            ):
+                for _, path in changes:
+                    for place, those in places.items():
+                        if path == place or path.startswith(place.rstrip("/") + "/"):
+                            for each in those:
+                                each.touched = True
+
+        thread = threading.Thread(target=look, name="watching files", daemon=True)
+        thread.start()
+        try:
+            yield
+        finally:
+            self._stop.set()
+            thread.join(timeout=5)
+
+
+def _places(each: _Watched) -> list[str]:
+    """Files and folders whose changes are changes of a source; none where it is no file."""
+    location = each.entry.location
+    if is_database(location) or not Path(location).exists():
+        return []
+    return sorted({str(Path(location).resolve()), *filter(None, [each.source.root])})
