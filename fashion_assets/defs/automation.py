@@ -6,7 +6,7 @@ What belongs here: when to ask for runs. What does not: what is stale (`batches.
 import dagster as dg
 
 from fashion_assets.criteria.losses import NOTHING_MUCH_IS_LOST
-from fashion_assets.defs.jobs import build_release, migrate_batch, migrate_rows
+from fashion_assets.defs.jobs import build_release, migrate_batch, migrate_rows, sync_release
 from fashion_assets.defs.partitions import BATCHES, TABLE_BATCHES
 from fashion_assets.defs.resources import WarehouseResource
 from fashion_assets.defs.sources import CatalogueResource, note, source_events
@@ -173,6 +173,38 @@ def new_or_changed_batches(
     )
 
 
+@dg.sensor(
+    job=sync_release,
+    minimum_interval_seconds=30,
+    description="Finds what changed in the sources and has it written into the live release. In place of new_or_changed_batches, which "
+    "has a new release built; the batches' files come up to date with a run.",
+)
+def changes_of_sources(
+    context: dg.SensorEvaluationContext, warehouse: WarehouseResource
+) -> dg.RunRequest | dg.SkipReason:
+    """Asks once for each content of the sources that the live release is behind with."""
+    settings = warehouse.settings
+    if context.instance.get_runs(dg.RunsFilter(job_name=sync_release.name, statuses=UNFINISHED), limit=1):
+        return dg.SkipReason("a sync is under way")
+    with warehouse.connect() as conn:
+        try:
+            with run_lock(settings, changes_of_sources.name, shared=True, wait=0), conn.transaction():
+                scan_active_sources(conn, settings)
+        except (Busy, SourceError) as error:
+            return dg.SkipReason(str(error))
+        wanted = plan(conn, settings)
+        live = wanted.live
+        if live is None:
+            return dg.SkipReason("nothing is live yet: launch build_release, or `fashion-assets run`")
+        if live.made_with != wanted.made_with:
+            return dg.SkipReason(
+                f"{live.release} was made with other sources, mappings, rules or another model: launch build_release"
+            )
+        if live.content_version == wanted.content_version:
+            return dg.SkipReason("nothing changed")
+    return dg.RunRequest(run_key=f"sync:{live.release}:{live.revision}:{wanted.content_version}")
+
+
 @dg.schedule(
     job=build_release,
     cron_schedule="0 3 * * *",
@@ -199,4 +231,4 @@ def nightly_release(
 
 @dg.definitions
 def automation() -> dg.Definitions:
-    return dg.Definitions(sensors=[new_or_changed_batches], schedules=[nightly_release])
+    return dg.Definitions(sensors=[new_or_changed_batches, changes_of_sources], schedules=[nightly_release])

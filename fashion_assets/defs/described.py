@@ -85,6 +85,9 @@ def _described(settings: Settings) -> dict[str, Described]:
         "relevance_benchmark": Described("release"),
         "wardrobe_backfill": Described("documents"),
         "written_stories": Described("products"),
+        "synced_release": Described(
+            "release", PRODUCTS, f"{contracts()[-1].schema}.products", RELEASE_VERSION
+        ),
     }
 
 

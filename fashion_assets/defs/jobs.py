@@ -69,6 +69,13 @@ write_stories = dg.define_asset_job(
     "ones are stale afterwards.",
 )
 
+sync_release = dg.define_asset_job(
+    "sync_release",
+    selection=dg.AssetSelection.assets("synced_release"),
+    executor_def=dg.in_process_executor,
+    description="What changed in the sources into the live release, without building a new one.",
+)
+
 
 @dg.definitions
 def jobs() -> dg.Definitions:
@@ -83,5 +90,6 @@ def jobs() -> dg.Definitions:
             measure_release,
             backfill_wardrobe,
             write_stories,
+            sync_release,
         ]
     )

@@ -51,6 +51,11 @@ _PRODUCT_BY_ID = _PRODUCT + "WHERE product_id = %(key)s::uuid"
 _PRODUCT_BY_EXTERNAL_ID = _PRODUCT + "WHERE external_id = %(key)s LIMIT 2"
 
 
+CHANGED_MEANWHILE = (
+    "{} was changed since the first page: a hit may come twice, or be missed; ask for the first page again"
+)
+
+
 class Stored(NamedTuple):
     """A product of a release."""
 
@@ -129,9 +134,8 @@ class Answering:
     def search(self, query: Query) -> Work[Results]:
         """See `SearchEngine.search`."""
         cursor = Cursor.decode(query)
-        offset = cursor.offset if cursor else 0
         release = cursor.release if cursor else query.release
-        results = yield from self.releases.on(release, lambda facts: self._search(query, facts, offset))
+        results = yield from self.releases.on(release, lambda facts: self._search(query, facts, cursor))
         return self.releases.told(results)
 
     def prepare(self, texts: Sequence[str], release: str | None) -> Work[None]:
@@ -168,17 +172,20 @@ class Answering:
 
         return (yield from self.releases.on(query.release, work))
 
-    def _search(self, query: Query, facts: Facts, offset: int) -> Work[Results]:
+    def _search(self, query: Query, facts: Facts, cursor: Cursor | None) -> Work[Results]:
+        offset, revision = (cursor.offset, cursor.revision) if cursor else (0, facts.revision)
         asked, plan = yield from self._asked(query, facts, offset)
         answered = yield from self.answer(facts, asked)
         more = len(answered.hits) > query.limit
         facets = yield from self._facets(query, facts)
         strange = yield from self._values.strange(facts, query.narrowed)
+        if revision != facts.revision:
+            strange = (*strange, CHANGED_MEANWHILE.format(facts.release))
         return Results(
             answered.hits[: query.limit],
             replace(plan, legs=answered.paths, notes=(*plan.notes, *answered.notes, *strange)),
             facets,
-            Cursor(facts.release, offset + query.limit).encode(query) if more else None,
+            Cursor(facts.release, offset + query.limit, revision).encode(query) if more else None,
         )
 
     def _asked(self, query: Query, facts: Facts, offset: int = 0) -> Work[tuple[Asked, Plan]]:

@@ -155,11 +155,13 @@ class Cursor:
 
     release: str
     offset: int
+    revision: int | None = None
+    """Of the release, when the first page was read."""
 
     def encode(self, query: Query) -> str:
         """As an opaque text that only this query takes back."""
         return base64.urlsafe_b64encode(
-            json.dumps([self.release, self.offset, query.digest()]).encode()
+            json.dumps([self.release, self.offset, query.digest(), self.revision]).encode()
         ).decode()
 
     @classmethod
@@ -168,16 +170,22 @@ class Cursor:
         if query.page is None:
             return None
         try:
-            release, offset, digest = json.loads(base64.urlsafe_b64decode(query.page.encode("ascii")))
+            release, offset, digest, *more = json.loads(base64.urlsafe_b64decode(query.page.encode("ascii")))
+            (revision,) = more or (None,)
         except (ValueError, TypeError):
             raise SearchError(
                 "the page is none this search gave out; take `next_page` of its results"
             ) from None
-        if digest != query.digest() or not isinstance(release, str) or type(offset) is not int:
+        if (
+            digest != query.digest()
+            or not isinstance(release, str)
+            or type(offset) is not int
+            or type(revision) not in (int, type(None))
+        ):
             raise SearchError("the page belongs to another search: ask the same question with the same limit")
         if not 0 <= offset < MAX_LIMIT or query.release not in (None, release):
             raise SearchError("the page belongs to another release")
-        return cls(release, offset)
+        return cls(release, offset, revision)
 
 
 @dataclass(frozen=True)

@@ -2,6 +2,7 @@
 
 from collections.abc import Callable
 from contextlib import closing
+from dataclasses import replace
 from pathlib import Path
 
 import psycopg
@@ -148,12 +149,6 @@ def test_what_changed_in_a_source_comes_into_the_live_release_as_a_run_would_bri
     assert not told[-1]
 
 
-@pytest.fixture
-def live(candidate: Candidate) -> Candidate:
-    swap.promote(candidate.conn, candidate.settings, candidate.release)
-    return candidate
-
-
 def gone_from_the_register(live: Candidate, ids: list[str]) -> None:
     """As a scan would note it."""
     with live.conn.transaction():
@@ -245,10 +240,13 @@ def test_a_search_knows_the_revision_it_reads(live: Candidate, monkeypatch: pyte
     monkeypatch.setattr("fashion_assets.search.served.FRESH_SECONDS", 0.0)
     with SearchEngine.open(live.settings) as engine:
         asked = Query(facets=("gender",), limit=1)
-        assert engine.search(asked).facets["gender"] == [("men", 40)]
+        first = engine.search(asked)
+        assert first.facets["gender"] == [("men", 40)] and not first.plan.notes
         gone_from_the_register(live, ["1"])
         apply_all(live)
         assert engine.search(asked).facets["gender"] == [("men", 39)]
+        (note,) = engine.search(replace(asked, page=first.next_page)).plan.notes
+        assert "was changed since the first page" in note
 
 
 def test_writers_cannot_keep_their_writes_out_of_the_log(live: Candidate):

@@ -1,0 +1,143 @@
+"""A Postgres source is followed as it changes: late commits, rows that go, and while a run has the register."""
+
+import threading
+import time
+from collections.abc import Callable, Iterator
+from contextlib import closing, contextmanager
+from pathlib import Path
+
+import psycopg
+from rich.console import Console
+
+from fashion_assets.outcome import MigrationResult
+from fashion_assets.postgres.connections import connect
+from fashion_assets.settings import Settings
+from fashion_assets.sources.readers.sql import Sql
+from fashion_assets.warehouse.locks import run_lock
+from fashion_assets.watching import Watch
+from fashion_assets_tests.catalogue import COLOURS, draw_picture
+from fashion_assets_tests.conftest import database_url
+
+LISTING = "INSERT INTO old.shop VALUES (%s, 'Men', 'Apparel', 'Topwear', 'Tshirts', %s, 'Summer', 2012, 'Casual', %s)"
+
+
+def make_shop(database: psycopg.Connection, count: int) -> None:
+    database.execute("CREATE SCHEMA old")
+    database.execute(
+        'CREATE TABLE old.shop (id integer PRIMARY KEY, gender text, "masterCategory" text, "subCategory" text, "articleType" text, '
+        '"baseColour" text, season text, year integer, usage text, "productDisplayName" text)'
+    )
+    for number in range(1, count + 1):
+        colour = COLOURS[number % len(COLOURS)]
+        database.execute(LISTING, (number, colour, f"Puma Men {colour} T-shirt {number}"))
+    database.commit()
+
+
+def url(settings: Settings, database: psycopg.Connection) -> str:
+    return database_url(settings, dbname=database.info.dbname)
+
+
+def test_a_table_tells_which_of_its_rows_were_written(settings: Settings, database: psycopg.Connection):
+    make_shop(database, 5)
+    with Sql(url(settings, database), {"table": "old.shop"}) as reader, connect(settings) as late:
+        feed = reader.feed()
+        assert feed is not None and feed.poll() == ([], 5) and feed.poll() == ([], 5)
+
+        def ids() -> list[int]:
+            return sorted(row.values["id"] for row in feed.poll()[0])
+
+        # One that is not committed is not passed over, however much is seen meanwhile.
+        late.execute("UPDATE old.shop SET year = 2013 WHERE id = 2")
+        database.execute("UPDATE old.shop SET year = 2014 WHERE id = 3")
+        database.commit()
+        assert ids() == [3]
+        assert 3 in ids()
+        late.commit()
+        assert 2 in ids()
+        assert ids() == []
+        database.execute(LISTING, (9, "Red", "Nine"))
+        database.execute("DELETE FROM old.shop WHERE id = 1")
+        database.commit()
+        rows, count = feed.poll()
+        assert [row.values["id"] for row in rows] == [9] and count == 5
+        feed.again()
+        assert ids() == [9]
+        assert feed.locators() == {"i2", "i3", "i4", "i5", "i9"}
+
+
+def test_what_has_no_rows_of_its_own_tells_nothing(settings: Settings, database: psycopg.Connection):
+    make_shop(database, 1)
+    database.execute("CREATE VIEW old.seen AS SELECT * FROM old.shop")
+    database.commit()
+    where = url(settings, database)
+    for options in ({"table": "old.seen", "key": "id"}, {"query": "SELECT * FROM old.shop", "key": "id"}):
+        with Sql(where, options) as reader:
+            assert reader.feed() is None
+
+
+@contextmanager
+def watching(settings: Settings) -> Iterator[Watch]:
+    with closing(Watch(settings, Console(quiet=True), interval=0.05)) as watch:
+        failed: list[BaseException] = []
+
+        def follow() -> None:
+            try:
+                watch.follow()
+            except BaseException as error:
+                failed.append(error)
+
+        thread = threading.Thread(target=follow)
+        thread.start()
+        try:
+            yield watch
+        finally:
+            watch.stop()
+            thread.join(timeout=60)
+        assert failed == [] and not thread.is_alive()
+
+
+def shown(settings: Settings, query: str, wanted: object) -> None:
+    """Waits until readers see it."""
+    until = time.monotonic() + 60
+    with connect(settings, autocommit=True) as conn:
+        while (found := conn.execute(query).fetchall()) != wanted:  # type: ignore[call-overload]
+            assert time.monotonic() < until, f"{query}: {found}"
+            time.sleep(0.05)
+
+
+def test_what_changes_in_a_table_is_live_soon(
+    migrate: Callable[..., MigrationResult], settings: Settings, database: psycopg.Connection, tmp_path: Path
+):
+    make_shop(database, 20)
+    pictures = tmp_path / "pictures"
+    pictures.mkdir()
+    for number in range(1, 25):
+        draw_picture(pictures / f"{number}.jpg", number)
+    first = migrate(f"{url(settings, database)}&search_path=old", pictures=pictures)
+    assert first.live and first.products == 20
+    title = "SELECT title FROM fashion_sota.products WHERE external_id = '%s'"
+    count = "SELECT count(*) FROM fashion_sota.products"
+    with watching(settings):
+        database.execute("UPDATE old.shop SET \"productDisplayName\" = 'Teal Poncho' WHERE id = 3")
+        database.execute(LISTING, (21, "Red", "Puma Men Red T-shirt 21"))
+        database.commit()
+        shown(settings, title % 3, [("Teal Poncho",)])
+        shown(settings, count, [(21,)])
+        database.execute("DELETE FROM old.shop WHERE id = 4")
+        database.commit()
+        shown(settings, count, [(20,)])
+        # A run has the register: what changes is live all the same, and is noted once the register is free.
+        with run_lock(settings, "a run"):
+            database.execute("UPDATE old.shop SET \"productDisplayName\" = 'Linen Cape' WHERE id = 5")
+            database.commit()
+            shown(settings, title % 5, [("Linen Cape",)])
+            behind = "SELECT count(*) FROM fashion_ops.batches b JOIN fashion_ops.release_batches r USING (batch) WHERE b.content_version <> r.content_version"
+            shown(settings, behind, [(1,)])
+        shown(settings, behind, [(0,)])
+    with connect(settings) as conn:
+        row = conn.execute(
+            "SELECT products, quarantined, listings, revision > 2 FROM fashion_ops.releases WHERE state = 'live'"
+        ).fetchone()
+    assert row == (20, 0, 20, True)
+    again = migrate()
+    assert again.live and again.release == first.release
