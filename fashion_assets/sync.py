@@ -22,7 +22,7 @@ from fashion_assets.outcome import MigrationResult, said_of_scan
 from fashion_assets.postgres.connections import connect
 from fashion_assets.release import following_tables, roots
 from fashion_assets.release.applying import Applying, Followed, NeedsSnapshot
-from fashion_assets.release.carrying import carry
+from fashion_assets.release.carrying import carry, carry_late
 from fashion_assets.release.following import Portion, behind, differing, portions
 from fashion_assets.release.plan import made_with, plan, tables_version
 from fashion_assets.release.scan import Scanned, scan_active_sources
@@ -265,6 +265,8 @@ def bring_back(conn: psycopg.Connection) -> None:
     with conn.transaction():
         lock_changes(conn)
         live = releases.live(conn)
+        if live is not None:
+            carry_late(conn, live)
         try:
             back = previous(conn)
         except releases.ReleaseError:

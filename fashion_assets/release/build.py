@@ -242,8 +242,8 @@ def _load(
     declared.load(conn, store, release, wanted.tables, wanted.of_rows, one_more)
     releases.count(conn, release)
     conn.execute(
-        "UPDATE fashion_ops.releases SET made_with = %s, tables_version = %s, has_changes_to = "
-        "(SELECT coalesce(min(coalesce(has_changes_to, 0)), 0) FROM fashion_ops.sources WHERE active) WHERE release = %s",
+        "UPDATE fashion_ops.releases SET made_with = %s, tables_version = %s, has_changes_before = "
+        "(SELECT coalesce(min(coalesce(has_changes_before, 0)), 0) FROM fashion_ops.sources WHERE active) WHERE release = %s",
         (wanted.made_with, tables_version(wanted.of_rows), release.release),
     )
     return release

@@ -3,7 +3,7 @@
 What belongs here: which changes a release lacks, and writing them into it. What does not: the log (`warehouse.changes`), when it is done
 (`swap`, `fashion_assets.sync`).
 
-A release says up to which change it has everything (`has_changes_to`). Of products what it lacks is read from the live release, as they are
+A release says before which transaction it has everything (`has_changes_before`). Of products what it lacks is read from the live release, as they are
 there by now; of other tables the rows are taken from the log, in their order. A candidate is made of the sources, and so has whatever came
 from them before it was begun; what an application wrote into a release itself is in no source, and comes to every candidate.
 
@@ -29,6 +29,9 @@ from fashion_assets.warehouse.serving import (
 CARRIED = sql.Identifier("pg_temp", "carried")
 """Temporary table of the products that are carried."""
 
+
+EVER = 2**62
+"""No transaction: nothing is of it or of a later one."""
 
 COMPARED = frozenset(
     {
@@ -65,40 +68,49 @@ class Carried:
         return said
 
 
-def lacking(conn: psycopg.Connection, release: Release) -> int:
-    """How many changes of the live release another one lacks; reads the log alone."""
-    since = release.has_changes_to
-    if since is None:
-        return 0
-    row = conn.execute("SELECT count(*) FROM fashion_ops.changes WHERE change > %s", (since,)).fetchone()
-    assert row is not None
-    return row[0]
-
-
 def carry(conn: psycopg.Connection, live: Release | None, to: Release) -> Carried:
     """Bring what changed in live releases to one that is not live, in the caller's transaction, under the lock of swaps or of changes."""
-    if live is None or live.release == to.release or to.has_changes_to is None:
+    if live is None or live.release == to.release or to.has_changes_before is None:
         return Carried()
-    last = changes.last(conn)
-    done = Carried()
-    if last > to.has_changes_to or to.state == "candidate":
-        with changes.carrying(conn):
-            products, bare = _products(conn, live, to)
-            rows = _rows(conn, to)
-        done = Carried(products, rows, bare)
-        if done:
-            changes.revise(conn, to)
-    conn.execute("UPDATE fashion_ops.releases SET has_changes_to = %s WHERE release = %s", (last, to.release))
+    now, since = changes.position(conn), changes.since(conn, to.has_changes_before)
+    with changes.carrying(conn):
+        products, bare = _products(conn, live, to, since)
+        rows = _rows(conn, to, since, written=to.state == "candidate")
+    done = Carried(products, rows, bare)
+    if done:
+        changes.revise(conn, to)
+    _has(conn, to, now)
     return done
+
+
+def carry_late(conn: psycopg.Connection, live: Release) -> int:
+    """Bring to the live release what was written into others while it took their place, by whoever had begun before: rows of tables that are
+    not of products. In the caller's transaction, under the lock of changes; returns how many. What such a writer has not yet committed the next
+    one finds."""
+    if live.has_changes_before is None:
+        return 0
+    now, since = changes.position(conn), changes.since(conn, live.has_changes_before)
+    with changes.carrying(conn):
+        done = _rows(conn, live, since, written=False, but=live.release)
+    if done:
+        changes.revise(conn, live)
+    _has(conn, live, now)
+    return done
+
+
+def _has(conn: psycopg.Connection, release: Release, position: int) -> None:
+    conn.execute(
+        "UPDATE fashion_ops.releases SET has_changes_before = %s WHERE release = %s",
+        (position, release.release),
+    )
 
 
 # --- products
 
 
-def _products(conn: psycopg.Connection, live: Release, to: Release) -> tuple[int, int]:
-    assert to.has_changes_to is not None
+def _products(conn: psycopg.Connection, live: Release, to: Release, since: int) -> tuple[int, int]:
     # What a person wrote into a release is no more than that release's, where a new one is made of the sources.
-    count = changes.products_since(conn, to.has_changes_to, only_from_sources=to.state == "candidate")
+    count = changes.products_since(conn, since, only_from_sources=to.state == "candidate")
     if not count:
         conn.execute(sql.SQL("DROP TABLE {}").format(CARRIED))
         return 0, 0
@@ -263,19 +275,18 @@ def _shared(conn: psycopg.Connection, live: Release, to: Release, table: str) ->
 # --- other tables
 
 
-def _rows(conn: psycopg.Connection, to: Release) -> int:
-    """Write the rows of the log that a release lacks into its tables, in their order. A table, or a column, it does not have is left out."""
-    assert to.has_changes_to is not None
-    candidate = to.state == "candidate"
+def _rows(conn: psycopg.Connection, to: Release, since: int, *, written: bool, but: str = "") -> int:
+    """Write the rows of the log that a release lacks into its tables, in their order: what this transaction and later ones changed, and with
+    `written` all that are of no source; not those of the release `but`. A table, or a column, it does not have is left out."""
     tables = conn.execute(
-        "SELECT DISTINCT name FROM fashion_ops.changes WHERE product_id IS NULL AND (change > %s OR (%s AND NOT starts_with(origin, %s)))",
-        (to.has_changes_to, candidate, changes.SYNC),
+        "SELECT DISTINCT name FROM fashion_ops.changes WHERE product_id IS NULL AND release <> %s "
+        "AND (transaction >= %s OR (%s AND NOT starts_with(origin, %s)))",
+        (but, since, written, changes.SYNC),
     ).fetchall()
     done = 0
     for (name,) in tables:
-        columns = _columns(conn, to, name)
-        if columns:
-            done += _replay(conn, to, name, columns, to.has_changes_to, candidate)
+        if columns := _columns(conn, to, name):
+            done += _replay(conn, to, name, columns, since, written, but)
     return done
 
 
@@ -283,7 +294,7 @@ def replay_written(conn: psycopg.Connection, to: Release, name: str) -> None:
     """Write into a table of a release, which is made of the sources alone, what people wrote into releases of it, in the caller's
     transaction."""
     with changes.carrying(conn):
-        _replay(conn, to, name, _columns(conn, to, name), since=changes.last(conn), written=True)
+        _replay(conn, to, name, _columns(conn, to, name), EVER, written=True)
 
 
 def _columns(conn: psycopg.Connection, release: Release, table: str) -> dict[str, str]:
@@ -298,18 +309,24 @@ def _columns(conn: psycopg.Connection, release: Release, table: str) -> dict[str
 
 
 def _replay(
-    conn: psycopg.Connection, to: Release, name: str, columns: Mapping[str, str], since: int, written: bool
+    conn: psycopg.Connection,
+    to: Release,
+    name: str,
+    columns: Mapping[str, str],
+    since: int,
+    written: bool,
+    but: str = "",
 ) -> int:
-    """Write the rows of the log after a change, and with `written` all that are of no source, into a table."""
+    """As `_rows`, into one table."""
     own = to.table(name)
     listed = sql.SQL(", ").join(map(sql.Identifier, columns))
     given = sql.SQL("jsonb_populate_record(NULL::{}, %s)").format(own)
     done = 0
     with conn.cursor("log") as log, conn.cursor() as writing:
         log.execute(
-            "SELECT operation, row FROM fashion_ops.changes WHERE name = %s AND product_id IS NULL "
-            "AND (change > %s OR (%s AND NOT starts_with(origin, %s))) ORDER BY change",
-            (name, since, written, changes.SYNC),
+            "SELECT operation, row FROM fashion_ops.changes WHERE name = %s AND product_id IS NULL AND release <> %s "
+            "AND (transaction >= %s OR (%s AND NOT starts_with(origin, %s))) ORDER BY change",
+            (name, but, since, written, changes.SYNC),
         )
         for operation, row in log:
             same = _same(columns, row)

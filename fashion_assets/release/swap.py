@@ -4,6 +4,7 @@ What belongs here: promotion, rollback and retirement, their order, and the refu
 criteria, how the views are re-pointed (`serving`).
 """
 
+import time
 from collections.abc import Callable, Collection
 from contextlib import suppress
 
@@ -16,16 +17,20 @@ from fashion_assets.criteria.losses import NOTHING_MUCH_IS_LOST
 from fashion_assets.criteria.subject import Candidate
 from fashion_assets.criteria.verdict import Verdict
 from fashion_assets.errors import FashionAssetsError
-from fashion_assets.release.carrying import Carried, carry
+from fashion_assets.release.carrying import Carried, carry, carry_late
 from fashion_assets.release.serving import drop_former_views, point_views_at
 from fashion_assets.release.views import leading
 from fashion_assets.settings import Settings
 from fashion_assets.warehouse import changes, releases
-from fashion_assets.warehouse.locks import Busy, keep_from_changing, lock_swaps
+from fashion_assets.warehouse.locks import Busy, keep_from_changing, lock_changes, lock_swaps
 from fashion_assets.warehouse.releases import Release, ReleaseError
 
 DROP_WAIT_MS = 1_000
 """How long the dropping of a release waits for who reads it; what is left is dropped by whoever comes next."""
+
+
+LATE_SECONDS = 1.0
+"""How long a swap that is done waits for writers who began before it; what they commit later the next sync or swap brings along."""
 
 
 class PromotionRefused(FashionAssetsError):
@@ -74,7 +79,8 @@ def promote(
 
     `answers`: what the engine answered on this release, not asked again if nobody could write to it since; let go here.
     `accepted`: names of criteria that a person lets fail (`criteria.candidate.ACCEPTABLE`). `force` ends who holds the views
-    up. `told` is told what was brought to it of the release that is live until then. Raises `PromotionRefused`, `ReleaseError`, `Busy` or `HeldUp`; then nothing has changed.
+    up. `told` is told what was brought to it of the release that is live until then. Raises `PromotionRefused`, `ReleaseError`, `Busy` or
+    `HeldUp`; then nothing has changed.
     """
     # A transaction the caller left open would hold the views' locks until the caller came round to committing.
     conn.commit()
@@ -106,6 +112,7 @@ def promote(
             )
 
         point_views_at(conn, settings, release, register, force)
+    _catch_up(conn, release)
     with suppress(Busy):  # whoever swaps just now tidies up
         tidy(conn, settings)
     return verdicts
@@ -182,6 +189,7 @@ def rollback(
             _make_live(conn, target)
 
         point_views_at(conn, settings, target, register, force)
+    _catch_up(conn, target)
     return releases.get(conn, target.release)
 
 
@@ -198,14 +206,33 @@ def lead_views_again(conn: psycopg.Connection, settings: Settings) -> Release | 
     return live
 
 
+def _catch_up(conn: psycopg.Connection, release: Release) -> None:
+    """Bring along what was written into the release before by who had begun when the views still led to it."""
+    until = time.monotonic() + LATE_SECONDS
+    with conn.transaction():
+        row = conn.execute("SELECT pg_snapshot_xmax(pg_current_snapshot())::text::bigint").fetchone()
+    while row is not None and time.monotonic() < until:
+        with conn.transaction():
+            if changes.position(conn) >= row[0]:
+                break
+        time.sleep(0.02)
+    with suppress(Busy), conn.transaction():  # whoever swaps or syncs just now does it, or the next one
+        lock_changes(conn)
+        now = releases.get(conn, release.release)
+        if now.state == "live":
+            carry_late(conn, now)
+
+
 def _make_live(conn: psycopg.Connection, release: Release) -> None:
     conn.execute(
         "UPDATE fashion_ops.releases SET state = 'retired', retired_at = clock_timestamp(), "
-        "has_changes_to = (SELECT coalesce(max(change), 0) FROM fashion_ops.changes) WHERE state = 'live'"
+        "has_changes_before = %s WHERE state = 'live'",
+        (changes.position(conn),),
     )
     conn.execute(
-        "UPDATE fashion_ops.releases SET state = 'live', promoted_at = clock_timestamp(), retired_at = NULL WHERE release = %s",
-        (release.release,),
+        "UPDATE fashion_ops.releases SET state = 'live', promoted_at = clock_timestamp(), retired_at = NULL, "
+        "has_changes_before = coalesce(has_changes_before, %s) WHERE release = %s",
+        (changes.position(conn), release.release),
     )
 
 

@@ -62,11 +62,17 @@ def _tables(conn: psycopg.Connection[Any], release: Release) -> list[str]:
     return [name for (name,) in rows]
 
 
-def last(conn: psycopg.Connection[Any]) -> int:
-    """The number of the last change there is; 0 where there is none."""
-    row = conn.execute("SELECT coalesce(max(change), 0) FROM fashion_ops.changes").fetchone()
+def position(conn: psycopg.Connection[Any]) -> int:
+    """The transaction before which every one has ended: what those changed can be seen now."""
+    row = conn.execute("SELECT pg_snapshot_xmin(pg_current_snapshot())::text::bigint").fetchone()
     assert row is not None
     return row[0]
+
+
+def since(conn: psycopg.Connection[Any], kept: int) -> int:
+    """A kept position, to go on from. One that is of the future is another server's, from where the database came: then all there is may be
+    lacking."""
+    return kept if kept <= position(conn) else 0
 
 
 def originating(conn: psycopg.Connection[Any], origin: str) -> None:
@@ -98,12 +104,12 @@ def revise(conn: psycopg.Connection[Any], release: Release) -> None:
     )
 
 
-def products_since(conn: psycopg.Connection[Any], since: int, *, only_from_sources: bool) -> int:
-    """Put the ids of the products that changed after a change into a temporary table `carried`, which ends with the transaction.
+def products_since(conn: psycopg.Connection[Any], transaction: int, *, only_from_sources: bool) -> int:
+    """Put the ids of the products that this transaction or a later one changed into a temporary table `carried`, which ends with the transaction.
     Returns how many."""
     conn.execute("CREATE TEMPORARY TABLE carried (product_id uuid PRIMARY KEY) ON COMMIT DROP")
     return conn.execute(
         "INSERT INTO pg_temp.carried SELECT DISTINCT product_id FROM fashion_ops.changes "
-        "WHERE change > %s AND product_id IS NOT NULL AND (NOT %s OR starts_with(origin, %s))",
-        (since, only_from_sources, SYNC),
+        "WHERE transaction >= %s AND product_id IS NOT NULL AND (NOT %s OR starts_with(origin, %s))",
+        (transaction, only_from_sources, SYNC),
     ).rowcount

@@ -22,6 +22,7 @@ from psycopg import sql
 
 from fashion_assets.errors import FashionAssetsError
 from fashion_assets.postgres.copy import copy_rows
+from fashion_assets.warehouse import changes
 from fashion_assets.warehouse.schemas import OPS
 from fashion_assets.warehouse.sources import SourceRecord
 
@@ -167,8 +168,7 @@ def sync(
         owner, name = of or source.name, register_name or source.name
         if connection.execute(known, (owner,)).fetchone() is None:
             raise LookupError(f"there is no source {owner!r} in the register: activate it first")
-        row = connection.execute("SELECT coalesce(max(change), 0) FROM fashion_ops.changes").fetchone()
-        logged = row[0] if row else 0
+        logged = changes.position(connection)
         # Of this transaction only: enough to sort some 100,000 listings in memory.
         connection.execute("SET LOCAL work_mem = '32MB'")
         _load_scan(connection, source.scan())
@@ -177,7 +177,7 @@ def sync(
         report = _apply(connection, name, batch_size, None)
         if register_name is None:
             connection.execute(
-                _sql("UPDATE {sources} SET has_changes_to = %s WHERE name = %s"), (logged, owner)
+                _sql("UPDATE {sources} SET has_changes_before = %s WHERE name = %s"), (logged, owner)
             )
         for table in ("fingerprinted", "identified", "scanned"):
             connection.execute(sql.SQL("DROP TABLE {}").format(sql.Identifier("pg_temp", table)))

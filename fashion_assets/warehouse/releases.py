@@ -21,7 +21,7 @@ SERVING_SCHEMA = "fashion_sota"
 
 _COLUMNS = sql.SQL(
     "release, number, state, content_version, space, products, quarantined, listings, criteria, report, "
-    "created_at, promoted_at, retired_at, run_id, replaced, revision, made_with, tables_version, build_seconds, has_changes_to"
+    "created_at, promoted_at, retired_at, run_id, replaced, revision, made_with, tables_version, build_seconds, has_changes_before"
 )
 
 
@@ -57,8 +57,8 @@ class Release:
     """Which rows of declared tables are in it (`release.plan.tables_version`); None in releases of former versions."""
     build_seconds: float | None = None
     """How long loading and indexing it took; None in releases of former versions."""
-    has_changes_to: int | None = None
-    """The last change of another release that is in this one, too (`warehouse.changes`)."""
+    has_changes_before: int | None = None
+    """What transactions before this one changed in other releases is in it, too (`warehouse.changes`)."""
 
     def table(self, name: str) -> sql.Identifier:
         """A table of this release."""

@@ -80,9 +80,9 @@ sources = Table(
     Column("active", Boolean, nullable=False, comment="Whether it is scanned, and is in the next release."),
     _at("scanned_at", "When the last scan of it ended."),
     Column(
-        "has_changes_to",
+        "has_changes_before",
         BigInteger,
-        comment="The last change in the log when its last scan began: all before are in what that scan found.",
+        comment="What transactions before this one changed came from what its last scan found, or from an earlier one.",
     ),
     comment="Where listings come from; those that are active are scanned, and are in the next release.",
 )
@@ -332,9 +332,9 @@ releases = Table(
         comment="How long loading and indexing it took. Null in releases of former versions.",
     ),
     Column(
-        "has_changes_to",
+        "has_changes_before",
         BigInteger,
-        comment="The last change of another release that is in this one, too; see changes.",
+        comment="What transactions before this one changed in other releases is in it, too; see changes.",
     ),
     UniqueConstraint("number"),
     CheckConstraint(
@@ -480,6 +480,13 @@ changes = Table(
     Column(
         "at", DateTime(timezone=True), nullable=False, server_default=func.clock_timestamp(), comment="When."
     ),
+    Column(
+        "transaction",
+        BigInteger,
+        nullable=False,
+        server_default=text("pg_current_xact_id()::text::bigint"),
+        comment="The transaction that made it: a later number may be committed earlier.",
+    ),
     Column("release", Text, nullable=False, comment="The release that was changed."),
     Column("name", Text, nullable=False, comment="The table that was changed."),
     Column("operation", Text, nullable=False, comment="insert, update or delete."),
@@ -492,6 +499,7 @@ changes = Table(
         comment="Who changed it: sync and the source, or the role that wrote.",
     ),
     CheckConstraint("operation IN ('insert', 'update', 'delete')", name="operation"),
+    Index(None, "transaction"),
     Index(None, "release", "operation"),
     comment="What changed in releases since they were built, row by row, and from where.",
 )

@@ -58,6 +58,7 @@ MEASURING_ASSETS = {
 }
 DOCUMENTS = {"wardrobe_backfill": "wardrobe"}
 WRITING = {"written_stories": "stories"}
+SYNC = {"synced_release": "sync"}
 CHECKS = {
     "wardrobe_backfill": {
         "normalized_values_are_canonical",
@@ -201,7 +202,7 @@ def test_the_assets_are_these_and_each_says_what_and_whose_it_is(repository: dg.
     nodes = {key.to_user_string(): graph.get(key) for key in graph.get_all_asset_keys()}
     assert {
         name: node.group_name for name, node in nodes.items()
-    } == SOURCE | BATCH_ASSETS | TABLE_ASSETS | RELEASE_ASSETS | MEASURING_ASSETS | DOCUMENTS | WRITING
+    } == SOURCE | BATCH_ASSETS | TABLE_ASSETS | RELEASE_ASSETS | MEASURING_ASSETS | DOCUMENTS | WRITING | SYNC
     for name, node in nodes.items():
         assert node.description, name
         assert node.owners and all(owner.startswith("team:") for owner in node.owners), name
@@ -241,6 +242,7 @@ def test_assets_say_which_code_and_which_table_they_are_of(
         if "dagster/table_name" in node.metadata
     }
     assert tables == {
+        "synced_release": "fashion_sota.products",
         "quarantined_listings": "fashion_ops.quarantine",
         "quarantined_rows": "fashion_ops.quarantine",
         "image_embeddings": "fashion_ops.embeddings",
@@ -256,6 +258,7 @@ def test_assets_say_which_code_and_which_table_they_are_of(
         "product_style_affinity",
         "product_embeddings_index",
         "live_release",
+        "synced_release",
     }
     monkeypatch.setenv("FASHION_ASSETS_MODEL", "openai/clip")
     monkeypatch.setenv("FASHION_ASSETS_SOURCE_CODE_URL", "https://git.example/blob/main/")
@@ -294,7 +297,11 @@ def test_the_source_is_an_asset_that_others_make(repository: dg.RepositoryDefini
     graph = repository.asset_graph
     (source,) = (graph.get(dg.AssetKey(name)) for name in SOURCE)
     assert source.is_external and not source.is_executable
-    assert {key.to_user_string() for key in source.child_keys} == {"raw_listings", "raw_rows"}
+    assert {key.to_user_string() for key in source.child_keys} == {
+        "raw_listings",
+        "raw_rows",
+        "synced_release",
+    }
 
 
 def test_loading_warns_of_nothing_of_ours():
@@ -391,6 +398,7 @@ def test_the_jobs_do_what_they_are_called(repository: dg.RepositoryDefinition):
         "migrate_rows": set(TABLE_ASSETS),
         "backfill_wardrobe": set(DOCUMENTS),
         "write_stories": set(WRITING),
+        "sync_release": set(SYNC),
         "build_release": set(RELEASE_ASSETS),
         "check_batch": set(),
         "check_release": set(),
@@ -415,6 +423,7 @@ def test_a_sensor_and_a_schedule_ask_for_runs_once_somebody_turns_them_on(
     sensors = {sensor.name: sensor for sensor in repository.sensor_defs}
     sensor = sensors.pop("new_or_changed_batches")
     assert set(sensors) == {
+        "changes_of_sources",
         "tell_of_failed_runs",
         "tell_of_waiting_releases",
         "tell_of_stale_sources",

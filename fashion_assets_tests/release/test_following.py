@@ -21,7 +21,7 @@ from fashion_assets.release.following import behind, portions
 from fashion_assets.search.engine import SearchEngine
 from fashion_assets.search.query import Query
 from fashion_assets.settings import Settings
-from fashion_assets.sync import Sync, SyncResult
+from fashion_assets.sync import Sync, SyncResult, bring_back
 from fashion_assets.warehouse import releases
 from fashion_assets.warehouse.register import _write_batches
 from fashion_assets.warehouse.sources import active_sources
@@ -279,7 +279,7 @@ def test_a_release_with_another_model_keeps_its_own_vectors_where_they_show_the_
     conn = live.conn
     other = copy_of(live, None)
     conn.execute(
-        "UPDATE fashion_ops.releases SET state = 'retired', has_changes_to = 0 WHERE release = %s",
+        "UPDATE fashion_ops.releases SET state = 'retired', has_changes_before = 0 WHERE release = %s",
         (other.release,),
     )
     conn.execute(
@@ -312,3 +312,29 @@ def test_a_release_with_another_model_keeps_its_own_vectors_where_they_show_the_
     ).fetchall()
     assert rows == [("1", "Nike", False, "other"), ("2", "Puma", True, None), ("4", "Puma", False, "other")]
     assert roots.active(conn, live.settings)
+
+
+def test_what_a_writer_commits_behind_a_swap_is_not_left_behind(
+    live: Candidate, monkeypatch: pytest.MonkeyPatch
+):
+    monkeypatch.setattr(swap, "LATE_SECONDS", 0.0)
+    conn = live.conn
+    other = copy_of(live, None)
+    conn.execute("UPDATE fashion_ops.releases SET state = 'retired' WHERE release = %s", (other.release,))
+    conn.commit()
+    favourite = sql.SQL(
+        "INSERT INTO {} (user_id, source, external_id, record) VALUES (%s, 'app', '1', '{{}}')"
+    )
+    with connect(live.settings) as writer:
+        # As one whose statement had looked up the view before it led elsewhere.
+        writer.execute(favourite.format(live.release.table("favourites")), ("late",))
+        swap.rollback(conn, live.settings, other.release)
+        assert conn.execute("SELECT user_id FROM fashion_sota.favourites").fetchall() == []
+        conn.commit()
+    bring_back(conn)
+    assert conn.execute("SELECT user_id FROM fashion_sota.favourites").fetchall() == [("late",)]
+    conn.execute(favourite.format(sql.Identifier("fashion_sota", "favourites")), ("next",))
+    conn.commit()
+    swap.rollback(conn, live.settings, live.release.release)
+    rows = conn.execute("SELECT user_id FROM fashion_sota.favourites ORDER BY 1").fetchall()
+    assert rows == [("late",), ("next",)]

@@ -28,7 +28,7 @@ def fill(connection: psycopg.Connection[Any]) -> None:
             "INSERT INTO fashion_ops.sources (name, kind, location, active) VALUES ('shop', 'folder', '/shop', true)",
             (),
         ),
-        ("UPDATE fashion_ops.sources SET has_changes_to = 7", ()),
+        ("UPDATE fashion_ops.sources SET has_changes_before = 7", ()),
         (
             "INSERT INTO fashion_ops.listings (source, listing_key, external_id, occurrence, batch, locator, signature, content_hash, present) "
             "VALUES ('shop', '1', '1', 0, 'shop-00001', '0+1', 'x', 'y', true)",
@@ -89,7 +89,7 @@ def fill(connection: psycopg.Connection[Any]) -> None:
             (),
         ),
         (
-            "UPDATE fashion_ops.releases SET revision = 2, made_with = 'm', tables_version = 't', build_seconds = 3, has_changes_to = 1",
+            "UPDATE fashion_ops.releases SET revision = 2, made_with = 'm', tables_version = 't', build_seconds = 3, has_changes_before = 1",
             (),
         ),
         (

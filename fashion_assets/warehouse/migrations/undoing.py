@@ -56,9 +56,9 @@ LOST: dict[str, tuple[Loses, ...]] = {
         Loses(
             "releases",
             ("release",),
-            columns=("revision", "made_with", "tables_version", "build_seconds", "has_changes_to"),
+            columns=("revision", "made_with", "tables_version", "build_seconds", "has_changes_before"),
         ),
-        Loses("sources", ("name",), columns=("has_changes_to",)),
+        Loses("sources", ("name",), columns=("has_changes_before",)),
     ),
 }
 """By step."""

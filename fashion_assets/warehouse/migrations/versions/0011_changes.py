@@ -37,9 +37,9 @@ def release_columns() -> list[sa.Column]:
             comment="How long loading and indexing it took. Null in releases of former versions.",
         ),
         sa.Column(
-            "has_changes_to",
+            "has_changes_before",
             sa.BigInteger,
-            comment="The last change of another release that is in this one, too; see changes.",
+            comment="What transactions before this one changed in other releases is in it, too; see changes.",
         ),
     ]
 
@@ -102,6 +102,13 @@ def upgrade() -> None:
             server_default=sa.text("clock_timestamp()"),
             comment="When.",
         ),
+        sa.Column(
+            "transaction",
+            sa.BigInteger,
+            nullable=False,
+            server_default=sa.text("pg_current_xact_id()::text::bigint"),
+            comment="The transaction that made it: a later number may be committed earlier.",
+        ),
         sa.Column("release", sa.Text, nullable=False, comment="The release that was changed."),
         sa.Column("name", sa.Text, nullable=False, comment="The table that was changed."),
         sa.Column("operation", sa.Text, nullable=False, comment="insert, update or delete."),
@@ -117,6 +124,7 @@ def upgrade() -> None:
         comment="What changed in releases since they were built, row by row, and from where.",
         schema=SCHEMA,
     )
+    op.create_index("changes_transaction_idx", "changes", ["transaction"], schema=SCHEMA)
     op.create_index("changes_release_operation_idx", "changes", ["release", "operation"], schema=SCHEMA)
     op.create_table(
         "syncs",
@@ -143,9 +151,9 @@ def upgrade() -> None:
     op.add_column(
         "sources",
         sa.Column(
-            "has_changes_to",
+            "has_changes_before",
             sa.BigInteger,
-            comment="The last change in the log when its last scan began: all before are in what that scan found.",
+            comment="What transactions before this one changed came from what its last scan found, or from an earlier one.",
         ),
         schema=SCHEMA,
     )
@@ -156,7 +164,7 @@ def downgrade() -> None:
     # The triggers of releases go with them.
     op.execute("DROP FUNCTION IF EXISTS fashion_ops.log_products() CASCADE")
     op.execute("DROP FUNCTION IF EXISTS fashion_ops.log_rows() CASCADE")
-    op.drop_column("sources", "has_changes_to", schema=SCHEMA)
+    op.drop_column("sources", "has_changes_before", schema=SCHEMA)
     for column in reversed(release_columns()):
         op.drop_column("releases", column.name, schema=SCHEMA)
     op.drop_table("syncs", schema=SCHEMA)
