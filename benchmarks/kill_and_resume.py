@@ -2,7 +2,7 @@
 
 Usage: python benchmarks/kill_and_resume.py CATALOG WORK_FOLDER [KILLS [SEED]]
 
-Two installations migrate the same catalogue: one undisturbed, one killed (SIGKILL, its Postgres too) KILLS times before
+CATALOG is a folder, a file, or a database's URL. Two installations migrate the same catalogue: one undisturbed, one killed (SIGKILL, its Postgres too) KILLS times before
 it is left to finish. Then the final tables are compared row for row; only clock times are left out of the comparison.
 Exit code 0 where they are equal.
 """
@@ -23,13 +23,14 @@ from fashion_assets.settings import Settings
 from fashion_assets.warehouse import releases
 from fashion_assets.warehouse.database import prepare
 
-TABLES = {
+RELEASED = {
     # `normalized_at` is a clock time inside the JSON; everything else must be the same.
     "products": "SELECT (to_jsonb(t) - 'normalized' || jsonb_build_object('normalized', t.normalized - 'normalized_at'))::text"
-    " FROM {release}.products t",
-    "product_embeddings": "SELECT to_jsonb(t)::text FROM {release}.product_embeddings t",
-    "users": "SELECT to_jsonb(t)::text FROM {release}.users t",
-    "favourites": "SELECT to_jsonb(t)::text FROM {release}.favourites t",
+    " FROM {table} t",
+}
+"""Of a release's tables, how those are read that are not read as they are."""
+
+REGISTERED = {
     "quarantine": "SELECT (to_jsonb(t) - 'quarantined_at')::text FROM fashion_ops.quarantine t",
     "listings": "SELECT to_jsonb(t)::text FROM fashion_ops.listings t",
     "batches": "SELECT (to_jsonb(t) - 'updated_at')::text FROM fashion_ops.batches t",
@@ -54,16 +55,24 @@ def kill_tree(process: subprocess.Popen, home: Path) -> None:
 
 
 def fingerprint(settings: Settings) -> dict[str, tuple[int, str]]:
-    """Rows and a digest over the sorted rows, for each table."""
+    """Rows and a digest over the sorted rows, for each table of the live release and for what is registered beside it."""
     prepare(settings)
     found = {}
     with connect(settings) as conn:
         live = releases.live(conn)
         assert live is not None, f"nothing is live in {settings.home}"
-        for name, query in TABLES.items():
-            statement = sql.SQL('SELECT row FROM ({}) AS rows(row) ORDER BY row COLLATE "C"').format(
-                sql.SQL(query).format(release=sql.Identifier(live.release))
+        tables = conn.execute(
+            "SELECT tablename FROM pg_tables WHERE schemaname = %s ORDER BY 1", (live.release,)
+        ).fetchall()
+        queries = {
+            name: sql.SQL(RELEASED.get(name, "SELECT to_jsonb(t)::text FROM {table} t")).format(
+                table=sql.Identifier(live.release, name)
             )
+            for (name,) in tables
+        }
+        queries |= {name: sql.SQL(query) for name, query in REGISTERED.items()}
+        for name, query in queries.items():
+            statement = sql.SQL('SELECT row FROM ({}) AS rows(row) ORDER BY row COLLATE "C"').format(query)
             digest, rows = hashlib.sha256(), 0
             with conn.cursor(name="rows") as cursor:
                 for (row,) in cursor.execute(statement):
@@ -100,9 +109,11 @@ def main() -> int:
     subprocess.run(command(killed, catalog), check=True, stdout=subprocess.DEVNULL)
 
     expected, found = (fingerprint(Settings(home=home, database_url=None)) for home in (undisturbed, killed))
-    for name in TABLES:
-        equal = expected[name] == found[name]
-        print(f"{name:20} {expected[name][0]:>8} rows  {'equal' if equal else f'DIFFERENT: {found[name]}'}")
+    for name in sorted(expected | found):
+        equal = expected.get(name) == found.get(name)
+        print(
+            f"{name:28} {expected.get(name, (0,))[0]:>8} rows  {'equal' if equal else f'DIFFERENT: {found.get(name)}'}"
+        )
     return 0 if expected == found else 1
 
 

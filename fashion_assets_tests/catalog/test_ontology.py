@@ -86,6 +86,7 @@ def test_a_text_says_what_it_says(text: str, expected: dict[str, str | None]):
         ("Chanel tweed jacket with gold buttons", "subcategory", "blazer"),
         ("Levi's denim jacket, vintage", "designer_tier", "vintage"),
         ("Flannel shirt, warm", "category", "shoes"),
+        ("Foggy Tee", "brand", "Fear of God"),
     ],
 )  # fmt: skip
 def test_what_a_text_seems_to_say_does_not_count(text: str, name: str, wrong: str):
@@ -161,6 +162,19 @@ def test_a_stated_value_wins_and_a_stated_brand_is_no_colour():
         ("size", "38 EU", "38"),
         ("material", "5% Spandex, 95% Cotton", "cotton"),
         ("color", "sparkly", "sparkly"),
+        ("category", "Dress shoes", "shoes"),
+        ("category", "Handbags", "bags"),
+        ("subcategory", "Sweatshirts & Hoodies", "sweatshirt"),
+        ("color", "Dark Rose", "pink"),
+        ("color", "Scarlet", "red"),
+        ("color", "vert", "green"),
+        ("color", "Gray", "grey"),
+        ("condition", "new_with_tag", "new with tags"),
+        ("condition", "Used - Excellent", "excellent"),
+        ("condition", "satisfactory", "fair"),
+        ("size", "32x34", "W32 L34"),
+        ("size", "UK 9", "9"),
+        ("size", "One Size", "one size"),
     ],
 )
 def test_a_stated_value_becomes_the_canonical_one(name: str, stated: str, value: str):
