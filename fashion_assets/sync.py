@@ -101,7 +101,7 @@ class Sync:
 
     def live(self) -> Release:
         """The live release, where it can be changed. Raises `NeedsSnapshot`."""
-        live, why = self._can_follow()
+        live, why = can_follow(self._conn, self._settings)
         if live is None:
             raise NeedsSnapshot(f"The live release cannot be changed: {why}.")
         return live
@@ -150,13 +150,11 @@ class Sync:
         """Do it; or say why a new release is to be built instead."""
         conn, clock = self._conn, _Clock(result.seconds)
         began = datetime.now(UTC)
-        if source is not None and source not in {each.name for each in active_sources(conn)}:
-            known = ", ".join(each.name for each in active_sources(conn)) or "none"
-            raise UnknownSource(f"There is no source {source!r} in use; there are: {known}.")
+        require_source(conn, source)
         with conn.transaction():
             scans = scan_active_sources(conn, self._settings, only=source)
         result.lines += [said for scan in scans if (said := _said(scan))]
-        live, why = self._can_follow()
+        live, why = can_follow(self._conn, self._settings)
         if live is None:
             if mode == "triggered":
                 raise NeedsSnapshot(
@@ -165,7 +163,7 @@ class Sync:
             return why
         names = [each for each in behind(conn, live) if source in (None, each[0])]
         many = sum(count for _, count in differing(conn, live, [batch for _, batch in names]))
-        if mode == "auto" and (why := self._takes_longer(live, many)):
+        if mode == "auto" and (why := takes_longer(conn, live, many)):
             return why
         clock.lap("reading")
         entries = {each.name: each for each in active_sources(conn)}
@@ -179,39 +177,6 @@ class Sync:
         clock.lap("release before")
         result.mode = "triggered" if result.followed else "nothing"
         return None
-
-    def _can_follow(self) -> tuple[Release | None, str]:
-        """The live release; or None, and why it cannot be brought in step by changing it."""
-        conn, settings = self._conn, self._settings
-        live = releases.live(conn)
-        if live is None:
-            return None, "nothing is live yet"
-        model = InstalledModel(settings)
-        wanted = made_with(roots.active(conn, settings), declared_tables(conn), settings, model.space)
-        if live.made_with is None:
-            return None, f"{live.release} was built by a former version"
-        if live.made_with != wanted:
-            return (
-                None,
-                f"{live.release} was made with other sources, mappings, rules or another model, so that every row may change",
-            )
-        return live, ""
-
-    def _takes_longer(self, live: Release, many: int) -> str | None:
-        """Why a new release takes less than writing so many listings into the live one; None where it does not."""
-        if many > MOST_OF_IT * (live.products or 0):
-            return f"{many:,} listings changed, more than {MOST_OF_IT:.0%} of the products"
-        row = self._conn.execute(
-            "SELECT sum(writing_seconds) / sum(written + removed) FROM (SELECT * FROM fashion_ops.syncs "
-            "WHERE written + removed >= 20 ORDER BY sync DESC LIMIT 10) AS latest"
-        ).fetchone()
-        each = (row[0] if row else None) or WRITING_SECONDS
-        if live.build_seconds is None or many * each <= live.build_seconds:
-            return None
-        return (
-            f"{many:,} listings changed, which takes some {many * each:.0f} s to write into {live.release}; building it took "
-            f"{live.build_seconds:.0f} s"
-        )
 
     def _follow_tables(self, live: Release, followed: Followed) -> None:
         """Bring the declared tables in step where their rows changed, or what they refer to may have come or gone."""
@@ -256,6 +221,52 @@ class Sync:
                 )
         result.release, result.revision = live.release, now.revision
         bring_back(conn)
+
+
+def require_source(conn: psycopg.Connection, source: str | None) -> None:
+    """Raise `UnknownSource` where this one is not in use."""
+    if source is not None and source not in {each.name for each in active_sources(conn)}:
+        known = ", ".join(each.name for each in active_sources(conn)) or "none"
+        raise UnknownSource(f"There is no source {source!r} in use; there are: {known}.")
+
+
+def can_follow(conn: psycopg.Connection, settings: Settings) -> tuple[Release | None, str]:
+    """The live release; or None, and why it cannot be brought in step by changing it."""
+    live = releases.live(conn)
+    if live is None:
+        return None, "nothing is live yet"
+    model = InstalledModel(settings)
+    wanted = made_with(roots.active(conn, settings), declared_tables(conn), settings, model.space)
+    if live.made_with is None:
+        return None, f"{live.release} was built by a former version"
+    if live.made_with != wanted:
+        return (
+            None,
+            f"{live.release} was made with other sources, mappings, rules or another model, so that every row may change",
+        )
+    return live, ""
+
+
+def takes_longer(conn: psycopg.Connection, live: Release, many: int) -> str | None:
+    """Why a new release takes less than writing so many listings into the live one; None where it does not."""
+    if many > MOST_OF_IT * (live.products or 0):
+        return f"{many:,} listings changed, more than {MOST_OF_IT:.0%} of the products"
+    seconds = many * writing_seconds(conn)
+    if live.build_seconds is None or seconds <= live.build_seconds:
+        return None
+    return (
+        f"{many:,} listings changed, which takes some {seconds:.0f} s to write into {live.release}; building it took "
+        f"{live.build_seconds:.0f} s"
+    )
+
+
+def writing_seconds(conn: psycopg.Connection) -> float:
+    """Seconds a row takes to be written into the live release, by what the last syncs took."""
+    row = conn.execute(
+        "SELECT sum(writing_seconds) / sum(written + removed) FROM (SELECT * FROM fashion_ops.syncs "
+        "WHERE written + removed >= 20 ORDER BY sync DESC LIMIT 10) AS latest"
+    ).fetchone()
+    return (row[0] if row else None) or WRITING_SECONDS
 
 
 def bring_back(conn: psycopg.Connection) -> None:

@@ -48,6 +48,15 @@ def kept_tuning(home: Path, space: EmbeddingSpace, device: str) -> Tuning | None
         return None
 
 
+def measured_speed(home: Path, space: EmbeddingSpace, device: str) -> float | None:
+    """Pictures a second of the way that is kept for a model on this machine and device; None where nothing was measured."""
+    try:
+        measured = _read(home / FILE)[_key(space, device)]["measured"]
+        return max(float(each["per_second"]) for each in measured if each["chosen"])
+    except (OSError, ValueError, TypeError, KeyError, AttributeError):
+        return None
+
+
 def keep_tuning(
     home: Path, space: EmbeddingSpace, device: str, tuning: Tuning, measured: list[dict[str, Any]]
 ) -> Path:

@@ -70,13 +70,19 @@ def portions(
             yield _portion(conn, release, source, some)
 
 
-_LACKING = """
+_KNOWN = """
     FROM fashion_ops.listings l
     LEFT JOIN {products} p ON p.source = l.source AND p.external_id = l.external_id AND l.occurrence = 0
     LEFT JOIN fashion_ops.quarantine q ON q.source = l.source AND q.listing_key = l.listing_key
+"""
+
+_LACKING = (
+    _KNOWN
+    + """
     WHERE l.batch = ANY(%(batches)s) AND l.present
       AND p.content_hash IS DISTINCT FROM l.content_hash AND q.content_hash IS DISTINCT FROM l.content_hash
 """
+)
 
 
 def differing(conn: psycopg.Connection, release: Release, batches: Sequence[str]) -> list[tuple[str, int]]:
@@ -86,6 +92,66 @@ def differing(conn: psycopg.Connection, release: Release, batches: Sequence[str]
     )
     found = dict(conn.execute(query, {"batches": list(batches)}).fetchall())
     return [(batch, found.get(batch, 0)) for batch in batches]
+
+
+class Difference(NamedTuple):
+    """How many listings of a source differ between the register and a release."""
+
+    new: int
+    """Neither a product nor in quarantine."""
+    changed: int
+    gone: int
+    """No more in the source."""
+    leaving: int
+    """Products of those that are gone, or in quarantine as they are now."""
+
+
+def counted(
+    conn: psycopg.Connection, release: Release, batches: Sequence[tuple[str, str]]
+) -> dict[str, Difference]:
+    """How much of these batches (`behind`) differs, by source: those that differ."""
+    rows = conn.execute(
+        sql.SQL(
+            """
+            SELECT source, count(*) FILTER (WHERE lacking AND NOT known), count(*) FILTER (WHERE lacking AND known),
+                   count(*) FILTER (WHERE known AND NOT present), count(*) FILTER (WHERE held AND (NOT present OR rejected))
+            FROM (SELECT l.source, l.present, p.product_id IS NOT NULL AS held, p.product_id IS NOT NULL OR q.listing_key IS NOT NULL AS known,
+                         coalesce(q.content_hash = l.content_hash, false) AS rejected,
+                         l.present AND p.content_hash IS DISTINCT FROM l.content_hash AND q.content_hash IS DISTINCT FROM l.content_hash
+                         AS lacking {known} WHERE l.batch = ANY(%(batches)s)) each
+            GROUP BY source ORDER BY source
+            """
+        ).format(known=sql.SQL(_KNOWN).format(products=release.table(PRODUCTS.name))),
+        {"batches": [batch for _, batch in batches]},
+    ).fetchall()
+    return {source: Difference(*counts) for source, *counts in rows if any(counts)}
+
+
+def drawn(
+    conn: psycopg.Connection, release: Release | None, batches: Sequence[str], at_most: int
+) -> dict[str, pa.Table]:
+    """Of the listings of these batches that are to be judged, or, without a release, of all that are present, at most so many, drawn by their
+    keys' hashes; by source (`REFERENCES_SCHEMA`)."""
+    lacking = (
+        sql.SQL("FROM fashion_ops.listings l WHERE l.batch = ANY(%(batches)s) AND l.present")
+        if release is None
+        else sql.SQL(_LACKING).format(products=release.table(PRODUCTS.name))
+    )
+    rows = conn.execute(
+        sql.SQL(
+            "SELECT * FROM (SELECT l.source, l.external_id, l.locator, l.signature, l.listing_key, l.occurrence {} "
+            "ORDER BY hashtextextended(l.listing_key, 0), l.source LIMIT %(most)s) drawn "
+            'ORDER BY source, listing_key COLLATE "C"'
+        ).format(lacking),
+        {"batches": list(batches), "most": at_most},
+    ).fetchall()
+    by_source: dict[str, list[tuple]] = {}
+    for source, *columns in rows:
+        by_source.setdefault(source, []).append(tuple(columns))
+    return {
+        source: pa.table([list(column) for column in zip(*those, strict=True)], schema=REFERENCES_SCHEMA)
+        for source, those in by_source.items()
+    }
 
 
 def _portion(conn: psycopg.Connection, release: Release, source: str, batches: list[str]) -> Portion:
