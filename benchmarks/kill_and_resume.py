@@ -27,6 +27,7 @@ RELEASED = {
     # `normalized_at` is a clock time inside the JSON; everything else must be the same.
     "products": "SELECT (to_jsonb(t) - 'normalized' || jsonb_build_object('normalized', t.normalized - 'normalized_at'))::text"
     " FROM {table} t",
+    "revision": "SELECT (to_jsonb(t) - 'changed_at')::text FROM {table} t",
 }
 """Of a release's tables, how those are read that are not read as they are."""
 
