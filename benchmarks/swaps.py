@@ -2,9 +2,9 @@
 
 Usage: python benchmarks/swaps.py WORK_FOLDER [SWAPS [LISTINGS]]
 
-Two releases of a drawn catalogue, every title of one marked. Eight searching connections, four of SQL that look at the
-views in any order, one and several statements a transaction, and one that is idle in a transaction after it looked at one
-view. First nothing swaps, then releases swap back to back; what waits for a lock, and how long, the server itself says
+Two releases of a drawn catalogue, every title of one marked, and with other columns: either has one the other lacks. Eight searching connections,
+four of SQL that look at the views in any order, one and several statements a transaction, one that has prepared `SELECT *`, one whose
+transactions are REPEATABLE READ, and one that is idle in a transaction after it looked at one view. First nothing swaps, then releases swap back to back; what waits for a lock, and how long, the server itself says
 (`log_lock_waits`), so that it is told from waiting for a core. Then a rollback is asked for while a run builds, a `pg_dump`
 reads, and a retirement waits for it. Exit code 0 where no query failed and no statement's answer was of two releases.
 """
@@ -101,6 +101,7 @@ class Readers:
         self._engine.search(Query("red shirt"))
         self._threads = [threading.Thread(target=self._search, args=(n,)) for n in range(8)]
         self._threads += [threading.Thread(target=self._look, args=(n,)) for n in range(4)]
+        self._threads += [threading.Thread(target=each) for each in (self._repeat_prepared, self._repeat)]
         self._idle = connect(self._settings)
         self._idle.execute("SELECT 1 FROM fashion_sota.users LIMIT 1").fetchall()
         for thread in self._threads:
@@ -175,6 +176,38 @@ class Readers:
                             )
                 time.sleep(0.002)
 
+    def _repeat_prepared(self) -> None:
+        """`SELECT *`, kept prepared by the server for as long as the connection is there."""
+        statement = (
+            b"SELECT * FROM fashion_sota.products p JOIN fashion_sota.users u ON u.source = p.source LIMIT 20"
+        )
+        with connect(self._settings, autocommit=True) as conn:
+            conn.prepare_threshold = 0
+            place = [column.name for column in conn.execute(statement).description or ()].index("title")
+
+            def titles() -> list[str]:
+                return [row[place] for row in conn.execute(statement).fetchall() if row[place] is not None]
+
+            while not self._stop.is_set():
+                self._timed("prepared SELECT *", titles, lambda: None)
+                time.sleep(0.002)
+
+    def _repeat(self) -> None:
+        """A report: transactions that see the database as it was when they began."""
+        with connect(self._settings) as conn:
+            conn.isolation_level = psycopg.IsolationLevel.REPEATABLE_READ
+
+            def titles() -> list[str]:
+                with conn.transaction():
+                    found = _titles(conn, JOINED)
+                if not found:
+                    raise AssertionError("no rows")
+                return found
+
+            while not self._stop.is_set():
+                self._timed("repeatable read", titles, lambda: None)
+                time.sleep(0.002)
+
     def figures(self) -> dict[str, dict[str, float]]:
         return {
             kind: {
@@ -221,6 +254,13 @@ def prepared(home: Path, catalogue: Path, listings: int) -> None:
         subprocess.run(
             command(home, "run", "--catalog", str(catalogue)), check=True, stdout=subprocess.DEVNULL
         )
+
+
+def differ(settings: Settings) -> None:
+    """Give the release to go back to a column the live one lacks, and take one from it."""
+    with connect(settings) as conn:
+        users = swap.previous(conn).table("users")
+        conn.execute(sql.SQL("ALTER TABLE {} DROP COLUMN style, ADD COLUMN of_old text").format(users))
 
 
 def swaps(home: Path, count: int) -> list[float]:
@@ -319,6 +359,7 @@ def main() -> int:
     settings = Settings(home=home, database_url=None)
     with connect(settings) as conn:
         marked = max(releases.releases(conn), key=lambda r: r.number).release
+    differ(settings)
     with Readers(settings, marked) as quiet:
         time.sleep(QUIET_SECONDS)
     print(json.dumps({"nothing swaps": quiet.figures(), "failed": quiet.failed, "mixed": quiet.mixed}))

@@ -111,7 +111,7 @@ def point_views_at(
         try:
             with conn.transaction():
                 lock_swaps(conn)
-                before = releases.live(conn)
+                before, as_it_was = releases.live(conn), releases.get(conn, release.release)
                 register()
                 # The server may run with synchronous_commit off; which release is live must survive a power cut.
                 conn.execute("SET LOCAL synchronous_commit = on")
@@ -119,7 +119,7 @@ def point_views_at(
                 release_tables.let_read(conn, release.release, settings.reader_role)
                 if before is not None and before.release != release.release:
                     conn.execute(sql.SQL("SET LOCAL lock_timeout = {}").format(sql.Literal(READERS_WAIT_MS)))
-                    row_security.carry_over(conn, before, release, there)
+                    row_security.carry_over(conn, before, as_it_was, there)
                 _point(conn, settings, release, {each.table for each in keeping}, fixed, longer)
             return
         except attached.CannotGoAlong as error:

@@ -49,7 +49,10 @@ class Snapshot(NamedTuple):
 
     def __str__(self) -> str:
         if self.is_standby:
-            return f"readers of the standby {self.application or 'that has no name'} (server process {self.process})"
+            return (
+                f"readers of the standby {self.application} (server process {self.process}), or of a transaction open or prepared "
+                "since before it was loaded, which looks the same from there"
+            )
         said = f"{self.application or 'a session'} (server process {self.process}, role {self.role}"
         if self.since is not None and self.seconds is not None:
             said += f", for {self.seconds:,.0f} s, since {self.since:%Y-%m-%d %H:%M:%S %Z}"
@@ -84,7 +87,7 @@ WHERE a.datname = current_database() AND a.pid <> pg_backend_pid() AND age(a.bac
   AND coalesce(a.application_name <> 'pg_dump', true)
   AND EXISTS (SELECT FROM reading WHERE grantee = 0 OR pg_has_role(a.usesysid, grantee, 'MEMBER'))
 UNION ALL
-SELECT r.pid, true, NULL, coalesce(r.application_name, ''), NULL, NULL
+SELECT r.pid, true, NULL, coalesce(nullif(r.application_name, 'walreceiver'), s.slot_name, host(r.client_addr), 'without a name'), NULL, NULL
 FROM pg_stat_replication r LEFT JOIN pg_replication_slots s ON s.active_pid = r.pid AND s.slot_type = 'physical', loaded
 WHERE greatest(age(r.backend_xmin), age(s.xmin)) >= loaded.max
 ORDER BY 5 NULLS LAST, 1
