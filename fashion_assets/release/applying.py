@@ -196,6 +196,11 @@ class Applying:
             ).format(sql.Literal(release.release), arriving)
         )
         more = _count(conn, release, before, portion)
+        if removed or more:
+            # Rows of other tables may refer to what came or went. Whoever comes next settles them, should this process not.
+            conn.execute(
+                "UPDATE fashion_ops.releases SET tables_version = NULL WHERE release = %s", (release.release,)
+            )
         changes.revise(conn, release)
         return Followed(written, more + removed, removed, rejected.num_rows, len(portion.batches))
 

@@ -26,6 +26,9 @@ from fashion_assets.warehouse.parquet import ParquetStore
 from fashion_assets.warehouse.register import Batch
 from fashion_assets.warehouse.releases import Release
 
+TRIES = 5
+"""How often it is begun anew where a row that it takes out is changed by somebody at the same time."""
+
 
 def make(
     settings: Settings,
@@ -41,7 +44,7 @@ def make(
             made = stage.make(work, tables).tables
             tables.update(made)
             for name, table in made.items():
-                store.write(name, batch.name, table)
+                store.write(table, name, batch.name)
             for _, verdict in stage.verdicts(work, tables):
                 if not verdict.passed:
                     raise Refused(batch.source, verdict)
@@ -67,7 +70,24 @@ def settle(
     version: str,
 ) -> int:
     """Bring the declared tables of the live release in step with their batches' files and with its products; returns how many rows were
-    written or taken out. One transaction. Raises `Damaged` for a file that is not what it was said to be."""
+    written or taken out. One transaction, again where somebody changed a row meanwhile. Raises `Damaged` for a file that is not what it was
+    said to be."""
+    for _ in range(TRIES):
+        try:
+            return _settle(conn, settings, release, tables, batches, version)
+        except psycopg.errors.SerializationFailure:
+            continue
+    return _settle(conn, settings, release, tables, batches, version)
+
+
+def _settle(
+    conn: psycopg.Connection,
+    settings: Settings,
+    release: Release,
+    tables: Sequence[Declared],
+    batches: BatchPlan,
+    version: str,
+) -> int:
     shapes = declared.shapes(tables)
     aside = _Aside(
         **{each.name: getattr(release, each.name) for each in fields(Release)},
@@ -75,6 +95,8 @@ def settle(
     )
     done = 0
     with conn.transaction():
+        # As it is at one instant: what people write into a table meanwhile is in no wanted one, and must not be taken for gone.
+        conn.execute("SET TRANSACTION ISOLATION LEVEL REPEATABLE READ")
         lock_changes(conn)
         changes.originating(conn, f"{changes.SYNC} tables")
         for shape in shapes:

@@ -14,16 +14,19 @@ from fashion_assets.criteria.subject import Candidate
 from fashion_assets.embedding.encoder import InstalledModel
 from fashion_assets.outcome import MigrationResult
 from fashion_assets.postgres.connections import connect
-from fashion_assets.release import roots, swap
+from fashion_assets.release import carrying, roots, swap
 from fashion_assets.release.applying import Applying, Followed, Moved, NeedsSnapshot, TooMuchGone
 from fashion_assets.release.carrying import Carried
 from fashion_assets.release.following import behind, portions
+from fashion_assets.release.following_tables import settle
+from fashion_assets.release.plan import plan
 from fashion_assets.search.engine import SearchEngine
 from fashion_assets.search.query import Query
 from fashion_assets.settings import Settings
 from fashion_assets.sync import Sync, SyncResult, bring_back
 from fashion_assets.warehouse import releases
 from fashion_assets.warehouse.register import _write_batches
+from fashion_assets.warehouse.releases import Release
 from fashion_assets.warehouse.sources import active_sources
 from fashion_assets_tests.catalogue import draw_picture, line, replace_line, write_catalogue
 from fashion_assets_tests.release.copies import copy_of
@@ -190,6 +193,7 @@ def test_much_of_a_source_is_not_taken_out_without_a_person(live: Candidate):
     gone_from_the_register(live, [str(number) for number in range(2, 12)])
     with pytest.raises(TooMuchGone, match="11 of 39"):
         apply_all(live)
+    assert releases.get(live.conn, live.release.release).tables_version is None  # should the sync end here
     assert apply_all(live, allow_shrink=True).removed == 10
     assert figures(live.conn, live.release.release) == (29, 0, 29, 29)
 
@@ -206,6 +210,26 @@ def test_what_was_interrupted_goes_on_where_it_ended(live: Candidate, monkeypatc
     assert apply_all(live, most=1).written == 1
     (left,) = portions(live.conn, live.release, behind(live.conn, live.release))
     assert list(left.batches) == ["fashion_demo-00002"] and left.listings["external_id"].to_pylist() == ["39"]
+
+
+def test_what_people_write_while_tables_are_settled_stays(live: Candidate, monkeypatch: pytest.MonkeyPatch):
+    replay, written = carrying.replay_written, []
+
+    def somebody_writes(conn: psycopg.Connection, to: Release, name: str) -> None:
+        replay(conn, to, name)
+        if name == "favourites":
+            written.append(name)
+            live.conn.execute(
+                "INSERT INTO fashion_sota.favourites (user_id, source, external_id, record) VALUES ('u1', 'app', '3', '{}')"
+            )
+            live.conn.commit()
+
+    monkeypatch.setattr(carrying, "replay_written", somebody_writes)
+    with connect(live.settings, autocommit=True) as conn:
+        wanted = plan(conn, live.settings)
+        settle(conn, live.settings, live.release, wanted.tables, wanted.of_rows, "version")
+    row = live.conn.execute("SELECT count(*) FROM fashion_sota.favourites").fetchone()
+    assert written and row == (1,)
 
 
 def test_a_release_that_is_not_live_any_more_is_left_alone(live: Candidate):
