@@ -71,13 +71,14 @@ def wait_for(connection: Connection, lock: int, what: str, *, for_transaction: b
     except psycopg.errors.LockNotAvailable:
         connection.rollback()
         raise Busy(
-            f"Another session {what}, and has not ended after {LOCK_SECONDS} seconds: {_holders(connection, lock)}. Wait for "
+            f"Another session {what}, and has not ended after {LOCK_SECONDS} seconds: {holding(connection, lock)}. Wait for "
             "it, or have it ended (pg_terminate_backend), then run the same command again."
         ) from None
     connection.execute("SET lock_timeout = 0")
 
 
-def _holders(connection: Connection, lock: int) -> str:
+def holding(connection: Connection, lock: int) -> str:
+    """Who holds an advisory lock, in words."""
     rows = connection.execute(
         """
         SELECT format('%%s (server process %%s, role %%s)', coalesce(nullif(a.application_name, ''), 'a program'), a.pid,

@@ -111,6 +111,7 @@ _STATES = {
     "26000": SharedSessions,
     "42P05": SharedSessions,
     "55P03": Busy,
+    "40P01": Busy,
     "57014": StatementStopped,
     "53100": ServerFull,
     "53200": ServerShort,

@@ -19,8 +19,8 @@ from psycopg import sql
 
 from fashion_assets.machine import usable_cores
 from fashion_assets.origins import nearest
-from fashion_assets.postgres.connections import connect
-from fashion_assets.postgres.errors import WarehouseError
+from fashion_assets.postgres.connections import LOCK_SECONDS, connect, holding
+from fashion_assets.postgres.errors import Busy, WarehouseError
 from fashion_assets.settings import Settings
 from fashion_assets.warehouse import release_indexes
 from fashion_assets.warehouse.releases import Release
@@ -29,6 +29,9 @@ from fashion_assets.warehouse.serving import PRODUCTS
 HNSW_M = 16
 HNSW_EF_CONSTRUCTION = 64
 """B3's start values."""
+
+_REBUILDING = 7_051_922_312
+"""Advisory lock of `rebuild`: any number, the same everywhere."""
 
 _LEFTOVER = re.compile(r".*_cc(?:new|old)\d*")
 """What PostgreSQL calls the index it builds beside one, and the one that was."""
@@ -176,6 +179,18 @@ def drop_leftovers(conn: psycopg.Connection[Any], release: Release) -> list[str]
     return dropped
 
 
+def _wait_for_others(conn: psycopg.Connection[Any]) -> None:
+    """Hold the right to rebuild for the rest of the session. Two rebuilds wait for each other's transactions, and so it is asked for again
+    and again: who waits for it within a statement would be one of those. Raises `Busy`."""
+    until = time.monotonic() + LOCK_SECONDS
+    while conn.execute("SELECT pg_try_advisory_lock(%s)", (_REBUILDING,)).fetchone() != (True,):
+        if time.monotonic() > until:
+            raise Busy(
+                f"Indexes are being rebuilt by {holding(conn, _REBUILDING)}. Try again when that has ended."
+            )
+        time.sleep(0.1)
+
+
 def rebuild(
     settings: Settings,
     release: Release,
@@ -188,9 +203,10 @@ def rebuild(
         names: those alone; none: all.
 
     Whoever has a transaction open that may still use an index is waited for. Cancelled, the indexes stay as they were. Raises
-    `NoIndex` for a name that is none, and where one is not valid afterwards.
+    `NoIndex` for a name that is none, and where one is not valid afterwards; `Busy` where another rebuild does not end.
     """
     with connect(settings, autocommit=True) as conn:
+        _wait_for_others(conn)
         tables = _tables(conn, release)
         wanted = {
             each.name: each for each in (*of_vectors(conn, release), *others(release)) if each.table in tables

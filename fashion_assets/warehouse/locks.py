@@ -142,7 +142,9 @@ class RunLock:
     def check(self) -> None:
         """Raise `ServerGone` where the lock was lost: the server ended the connection that held it."""
         try:
-            self.conn.execute("SELECT 1")
+            # Never prepared: in an open transaction the answer to a prepared statement keeps its snapshot, for which vacuum, and a swap,
+            # would wait.
+            self.conn.execute("SELECT 1", prepare=False)
         except psycopg.OperationalError as error:
             raise ServerGone(
                 "The database server ended the connection that kept other runs away, so another may have begun. Run the "

@@ -1,6 +1,7 @@
 """Indexes of a release are built anew while it is read, and what a cancelled rebuild leaves is taken away."""
 
 import json
+from concurrent.futures import ThreadPoolExecutor
 
 import psycopg
 import pytest
@@ -59,6 +60,17 @@ def test_what_a_cancelled_rebuild_left_is_dropped(candidate, leftover):
     done = indexes.rebuild(candidate.settings, candidate.release, [VECTOR_INDEX], said.append)
     assert said[0] == f"dropped {leftover}, which a cancelled rebuild had left"
     assert [each.name for each in done] == [VECTOR_INDEX] and leftover not in oids(candidate)
+
+
+def test_two_rebuilds_at_once_go_one_after_the_other(candidate):
+    with ThreadPoolExecutor(2) as pool:
+        both = [
+            pool.submit(
+                indexes.rebuild, candidate.settings, candidate.release, ["products_pkey", VECTOR_INDEX]
+            )
+            for _ in range(2)
+        ]
+    assert [len(each.result()) for each in both] == [2, 2]
 
 
 def test_a_rebuild_that_is_stopped_leaves_nothing(candidate, monkeypatch):

@@ -117,3 +117,13 @@ def test_a_run_notices_that_its_lock_was_lost(settings: Settings, database: Conn
         database.execute("SELECT pg_terminate_backend(%s)", (lock.conn.info.backend_pid,))
         with pytest.raises(ServerGone, match="kept other runs away"):
             lock.check()
+
+
+def test_a_run_that_looks_after_its_lock_holds_no_snapshot(settings: Settings, database: Connection):
+    with run_lock(settings, "run") as turn:
+        for _ in range(10):  # psycopg prepares what is asked for the sixth time
+            turn.check()
+        held = database.execute(
+            "SELECT backend_xmin FROM pg_stat_activity WHERE application_name LIKE 'fashion-assets run%'"
+        ).fetchall()
+    assert held == [(None,)]
