@@ -194,7 +194,7 @@ class Stage:
         with self.server.connect(DATABASE) as conn:
             wrong = invariants.broken(conn)
             wrong += invariants.differences(invariants.content(conn), self.undisturbed)
-            wrong += invariants.lost_writes(conn, list(writer.writes))
+            wrong += invariants.lost_writes(conn, list(writer.writes), settled=True)
         again = self._step(Step("run", REPAIRING, Fault("none")), DATABASE, home)
         if again.ended is None or again.ended.outcome != "nothing":
             wrong.append(f"a run with nothing to do did something: {again.ended}")

@@ -8,8 +8,10 @@ from collections.abc import Collection, Sequence
 from dataclasses import dataclass
 from typing import Literal, NamedTuple, get_args
 
-Action = Literal["run", "build", "promote", "rollback", "retire", "reindex", "backfill", "unfill", "search"]
-"""run: a changed catalogue becomes a release that goes live; build: one that waits. unfill: a backfill undone."""
+Action = Literal[
+    "run", "build", "sync", "promote", "rollback", "retire", "reindex", "backfill", "unfill", "search"
+]
+"""run: a changed catalogue becomes a release that goes live; build: one that waits; sync: it is brought into the live one. unfill: a backfill undone."""
 
 Kind = Literal[
     "none", "kill", "cut", "lost", "server", "full", "stall", "timeout", "clock", "twice", "elsewhere"
@@ -24,6 +26,7 @@ KINDS: tuple[Kind, ...] = get_args(Kind)
 WEIGHTS: dict[Action, int] = {
     "run": 5,
     "build": 2,
+    "sync": 5,
     "promote": 2,
     "rollback": 3,
     "retire": 1,
@@ -33,12 +36,16 @@ WEIGHTS: dict[Action, int] = {
     "search": 1,
 }
 
+READING = ("run", "build", "sync")
+"""Actions that read a catalogue."""
+
 CATALOGUES = 6
 """Catalogues that steps choose from; `replay` has one more, which repairs."""
 
 STATEMENTS: dict[Action, int] = {
     "run": 330,
     "build": 230,
+    "sync": 200,
     "promote": 120,
     "rollback": 22,
     "retire": 12,
@@ -49,7 +56,7 @@ STATEMENTS: dict[Action, int] = {
 }
 """Statements a step sends, about, if nothing goes wrong: a fault strikes before any of them."""
 
-COMMITS: dict[Action, int] = {"run": 40, "build": 30, "promote": 5, "rollback": 2, "retire": 3}
+COMMITS: dict[Action, int] = {"run": 40, "build": 30, "sync": 10, "promote": 5, "rollback": 3, "retire": 3}
 """Transactions a step ends, about."""
 
 JUMPS = (-86_400, -600, 600, 30 * 86_400)
@@ -83,9 +90,7 @@ class Step(NamedTuple):
     fault: Fault
 
     def __str__(self) -> str:
-        what = (
-            f"{self.action} of catalogue {self.catalogue}" if self.action in ("run", "build") else self.action
-        )
+        what = f"{self.action} of catalogue {self.catalogue}" if self.action in READING else self.action
         return f"{what}, {self.fault}"
 
 

@@ -10,13 +10,14 @@ import os
 import sys
 import traceback
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from contextlib import closing, contextmanager
 from multiprocessing.connection import Connection as Pipe
 from pathlib import Path
 from typing import Literal, NamedTuple
 
 import psycopg
 from pydantic import SecretStr
+from rich.console import Console
 
 from fashion_assets.backfill.rollback import Rollback
 from fashion_assets.backfill.run import Run
@@ -26,17 +27,17 @@ from fashion_assets.batches import rows, stages
 from fashion_assets.batches.rows import READING_ROWS, VALIDATING_ROWS, RowsWork
 from fashion_assets.batches.stage import Stage, Work
 from fashion_assets.benchmarks.brief import measure_briefly
-from fashion_assets.catalog.pictures import Limits
 from fashion_assets.criteria.losses import NOTHING_MUCH_IS_LOST
-from fashion_assets.embedding.encoder import Encoder, encoder
-from fashion_assets.embedding.spaces import EmbeddingSpace, embedding_space
+from fashion_assets.embedding.encoder import InstalledModel
 from fashion_assets.failure import told
 from fashion_assets.postgres.connections import connect
 from fashion_assets.release import build, indexes, scan, styles, swap
+from fashion_assets.release.applying import NeedsSnapshot
 from fashion_assets.release.recovery import recovered_plan
 from fashion_assets.search.engine import SearchEngine
 from fashion_assets.search.query import Query
 from fashion_assets.settings import Settings
+from fashion_assets.sync import Sync
 from fashion_assets.warehouse import releases
 from fashion_assets.warehouse.database import prepare
 from fashion_assets.warehouse.locks import run_lock
@@ -44,8 +45,8 @@ from fashion_assets.warehouse.parquet import ParquetStore
 from fashion_assets.warehouse.releases import ReleaseError
 
 SOURCE = "shop"
-BATCH = 12
-"""Listings of a batch: three batches."""
+BATCH = 18
+"""Listings of a batch: two batches, and what comes later."""
 
 DOCUMENTS = "wardrobe"
 """Table of the documents that are backfilled."""
@@ -83,23 +84,6 @@ class Place(NamedTuple):
         )
 
 
-class _Model:
-    """The shipped one."""
-
-    def __init__(self, settings: Settings):
-        self._settings = settings
-
-    @property
-    def space(self) -> EmbeddingSpace:
-        return embedding_space(self._settings.model, self._settings.model_revision)
-
-    def encoder(self) -> Encoder:
-        own = self._settings
-        return encoder(
-            own.model, own.model_revision, own.device, None, 1, own.home, Limits.from_settings(own)
-        )
-
-
 def perform(pipe: Pipe, action: str, place: Place, log: Path) -> None:
     """Do a step and say how it ended; the whole of a process."""
     # What libraries write is nobody's but a failed schedule's.
@@ -129,7 +113,7 @@ def run(settings: Settings, catalogue: Path, promote: bool = True) -> Ended:
         with connect(settings) as one:
             yield one
 
-    model, store = _Model(settings), ParquetStore(settings.assets_url)
+    model, store = InstalledModel(settings), ParquetStore(settings.assets_url)
     with run_lock(settings, "run") as turn, connect(settings) as conn:
         with conn.transaction():
             scan.use_source(conn, SOURCE, "folder", str(catalogue), None)
@@ -179,6 +163,17 @@ def _through(work: Work | RowsWork, all_stages: tuple[Stage, ...], store: Parque
 
 def _build(settings: Settings, catalogue: Path) -> Ended:
     return run(settings, catalogue, promote=False)
+
+
+def _sync(settings: Settings, _: Path) -> Ended:
+    """What `fashion-assets sync --mode triggered --allow-shrink` does."""
+    with closing(Sync(settings, Console(quiet=True))) as work:
+        try:
+            done = work.once("triggered", allow_shrink=True)
+        except NeedsSnapshot as error:
+            return Ended("nothing", str(error))
+    what = "done" if done.mode == "triggered" else "nothing"
+    return Ended(what, done.summary()[-1])
 
 
 # --- releases
@@ -251,6 +246,7 @@ def _search(settings: Settings, _: Path) -> Ended:
 ACTIONS: dict[str, Callable[[Settings, Path], Ended]] = {
     "run": run,
     "build": _build,
+    "sync": _sync,
     "promote": _promote,
     "rollback": _rollback,
     "retire": _retire,

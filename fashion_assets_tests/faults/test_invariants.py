@@ -63,7 +63,7 @@ def test_a_release_that_changes_and_writes_that_are_lost(live: Candidate):
         sql.SQL("UPDATE {} SET title = 'x' WHERE external_id = '7'").format(live.release.table("products"))
     )
     assert invariants.changed(before, invariants.fingerprints(conn)) == [
-        f"a_release_stays_what_it_is: {name} has other rows than before"
+        f"a_release_stays_what_it_is: {name}, revision 0, has other rows than before"
     ]
     (wrong,) = invariants.differences(invariants.content(conn), content)
     assert wrong.startswith("repaired_is_as_undisturbed: 40 rows of products, and 40 undisturbed: first")
@@ -71,7 +71,8 @@ def test_a_release_that_changes_and_writes_that_are_lost(live: Candidate):
     assert invariants.changed(before, invariants.fingerprints(conn)) == []
     assert invariants.differences(invariants.content(conn), content) == []
     writes = [Write("w1", name), Write("w2", None), Write("w3", "fashion_sota_r0000")]
-    assert "w1 was written" in invariants.lost_writes(conn, writes)[0]
+    assert [said.split()[1] for said in invariants.lost_writes(conn, writes)] == ["w1", "w3"]
+    writes = writes[:2]
     mark = sql.SQL("INSERT INTO {} (user_id, source, record) VALUES ('w1', 'people', '{{}}')").format(
         live.release.table("favourites")
     )

@@ -90,13 +90,15 @@ def test_a_server_that_is_gone_is_gone_behind_the_proxy_too(tmp_path: Path):
 def test_a_schedule_of_faults_breaks_nothing():
     steps = (
         Step("run", 1, Fault("kill", 150)),
+        Step("sync", 2, Fault("none")),
         Step("rollback", 0, Fault("lost", 1)),
     )
     with Stage.open() as stage:
         result = stage.replay(Schedule(0, steps))
     assert result.wrong == [] and result.answers and result.writes
     assert result.steps[0].ended is None
-    assert all(each.struck for each in result.steps)
+    assert [each.struck for each in result.steps] == [True, False, True]
+    assert result.steps[1].ended is not None and result.steps[1].ended.outcome == "done"
 
 
 def test_the_command_names_what_there_is(tmp_path: Path):
