@@ -6,7 +6,8 @@ What belongs here: the order of a sync, its modes, when which, what is told of i
 """
 
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Iterable, Iterator, Mapping
+from concurrent.futures import Future, ThreadPoolExecutor
 from contextlib import closing
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
@@ -15,13 +16,14 @@ from typing import Literal
 import psycopg
 from rich.console import Console
 
+from fashion_assets.arrow import spare_pandas
 from fashion_assets.embedding.encoder import InstalledModel
 from fashion_assets.errors import FashionAssetsError
 from fashion_assets.migration import Migration
 from fashion_assets.outcome import MigrationResult, said_of_scan
 from fashion_assets.postgres.connections import connect
 from fashion_assets.release import following_tables, roots
-from fashion_assets.release.applying import Applying, Followed, NeedsSnapshot
+from fashion_assets.release.applying import Applying, Followed, Judged, NeedsSnapshot
 from fashion_assets.release.carrying import carry, carry_late
 from fashion_assets.release.following import Portion, behind, differing, portions
 from fashion_assets.release.plan import made_with, plan, tables_version
@@ -88,6 +90,7 @@ class Sync:
     def __init__(self, settings: Settings, console: Console):
         self._settings = settings
         self._console = console
+        spare_pandas()
         prepare(settings)
         self._conn = connect(settings, autocommit=True)
         self._looking = connect(settings, autocommit=True)
@@ -167,8 +170,12 @@ class Sync:
             return why
         clock.lap("reading")
         entries = {each.name: each for each in active_sources(conn)}
-        for portion in portions(conn, live, names):
-            result.followed.add(self.apply(live, entries[portion.source], portion, allow_shrink=allow_shrink))
+        for portion, judged in self._judged(portions(conn, live, names), entries):
+            result.followed.add(
+                self._applying.apply(
+                    live, entries[portion.source], portion, judged, allow_shrink=allow_shrink
+                )
+            )
         clock.lap("judging and writing")
         self._follow_tables(live, result.followed)
         if result.seconds.get("judging and writing"):
@@ -177,6 +184,20 @@ class Sync:
         clock.lap("release before")
         result.mode = "triggered" if result.followed else "nothing"
         return None
+
+    def _judged(
+        self, portions: Iterable[Portion], entries: Mapping[str, SourceRecord]
+    ) -> Iterator[tuple[Portion, Judged]]:
+        """Each portion with what the stages made of it, the next one being judged in a thread meanwhile."""
+        with ThreadPoolExecutor(1, "judging") as pool:
+            before: tuple[Portion, Future[Judged]] | None = None
+            for portion in portions:
+                following = portion, pool.submit(self._applying.judge, entries[portion.source], portion)
+                if before is not None:
+                    yield before[0], before[1].result()
+                before = following
+            if before is not None:
+                yield before[0], before[1].result()
 
     def _follow_tables(self, live: Release, followed: Followed) -> None:
         """Bring the declared tables in step where their rows changed, or what they refer to may have come or gone."""

@@ -15,13 +15,13 @@ import time
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass
-from typing import Self
+from typing import NamedTuple, Self
 
 import psycopg
 import pyarrow as pa
 from psycopg import sql
 
-from fashion_assets.batches.some import Through, through_stages
+from fashion_assets.batches.some import through_stages
 from fashion_assets.batches.stage import Model
 from fashion_assets.catalog.listing import REJECTION_SCHEMA
 from fashion_assets.errors import FashionAssetsError
@@ -80,6 +80,13 @@ class Followed:
         return bool(self.written or self.removed or self.rejected or self.rows)
 
 
+class Judged(NamedTuple):
+    """What the stages made of some listings; None where there were none."""
+
+    rejections: pa.Table | None
+    rows: ServingRows | None
+
+
 class Applying:
     """One process's work on it: the model, a connection for what is looked up, an empty store. Close it."""
 
@@ -107,28 +114,42 @@ class Applying:
         with self._looking.transaction():
             yield self._looking
 
-    def apply(
-        self, release: Release, entry: SourceRecord, portion: Portion, *, allow_shrink: bool = False
-    ) -> Followed:
-        """Judge what changed in a portion, and bring the release in step with it, in one transaction.
+    def judge(self, entry: SourceRecord, portion: Portion) -> Judged:
+        """What the stages make of what changed in a portion. May be asked in a thread, one at a time, while another portion is applied.
 
-        Raises `Refused` where a criterion of a stage fails, `TooMuchGone`, `NeedsSnapshot`, `Moved` where the release is live no more,
-        and what the source raises; then nothing has changed.
+        Raises `Refused` where a criterion of a stage fails, and what the source raises.
         """
-        through, rows = None, None
-        if portion.listings.num_rows:
-            source = roots.opened(entry, self._settings)
-            through = through_stages(
-                self._settings, self._nothing, self.looking, self._model, entry, source, portion.listings
-            )
-            rows = serving_rows(
-                through.normalized,
-                through.properties,
-                through.embeddings,
-                entry.name,
-                source.picture_folders,
-                portion.batch_of,
-            )
+        if not portion.listings.num_rows:
+            return Judged(None, None)
+        source = roots.opened(entry, self._settings)
+        through = through_stages(
+            self._settings, self._nothing, self.looking, self._model, entry, source, portion.listings
+        )
+        rows = serving_rows(
+            through.normalized,
+            through.properties,
+            through.embeddings,
+            entry.name,
+            source.picture_folders,
+            portion.batch_of,
+        )
+        return Judged(through.rejections, rows)
+
+    def apply(
+        self,
+        release: Release,
+        entry: SourceRecord,
+        portion: Portion,
+        judged: Judged | None = None,
+        *,
+        allow_shrink: bool = False,
+    ) -> Followed:
+        """Bring the release in step with a portion, in one transaction; it is judged now, if it is not yet.
+
+        Raises `TooMuchGone`, `NeedsSnapshot`, `Moved` where the release is live no more, and what `judge` raises; then nothing has
+        changed.
+        """
+        judged = judged or self.judge(entry, portion)
         conn, began = self._conn, time.monotonic()
         with conn.transaction():
             lock_changes(conn)
@@ -136,7 +157,7 @@ class Applying:
             if live.state != "live":
                 raise Moved(f"{release.release} is {live.state} by now. Sync again.")
             changes.originating(conn, f"{changes.SYNC} {entry.name}")
-            done = self._write(release, entry.name, portion, through, rows, allow_shrink)
+            done = self._write(release, entry.name, portion, judged.rejections, judged.rows, allow_shrink)
         self.writing_seconds += time.monotonic() - began
         return done
 
@@ -145,12 +166,11 @@ class Applying:
         release: Release,
         source: str,
         portion: Portion,
-        through: Through | None,
+        rejections: pa.Table | None,
         rows: ServingRows | None,
         allow_shrink: bool,
     ) -> Followed:
         conn, products = self._conn, release.table(PRODUCTS.name)
-        rejections = None if through is None else through.rejections
         arriving = _arriving(conn, release, PRODUCTS.name)
         vectors = _arriving(conn, release, EMBEDDINGS.name)
         for block in () if rows is None else rows.products:
