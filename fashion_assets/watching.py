@@ -29,7 +29,7 @@ from fashion_assets.release.following import behind, portions
 from fashion_assets.settings import Settings
 from fashion_assets.sources import Source, SourceError
 from fashion_assets.sources.places import is_database
-from fashion_assets.sources.source import Feed, Polled
+from fashion_assets.sources.source import Feed, Polled, SourceChanged
 from fashion_assets.sync import Sync, SyncResult
 from fashion_assets.warehouse.locks import Busy, run_lock
 from fashion_assets.warehouse.register import NeedsScan, count_present, note, present
@@ -145,6 +145,11 @@ class Watch:
                     each.due = time.monotonic() + SCANNED_SECONDS
             except Busy:
                 each.touched = True
+            except SourceChanged:
+                # Once more between being noted and being read, as sources do that change all the time.
+                each.touched, each.due = True, 0.0
+                if each.feed is not None:
+                    each.feed.again()
             except NeedsSnapshot as error:
                 self._tell(str(error))
                 self._told(self._sync.once("auto", self._only))

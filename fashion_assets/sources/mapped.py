@@ -44,6 +44,7 @@ from fashion_assets.sources.source import (
     Feed,
     Polled,
     Source,
+    SourceChanged,
     SourceError,
 )
 
@@ -364,7 +365,7 @@ class Mapped(Source):
                 record = Record(tuple(next(rows) for _ in parts))
                 if signature.rpartition(".")[0] != record.digest:
                     line = "" if record.line is None else f": line {record.line} is elsewhere now"
-                    raise SourceError(
+                    raise SourceChanged(
                         f"{self.shown(file_of(self.location, self.mapping.files))} has changed since it was scanned{line}. "
                         "Scan the source again."
                     )

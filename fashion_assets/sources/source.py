@@ -50,6 +50,10 @@ class SourceError(FashionAssetsError):
     """A source cannot be read as it is; the message says what is wrong, where, and what to do about it."""
 
 
+class SourceChanged(SourceError):
+    """What a scan found is another by now: the source is to be scanned again."""
+
+
 class NoSuchTable(SourceError):
     """A database has no such table, or it may not be seen."""
 
