@@ -26,7 +26,7 @@ DUMP = "database.dump"
 FOLDERS = ("assets", "samples", "reports", "stories")
 """What a backup has of a home, besides the database. Locks, logs and caches are made again."""
 
-SCHEMAS = (OPS, DAGSTER, SERVING, f"{SERVING}_r[0-9]*", "sample_second_hand_*", "sample_wardrobe")
+SCHEMAS = (OPS, DAGSTER, SERVING, f"{SERVING}_[rv][0-9]*", "sample_second_hand_*", "sample_wardrobe")
 """What of the database is ours, as patterns of `pg_dump`."""
 
 

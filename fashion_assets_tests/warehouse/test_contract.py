@@ -2,10 +2,12 @@
 
 from collections.abc import Callable
 from dataclasses import replace
+from fnmatch import fnmatch
 from pathlib import Path
 
 import pytest
 
+from fashion_assets.backup import SCHEMAS
 from fashion_assets.warehouse import contract
 from fashion_assets.warehouse.contract import Contract, ContractError, contracts
 from fashion_assets.warehouse.serving import SERVED, Column, Table
@@ -104,3 +106,9 @@ def test_other_schemas_are_no_contracts(name: str):
     with pytest.raises(ContractError, match="no serving schema"):
         contract.version(name)
     assert contract.version("fashion_sota_v12") == 12
+
+
+def test_a_backup_has_the_schema_of_every_contract():
+    for schema in ("fashion_sota", "fashion_sota_v2", "fashion_sota_v12"):
+        assert any(fnmatch(schema, pattern) for pattern in SCHEMAS)
+    assert not any(fnmatch("fashion_sota_former_77", pattern) for pattern in SCHEMAS)
