@@ -222,20 +222,23 @@ def give_to_schema(conn: psycopg.Connection[Any], wanted: Attached, schema: str)
 def _regrant(conn: psycopg.Connection[Any], on: sql.Composable, has: Attached, wanted: Attached) -> None:
     """Exactly the rights that are wanted. What was just made may have others, by default privileges of its maker."""
     owner = has.owner.role
-    for each in has.grants:
-        if each.grantee != owner:
-            _try(conn, sql.SQL("REVOKE ALL ON {} FROM {} CASCADE").format(on, trusted(each.grantee)))
+    others = sorted({each.grantee for each in has.grants} - {owner})
+    statements = [sql.SQL("REVOKE ALL ON {} FROM {} CASCADE").format(on, trusted(each)) for each in others]
     kept = {each.privilege for each in wanted.grants if each.grantee == wanted.owner.role and not each.column}
     for each in has.grants:
         if each.grantee == owner and not each.column and each.privilege not in kept:
-            conn.execute(
+            statements.append(
                 sql.SQL("REVOKE {} ON {} FROM {}").format(trusted(each.privilege), on, trusted(owner))
             )
+    if statements:
+        _try(conn, sql.SQL("; ").join(statements))
     grant(conn, on, wanted)
 
 
 def grant(conn: psycopg.Connection[Any], on: sql.Composable, wanted: Attached) -> None:
     """Give the rights that others than the owner are to have on something, each in its giver's name, as far as that can be."""
+    own: list[sql.Composed] = []
+    given: list[tuple[sql.Composed, str]] = []
     for each in _in_order(wanted):
         statement = sql.SQL("GRANT {}{} ON {} TO {}{}").format(
             trusted(each.privilege),
@@ -244,7 +247,15 @@ def grant(conn: psycopg.Connection[Any], on: sql.Composable, wanted: Attached) -
             trusted(each.grantee),
             sql.SQL(" WITH GRANT OPTION" if each.grantable else ""),
         )
-        _try(conn, statement, None if each.grantor == wanted.owner.role else each.grantor)
+        if each.grantor == wanted.owner.role:
+            own.append(statement)
+        else:
+            given.append((statement, each.grantor))
+    # Those the owner gave come first, and in one round trip: there are as many as columns.
+    if own:
+        _try(conn, sql.SQL("; ").join(own))
+    for statement, giver in given:
+        _try(conn, statement, giver)
 
 
 def _in_order(wanted: Attached) -> Iterator[Grant]:
