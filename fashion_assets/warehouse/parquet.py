@@ -3,13 +3,13 @@
 What belongs here: names, atomic writing, reading back. What does not: which assets there are (`defs`).
 """
 
+import fcntl
 import os
 import re
-import uuid
 from collections.abc import Iterator, Mapping, Sequence
-from contextlib import suppress
+from contextlib import contextmanager, suppress
 from pathlib import Path
-from typing import Any, NamedTuple
+from typing import Any, BinaryIO, NamedTuple
 from urllib.parse import quote, unquote
 
 import fsspec
@@ -70,16 +70,17 @@ class ParquetStore:
             return path
         target = Path(path)
         target.parent.mkdir(parents=True, exist_ok=True)
-        aside = target.with_name(f".{uuid.uuid4().hex}.tmp")
-        try:
-            with aside.open("wb") as file:
+        # By its own name, so that what a killed writer left is written over by the next one.
+        aside = target.with_name(f".{target.name}.tmp")
+        with _alone(aside) as file:
+            try:
                 _write(table, file)
                 file.flush()
                 os.fsync(file.fileno())
-            aside.replace(target)
-        except BaseException:
-            aside.unlink(missing_ok=True)
-            raise
+                aside.replace(target)
+            except BaseException:
+                aside.unlink(missing_ok=True)
+                raise
         return path
 
     def read(self, asset: str, batch: str, columns: Sequence[str] | None = None) -> pa.Table:
@@ -152,6 +153,23 @@ class ParquetStore:
 
     def _open(self, asset: str, batch: str):
         return self._filesystem.open(self.path(asset, batch), "rb")
+
+
+@contextmanager
+def _alone(path: Path) -> Iterator[BinaryIO]:
+    """The file, empty, for one writer at a time: another one who has it open is waited for. Whoever is killed lets go of it."""
+    while True:
+        with path.open("ab") as file:
+            fcntl.flock(file, fcntl.LOCK_EX)
+            try:
+                there = path.stat()
+            except FileNotFoundError:
+                continue  # the one before gave it its own name
+            if not os.path.samestat(there, os.fstat(file.fileno())):
+                continue
+            file.truncate(0)
+            yield file
+            return
 
 
 def _is_table(name: str) -> bool:

@@ -1,6 +1,7 @@
 """Parquet files: what is written reads back, whole or not at all, wherever it lies."""
 
 import uuid
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
 import fsspec
@@ -118,3 +119,21 @@ def test_an_object_store_that_refuses_is_told_in_a_line(place: str, said: str):
     fsspec.register_implementation("refusing", Refusing, clobber=True)
     with pytest.raises(StorageUnreachable, match=rf"{place}\) cannot be used: {said}\. Bucket, credentials"):
         ParquetStore(f"refusing://{place}").batches("raw_listings")
+
+
+def test_what_a_killed_writer_left_is_written_over(tmp_path: Path):
+    store = ParquetStore(str(tmp_path))
+    path = Path(store.write(pa.table({"n": [1]}), "asset", "shop-00001"))
+    left = path.with_name(f".{path.name}.tmp")
+    left.write_bytes(b"half of it" * 1000)
+    store.write(pa.table({"n": [2]}), "asset", "shop-00001")
+    assert store.read("asset", "shop-00001")["n"].to_pylist() == [2]
+    assert [each.name for each in path.parent.iterdir()] == [path.name]
+
+
+def test_two_writers_of_a_file_go_one_after_the_other(tmp_path: Path):
+    store = ParquetStore(str(tmp_path))
+    with ThreadPoolExecutor(8) as pool:
+        list(pool.map(lambda n: store.write(pa.table({"n": [n] * 10_000}), "asset", "b"), range(40)))
+    assert len(set(store.read("asset", "b")["n"].to_pylist())) == 1
+    assert len(list((tmp_path / "asset").iterdir())) == 1
