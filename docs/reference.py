@@ -91,6 +91,7 @@ SETTINGS_BY_GROUP = {
         "keep_releases",
         "keep_candidates",
         "promote_automatically",
+        "approval_required",
         "old_snapshots",
         "old_snapshot_seconds",
     ),

@@ -22,6 +22,7 @@ from fashion_assets.postgres.connections import connect
 from fashion_assets.postgres.server import describe
 from fashion_assets.progress import Tasks, steps, tasks
 from fashion_assets.release import roots
+from fashion_assets.release.approval import is_lacking
 from fashion_assets.release.known_sources import of_release
 from fashion_assets.release.plan import Plan, plan
 from fashion_assets.release.recovery import recovered_plan
@@ -355,6 +356,8 @@ class Migration:
                     live.quarantined,
                 )
                 result.report, result.live = self._report(live), True
+        elif is_lacking(existing, self._settings):
+            result.lacks_approval = True
         elif promote:
             conn.commit()
             self._promote(result, allow_shrink)
@@ -466,6 +469,7 @@ class Migration:
                 newest.quarantined,
             )
             result.report, result.live = self._report(newest), newest.state == "live"
+            result.lacks_approval = is_lacking(newest, self._settings)
             result.verdicts = [Verdict.from_dict(verdict) for verdict in newest.criteria or []]
             with connect(self._settings) as conn:
                 result.sources = of_release(conn, newest)

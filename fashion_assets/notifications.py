@@ -82,9 +82,10 @@ def is_configured(settings: Settings) -> bool:
     return settings.notify_webhook is not None or settings.notify_email is not None
 
 
-def waits(release: str, products: int | None) -> str:
+def waits(release: str, products: int | None, lacks_approval: bool = False) -> str:
     """What is told of a release that is left to a person."""
-    return f"{release} ({products or 0:,} products) is ready and waits for a person: fashion-assets promote {release}"
+    first = f"fashion-assets approve {release} --why TEXT, then " if lacks_approval else ""
+    return f"{release} ({products or 0:,} products) is ready and waits for a person: {first}fashion-assets promote {release}"
 
 
 def notify(settings: Settings, event: Event) -> None:

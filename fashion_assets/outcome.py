@@ -13,6 +13,7 @@ from rich.markup import escape
 
 from fashion_assets.failure import some, together, told
 from fashion_assets.notifications import Event, is_configured, notify, waits
+from fashion_assets.release.approval import how
 from fashion_assets.serving.links import job_link, report_link
 from fashion_assets.settings import Settings
 from fashion_assets.terminal import shown
@@ -57,6 +58,8 @@ class MigrationResult:
     """Why listings were rejected, and how many for each reason; the most frequent first."""
     backfill_failed: str | None = None
     """Why the drawn wardrobe documents were not backfilled."""
+    lacks_approval: bool = False
+    """Whether the release waits for somebody to approve it."""
     to_try: list[str] = field(default_factory=list)
 
     @property
@@ -97,8 +100,9 @@ class MigrationResult:
         if self.release and self.live:
             yield f"[bold green]live[/]     {self.release}: {self.products or 0:,} products, {self.quarantined or 0:,} quarantined"
         elif self.release and not self.refusal:
-            yield (
-                f"ready    {self.release}: {self.products or 0:,} products; put it live with: "
+            first = f"approve it: {how(self.release)}; then " if self.lacks_approval else ""
+            yield shown(
+                f"ready    {self.release}: {self.products or 0:,} products; {first}put it live with: "
                 f"fashion-assets promote {self.release}"
             )
         for number, command in enumerate(self.to_try):
@@ -123,6 +127,7 @@ class MigrationResult:
             "sources": self.sources,
             "rejected": self.rejected,
             "backfill_failed": self.backfill_failed,
+            "lacks_approval": self.lacks_approval,
             "messages": self.lines,
         }
 
@@ -166,8 +171,9 @@ def _events(settings: Settings, result: MigrationResult) -> Iterator[Event]:
     if result.refusal:
         title, *details = result.refusal.splitlines()
         yield Event("release_refused", title, details, report)
-    elif result.release and not result.live and not settings.promote_automatically:
-        yield Event("release_waits", waits(result.release, result.products), link=report)
+    elif result.release and not result.live and (result.lacks_approval or not settings.promote_automatically):
+        said = waits(result.release, result.products, result.lacks_approval)
+        yield Event("release_waits", said, link=report)
     for stale in result.newly_stale:
         yield Event("source_stale", stale)
 

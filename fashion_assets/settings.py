@@ -224,6 +224,11 @@ class Settings(Thresholds, BaseSettings):
         description="Whether a release that was built, and of which every criterion holds, goes live by itself: in "
         "`fashion-assets run`, the job build_release, the sensor, the schedule. If not, it waits for a person.",
     )
+    approval_required: bool = Field(
+        default=False,
+        description="Whether a new release goes live only once a person has approved it: fashion-assets approve RELEASE --why TEXT. "
+        "Until then it waits, and promote refuses. A sync changes what is live already, and asks nobody.",
+    )
     stale_after_days: int = Field(
         default=7,
         ge=0,

@@ -248,6 +248,19 @@ def status(home: Home = None, as_json: Json = False) -> None:
     out.print(
         f"batches   {batches['through']} of {batches['total']} through, {batches['listings']:,} listings"
     )
+    for release in state["releases"]:
+        if said := release["approval"]:
+            out.print(
+                shown(
+                    f"approved  {release['release']} by {said['by']}, {_minute(said['at'])}: {said['why']}"
+                ),
+                soft_wrap=True,
+            )
+        elif release["approval_is_lacking"]:
+            out.print(
+                f"waits     {release['release']} for approval: fashion-assets approve {release['release']} --why TEXT",
+                soft_wrap=True,
+            )
     for reason, names in together({**batches["failed"], **state["tables"]["failed"]}).items():
         out.print(f"[bold red]failed[/]    {some(names)}: {shown(reason)}", soft_wrap=True)
     out.print(f"database  {shown(state['database'])}", soft_wrap=True)
@@ -352,6 +365,40 @@ Force = Annotated[
     typer.Option("--force", help="End the sessions that keep the serving views from being changed."),
 ]
 Yes = Annotated[bool, typer.Option("--yes", "-y", help="Do not ask.")]
+
+
+@app.command()
+def approve(
+    release: Annotated[str, typer.Argument(help="The candidate.")],
+    why: Annotated[str, typer.Option(help="Why it may go live; kept with it.")],
+    by: Annotated[
+        str | None,
+        typer.Option(help="Who approves; default: the user of this machine.", show_default=False),
+    ] = None,
+    home: Home = None,
+) -> None:
+    """Say that a candidate may go live, where the setting approval_required asks for it. Who, when and why is kept with the release; promote puts it
+    live."""
+    from getpass import getuser
+
+    from fashion_assets.postgres.connections import connect
+    from fashion_assets.release import approval
+    from fashion_assets.reports.report import note_approval
+
+    settings = existing_installation()
+    if by is None:
+        try:
+            by = getuser()
+        except (KeyError, OSError):
+            fail("the user of this machine has no name: say who approves, by --by NAME", 2)
+    with connect(settings) as conn:
+        approved = approval.approve(conn, release, by, why)
+        conn.commit()
+        note_approval(settings, approved)
+    out.print(
+        shown(f"{release} is approved by {approved.approved_by}: {approved.approved_why}"), soft_wrap=True
+    )
+    out.print(f"put it live with: fashion-assets promote {release}", soft_wrap=True)
 
 
 @app.command()

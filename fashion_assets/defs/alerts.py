@@ -15,6 +15,7 @@ from fashion_assets.defs.resources import WarehouseResource
 from fashion_assets.doctor.examination import event_of, examine
 from fashion_assets.failed_runs import reason_of
 from fashion_assets.notifications import Event, Kind, is_configured, notify, waits
+from fashion_assets.release.approval import is_lacking
 from fashion_assets.release.scan import stale_sources
 from fashion_assets.run_tags import is_of_a_command
 from fashion_assets.serving.links import report_link, run_link
@@ -100,7 +101,7 @@ def tell_of_waiting_releases(
         return dg.SkipReason("what it built waits for nobody")
     settings = warehouse.settings
     page = settings.reports / f"{built.release}.html"
-    title = waits(built.release, built.products)
+    title = waits(built.release, built.products, is_lacking(built, settings))
     notify(settings, Event("release_waits", title, link=report_link(settings, page, absolute=True)))
     return None
 

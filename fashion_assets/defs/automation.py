@@ -11,6 +11,7 @@ from fashion_assets.defs.partitions import BATCHES, TABLE_BATCHES
 from fashion_assets.defs.resources import WarehouseResource
 from fashion_assets.defs.sources import CatalogueResource, note, source_events
 from fashion_assets.notifications import Event, notify
+from fashion_assets.release import approval
 from fashion_assets.release.plan import Plan, plan
 from fashion_assets.release.recovery import recovered_plan
 from fashion_assets.release.scan import scan_active_sources
@@ -54,7 +55,7 @@ def _tell_unread(context: dg.SensorEvaluationContext, settings: Settings, said: 
         context.update_cursor("\n".join(said))
 
 
-def _waiting_for(wanted: Plan) -> str:
+def _waiting_for(wanted: Plan, settings: Settings) -> str:
     """Why no release is due."""
     existing = wanted.existing
     if existing is None or existing.state != "candidate":
@@ -66,6 +67,8 @@ def _waiting_for(wanted: Plan) -> str:
     }
     why = f" ({'; '.join(f'{name}: {said}' for name, said in failed.items())})" if failed else ""
     how = "promote_candidate"
+    if approval.is_lacking(existing, settings):
+        how = f"promote_candidate once it is approved ({approval.how(existing.release)})"
     if set(failed) == {NOTHING_MUCH_IS_LOST}:
         how = "promote_smaller_candidate, if so much is meant to be gone"
     return f"{existing.release} stands ready and waits for a person{why}: launch {how}"
@@ -150,7 +153,7 @@ def new_or_changed_batches(
             )
     # Batches that lack but a few vectors do not hold a release up: what they lack is in quarantine.
     if running or wanted.existing is not None:
-        reason = "batch runs are under way" if running else _waiting_for(wanted)
+        reason = "batch runs are under way" if running else _waiting_for(wanted, settings)
         if wanted.incomplete and not running:
             names = ", ".join(sorted(wanted.incomplete)[:10])
             reason += f"; pictures in these batches could not be embedded, twice: {names}"
@@ -223,7 +226,7 @@ def nightly_release(
         where = ", ".join(f"{name} is not at {place}" for name, place in sorted(wanted.missing.items()))
         return dg.SkipReason(f"a source is not where it was: {where}")
     if wanted.existing is not None:
-        return dg.SkipReason(_waiting_for(wanted))
+        return dg.SkipReason(_waiting_for(wanted, warehouse.settings))
     return dg.RunRequest(
         run_key=f"nightly:{context.scheduled_execution_time.date()}:{wanted.content_version}"
     )

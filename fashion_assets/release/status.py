@@ -7,6 +7,7 @@ from typing import Any
 import psycopg
 
 from fashion_assets.postgres.server import describe
+from fashion_assets.release.approval import is_lacking
 from fashion_assets.release.known_sources import of_sources
 from fashion_assets.release.plan import plan
 from fashion_assets.settings import Settings
@@ -52,6 +53,8 @@ def status(conn: psycopg.Connection, settings: Settings) -> dict[str, Any]:
                 "created_at": r.created_at.isoformat(timespec="seconds"),
                 "promoted_at": r.promoted_at and r.promoted_at.isoformat(timespec="seconds"),
                 "report": r.report and str(report_page(settings, r)),
+                "approval": r.approval,
+                "approval_is_lacking": is_lacking(r, settings),
             }
             for r in releases.releases(conn)
             if r.state != "dropped"

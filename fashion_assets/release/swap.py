@@ -17,6 +17,7 @@ from fashion_assets.criteria.losses import NOTHING_MUCH_IS_LOST
 from fashion_assets.criteria.subject import Candidate
 from fashion_assets.criteria.verdict import Verdict
 from fashion_assets.errors import FashionAssetsError
+from fashion_assets.release import approval
 from fashion_assets.release.carrying import Carried, carry, carry_late
 from fashion_assets.release.serving import drop_former_views, point_views_at
 from fashion_assets.release.views import leading
@@ -79,13 +80,15 @@ def promote(
 
     `answers`: what the engine answered on this release, not asked again if nobody could write to it since; let go here.
     `accepted`: names of criteria that a person lets fail (`criteria.candidate.ACCEPTABLE`). `force` ends who holds the views
-    up. `told` is told what was brought to it of the release that is live until then. Raises `PromotionRefused`, `ReleaseError`, `Busy` or
-    `HeldUp`; then nothing has changed.
+    up. `told` is told what was brought to it of the release that is live until then. Raises `PromotionRefused`, `ReleaseError`,
+    `ApprovalRequired`, `Busy` or `HeldUp`; then nothing has changed.
     """
     # A transaction the caller left open would hold the views' locks until the caller came round to committing.
     conn.commit()
     with conn.transaction():
-        _check_promotable(releases.get(conn, release.release), releases.live(conn))
+        standing = releases.get(conn, release.release)
+        _check_promotable(standing, releases.live(conn))
+        approval.require(standing, settings)
         keep_from_changing(conn, release)
         verdicts = judge(Candidate(conn, release, settings, answers), accepted=accepted)
         if answers is not None:

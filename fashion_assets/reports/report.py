@@ -85,6 +85,7 @@ def gather(
     return {
         "release": release.release,
         "state": release.state,
+        "approval": release.approval,
         "written_at": datetime.now(UTC).isoformat(timespec="seconds"),
         "space": release.space,
         "counts": {
@@ -167,17 +168,31 @@ def write(
     content = gather(conn, settings, release, verdicts, expectations)
     settings.reports.mkdir(parents=True, exist_ok=True)
     page = report_page(settings, release)
+    _put(page, content, settings)
+    conn.execute(
+        "UPDATE fashion_ops.releases SET report = %s, criteria = %s::jsonb WHERE release = %s",
+        (str(page), json.dumps(content["criteria"], default=str), release.release),
+    )
+    return page
+
+
+def note_approval(settings: Settings, release: Release) -> None:
+    """Have the release's report say who approved it; what was measured stays as it was. Nothing where there is no report."""
+    page = report_page(settings, release)
+    try:
+        content = json.loads(page.with_suffix(".json").read_text("utf-8"))
+    except (OSError, ValueError):
+        return
+    _put(page, {**content, "approval": release.approval}, settings)
+
+
+def _put(page: Path, content: dict[str, Any], settings: Settings) -> None:
     html = render(content, Limits.from_settings(settings))
     for path, text in ((page.with_suffix(".json"), json.dumps(content, indent=2, default=str)), (page, html)):
         partial = path.with_name(path.name + ".partial")
         # A record may hold half of a surrogate pair, which no encoding has.
         partial.write_text(text, encoding="utf-8", errors="backslashreplace")
         partial.replace(path)
-    conn.execute(
-        "UPDATE fashion_ops.releases SET report = %s, criteria = %s::jsonb WHERE release = %s",
-        (str(page), json.dumps(content["criteria"], default=str), release.release),
-    )
-    return page
 
 
 def page_of(conn: psycopg.Connection, settings: Settings, release: Release) -> Path:

@@ -21,7 +21,8 @@ SERVING_SCHEMA = "fashion_sota"
 
 _COLUMNS = sql.SQL(
     "release, number, state, content_version, space, products, quarantined, listings, criteria, report, "
-    "created_at, promoted_at, retired_at, run_id, replaced, revision, made_with, tables_version, build_seconds, has_changes_before"
+    "created_at, promoted_at, retired_at, run_id, replaced, revision, made_with, tables_version, build_seconds, has_changes_before, "
+    "approved_at, approved_by, approved_why"
 )
 
 
@@ -60,6 +61,18 @@ class Release:
     """How long loading and indexing it took; None in releases of former versions."""
     has_changes_before: int | None = None
     """What transactions before this one changed in other releases is in it, too (`warehouse.changes`)."""
+    approved_at: datetime | None = None
+    """When somebody approved that it goes live; None where nobody did."""
+    approved_by: str | None = None
+    approved_why: str | None = None
+
+    @property
+    def approval(self) -> dict[str, str] | None:
+        """Who approved it, when and why, JSON-friendly."""
+        if self.approved_at is None:
+            return None
+        at = self.approved_at.isoformat(timespec="seconds")
+        return {"by": self.approved_by or "", "at": at, "why": self.approved_why or ""}
 
     def table(self, name: str) -> sql.Identifier:
         """A table of this release."""

@@ -336,6 +336,9 @@ releases = Table(
         BigInteger,
         comment="What transactions before this one changed in other releases is in it, too; see changes.",
     ),
+    _at("approved_at", "When somebody approved that it goes live; null where nobody did."),
+    Column("approved_by", Text, comment="Who approved it."),
+    Column("approved_why", Text, comment="Why, in that person's words."),
     UniqueConstraint("number"),
     CheckConstraint(
         "state IN ('building', 'candidate', 'live', 'retired', 'failed', 'dropped', 'dropping')",

@@ -18,7 +18,7 @@ from fashion_assets.warehouse.locks import run_lock
 from fashion_assets.warehouse.migrations import undoing
 from fashion_assets.warehouse.tables import metadata
 
-STEPS = ("0002", "0003", "0004", "0005", "0008", "0009", "0010", "0011")
+STEPS = ("0002", "0003", "0004", "0005", "0008", "0009", "0010", "0011", "0012")
 
 
 def fill(connection: psycopg.Connection[Any]) -> None:
@@ -89,7 +89,8 @@ def fill(connection: psycopg.Connection[Any]) -> None:
             (),
         ),
         (
-            "UPDATE fashion_ops.releases SET revision = 2, made_with = 'm', tables_version = 't', build_seconds = 3, has_changes_before = 1",
+            "UPDATE fashion_ops.releases SET revision = 2, made_with = 'm', tables_version = 't', build_seconds = 3, has_changes_before = 1, "
+            "approved_at = now(), approved_by = 'ann', approved_why = 'the autumn range'",
             (),
         ),
         (
@@ -171,7 +172,9 @@ def test_the_command_checks_and_undoes(full):
     assert looked.exit_code == 0 and "0009  done" in looked.stdout, looked.output
     assert invoke(app, ["migrate", "--undo-to", "0008"]).exit_code == 2  # nobody to ask
     done = invoke(app, ["migrate", "--undo-to", "0008", "--yes"])
-    assert done.exit_code == 0 and "undone: 0011\nundone: 0010\nundone: 0009" in done.stdout, done.output
+    assert done.exit_code == 0 and "undone: 0012\nundone: 0011\nundone: 0010\nundone: 0009" in done.stdout, (
+        done.output
+    )
     looked = invoke(app, ["migrate", "--check"])
     assert looked.exit_code == 1 and "0009  to do" in looked.stdout
     assert invoke(app, ["migrate"]).exit_code == 0

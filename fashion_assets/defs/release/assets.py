@@ -21,6 +21,7 @@ from fashion_assets.defs.metadata import bar_chart, counts_table, table_schema
 from fashion_assets.defs.release.judgement import Judgement
 from fashion_assets.defs.resources import EncoderResource, ReleaseTurn, WarehouseResource
 from fashion_assets.release import build, swap
+from fashion_assets.release.approval import how, is_lacking
 from fashion_assets.release.contracts import in_the_way
 from fashion_assets.reports import report
 from fashion_assets.serving.links import report_link
@@ -260,8 +261,9 @@ def live_release(
         try:
             release = _to_promote(conn, context.run.run_id, config.release)
             if _waits_for_a_person(release, context.run.run_id, config.automatically, warehouse.settings):
+                first = f"{how(release.release)}, then " if is_lacking(release, warehouse.settings) else ""
                 context.log.info(
-                    f"{release.release} is ready and waits for a person: launch promote_candidate"
+                    f"{release.release} is ready and waits for a person: {first}launch promote_candidate"
                 )
                 return
             accepted = [NOTHING_MUCH_IS_LOST] if config.allow_shrink else []
@@ -287,6 +289,7 @@ def live_release(
             "before": before.release if before else "none",
             "products": release.products or 0,
             "criteria": verdict_table(verdicts),
+            **({f"approved_{name}": said for name, said in (release.approval or {}).items()}),
         },
     )
 
@@ -298,6 +301,8 @@ def _waits_for_a_person(
     wants just that."""
     if release.run_id != run_id:
         return False
+    if is_lacking(release, settings):
+        return True
     return not (settings.promote_automatically if automatically is None else automatically)
 
 
