@@ -368,6 +368,40 @@ Yes = Annotated[bool, typer.Option("--yes", "-y", help="Do not ask.")]
 
 
 @app.command()
+def preview(
+    release: Annotated[str, typer.Argument(help="A candidate, or another release that is kept.")],
+    schema: Annotated[
+        str | None,
+        typer.Option(
+            "--as", metavar="SCHEMA", help="The schema; default: fashion_preview.", show_default=False
+        ),
+    ] = None,
+    drop: Annotated[bool, typer.Option("--drop", help="Let its previews go.")] = False,
+    home: Home = None,
+) -> None:
+    """Show a release before it is live, as views in a schema of its own that the reader's role may read: lead an application there. It goes with the
+    release."""
+    from fashion_assets.postgres.connections import connect
+    from fashion_assets.release import preview as previews
+
+    if drop and schema is not None:
+        fail("--drop lets all previews of the release go: leave --as out", 2)
+    settings = existing_installation()
+    with connect(settings) as conn:
+        if drop:
+            gone = previews.drop(conn, release)
+            out.print(f"gone: {', '.join(gone)}" if gone else f"there is no preview of {release}")
+            return
+        schema = schema or previews.SCHEMA
+        made = previews.preview(conn, settings, release, schema)
+    out.print(f"{schema} shows {release}: {', '.join(made)}", soft_wrap=True)
+    out.print(
+        f"read it as {settings.reader_role}: SET search_path = {schema}; let it go with: fashion-assets preview {release} --drop",
+        soft_wrap=True,
+    )
+
+
+@app.command()
 def approve(
     release: Annotated[str, typer.Argument(help="The candidate.")],
     why: Annotated[str, typer.Option(help="Why it may go live; kept with it.")],

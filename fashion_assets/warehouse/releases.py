@@ -19,6 +19,9 @@ from fashion_assets.errors import FashionAssetsError
 SERVING_SCHEMA = "fashion_sota"
 """The schema readers use: views onto the live release."""
 
+PREVIEW_OF = "Preview of "
+"""How the comment of a preview's schema begins (`release.preview`); the release's name follows."""
+
 _COLUMNS = sql.SQL(
     "release, number, state, content_version, space, products, quarantined, listings, criteria, report, "
     "created_at, promoted_at, retired_at, run_id, replaced, revision, made_with, tables_version, build_seconds, has_changes_before, "
@@ -204,6 +207,17 @@ def mark_dropping(conn: psycopg.Connection, names: Collection[str]) -> None:
     )
 
 
+def drop_previews(conn: psycopg.Connection, name: str) -> list[str]:
+    """Drop the schemas that show a release before it is live, in the caller's transaction; returns their names."""
+    rows = conn.execute(
+        "SELECT nspname::text FROM pg_namespace WHERE obj_description(oid, 'pg_namespace') = %s ORDER BY 1",
+        (f"{PREVIEW_OF}{name}",),
+    ).fetchall()
+    for (schema,) in rows:
+        conn.execute(sql.SQL("DROP SCHEMA {} CASCADE").format(sql.Identifier(schema)))
+    return [schema for (schema,) in rows]
+
+
 def drop_marked(conn: psycopg.Connection, wait_ms: int) -> list[str]:
     """Drop the schemas of the releases marked so, each in a transaction of its own; their rows stay as history.
 
@@ -217,6 +231,7 @@ def drop_marked(conn: psycopg.Connection, wait_ms: int) -> list[str]:
         try:
             with conn.transaction():
                 conn.execute(sql.SQL("SET LOCAL lock_timeout = {}").format(sql.Literal(wait_ms)))
+                drop_previews(conn, release.release)
                 conn.execute(
                     sql.SQL("DROP SCHEMA IF EXISTS {} CASCADE").format(sql.Identifier(release.release))
                 )
