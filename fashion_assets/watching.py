@@ -4,7 +4,7 @@ What belongs here: noticing that something changed, and the cycle that takes it 
 (`sources.source`), options (`cli`).
 
 A PostgreSQL table is asked a few times a second what was written; files are watched; any other source is scanned anew when a while has
-passed. A look that is dear is taken more rarely: looks take a tenth of the time, whatever the size of the source. While a run is under way the
+passed. A look that is dear is taken more rarely: looks take at most a fifth of the time, whatever the size of the source. While a run is under way the
 register is its: what changed then is compared in a transaction that is undone, comes into the live release all the same, and is noted by the
 next look that finds the register free.
 """
@@ -36,7 +36,7 @@ from fashion_assets.warehouse.register import NeedsScan, count_present, note, pr
 from fashion_assets.warehouse.releases import Release
 from fashion_assets.warehouse.sources import SourceRecord, active_sources
 
-SHARE_OF_LOOKING = 10
+SHARE_OF_LOOKING = 4
 """A look is followed by so many times as long without one."""
 
 SETTLED_SECONDS = 10.0

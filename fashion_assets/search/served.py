@@ -31,8 +31,9 @@ from fashion_assets.warehouse.serving import REVISION
 TRIES = 5
 """Times a search starts over because the release it reads was dropped: each time others were live meanwhile."""
 
-FRESH_SECONDS = 1.0
-"""So long the facts of a release that is changed meanwhile are good enough: they decide how it is searched, not what is found in it."""
+FRESH_SECONDS = 30.0
+"""So long the facts of a release that is changed meanwhile are good enough: they decide how it is searched and which facets there are, not
+what is found in it. Reading them takes a tenth of a second, in which a search waits."""
 
 _RELEASE = re.compile(rf"{SERVING_SCHEMA}_r\d+")
 
