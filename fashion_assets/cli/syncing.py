@@ -24,7 +24,7 @@ def sync(
         str,
         typer.Option(
             help="triggered: change the live release; snapshot: build a new one; auto: whichever takes less time.",
-            metavar="|".join(MODES),
+            metavar="MODE",
         ),
     ] = "auto",
     allow_shrink: Annotated[

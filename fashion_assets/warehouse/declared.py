@@ -39,11 +39,10 @@ class Refers(NamedTuple):
     def of(cls, kept: Sequence[Any]) -> "Refers":
         """As it was kept."""
         more: dict[str, Any] = kept[2] if len(kept) > 2 else {}
-        return cls(
-            kept[0],
-            kept[1],
-            **{name: tuple(said) if isinstance(said, list) else said for name, said in more.items()},
-        )
+        stated: dict[str, Any] = {
+            name: tuple(said) if isinstance(said, list) else said for name, said in more.items()
+        }
+        return cls(kept[0], kept[1], **stated)
 
 
 class Counts(NamedTuple):
