@@ -28,6 +28,7 @@ from fashion_assets.release.carrying import carry, carry_late
 from fashion_assets.release.following import Portion, behind, differing, portions
 from fashion_assets.release.plan import made_with, plan, tables_version
 from fashion_assets.release.scan import Scanned, scan_active_sources
+from fashion_assets.release.swap import previous
 from fashion_assets.settings import Settings
 from fashion_assets.warehouse import releases
 from fashion_assets.warehouse.database import prepare
@@ -101,6 +102,11 @@ class Sync:
         self._applying.close()
         self._looking.close()
         self._conn.close()
+
+    @property
+    def closed(self) -> bool:
+        """Whether a connection of it has ended."""
+        return self._conn.closed or self._looking.closed
 
     def live(self) -> Release:
         """The live release, where it can be changed. Raises `NeedsSnapshot`."""
@@ -292,8 +298,6 @@ def writing_seconds(conn: psycopg.Connection) -> float:
 
 def bring_back(conn: psycopg.Connection) -> None:
     """Bring what changed in the live release to the one that going back leads to, where there is one."""
-    from fashion_assets.release.swap import previous
-
     with conn.transaction():
         lock_changes(conn)
         live = releases.live(conn)

@@ -12,7 +12,7 @@ next look that finds the register free.
 import threading
 import time
 from collections.abc import Callable, Iterator
-from contextlib import ExitStack, contextmanager
+from contextlib import ExitStack, contextmanager, suppress
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
 from pathlib import Path
@@ -95,6 +95,7 @@ class Watch:
         self._interval = interval
         self._only = source
         self._tell = tell
+        self._console = console
         self._sync = Sync(settings, console)
         self._register = connect(settings, autocommit=True)
         self._stop = threading.Event()
@@ -136,11 +137,12 @@ class Watch:
             now = time.monotonic()
             if now < each.due and not each.touched:
                 continue
+            each.touched = False
             try:
+                self._connected()
                 if each.feed is not None:
                     self._look(each, each.feed)
-                elif each.touched or now >= each.due:
-                    each.touched = False
+                else:
                     self._told(self._sync.once("auto", each.entry.name))
                     each.due = time.monotonic() + SCANNED_SECONDS
             except Busy:
@@ -164,7 +166,16 @@ class Watch:
             else:
                 each.failed = ""
         if self._unsettled and time.monotonic() - self._settled > SETTLED_SECONDS:
-            self._settle()
+            with suppress(FashionAssetsError, psycopg.OperationalError):  # the next cycle says what is wrong
+                self._settle()
+
+    def _connected(self) -> None:
+        """Connects anew where the server ended a connection. Raises `WarehouseError` where it cannot be reached."""
+        if not (self._register.closed or self._sync.closed):
+            return
+        self.close()
+        self._sync = Sync(self._settings, self._console)
+        self._register = connect(self._settings, autocommit=True)
 
     # --- a feed
 

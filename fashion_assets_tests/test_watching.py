@@ -7,6 +7,7 @@ from contextlib import closing, contextmanager
 from pathlib import Path
 
 import psycopg
+import pytest
 from rich.console import Console
 
 from fashion_assets.outcome import MigrationResult
@@ -106,7 +107,11 @@ def shown(settings: Settings, query: str, wanted: object) -> None:
 
 
 def test_what_changes_in_a_table_is_live_soon(
-    migrate: Callable[..., MigrationResult], settings: Settings, database: psycopg.Connection, tmp_path: Path
+    migrate: Callable[..., MigrationResult],
+    settings: Settings,
+    database: psycopg.Connection,
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
 ):
     make_shop(database, 20)
     pictures = tmp_path / "pictures"
@@ -117,7 +122,8 @@ def test_what_changes_in_a_table_is_live_soon(
     assert first.live and first.products == 20
     title = "SELECT title FROM fashion_sota.products WHERE external_id = '%s'"
     count = "SELECT count(*) FROM fashion_sota.products"
-    with watching(settings):
+    monkeypatch.setattr("fashion_assets.watching.FAILING_SECONDS", 0.1)
+    with watching(settings) as watch:
         database.execute("UPDATE old.shop SET \"productDisplayName\" = 'Teal Poncho' WHERE id = 3")
         database.execute(LISTING, (21, "Red", "Puma Men Red T-shirt 21"))
         database.commit()
@@ -126,6 +132,13 @@ def test_what_changes_in_a_table_is_live_soon(
         database.execute("DELETE FROM old.shop WHERE id = 4")
         database.commit()
         shown(settings, count, [(20,)])
+        # A server that ends connections is met again.
+        with connect(settings, autocommit=True) as other:
+            other.execute("SELECT pg_terminate_backend(%s)", (watch._register.info.backend_pid,))
+            other.execute("SELECT pg_terminate_backend(%s)", (watch._sync._conn.info.backend_pid,))
+        database.execute("UPDATE old.shop SET \"productDisplayName\" = 'Silk Scarf' WHERE id = 6")
+        database.commit()
+        shown(settings, title % 6, [("Silk Scarf",)])
         # A run has the register: what changes is live all the same, and is noted once the register is free.
         with run_lock(settings, "a run"):
             database.execute("UPDATE old.shop SET \"productDisplayName\" = 'Linen Cape' WHERE id = 5")
