@@ -499,8 +499,18 @@ def rollback(
                 f"fashion-assets promote {target.release}"
             )
         left = live.release if live else None
-        release = swap.rollback(conn, settings, target.release, away_from=left, force=force)
+        carried: list[str] = []
+        release = swap.rollback(
+            conn,
+            settings,
+            target.release,
+            away_from=left,
+            force=force,
+            told=lambda brought: carried.append(str(brought)) if brought else None,
+        )
     out.print(f"{release.release} is live again: {release.products or 0:,} products", soft_wrap=True)
+    for said in carried[-1:]:
+        out.print(said, soft_wrap=True)
     if left is not None:
         out.print(f"{left} is kept; go forward to it with: fashion-assets promote {left}", soft_wrap=True)
 

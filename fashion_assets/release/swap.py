@@ -264,6 +264,7 @@ def tidy(conn: psycopg.Connection, settings: Settings, building: bool = False) -
     with conn.transaction():
         lock_swaps(conn)
         releases.mark_dropping(conn, _beyond(releases.releases(conn), settings, building))
+        changes.prune(conn)
     _drop(conn)
 
 

@@ -21,6 +21,9 @@ from fashion_assets.warehouse.serving import EMBEDDINGS, LATER_TABLES, PRODUCTS,
 SYNC = "sync"
 """What the origin of changes begins with that come from the sources; the source's name follows."""
 
+KEPT = "30 days"
+"""How long the log says what came from sources, at the least."""
+
 _OF_PRODUCTS = (PRODUCTS.name, EMBEDDINGS.name)
 
 _EVENTS: dict[str, LiteralString] = {
@@ -86,6 +89,20 @@ def carrying(conn: psycopg.Connection[Any]) -> Iterator[None]:
     conn.execute("SELECT set_config('fashion_assets.carrying', 'on', true)")
     yield
     conn.execute("SELECT set_config('fashion_assets.carrying', '', true)")
+
+
+def prune(conn: psycopg.Connection[Any]) -> int:
+    """Let go of what came from sources a while ago and every release has; returns how many rows. What people wrote stays: it is in no source,
+    and comes to each new release."""
+    return conn.execute(
+        """
+        DELETE FROM fashion_ops.changes WHERE starts_with(origin, %s) AND at < now() - %s::interval AND transaction < least(
+            (SELECT min(has_changes_before) FROM fashion_ops.releases
+             WHERE state IN ('building', 'candidate', 'live', 'retired')),
+            (SELECT min(coalesce(has_changes_before, 0)) FROM fashion_ops.sources WHERE active))
+        """,
+        (SYNC, KEPT),
+    ).rowcount
 
 
 def revise(conn: psycopg.Connection[Any], release: Release) -> None:

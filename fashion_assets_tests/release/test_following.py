@@ -362,3 +362,24 @@ def test_what_a_writer_commits_behind_a_swap_is_not_left_behind(
     swap.rollback(conn, live.settings, live.release.release)
     rows = conn.execute("SELECT user_id FROM fashion_sota.favourites ORDER BY 1").fetchall()
     assert rows == [("late",), ("next",)]
+
+
+def test_the_log_keeps_what_a_release_may_lack_and_what_people_wrote(live: Candidate):
+    conn = live.conn
+    for origin, days, transaction in (
+        ("sync shop", 40, 1),
+        ("sync shop", 1, 1),
+        ("sync shop", 40, 2**40),
+        ("app", 40, 1),
+    ):
+        conn.execute(
+            "INSERT INTO fashion_ops.changes (at, transaction, release, name, operation, product_id, origin) "
+            "VALUES (now() - make_interval(days => %s), %s, 'r', 'products', 'update', gen_random_uuid(), %s)",
+            (days, transaction, origin),
+        )
+    conn.commit()
+    swap.tidy(conn, live.settings)
+    left = conn.execute(
+        "SELECT origin, transaction > 1, at > now() - interval '30 days' FROM fashion_ops.changes ORDER BY 1, 2, 3"
+    ).fetchall()
+    assert left == [("app", False, False), ("sync shop", False, True), ("sync shop", True, False)]

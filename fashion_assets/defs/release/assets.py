@@ -274,6 +274,7 @@ def live_release(
                 accepted,
                 force=config.force,
                 answers=judgement.answers(release),
+                told=lambda carried: context.log.info(str(carried)) if carried else None,
             )
         except swap.PromotionRefused as refused:
             raise dg.Failure(
