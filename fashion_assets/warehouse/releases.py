@@ -56,10 +56,10 @@ class Release:
     revision: int = 0
     """How often its rows were changed since it was built."""
     made_with: str | None = None
-    """What it was made with beside its listings' content (`release.plan.made_with`); None in releases of former versions, and
-    while they are to be brought in step with products that came or went."""
+    """What it was made with beside its listings' content (`release.plan.made_with`); None in releases of former versions."""
     tables_version: str | None = None
-    """Which rows of declared tables are in it (`release.plan.tables_version`); None in releases of former versions."""
+    """Which rows of declared tables are in it (`release.plan.tables_version`); None in releases of former versions, and
+    while they are to be brought in step with products that came or went."""
     build_seconds: float | None = None
     """How long loading and indexing it took; None in releases of former versions."""
     has_changes_before: int | None = None
