@@ -57,6 +57,7 @@ ELSEWHERE = {
     "sources/drawn/wardrobe.py": "the same",
     "catalog/ontology/context.py": "which properties denying, likening and parts are of",
     "catalog/ontology/reading.py": "properties that are read alike",
+    "catalog/ontology/phrases.py": "of which properties no phrase is a brand's",
     "catalog/ontology/vocabulary.py": "the properties that are read from text, each with words of its own",
     "benchmarks/properties.py": "those of them that labelled listings state",
     "catalog/stories/writing.py": "what there are phrases for in five languages: a story tells of nothing else",
@@ -219,13 +220,13 @@ def test_an_attribute_is_one_row(settings: Settings, database: psycopg.Connectio
     command("run", "--catalog", str(catalogue))
 
     counted = database.execute(
-        "SELECT closure, count(*) FROM fashion_sota.products WHERE closure IS NOT NULL GROUP BY 1 ORDER BY 1"
+        "SELECT closure, count(*) FROM fashion_sota_r0001.products WHERE closure IS NOT NULL GROUP BY 1 ORDER BY 1"
     ).fetchall()
     assert counted == [("buttons", 6), ("laces", 6), ("zip", 6)]
     (columns, comment, normalized) = database.execute(
         "SELECT array_agg(attname::text ORDER BY attnum), max(col_description(attrelid, attnum)) "
         "FILTER (WHERE attname = 'closure'), (SELECT normalized->>'closure' FROM fashion_sota.products WHERE external_id = '2') "
-        "FROM pg_attribute WHERE attrelid = to_regclass('fashion_sota.products') AND attnum > 0"
+        "FROM pg_attribute WHERE attrelid = to_regclass('fashion_sota_r0001.products') AND attnum > 0"
     ).fetchone() or ((), None, None)
     assert columns.index("closure") + 1 == columns.index("old_price") == columns.index("year") - 1
     assert comment == "Canonical way it is closed: buttons, zip, laces, …" and normalized == "laces"

@@ -19,6 +19,7 @@ from fashion_assets_tests.defs.test_definitions import (
     MEASURING_ASSETS,
     RELEASE_ASSETS,
     SOURCE,
+    SYNC,
     TABLE_ASSETS,
     WRITING,
 )
@@ -119,7 +120,7 @@ def test_dg_checks_and_lists_our_own_definitions():
     listed = dg(DAGSTER_FILES, "list", "defs", "--json")
     assert {"migrate_batch", "build_release", "check_batch"} <= keys(listed)["jobs"]
     assert len(json.loads(listed)["assets"]) == len(
-        SOURCE | BATCH_ASSETS | TABLE_ASSETS | RELEASE_ASSETS | MEASURING_ASSETS | DOCUMENTS | WRITING
+        SOURCE | BATCH_ASSETS | TABLE_ASSETS | RELEASE_ASSETS | MEASURING_ASSETS | DOCUMENTS | WRITING | SYNC
     )
 
 

@@ -40,7 +40,7 @@ def installed(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
 
 
 @pytest.fixture
-def shop(installed: Path, tmp_path: Path) -> Path:
+def items(installed: Path, tmp_path: Path) -> Path:
     """A shop system of thirty items."""
     make_shop = import_module("make_shop")
     assert make_shop.make(write_catalogue(tmp_path / "catalogue", 30), tmp_path / "shop") == 30
@@ -50,15 +50,15 @@ def shop(installed: Path, tmp_path: Path) -> Path:
 
 
 def test_a_catalogue_is_read_by_a_reader_of_ones_own(
-    shop: Path, settings: Settings, migrate: Callable[..., MigrationResult]
+    items: Path, settings: Settings, migrate: Callable[..., MigrationResult]
 ):
-    result = migrate(source=f"shopdb:{shop}")
+    result = migrate(source=f"shopdb:{items}")
     assert result.live and (result.listings, result.products, result.quarantined) == (30, 30, 0)
     with connect(settings) as conn:
         (active,) = active_sources(conn)
-    assert (active.name, active.kind, active.location) == ("fashion_demo", "shopdb", str(shop))
+    assert (active.name, active.kind, active.location) == ("fashion_demo", "shopdb", str(items))
 
-    with sqlite3.connect(shop / "shop.sqlite") as database:
+    with sqlite3.connect(items / "shop.sqlite") as database:
         database.execute("UPDATE items SET photo = '../../secret.jpg', updated = 'now' WHERE sku = '3'")
         database.execute("DELETE FROM items WHERE sku = '4'")
     database.close()
