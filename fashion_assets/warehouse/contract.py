@@ -91,9 +91,21 @@ def written(contract: Contract) -> str:
     )
 
 
+_SHORT = {
+    "bool": "boolean",
+    "float4": "real",
+    "float8": "double precision",
+    "int2": "smallint",
+    "int4": "integer",
+    "int8": "bigint",
+    "timestamptz": "timestamp with time zone",
+}
+"""What PostgreSQL calls types that have a shorter name."""
+
+
 def canonical(kind: str) -> str:
     """A type as PostgreSQL says it (`format_type`), of the words the tables are defined by."""
-    return {"timestamptz": "timestamp with time zone"}.get(kind, re.sub(r",\s+", ",", kind))
+    return _SHORT.get(kind, re.sub(r",\s+", ",", kind))
 
 
 def unstated(contract: Contract, tables: Mapping[str, Table] = SERVED) -> dict[str, Columns]:

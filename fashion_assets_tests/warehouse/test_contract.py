@@ -5,9 +5,11 @@ from dataclasses import replace
 from fnmatch import fnmatch
 from pathlib import Path
 
+import psycopg
 import pytest
 
 from fashion_assets.backup import SCHEMAS
+from fashion_assets.batches.rows import PARSERS
 from fashion_assets.warehouse import contract
 from fashion_assets.warehouse.contract import Contract, ContractError, contracts
 from fashion_assets.warehouse.serving import SERVED, Column, Table
@@ -112,3 +114,13 @@ def test_a_backup_has_the_schema_of_every_contract():
     for schema in ("fashion_sota", "fashion_sota_v2", "fashion_sota_v12"):
         assert any(fnmatch(schema, pattern) for pattern in SCHEMAS)
     assert not any(fnmatch("fashion_sota_former_77", pattern) for pattern in SCHEMAS)
+
+
+def test_types_are_called_as_the_database_calls_them(database: psycopg.Connection):
+    for kind in {parser.copied_as for parser in PARSERS.values()} | {
+        column.type for table in SERVED.values() for column in table.columns
+    }:
+        row = database.execute(
+            "SELECT format_type(to_regtype(%s), to_regtypemod(%s))", (kind, kind)
+        ).fetchone()
+        assert row == (contract.canonical(kind),), kind
