@@ -57,6 +57,8 @@ class _Watched:
     source: Source
     feed: Feed | None
     due: float = 0.0
+    keys_due: float = 0.0
+    """When its keys are compared next with those known, to find what is gone."""
     touched: bool = False
     """Whether its files were."""
     failed: str = ""
@@ -186,12 +188,16 @@ class Watch:
         each.due = began + max(self._interval, SHARE_OF_LOOKING * looked)
         register = self._register
         gone: list[str] = []
-        if polled.count != count_present(register, each.entry.name) + self._new_in(each, polled):
+        known = count_present(register, each.entry.name) + self._new_in(each, polled)
+        if polled.count != known and began >= each.keys_due:
+            compared = time.monotonic()
             there = feed.locators()
             gone = [
                 key for locator, key in present(register, each.entry.name).items() if locator not in there
             ]
-            each.due = time.monotonic() + SHARE_OF_LOOKING * (time.monotonic() - began)
+            now = time.monotonic()
+            # What goes is seen later than what changes: comparing all keys takes longer than asking what was written.
+            each.keys_due = now + SHARE_OF_LOOKING * (now - compared)
         if not polled.changed.num_rows and not gone:
             return
         try:
