@@ -12,7 +12,7 @@ for nothing: they see the rows before it, or after it.
 
 import tempfile
 import time
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
 from typing import NamedTuple, Self
@@ -28,6 +28,7 @@ from fashion_assets.errors import FashionAssetsError
 from fashion_assets.postgres.copy import copy_encoded
 from fashion_assets.release import roots, styles
 from fashion_assets.release.build import ServingRows, serving_rows
+from fashion_assets.release.counting import Counted, count_vectors, counted
 from fashion_assets.release.following import Portion
 from fashion_assets.settings import Settings
 from fashion_assets.warehouse import changes, releases
@@ -100,13 +101,17 @@ class Applying:
         self._model = model
         self._folder = tempfile.TemporaryDirectory(prefix="fashion-assets-sync-")
         self._nothing = ParquetStore(self._folder.name)
-        self.writing_seconds = 0.0
-        """How long its transactions took so far."""
+        self._writing_seconds = 0.0
         self._styles: tuple[str, list[styles.Style]] = ("", [])
 
     def close(self) -> None:
         """Let go of the empty store."""
         self._folder.cleanup()
+
+    def taken(self) -> float:
+        """How many seconds its transactions took since this was asked last."""
+        seconds, self._writing_seconds = self._writing_seconds, 0.0
+        return seconds
 
     @contextmanager
     def looking(self) -> Iterator[psycopg.Connection]:
@@ -158,7 +163,7 @@ class Applying:
                 raise Moved(f"{release.release} is {live.state} by now. Sync again.")
             changes.originating(conn, f"{changes.SYNC} {entry.name}")
             done = self._write(release, entry.name, portion, judged.rejections, judged.rows, allow_shrink)
-        self.writing_seconds += time.monotonic() - began
+        self._writing_seconds += time.monotonic() - began
         return done
 
     def _write(
@@ -187,7 +192,7 @@ class Applying:
             ).format(IDS, arriving, products),
             (portion.gone, source, _first(portion, rejections)),
         )
-        before = _counted(conn, release)
+        before = counted(conn, release, IDS)
         removed = conn.execute(
             sql.SQL(
                 "DELETE FROM {products} p USING {ids} i WHERE p.product_id = i.product_id "
@@ -324,38 +329,13 @@ def _replace_vectors(conn: psycopg.Connection, release: Release, arriving: sql.I
         ) from error
 
 
-class _Counted(dict[str, tuple[int, int, int]]):
-    vectors: Mapping[tuple[str, str], int]
-
-
-def _counted(conn: psycopg.Connection, release: Release) -> "_Counted":
-    """Of the products that are written: by batch how many there are, how many without picture, without vector; and their vectors by space
-    and kind."""
-    rows = conn.execute(
-        sql.SQL(
-            "SELECT p.batch, count(*), count(*) FILTER (WHERE p.image_path IS NULL), count(*) FILTER (WHERE p.embedding IS NULL) "
-            "FROM {} p JOIN {} USING (product_id) GROUP BY 1"
-        ).format(release.table(PRODUCTS.name), IDS)
-    ).fetchall()
-    found = _Counted({batch: (products, pictures, bare) for batch, products, pictures, bare in rows})
-    found.vectors = {
-        (space, kind): count
-        for space, kind, count in conn.execute(
-            sql.SQL(
-                "SELECT e.embedding_space, e.kind, count(*) FROM {} e JOIN {} USING (product_id) GROUP BY 1, 2"
-            ).format(release.table(EMBEDDINGS.name), IDS)
-        ).fetchall()
-    }
-    return found
-
-
-def _count(conn: psycopg.Connection, release: Release, before: "_Counted", portion: Portion) -> int:
+def _count(conn: psycopg.Connection, release: Release, before: Counted, portion: Portion) -> int:
     """Have the release's figures follow its rows; returns how many products more there are. Raises `NeedsSnapshot` where they do not add up to the register's."""
-    after = _counted(conn, release)
-    nothing, more_products = (0, 0, 0), 0
+    after = counted(conn, release, IDS)
+    more_products = 0
     for batch, (version, listings) in portion.batches.items():
         products, pictures, bare = (
-            new - old for new, old in zip(after.get(batch, nothing), before.get(batch, nothing), strict=True)
+            new - old for new, old in zip(after.of(batch), before.of(batch), strict=True)
         )
         more_products += products
         row = conn.execute(
@@ -386,13 +366,6 @@ def _count(conn: psycopg.Connection, release: Release, before: "_Counted", porti
                 f"Of batch {batch} there are {row[2]:,} listings, and {row[0]:,} products and {row[1]:,} rejections: the release is not "
                 "what the register took it for. Nothing was changed. Build a new one: fashion-assets run"
             )
-    for space, kind in {*before.vectors, *after.vectors}:
-        more = after.vectors.get((space, kind), 0) - before.vectors.get((space, kind), 0)
-        if more:
-            conn.execute(
-                "INSERT INTO fashion_ops.release_spaces AS known (release, space, kind, vectors) VALUES (%s, %s, %s, %s) "
-                "ON CONFLICT (release, space, kind) DO UPDATE SET vectors = known.vectors + excluded.vectors",
-                (release.release, space, kind, more),
-            )
+    count_vectors(conn, release, before, after)
     releases.count(conn, release)
     return more_products

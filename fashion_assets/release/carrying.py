@@ -19,6 +19,7 @@ from psycopg import sql
 from psycopg.types.json import Jsonb
 
 from fashion_assets.release import styles
+from fashion_assets.release.counting import Counted, count_vectors, counted
 from fashion_assets.warehouse import changes, releases
 from fashion_assets.warehouse.releases import Release
 from fashion_assets.warehouse.serving import (
@@ -114,7 +115,7 @@ def _products(conn: psycopg.Connection, live: Release, to: Release, since: int) 
     if not count:
         conn.execute(sql.SQL("DROP TABLE {}").format(CARRIED))
         return 0, 0
-    before = _counted(conn, to)
+    before = counted(conn, to, CARRIED)
     kept = _vectors_kept(conn, live, to)
     own, source = to.table(PRODUCTS.name), live.table(PRODUCTS.name)
     shared = _shared(conn, live, to, PRODUCTS.name)
@@ -212,22 +213,13 @@ def _affinity(conn: psycopg.Connection, to: Release) -> None:
         styles.reassign(conn, to, styles.read(conn, to), CARRIED)
 
 
-def _counted(conn: psycopg.Connection, release: Release) -> dict[str, int]:
-    return dict(
-        conn.execute(
-            sql.SQL("SELECT p.batch, count(*) FROM {} p JOIN {} USING (product_id) GROUP BY 1").format(
-                release.table(PRODUCTS.name), CARRIED
-            )
-        ).fetchall()
-    )
-
-
-def _count(conn: psycopg.Connection, to: Release, before: dict[str, int], live: Release) -> None:
+def _count(conn: psycopg.Connection, to: Release, before: Counted, live: Release) -> None:
     """Have the register's figures of the release follow its rows. A batch that has as many products as in the live release by now has as many
     rejections; of another one what came or went was listed, and is."""
-    after = _counted(conn, to)
-    for batch in {*before, *after}:
-        more = after.get(batch, 0) - before.get(batch, 0)
+    after = counted(conn, to, CARRIED)
+    batches = {*before.batches, *after.batches}
+    for batch in batches:
+        more = after.of(batch).products - before.of(batch).products
         if more:
             conn.execute(
                 """
@@ -244,18 +236,9 @@ def _count(conn: psycopg.Connection, to: Release, before: dict[str, int], live: 
         UPDATE fashion_ops.release_batches t SET quarantined = l.quarantined, listings = l.listings FROM fashion_ops.release_batches l
         WHERE t.release = %s AND l.release = %s AND l.batch = t.batch AND l.products = t.products AND t.batch = ANY (%s)
         """,
-        (to.release, live.release, [*before, *after]),
+        (to.release, live.release, list(batches)),
     )
-    conn.execute(
-        sql.SQL(
-            """
-            UPDATE fashion_ops.release_spaces r SET vectors = counted.n FROM (
-                SELECT embedding_space, kind, count(*) AS n FROM {} GROUP BY 1, 2) counted
-            WHERE r.release = %s AND (r.space, r.kind) = (counted.embedding_space, counted.kind) AND r.vectors <> counted.n
-            """
-        ).format(to.table(EMBEDDINGS.name)),
-        (to.release,),
-    )
+    count_vectors(conn, to, before, after)
     releases.count(conn, to)
 
 

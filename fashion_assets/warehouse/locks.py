@@ -16,7 +16,7 @@ from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from pathlib import Path
-from typing import Any
+from typing import Any, LiteralString
 
 import psycopg
 from psycopg import sql
@@ -111,25 +111,22 @@ def keep_from_changing(conn: psycopg.Connection[Any], release: Release) -> None:
 
 def lock_swaps(conn: psycopg.Connection[Any]) -> None:
     """Let no other release change its state until the transaction ends. Raises `Busy` where another swap does not end."""
-    conn.execute(sql.SQL("SET LOCAL lock_timeout = {}").format(sql.Literal(SWAP_WAIT_MS)))
-    try:
-        with conn.transaction():
-            conn.execute(sql.SQL("LOCK TABLE {} IN EXCLUSIVE MODE").format(SWAP_LOCK))
-    except psycopg.errors.LockNotAvailable:
-        at_it = named(holders(conn, [SWAP_LOCK])) or "it has just ended"
-        raise Busy(f"Another promotion, rollback or retirement is at it: {at_it}. Try again.") from None
-    conn.execute("SET LOCAL lock_timeout = 0")
+    _lock_states(conn, "EXCLUSIVE", SWAP_WAIT_MS, "Another promotion, rollback or retirement")
 
 
 def lock_changes(conn: psycopg.Connection[Any]) -> None:
     """Let no release change its state, and nobody else change the live one's rows this way, until the transaction ends. Raises `Busy`."""
-    conn.execute(sql.SQL("SET LOCAL lock_timeout = {}").format(sql.Literal(STILL_WRITTEN_MS)))
+    _lock_states(conn, "SHARE UPDATE EXCLUSIVE", STILL_WRITTEN_MS, "A promotion, rollback or another sync")
+
+
+def _lock_states(conn: psycopg.Connection[Any], mode: LiteralString, wait_ms: int, who: str) -> None:
+    conn.execute(sql.SQL("SET LOCAL lock_timeout = {}").format(sql.Literal(wait_ms)))
     try:
         with conn.transaction():
-            conn.execute(sql.SQL("LOCK TABLE {} IN SHARE UPDATE EXCLUSIVE MODE").format(SWAP_LOCK))
+            conn.execute(sql.SQL("LOCK TABLE {} IN {} MODE").format(SWAP_LOCK, sql.SQL(mode)))
     except psycopg.errors.LockNotAvailable:
         at_it = named(holders(conn, [SWAP_LOCK])) or "it has just ended"
-        raise Busy(f"A promotion, rollback or another sync is at it: {at_it}. Try again.") from None
+        raise Busy(f"{who} is at it: {at_it}. Try again.") from None
     conn.execute("SET LOCAL lock_timeout = 0")
 
 
