@@ -184,8 +184,7 @@ class Sync:
             )
         clock.lap("judging and writing")
         self._follow_tables(live, result.followed)
-        if result.seconds.get("judging and writing"):
-            clock.lap("tables")
+        clock.lap("tables")
         self._settle(live, result, began)
         clock.lap("release before")
         result.mode = "triggered" if result.followed else "nothing"
@@ -243,7 +242,7 @@ class Sync:
                         followed.rejected,
                         followed.rows,
                         sum(result.seconds.values()),
-                        self._applying.writing_seconds,
+                        self._applying.taken(),
                     ),
                 )
         result.release, result.revision = live.release, now.revision

@@ -30,7 +30,7 @@ from fashion_assets.settings import Settings
 from fashion_assets.sources import Source, SourceError
 from fashion_assets.sources.places import is_database
 from fashion_assets.sources.source import Feed, Polled, SourceChanged
-from fashion_assets.sync import Sync, SyncResult
+from fashion_assets.sync import Mode, Sync
 from fashion_assets.warehouse.locks import Busy, run_lock
 from fashion_assets.warehouse.register import NeedsScan, count_present, note, present
 from fashion_assets.warehouse.releases import Release
@@ -57,6 +57,8 @@ class _Watched:
     source: Source
     feed: Feed | None
     due: float = 0.0
+    every: float = SCANNED_SECONDS
+    """Seconds between two scans, where it tells nothing by itself; infinite where its files are watched."""
     keys_due: float = 0.0
     """When its keys are compared next with those known, to find what is gone."""
     touched: bool = False
@@ -81,7 +83,7 @@ class Told:
 
 
 class Watch:
-    """One process that keeps the live release in step. `until` ends it."""
+    """One process that keeps the live release in step. `stop` ends it."""
 
     def __init__(
         self,
@@ -104,7 +106,6 @@ class Watch:
         self._settled = time.monotonic()
         self._unsettled = Followed()
         self._began = datetime.now(UTC)
-        self.cycles: list[float] = []
 
     def close(self) -> None:
         """Let go of the connections."""
@@ -122,7 +123,7 @@ class Watch:
             for each in watched:
                 if each.feed is not None:
                     each.feed.poll()  # from here on; what was before, the sync finds
-            self._told(self._sync.once("auto", self._only))
+            self._once("auto", self._only, watched)
             stack.enter_context(self._watching_files([each for each in watched if each.feed is None]))
             while not self._stop.is_set():
                 self._cycle(watched)
@@ -142,11 +143,15 @@ class Watch:
             each.touched = False
             try:
                 self._connected()
-                if each.feed is not None:
-                    self._look(each, each.feed)
-                else:
-                    self._told(self._sync.once("auto", each.entry.name))
-                    each.due = time.monotonic() + SCANNED_SECONDS
+                try:
+                    if each.feed is not None:
+                        self._look(each, each.feed)
+                    else:
+                        each.due = time.monotonic() + each.every
+                        self._once("auto", each.entry.name, [each])
+                except NeedsSnapshot as error:
+                    self._tell(str(error))
+                    self._once("auto", self._only, watched)
             except Busy:
                 each.touched = True
             except SourceChanged:
@@ -154,9 +159,6 @@ class Watch:
                 each.touched, each.due = True, 0.0
                 if each.feed is not None:
                     each.feed.again()
-            except NeedsSnapshot as error:
-                self._tell(str(error))
-                self._told(self._sync.once("auto", self._only))
             except (SourceError, FashionAssetsError, psycopg.OperationalError) as error:
                 said = told(error, self._settings) or str(error)
                 if said != each.failed:
@@ -203,11 +205,10 @@ class Watch:
         try:
             done = self._take_over(each, polled, gone)
         except (NeedsScan, Moved):
-            self._told(self._sync.once("triggered", each.entry.name))
+            self._once("triggered", each.entry.name, [each])
             return
         if done:
             took = time.monotonic() - began
-            self.cycles.append(took)
             self._unsettled.add(done)
             self._tell(str(Told(each.entry.name, done, took)))
 
@@ -263,7 +264,13 @@ class Watch:
         self._unsettled, self._began = Followed(), datetime.now(UTC)
         self._settled = time.monotonic()
 
-    def _told(self, result: SyncResult) -> None:
+    def _once(self, mode: Mode, source: str | None, watched: list[_Watched]) -> None:
+        """One sync, which scans: what it found out of how these sources write their values holds from then on."""
+        result = self._sync.once(mode, source)
+        entries = {entry.name: entry for entry in active_sources(self._register)}
+        for each in watched:
+            each.entry = entries.get(each.entry.name, each.entry)
+            each.source = roots.opened(each.entry, self._settings)
         if result.followed or result.run is not None:
             for line in result.summary():
                 self._tell(line)
@@ -277,7 +284,7 @@ class Watch:
         for each in watched:
             for place in _places(each):
                 places.setdefault(place, []).append(each)
-                each.due = float("inf")
+                each.due = each.every = float("inf")
             each.touched = False
         if not places:
             yield
