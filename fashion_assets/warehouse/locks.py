@@ -111,22 +111,22 @@ def keep_from_changing(conn: psycopg.Connection[Any], release: Release) -> None:
 
 def lock_swaps(conn: psycopg.Connection[Any]) -> None:
     """Let no other release change its state until the transaction ends. Raises `Busy` where another swap does not end."""
-    _lock_states(conn, "EXCLUSIVE", SWAP_WAIT_MS, "Another promotion, rollback or retirement")
+    _lock_states(conn, "EXCLUSIVE", SWAP_WAIT_MS, "Another promotion, rollback or retirement is at it")
 
 
 def lock_changes(conn: psycopg.Connection[Any]) -> None:
     """Let no release change its state, and nobody else change the live one's rows this way, until the transaction ends. Raises `Busy`."""
-    _lock_states(conn, "SHARE UPDATE EXCLUSIVE", STILL_WRITTEN_MS, "A promotion, rollback or another sync")
+    _lock_states(conn, "SHARE UPDATE EXCLUSIVE", STILL_WRITTEN_MS, "A promotion, rollback or another sync is at it")
 
 
-def _lock_states(conn: psycopg.Connection[Any], mode: LiteralString, wait_ms: int, who: str) -> None:
+def _lock_states(conn: psycopg.Connection[Any], mode: LiteralString, wait_ms: int, said: str) -> None:
     conn.execute(sql.SQL("SET LOCAL lock_timeout = {}").format(sql.Literal(wait_ms)))
     try:
         with conn.transaction():
             conn.execute(sql.SQL("LOCK TABLE {} IN {} MODE").format(SWAP_LOCK, sql.SQL(mode)))
     except psycopg.errors.LockNotAvailable:
         at_it = named(holders(conn, [SWAP_LOCK])) or "it has just ended"
-        raise Busy(f"{who} is at it: {at_it}. Try again.") from None
+        raise Busy(f"{said}: {at_it}. Try again.") from None
     conn.execute("SET LOCAL lock_timeout = 0")
 
 
