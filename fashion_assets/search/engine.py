@@ -14,7 +14,7 @@ import asyncio
 import threading
 import time
 from collections import defaultdict
-from collections.abc import Hashable, Mapping, Sequence
+from collections.abc import Callable, Hashable, Mapping, Sequence
 from types import TracebackType
 from typing import Any, Self, TypeVar
 
@@ -300,6 +300,10 @@ class AsyncSearchEngine:
     ) -> list[Style]:
         """See `SearchEngine.styles_of`."""
         return await self._drive(styles.styles_of(self._answering, product, user, source, release))
+
+    async def ask(self, question: Callable[[Answering], Work[Answer]]) -> Answer:
+        """What a question of the caller's own comes to, which is read from releases as those above are."""
+        return await self._drive(question(self._answering))
 
     def cache(self) -> CacheFigures:
         """See `SearchEngine.cache`."""
