@@ -246,6 +246,16 @@ class Settings(Thresholds, BaseSettings):
         description="Further names the UI answers to, separated by commas, with the port where it is not that of http or "
         "https: those by which a proxy or a container leads to it.",
     )
+    former_hosts: str = Field(
+        default="",
+        description="Host names of former systems that lead to this server, each with the former API it means, separated by commas: "
+        "`api.old-shop.example=fashion-ecom,thrift.example=prethrift`. What is asked by such a name is answered as below /former/NAME; "
+        "docs/how-to/former-clients.md names the APIs.",
+    )
+    former_source: str | None = Field(
+        default=None,
+        description="The source whose products clients of former systems see. Unset: all of the release's.",
+    )
     source_code_url: str | None = Field(
         default=None,
         pattern=r"^https?://\S+$",

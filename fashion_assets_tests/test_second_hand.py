@@ -1,10 +1,14 @@
 """An old second-hand database, migrated as a person does it: one migration, whose release every test looks at."""
 
+import base64
+import io
 import json
 from collections.abc import Iterator
 
 import numpy as np
 import pytest
+from fastapi.testclient import TestClient
+from PIL import Image
 from pydantic import SecretStr
 
 from fashion_assets.catalog.listing import product_id, uuid_of
@@ -21,6 +25,7 @@ from fashion_assets_tests.conftest import (
     database_url,
     run_migration,
 )
+from fashion_assets_tests.serving.former import former
 
 ITEMS = [*ODD, *drawn_items(40, later=6)]
 SOURCE = "modaics"
@@ -28,8 +33,8 @@ SPACE = "clip-vit-b-32-padded-768"
 
 
 @pytest.fixture(scope="module")
-def migrated(server_settings: Settings, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Connection]:
-    """A connection to the database of a release of the old one, which is in another database."""
+def installation(server_settings: Settings, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Settings]:
+    """An installation with a release of the old database, which is in another database."""
     home = tmp_path_factory.mktemp("second_hand")
     create_database(server_settings, "old_second_hand", "template0")
     old = database_url(server_settings, dbname="old_second_hand")
@@ -42,8 +47,21 @@ def migrated(server_settings: Settings, tmp_path_factory: pytest.TempPathFactory
         with _own_database(server_settings, home, TEMPLATE, environment) as settings:
             result = run_migration("env:OLD_SHOP")  # type: ignore[arg-type]
             assert result.live, result.to_dict()
-            with connect(settings) as connection:
-                yield connection
+            yield settings
+
+
+@pytest.fixture(scope="module")
+def migrated(installation: Settings) -> Iterator[Connection]:
+    """A connection to its database."""
+    with connect(installation) as connection:
+        yield connection
+
+
+@pytest.fixture(scope="module")
+def app(installation: Settings) -> Iterator[TestClient]:
+    """A client of the shop's former APIs over it."""
+    with former(installation) as client:
+        yield client
 
 
 def source_of(connection: Connection) -> str:
@@ -196,3 +214,129 @@ def test_a_space_says_that_its_vectors_are_filled_up(migrated):
         "SELECT preprocessing FROM fashion_ops.spaces WHERE space = %s", (SPACE,)
     ).fetchall()
     assert json.loads(json.dumps(said)) == {"numbers": 512}
+
+
+# Requests as the shop's apps send them
+
+V2, V3 = "/former/second-hand-v2", "/former/second-hand-v3"
+
+ITEM_KEYS = {
+    *("id", "external_id", "title", "description", "price", "url", "image_url", "distance", "redirect_url"),
+    "source",
+}
+
+
+def test_the_app_finds_by_words_and_by_a_picture(app, migrated):
+    answer = app.post(f"{V2}/search_by_text", json={"query": "rick owens", "limit": 3})
+    items = answer.json()["items"]
+    assert answer.status_code == 200 and set(answer.json()) == {"items"} and 2 < len(items) <= 20
+    assert {frozenset(each) for each in items} == {frozenset(ITEM_KEYS)}
+    # The app decodes a whole number, and takes what is nearest to be first.
+    assert {type(each["id"]) for each in items} == {int}
+    assert [each["distance"] for each in items] == sorted(each["distance"] for each in items)
+    assert {type(each["price"]) for each in items} <= {float, type(None)}
+    found = {each["id"]: each for each in items}
+    assert found[2]["title"] == "Rick Owens Ramones" and found[2]["source"] == "grailed"
+    assert found[2]["redirect_url"] == "https://www.grailed.com/listings/12345678"
+    everything = {item["id"]: item for query in ("depop heel", "zara robe") for item in _items(app, query)}
+    assert everything[1]["redirect_url"] == "depop://product/no-boundaries-black-y2k-heel-0e75"
+    assert everything[4]["redirect_url"] == "https://www.vinted.com/items/12345678"
+    photo = io.BytesIO()
+    Image.new("RGB", (64, 64), "black").save(photo, "JPEG")
+    sent = base64.b64encode(photo.getvalue()).decode()
+    by_picture = app.post(f"{V2}/search_by_image", json={"image_base64": sent})
+    assert by_picture.status_code == 200 and set(by_picture.json()["items"][0]) == ITEM_KEYS
+    # A prefix that the former decoder turned into a picture nobody could read.
+    with_prefix = app.post(f"{V2}/search_by_image", json={"image_base64": f"data:image/jpeg;base64,{sent}"})
+    assert with_prefix.json() == by_picture.json()
+    both = app.post(f"{V2}/search_combined", json={"query": "boots", "image_base64": sent})
+    assert both.status_code == 200 and set(both.json()["items"][0]) == ITEM_KEYS
+
+
+def _items(app: TestClient, query: str) -> list[dict]:
+    return app.post(f"{V2}/search_by_text", json={"query": query}).json()["items"]
+
+
+def test_the_app_is_told_what_was_wrong(app):
+    assert app.post(f"{V2}/search_by_image", json={}).status_code == 422
+    answer = app.post(f"{V2}/search_by_image", json={"image_base64": "abc"})
+    assert (answer.status_code, answer.json()) == (400, {"detail": "Invalid base64 image data"})
+    junk = app.post(f"{V2}/search_by_image", json={"image_base64": base64.b64encode(b"no picture").decode()})
+    assert junk.status_code == 400 and junk.json()["detail"].startswith("Embedding error: ")
+    answer = app.post(f"{V2}/search_by_text", json={"query": ""})
+    assert (answer.status_code, answer.json()["detail"]) == (400, "Query text is required")
+    assert app.post(f"{V2}/search_combined", json={}).status_code == 400
+    for method, path in (
+        ("POST", "/add_item"),
+        ("POST", "/payments/item-purchase"),
+        ("GET", "/transactions"),
+    ):
+        refused = app.request(method, f"{V2}{path}", json={})
+        assert refused.status_code == 501 and refused.json()["detail"], path
+    assert app.get(f"{V2}/health").json()["status"] == "ok"
+
+
+def test_sketchbooks_are_read_as_far_as_they_are_everybodys(app, migrated):
+    ((brand,),) = migrated.execute("SELECT brand_id FROM fashion_sota.sketchbooks").fetchall()
+    book = app.get(f"{V2}/sketchbook/brand/{brand}").json()
+    # Counted anew: the old row says twelve members.
+    assert (book["id"], book["title"], book["members_count"]) == (1, "Studio Updates", 1)
+    posts = app.get(f"{V2}/sketchbook/1/posts").json()["posts"]
+    assert [(each["id"], each["title"], each["visibility"]) for each in posts] == [
+        (1, "Which colour?", "public")
+    ]
+    assert json.loads(posts[0]["media"]) == ["https://img.example/p.jpg"] and posts[0]["tags"] == [
+        "drop",
+        "ss26",
+    ]
+    assert app.get(f"{V2}/community/sketchbook-feed", params={"user_id": "uid-anna"}).json()["posts"] == posts
+    poll = app.get(f"{V2}/sketchbook/1/posts/1/poll").json()
+    assert (poll["question"], poll["is_closed"]) == ("Which?", True)
+    assert [(each["id"], each["votes"]) for each in poll["options"]] == [("a", 1), ("b", 0)]
+    # A post for members has no poll for others; no book is made of a question.
+    assert app.get(f"{V2}/sketchbook/1/posts/2/poll").status_code == 404
+    assert app.get(f"{V2}/sketchbook/brand/nobody").status_code == 404
+    assert app.get(f"{V2}/sketchbook/1/membership/uid-anna").status_code == 501
+
+
+def test_garments_are_listed_as_in_the_third_version(app):
+    page = app.get(f"{V3}/garments", params={"page_size": 50}).json()
+    assert set(page) == {"items", "total", "page", "page_size", "pages"}
+    assert (page["total"], page["pages"], len(page["items"])) == (len(ITEMS), 1, len(ITEMS))
+    one = next(each for each in page["items"] if each["title"] == "Rick Owens Ramones")
+    assert one["price"] == "410.00" and set(one["story"]) >= {"text", "mood", "memories"}
+    assert one["owner"]["display_name"] == "driesfan" and one["owner"]["email"] is None
+    dear = app.get(f"{V3}/garments", params={"min_price": 400, "max_price": 500}).json()
+    assert one["id"] in {each["id"] for each in dear["items"]} and dear["total"] < len(ITEMS)
+    assert app.get(f"{V3}/garments", params={"exchange_type": "rent"}).status_code == 422
+    assert app.get(f"{V3}/garments/search", params={"q": "rick%"}).json()["total"] == 0
+    named = app.get(f"{V3}/garments/search", params={"q": "rick"}).json()
+    assert named["total"] >= 1 and one in named["items"]
+    again = app.get(f"{V3}/garments/{one['id']}").json()
+    assert again["title"] == one["title"] and len(again["embedding"]) == 768
+    assert one["id"] not in {each["id"] for each in again["similar_garments"]}
+    missing = app.get(f"{V3}/garments/00000000-0000-0000-0000-000000000000")
+    assert (missing.status_code, missing.json()) == (404, {"detail": "Garment not found"})
+    assert app.post(f"{V3}/garments", json={}).status_code == 501
+
+
+def test_discovery_scores_and_says_why(app):
+    found = app.get(f"{V3}/discovery", params={"q": "black dress", "page_size": 5}).json()
+    assert set(found) == {"results", "query_embedding", "total", "page", "page_size", "pages"}
+    assert {frozenset(each) for each in found["results"]} == {
+        frozenset({"garment", "similarity_score", "match_reasons"})
+    }
+    assert all(0.1 <= each["similarity_score"] <= 1 for each in found["results"])
+    assert any("black colorway" in each["match_reasons"] for each in found["results"])
+    dresses = app.get(f"{V3}/discovery", params={"q": "black", "category": "dress"}).json()["results"]
+    assert dresses and all(each["match_reasons"][0].startswith("Matches category") for each in dresses)
+    assert all("dress" in each["garment"]["title"].lower() for each in dresses)
+    recent = app.get(f"{V3}/discovery").json()["results"]
+    assert {(each["similarity_score"], *each["match_reasons"]) for each in recent} == {
+        (0.5, "Recently listed")
+    }
+    by_body = app.post(f"{V3}/discovery", json={"text": "dress", "style_tags": ["vintage"]})
+    assert by_body.status_code == 200
+    one = found["results"][0]["garment"]["id"]
+    alike = app.get(f"{V3}/discovery/similar/{one}").json()["results"]
+    assert one not in {each["garment"]["id"] for each in alike}
