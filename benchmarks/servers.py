@@ -13,7 +13,6 @@ is as it should be.
 import os
 import re
 import shutil
-import socket
 import subprocess
 import sys
 import time
@@ -25,80 +24,14 @@ from urllib.parse import quote
 
 import psycopg
 from kill_and_resume import command, fingerprint
+from own_server import PASSWORD, Server, free_port
 from psycopg import sql
 from pydantic import SecretStr
 
-from fashion_assets.postgres.embedded import as_user, programs_of, server_user
 from fashion_assets.settings import ENVIRONMENT_PREFIX, Settings
-
-PASSWORD = "s3cr3t-Pa55"
-"""Of every role. It must show nowhere."""
 
 PROGRESS = 200
 """Events of Dagster's after which a run is disturbed: some batches are through, and others are not."""
-
-
-def free_port() -> int:
-    with socket.create_server(("127.0.0.1", 0)) as found:
-        return found.getsockname()[1]
-
-
-class Server:
-    """A Postgres of its own in a folder, with TCP on 127.0.0.1 and passwords."""
-
-    def __init__(self, folder: Path):
-        self.folder = folder
-        self.port = free_port()
-        embedded = Settings(home=folder.parent, database_url=None)
-        programs = programs_of(embedded.postgres_data)
-        folder.mkdir(parents=True)
-        self._as = as_user(server_user(folder, programs))
-        self._control = [str(programs / "pg_ctl"), "-D", str(folder), "-w", "-m", "fast"]
-        if "user" in self._as:
-            os.chown(folder, self._as["user"], -1)
-        secret = folder.parent / "password"
-        secret.write_text(PASSWORD)
-        made = [
-            str(programs / "initdb"),
-            "-D",
-            str(folder),
-            "-U",
-            "postgres",
-            "--encoding=UTF8",
-            "--locale=C",
-        ]
-        made += ["--locale-provider=builtin", "--builtin-locale=C.UTF-8", "--auth-local=trust", "--no-sync"]
-        self._run([*made, "--auth-host=scram-sha-256", f"--pwfile={secret}"])
-        secret.unlink()
-        with (folder / "postgresql.conf").open("a") as file:
-            file.write(f"listen_addresses = '127.0.0.1'\nport = {self.port}\nfsync = off\n")
-            file.write(f"unix_socket_directories = '{folder}'\n")
-
-    def start(self, **settings: str) -> None:
-        options = " ".join(f"-c {name}={value}" for name, value in settings.items())
-        how = "restart" if (self.folder / "postmaster.pid").exists() else "start"
-        self._run([*self._control, "-l", str(self.folder / "log"), "-o", options, how])
-
-    def stop(self) -> None:
-        self._run([*self._control, "stop"])
-
-    def _run(self, arguments: list[str]) -> None:
-        subprocess.run(arguments, check=True, stdout=subprocess.DEVNULL, cwd="/", **self._as)
-
-    def execute(self, *statements: str | sql.Composed, database: str = "postgres") -> list[tuple]:
-        """Run statements as a superuser; the last one's rows."""
-        with psycopg.connect(
-            host="127.0.0.1",
-            port=self.port,
-            user="postgres",
-            password=PASSWORD,
-            dbname=database,
-            autocommit=True,
-        ) as connection:
-            cursor = connection.cursor()
-            for statement in statements:
-                cursor.execute(statement)  # pyright: ignore[reportArgumentType]
-            return cursor.fetchall() if cursor.description else []
 
 
 STARTING = "starting the database"
