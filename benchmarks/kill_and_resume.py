@@ -3,12 +3,12 @@
 Usage: python benchmarks/kill_and_resume.py CATALOG WORK_FOLDER [--kills N] [--seed N] [--database own|URL] [--seconds N]
 
 CATALOG is a folder, a file, or a database's URL. Two installations migrate the same catalogue: one undisturbed, one killed N times before
-it is left to finish: SIGKILL to the command and all it started, every second time or so to its Postgres as well. Then the final tables
-are compared row for row; only clock times are left out of the comparison. The undisturbed one works on the embedded Postgres; the killed
-one, too, or with `--database own` on a server beside it that listens on TCP and asks for passwords, or on the empty database of a URL (whose server
-is let live; a password comes from PGPASSWORD or ~/.pgpass). `--seconds`: begin nothing further after so many, and go on where it stopped
-when asked again; exit code 3 until then. Prints when and where each kill struck. Exit code 0 where the tables are equal, and N kills struck a
-command at work.
+it is left to finish: SIGKILL to the command and all it started, every second time or so to its Postgres as well; the later half of the kills
+once it is building the release. Then the final tables are compared row for row; only clock times are left out of the comparison. The
+undisturbed one works on the embedded Postgres; the killed one, too, or with `--database own` on a server beside it that listens on TCP and asks
+for passwords, or on the empty database of a URL (whose server is let live; a password comes from PGPASSWORD or ~/.pgpass). `--seconds`: begin
+nothing further after so many, and go on where it stopped when asked again; exit code 3 until then. Prints when and where each kill
+struck. Exit code 0 where the tables are equal, and N kills struck a command at work.
 """
 
 import argparse
@@ -35,6 +35,9 @@ from fashion_assets.postgres.connections import connect
 from fashion_assets.settings import Settings
 from fashion_assets.warehouse import releases
 from fashion_assets.warehouse.database import prepare
+
+BUILDING = "building the release"
+"""What a run says when all batches are through."""
 
 RELEASED = {
     # `normalized_at` is a clock time inside the JSON; everything else must be the same.
@@ -161,15 +164,20 @@ class Proof:
         self._keep()
         print(f"undisturbed: {self.state.undisturbed:.1f} s", flush=True)
 
-    def kill(self) -> None:
-        """Go on with the one that is killed, and kill it again."""
+    def kill(self, releasing: bool) -> None:
+        """Go on with the one that is killed, and kill it again; `releasing`: once it is building the release."""
         number = len(self.state.kills) + 1
         chance = random.Random(f"{self._seed}:{number}")
-        # Of so short a time that the last part, which is done whole or not at all, is not through before a kill strikes.
-        instant, server_too = chance.uniform(0.5, 0.3 * self.state.undisturbed), chance.random() < 0.5
-        process = self._start(1, f"killed-{number}", self.state.url)
+        # Of so short a time that the release, which is built whole or not at all, is not live before a kill strikes.
+        share = 0.2 if releasing else 0.3
+        instant, server_too = chance.uniform(0.5, share * self.state.undisturbed), chance.random() < 0.5
+        began, process = time.monotonic(), self._start(1, f"killed-{number}", self.state.url)
+        log = self._work / f"killed-{number}.log"
+        while releasing and process.poll() is None and BUILDING not in log.read_text():
+            time.sleep(0.1)
         with suppress(subprocess.TimeoutExpired):
             process.wait(instant)
+        after = time.monotonic() - began
         ended = process.poll()
         place = self.homes[1] if self._server is None else self._server.folder
         kill_tree(process, place if server_too else Path("/no home"))
@@ -177,10 +185,8 @@ class Proof:
             os.killpg(process.pid, signal.SIGKILL)
         if server_too and self._server is not None:
             self._server.crashed()
-        said = [
-            line for line in (self._work / f"killed-{number}.log").read_text().splitlines() if line.strip()
-        ]
-        killed = Killed(instant, server_too, ended, said[-1] if said else "nothing yet")
+        said = [line for line in log.read_text().splitlines() if line.strip()]
+        killed = Killed(round(after, 1), server_too, ended, said[-1] if said else "nothing yet")
         self.state.kills.append(killed)
         self._keep()
         print(f"kill {number}: {killed}", flush=True)
@@ -247,7 +253,11 @@ def main() -> int:
     try:
         for is_due, do in (
             (lambda: not proof.state.undisturbed, proof.undisturbed),
-            (lambda: len(proof.state.kills) < given.kills, proof.kill),
+            (
+                lambda: len(proof.state.kills) < given.kills,
+                # The later half; before, batches are under way.
+                lambda: proof.kill(len(proof.state.kills) >= given.kills // 2),
+            ),
             (lambda: not proof.state.through, proof.finish),
         ):
             while is_due():

@@ -18,6 +18,10 @@ class NotConfigured(BackfillError):
     """An environment has no database, or another one's."""
 
 
+class HalfUndone(BackfillError):
+    """A rollback of the same documents is to be ended first."""
+
+
 class AtWork(BackfillError):
     """Another process goes through the same documents."""
 

@@ -10,7 +10,7 @@ from dataclasses import dataclass, field
 from datetime import UTC, datetime
 from typing import Any
 
-from fashion_assets.backfill.errors import BackfillError
+from fashion_assets.backfill.errors import HalfUndone
 from fashion_assets.backfill.register import Progress, added
 from fashion_assets.backfill.table import Key, Row, Table, Written
 from fashion_assets.backfill.walk import Page, Walk
@@ -29,7 +29,7 @@ class Run(Walk):
 
     def may_begin(self, found: Progress | None) -> None:
         if found is not None and found.way == "rollback" and found.state != "done":
-            raise BackfillError(
+            raise HalfUndone(
                 f"A rollback of {self.table.target} stopped half way ({found.state}). End it first: fashion-assets backfill rollback"
             )
 

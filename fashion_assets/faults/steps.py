@@ -19,6 +19,7 @@ import psycopg
 from pydantic import SecretStr
 from rich.console import Console
 
+from fashion_assets.backfill.errors import HalfUndone
 from fashion_assets.backfill.rollback import Rollback
 from fashion_assets.backfill.run import Run
 from fashion_assets.backfill.table import Table
@@ -229,7 +230,10 @@ def _reindex(settings: Settings, _: Path) -> Ended:
 def _backfill(settings: Settings, _: Path, way: Callable = Run) -> Ended:
     with connect(settings, autocommit=True, vectors=False) as conn:
         walk = way(Table(conn, DOCUMENTS, "doc", None), Options(batch_size=10))
-        progress = walk.go()
+        try:
+            progress = walk.go()
+        except HalfUndone as error:
+            return Ended("nothing", str(error))
     return Ended("done", f"{progress.way} is {progress.state}")
 
 

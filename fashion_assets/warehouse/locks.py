@@ -116,7 +116,9 @@ def lock_swaps(conn: psycopg.Connection[Any]) -> None:
 
 def lock_changes(conn: psycopg.Connection[Any]) -> None:
     """Let no release change its state, and nobody else change the live one's rows this way, until the transaction ends. Raises `Busy`."""
-    _lock_states(conn, "SHARE UPDATE EXCLUSIVE", STILL_WRITTEN_MS, "A promotion, rollback or another sync is at it")
+    _lock_states(
+        conn, "SHARE UPDATE EXCLUSIVE", STILL_WRITTEN_MS, "A promotion, rollback or another sync is at it"
+    )
 
 
 def _lock_states(conn: psycopg.Connection[Any], mode: LiteralString, wait_ms: int, said: str) -> None:

@@ -7,6 +7,7 @@ import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from itertools import count
+from pathlib import Path
 from typing import Any
 
 import psycopg
@@ -16,7 +17,7 @@ from fashion_assets.backfill import health, register
 from fashion_assets.backfill.documents import InTable
 from fashion_assets.backfill.errors import (
     AtWork,
-    BackfillError,
+    HalfUndone,
     NoSuchTarget,
     Paused,
     TooManyFailures,
@@ -29,6 +30,7 @@ from fashion_assets.backfill.run import Run, preview
 from fashion_assets.backfill.table import Table
 from fashion_assets.backfill.walk import Options
 from fashion_assets.catalog import wardrobe
+from fashion_assets.faults import steps
 from fashion_assets.postgres.connections import Connection, connect
 from fashion_assets.settings import Settings
 from fashion_assets.sources.drawn.wardrobe import ODD, make_table
@@ -150,8 +152,10 @@ def test_killed_anywhere_it_continues(conn: Connection, bare_settings: Settings)
     assert Table(conn, "wardrobe").counts().normalized == 400
     for _ in range(2):
         killed(lambda own: roll_back(own, options))
-    with pytest.raises(BackfillError, match="stopped half way"):
+    with pytest.raises(HalfUndone, match="stopped half way"):
         run(conn)
+    # A schedule of faults that comes upon it goes on.
+    assert steps.ACTIONS["backfill"](bare_settings, Path()).outcome == "nothing"
     conn.execute("SELECT pg_advisory_unlock_all()")
     roll_back(conn)
     assert texts(conn) == before
