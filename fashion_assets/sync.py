@@ -6,11 +6,13 @@ What belongs here: the order of a sync, its modes, when which, what is told of i
 """
 
 import time
+from collections import deque
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from concurrent.futures import Future, ThreadPoolExecutor
-from contextlib import closing
+from contextlib import ExitStack, closing, contextmanager
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
+from queue import SimpleQueue
 from typing import Literal
 
 import psycopg
@@ -41,6 +43,9 @@ Mode = Literal["auto", "triggered", "snapshot"]
 
 WRITING_SECONDS = 0.002
 """Seconds a row takes to be written into a live release where no sync has measured it: half of it is its place in the graph of vectors."""
+
+WRITERS = 2
+"""Portions written side by side, where there are as many. Each takes a core of the server's; more would leave readers of a small one none."""
 
 MOST_OF_IT = 0.5
 """Share of the products from which a new release is built whatever it takes: a graph of vectors of which half was replaced is not as good as a
@@ -176,12 +181,7 @@ class Sync:
             return why
         clock.lap("reading")
         entries = {each.name: each for each in active_sources(conn)}
-        for portion, judged in self._judged(portions(conn, live, names), entries):
-            result.followed.add(
-                self._applying.apply(
-                    live, entries[portion.source], portion, judged, allow_shrink=allow_shrink
-                )
-            )
+        self._follow(live, portions(conn, live, names), entries, result.followed, allow_shrink)
         clock.lap("judging and writing")
         self._follow_tables(live, result.followed)
         clock.lap("tables")
@@ -190,19 +190,65 @@ class Sync:
         result.mode = "triggered" if result.followed else "nothing"
         return None
 
-    def _judged(
-        self, portions: Iterable[Portion], entries: Mapping[str, SourceRecord]
-    ) -> Iterator[tuple[Portion, Judged]]:
-        """Each portion with what the stages made of it, the next one being judged in a thread meanwhile."""
-        with ThreadPoolExecutor(1, "judging") as pool:
-            before: tuple[Portion, Future[Judged]] | None = None
-            for portion in portions:
-                following = portion, pool.submit(self._applying.judge, entries[portion.source], portion)
-                if before is not None:
-                    yield before[0], before[1].result()
-                before = following
-            if before is not None:
-                yield before[0], before[1].result()
+    def _follow(
+        self,
+        live: Release,
+        behind_with: Iterable[Portion],
+        entries: Mapping[str, SourceRecord],
+        followed: Followed,
+        allow_shrink: bool,
+    ) -> None:
+        """Judge portions one after the other, in a thread, and write those that are judged, some at a time."""
+        with (
+            self._writing() as write,
+            ThreadPoolExecutor(1, "judging") as judging,
+            ThreadPoolExecutor(WRITERS, "writing") as writing,
+        ):
+            under_way: deque[Future[Followed]] = deque()
+
+            def settled(at_most: int) -> None:
+                while len(under_way) > at_most:
+                    followed.add(under_way.popleft().result())
+
+            try:
+                for portion in behind_with:
+                    entry = entries[portion.source]
+                    judged = judging.submit(self._applying.judge, entry, portion)
+                    under_way.append(writing.submit(write, live, entry, portion, judged, allow_shrink))
+                    settled(WRITERS)
+                settled(0)
+            except BaseException:
+                for pool in (judging, writing):
+                    pool.shutdown(wait=False, cancel_futures=True)
+                raise
+
+    @contextmanager
+    def _writing(self) -> Iterator[Callable[..., Followed]]:
+        """A function that writes one portion once it is judged, which threads may call."""
+        with ExitStack() as stack:
+            # By a connection each: the sync's own reads what is next meanwhile.
+            idle: SimpleQueue[Applying] = SimpleQueue()
+            for _ in range(WRITERS):
+                conn = stack.enter_context(closing(connect(self._settings, autocommit=True)))
+                idle.put(stack.enter_context(closing(self._applying.beside(conn))))
+
+            def write(
+                live: Release,
+                entry: SourceRecord,
+                portion: Portion,
+                judged: Future[Judged],
+                allow_shrink: bool,
+            ) -> Followed:
+                ready = judged.result()
+                applying = idle.get()
+                try:
+                    return applying.apply(live, entry, portion, ready, allow_shrink=allow_shrink)
+                finally:
+                    idle.put(applying)
+
+            yield write
+            # Of the time that passed, as they write at the same time.
+            self._applying.took(sum(idle.get().taken() for _ in range(WRITERS)) / WRITERS)
 
     def _follow_tables(self, live: Release, followed: Followed) -> None:
         """Bring the declared tables in step where their rows changed, or what they refer to may have come or gone."""

@@ -3,8 +3,9 @@
 What belongs here: the stages on what changed, and one transaction for each portion. What does not: what changed (`following`), rows of
 declared tables (`following_tables`), what other releases get of it (`carrying`).
 
-A transaction takes the lock of changes, which no swap goes beside, and looks once more whether the release is still the live one. Readers wait
-for nothing: they see the rows before it, or after it.
+A transaction locks its batches, which no swap goes beside, and looks once more whether the release is still the live one. So those of other
+batches may be written beside it, by another connection: what takes most of the time, a row's place in the graph of vectors, takes a core each. What a release
+says of all its rows one transaction at a time changes, at its end. Readers wait for nothing: they see the rows before it, or after it.
 """
 
 # pyarrow.compute makes its functions when it is imported, out of pyright's sight.
@@ -19,6 +20,7 @@ from typing import NamedTuple, Self
 
 import psycopg
 import pyarrow as pa
+import stamina
 from psycopg import sql
 
 from fashion_assets.batches.some import through_stages
@@ -32,7 +34,7 @@ from fashion_assets.release.counting import Counted, count_vectors, counted
 from fashion_assets.release.following import Portion
 from fashion_assets.settings import Settings
 from fashion_assets.warehouse import changes, releases
-from fashion_assets.warehouse.locks import lock_changes
+from fashion_assets.warehouse.locks import lock_batches, lock_figures
 from fashion_assets.warehouse.parquet import ParquetStore
 from fashion_assets.warehouse.quarantine import replace_listings
 from fashion_assets.warehouse.releases import Release
@@ -108,6 +110,14 @@ class Applying:
         """Let go of the empty store."""
         self._folder.cleanup()
 
+    def beside(self, conn: psycopg.Connection) -> "Applying":
+        """Another one that writes by `conn`, at the same time as this one."""
+        return Applying(self._settings, conn, self._looking, self._model)
+
+    def took(self, seconds: float) -> None:
+        """Count in what transactions of others beside this one took."""
+        self._writing_seconds += seconds
+
     def taken(self) -> float:
         """How many seconds its transactions took since this was asked last."""
         seconds, self._writing_seconds = self._writing_seconds, 0.0
@@ -156,13 +166,15 @@ class Applying:
         """
         judged = judged or self.judge(entry, portion)
         conn, began = self._conn, time.monotonic()
-        with conn.transaction():
-            lock_changes(conn)
-            live = releases.get(conn, release.release)
-            if live.state != "live":
-                raise Moved(f"{release.release} is {live.state} by now. Sync again.")
-            changes.originating(conn, f"{changes.SYNC} {entry.name}")
-            done = self._write(release, entry.name, portion, judged.rejections, judged.rows, allow_shrink)
+        # A listing that comes in another batch than it went from is written by two: then the server has one begin anew.
+        for attempt in stamina.retry_context(psycopg.errors.DeadlockDetected, attempts=3, wait_initial=0.05):
+            with attempt, conn.transaction():
+                lock_batches(conn, release, portion.batches)
+                live = releases.get(conn, release.release)
+                if live.state != "live":
+                    raise Moved(f"{release.release} is {live.state} by now. Sync again.")
+                changes.originating(conn, f"{changes.SYNC} {entry.name}")
+                done = self._write(release, entry.name, portion, judged.rejections, judged.rows, allow_shrink)
         self._writing_seconds += time.monotonic() - began
         return done
 
@@ -193,6 +205,9 @@ class Applying:
             (portion.gone, source, _first(portion, rejections)),
         )
         before = counted(conn, release, IDS)
+        if portion.gone or portion.gone_keys or (rejections is not None and rejections.num_rows):
+            # Two that each take out what may be gone would take out too much together.
+            lock_figures(conn, release)
         removed = conn.execute(
             sql.SQL(
                 "DELETE FROM {products} p USING {ids} i WHERE p.product_id = i.product_id "
@@ -203,6 +218,7 @@ class Applying:
             self._hold_up(release, source)
         written = _upsert(conn, release, arriving)
         _replace_vectors(conn, release, vectors)
+        lock_figures(conn, release)
         styles.reassign(conn, release, self._styles_of(release), IDS)
         judged = [*portion.listings["listing_key"].to_pylist(), *portion.gone_keys]
         rejected = REJECTION_SCHEMA.empty_table() if rejections is None else rejections

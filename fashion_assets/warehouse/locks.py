@@ -115,10 +115,29 @@ def lock_swaps(conn: psycopg.Connection[Any]) -> None:
 
 
 def lock_changes(conn: psycopg.Connection[Any]) -> None:
-    """Let no release change its state, and nobody else change the live one's rows this way, until the transaction ends. Raises `Busy`."""
-    _lock_states(
-        conn, "SHARE UPDATE EXCLUSIVE", STILL_WRITTEN_MS, "A promotion, rollback or another sync is at it"
+    """Let no release change its state, and nobody else this way, until the transaction ends. Raises `Busy`."""
+    _lock_states(conn, "SHARE UPDATE EXCLUSIVE", STILL_WRITTEN_MS, _CHANGED)
+
+
+def lock_batches(conn: psycopg.Connection[Any], release: Release, batches: Iterable[str]) -> None:
+    """Let no release change its state, and nobody else write the rows of these batches into this one, until the transaction ends. Others may
+    write those of other batches meanwhile. Raises `Busy`."""
+    _lock_states(conn, "ROW EXCLUSIVE", STILL_WRITTEN_MS, _CHANGED)
+    # A batch the release has nothing of yet is held by its row all the same. In one order, so that two wait for each other in a row.
+    conn.execute(
+        "INSERT INTO fashion_ops.release_batches AS known (release, batch, content_version, products, quarantined, listings) "
+        "SELECT %s, batch, '', 0, 0, 0 FROM unnest(%s::text[]) AS batch ORDER BY batch "
+        "ON CONFLICT (release, batch) DO UPDATE SET release = known.release",
+        (release.release, list(batches)),
     )
+
+
+def lock_figures(conn: psycopg.Connection[Any], release: Release) -> None:
+    """Let nobody else change what a release says of all its rows, until the transaction ends."""
+    conn.execute("SELECT FROM fashion_ops.releases WHERE release = %s FOR NO KEY UPDATE", (release.release,))
+
+
+_CHANGED = "A promotion, rollback or another sync is at it"
 
 
 def _lock_states(conn: psycopg.Connection[Any], mode: LiteralString, wait_ms: int, said: str) -> None:

@@ -25,6 +25,7 @@ from fashion_assets.search.query import Query
 from fashion_assets.settings import Settings
 from fashion_assets.sync import Sync, SyncResult, bring_back
 from fashion_assets.warehouse import releases
+from fashion_assets.warehouse.locks import lock_batches, lock_swaps
 from fashion_assets.warehouse.register import _write_batches
 from fashion_assets.warehouse.releases import Release
 from fashion_assets.warehouse.sources import active_sources
@@ -89,6 +90,8 @@ def test_what_changed_in_a_source_comes_into_the_live_release_as_a_run_would_bri
 ):
     monkeypatch.setenv("FASHION_ASSETS_BATCH_SIZE", "20")
     monkeypatch.setenv("FASHION_ASSETS_MAX_SHRINK", "0.5")
+    # Each batch by itself, so that they are written side by side.
+    monkeypatch.setattr("fashion_assets.release.following.AT_ONCE", 1)
     settings = Settings()
     catalogue = write_catalogue(tmp_path / "catalogue", 40)
     first = migrate(catalogue)
@@ -107,7 +110,7 @@ def test_what_changed_in_a_source_comes_into_the_live_release_as_a_run_would_bri
     draw_picture(catalogue / "images" / "11.jpg", 1_100)
     result = synced(settings)
     # 3, 11 and 41 are written; 9 is gone; 7 and 42 are rejected.
-    assert result.mode == "triggered" and result.release == first.release and result.revision == 1
+    assert result.mode == "triggered" and result.release == first.release and result.revision == 2
     done = result.followed
     assert (done.written, done.new, done.removed, done.rejected) == (3, 1, 2, 2)
     assert figures(database, first.release) == (39, 2, 41, 39)
@@ -210,6 +213,46 @@ def test_what_was_interrupted_goes_on_where_it_ended(live: Candidate, monkeypatc
     assert apply_all(live, most=1).written == 1
     (left,) = portions(live.conn, live.release, behind(live.conn, live.release))
     assert list(left.batches) == ["fashion_demo-00002"] and left.listings["external_id"].to_pylist() == ["39"]
+
+
+def test_what_is_written_beside_a_portion_that_fails_stays(live: Candidate, monkeypatch: pytest.MonkeyPatch):
+    monkeypatch.setattr("fashion_assets.release.following.AT_ONCE", 1)
+    live.conn.execute(
+        "UPDATE fashion_ops.listings SET content_hash = 'other' WHERE external_id IN ('2', '39')"
+    )
+    with live.conn.transaction():
+        _write_batches(live.conn, ["fashion_demo-00001", "fashion_demo-00002"])
+    live.conn.execute("UPDATE fashion_ops.batches SET listings = 7 WHERE batch = 'fashion_demo-00002'")
+    live.conn.commit()
+    (entry,) = active_sources(live.conn)
+    live.conn.commit()
+    done = Followed()
+    with closing(Sync(live.settings, Console(quiet=True))) as sync, connect(live.settings) as conn:
+        with pytest.raises(NeedsSnapshot, match="fashion_demo-00002"):
+            sync._follow(
+                live.release,
+                portions(conn, live.release, behind(conn, live.release)),
+                {entry.name: entry},
+                done,
+                False,
+            )
+        conn.rollback()
+        assert done.written == 1
+        assert behind(conn, live.release) == [(entry.name, "fashion_demo-00002")]
+
+
+def test_a_batch_is_written_by_one_and_others_beside_it(live: Candidate):
+    live.conn.commit()
+    with connect(live.settings) as one, connect(live.settings) as other:
+        lock_batches(one, live.release, ["fashion_demo-00001"])
+        other.execute("SET statement_timeout = '200ms'")
+        lock_batches(other, live.release, ["fashion_demo-00002"])
+        with pytest.raises(psycopg.errors.QueryCanceled):
+            lock_batches(other, live.release, ["fashion_demo-00001"])
+        other.rollback()
+        other.execute("SET statement_timeout = '200ms'")
+        with pytest.raises(psycopg.errors.QueryCanceled):
+            lock_swaps(other)  # waits for whoever writes
 
 
 def test_what_people_write_while_tables_are_settled_stays(live: Candidate, monkeypatch: pytest.MonkeyPatch):
