@@ -4,7 +4,7 @@ Usage: python benchmarks/following.py WORK_FOLDER CATALOGUE_FOLDER [LISTINGS [CH
 
 The listings of a catalogue folder (`styles.csv`, `images/`) become a table of a database of their own, which is migrated. Then `sync --watch` follows
 it in a process of its own, while titles and prices change, products come and go, at an even rate, each by a transaction of its own; some of these
-commit late. Searching readers ask all the time: before it, and meanwhile. At the end the release is compared with the table row by row. Exit code 0
+commit late. Searching readers ask all the time: before it, and meanwhile. Recall@10 of the index against exact search is measured before, meanwhile and afterwards. At the end the release is compared with the table row by row. Exit code 0
 where nothing differs and no search failed.
 """
 
@@ -16,6 +16,7 @@ import subprocess
 import sys
 import threading
 import time
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from urllib.parse import quote
 
@@ -23,9 +24,11 @@ import numpy as np
 import psycopg
 from psycopg import sql
 
+from fashion_assets.benchmarks.recall import TIE
 from fashion_assets.postgres import server
 from fashion_assets.postgres.connections import connect
 from fashion_assets.search.engine import SearchEngine
+from fashion_assets.search.filters import SearchError
 from fashion_assets.search.query import Query
 from fashion_assets.settings import Settings
 from fashion_assets.warehouse import releases
@@ -91,6 +94,46 @@ class Readers:
         self._stop.set()
         for thread in self._threads:
             thread.join()
+        self._engine.close()
+
+
+class Recall:
+    """What share of the nearest ten the index finds, by products' vectors; a hit as near as the tenth is one (within `TIE`)."""
+
+    def __init__(self, settings: Settings, questions: int = 100):
+        self._engine = SearchEngine.open(settings, size=1)
+        self._chance = random.Random(11)
+        with connect(settings) as conn:
+            rows = conn.execute(
+                "SELECT product_id::text FROM fashion_sota.products WHERE embedding IS NOT NULL ORDER BY product_id LIMIT %s",
+                (questions,),
+            ).fetchall()
+        self._questions = [product for (product,) in rows]
+
+    def of(self, product: str) -> float | None:
+        """Of one question; None where the product is gone."""
+        try:
+            nearest = self._engine.search(Query(product=product, mode="vector", exact=True)).hits
+            found = self._engine.search(Query(product=product, mode="vector")).hits
+        except SearchError:
+            return None
+        if not nearest:
+            return None
+        return sum(hit.score >= nearest[-1].score - TIE for hit in found) / len(nearest)
+
+    def all(self) -> float:
+        """Of all questions."""
+        return float(np.mean([each for product in self._questions if (each := self.of(product)) is not None]))
+
+    def until(self, stop: threading.Event) -> list[float]:
+        """Of some questions a second."""
+        found: list[float] = []
+        while not stop.wait(0.3):
+            if (each := self.of(self._chance.choice(self._questions))) is not None:
+                found.append(each)
+        return found
+
+    def close(self) -> None:
         self._engine.close()
 
 
@@ -255,19 +298,28 @@ def main() -> int:
         quiet = Readers(settings)
         time.sleep(min(30.0, seconds / 4))
         quiet.close()
+        recall = Recall(settings)
+        recall_before = recall.all()
         log = (folder / "watch.log").open("w")
         watching = subprocess.Popen(
             [*command, "sync", "--watch", *at_home], stdout=log, stderr=subprocess.STDOUT
         )
         time.sleep(8)
         seen, readers = Seen(settings), Readers(settings)
-        done = change(parameters, seen, rate, seconds)
+        stop = threading.Event()
+        with ThreadPoolExecutor(1) as pool:
+            meanwhile = pool.submit(recall.until, stop)
+            done = change(parameters, seen, rate, seconds)
+            stop.set()
+            recall_meanwhile = meanwhile.result()
         unseen = seen.close(10.0)
         readers.close()
         time.sleep(3)
         watching.send_signal(signal.SIGTERM)
         watching.wait(60)
         found = differing(settings, parameters)
+        recall_after = recall.all()
+        recall.close()
         before, during = spread(quiet.times), spread(readers.times)
         figures = {
             "changes": done,
@@ -279,6 +331,11 @@ def main() -> int:
             "search_ms_quiet": before,
             "search_ms_meanwhile": during,
             "p95_ratio": round(during["p95"] / before["p95"], 2),
+            "recall_at_10": {
+                "before": round(recall_before, 4),
+                "meanwhile": round(float(np.mean(recall_meanwhile)), 4),
+                "after": round(recall_after, 4),
+            },
             "searches": len(readers.times),
             "failed": len(readers.failed),
             "release": found,
