@@ -1,6 +1,7 @@
 # make run [CATALOG=folder] [SAMPLE=n]   the whole migration: of a folder of listings, of a drawn sample of n, or, with
 #                                        neither, of what was migrated before (in an empty home the whole drawn sample)
 # make test                              the tests
+# make serve                             the search API, and the page on what was migrated
 # make ui                                the Dagster UI
 # make docs                              the documentation, as pages in build/site; a link that leads nowhere fails
 # make lint                              formatting, lint, types, Dagster's definitions
@@ -9,7 +10,7 @@
 
 SHELL := /bin/sh
 .DEFAULT_GOAL := run
-.PHONY: run test ui docs lint lock install clean
+.PHONY: run test serve ui docs lint lock install clean
 
 BIN := .venv/bin
 PIP := $(BIN)/python -m pip --disable-pip-version-check
@@ -24,6 +25,9 @@ run: $(INSTALLED)
 
 test: $(INSTALLED)
 	$(BIN)/python -m pytest --numprocesses logical --maxprocesses 4 --dist worksteal
+
+serve: $(INSTALLED)
+	$(BIN)/fashion-assets serve
 
 ui: $(INSTALLED)
 	$(BIN)/fashion-assets ui

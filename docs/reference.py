@@ -96,6 +96,15 @@ SETTINGS_BY_GROUP = {
         "old_snapshot_seconds",
     ),
     "The Dagster UI": ("sensor_runs_per_tick", "stale_after_days", "ui_url", "ui_hosts"),
+    "The search API": (
+        "api_host",
+        "api_port",
+        "api_workers",
+        "api_connections",
+        "api_release",
+        "api_max_body",
+        "api_cors_origins",
+    ),
     "Being told": ("notify_webhook", "notify_email", "notify_from", "smtp_url"),
     "When something goes wrong": ("debug", "plain_dagster_storage"),
     "Criteria: how sure": (

@@ -256,6 +256,26 @@ class Settings(Thresholds, BaseSettings):
         default=None,
         description="The source whose products clients of former systems see. Unset: all of the release's.",
     )
+    api_host: str = Field(default="127.0.0.1", description="Address the search API listens on.")
+    api_port: int = Field(default=8000, ge=0, le=65535, description="Its port; 0: a free one.")
+    api_workers: int = Field(default=1, ge=1, le=64, description="Processes of the search API.")
+    api_connections: int = Field(
+        default=4, ge=1, le=100, description="Connections to the database that each of them searches by."
+    )
+    api_release: str | None = Field(
+        default=None,
+        pattern=r"^fashion_sota_r[0-9]+$",
+        description="Release the search API serves. Unset: whichever is live.",
+    )
+    api_max_body: int = Field(
+        default=16 * 2**20,
+        ge=1024,
+        description="Bytes of a request to the search API at the most, a picture with them.",
+    )
+    api_cors_origins: str = Field(
+        default="",
+        description="Origins, with commas between, whose pages may ask the search API from a browser: https://shop.example; * for all.",
+    )
     source_code_url: str | None = Field(
         default=None,
         pattern=r"^https?://\S+$",

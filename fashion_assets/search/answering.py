@@ -226,6 +226,7 @@ class Answering:
             understood,
             tuple(" | ".join(term.phrases) for term in terms),
             tuple(notes),
+            facts.revision,
         )
         asked = Asked(
             vectors,
@@ -344,7 +345,7 @@ class Answering:
 
     def product(self, facts: Facts, key: str) -> Work[Stored]:
         """A stored product, by its id or its external id. Raises `SearchError`."""
-        by_id = _is_uuid(key)
+        by_id = is_uuid(key)
         text = _PRODUCT_BY_ID if by_id else _PRODUCT_BY_EXTERNAL_ID
         if "\0" in key:
             raise SearchError("there is no product whose id holds a NUL character")
@@ -388,7 +389,8 @@ def _by_its_title(query: Query, like: Stored, notes: list[str]) -> Query:
     return replace(query, product=None, words=like.title)
 
 
-def _is_uuid(text: str) -> bool:
+def is_uuid(text: str) -> bool:
+    """Whether a key is a product's id, and not its id in the source."""
     try:
         UUID(text)
     except ValueError:

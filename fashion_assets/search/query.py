@@ -243,6 +243,8 @@ class Plan:
     terms: tuple[str, ...] = ()
     notes: tuple[str, ...] = ()
     """What a person should know: spaces skipped, legs left out, a fallback."""
+    revision: int | None = None
+    """Of the release, as far as it is known: at most half a minute old."""
 
 
 @dataclass(frozen=True)

@@ -7,7 +7,6 @@ that webserver: the modules named `_core` and `_cli` below are Dagster's own, it
 """
 
 import shutil
-import socket
 import subprocess
 import sys
 import tempfile
@@ -34,6 +33,7 @@ from fashion_assets.places import DAGSTER_FILES
 from fashion_assets.serving import UIError
 from fashion_assets.serving.guard import Guard, Names
 from fashion_assets.serving.links import PAGES, path_prefix
+from fashion_assets.serving.listening import CLOSING_SECONDS, address, listening
 from fashion_assets.serving.pages import application
 from fashion_assets.settings import CODE_LOCATION, Settings
 
@@ -42,9 +42,6 @@ STATEMENT_TIMEOUT_MS = 15_000
 
 END_SECONDS = 30
 """How long a process that is told to end may take."""
-
-CLOSING_SECONDS = 5
-"""How long requests under way may take when the UI ends."""
 
 
 class Webserver(DagsterWebserver):
@@ -90,8 +87,8 @@ def serve(
     `ready` is called with the UI's address. Raises `UIError`.
     """
     with ExitStack() as stack:
-        listening = stack.enter_context(_listening(host, port))
-        address = _address(host, listening)
+        socket = stack.enter_context(listening(host, port, "the UI"))
+        where = address(host, socket)
         instance = stack.enter_context(DagsterInstance.get())
         instance.optimize_for_webserver(STATEMENT_TIMEOUT_MS, pool_recycle=3600, max_overflow=20)
         if workspace is None:
@@ -121,9 +118,9 @@ def serve(
 
         if daemon:
             stack.enter_context(_daemon(workspace, end))
-        ready(address)
+        ready(where)
         with suppress(KeyboardInterrupt):
-            server.run(sockets=[listening])
+            server.run(sockets=[socket])
         if ended:
             raise UIError(
                 f"the Dagster daemon ended by itself (exit code {ended[0]}), so the UI ended too: see what it says above"
@@ -137,25 +134,6 @@ def dagster_home(settings: Settings) -> Path:
     folder.mkdir(parents=True, exist_ok=True)
     shutil.copyfile(DAGSTER_FILES / "dagster.yaml", folder / "dagster.yaml")
     return folder
-
-
-@contextmanager
-def _listening(host: str, port: int) -> Iterator[socket.socket]:
-    """A socket that listens. Raises `UIError` where that is not possible."""
-    try:
-        family = socket.getaddrinfo(host, port, type=socket.SOCK_STREAM)[0][0]
-        listening = socket.create_server((host, port), family=family, backlog=128)
-    except OSError as error:
-        raise UIError(
-            f"the UI cannot listen on {host}, port {port}: {error.strerror or error}. Choose another with --port."
-        ) from None
-    with listening:
-        yield listening
-
-
-def _address(host: str, listening: socket.socket) -> str:
-    port = listening.getsockname()[1]
-    return f"http://[{host}]:{port}" if ":" in host else f"http://{host}:{port}"
 
 
 @contextmanager

@@ -5,7 +5,7 @@ import socket
 import threading
 from collections.abc import Iterator
 from contextlib import contextmanager
-from typing import NamedTuple
+from typing import Literal, NamedTuple
 
 import uvicorn
 from starlette.types import ASGIApp
@@ -65,10 +65,10 @@ class Server:
 
 
 @contextmanager
-def running(app: ASGIApp) -> Iterator[Server]:
-    """The application on a free port of this machine."""
+def running(app: ASGIApp, lifespan: Literal["on", "off"] = "off") -> Iterator[Server]:
+    """The application on a free port of this machine; with its own beginning and end, where `lifespan` is on."""
     listening = socket.create_server(("127.0.0.1", 0))
-    server = uvicorn.Server(uvicorn.Config(app, log_level="error", lifespan="off"))
+    server = uvicorn.Server(uvicorn.Config(app, log_level="error", lifespan=lifespan))
     thread = threading.Thread(target=server.run, kwargs={"sockets": [listening]}, daemon=True)
     thread.start()
     try:

@@ -1,0 +1,77 @@
+"""The API put together: its routes, what every request passes through, its beginning and its end.
+
+What belongs here: the list of routers, middleware, the application's life. What does not: any route.
+
+Another router joins by a line in `ROUTERS`.
+"""
+
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
+
+from fastapi import APIRouter, FastAPI
+
+from fashion_assets import __version__
+from fashion_assets.serving.api import (
+    files,
+    health,
+    people,
+    pictures,
+    problems,
+    products,
+    releases,
+    searching,
+    styles,
+)
+from fashion_assets.serving.api.passing import passing
+from fashion_assets.serving.api.served import Served
+from fashion_assets.settings import Settings
+
+ROUTERS: tuple[APIRouter, ...] = (
+    searching.router,
+    products.router,
+    people.router,
+    styles.router,
+    releases.router,
+    pictures.router,
+    health.router,
+)
+"""Every route of the API, but for the page's own files, which come last."""
+
+DESCRIPTION = """Search a fashion catalogue by words, by a picture, by a product, or by a mix of them.
+
+Errors are problem details (RFC 9457). Lists are walked by `next_page`; a page belongs to one question and one release, so that no hit
+comes twice. Every answer names the release it is of."""
+
+
+def application(settings: Settings, host: str = "127.0.0.1") -> FastAPI:
+    """The API of an installation that listens on `host`; the database must be prepared (`warehouse.database.prepare`)."""
+    served = Served(settings, host)
+
+    @asynccontextmanager
+    async def life(_: FastAPI) -> AsyncIterator[None]:
+        async with served:
+            yield
+
+    api = FastAPI(
+        title="fashion-assets",
+        version=__version__,
+        description=DESCRIPTION,
+        openapi_url="/api/v1/openapi.json",
+        # Pages that load their scripts from elsewhere: there are none of these here.
+        docs_url=None,
+        redoc_url=None,
+        lifespan=life,
+    )
+    api.state.served = served
+    problems.told_by(api, settings)
+    for router in ROUTERS:
+        api.include_router(router)
+    files.mount(api, settings)
+    passing(api, settings)
+    return api
+
+
+def of_this_process() -> FastAPI:
+    """That of the settings of this process, as a worker builds it."""
+    settings = Settings()
+    return application(settings, settings.api_host)

@@ -1,0 +1,164 @@
+"""A search as it is asked over HTTP: its parameters, their bounds, and the query they become.
+
+What belongs here: reading and bounding them. What does not: answering (`searching`), the engine's own query (`search.query`).
+"""
+
+import re
+from collections.abc import Sequence
+from typing import Annotated, Any, Literal
+
+from fastapi import Request
+from fastapi.exceptions import RequestValidationError
+from pydantic import BaseModel, ConfigDict, Field, StringConstraints, ValidationError, field_validator
+from starlette.datastructures import FormData, UploadFile
+
+from fashion_assets.search.filters import COLUMNS, Filter, FilterError, parse_filters
+from fashion_assets.search.query import FACETS, MAX_WORDS, Query
+from fashion_assets.serving.api.problems import bad_request
+
+LONGEST_PAGE = 100
+"""Hits of one page."""
+
+FILTERS = 30
+"""Filters of one search, and facets."""
+
+FILTER_LENGTH = 2_000
+"""Characters of one filter."""
+
+VALUES = 100
+"""Values of one filter."""
+
+PRODUCT_LENGTH = 255
+"""Characters of a product's id."""
+
+CURSOR_LENGTH = 1_000
+
+_COMPARED = re.compile(r"^\s*([^<>=]+?)\s*(<=|>=)\s*(.*?)\s*$", re.DOTALL)
+
+Words = Annotated[str, StringConstraints(max_length=MAX_WORDS)]
+FilterText = Annotated[str, StringConstraints(min_length=1, max_length=FILTER_LENGTH)]
+Name = Annotated[str, StringConstraints(min_length=1, max_length=100)]
+ReleaseName = Annotated[str, StringConstraints(pattern=r"^[a-z][a-z0-9_]{0,62}$")]
+
+
+class Asked(BaseModel):
+    """What is looked for."""
+
+    model_config = ConfigDict(extra="forbid")
+
+    q: Words = Field("", description="Words, as a person types them.", examples=["red summer dress"])
+    avoid: Words = Field("", description="Words that hits should have nothing of.", examples=["floral"])
+    product: str | None = Field(
+        None, min_length=1, max_length=PRODUCT_LENGTH, description="A product's id: what is found is like it."
+    )
+    filter: list[FilterText] = Field(
+        default_factory=list,
+        max_length=FILTERS,
+        description="NAME=VALUE, NAME=VALUE,VALUE, NAME=LOW..HIGH, NAME<=HIGH or NAME>=LOW; each narrows further.",
+        examples=[["colour=red,blue", "price<=50"]],
+    )
+    facets: list[Name] = Field(
+        default_factory=list,
+        max_length=FILTERS,
+        description="Columns whose values are counted; `usual` for those worth it.",
+        examples=[["colour", "brand"]],
+    )
+    mode: Literal["hybrid", "vector", "text"] = Field(
+        "hybrid", description="By meaning and by words together, or by one of them."
+    )
+    limit: int = Field(24, ge=1, le=LONGEST_PAGE, description="Hits of a page.")
+    page: str | None = Field(
+        None, min_length=1, max_length=CURSOR_LENGTH, description="`next_page` of the answer before."
+    )
+    release: ReleaseName | None = Field(
+        None, description="Another release than the one that is served.", examples=["fashion_sota_r0001"]
+    )
+    explain: bool = Field(False, description="Say of each hit what brought it.")
+
+    @field_validator("filter", "facets", mode="before")
+    @classmethod
+    def _one_is_a_list(cls, value: Any) -> Any:
+        return [value] if isinstance(value, str) else value
+
+    @field_validator("facets")
+    @classmethod
+    def _each_is_a_name(cls, names: list[str]) -> list[str]:
+        # A value without a name of its own in a query: `facets=colour,brand`, and `facets=colour&facets=brand`.
+        return [name.strip() for each in names for name in each.split(",") if name.strip()]
+
+    def query(
+        self, release: str | None, within: Sequence[Filter] = (), picture: bytes | None = None
+    ) -> Query:
+        """The engine's query, on a release, of what meets the filters `within` at any rate. Raises `SearchError`."""
+        return Query(
+            words=self.q,
+            avoid=self.avoid,
+            picture=picture,
+            product=self.product,
+            filters=(*within, *read_filters(self.filter)),
+            mode=self.mode,
+            limit=self.limit,
+            page=self.page,
+            facets=facets(self.facets),
+            release=self.release or release,
+        )
+
+
+def read_filters(texts: Sequence[str]) -> tuple[Filter, ...]:
+    """Filters as they are written in a request: those of `parse_filters`, and `price<=50`, `price>=10`. Raises `FilterError`."""
+    written = []
+    for text in texts:
+        if found := _COMPARED.match(text):
+            name, operator, bound = found.groups()
+            if COLUMNS.get(name) not in ("integer", "number"):
+                raise FilterError(f"{name[:80]!r} is no number that is compared; give {name[:80]}=VALUE")
+            text = f"{name}=..{bound}" if operator == "<=" else f"{name}={bound}.."
+        if text.count(",") >= VALUES:
+            raise FilterError(
+                f"filter {text[:80]!r} has {text.count(',') + 1:,} values; {VALUES} are the most"
+            )
+        written.append(text)
+    return parse_filters(written)
+
+
+def facets(names: Sequence[str]) -> tuple[str, ...]:
+    """The columns meant by the names in a request, each once. Raises `FilterError` for one there is not."""
+    wanted = dict.fromkeys(column for name in names for column in (FACETS if name == "usual" else (name,)))
+    for column in wanted:
+        if column not in COLUMNS:
+            raise FilterError(f"there is no facet {column[:80]!r}; known columns: {', '.join(COLUMNS)}")
+    return tuple(wanted)
+
+
+async def with_picture(request: Request, most: int) -> tuple[Asked, bytes | None]:
+    """What a form asks, with the bytes of its picture, if there is one; no picture has more than so many bytes.
+
+    Raises `RequestValidationError` as for any other parameters, and a `Problem`.
+    """
+    async with request.form(max_files=1, max_fields=4 * FILTERS, max_part_size=64 * 1024) as form:
+        picture = form.get("picture")
+        data = None
+        if isinstance(picture, UploadFile):
+            data = await picture.read(most + 1)
+            if len(data) > most:
+                raise bad_request(f"the picture has more than {most:,} bytes")
+        elif picture:
+            raise bad_request("the picture is to be a file of the form, not a text")
+        return asked_by(form), data or None
+
+
+def asked_by(form: FormData) -> Asked:
+    """What a form's fields ask. Raises `RequestValidationError`."""
+    given: dict[str, Any] = {}
+    for name in form:
+        if name == "picture":
+            continue
+        values = [value for value in form.getlist(name) if isinstance(value, str)]
+        several = name in ("filter", "facets")
+        given[name] = values if several else (values[-1] if values else None)
+    try:
+        return Asked.model_validate({name: value for name, value in given.items() if value not in (None, "")})
+    except ValidationError as error:
+        raise RequestValidationError(
+            [{**each, "loc": ("body", *each["loc"])} for each in error.errors()]
+        ) from None

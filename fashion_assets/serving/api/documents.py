@@ -1,0 +1,255 @@
+"""The documents the API gives, as its OpenAPI description has them.
+
+What belongs here: their fields and what these mean. What does not: making them (`answers`).
+"""
+
+from typing import Any
+
+from pydantic import BaseModel, ConfigDict, Field
+
+
+class Document(BaseModel):
+    """A document; nothing stands in it that does not stand here."""
+
+    model_config = ConfigDict(extra="forbid")
+
+
+class Found(Document):
+    """That one leg of a search brought a hit."""
+
+    leg: str = Field(description="An embedding space, or text.")
+    rank: int = Field(description="In that leg, from 1.")
+    score: float = Field(description="What it is of the hit's score.")
+    distance: float | None = Field(None, description="Cosine distance, 0 to 2.")
+    coverage: float | None = Field(
+        None, description="Share of the question's terms that the product has, 0 to 1."
+    )
+
+
+class Hit(Document):
+    """A product that was found."""
+
+    id: str = Field(
+        description="The product's id, the same in every release.",
+        examples=["14bc355a-c0b2-51f5-8d81-88d10110e9c3"],
+    )
+    external_id: str = Field(description="Its id in the source.", examples=["41571"])
+    source: str = Field(description="The source it came from.")
+    title: str | None
+    attributes: dict[str, Any] = Field(
+        description="Those that are known, by name.", examples=[{"brand": "AND", "colour": "red"}]
+    )
+    image: str | None = Field(
+        description="Where its picture is; `?size=small|medium|large` makes it smaller."
+    )
+    score: float = Field(description="Comparable within one answer.")
+    explanation: list[Found] | None = Field(None, description="Where `explain` was asked for.")
+
+
+class Count(Document):
+    """How many of what was found have a value."""
+
+    value: str | float | int
+    count: int
+    selected: bool = Field(description="Whether a filter asks for it.")
+
+
+class SearchAnswer(Document):
+    """A page of what was found."""
+
+    hits: list[Hit]
+    facets: dict[str, list[Count]]
+    understood: str = Field(description="The words as they were read, misspellings corrected.")
+    notes: list[str] = Field(description="What a person should know of this answer.")
+    release: str = Field(description="The release that was searched.")
+    revision: int | None = Field(description="How often it had been changed since it was built.")
+    next_page: str | None = Field(
+        description="`page` of the question for the next page; null after the last."
+    )
+    took_ms: float = Field(description="Milliseconds the engine took.")
+
+
+class Picture(Document):
+    """A product's picture."""
+
+    url: str
+    sha256: str | None
+    width: int | None = Field(description="Pixels.")
+    height: int | None
+
+
+class Product(Document):
+    """A product with all that is told of it."""
+
+    id: str
+    external_id: str
+    source: str
+    title: str | None
+    attributes: dict[str, Any]
+    image: str | None
+    picture: Picture | None
+    description: str | None
+    normalized: dict[str, Any] = Field(description="Every canonical value, lists included.")
+    origins: dict[str, Any] | None = Field(
+        description="By attribute that its record does not state: where the value is from."
+    )
+    story: dict[str, Any] | None
+    release: str
+    revision: int | None
+
+
+class Similar(Document):
+    """Products like one."""
+
+    hits: list[Hit]
+    notes: list[str]
+    release: str
+    next_page: str | None
+    took_ms: float
+
+
+class Piece(Document):
+    """What is worn in a slot of a look."""
+
+    slot: str = Field(examples=["footwear"])
+    product: Hit
+
+
+class Look(Document):
+    """A product and what goes with it."""
+
+    product: Hit
+    slot: str
+    pieces: list[Piece]
+    notes: list[str] = Field(description="Which slots stayed empty, and why.")
+    release: str
+    took_ms: float
+
+
+class StyleWord(BaseModel):
+    """A value that is over-represented in a style."""
+
+    attribute: str
+    value: Any
+    share: float | None = None
+    lift: float | None = None
+
+
+class Style(Document):
+    """A style of the catalogue."""
+
+    number: int
+    name: str
+    products: int
+    words: list[StyleWord]
+
+
+class Styles(Document):
+    """All of them, the largest first."""
+
+    styles: list[Style]
+
+
+class StyleProducts(Document):
+    """Products of a style, those nearest to it first."""
+
+    hits: list[Hit]
+    notes: list[str]
+    release: str
+    took_ms: float
+
+
+class Recommendations(Document):
+    """Products for a person."""
+
+    hits: list[Hit]
+    notes: list[str] = Field(description="What they were chosen by.")
+    release: str
+    took_ms: float
+
+
+class Person(Document):
+    """Somebody products can be recommended to."""
+
+    id: str
+    source: str
+    favourites: int
+
+
+class People(Document):
+    """Some of them, those with most favourites first."""
+
+    people: list[Person]
+    release: str | None
+
+
+class Release(Document):
+    """One complete build of the catalogue."""
+
+    release: str
+    state: str = Field(description="live, candidate or retired.")
+    served: bool = Field(description="Whether it is what is searched where no release is named.")
+    revision: int
+    products: int | None
+    quarantined: int | None
+    listings: int | None
+    created_at: str
+    promoted_at: str | None
+    report: str | None = Field(description="Where its report is.")
+
+
+class Releases(Document):
+    """Those there are, the newest first."""
+
+    releases: list[Release]
+
+
+class Side(Document):
+    """What one of two releases answered."""
+
+    release: str
+    hits: list[Hit]
+    notes: list[str]
+    took_ms: float
+
+
+class Comparison(Document):
+    """One question asked of two releases."""
+
+    a: Side
+    b: Side
+    common: list[str] = Field(description="Ids of products that both found on this page.")
+
+
+class Reason(Document):
+    """Why listings were rejected."""
+
+    reason: str
+    why: str
+    listings: int
+
+
+class SourceAbout(Document):
+    """Where listings come from."""
+
+    name: str
+    listings: int
+    products: int
+
+
+class About(Document):
+    """What this is."""
+
+    version: str
+    live: Release | None
+    served: str | None = Field(description="The release that is searched where none is named.")
+    sources: list[SourceAbout]
+    rejected: list[Reason]
+    reports: str
+
+
+class Health(Document):
+    """How it is."""
+
+    status: str
+    release: str | None = None

@@ -1,0 +1,64 @@
+"""The processes of the API: one, or several that share a port.
+
+What belongs here: their start and their end. What does not: what they answer (`application`).
+
+One process serves by itself. Several are started by one that only watches over them, and holds the embedded server, if there is one,
+so that it is started once and outlives any of them. Whoever is told to end takes no more connections, and lets those under way go on
+for `CLOSING_SECONDS`.
+"""
+
+import threading
+import urllib.request
+from collections.abc import Callable
+from contextlib import suppress
+
+import uvicorn
+from uvicorn.supervisors import Multiprocess
+
+from fashion_assets.postgres import server
+from fashion_assets.serving.api.application import application
+from fashion_assets.serving.listening import CLOSING_SECONDS, address, listening
+from fashion_assets.settings import Settings
+
+OF_A_WORKER = "fashion_assets.serving.api.application:of_this_process"
+
+IDLE_SECONDS = 30
+"""How long a connection is kept open for the next request."""
+
+STARTING_SECONDS = 300
+"""How long the first answer is waited for, before nothing is said of being ready."""
+
+
+def run(settings: Settings, ready: Callable[[str], None] = lambda address: None) -> None:
+    """Serve until the process is interrupted or terminated; the database must be prepared.
+
+    `ready` is called with the address once it answers. Raises `UIError`.
+    """
+    workers = settings.api_workers
+    with listening(settings.api_host, settings.api_port, "the API") as socket:
+        where = address(settings.api_host, socket)
+        config = uvicorn.Config(
+            application(settings, settings.api_host) if workers == 1 else OF_A_WORKER,
+            factory=workers > 1,
+            workers=workers,
+            log_level="warning",
+            access_log=False,
+            server_header=False,
+            timeout_keep_alive=IDLE_SECONDS,
+            timeout_graceful_shutdown=CLOSING_SECONDS,
+        )
+        # It waits until a process takes its connection, which is when one has begun.
+        threading.Thread(target=_tell, args=(socket.getsockname(), where, ready), daemon=True).start()
+        with suppress(KeyboardInterrupt):
+            if workers == 1:
+                uvicorn.Server(config).run(sockets=[socket])
+            else:
+                server.parameters(settings)
+                Multiprocess(config, sockets=[socket]).run()
+
+
+def _tell(listened: tuple, where: str, ready: Callable[[str], None]) -> None:
+    host = {"0.0.0.0": "127.0.0.1", "::": "::1"}.get(listened[0], listened[0])
+    asked = f"http://[{host}]:{listened[1]}" if ":" in host else f"http://{host}:{listened[1]}"
+    with suppress(OSError), urllib.request.urlopen(f"{asked}/healthz", timeout=STARTING_SECONDS):
+        ready(where)

@@ -1,0 +1,96 @@
+"""What an API's routes share: the engine, the register, the encoder; opened when it begins and closed when it ends.
+
+What belongs here: opening and closing them, and how a route comes by them. What does not: what is asked of them.
+"""
+
+import asyncio
+from collections.abc import Callable, Sequence
+from contextlib import suppress
+from types import TracebackType
+from typing import Annotated, Any, Self, TypeVar
+
+import psycopg
+from fastapi import Depends, Request
+from psycopg_pool import ConnectionPool
+
+from fashion_assets.embedding.encoder import encoder_of
+from fashion_assets.postgres import server, session
+from fashion_assets.postgres.errors import explained
+from fashion_assets.search.engine import AsyncSearchEngine
+from fashion_assets.search.filters import Filter
+from fashion_assets.search.stored import Products, products
+from fashion_assets.settings import Settings
+from fashion_assets.warehouse.releases import ReleaseError
+
+REGISTER_CONNECTIONS = 2
+"""Connections to the registers, beside the engine's: what is asked of them is short, and kept for a while."""
+
+Answer = TypeVar("Answer")
+
+
+class Served:
+    """What is served; `async with` opens it."""
+
+    engine: AsyncSearchEngine
+
+    def __init__(self, settings: Settings, host: str):
+        """`host` is the address listened on."""
+        self.settings = settings
+        self.host = host
+        self._register: ConnectionPool[psycopg.Connection[Any]] = ConnectionPool(
+            kwargs=lambda: {
+                "application_name": "fashion-assets api",
+                "autocommit": True,
+                **server.parameters(settings),
+            },
+            min_size=0,
+            max_size=REGISTER_CONNECTIONS,
+            configure=lambda connection: session.settle(connection, read_only=True),
+            open=False,
+        )
+
+    @property
+    def release(self) -> str | None:
+        """The release that is served; None: whichever is live."""
+        return self.settings.api_release
+
+    async def __aenter__(self) -> Self:
+        self.engine = AsyncSearchEngine.open(self.settings, self.settings.api_connections)
+        await self.engine.__aenter__()
+        self._register.open()
+        # So that the first question does not wait for the model.
+        await asyncio.to_thread(encoder_of, self.settings)
+        with suppress(ReleaseError):
+            await self.engine.prepare(["dress"], self.release)
+        return self
+
+    async def __aexit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        await self.engine.__aexit__(kind, error, trace)
+        await asyncio.to_thread(self._register.close)
+
+    async def products(self, ids: Sequence[str], within: Sequence[Filter] = ()) -> Products:
+        """Products by their ids, of those that meet the filters; see `search.stored`."""
+        return await self.engine.ask(lambda answering: products(answering, ids, within, self.release))
+
+    async def registered(self, work: Callable[[psycopg.Connection[Any]], Answer]) -> Answer:
+        """What a function reads from the registers, in a transaction that writes nothing. Raises a `WarehouseError`."""
+
+        def read() -> Answer:
+            with (
+                explained(server.describe(self.settings)),
+                self._register.connection() as connection,
+                connection.transaction(),
+            ):
+                return work(connection)
+
+        return await asyncio.to_thread(read)
+
+
+def served(request: Request) -> Served:
+    """What the application that was asked serves."""
+    return request.app.state.served
+
+
+ServedHere = Annotated[Served, Depends(served)]

@@ -1,0 +1,73 @@
+"""Styles: what the catalogue is made of.
+
+What belongs here: the routes of styles. What does not: finding them (`release.styles`).
+"""
+
+import time
+from typing import Annotated
+
+from fastapi import APIRouter, Path, Query, Request, Response
+
+from fashion_assets.search.filters import SearchError
+from fashion_assets.serving.api import documents
+from fashion_assets.serving.api.access import Searcher
+from fashion_assets.serving.api.answers import conditional, hit_documents
+from fashion_assets.serving.api.problems import not_found
+from fashion_assets.serving.api.products import permitted
+from fashion_assets.serving.api.searching import milliseconds
+from fashion_assets.serving.api.served import ServedHere
+
+router = APIRouter(prefix="/api/v1", tags=["styles"])
+
+
+@router.get("/styles", responses={200: {"model": documents.Styles}})
+async def styles(request: Request, caller: Searcher, here: ServedHere) -> Response:
+    """All styles, the one with most products first; none where the release has none."""
+    try:
+        found = await here.engine.styles(here.release)
+    except SearchError:
+        found = []
+    return conditional(
+        request,
+        {
+            "styles": [
+                {
+                    "number": each.number,
+                    "name": each.name,
+                    "products": each.products,
+                    "words": list(each.words),
+                }
+                for each in found
+            ]
+        },
+    )
+
+
+@router.get(
+    "/styles/{style}",
+    responses={200: {"model": documents.StyleProducts}, 404: {"description": "There is no such style."}},
+)
+async def of_style(
+    request: Request,
+    style: Annotated[str, Path(min_length=1, max_length=255, description="Its name or number.")],
+    caller: Searcher,
+    here: ServedHere,
+    limit: Annotated[int, Query(ge=1, le=100, description="So many at the most.")] = 24,
+) -> Response:
+    """Products of a style, those nearest to it first."""
+    begun = time.perf_counter()
+    try:
+        results = await here.engine.of_style(style, limit, here.release)
+    except SearchError as error:
+        raise not_found(str(error)) from None
+    took = time.perf_counter() - begun
+    allowed = await permitted(here, caller, [hit.product_id for hit in results.hits])
+    return conditional(
+        request,
+        {
+            "hits": hit_documents(hit for hit in results.hits if hit.product_id in allowed),
+            "notes": list(results.plan.notes),
+            "release": results.plan.release,
+        },
+        took_ms=milliseconds(took),
+    )
