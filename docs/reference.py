@@ -105,6 +105,7 @@ SETTINGS_BY_GROUP = {
         "api_max_body",
         "api_cors_origins",
     ),
+    "Former clients": ("former_hosts", "former_source"),
     "Being told": ("notify_webhook", "notify_email", "notify_from", "smtp_url"),
     "When something goes wrong": ("debug", "plain_dagster_storage"),
     "Criteria: how sure": (

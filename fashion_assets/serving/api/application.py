@@ -24,6 +24,7 @@ from fashion_assets.serving.api import (
 )
 from fashion_assets.serving.api.passing import passing
 from fashion_assets.serving.api.served import Served
+from fashion_assets.serving.former import mounting as former
 from fashion_assets.settings import Settings
 
 ROUTERS: tuple[APIRouter, ...] = (
@@ -50,6 +51,7 @@ def application(settings: Settings, host: str = "127.0.0.1") -> FastAPI:
     @asynccontextmanager
     async def life(_: FastAPI) -> AsyncIterator[None]:
         async with served:
+            api.state.engine = served.engine
             yield
 
     api = FastAPI(
@@ -62,12 +64,14 @@ def application(settings: Settings, host: str = "127.0.0.1") -> FastAPI:
         redoc_url=None,
         lifespan=life,
     )
-    api.state.served = served
+    api.state.served, api.state.settings = served, settings
     problems.told_by(api, settings)
     for router in ROUTERS:
         api.include_router(router)
+    former.mount(api)
     files.mount(api, settings)
     passing(api, settings)
+    api.add_middleware(former.FormerHosts, names=former.hosts(settings))
     return api
 
 
