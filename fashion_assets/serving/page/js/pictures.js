@@ -1,0 +1,84 @@
+/**
+ * Pictures: of products, as the server has them in three sizes, and of people who search by one.
+ *
+ * What belongs here: the elements, and making an upload small. What does not: which picture is searched with (`asking`).
+ */
+
+import { key } from "./api.js";
+import { h, icon } from "./dom.js";
+import { words } from "./format.js";
+
+const EDGE = 1024;
+/** Pixels of an upload's longer edge: a model sees far fewer, and a phone's photograph has twenty times the bytes. */
+
+const WIDTHS = { small: 240, medium: 640, large: 1600 };
+/** Pixels of the sizes the server makes. A picture of portrait format is narrower; better one too large than one too small. */
+
+/** Only this server's own: an address from data leads nowhere else. */
+const address = (path, size) => (typeof path === "string" && /^\/(?![/\\])/.test(path) ? `${path}${path.includes("?") ? "&" : "?"}size=${size}` : null);
+
+/** What a picture shows, in words: its colour and kind, else its title. */
+export function describe(hit) {
+  const { colour, article_type: kind } = hit.attributes ?? {};
+  return kind ? [colour, kind].filter(Boolean).map(words).join(" ") : (hit.title ?? "product");
+}
+
+/** A product's picture in its frame; a frame with a hanger where there is none, or it cannot be loaded. */
+export function picture(hit, { size = "small", sizes = "240px", eager = false } = {}) {
+  const frame = h("span", { class: "tile" });
+  const source = address(hit.image, size);
+  const missing = () => frame.replaceChildren(h("span", { class: "no-picture", role: "img", "aria-label": `No picture: ${describe(hit)}` }, icon("hanger")));
+  if (!source) {
+    missing();
+    return frame;
+  }
+  const image = h("img", {
+    alt: describe(hit),
+    loading: eager ? "eager" : "lazy",
+    decoding: "async",
+    width: 240,
+    height: 320,
+    on: { load: () => image.classList.add("there"), error: missing },
+  });
+  if (key.get()) keyed(image, source, missing);
+  else {
+    image.sizes = sizes;
+    image.srcset = Object.entries(WIDTHS)
+      .map(([each, width]) => `${address(hit.image, each)} ${width}w`)
+      .join(", ");
+    image.src = source;
+  }
+  frame.append(image);
+  return frame;
+}
+
+/** A picture behind a key: an element cannot send one, so it is fetched. */
+async function keyed(image, source, missing) {
+  try {
+    const response = await fetch(source, { headers: { Authorization: `Bearer ${key.get()}` } });
+    if (!response.ok) throw new Error(String(response.status));
+    const url = URL.createObjectURL(await response.blob());
+    image.addEventListener("load", () => URL.revokeObjectURL(url), { once: true });
+    image.src = url;
+  } catch {
+    missing();
+  }
+}
+
+/** A picture to search by: small enough to send, and an address to show it by. What the browser cannot read goes as it is; the server tells. */
+export async function uploaded(file) {
+  let blob = file;
+  try {
+    const bitmap = await createImageBitmap(file);
+    const scale = EDGE / Math.max(bitmap.width, bitmap.height);
+    if (scale < 1) {
+      const canvas = h("canvas", { width: Math.round(bitmap.width * scale), height: Math.round(bitmap.height * scale) });
+      canvas.getContext("2d").drawImage(bitmap, 0, 0, canvas.width, canvas.height);
+      blob = (await new Promise((done) => canvas.toBlob(done, "image/jpeg", 0.9))) ?? file;
+    }
+    bitmap.close();
+  } catch {
+    // A HEIC or TIFF, or no picture at all.
+  }
+  return { blob, name: file.name || "pasted picture", url: URL.createObjectURL(blob) };
+}
