@@ -25,7 +25,7 @@ from fashion_assets.postgres.connections import connect
 from fashion_assets.postgres.copy import copy_rows
 from fashion_assets.settings import Settings
 from fashion_assets.warehouse.database import prepare
-from fashion_assets.warehouse.register import sync
+from fashion_assets.warehouse.noting import sync
 
 LISTINGS = 40_000
 ROWS = 10_000

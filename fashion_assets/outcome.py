@@ -18,7 +18,7 @@ from fashion_assets.serving.links import job_link, report_link
 from fashion_assets.settings import Settings
 from fashion_assets.terminal import shown
 from fashion_assets.warehouse.locks import Busy
-from fashion_assets.warehouse.register import SyncReport
+from fashion_assets.warehouse.noting import SyncReport
 from fashion_assets.warehouse.sources import SourceRecord
 
 if TYPE_CHECKING:

@@ -32,7 +32,8 @@ from fashion_assets.sources.places import is_database
 from fashion_assets.sources.source import Feed, Polled, SourceChanged
 from fashion_assets.sync import Mode, Sync
 from fashion_assets.warehouse.locks import Busy, run_lock
-from fashion_assets.warehouse.register import NeedsScan, count_present, note, present
+from fashion_assets.warehouse.noting import NeedsScan, note
+from fashion_assets.warehouse.register import count_present, present
 from fashion_assets.warehouse.releases import Release
 from fashion_assets.warehouse.sources import SourceRecord, active_sources
 

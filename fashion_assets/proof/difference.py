@@ -37,8 +37,9 @@ from fashion_assets.criteria.stated import (
 )
 from fashion_assets.settings import Settings
 from fashion_assets.sources import Source, open_source
+from fashion_assets.warehouse.noting import as_scanned
 from fashion_assets.warehouse.parquet import ParquetStore
-from fashion_assets.warehouse.register import REFERENCES_SCHEMA, as_scanned
+from fashion_assets.warehouse.register import REFERENCES_SCHEMA
 from fashion_assets.warehouse.releases import Release
 from fashion_assets.warehouse.sources import source
 

@@ -33,7 +33,7 @@ from fashion_assets.catalog.validation import rejected
 from fashion_assets.embedding.spaces import EmbeddingSpace
 from fashion_assets.release.plan import Plan, plan
 from fashion_assets.settings import Settings
-from fashion_assets.warehouse import batch_files, register
+from fashion_assets.warehouse import batch_files, noting, register
 from fashion_assets.warehouse.names import is_of_a_table
 from fashion_assets.warehouse.parquet import ParquetStore
 from fashion_assets.warehouse.quarantine import replace_quarantine
@@ -72,9 +72,9 @@ def recover_register(conn: psycopg.Connection, settings: Settings) -> list[str]:
             under, _, number = name.rpartition("-")
             if under.partition(".")[0] not in active or not number.isdecimal():
                 continue
-            rows = read_columns(store, file, name, list(register.RECOVERED_COLUMNS))
+            rows = read_columns(store, file, name, list(noting.RECOVERED_COLUMNS))
             if rows is not None:
-                register.recover(conn, under, name, rows)
+                noting.recover(conn, under, name, rows)
                 recovered.append(name)
     return recovered
 

@@ -1,6 +1,6 @@
 """Looking at the sources: every record into the register, new ones into batches.
 
-What belongs here: the meeting of `sources` and `warehouse.register`. What does not: judging what is read (`catalog`).
+What belongs here: the meeting of `sources` and `warehouse.noting`. What does not: judging what is read (`catalog`).
 """
 
 from collections.abc import Callable, Collection, Iterable, Mapping
@@ -22,7 +22,8 @@ from fashion_assets.sources import Source, SourceError, open_source
 from fashion_assets.sources.picture_cache import PictureCache
 from fashion_assets.sources.readers.keeping import kept
 from fashion_assets.warehouse import declared as declarations
-from fashion_assets.warehouse.register import SyncReport, batch_and_source, references, sync
+from fashion_assets.warehouse.noting import SyncReport, sync
+from fashion_assets.warehouse.register import batch_and_source, references
 from fashion_assets.warehouse.sources import (
     SourceRecord,
     activate_source,

@@ -26,7 +26,7 @@ from fashion_assets.settings import Settings
 from fashion_assets.sync import Sync, SyncResult, bring_back
 from fashion_assets.warehouse import releases
 from fashion_assets.warehouse.locks import lock_batches, lock_swaps
-from fashion_assets.warehouse.register import _write_batches
+from fashion_assets.warehouse.noting import write_batches
 from fashion_assets.warehouse.releases import Release
 from fashion_assets.warehouse.sources import active_sources
 from fashion_assets_tests.catalogue import draw_picture, line, replace_line, write_catalogue
@@ -162,7 +162,7 @@ def gone_from_the_register(live: Candidate, ids: list[str]) -> None:
             "UPDATE fashion_ops.listings SET present = false WHERE external_id = ANY (%s) RETURNING batch",
             (ids,),
         ).fetchall()
-        _write_batches(live.conn, sorted({batch for (batch,) in batches}))
+        write_batches(live.conn, sorted({batch for (batch,) in batches}))
 
 
 def apply_all(live: Candidate, most: int | None = None, **how: bool) -> Followed:
@@ -191,7 +191,7 @@ def test_much_of_a_source_is_not_taken_out_without_a_person(live: Candidate):
     live.conn.commit()
     gone_from_the_register(live, ["1"])
     with live.conn.transaction():
-        _write_batches(live.conn, ["fashion_demo-00002"])
+        write_batches(live.conn, ["fashion_demo-00002"])
     assert apply_all(live).removed == 1
     gone_from_the_register(live, [str(number) for number in range(2, 12)])
     with pytest.raises(TooMuchGone, match="11 of 39"):
@@ -207,7 +207,7 @@ def test_what_was_interrupted_goes_on_where_it_ended(live: Candidate, monkeypatc
         "UPDATE fashion_ops.listings SET content_hash = 'other' WHERE external_id IN ('2', '39')"
     )
     with live.conn.transaction():
-        _write_batches(live.conn, ["fashion_demo-00001", "fashion_demo-00002"])
+        write_batches(live.conn, ["fashion_demo-00001", "fashion_demo-00002"])
     live.conn.commit()
     # What is in the release says nothing of the register's content, so both are judged anew.
     assert apply_all(live, most=1).written == 1
@@ -221,7 +221,7 @@ def test_what_is_written_beside_a_portion_that_fails_stays(live: Candidate, monk
         "UPDATE fashion_ops.listings SET content_hash = 'other' WHERE external_id IN ('2', '39')"
     )
     with live.conn.transaction():
-        _write_batches(live.conn, ["fashion_demo-00001", "fashion_demo-00002"])
+        write_batches(live.conn, ["fashion_demo-00001", "fashion_demo-00002"])
     live.conn.execute("UPDATE fashion_ops.batches SET listings = 7 WHERE batch = 'fashion_demo-00002'")
     live.conn.commit()
     (entry,) = active_sources(live.conn)

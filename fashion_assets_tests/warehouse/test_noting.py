@@ -9,8 +9,8 @@ import pytest
 from fashion_assets.catalog.listing import REFERENCE_SCHEMA
 from fashion_assets.postgres.connections import Connection, connect
 from fashion_assets.settings import Settings
-from fashion_assets.warehouse import register
-from fashion_assets.warehouse.register import SyncReport, sync
+from fashion_assets.warehouse import noting, register
+from fashion_assets.warehouse.noting import SyncReport, sync
 from fashion_assets.warehouse.sources import activate_source
 
 
@@ -183,7 +183,7 @@ def test_repeated_and_missing_ids_have_keys_of_their_own(database: Connection):
 
 
 def test_ids_no_key_can_be_are_known_by_their_hash_and_ids_no_text_can_hold_are_none(database: Connection):
-    longest, longer = "i" * register.LONGEST_ID, "i" * (register.LONGEST_ID + 1)
+    longest, longer = "i" * noting.LONGEST_ID, "i" * (noting.LONGEST_ID + 1)
     endless = "".join(chr(0x20000 + number) for number in range(50_000))
     digests = ["#long:" + hashlib.sha256(text.encode()).hexdigest()[:32] for text in (longer, endless)]
     records: list[tuple[str | None, str]] = [
@@ -216,7 +216,7 @@ def test_sources_have_batches_and_keys_of_their_own(database: Connection):
 def test_a_failure_in_the_middle_leaves_the_register_as_it_was(
     database: Connection, monkeypatch: pytest.MonkeyPatch
 ):
-    monkeypatch.setattr(register, "CHUNK", 3)
+    monkeypatch.setattr(noting, "CHUNK", 3)
     source = ListedSource(*many(4))
     sync(database, source, 2)
     before = state(database)
@@ -229,7 +229,7 @@ def test_a_failure_in_the_middle_leaves_the_register_as_it_was(
 
 
 def test_progress_counts_what_is_fingerprinted(database: Connection, monkeypatch: pytest.MonkeyPatch):
-    monkeypatch.setattr(register, "CHUNK", 3)
+    monkeypatch.setattr(noting, "CHUNK", 3)
     seen: list[tuple[int, int]] = []
     sync(database, ListedSource(*many(7)), 2, lambda done, total: seen.append((done, total)))
     assert seen == [(3, 7), (6, 7), (7, 7)]
