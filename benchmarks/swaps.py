@@ -274,7 +274,8 @@ def swaps(home: Path, count: int) -> list[float]:
     return sorted(json.loads(ran.stdout))
 
 
-def swap_here(home: Path, count: int) -> None:
+def swap_here(home: Path, count: int, pause: float = 0) -> None:
+    """`pause`: seconds from one swap to the next."""
     settings = Settings(home=home, database_url=None)
     taken = []
     with connect(settings) as conn:
@@ -286,6 +287,7 @@ def swap_here(home: Path, count: int) -> None:
             began = time.perf_counter()
             swap.rollback(conn, settings, other)
             taken.append(time.perf_counter() - began)
+            time.sleep(max(0, pause - taken[-1]))
     print(json.dumps(taken))
 
 
@@ -345,7 +347,7 @@ def _retire(settings: Settings, name: str) -> None:
 
 def main() -> int:
     if sys.argv[1] == "--swap":
-        swap_here(Path(sys.argv[2]), int(sys.argv[3]))
+        swap_here(Path(sys.argv[2]), int(sys.argv[3]), *map(float, sys.argv[4:]))
         return 0
     work = Path(sys.argv[1]).resolve()
     count = int(sys.argv[2]) if len(sys.argv) > 2 else 100
