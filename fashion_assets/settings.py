@@ -276,6 +276,12 @@ class Settings(Thresholds, BaseSettings):
         default="",
         description="Origins, with commas between, whose pages may ask the search API from a browser: https://shop.example; * for all.",
     )
+    searches_kept_days: int = Field(
+        default=90,
+        ge=0,
+        description="Days for which it is kept what was searched for (fashion_ops.searches): words and how often, never who. "
+        "0: nothing is noted.",
+    )
     source_code_url: str | None = Field(
         default=None,
         pattern=r"^https?://\S+$",

@@ -11,6 +11,7 @@ from sqlalchemy import (
     CheckConstraint,
     Column,
     Computed,
+    Date,
     DateTime,
     Double,
     ForeignKey,
@@ -522,4 +523,28 @@ syncs = Table(
     Column("seconds", Double, nullable=False, comment="How long it took, reading included."),
     Column("writing_seconds", Double, nullable=False, comment="How long of it was writing to the release."),
     comment="Times the live release was brought in step with its sources.",
+)
+
+searches = Table(
+    "searches",
+    metadata,
+    Column("day", Date, primary_key=True, comment="The day, in UTC."),
+    Column("release", Text, primary_key=True, comment="The release that answered."),
+    Column(
+        "kind",
+        Text,
+        primary_key=True,
+        comment="What was asked by: words, picture, product, mixed, or filters alone.",
+    ),
+    Column(
+        "words",
+        Text,
+        primary_key=True,
+        comment="The words, lower case and cut; empty where there were none, or where they held what may be personal.",
+    ),
+    Column("searches", BigInteger, nullable=False, comment="How often."),
+    Column("without_hits", BigInteger, nullable=False, comment="How often nothing was found."),
+    Column("clicks", BigInteger, nullable=False, comment="Hits that were looked at afterwards."),
+    CheckConstraint("length(words) <= 100", name="words"),
+    comment="What was searched for, counted by day and release. Not who searched.",
 )

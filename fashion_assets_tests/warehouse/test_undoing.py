@@ -18,7 +18,7 @@ from fashion_assets.warehouse.locks import run_lock
 from fashion_assets.warehouse.migrations import undoing
 from fashion_assets.warehouse.tables import metadata
 
-STEPS = ("0002", "0003", "0004", "0005", "0008", "0009", "0010", "0011", "0012")
+STEPS = ("0002", "0003", "0004", "0005", "0008", "0009", "0010", "0011", "0012", "0013")
 
 
 def fill(connection: psycopg.Connection[Any]) -> None:
@@ -98,6 +98,11 @@ def fill(connection: psycopg.Connection[Any]) -> None:
             (),
         ),
         (
+            "INSERT INTO fashion_ops.searches (day, release, kind, words, searches, without_hits, clicks) "
+            "VALUES (current_date, 'fashion_sota_r0001', 'words', 'red shoes', 3, 1, 2)",
+            (),
+        ),
+        (
             "INSERT INTO fashion_ops.syncs (at, release, revision, mode, written, removed, rejected, rows, seconds, writing_seconds) "
             "VALUES (now(), 'r2', 2, 'triggered', 1, 0, 0, 0, .5, .2)",
             (),
@@ -172,9 +177,10 @@ def test_the_command_checks_and_undoes(full):
     assert looked.exit_code == 0 and "0009  done" in looked.stdout, looked.output
     assert invoke(app, ["migrate", "--undo-to", "0008"]).exit_code == 2  # nobody to ask
     done = invoke(app, ["migrate", "--undo-to", "0008", "--yes"])
-    assert done.exit_code == 0 and "undone: 0012\nundone: 0011\nundone: 0010\nundone: 0009" in done.stdout, (
-        done.output
-    )
+    assert (
+        done.exit_code == 0
+        and "undone: 0013\nundone: 0012\nundone: 0011\nundone: 0010\nundone: 0009" in done.stdout
+    ), done.output
     looked = invoke(app, ["migrate", "--check"])
     assert looked.exit_code == 1 and "0009  to do" in looked.stdout
     assert invoke(app, ["migrate"]).exit_code == 0

@@ -61,6 +61,7 @@ LOST: dict[str, tuple[Loses, ...]] = {
         Loses("sources", ("name",), columns=("has_changes_before",)),
     ),
     "0012": (Loses("releases", ("release",), columns=("approved_at", "approved_by", "approved_why")),),
+    "0013": (Loses("searches", ("day", "release", "kind", "words")),),
 }
 """By step."""
 
