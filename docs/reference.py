@@ -106,6 +106,7 @@ SETTINGS_BY_GROUP = {
         "api_cors_origins",
     ),
     "Former clients": ("former_hosts", "former_source"),
+    "What people look for": ("searches_kept_days",),
     "Being told": ("notify_webhook", "notify_email", "notify_from", "smtp_url"),
     "When something goes wrong": ("debug", "plain_dagster_storage"),
     "Criteria: how sure": (

@@ -309,6 +309,10 @@ class AsyncSearchEngine:
         """See `SearchEngine.cache`."""
         return self._answering.encoders.figures()
 
+    def connections(self) -> Mapping[str, int]:
+        """Of the pool, by the names psycopg_pool has for them: `pool_size`, `pool_available`, `requests_waiting`, …"""
+        return self._pool.get_stats()
+
     async def _drive(self, work: Work[Answer]) -> Answer:
         try:
             step = next(work)

@@ -21,7 +21,7 @@ MAX_WORDS = 100
 """Characters of the words that are kept."""
 
 _PERSONAL = re.compile(
-    r"\S+@\S+"  # an e-mail address, or a name of some network
+    r"\S*@\S+"  # an e-mail address, or a name of some network
     r"|(?:\+|\b00)?(?:\d[ ()./-]{0,2}){6,}\d"  # seven digits and more: a telephone number, a card, an account
     r"|\b(?:https?|ftp)://|\bwww\.",
     re.IGNORECASE,

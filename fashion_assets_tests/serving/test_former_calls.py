@@ -50,7 +50,7 @@ def test_the_page_names_every_call():
         for route in router.routes:
             assert isinstance(route, APIRoute)
             path = route.path.replace("{path:path}", "{path}")
-            for method in route.methods:
+            for method in route.methods or ():
                 assert f"`{method} {path}`" in page, f"{method} {path}"
     left_out = {**second_hand_v2.LEFT_OUT, **second_hand_v3.LEFT_OUT, **prethrift.LEFT_OUT}
     for _, path in left_out:
@@ -100,7 +100,7 @@ def test_no_input_is_a_fault_of_ours(live: Candidate):
                 "prethrift/api/v2/suggestions",
                 "second-hand-v2/sketchbook/brand/x",
             ):
-                asked = dict.fromkeys(
+                asked: dict[str, str] = dict.fromkeys(
                     ("q", "user_id", "gender", "base_color", "category", "size", "condition", "min_price"),
                     text,
                 )

@@ -99,7 +99,7 @@ def fill(connection: psycopg.Connection[Any]) -> None:
         ),
         (
             "INSERT INTO fashion_ops.searches (day, release, kind, words, searches, without_hits, clicks) "
-            "VALUES (current_date, 'fashion_sota_r0001', 'words', 'red shoes', 3, 1, 2)",
+            "VALUES (current_date, 'r2', 'words', 'red shoes', 3, 1, 2)",
             (),
         ),
         (

@@ -11,6 +11,8 @@ from contextlib import asynccontextmanager
 from fastapi import APIRouter, FastAPI
 
 from fashion_assets import __version__
+from fashion_assets.serving import metrics
+from fashion_assets.serving.analytics import Analytics
 from fashion_assets.serving.api import (
     files,
     health,
@@ -52,7 +54,9 @@ def application(settings: Settings, host: str = "127.0.0.1") -> FastAPI:
     async def life(_: FastAPI) -> AsyncIterator[None]:
         async with served:
             api.state.engine = served.engine
-            yield
+            api.state.metrics = metrics.Metrics(served.engine, served.registered, served.release)
+            with Analytics(settings) as api.state.analytics:
+                yield
 
     api = FastAPI(
         title="fashion-assets",
@@ -68,10 +72,12 @@ def application(settings: Settings, host: str = "127.0.0.1") -> FastAPI:
     problems.told_by(api, settings)
     for router in ROUTERS:
         api.include_router(router)
+    api.add_route("/metrics", metrics.told, include_in_schema=False)
     former.mount(api)
     files.mount(api, settings)
     passing(api, settings)
     api.add_middleware(former.FormerHosts, names=former.hosts(settings))
+    api.add_middleware(metrics.Measured)
     return api
 
 

@@ -11,11 +11,14 @@ import threading
 import urllib.request
 from collections.abc import Callable
 from contextlib import suppress
+from pathlib import Path
+from tempfile import TemporaryDirectory
 
 import uvicorn
 from uvicorn.supervisors import Multiprocess
 
 from fashion_assets.postgres import server
+from fashion_assets.serving import metrics
 from fashion_assets.serving.api.application import application
 from fashion_assets.serving.listening import CLOSING_SECONDS, address, listening
 from fashion_assets.settings import Settings
@@ -54,7 +57,9 @@ def run(settings: Settings, ready: Callable[[str], None] = lambda address: None)
                 uvicorn.Server(config).run(sockets=[socket])
             else:
                 server.parameters(settings)
-                Multiprocess(config, sockets=[socket]).run()
+                with TemporaryDirectory(prefix="fashion-assets-metrics-") as folder:
+                    metrics.share(Path(folder))
+                    Multiprocess(config, sockets=[socket]).run()
 
 
 def _tell(listened: tuple, where: str, ready: Callable[[str], None]) -> None:

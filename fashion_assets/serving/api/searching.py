@@ -11,6 +11,7 @@ from fastapi import APIRouter, Query, Request, Response
 from fashion_assets.search.filters import AnyOf, Between, Filter
 from fashion_assets.search.query import Query as Question
 from fashion_assets.search.query import Results
+from fashion_assets.serving.analytics import kind_of
 from fashion_assets.serving.api import documents
 from fashion_assets.serving.api.access import Caller, Searcher
 from fashion_assets.serving.api.answers import conditional, hit_documents, value_of
@@ -68,6 +69,10 @@ async def answer(
     begun = time.perf_counter()
     results = await here.engine.search(query)
     took = time.perf_counter() - begun
+    # Each letter of what is being typed is a search, and none that anybody made.
+    if query.page is None and "prefetch" not in request.headers.get("sec-purpose", ""):
+        kind = kind_of(words=query.words, picture=picture is not None, product=query.product is not None)
+        request.app.state.analytics.searched(kind, query.words, results.plan.release, len(results.hits))
     return conditional(request, found(query, results, asked.explain), took_ms=milliseconds(took))
 
 

@@ -12,17 +12,17 @@ from fastapi import FastAPI, HTTPException, Request
 from fastapi.responses import JSONResponse
 
 from fashion_assets.errors import FashionAssetsError
-from fashion_assets.search.engine import AsyncSearchEngine
 from fashion_assets.search.filters import SearchError
 from fashion_assets.search.query import Hit
+from fashion_assets.serving.former.stored import ServedEngine
 from fashion_assets.settings import Settings
 
 _SMALL = frozenset({"and", "of", "for"})
 
 
-def engine_of(request: Request) -> AsyncSearchEngine:
-    """The engine that answers this server's requests."""
-    return request.app.state.engine
+def engine_of(request: Request) -> ServedEngine:
+    """The engine that answers this server's requests, on the release it serves."""
+    return ServedEngine(request.app.state.engine, settings_of(request).api_release)
 
 
 def settings_of(request: Request) -> Settings:

@@ -4,8 +4,8 @@ What belongs here: the statements of such lists, and reading them from the relea
 the rows are called in an answer (the former API's file).
 """
 
-from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, field, replace
 from functools import lru_cache
 from typing import Any, LiteralString, NamedTuple
 from uuid import UUID
@@ -16,11 +16,13 @@ from fashion_assets.catalog.attributes import ATTRIBUTES
 from fashion_assets.search.answering import Answering
 from fashion_assets.search.engine import AsyncSearchEngine
 from fashion_assets.search.filters import Filter
+from fashion_assets.search.looks import Look
 from fashion_assets.search.path import Facts
+from fashion_assets.search.query import Query, Results
 from fashion_assets.search.reading import Statement
 from fashion_assets.search.served import array
 from fashion_assets.search.statements import conditions, filter_parameters, table, where
-from fashion_assets.search.work import Read, Work
+from fashion_assets.search.work import Answer, Read, Work
 from fashion_assets.warehouse.serving import GARMENTS
 
 Row = Mapping[str, Any]
@@ -66,6 +68,32 @@ class Page(NamedTuple):
     total: int
 
 
+class ServedEngine:
+    """An engine that asks the release which is served: a certain one, or whichever is live."""
+
+    def __init__(self, engine: AsyncSearchEngine, release: str | None = None):
+        self._engine = engine
+        self._release = release
+
+    async def read(self, work: Callable[[Answering, Facts], Work[Answer]]) -> Answer:
+        """What a function reads of that release."""
+        return await self._engine.ask(
+            lambda answering: answering.releases.on(self._release, lambda facts: work(answering, facts))
+        )
+
+    async def search(self, query: Query) -> Results:
+        """See `AsyncSearchEngine.search`."""
+        return await self._engine.search(replace(query, release=self._release))
+
+    async def recommend(self, user_id: str, source: str | None, limit: int) -> Results:
+        """See `AsyncSearchEngine.recommend`."""
+        return await self._engine.recommend(user_id, source, limit, self._release)
+
+    async def complete_look(self, product_id: str, limit: int) -> Look:
+        """See `AsyncSearchEngine.complete_look`."""
+        return await self._engine.complete_look(product_id, limit, release=self._release)
+
+
 def products(
     order: LiteralString,
     *conditions: LiteralString,
@@ -81,7 +109,7 @@ def garments(order: LiteralString, *conditions: LiteralString, **values: Any) ->
     return Listing("garments", GARMENT_COLUMNS, f"{order}, id", conditions, values)
 
 
-async def page(engine: AsyncSearchEngine, listing: Listing, limit: int, offset: int = 0) -> Page:
+async def page(engine: ServedEngine, listing: Listing, limit: int, offset: int = 0) -> Page:
     """Rows of a list from `offset` on. Raises `ReleaseError` where nothing is live."""
 
     def work(answering: Answering, facts: Facts) -> Work[Page]:
@@ -97,10 +125,10 @@ async def page(engine: AsyncSearchEngine, listing: Listing, limit: int, offset: 
         )
         return Page([dict(zip(listing.columns, row, strict=True)) for row in rows], total)
 
-    return await _on_the_live_one(engine, work)
+    return await engine.read(work)
 
 
-async def by_ids(engine: AsyncSearchEngine, ids: Sequence[str], *, as_garments: bool = False) -> list[Row]:
+async def by_ids(engine: ServedEngine, ids: Sequence[str], *, as_garments: bool = False) -> list[Row]:
     """The products, or garments, of these ids, in their order; those that are not there are left out."""
     if not ids:
         return []
@@ -114,7 +142,7 @@ async def by_ids(engine: AsyncSearchEngine, ids: Sequence[str], *, as_garments: 
     return [found[each] for each in ids if each in found]
 
 
-async def values_of(engine: AsyncSearchEngine, *columns: str, source: str | None = None) -> list[list[str]]:
+async def values_of(engine: ServedEngine, *columns: str, source: str | None = None) -> list[list[str]]:
     """The values that products have in each of the columns, in alphabetical order."""
 
     def work(answering: Answering, facts: Facts) -> Work[list[list[str]]]:
@@ -123,13 +151,13 @@ async def values_of(engine: AsyncSearchEngine, *columns: str, source: str | None
         )
         return [[value for (value,) in each] for each in rows]
 
-    return await _on_the_live_one(engine, work)
+    return await engine.read(work)
 
 
 async def rows_of(
-    engine: AsyncSearchEngine, text: LiteralString, values: Mapping[str, Any], *, as_owner: bool = False
+    engine: ServedEngine, text: LiteralString, values: Mapping[str, Any], *, as_owner: bool = False
 ) -> list[tuple]:
-    """Rows of a statement of a former API's own, in which `{products}`, `{garments}`, `{users}`, `{favourites}`, … are the live release's
+    """Rows of a statement of a former API's own, in which `{products}`, `{garments}`, `{users}`, `{favourites}`, … are the release's
     tables. `as_owner` reads with the rights of the connection itself: tables that are closed to readers, of which the statement
     chooses what anybody may see."""
 
@@ -141,10 +169,10 @@ async def rows_of(
             (rows,) = yield from answering.releases.read(facts, [statement], _SETTINGS)
         return rows
 
-    return await _on_the_live_one(engine, work)
+    return await engine.read(work)
 
 
-async def has(engine: AsyncSearchEngine, name: str) -> bool:
+async def has(engine: ServedEngine, name: str) -> bool:
     """Whether the live release has such a table."""
 
     def work(answering: Answering, facts: Facts) -> Work[bool]:
@@ -154,13 +182,7 @@ async def has(engine: AsyncSearchEngine, name: str) -> bool:
         )
         return there
 
-    return await _on_the_live_one(engine, work)
-
-
-async def _on_the_live_one(engine: AsyncSearchEngine, work: Any) -> Any:
-    return await engine.ask(
-        lambda answering: answering.releases.on(None, lambda facts: work(answering, facts))
-    )
+    return await engine.read(work)
 
 
 @lru_cache(maxsize=256)
@@ -235,7 +257,7 @@ _BY_MADE_ID: LiteralString = (
 )
 
 
-async def product_of(engine: AsyncSearchEngine, number: int, source: str | None = None) -> str | None:
+async def product_of(engine: ServedEngine, number: int, source: str | None = None) -> str | None:
     """The id of the product a client knows by this number; None where there is none."""
     if not 0 <= number < 2 * _FIRST_MADE:
         return None
@@ -248,7 +270,7 @@ async def product_of(engine: AsyncSearchEngine, number: int, source: str | None 
     return next((found for (found,) in rows if number_of(found, None) == number), None)
 
 
-async def vector_of(engine: AsyncSearchEngine, product_id: str) -> list[float] | None:
+async def vector_of(engine: ServedEngine, product_id: str) -> list[float] | None:
     """The vector a product is searched by, at unit length; None where it has none."""
     rows = await rows_of(
         engine, "SELECT embedding FROM {products} WHERE product_id = %(id)s::uuid", {"id": product_id}
