@@ -167,10 +167,12 @@ def _no_number(option: Any, value: str) -> str | None:
     """Why a value is no number the option takes; places need not be there, so that nothing is said of them."""
     if (option.min is None and option.max is None) or PLACEHOLDER.fullmatch(value) or "$" in value:
         return None
-    if not value.isdecimal():
+    is_fraction = isinstance(option.min, float) and value.count(".") == 1
+    if not (value.replace(".", "") if is_fraction else value).isdecimal():
         return f"{value!r} is no number"
-    low, high = (option.min or 0), (option.max if option.max is not None else int(value))
-    return None if low <= int(value) <= high else f"{value} is not within {low} and {high}"
+    number = float(value)
+    low, high = (option.min or 0), (option.max if option.max is not None else number)
+    return None if low <= number <= high else f"{value} is not within {low} and {high}"
 
 
 def _too_many_or_few(command: Any, path: str, given: list[str]) -> str | None:

@@ -32,7 +32,7 @@ def page(
     with ThreadPoolExecutor() as pool:
         shown = {
             heading: [
-                {"hit": hit, "picture": picture.data, "about": ", ".join(_about(hit))}
+                {"hit": hit, "picture": picture.data, "about": ", ".join(about(hit))}
                 for hit, picture in zip(
                     hits, pool.map(lambda hit: thumbnails.of(hit.image_path), hits), strict=True
                 )
@@ -67,7 +67,8 @@ def write_page(
     return path
 
 
-def _about(hit: Hit) -> Iterator[str]:
+def about(hit: Hit) -> Iterator[str]:
+    """What is told of a hit below its title, one value after the other."""
     for name in BRIEFLY:
         # The title stands above.
         if name != "title" and (value := hit.attributes[name]) is not None:
