@@ -35,6 +35,7 @@ from fashion_assets.proof.duplicates import duplicates
 from fashion_assets.release.known_sources import of_release
 from fashion_assets.release.roots import picture_folders, picture_of
 from fashion_assets.release.status import report_page
+from fashion_assets.release.way_back import way_back
 from fashion_assets.reports.page import DISTRIBUTED, PLOTTED, render
 from fashion_assets.search.engine import SearchEngine
 from fashion_assets.search.query import Query
@@ -86,6 +87,7 @@ def gather(
         "release": release.release,
         "state": release.state,
         "approval": release.approval,
+        "back": _way_back(conn, settings, release),
         "written_at": datetime.now(UTC).isoformat(timespec="seconds"),
         "space": release.space,
         "counts": {
@@ -183,7 +185,8 @@ def note_approval(settings: Settings, release: Release) -> None:
         content = json.loads(page.with_suffix(".json").read_text("utf-8"))
     except (OSError, ValueError):
         return
-    _put(page, {**content, "approval": release.approval}, settings)
+    # One of a former version says nothing of the way back.
+    _put(page, {"back": None, **content, "approval": release.approval}, settings)
 
 
 def _put(page: Path, content: dict[str, Any], settings: Settings) -> None:
@@ -234,6 +237,16 @@ def _duplicates(conn: psycopg.Connection, release: Release) -> dict[str, Any] | 
     except psycopg.Error as error:  # a damaged candidate is to be reported on
         return {"unknown": str(error).partition("\n")[0]}
     return found.to_dict() if len(found.sources) > 1 else None
+
+
+def _way_back(conn: psycopg.Connection, settings: Settings, release: Release) -> dict[str, Any] | None:
+    """Where going back from it leads; None where nowhere, or where its tables are not as they should be."""
+    try:
+        with conn.transaction():
+            back = way_back(conn, settings, release, compared=True)
+    except psycopg.Error:
+        return None
+    return back and {**back.to_dict(), "told": back.told()}
 
 
 def _vectors(conn: psycopg.Connection, release: Release) -> dict[str, int]:

@@ -1,0 +1,105 @@
+"""Going back is told before it is done: where it leads, until when, what it would change."""
+
+import json
+
+from psycopg import sql
+from typer.testing import CliRunner
+
+from fashion_assets.cli import app
+from fashion_assets.criteria.subject import Candidate
+from fashion_assets.release.swap import promote
+from fashion_assets.release.way_back import Difference, WayBack, way_back
+from fashion_assets.reports.report import note_approval, page_of
+from fashion_assets.warehouse import releases
+from fashion_assets_tests.release.copies import copy_of
+
+
+def call(*arguments: str, exit_code: int = 0) -> str:
+    done = CliRunner().invoke(app, list(arguments))
+    assert done.exit_code == exit_code, done.output
+    return done.output
+
+
+def test_going_back_is_told_before_it_is_done(live: Candidate):
+    conn, settings, first = live.conn, live.settings, live.release.release
+    assert way_back(conn, settings, releases.live(conn)) is None
+    assert json.loads(call("status", "--json"))["back"] is None
+    second = copy_of(live, None)
+    ids = [
+        each
+        for (each,) in conn.execute(
+            sql.SQL("SELECT product_id FROM {} ORDER BY 1 LIMIT 4").format(second.table("products"))
+        ).fetchall()
+    ]
+    of = {"old": live.release.table("products"), "new": second.table("products")}
+    conn.execute(sql.SQL("DELETE FROM {old} WHERE product_id = %s").format(**of), ids[:1])
+    conn.execute(sql.SQL("DELETE FROM {new} WHERE product_id = ANY (%s)").format(**of), [ids[1:3]])
+    conn.execute(
+        sql.SQL("UPDATE {new} SET content_hash = 'another' WHERE product_id = %s").format(**of), ids[3:]
+    )
+    conn.execute("UPDATE fashion_ops.releases SET made_with = release")
+    conn.commit()
+
+    # A candidate's report tells it beforehand.
+    second = releases.get(conn, second.release)
+    page = page_of(conn, settings, second)
+    said = json.loads(page.with_suffix(".json").read_text())
+    found = said["back"]
+    assert (found["release"], found["promotions_left"]) == (first, settings.keep_releases)
+    assert found["changes"] == vars(Difference(1, 2, 1, (), True, False)) | {"without_columns": []}
+    assert f"Once it is live, going back leads to {first} (40 products), until 3 further" in page.read_text()
+    # One that a former version wrote tells nothing of it, and is written again.
+    page.with_suffix(".json").write_text(
+        json.dumps({name: each for name, each in said.items() if name != "back"})
+    )
+    note_approval(settings, second)
+    assert "going back" not in page.read_text()
+
+    conn.execute(
+        "UPDATE fashion_ops.releases SET state = 'retired', retired_at = now(), has_changes_before = NULL WHERE release = %s",
+        (first,),
+    )
+    conn.execute(
+        "UPDATE fashion_ops.releases SET state = 'live', replaced = %s WHERE release = %s",
+        (first, second.release),
+    )
+    conn.commit()
+    assert f"back      {first}: 40 products, until 3 further releases are live" in call("status")
+    told = call("rollback", "--dry-run")
+    assert f"would go back to {first}, until 3 further releases are live, or somebody retires it" in told
+    assert (
+        "1 products would be gone, 2 products would be there again, 1 products would be as their listings were."
+        in told
+    )
+    assert "It is of a former version: what was written since is not brought to it." in told
+    assert f"another model: fashion-assets diff {first} {second.release} names every value" in told
+    assert releases.live(conn).release == second.release  # nothing was done
+    assert "is live; only a retired release" in call(
+        "rollback", "--dry-run", "--to", second.release, exit_code=1
+    )
+
+
+def test_what_changed_since_is_in_both_and_the_way_back_ends(live: Candidate):
+    conn, settings, first = live.conn, live.settings, live.release.release
+    second = copy_of(live, None)
+    conn.commit()
+    promote(conn, settings, second)
+    back = way_back(conn, settings, releases.live(conn), compared=True)
+    assert back is not None and back.changes == Difference(0, 0, 0, (), False, False)
+    assert back.told() == ["The same products of the same listings would be there."]
+    conn.execute(
+        sql.SQL("DELETE FROM {0} WHERE product_id = (SELECT min(product_id::text)::uuid FROM {0})").format(
+            second.table("products")
+        )
+    )
+    conn.commit()
+    assert way_back(conn, settings, releases.live(conn), compared=True) == back
+    # Each release that went live since brings its end nearer.
+    conn.execute(
+        "INSERT INTO fashion_ops.releases (release, number, state, content_version, retired_at) "
+        "SELECT 'fashion_sota_r000' || n, n, 'retired', n, now() + interval '1 minute' FROM generate_series(3, 4) n"
+    )
+    nearer = way_back(conn, settings, releases.live(conn))
+    assert nearer == WayBack(second.release, first, 40, 1, False) and nearer.until.startswith(
+        "until another release is live"
+    )
