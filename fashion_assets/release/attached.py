@@ -188,7 +188,13 @@ def give_to_view(
             )
         )
     for option in wanted.options:
-        conn.execute(sql.SQL("ALTER VIEW {} SET ({})").format(view, trusted(option.said)))
+        try:
+            conn.execute(sql.SQL("ALTER VIEW {} SET ({})").format(view, trusted(option.said)))
+        except psycopg.errors.FeatureNotSupported as error:
+            raise CannotGoAlong(
+                f"The view {view.as_string(conn)} cannot have the option {option.said} that somebody set, as the release lacks what is behind "
+                f"it: {error.diag.message_primary}. Take it away before: ALTER VIEW … RESET ({option.said.partition('=')[0]})"
+            ) from error
     if wanted.owner != has.owner:
         _try(conn, sql.SQL("ALTER VIEW {} OWNER TO {}").format(view, trusted(wanted.owner.role)))
     _require_same(conn, wanted, of_view(conn, view), view.as_string(conn))

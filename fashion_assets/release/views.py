@@ -176,7 +176,13 @@ class Definitions:
     def statement(
         self, schema: str, view: str, columns: Columns, options: Iterable[str] = ()
     ) -> sql.Composed:
-        """What makes, or replaces, a view."""
+        """What makes, or replaces, a view. Raises `ContractError` where an option cannot be on it."""
+        options = list(options)
+        if view not in self._there and any(option.startswith("check_option") for option in options):
+            raise ContractError(
+                f"{self._release.release} has no {view}, so that {schema}.{view} is empty with it, and PostgreSQL lets no such view have a "
+                f"check_option, as somebody set on it. Take it away before: ALTER VIEW {schema}.{view} RESET (check_option)"
+            )
         stated = [trusted(option) for option in options]
         return sql.SQL("CREATE OR REPLACE VIEW {} {} AS {}").format(
             sql.Identifier(schema, view),

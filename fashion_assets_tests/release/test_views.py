@@ -122,6 +122,24 @@ BOTH = {
 }
 
 
+def test_an_option_no_empty_view_can_have_is_named_before_anything_changes(
+    settings: Settings, database: Connection
+):
+    put_live(database, settings, tiny(database, products="title text", favourites="user_id text"))
+    database.execute("ALTER VIEW fashion_sota.favourites SET (check_option = local)")
+    database.commit()
+    lacking = tiny(database)
+    with pytest.raises(
+        ContractError, match=r"has no favourites.*ALTER VIEW fashion_sota.favourites RESET \(check_option\)"
+    ):
+        put_live(database, settings, lacking)
+    database.rollback()
+    assert served_title(database) == "fashion_sota_r0001"
+    database.execute("ALTER VIEW fashion_sota.favourites RESET (check_option)")
+    put_live(database, settings, lacking)
+    assert served_title(database) == "fashion_sota_r0002"
+
+
 @pytest.mark.parametrize("held", ["fashion_sota", "fashion_sota_v2", None])
 def test_two_contracts_are_served_and_change_at_once(
     settings: Settings, database: Connection, two: Path, held: str | None, monkeypatch: pytest.MonkeyPatch
