@@ -232,8 +232,8 @@ class Settings(Thresholds, BaseSettings):
     stale_after_days: int = Field(
         default=7,
         ge=0,
-        description="Days without a change in the source, or without a new live release, after which the UI shows either as "
-        "overdue and people are told. 0: never.",
+        description="Days without a change in the source, or in which what is live was not found in step with it, after which the UI shows "
+        "either as overdue and people are told. 0: never.",
     )
     ui_url: str | None = Field(
         default=None,

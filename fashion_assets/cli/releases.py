@@ -238,6 +238,16 @@ def status(home: Home = None, as_json: Json = False) -> None:
         if live
         else "live      nothing yet"
     )
+    if fresh := state["freshness"]:
+        looked_at = fresh["sources_looked_at"]
+        as_of = f"as of {_minute(looked_at)}" if looked_at else "before they were ever looked at"
+        if fresh["in_step"]:
+            out.print(f"fresh     in step with its sources {as_of}, revision {fresh['revision']:,}")
+        for why in fresh["why"]:
+            out.print(f"[yellow]stale[/]     {shown(why)}", soft_wrap=True)
+    if back := state["back"]:
+        products = "" if back["products"] is None else f": {back['products']:,} products"
+        out.print(f"back      {back['release']}{products}, {back['until']}", soft_wrap=True)
     for source in state["sources"]:
         if source["missing_at"]:
             out.print(
@@ -481,12 +491,16 @@ def rollback(
             show_default=False,
         ),
     ] = None,
+    dry_run: Annotated[
+        bool, typer.Option("--dry-run", help="Say what it would change, and change nothing.")
+    ] = False,
     force: Force = False,
     home: Home = None,
 ) -> None:
     """Put an earlier release back live, in one transaction. Never waits for a run; going forward again is promote."""
     from fashion_assets.postgres.connections import connect
     from fashion_assets.release import swap
+    from fashion_assets.release.way_back import way_back
     from fashion_assets.warehouse import releases
 
     settings = existing_installation()
@@ -498,6 +512,16 @@ def rollback(
                 f"{target.release} is later than {live.release}, which is live. To go forward: "
                 f"fashion-assets promote {target.release}"
             )
+        if dry_run:
+            if target.state != "retired":
+                fail(f"{target.release} is {target.state}; only a retired release can be gone back to")
+            looked_at = live and way_back(conn, settings, live, target, compared=True)
+            if looked_at is None:
+                fail("nothing is live, so there is nothing to go back from")
+            out.print(f"would go back to {target.release}, {looked_at.until}", soft_wrap=True)
+            for line in looked_at.told():
+                out.print(line, soft_wrap=True)
+            return
         left = live.release if live else None
         carried: list[str] = []
         release = swap.rollback(

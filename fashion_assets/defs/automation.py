@@ -3,6 +3,8 @@
 What belongs here: when to ask for runs. What does not: what is stale (`batches.plan`).
 """
 
+from datetime import UTC, datetime, timedelta
+
 import dagster as dg
 
 from fashion_assets.criteria.losses import NOTHING_MUCH_IS_LOST
@@ -31,11 +33,15 @@ UNFINISHED = [
 ENDED_WITHOUT_RELEASE = [dg.DagsterRunStatus.FAILURE, dg.DagsterRunStatus.CANCELED]
 
 ASKED_FOR = "fashion_assets/batch_version"
-"""Tag of the runs the sensor asks for: the version of the batch they are for."""
+"""Tag of the runs the sensors ask for: the version of the batch, or of all content, they are for."""
 
 AGAIN = "fashion_assets/again"
 """Tag of those it asks for though nothing changed, since a picture could not be embedded the last time. Once: what is wrong
 with it is not likely to end by itself a second time."""
+
+
+SYNC_AGAIN_AFTER = timedelta(hours=1)
+"""So long after a sync failed it is asked for again, where the sources are as they were."""
 
 
 def _job_of(batch: Batch) -> str:
@@ -100,7 +106,7 @@ def new_or_changed_batches(
                 wanted, _ = recovered_plan(conn, settings)
         except Busy as busy:
             return dg.SkipReason(str(busy))
-        except SourceError as error:
+        except (SourceError, OSError) as error:
             _tell_unread(context, settings, [str(error)])
             return dg.SkipReason(str(error))
         _tell_unread(context, settings, [str(scan) for scan in scans if scan.unread])
@@ -185,16 +191,21 @@ def new_or_changed_batches(
 def changes_of_sources(
     context: dg.SensorEvaluationContext, warehouse: WarehouseResource
 ) -> dg.RunRequest | dg.SkipReason:
-    """Asks once for each content of the sources that the live release is behind with."""
+    """Asks once for each content of the sources that the live release is behind with, and again an hour after a sync of it failed: what was in
+    its way, a source that was away above all, may be gone."""
     settings = warehouse.settings
     if context.instance.get_runs(dg.RunsFilter(job_name=sync_release.name, statuses=UNFINISHED), limit=1):
         return dg.SkipReason("a sync is under way")
     with warehouse.connect() as conn:
         try:
             with run_lock(settings, changes_of_sources.name, shared=True, wait=0), conn.transaction():
-                scan_active_sources(conn, settings)
-        except (Busy, SourceError) as error:
+                scans = scan_active_sources(conn, settings)
+        except Busy as busy:
+            return dg.SkipReason(str(busy))
+        except (SourceError, OSError) as error:
+            _tell_unread(context, settings, [str(error)])
             return dg.SkipReason(str(error))
+        _tell_unread(context, settings, [str(scan) for scan in scans if scan.unread])
         wanted = plan(conn, settings)
         live = wanted.live
         if live is None:
@@ -205,7 +216,19 @@ def changes_of_sources(
             )
         if live.content_version == wanted.content_version:
             return dg.SkipReason("nothing changed")
-    return dg.RunRequest(run_key=f"sync:{live.release}:{live.revision}:{wanted.content_version}")
+    key = f"sync:{live.release}:{live.revision}:{wanted.content_version}"
+    tags = {ASKED_FOR: wanted.content_version}
+    failed = context.instance.get_run_records(
+        dg.RunsFilter(job_name=sync_release.name, tags=tags, statuses=ENDED_WITHOUT_RELEASE), limit=1
+    )
+    for record in failed:
+        run = record.dagster_run.run_id
+        if datetime.now(UTC) - record.update_timestamp < SYNC_AGAIN_AFTER:
+            return dg.SkipReason(
+                f"the sync of this content failed in run {run[:8]}; it is tried again within the hour, or launch {sync_release.name}"
+            )
+        key += f":{run}"
+    return dg.RunRequest(run_key=key, tags=tags)
 
 
 @dg.schedule(

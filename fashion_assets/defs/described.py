@@ -36,6 +36,15 @@ from fashion_assets.warehouse.serving import PRODUCT_STYLE_AFFINITY, PRODUCTS, S
 
 PACKAGE = Path(fashion_assets.__file__).parent
 
+SERVED = (
+    "live_release",
+    "products",
+    "style_clusters",
+    "product_style_affinity",
+    "product_embeddings_index",
+)
+"""Assets that readers read, once their release is live."""
+
 IN_DATABASE = {
     QUARANTINED_LISTINGS.name: f"{OPS}.quarantine",
     QUARANTINED_ROWS.name: f"{OPS}.quarantine",
@@ -56,7 +65,6 @@ class Described:
     """Where its rows are in the database, with the schema."""
     code_version: str | None = None
     """Raised by whoever changes what the code makes of the same input; what a setting decides is part of it."""
-    is_ever_overdue: bool = False
 
 
 def _described(settings: Settings) -> dict[str, Described]:
@@ -64,7 +72,7 @@ def _described(settings: Settings) -> dict[str, Described]:
     given = Given(settings, model)
     index = f"{RELEASE_VERSION};m={HNSW_M};ef_construction={HNSW_EF_CONSTRUCTION}"
     return {
-        SOURCE_LISTINGS: Described("source", is_ever_overdue=True),
+        SOURCE_LISTINGS: Described("source"),
         **{
             file.name: Described("batch", file.shape, IN_DATABASE.get(file.name), stage.version(given))
             for stage in (*STAGES, *ROW_STAGES)
@@ -76,9 +84,7 @@ def _described(settings: Settings) -> dict[str, Described]:
         "product_embeddings_index": Described("release", code_version=index),
         "search_benchmarks": Described("release"),
         "migration_report": Described("release"),
-        "live_release": Described(
-            "release", PRODUCTS, f"{contracts()[-1].schema}.products", RELEASE_VERSION, is_ever_overdue=True
-        ),
+        "live_release": Described("release", PRODUCTS, f"{contracts()[-1].schema}.products", RELEASE_VERSION),
         "recall_benchmark": Described("release"),
         "latency_benchmark": Described("release"),
         "layout_benchmark": Described("release"),
@@ -96,7 +102,8 @@ def described(definitions: dg.Definitions, settings: Settings) -> dg.Definitions
     known, freshness, code = _described(settings), _freshness(settings), _code(definitions, settings)
 
     def with_words(spec: dg.AssetSpec) -> dg.AssetSpec:
-        about = known[spec.key.path[-1]]
+        name = spec.key.path[-1]
+        about = known[name]
         metadata: dict[str, Any] = dict(spec.metadata)
         kept: dict[str, str] = {}
         if about.columns is not None:
@@ -114,7 +121,7 @@ def described(definitions: dg.Definitions, settings: Settings) -> dg.Definitions
             metadata=metadata,
             code_version=about.code_version,
             tags={**spec.tags, "granularity": about.granularity, **kept},
-            freshness_policy=freshness if about.is_ever_overdue else None,
+            freshness_policy=freshness if name in (SOURCE_LISTINGS, *SERVED) else None,
         )
 
     with warnings.catch_warnings():

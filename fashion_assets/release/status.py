@@ -8,8 +8,10 @@ import psycopg
 
 from fashion_assets.postgres.server import describe
 from fashion_assets.release.approval import is_lacking
+from fashion_assets.release.freshness import freshness
 from fashion_assets.release.known_sources import of_sources
 from fashion_assets.release.plan import plan
+from fashion_assets.release.way_back import way_back
 from fashion_assets.settings import Settings
 from fashion_assets.warehouse import releases
 from fashion_assets.warehouse.reader import missing_grant, searches_as_owner
@@ -20,6 +22,8 @@ def status(conn: psycopg.Connection, settings: Settings) -> dict[str, Any]:
     """What is live, what stands ready, which batches are through, where everything is; no secrets."""
     wanted = plan(conn, settings)
     live = wanted.live
+    fresh = freshness(conn, wanted)
+    back = live and way_back(conn, settings, live)
     grant = missing_grant(conn, settings.reader_role)
     return {
         "live": live
@@ -30,6 +34,8 @@ def status(conn: psycopg.Connection, settings: Settings) -> dict[str, Any]:
             **releases.lacking(conn, live.release),
             "promoted_at": live.promoted_at and live.promoted_at.isoformat(),
         },
+        "freshness": fresh and fresh.to_dict(),
+        "back": back and back.to_dict(),
         "sources": of_sources(conn, wanted.missing),
         "batches": {
             "total": len(wanted.batches),

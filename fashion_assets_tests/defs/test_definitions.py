@@ -22,6 +22,7 @@ from fashion_assets.criteria.listings import RAW, VALIDATED
 from fashion_assets.criteria.requirements import in_words
 from fashion_assets.criteria.verdict import Verdict
 from fashion_assets.definitions import defs
+from fashion_assets.defs.described import SERVED
 from fashion_assets.defs.verdicts import check_result, check_specs
 from fashion_assets.places import DAGSTER_FILES
 from fashion_assets.warehouse.serving import PRODUCTS
@@ -286,9 +287,9 @@ def test_the_source_and_what_is_live_may_be_overdue_batches_may_not(
         return {key.to_user_string(): graph.get(key).freshness_policy for key in graph.get_all_asset_keys()}
 
     known = policies(repository)
-    assert {name for name, policy in known.items() if policy} == {*SOURCE, "live_release"}
+    assert {name for name, policy in known.items() if policy} == {*SOURCE, *SERVED}
     window = dg.FreshnessPolicy.time_window(fail_window=timedelta(days=7), warn_window=timedelta(days=3.5))
-    assert known["live_release"] == window
+    assert {known[name] for name in SERVED} == {window}
     monkeypatch.setenv("FASHION_ASSETS_STALE_AFTER_DAYS", "0")
     assert not any(policies(defs().get_repository_def()).values())
 
@@ -422,6 +423,8 @@ def test_a_sensor_and_a_schedule_ask_for_runs_once_somebody_turns_them_on(
 ):
     sensors = {sensor.name: sensor for sensor in repository.sensor_defs}
     sensor = sensors.pop("new_or_changed_batches")
+    # It asks for nothing, and is on so that what syncs keep fresh is not called overdue.
+    assert sensors.pop("served_is_in_step").default_status is dg.DefaultSensorStatus.RUNNING
     assert set(sensors) == {
         "changes_of_sources",
         "tell_of_failed_runs",

@@ -2,6 +2,7 @@
 
 import json
 
+import psycopg
 from psycopg import sql
 from typer.testing import CliRunner
 
@@ -11,6 +12,7 @@ from fashion_assets.release.swap import promote
 from fashion_assets.release.way_back import Difference, WayBack, way_back
 from fashion_assets.reports.report import note_approval, page_of
 from fashion_assets.warehouse import releases
+from fashion_assets.warehouse.releases import Release
 from fashion_assets_tests.release.copies import copy_of
 
 
@@ -20,9 +22,15 @@ def call(*arguments: str, exit_code: int = 0) -> str:
     return done.output
 
 
+def live_one(conn: psycopg.Connection) -> Release:
+    found = releases.live(conn)
+    assert found is not None
+    return found
+
+
 def test_going_back_is_told_before_it_is_done(live: Candidate):
     conn, settings, first = live.conn, live.settings, live.release.release
-    assert way_back(conn, settings, releases.live(conn)) is None
+    assert way_back(conn, settings, live_one(conn)) is None
     assert json.loads(call("status", "--json"))["back"] is None
     second = copy_of(live, None)
     ids = [
@@ -73,7 +81,7 @@ def test_going_back_is_told_before_it_is_done(live: Candidate):
     )
     assert "It is of a former version: what was written since is not brought to it." in told
     assert f"another model: fashion-assets diff {first} {second.release} names every value" in told
-    assert releases.live(conn).release == second.release  # nothing was done
+    assert live_one(conn).release == second.release  # nothing was done
     assert "is live; only a retired release" in call(
         "rollback", "--dry-run", "--to", second.release, exit_code=1
     )
@@ -84,7 +92,7 @@ def test_what_changed_since_is_in_both_and_the_way_back_ends(live: Candidate):
     second = copy_of(live, None)
     conn.commit()
     promote(conn, settings, second)
-    back = way_back(conn, settings, releases.live(conn), compared=True)
+    back = way_back(conn, settings, live_one(conn), compared=True)
     assert back is not None and back.changes == Difference(0, 0, 0, (), False, False)
     assert back.told() == ["The same products of the same listings would be there."]
     conn.execute(
@@ -93,13 +101,15 @@ def test_what_changed_since_is_in_both_and_the_way_back_ends(live: Candidate):
         )
     )
     conn.commit()
-    assert way_back(conn, settings, releases.live(conn), compared=True) == back
+    assert way_back(conn, settings, live_one(conn), compared=True) == back
     # Each release that went live since brings its end nearer.
     conn.execute(
         "INSERT INTO fashion_ops.releases (release, number, state, content_version, retired_at) "
         "SELECT 'fashion_sota_r000' || n, n, 'retired', n, now() + interval '1 minute' FROM generate_series(3, 4) n"
     )
-    nearer = way_back(conn, settings, releases.live(conn))
-    assert nearer == WayBack(second.release, first, 40, 1, False) and nearer.until.startswith(
-        "until another release is live"
+    nearer = way_back(conn, settings, live_one(conn))
+    assert (
+        nearer is not None
+        and nearer == WayBack(second.release, first, 40, 1, False)
+        and nearer.until.startswith("until another release is live")
     )

@@ -22,6 +22,8 @@ class Syncing(dg.Config):
     """One source alone. Unset: all that are in use."""
     allow_shrink: bool = False
     """Whether much of what is live is meant to be gone."""
+    refresh: bool = False
+    """Whether every record and picture is read again, also where nothing seems to have changed."""
 
 
 @dg.asset(
@@ -40,7 +42,9 @@ def synced_release(context: dg.AssetExecutionContext, config: Syncing, warehouse
     settings = warehouse.settings
     with closing(Sync(settings, Console(quiet=True))) as sync:
         try:
-            result = sync.once("triggered", config.source, allow_shrink=config.allow_shrink)
+            result = sync.once(
+                "triggered", config.source, allow_shrink=config.allow_shrink, refresh=config.refresh
+            )
         except NeedsSnapshot as error:
             context.log.warning(str(error))
             return

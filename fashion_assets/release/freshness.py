@@ -1,0 +1,100 @@
+"""Whether what is served is in step with its sources, since when not, and why.
+
+What belongs here: saying it from what the register knows, without a look at any source. What does not: looking at them (`scan`), bringing the
+release in step (`fashion_assets.sync`), telling people (`defs`, `cli`).
+"""
+
+from dataclasses import dataclass
+from datetime import datetime
+from typing import Any
+
+import psycopg
+
+from fashion_assets.release.plan import Plan, tables_version
+
+
+@dataclass(frozen=True)
+class Behind:
+    """A source of which the live release lacks something."""
+
+    source: str
+    batches: int
+    """In which something changed."""
+    since: datetime
+    """When the last scan that found a change in the first of them did so."""
+
+
+@dataclass(frozen=True)
+class Freshness:
+    """The live release beside what the register knows of its sources."""
+
+    release: str
+    revision: int
+    as_of: datetime | None
+    """When the source that was looked at longest ago was; None where one never was."""
+    behind: tuple[Behind, ...]
+    made_otherwise: bool
+    """Whether sources, mappings, rules or the model are others than it was made with."""
+    tables_wait: bool
+    """Whether rows of declared tables changed, or are to follow products that came or went."""
+
+    @property
+    def is_in_step(self) -> bool:
+        """Whether it has all that the sources had when they were looked at last."""
+        return not (self.behind or self.made_otherwise or self.tables_wait)
+
+    @property
+    def since(self) -> datetime | None:
+        """Since when it is not, where that is known."""
+        return min((each.since for each in self.behind), default=None)
+
+    def why(self) -> list[str]:
+        """Why it is not in step, and what mends it."""
+        said = [
+            f"{each.source} changed in {each.batches:,} batches, first noticed {each.since:%Y-%m-%d %H:%M}: fashion-assets sync"
+            for each in self.behind
+        ]
+        if self.tables_wait and not self.made_otherwise:
+            said.append("rows of other tables changed: fashion-assets sync")
+        if self.made_otherwise:
+            said.append(
+                "it was made with other sources, mappings, rules or another model: fashion-assets run builds a release anew"
+            )
+        return said
+
+    def to_dict(self) -> dict[str, Any]:
+        """For people and programs."""
+        return {
+            "in_step": self.is_in_step,
+            "revision": self.revision,
+            "sources_looked_at": self.as_of and self.as_of.isoformat(timespec="seconds"),
+            "stale_since": self.since and self.since.isoformat(timespec="seconds"),
+            "why": self.why(),
+        }
+
+
+def freshness(conn: psycopg.Connection, wanted: Plan) -> Freshness | None:
+    """That of the live release, given the plan of what there is; None where nothing is live."""
+    live = wanted.live
+    if live is None:
+        return None
+    rows = conn.execute(
+        """
+        SELECT b.source, count(*), min(b.updated_at) FROM fashion_ops.batches b JOIN fashion_ops.sources s ON s.name = b.source AND s.active
+        LEFT JOIN fashion_ops.release_batches r ON r.release = %s AND r.batch = b.batch
+        WHERE r.content_version IS DISTINCT FROM b.content_version GROUP BY b.source ORDER BY b.source
+        """,
+        (live.release,),
+    ).fetchall()
+    looked_at = conn.execute(
+        "SELECT min(scanned_at), bool_and(scanned_at IS NOT NULL) FROM fashion_ops.sources WHERE active"
+    ).fetchone()
+    assert looked_at is not None
+    return Freshness(
+        live.release,
+        live.revision,
+        looked_at[0] if looked_at[1] else None,
+        tuple(Behind(*row) for row in rows),
+        live.made_with is None or live.made_with != wanted.made_with,
+        live.tables_version is not None and live.tables_version != tables_version(wanted.of_rows),
+    )
