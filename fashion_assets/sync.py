@@ -36,6 +36,7 @@ from fashion_assets.warehouse import releases
 from fashion_assets.warehouse.database import prepare
 from fashion_assets.warehouse.declared import declared_tables
 from fashion_assets.warehouse.locks import lock_changes, run_lock
+from fashion_assets.warehouse.noting import open_anew
 from fashion_assets.warehouse.releases import Release
 from fashion_assets.warehouse.sources import SourceRecord, active_sources
 
@@ -135,15 +136,26 @@ class Sync:
         self._settle(live, result, began, "continuous")
 
     def once(
-        self, mode: Mode = "auto", source: str | None = None, *, allow_shrink: bool = False, wait: bool = True
+        self,
+        mode: Mode = "auto",
+        source: str | None = None,
+        *,
+        allow_shrink: bool = False,
+        wait: bool = True,
+        refresh: bool = False,
     ) -> SyncResult:
         """Bring the live release in step with its sources, or with one of them. `snapshot` builds a new release, `triggered` changes the live
-        one, `auto` does what takes less time.
+        one, `auto` does what takes less time. `refresh`: every record and picture is opened, also where the source says that nothing changed.
 
         Raises `NeedsSnapshot` where `triggered` is asked for and cannot be, `TooMuchGone`, `Refused`, `Busy` where `wait` is false and a run
         is under way, and what reading the sources raises.
         """
         result = SyncResult()
+        if refresh:
+            require_source(self._conn, source)
+            for entry in active_sources(self._conn):
+                if source in (None, entry.name):
+                    open_anew(self._conn, entry.name)
         if mode != "snapshot":
             lock = run_lock(self._settings, "sync", wait=None if wait else 0, told=self._console.print)
             with lock:

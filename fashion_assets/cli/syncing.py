@@ -31,6 +31,12 @@ def sync(
         bool,
         typer.Option("--allow-shrink", help="Much of what is live is meant to be gone."),
     ] = False,
+    refresh: Annotated[
+        bool,
+        typer.Option(
+            "--refresh", help="Read every record and picture again, also where nothing seems to have changed."
+        ),
+    ] = False,
     watch: Annotated[
         bool, typer.Option("--watch", help="Go on as the sources change, until interrupted.")
     ] = False,
@@ -46,6 +52,10 @@ def sync(
 
     if mode not in MODES:
         raise typer.BadParameter(f"it is {mode}; say one of {', '.join(MODES)}", param_hint="--mode")
+    if watch and refresh:
+        raise typer.BadParameter(
+            "give it without --watch, which goes on with what changes", param_hint="--refresh"
+        )
     settings = existing_installation()
     if watch:
         _watch(settings, source, interval)
@@ -53,7 +63,7 @@ def sync(
     result = synced(
         settings,
         err,
-        lambda work: work.once(mode, source, allow_shrink=allow_shrink),  # type: ignore[arg-type]
+        lambda work: work.once(mode, source, allow_shrink=allow_shrink, refresh=refresh),  # type: ignore[arg-type]
     )
     if as_json:
         print_json(

@@ -108,6 +108,16 @@ def sync(
     return report
 
 
+def open_anew(connection: psycopg.Connection[Any], source: str) -> None:
+    """Have the next scan open every listing of a source, and every row of the tables it declares, also where its signature is as it was."""
+    connection.execute(
+        on_tables(
+            "UPDATE {listings} SET signature = '' WHERE signature <> '' AND (source = %s OR starts_with(source, %s))"
+        ),
+        (source, f"{source}."),
+    )
+
+
 class NeedsScan(FashionAssetsError):
     """What a feed says does not tell which listings changed: the whole source is to be scanned."""
 
