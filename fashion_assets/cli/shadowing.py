@@ -45,7 +45,7 @@ def shadow(
         Path | None,
         typer.Option(
             metavar="FILE",
-            help="Queries people send, one a line: words, or a JSON object; default: a list that comes with the package.",
+            help="Queries people send, one a line: words, or a JSON object; default: what people searched for, where enough was counted, else a list that comes with the package.",
             show_default=False,
             dir_okay=False,
         ),
@@ -87,8 +87,17 @@ def shadow(
     from fashion_assets.search.engine import SearchEngine
 
     settings = existing_installation()
-    asked = sent.of_package(most) if queries is None else sent.read(queries, most)
+    asked, queries_of = [], "" if queries is None else queries.name
+    if queries is not None:
+        asked = sent.read(queries, most)
     with connect(settings) as conn:
+        if queries is None:
+            asked, queries_of = (
+                sent.kept(conn, most),
+                f"what people searched for in the last {sent.DAYS} days",
+            )
+        if not asked:
+            asked, queries_of = sent.of_package(most), "the list that comes with the package"
         former, other = pair(conn, first, second)
         conn.commit()
         with SearchEngine.open(settings, size=1) as engine, tasks(err, lines=not as_json) as progress:
@@ -101,7 +110,7 @@ def shadow(
                 former,
                 other,
                 asked,
-                "the list that comes with the package" if queries is None else queries.name,
+                queries_of,
                 depth,
                 rounds,
                 lambda: progress.advance(task),

@@ -1,4 +1,4 @@
-"""Queries as people send them, and how often: read from a file, or the list that comes with the package.
+"""Queries as people send them, and how often: what was counted of searches, read from a file, or the list that comes with the package.
 
 What belongs here: reading them, counting equal ones, the most frequent first. What does not: asking them (`shadow`), what they should find
 (`benchmarks.relevance`).
@@ -10,18 +10,27 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Annotated, Any
 
+import psycopg
 from pydantic import BaseModel, ConfigDict, Field, ValidationError
 
 from fashion_assets.benchmarks.relevance import load_queries
 from fashion_assets.errors import FashionAssetsError
 from fashion_assets.search.filters import SearchError, as_filters, parse_filters
 from fashion_assets.search.query import Mode, Query
+from fashion_assets.warehouse import searches
 
 MOST = 200
 """Queries that are asked where nobody says how many, the most frequent first: on two cores some seconds."""
 
 DISTINCT = 500_000
 """Different queries that are counted of a file; of a longer one those that come first."""
+
+
+ENOUGH = 20
+"""Different words counted of people's searches from which they are asked rather than the package's list."""
+
+DAYS = 30
+"""So many days of searches count."""
 
 
 class QueriesError(FashionAssetsError):
@@ -58,6 +67,15 @@ def of_package(most: int = MOST) -> list[Sent]:
         # They stand by their kinds.
         words = [words[place * len(words) // most] for place in range(most)]
     return [Sent(Query(words=each), each) for each in words]
+
+
+def kept(conn: psycopg.Connection[Any], most: int = MOST) -> list[Sent]:
+    """The words people searched for in the last days, as counted (`warehouse.searches`), the most frequent first; none where they are too few to
+    judge by."""
+    counted = searches.asked(conn, days=DAYS, limit=max(most, ENOUGH))
+    if len(counted) < ENOUGH:
+        return []
+    return [Sent(Query(words=each.words), each.words, each.searches) for each in counted[:most]]
 
 
 def read(file: Path, most: int = MOST) -> list[Sent]:

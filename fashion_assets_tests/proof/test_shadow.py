@@ -2,8 +2,10 @@
 
 import json
 import re
+from datetime import UTC, datetime
 from pathlib import Path
 
+import psycopg
 import pytest
 from psycopg import sql
 from typer.testing import CliRunner
@@ -11,10 +13,11 @@ from typer.testing import CliRunner
 from fashion_assets.benchmarks.relevance import load_queries
 from fashion_assets.cli import app
 from fashion_assets.criteria.subject import Candidate
-from fashion_assets.proof.sent import QueriesError, of_package, read
+from fashion_assets.proof.sent import QueriesError, kept, of_package, read
 from fashion_assets.proof.shadow import Moved, ShadowError, compare, pair
 from fashion_assets.release.swap import promote
-from fashion_assets.warehouse import releases
+from fashion_assets.warehouse import releases, searches
+from fashion_assets.warehouse.searches import Counts, Key
 from fashion_assets_tests.release.copies import copy_of
 
 
@@ -121,6 +124,22 @@ def test_two_releases_are_asked_the_same_and_what_differs_is_shown(live: Candida
     alone = run(app, [*asked[:1], *asked[2:]])
     assert alone.exit_code == 1 and "1 queries are answered by one of them alone" in alone.output
     assert "differ most" in alone.stdout and "8" in alone.stdout
+
+
+def test_what_people_searched_for_is_asked_where_enough_was_counted(database: psycopg.Connection):
+    def count(many: int) -> None:
+        for place in range(many):
+            key = Key(datetime.now(UTC).date(), "fashion_sota_r0001", "words", f"red shirt {place}")
+            searches.add(database, {key: Counts(place + 1)})
+
+    count(5)
+    assert kept(database) == []
+    count(25)
+    assert [(each.label, each.times) for each in kept(database, most=2)] == [
+        ("red shirt 24", 25),
+        ("red shirt 23", 24),
+    ]
+    assert len(kept(database)) == 25
 
 
 def test_which_releases_are_meant(live: Candidate):
