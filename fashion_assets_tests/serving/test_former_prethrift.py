@@ -59,9 +59,10 @@ def test_feedback_is_of_a_garment(client: TestClient):
     async def record(*feedback: object) -> None:
         given.append(feedback)
 
-    client.app.state.record_feedback = record  # type: ignore[attr-defined]
     one = client.post(f"{API}/search", json={"query": "red tee"}).json()["results"][0]
     sent = {"user_id": "u1", "garment_id": one["garment_id"], "action": "like", "weight": 2}
+    assert client.post(f"{API}/feedback", json=sent).status_code == 501
+    client.app.state.record_feedback = record  # type: ignore[attr-defined]
     answer = client.post(f"{API}/feedback", json=sent)
     assert (answer.status_code, answer.json()) == (200, {"status": "ok"})
     ((user, product, action, weight),) = given

@@ -296,7 +296,10 @@ async def feedback(request: Request, given: Feedback) -> dict:
     product = await stored.product_of(engine_of(request), given.garment_id, source_of(request))
     if product is None:
         raise HTTPException(404, "Garment not found")
-    await request.app.state.record_feedback(given.user_id, product, given.action, given.weight)
+    record = getattr(request.app.state, "record_feedback", None)
+    if record is None:
+        raise HTTPException(501, "This server keeps no feedback")
+    await record(given.user_id, product, given.action, given.weight)
     return {"status": "ok"}
 
 
