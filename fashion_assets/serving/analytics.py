@@ -15,6 +15,7 @@ import psycopg
 
 from fashion_assets.errors import FashionAssetsError
 from fashion_assets.postgres.connections import connect
+from fashion_assets.search.query import Results
 from fashion_assets.settings import Settings
 from fashion_assets.warehouse import searches
 from fashion_assets.warehouse.searches import Counts, Key, Kind
@@ -38,6 +39,14 @@ def kind_of(*, words: str, picture: bool, product: bool) -> Kind:
         *(["product"] if product else []),
     ]
     return "filters" if not parts else parts[0] if len(parts) == 1 else "mixed"
+
+
+def found(results: Results) -> int:
+    """How many hits a search has that are an answer. A vector is always near to something: where words were asked for that some
+    product has, or might have, hits that lack all of them are none."""
+    if not results.plan.understood:
+        return len(results.hits)
+    return sum(any(each.coverage for each in hit.explanation) for hit in results.hits)
 
 
 class Analytics:

@@ -177,6 +177,9 @@ class Measured:
             UNDER_WAY.dec()
             REQUESTS.labels(kind).observe(time.perf_counter() - began)
             ANSWERS.labels(kind, f"{status // 100}xx").inc()
+            # Here, not as it is asked: of several processes one is asked.
+            if (metrics := getattr(scope["app"].state, "metrics", None)) is not None:
+                metrics.note_engine()
 
 
 Reads = Callable[[Callable[[psycopg.Connection[Any]], Sequence[Figure]]], Any]
@@ -197,7 +200,6 @@ class Metrics:
     async def text(self) -> bytes:
         """All metrics, in Prometheus' text format."""
         async with self._lock:
-            self._note_engine()
             read = await self._read()
         registry = CollectorRegistry()
         if folder := os.environ.get(SHARED):
@@ -208,7 +210,8 @@ class Metrics:
         registry.register(_Read(read))
         return generate_latest(registry)
 
-    def _note_engine(self) -> None:
+    def note_engine(self) -> None:
+        """Take over what the engine has counted."""
         hits, misses, _ = self._engine.cache()
         CACHE.labels("hit").inc(max(0, hits - self._cache[0]))
         CACHE.labels("miss").inc(max(0, misses - self._cache[1]))

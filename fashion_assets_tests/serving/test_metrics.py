@@ -21,6 +21,7 @@ from fashion_assets.places import CHECKOUT
 from fashion_assets.serving import figures, metrics
 from fashion_assets.serving.api.application import application
 from fashion_assets.serving.figures import Figure
+from fashion_assets.warehouse import searches
 
 pytestmark = pytest.mark.skipif(CHECKOUT is None, reason="there are no rules beside a wheel")
 DEPLOY = (CHECKOUT or Path()) / "deploy"
@@ -228,6 +229,18 @@ def test_every_other_rule_fires_by_its_values():
         "FashionAssetsDown",
     }
     assert held == set(known)
+
+
+def test_what_has_none_of_the_words_is_no_hit(api: TestClient, live: Candidate):
+    for words in ("red tee", "qqzwvx"):
+        # Vectors are near to something, whatever is asked.
+        assert api.get("/api/v1/search", params={"q": words}).json()["hits"]
+    assert (
+        api.get("/api/v1/search", params={"q": "re"}, headers={"Sec-Purpose": "prefetch"}).status_code == 200
+    )
+    api.app.state.analytics.write()  # type: ignore[attr-defined]
+    noted = {each.words: (each.searches, each.without_hits) for each in searches.asked(live.conn)}
+    assert noted == {"red tee": (1, 0), "qqzwvx": (1, 1)}
 
 
 def test_a_database_that_is_gone_is_told(api: TestClient, monkeypatch: pytest.MonkeyPatch):

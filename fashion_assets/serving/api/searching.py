@@ -11,6 +11,7 @@ from fastapi import APIRouter, Query, Request, Response
 from fashion_assets.search.filters import AnyOf, Between, Filter
 from fashion_assets.search.query import Query as Question
 from fashion_assets.search.query import Results
+from fashion_assets.serving.analytics import found as hits_of
 from fashion_assets.serving.analytics import kind_of
 from fashion_assets.serving.api import documents
 from fashion_assets.serving.api.access import Caller, Searcher
@@ -72,7 +73,7 @@ async def answer(
     # Each letter of what is being typed is a search, and none that anybody made.
     if query.page is None and "prefetch" not in request.headers.get("sec-purpose", ""):
         kind = kind_of(words=query.words, picture=picture is not None, product=query.product is not None)
-        request.app.state.analytics.searched(kind, query.words, results.plan.release, len(results.hits))
+        request.app.state.analytics.searched(kind, query.words, results.plan.release, hits_of(results))
     return conditional(request, found(query, results, asked.explain), took_ms=milliseconds(took))
 
 
