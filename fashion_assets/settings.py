@@ -267,6 +267,22 @@ class Settings(Thresholds, BaseSettings):
         pattern=r"^fashion_sota_r[0-9]+$",
         description="Release the search API serves. Unset: whichever is live.",
     )
+    api_open_to: str = Field(
+        default="",
+        description="What whoever asks the search API may do without a key, scopes with commas between: `search` for a shop whose "
+        "products are everybody's to see. Where no key was ever made, this machine itself may do everything.",
+    )
+    api_requests_per_minute: int = Field(
+        default=1_200,
+        ge=1,
+        description="Requests to the search API that one key, or one address without a key, may make in a minute.",
+    )
+    api_search_seconds: float = Field(
+        default=5,
+        gt=0,
+        le=600,
+        description="Seconds a search over HTTP may take; then it answers with what it has, and says so.",
+    )
     api_max_body: int = Field(
         default=16 * 2**20,
         ge=1024,

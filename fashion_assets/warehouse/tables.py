@@ -548,3 +548,21 @@ searches = Table(
     CheckConstraint("length(words) <= 100", name="words"),
     comment="What was searched for, counted by day and release. Not who searched.",
 )
+
+api_keys = Table(
+    "api_keys",
+    metadata,
+    Column("key", Text, primary_key=True, comment="Number of the key; not the key."),
+    Column("name", Text, nullable=False, comment="Whose it is, or what for."),
+    Column("sha256", BYTEA, nullable=False, comment="SHA-256 of the key, which is kept nowhere."),
+    Column("scopes", ARRAY(Text), nullable=False, comment="What it is good for."),
+    Column(
+        "filters", ARRAY(Text), nullable=False, comment="Filters that everything asked by it is narrowed by."
+    ),
+    _at("created_at", "When it was made.", nullable=False, default=True),
+    _at("expires_at", "Until when it is good; null: until it is revoked."),
+    _at("revoked_at", "When it was revoked; null where it was not."),
+    UniqueConstraint("sha256"),
+    CheckConstraint("octet_length(sha256) = 32", name="sha256"),
+    comment="Keys to the search API; of each its hash.",
+)

@@ -18,7 +18,7 @@ from fashion_assets.warehouse.locks import run_lock
 from fashion_assets.warehouse.migrations import undoing
 from fashion_assets.warehouse.tables import metadata
 
-STEPS = ("0002", "0003", "0004", "0005", "0008", "0009", "0010", "0011", "0012", "0013")
+STEPS = ("0002", "0003", "0004", "0005", "0008", "0009", "0010", "0011", "0012", "0013", "0014")
 
 
 def fill(connection: psycopg.Connection[Any]) -> None:
@@ -107,6 +107,10 @@ def fill(connection: psycopg.Connection[Any]) -> None:
             "VALUES (now(), 'r2', 2, 'triggered', 1, 0, 0, 0, .5, .2)",
             (),
         ),
+        (
+            "INSERT INTO fashion_ops.api_keys (key, name, sha256, scopes, filters) VALUES ('1a', 'shop', sha256('a'), '{search}', '{colour=red}')",
+            (),
+        ),
     ):
         connection.execute(statement, values)
     connection.commit()
@@ -179,7 +183,7 @@ def test_the_command_checks_and_undoes(full):
     done = invoke(app, ["migrate", "--undo-to", "0008", "--yes"])
     assert (
         done.exit_code == 0
-        and "undone: 0013\nundone: 0012\nundone: 0011\nundone: 0010\nundone: 0009" in done.stdout
+        and "undone: 0014\nundone: 0013\nundone: 0012\nundone: 0011\nundone: 0010\nundone: 0009" in done.stdout
     ), done.output
     looked = invoke(app, ["migrate", "--check"])
     assert looked.exit_code == 1 and "0009  to do" in looked.stdout

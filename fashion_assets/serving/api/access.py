@@ -1,24 +1,59 @@
 """Who asks, and what they may.
 
-What belongs here: callers, scopes, the filters nobody can leave. What does not: how much they may ask (`limits`).
+What belongs here: callers, scopes, the filters nobody can leave, keys as they come with a request. What does not: keeping keys
+(`warehouse.keys`), making them (`cli.keys`).
+
+As long as no key was ever made, and nothing but this machine is listened on, whoever asks may do everything; a page elsewhere, open in
+the same browser, may not (`guard.Names`). Else a key is needed, but for what the setting `api_open_to` opens to all.
 """
 
+import base64
+import binascii
+import time
+from collections import OrderedDict
 from dataclasses import dataclass
-from typing import Annotated
+from datetime import UTC, datetime
+from typing import Annotated, Any
 
-from fastapi import Request, Security
-from fastapi.security import SecurityScopes
+from fastapi import Depends, Request, Security
+from fastapi.security import APIKeyHeader, HTTPBearer, SecurityScopes
+from fastapi_problem.error import Problem
+from limits import RateLimitItemPerMinute
+from limits.storage import MemoryStorage
+from limits.strategies import MovingWindowRateLimiter
+from starlette.datastructures import Headers
+from starlette.types import ASGIApp, Receive, Scope, Send
 
-from fashion_assets.search.filters import Filter
+from fashion_assets.search.filters import Filter, FilterError
+from fashion_assets.serving.api import problems
+from fashion_assets.serving.api.asked import read_filters
+from fashion_assets.serving.guard import LOOPBACK, READING, Names
+from fashion_assets.serving.links import PAGES
+from fashion_assets.warehouse import keys
+from fashion_assets.warehouse.keys import Key
 
 SCOPES = {
     "search": "Search, products, pictures, styles.",
     "people": "Recommendations to people by their ids.",
     "feedback": "Say what people like, saw and clicked.",
     "releases": "Other releases than the one that is served, candidates too.",
-    "merchant": "What people looked for, pins, synonyms, quarantine.",
+    "merchant": "What people looked for, pins, synonyms, quarantine, reports.",
+    "former": "The calls of former systems' clients.",
+    "metrics": "Figures for Prometheus.",
 }
 """What a key may be good for."""
+
+GUARDED = {f"{PAGES}/": "merchant", "/former/": "former", "/metrics": "metrics"}
+"""Paths of what is mounted, and the scope that opens them; routes of ours say theirs themselves."""
+
+FRESH_SECONDS = 5.0
+"""How long what was read of a key holds: so long one that was revoked is good."""
+
+KNOWN = 4_096
+"""Keys that are remembered, good or not."""
+
+WRONG_PER_MINUTE = 60
+"""Requests with a key that is none, from one address, that are answered by more than a refusal to look."""
 
 
 @dataclass(frozen=True)
@@ -30,14 +65,184 @@ class Caller:
     within: tuple[Filter, ...] = ()
     """What everything they are told of meets."""
 
+    def may(self, scope: str) -> bool:
+        """Whether a scope is theirs."""
+        return scope in self.scopes
 
-OPEN = Caller("open", frozenset(SCOPES))
-"""Whoever asks where no key is needed."""
+
+class Access:
+    """Who may ask the application of one process what; how often."""
+
+    def __init__(self, here: Any):
+        """`here` is what is served (`served.Served`)."""
+        self._here = here
+        settings = here.settings
+        self._names = Names.of(settings, here.host)
+        self._origins = {each.strip() for each in settings.api_cors_origins.split(",") if each.strip()}
+        self._open_to = frozenset(each.strip() for each in settings.api_open_to.split(",") if each.strip())
+        self._local = here.host in LOOPBACK
+        self._keys: OrderedDict[bytes, tuple[float, Key | None]] = OrderedDict()
+        self._needed: tuple[float, bool] = (-FRESH_SECONDS, True)
+        self._limiter = MovingWindowRateLimiter(MemoryStorage())
+        per_process = max(1, -(-settings.api_requests_per_minute // settings.api_workers))
+        self._limit = RateLimitItemPerMinute(per_process)
+        self._wrong = RateLimitItemPerMinute(WRONG_PER_MINUTE)
+
+    async def caller(self, method: str, headers: Headers, client: str) -> Caller:
+        """Who asks. Raises a `Problem` where they give a key that is none, come from a page elsewhere, or ask too often."""
+        secret = secret_of(headers)
+        if secret is None:
+            if await self._is_open():
+                self._require_own(method, headers)
+                return Caller("this machine", frozenset(SCOPES))
+            self._count(self._limit, f"address {client}")
+            return Caller("anybody", self._open_to)
+        key = await self._known(secret)
+        if key is None or not key.holds(datetime.now(UTC)):
+            self._count(self._wrong, f"wrong {client}")
+            raise _unauthorized("the key is none, has expired, or was revoked")
+        self._count(self._limit, f"key {key.key}")
+        try:
+            within = read_filters(key.filters)
+        except FilterError as error:
+            raise _forbidden(f"a filter of the key cannot be read any more: {error}") from None
+        return Caller(key.name, frozenset(key.scopes), within)
+
+    def _count(self, limit: RateLimitItemPerMinute, who: str) -> None:
+        if self._limiter.hit(limit, who):
+            return
+        again = max(1, round(self._limiter.get_window_stats(limit, who).reset_time - time.time()))
+        raise Problem(
+            "Asked too often",
+            "too-many-requests",
+            f"more than is answered in a minute; ask again in {again} seconds",
+            429,
+            headers={"Retry-After": str(again)},
+        )
+
+    async def _is_open(self) -> bool:
+        if not self._local:
+            return False
+        at, needed = self._needed
+        if time.monotonic() - at > FRESH_SECONDS:
+            needed = await self._here.registered(keys.are_there)
+            self._needed = time.monotonic(), needed
+        return not needed
+
+    async def _known(self, secret: str) -> Key | None:
+        if len(secret) != keys.LENGTH or not secret.isascii() or not secret.startswith(keys.PREFIX):
+            return None
+        sha256 = keys.digest(secret)
+        found = self._keys.get(sha256)
+        if found is None or time.monotonic() - found[0] > FRESH_SECONDS:
+            key = await self._here.registered(lambda connection: keys.known(connection, sha256))
+            found = self._keys[sha256] = (time.monotonic(), key)
+            while len(self._keys) > KNOWN:
+                self._keys.popitem(last=False)
+        return found[1]
+
+    def _require_own(self, method: str, headers: Headers) -> None:
+        """Raise a `Problem` for what a page elsewhere has a browser ask in the name of whoever sits before it."""
+        hosts = headers.getlist("host")
+        if len(hosts) != 1 or not self._names.has(hosts[0]):
+            raise _forbidden(
+                "this name is not one of the API's: a name that leads here on purpose stands in FASHION_ASSETS_UI_HOSTS"
+            )
+        origin = headers.get("origin")
+        if method in READING or origin is None or origin in self._origins:
+            return
+        if not self._names.has_origin(origin, hosts[0]):
+            raise _forbidden("a page of another site may not ask this")
 
 
-async def caller(request: Request, asked: SecurityScopes) -> Caller:
+def secret_of(headers: Headers) -> str | None:
+    """The key that comes with a request: as a bearer's, in `X-API-Key`, or as the password a browser asks for."""
+    given = headers.get("x-api-key")
+    if given is not None:
+        return given
+    kind, _, said = headers.get("authorization", "").partition(" ")
+    if kind.lower() == "bearer":
+        return said.strip()
+    if kind.lower() == "basic":
+        try:
+            return base64.b64decode(said, validate=True).decode("ascii").partition(":")[2]
+        except (binascii.Error, UnicodeDecodeError, ValueError):
+            return ""
+    return None
+
+
+def _unauthorized(said: str) -> Problem:
+    return Problem(
+        "A key is needed",
+        "key-needed",
+        f"{said}: give one in `Authorization: Bearer` or `X-API-Key`",
+        401,
+        headers={"WWW-Authenticate": 'Bearer realm="fashion-assets"'},
+    )
+
+
+def _forbidden(said: str) -> Problem:
+    return Problem("This may not be asked", "forbidden", said, 403)
+
+
+def require(caller: Caller, scope: str) -> None:
+    """Raise a `Problem` where a scope is not the caller's."""
+    if caller.may(scope):
+        return
+    if caller.name == "anybody":
+        raise _unauthorized("no key was given")
+    raise _forbidden(f"the key has not the scope {scope!r}")
+
+
+_BEARER = HTTPBearer(
+    auto_error=False, scheme_name="bearer", description="A key of `fashion-assets keys create`."
+)
+_HEADER = APIKeyHeader(name="X-API-Key", auto_error=False, scheme_name="header", description="The same.")
+
+
+async def caller(
+    request: Request,
+    asked: SecurityScopes,
+    _: Annotated[Any, Depends(_BEARER)] = None,
+    __: Annotated[Any, Depends(_HEADER)] = None,
+) -> Caller:
     """Who asks; a `Problem` where they may not."""
-    return OPEN
+    access: Access = request.app.state.access
+    found = await access.caller(
+        request.method, request.headers, request.client.host if request.client else ""
+    )
+    for scope in asked.scopes:
+        require(found, scope)
+    return found
+
+
+class Guarded:
+    """ASGI middleware before what is mounted (`GUARDED`): reports, former calls, figures."""
+
+    def __init__(self, app: ASGIApp, access: Access):
+        self._app = app
+        self._access = access
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        """One request, or the application's own start and end."""
+        needed = None
+        if scope["type"] == "http":
+            path = scope["path"]
+            needed = next((each for begin, each in GUARDED.items() if f"{path}/".startswith(begin)), None)
+        if needed is None:
+            return await self._app(scope, receive, send)
+        try:
+            client = scope.get("client") or ("",)
+            found = await self._access.caller(scope["method"], Headers(scope=scope), client[0])
+            require(found, needed)
+            if found.within:
+                raise _forbidden("a key with filters opens nothing that cannot be narrowed by them")
+        except Problem as problem:
+            if problem.status == 401:
+                # A browser then asks for it, and gives it as the password.
+                problem.headers = {"WWW-Authenticate": 'Basic realm="fashion-assets: a key as the password"'}
+            return await problems.as_answer(problem)(scope, receive, send)
+        await self._app(scope, receive, send)
 
 
 Searcher = Annotated[Caller, Security(caller, scopes=["search"])]
@@ -48,3 +253,9 @@ Recommender = Annotated[Caller, Security(caller, scopes=["people"])]
 
 Historian = Annotated[Caller, Security(caller, scopes=["releases"])]
 """Somebody who may look at other releases."""
+
+Merchant = Annotated[Caller, Security(caller, scopes=["merchant"])]
+"""Somebody who may see what people looked for, and what was rejected."""
+
+Teller = Annotated[Caller, Security(caller, scopes=["feedback"])]
+"""Somebody who may say what people like."""

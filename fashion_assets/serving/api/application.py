@@ -24,6 +24,7 @@ from fashion_assets.serving.api import (
     searching,
     styles,
 )
+from fashion_assets.serving.api.access import Access, Guarded
 from fashion_assets.serving.api.passing import passing
 from fashion_assets.serving.api.served import Served
 from fashion_assets.serving.former import mounting as former
@@ -69,12 +70,14 @@ def application(settings: Settings, host: str = "127.0.0.1") -> FastAPI:
         lifespan=life,
     )
     api.state.served, api.state.settings = served, settings
+    api.state.access = Access(served)
     problems.told_by(api, settings)
     for router in ROUTERS:
         api.include_router(router)
     api.add_route("/metrics", metrics.told, include_in_schema=False)
     former.mount(api)
     files.mount(api, settings)
+    api.add_middleware(Guarded, access=api.state.access)
     passing(api, settings)
     api.add_middleware(former.FormerHosts, names=former.hosts(settings))
     api.add_middleware(metrics.Measured)

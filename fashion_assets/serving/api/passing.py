@@ -12,8 +12,8 @@ from starlette.middleware.cors import CORSMiddleware
 from starlette.middleware.gzip import GZipMiddleware
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
-from fashion_assets.serving.api.answers import IMAGES, json_answer
-from fashion_assets.serving.api.problems import too_large
+from fashion_assets.serving.api.answers import IMAGES
+from fashion_assets.serving.api.problems import as_answer, too_large
 from fashion_assets.settings import Settings
 
 REQUEST_ID = "X-Request-ID"
@@ -84,8 +84,8 @@ class Numbered:
             refusal = too_large(
                 f"a request has {self._most:,} bytes at the most (FASHION_ASSETS_API_MAX_BODY)"
             )
-            answer = json_answer(refusal.marshal(), 413, {"Connection": "close"})
-            answer.headers["content-type"] = "application/problem+json"
+            answer = as_answer(refusal)
+            answer.headers["Connection"] = "close"
             return await answer(scope, receive, sending)
         left = self._most
 

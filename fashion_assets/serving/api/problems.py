@@ -12,6 +12,7 @@ from fastapi import FastAPI, Request
 from fastapi.exceptions import RequestValidationError
 from fastapi_problem.error import Problem
 from fastapi_problem.handler import add_exception_handler, new_exception_handler
+from starlette.responses import JSONResponse, Response
 
 from fashion_assets.errors import FashionAssetsError
 from fashion_assets.failure import kept
@@ -46,6 +47,13 @@ def too_large(detail: str) -> Problem:
 def unavailable(detail: str, seconds: int = 5) -> Problem:
     """Nothing can be answered now; in so many seconds it may."""
     return Problem("Not available now", "unavailable", detail, 503, headers={"Retry-After": str(seconds)})
+
+
+def as_answer(problem: Problem) -> Response:
+    """A problem as an answer, for what stands before the routes."""
+    return JSONResponse(
+        problem.marshal(), problem.status, dict(problem.headers or {}), media_type="application/problem+json"
+    )
 
 
 def told_by(api: FastAPI, settings: Settings) -> None:
