@@ -14,7 +14,9 @@ import asyncio
 import threading
 import time
 from collections import defaultdict
-from collections.abc import Callable, Hashable, Mapping, Sequence
+from collections.abc import Callable, Hashable, Iterator, Mapping, Sequence
+from contextlib import contextmanager
+from contextvars import ContextVar
 from types import TracebackType
 from typing import Any, Self, TypeVar
 
@@ -355,6 +357,20 @@ _SERVER_ENDS = "57P"
 """SQLSTATEs of a server that shuts down, restarts, or ends the session."""
 
 
+_until: ContextVar[float | None] = ContextVar("until", default=None)
+
+
+@contextmanager
+def within(seconds: float) -> Iterator[None]:
+    """What is asked of an engine meanwhile, by this thread or task, is given up by the server after so many seconds: it then raises
+    `psycopg.errors.QueryCanceled`. Waiting for a connection, or for a server that restarts, is not counted."""
+    token = _until.set(time.monotonic() + seconds)
+    try:
+        yield
+    finally:
+        _until.reset(token)
+
+
 class _Patience:
     """How long one reading still waits for the server to come back."""
 
@@ -386,4 +402,8 @@ def _connection(settings: Settings) -> dict[str, Any]:
 
 
 def _with_settings(step: Read) -> list[Statement]:
-    return [statements.settle(step.settings), *step.statements]
+    settings = step.settings
+    if (until := _until.get()) is not None:
+        left = max(1, round(1_000 * (until - time.monotonic())))
+        settings = {**settings, "statement_timeout": str(left)}
+    return [statements.settle(settings), *step.statements]

@@ -112,9 +112,14 @@ def counts(conn: psycopg.Connection) -> dict[str, int]:
 
 
 def quarantined(
-    conn: psycopg.Connection, *, reason: str | None = None, limit: int | None = None, tables: bool = False
+    conn: psycopg.Connection,
+    *,
+    reason: str | None = None,
+    limit: int | None = None,
+    tables: bool = False,
+    skip: int = 0,
 ) -> Iterator[Quarantined]:
-    """Rejected listings of the active sources, streamed; with `tables` rejected rows of the tables they declare too, whose source
+    """Rejected listings of the active sources, streamed, without the first `skip`; with `tables` rejected rows of the tables they declare too, whose source
     is the source's name and the table's with a dot between."""
     with conn.cursor(name="quarantine") as cursor:
         cursor.itersize = 1_000
@@ -123,11 +128,21 @@ def quarantined(
             "JOIN fashion_ops.sources s ON s.active "
             "AND s.name = CASE WHEN %(tables)s THEN split_part(q.source, '.', 1) ELSE q.source END "
             "WHERE %(reason)s::text IS NULL OR %(reason)s = ANY (q.reasons) "
-            "ORDER BY q.batch, q.listing_key LIMIT %(limit)s",
-            {"reason": reason, "limit": limit, "tables": tables},
+            "ORDER BY q.batch, q.listing_key LIMIT %(limit)s OFFSET %(skip)s",
+            {"reason": reason, "limit": limit, "tables": tables, "skip": skip},
         )
         for row in cursor:
             yield Quarantined(*row)
+
+
+def with_picture(conn: psycopg.Connection, source: str, image_uri: str) -> Iterator[Quarantined]:
+    """The rejected listings of a source that name this picture."""
+    rows = conn.execute(
+        "SELECT external_id, source, batch, reasons, NULL, image_uri FROM fashion_ops.quarantine "
+        "WHERE source = %s AND image_uri = %s LIMIT 1",
+        (source, image_uri),
+    )
+    yield from (Quarantined(*row) for row in rows)
 
 
 def reasons(conn: psycopg.Connection) -> list[tuple[str, int]]:

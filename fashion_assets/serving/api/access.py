@@ -194,6 +194,12 @@ def require(caller: Caller, scope: str) -> None:
     raise _forbidden(f"the key has not the scope {scope!r}")
 
 
+def require_whole(caller: Caller) -> None:
+    """Raise a `Problem` where the caller is told of a part of the catalogue alone, and what is asked is of all of it."""
+    if caller.within:
+        raise _forbidden("this is of the whole catalogue, and the key is of a part of it")
+
+
 _BEARER = HTTPBearer(
     auto_error=False, scheme_name="bearer", description="A key of `fashion-assets keys create`."
 )
@@ -235,8 +241,7 @@ class Guarded:
             client = scope.get("client") or ("",)
             found = await self._access.caller(scope["method"], Headers(scope=scope), client[0])
             require(found, needed)
-            if found.within:
-                raise _forbidden("a key with filters opens nothing that cannot be narrowed by them")
+            require_whole(found)
         except Problem as problem:
             if problem.status == 401:
                 # A browser then asks for it, and gives it as the password.

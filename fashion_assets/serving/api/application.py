@@ -16,6 +16,7 @@ from fashion_assets.serving.analytics import Analytics
 from fashion_assets.serving.api import (
     files,
     health,
+    merchant,
     people,
     pictures,
     problems,
@@ -36,6 +37,7 @@ ROUTERS: tuple[APIRouter, ...] = (
     people.router,
     styles.router,
     releases.router,
+    merchant.router,
     pictures.router,
     health.router,
 )

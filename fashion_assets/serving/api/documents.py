@@ -7,6 +7,8 @@ from typing import Any
 
 from pydantic import BaseModel, ConfigDict, Field
 
+from fashion_assets.serving.api.asked import Asked
+
 
 class Document(BaseModel):
     """A document; nothing stands in it that does not stand here."""
@@ -67,6 +69,54 @@ class SearchAnswer(Document):
         description="`page` of the question for the next page; null after the last."
     )
     took_ms: float = Field(description="Milliseconds the engine took.")
+
+
+class Searches(Document):
+    """Several searches."""
+
+    searches: list[Asked] = Field(min_length=1, max_length=10)
+
+
+class Refusal(BaseModel):
+    """Why one of several searches has no answer."""
+
+    type: str
+    title: str
+    status: int
+    detail: str | None = None
+
+
+class Answers(Document):
+    """What each of them found, in their order."""
+
+    answers: list[SearchAnswer | Refusal]
+
+
+class Reason(Document):
+    """Why listings were rejected."""
+
+    reason: str
+    why: str
+    listings: int
+
+
+class Rejection(Document):
+    """A listing that did not become a product."""
+
+    external_id: str | None
+    source: str
+    batch: str
+    reasons: list[str]
+    record: Any = Field(description="The original record, whole.")
+    image: str | None = Field(description="Where its picture is, if there is one that can be shown.")
+
+
+class Quarantine(Document):
+    """Listings that were rejected, and why."""
+
+    reasons: list[Reason]
+    listings: list[Rejection]
+    more: bool = Field(description="Whether there are more of them.")
 
 
 class Picture(Document):
@@ -219,14 +269,6 @@ class Comparison(Document):
     a: Side
     b: Side
     common: list[str] = Field(description="Ids of products that both found on this page.")
-
-
-class Reason(Document):
-    """Why listings were rejected."""
-
-    reason: str
-    why: str
-    listings: int
 
 
 class SourceAbout(Document):

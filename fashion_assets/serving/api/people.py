@@ -12,7 +12,7 @@ from psycopg import sql
 
 from fashion_assets.search.filters import SearchError
 from fashion_assets.serving.api import documents
-from fashion_assets.serving.api.access import Recommender
+from fashion_assets.serving.api.access import Recommender, require_whole
 from fashion_assets.serving.api.answers import conditional, hit_documents
 from fashion_assets.serving.api.problems import not_found
 from fashion_assets.serving.api.products import permitted
@@ -39,6 +39,7 @@ async def people(
     limit: Annotated[int, Query(ge=1, le=100, description="So many at the most.")] = 10,
 ) -> Response:
     """Ids of some people whose favourites are known, to try recommendations with."""
+    require_whole(caller)
 
     def read(connection: psycopg.Connection) -> tuple[str | None, list[tuple]]:
         live = releases.live(connection)

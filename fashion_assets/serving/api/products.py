@@ -65,7 +65,9 @@ async def similar(
 ) -> Response:
     """Products like one, the nearest first."""
     one = await known(here, caller, id)
-    asked = Asked(product=one.hit.product_id, limit=limit, page=page, filter=filter or [])
+    asked = Asked.model_validate(
+        {"product": one.hit.product_id, "limit": limit, "page": page, "filter": filter or []}
+    )
     begun = time.perf_counter()
     results = await here.engine.search(asked.query(here.release, caller.within))
     return conditional(

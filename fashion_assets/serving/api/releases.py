@@ -10,12 +10,12 @@ import psycopg
 from fastapi import APIRouter, Query, Request, Response
 
 from fashion_assets import __version__
-from fashion_assets.catalog.rules import FOUND_LATER, RULES
 from fashion_assets.release.status import report_page
 from fashion_assets.serving.api import documents
-from fashion_assets.serving.api.access import Historian, Searcher
+from fashion_assets.serving.api.access import Historian, Searcher, require_whole
 from fashion_assets.serving.api.answers import conditional, hit_documents
 from fashion_assets.serving.api.asked import Asked, ReleaseName
+from fashion_assets.serving.api.merchant import MEANINGS
 from fashion_assets.serving.api.searching import milliseconds
 from fashion_assets.serving.api.served import Served, ServedHere
 from fashion_assets.serving.links import REPORTS
@@ -24,8 +24,6 @@ from fashion_assets.warehouse import releases as register
 
 router = APIRouter(prefix="/api/v1", tags=["releases"])
 
-_MEANINGS = {rule.name: rule.meaning for rule in (*RULES, *FOUND_LATER)}
-
 STANDING = ("live", "candidate", "retired")
 """States of a release whose tables are there."""
 
@@ -33,6 +31,7 @@ STANDING = ("live", "candidate", "retired")
 @router.get("/releases", responses={200: {"model": documents.Releases}})
 async def releases(request: Request, caller: Historian, here: ServedHere) -> Response:
     """The releases that stand, the newest first."""
+    require_whole(caller)
     known = await here.registered(register.releases)
     standing = [each for each in known if each.state in STANDING]
     return conditional(request, {"releases": [told(here, each) for each in standing]})
@@ -53,7 +52,8 @@ async def compare(
     sides: dict[str, dict[str, Any]] = {}
     times = {}
     for name, release in (("a", a), ("b", b)):
-        query = Asked(q=q, filter=filter or [], limit=limit).query(release, caller.within)
+        asked = Asked.model_validate({"q": q, "filter": filter or [], "limit": limit})
+        query = asked.query(release, caller.within)
         begun = time.perf_counter()
         results = await here.engine.search(query)
         times[name] = milliseconds(time.perf_counter() - begun)
@@ -74,6 +74,7 @@ async def compare(
 @router.get("/about", responses={200: {"model": documents.About}})
 async def about(request: Request, caller: Searcher, here: ServedHere) -> Response:
     """What is live, since when, how many products of which sources, and what was rejected and why."""
+    require_whole(caller)
 
     def read(connection: psycopg.Connection[Any]) -> dict[str, Any]:
         live = register.live(connection)
@@ -88,7 +89,7 @@ async def about(request: Request, caller: Searcher, here: ServedHere) -> Respons
                 for name, listings, products in sources
             ],
             "rejected": [
-                {"reason": reason, "why": _MEANINGS.get(reason, ""), "listings": count}
+                {"reason": reason, "why": MEANINGS.get(reason, ""), "listings": count}
                 for reason, count in quarantine.reasons(connection)
             ],
             "reports": f"{REPORTS.rpartition('/')[0]}/",

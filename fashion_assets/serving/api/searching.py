@@ -3,23 +3,32 @@
 What belongs here: the routes of searches. What does not: their parameters (`asked`), finding anything (`search.engine`).
 """
 
+import asyncio
 import time
+from dataclasses import replace
 from typing import Annotated, Any
 
+import psycopg
 from fastapi import APIRouter, Query, Request, Response
+from fastapi_problem.error import Problem
 
-from fashion_assets.search.filters import AnyOf, Between, Filter
+from fashion_assets.search.engine import within
+from fashion_assets.search.filters import AnyOf, Between, Filter, SearchError
+from fashion_assets.search.query import Plan, Results
 from fashion_assets.search.query import Query as Question
-from fashion_assets.search.query import Results
 from fashion_assets.serving.analytics import found as hits_of
 from fashion_assets.serving.analytics import kind_of
-from fashion_assets.serving.api import documents
-from fashion_assets.serving.api.access import Caller, Searcher
-from fashion_assets.serving.api.answers import conditional, hit_documents, value_of
+from fashion_assets.serving.api import documents, problems
+from fashion_assets.serving.api.access import Caller, Searcher, require
+from fashion_assets.serving.api.answers import conditional, hit_documents, json_answer, value_of
 from fashion_assets.serving.api.asked import Asked, with_picture
 from fashion_assets.serving.api.served import Served, ServedHere
+from fashion_assets.warehouse.releases import ReleaseError
 
 router = APIRouter(prefix="/api/v1", tags=["search"])
+
+SHARE_OF_TIME = 0.7
+"""Of the time a search may take, before it is asked more simply."""
 
 _FORM = {
     "requestBody": {
@@ -62,19 +71,81 @@ async def search_by_picture(request: Request, caller: Searcher, here: ServedHere
     return await answer(request, here, caller, asked, picture)
 
 
+@router.post("/multi-search", responses={200: {"model": documents.Answers}})
+async def several(caller: Searcher, here: ServedHere, asked: documents.Searches) -> Response:
+    """Several searches at once, each answered, or refused, for itself."""
+
+    async def one(each: Asked) -> dict[str, Any]:
+        try:
+            query, results, took = await searched(here, caller, each)
+        except (SearchError, ReleaseError) as error:
+            return problems.bad_request(str(error)).marshal()
+        except Problem as problem:
+            return problem.marshal()
+        return {**found(query, results, each.explain), "took_ms": took}
+
+    return json_answer({"answers": await asyncio.gather(*map(one, asked.searches))})
+
+
 async def answer(
     request: Request, here: Served, caller: Caller, asked: Asked, picture: bytes | None = None
 ) -> Response:
     """What the engine finds, as a document."""
-    query = asked.query(here.release, caller.within, picture)
-    begun = time.perf_counter()
-    results = await here.engine.search(query)
-    took = time.perf_counter() - begun
+    query, results, took = await searched(here, caller, asked, picture)
     # Each letter of what is being typed is a search, and none that anybody made.
     if query.page is None and "prefetch" not in request.headers.get("sec-purpose", ""):
         kind = kind_of(words=query.words, picture=picture is not None, product=query.product is not None)
         request.app.state.analytics.searched(kind, query.words, results.plan.release, hits_of(results))
-    return conditional(request, found(query, results, asked.explain), took_ms=milliseconds(took))
+    return conditional(request, found(query, results, asked.explain), took_ms=took)
+
+
+async def searched(
+    here: Served, caller: Caller, asked: Asked, picture: bytes | None = None
+) -> tuple[Question, Results, float]:
+    """What the engine finds for a caller, and in how many milliseconds. Raises `SearchError`, or a `Problem`."""
+    query = await question(here, caller, asked, picture)
+    begun = time.perf_counter()
+    results = await in_time(here, query)
+    took = milliseconds(time.perf_counter() - begun)
+    if asked.page is not None and not caller.may("releases"):
+        # Its page names the release; one that was live is everybody's to see, and a candidate is not.
+        await here.require_live_once(results.plan.release)
+    return query, results, took
+
+
+async def question(here: Served, caller: Caller, asked: Asked, picture: bytes | None = None) -> Question:
+    """The engine's query for what a caller asks. Raises `SearchError`, or a `Problem` for what is not theirs to ask."""
+    if asked.release not in (None, here.release):
+        require(caller, "releases")
+    query = asked.query(here.release, caller.within, picture)
+    if caller.within:
+        # Beside its own filter a column is counted as if that was not there, which is nothing for this caller.
+        kept = {each.name for each in caller.within}
+        query = replace(query, facets=tuple(each for each in query.facets if each not in kept))
+        if query.product is not None and not (await here.products([query.product], caller.within)).found:
+            raise problems.not_found(f"there is no product {query.product[:80]!r}")
+    return query
+
+
+async def in_time(here: Served, query: Question) -> Results:
+    """What is found in the time there is. Where that is up, what the words alone find, without counts; and where even that takes
+    too long, nothing; either says so."""
+    seconds = here.settings.api_search_seconds
+    try:
+        with within(SHARE_OF_TIME * seconds):
+            return await here.engine.search(query)
+    except psycopg.errors.QueryCanceled:
+        simpler = replace(query, facets=(), page=None, mode="text" if query.words else query.mode)
+    note = f"this took longer than {seconds:g} seconds: "
+    try:
+        with within((1 - SHARE_OF_TIME) * seconds):
+            results = await here.engine.search(simpler)
+        said = note + "these are what the words alone find, and nothing is counted"
+    except psycopg.errors.QueryCanceled:
+        results = Results((), Plan(query.release or "", {}))
+        said = note + "nothing was found in time; narrow it down"
+    plan = replace(results.plan, notes=(*results.plan.notes, said))
+    return replace(results, plan=plan, next_page=None)
 
 
 def found(query: Question, results: Results, explain: bool = False) -> dict[str, Any]:

@@ -19,7 +19,9 @@ from fashion_assets.postgres.errors import explained
 from fashion_assets.search.engine import AsyncSearchEngine
 from fashion_assets.search.filters import Filter
 from fashion_assets.search.stored import Products, products
+from fashion_assets.serving.api.problems import not_found
 from fashion_assets.settings import Settings
+from fashion_assets.warehouse import releases
 from fashion_assets.warehouse.releases import ReleaseError
 
 REGISTER_CONNECTIONS = 2
@@ -37,6 +39,7 @@ class Served:
         """`host` is the address listened on."""
         self.settings = settings
         self.host = host
+        self._were_live: set[str] = set()
         self._register: ConnectionPool[psycopg.Connection[Any]] = ConnectionPool(
             kwargs=lambda: {
                 "application_name": "fashion-assets api",
@@ -73,6 +76,14 @@ class Served:
     async def products(self, ids: Sequence[str], within: Sequence[Filter] = ()) -> Products:
         """Products by their ids, of those that meet the filters; see `search.stored`."""
         return await self.engine.ask(lambda answering: products(answering, ids, within, self.release))
+
+    async def require_live_once(self, release: str) -> None:
+        """Raise a `Problem` for a release that never went live."""
+        if release not in self._were_live:
+            known = await self.registered(releases.releases)
+            self._were_live = {each.release for each in known if each.promoted_at is not None}
+        if release not in self._were_live:
+            raise not_found("the page is of a release that is not there")
 
     async def registered(self, work: Callable[[psycopg.Connection[Any]], Answer]) -> Answer:
         """What a function reads from the registers, in a transaction that writes nothing. Raises a `WarehouseError`."""

@@ -10,7 +10,7 @@ from fastapi import APIRouter, Path, Query, Request, Response
 
 from fashion_assets.search.filters import SearchError
 from fashion_assets.serving.api import documents
-from fashion_assets.serving.api.access import Searcher
+from fashion_assets.serving.api.access import Searcher, require_whole
 from fashion_assets.serving.api.answers import conditional, hit_documents
 from fashion_assets.serving.api.problems import not_found
 from fashion_assets.serving.api.products import permitted
@@ -23,6 +23,7 @@ router = APIRouter(prefix="/api/v1", tags=["styles"])
 @router.get("/styles", responses={200: {"model": documents.Styles}})
 async def styles(request: Request, caller: Searcher, here: ServedHere) -> Response:
     """All styles, the one with most products first; none where the release has none."""
+    require_whole(caller)
     try:
         found = await here.engine.styles(here.release)
     except SearchError:

@@ -7,6 +7,7 @@ import httpx
 import pytest
 from PIL import Image
 
+from fashion_assets.search.query import Results
 from fashion_assets.serving.api import documents
 from fashion_assets.settings import Settings
 
@@ -199,3 +200,40 @@ def test_the_page_and_the_reports_are_given_out_and_nothing_beside_them(api: htt
 def test_large_answers_are_compressed(api: httpx.Client):
     assert api.get("/api/v1/search?limit=40").headers["content-encoding"] == "gzip"
     assert "content-encoding" not in api.get("/healthz").headers
+
+
+def test_several_searches_are_answered_each_for_itself(api: httpx.Client):
+    asked = [{"q": "shirt", "limit": 2}, {"filter": ["nothing=1"]}, {"facets": ["colour"]}]
+    answers = api.post("/api/v1/multi-search", json={"searches": asked}).json()["answers"]
+    assert [len(each.get("hits", [])) for each in answers] == [2, 0, 24] and answers[1]["status"] == 400
+    assert api.post("/api/v1/multi-search", json={"searches": asked * 9}).status_code == 422
+    assert api.post("/api/v1/multi-search", content=b'{"searches": [{"q": "\\ud800"}]}').status_code == 422
+
+
+def test_a_search_that_takes_too_long_answers_with_what_it_has(served_settings: Settings):
+    import asyncio
+
+    from fashion_assets.search.engine import within
+    from fashion_assets.search.query import Query
+    from fashion_assets.serving.api.searching import in_time
+    from fashion_assets.serving.api.served import Served
+
+    async def ask(seconds: float) -> Results:
+        settings = served_settings.model_copy(update={"api_search_seconds": seconds})
+        async with Served(settings, "127.0.0.1") as here:
+            with within(30):
+                await here.engine.search(Query(words="shirt"))
+            return await in_time(here, Query(words="shirt", facets=("colour",)))
+
+    late = asyncio.run(ask(1e-9))
+    assert (
+        any("longer than" in note for note in late.plan.notes) and not late.facets and late.next_page is None
+    )
+    assert not any("longer than" in note for note in asyncio.run(ask(30)).plan.notes)
+
+
+def test_what_was_rejected_is_told_with_its_reasons(api: httpx.Client):
+    said = documents.Quarantine.model_validate(api.get("/api/v1/merchant/quarantine").json())
+    assert said.listings == [] and not said.more
+    outside = {"source": "fashion_demo", "uri": "../../settings.toml"}
+    assert api.get("/api/v1/merchant/quarantine/picture", params=outside).status_code == 404
