@@ -63,7 +63,7 @@ def run(settings: Settings, ready: Callable[[str], None] = lambda address: None)
 
 
 def _tell(listened: tuple, where: str, ready: Callable[[str], None]) -> None:
-    host = {"0.0.0.0": "127.0.0.1", "::": "::1"}.get(listened[0], listened[0])
+    host = {"0.0.0.0": "127.0.0.1", "::": "::1"}.get(listened[0]) or str(listened[0])
     asked = f"http://[{host}]:{listened[1]}" if ":" in host else f"http://{host}:{listened[1]}"
     with suppress(OSError), urllib.request.urlopen(f"{asked}/healthz", timeout=STARTING_SECONDS):
         ready(where)
