@@ -209,10 +209,13 @@ def _statements(
 
 @lru_cache(maxsize=64)
 def _distinct(schema: str, column: str) -> bytes:
+    """From each value to the next one, along the column's index: as many steps as there are values, however many products."""
     return (
         sql.SQL(
-            "SELECT DISTINCT {column} FROM {products} "
-            "WHERE {column} IS NOT NULL AND (%(source)s::text IS NULL OR source = %(source)s) ORDER BY 1"
+            "WITH RECURSIVE walk AS (SELECT min({column}) AS value FROM {products} UNION ALL "
+            "SELECT (SELECT min({column}) FROM {products} WHERE {column} > walk.value) FROM walk WHERE walk.value IS NOT NULL) "
+            "SELECT value FROM walk WHERE value IS NOT NULL AND (%(source)s::text IS NULL "
+            "OR EXISTS (SELECT FROM {products} WHERE {column} = walk.value AND source = %(source)s)) ORDER BY 1"
         )
         .format(column=sql.Identifier(column), products=table(schema))
         .as_bytes(None)
