@@ -105,6 +105,8 @@ class MigrationResult:
                 f"ready    {self.release}: {self.products or 0:,} products; {first}put it live with: "
                 f"fashion-assets promote {self.release}"
             )
+        if self.live:
+            yield "page     fashion-assets serve"
         for number, command in enumerate(self.to_try):
             yield f"{'' if number else 'try':8} {shown(command)}"
 

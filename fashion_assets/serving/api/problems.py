@@ -12,6 +12,7 @@ from fastapi import FastAPI, Request
 from fastapi.exceptions import RequestValidationError
 from fastapi_problem.error import Problem
 from fastapi_problem.handler import add_exception_handler, new_exception_handler
+from pydantic import ValidationError
 from starlette.responses import JSONResponse, Response
 
 from fashion_assets.errors import FashionAssetsError
@@ -74,6 +75,9 @@ def told_by(api: FastAPI, settings: Settings) -> None:
         log.error("%s %s: %s", request.method, request.url.path, error)
         return unavailable(_NO_DATABASE)
 
+    def of_a_value(_: Any, __: Request, error: Exception) -> Problem:
+        return bad_request("a value is none that a database holds, as a text with a NUL character")
+
     def of_nobody(_: Any, request: Request, error: Exception) -> Problem:
         if isinstance(error, Problem):
             return error
@@ -91,16 +95,21 @@ def told_by(api: FastAPI, settings: Settings) -> None:
 
     handler = new_exception_handler(
         # The first that fits an error tells it.
-        handlers={FashionAssetsError: of_ours, psycopg.OperationalError: of_the_database},
+        handlers={
+            FashionAssetsError: of_ours,
+            psycopg.OperationalError: of_the_database,
+            psycopg.DataError: of_a_value,
+            ValidationError: lambda _, __, error: invalid(error),
+        },
         request_validation_handler=lambda _, __, error: invalid(error),
     )
     handler.handlers[Exception] = of_nobody
     add_exception_handler(api, handler)
-    for kind in (FashionAssetsError, psycopg.OperationalError):
+    for kind in (FashionAssetsError, psycopg.OperationalError, psycopg.DataError, ValidationError):
         api.add_exception_handler(kind, handler)  # pyright: ignore[reportArgumentType]
 
 
-def invalid(error: RequestValidationError) -> Problem:
+def invalid(error: RequestValidationError | ValidationError) -> Problem:
     """What was sent is not of the shape that is asked for: where and why, and nothing of what was sent."""
     errors = [
         {
