@@ -93,7 +93,7 @@ async def answer(
     """What the engine finds, as a document."""
     query, results, took = await searched(here, caller, asked, picture)
     # Each letter of what is being typed is a search, and none that anybody made.
-    if query.page is None and "prefetch" not in request.headers.get("sec-purpose", ""):
+    if query.page is None and not _is_typed(request):
         kind = kind_of(words=query.words, picture=picture is not None, product=query.product is not None)
         request.app.state.analytics.searched(kind, query.words, results.plan.release, hits_of(results))
     return conditional(request, found(query, results, asked.explain), took_ms=took)
@@ -146,6 +146,12 @@ async def in_time(here: Served, query: Question) -> Results:
         said = note + "nothing was found in time; narrow it down"
     plan = replace(results.plan, notes=(*results.plan.notes, said))
     return replace(results, plan=plan, next_page=None)
+
+
+def _is_typed(request: Request) -> bool:
+    """Whether whoever asks says that somebody is still typing. A script may not set the one header, a browser sends the other."""
+    said = f"{request.headers.get('purpose', '')} {request.headers.get('sec-purpose', '')}"
+    return "prefetch" in said
 
 
 def found(query: Question, results: Results, explain: bool = False) -> dict[str, Any]:
