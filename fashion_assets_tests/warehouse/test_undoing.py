@@ -183,7 +183,8 @@ def test_the_command_checks_and_undoes(full):
     done = invoke(app, ["migrate", "--undo-to", "0008", "--yes"])
     assert (
         done.exit_code == 0
-        and "undone: 0014\nundone: 0013\nundone: 0012\nundone: 0011\nundone: 0010\nundone: 0009" in done.stdout
+        and "undone: 0014\nundone: 0013\nundone: 0012\nundone: 0011\nundone: 0010\nundone: 0009"
+        in done.stdout
     ), done.output
     looked = invoke(app, ["migrate", "--check"])
     assert looked.exit_code == 1 and "0009  to do" in looked.stdout
