@@ -63,6 +63,7 @@ def search(
     mode: Annotated[str, typer.Option(help="hybrid, vector or text.")] = "hybrid",
     exact: Annotated[bool, typer.Option("--exact", help="Compare with every product; no index.")] = False,
     facets: Annotated[bool, typer.Option("--facets", help="Count what could be narrowed down by.")] = False,
+    sort: Annotated[str, typer.Option(help="relevance, price, -price or newest.")] = "relevance",
     explain: Annotated[bool, typer.Option("--explain", help="Say what brought each hit.")] = False,
     limit: Annotated[int, typer.Option(metavar="N", min=1, max=1000, help="So many hits at the most.")] = 10,
     page: Annotated[
@@ -83,7 +84,7 @@ def search(
     from fashion_assets.search.engine import SearchEngine
     from fashion_assets.search.filters import parse_filters
     from fashion_assets.search.meaning import picture_file
-    from fashion_assets.search.query import FACETS, Query
+    from fashion_assets.search.query import COUNTED, Query
 
     query = Query(
         words=text,
@@ -95,7 +96,8 @@ def search(
         exact=exact,
         limit=limit,
         page=page,
-        facets=FACETS if facets else (),
+        facets=COUNTED if facets else (),
+        sort=sort,  # pyright: ignore[reportArgumentType]
         release=release,
     )
     settings = existing_installation()
@@ -123,10 +125,20 @@ def search(
     if plan.understood not in ("", " ".join(text.split())):
         out.print(f"read as: {shown(plan.understood)}")
     out.print(table if results.hits else "nothing found")
+    if results.total is not None:
+        more = "" if results.total.exact else " or more"
+        why = f": {results.total.rule}" if explain else ""
+        out.print(shown(f"{results.total.value:,}{more} found{why}"), highlight=False)
     for column, values in results.facets.items():
         if values:
             counted = ", ".join(f"{value} {count:,}" for value, count in values[:8])
             out.print(f"{column}: {shown(counted)}", highlight=False)
+    for column, numbers in results.ranges.items():
+        stretches = ", ".join(
+            f"{each.low}{'+' if each.high is None else f'..{each.high}'} {each.count:,}"
+            for each in numbers.buckets
+        )
+        out.print(f"{column}: {numbers.low} to {numbers.high} ({stretches})", highlight=False)
     if explain:
         paths = ", ".join(f"{leg} by {path}" for leg, path in plan.legs.items())
         kept = "" if plan.selectivity is None else f", filters leave about {plan.selectivity:.1%}"
@@ -200,6 +212,22 @@ def results_as_json(results: "Results", explain: bool) -> dict[str, Any]:
                 for value, count in values
             ]
             for column, values in results.facets.items()
+        },
+        "total": None if results.total is None else vars(results.total),
+        "ranges": {
+            column: {
+                "low": float(numbers.low),
+                "high": float(numbers.high),
+                "buckets": [
+                    {
+                        "low": float(each.low),
+                        "high": None if each.high is None else float(each.high),
+                        "count": each.count,
+                    }
+                    for each in numbers.buckets
+                ],
+            }
+            for column, numbers in results.ranges.items()
         },
         "next_page": results.next_page,
         "plan": vars(plan) | {"legs": dict(plan.legs)},

@@ -14,7 +14,6 @@ from fashion_assets.catalog.pictures import Limits, probe
 from fashion_assets.criteria.chance import at_least, highest
 from fashion_assets.criteria.questions import LIMIT, Asked, Searching
 from fashion_assets.criteria.verdict import Criterion, Finding, holds, not_applicable
-from fashion_assets.search.answering import FACET_ROWS
 from fashion_assets.search.filters import COLUMNS
 from fashion_assets.search.path import TIE
 from fashion_assets.settings import Settings
@@ -167,7 +166,7 @@ def _filters_leave_what_meets_them(searching: Searching) -> Finding:
             offenders.append(f"{column}={value}: {asked.error}")
         elif strangers:
             offenders.append(f"{column}={value}: {strangers} of the hits do not meet it")
-        elif (meeting <= FACET_ROWS and sum(counted) != countable) or len(asked.ids) != min(meeting, LIMIT):
+        elif sum(counted) != countable or len(asked.ids) != min(meeting, LIMIT):
             offenders.append(f"{column}={value}: {sum(counted)} found, {meeting} meet it")
     unasked = sorted(set(COLUMNS) - {asked.about[0] for asked in searching.filters})
     return holds(

@@ -5,21 +5,30 @@ connections (`engine`), what is known of releases (`served`), unknown words (`un
 what people like (`people`).
 """
 
-import json
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field, replace
+from dataclasses import replace
 from functools import cached_property, partial
-from typing import TYPE_CHECKING, Any, NamedTuple
+from typing import TYPE_CHECKING, Any, Literal
 from uuid import UUID
 
 import numpy as np
 from pgvector import HalfVector
 
-from fashion_assets.search import statements, words
-from fashion_assets.search.filters import COLUMNS, Filter, FilterError, SearchError
+from fashion_assets.search import page_statement, statements, words
+from fashion_assets.search.asked import NOTHING_NEAR, Answered, Asked, Stored, total_of
+from fashion_assets.search.filters import COLUMNS, FilterError, SearchError
 from fashion_assets.search.meaning import Encoders
-from fashion_assets.search.path import EXACT_AT_MOST, EXACT_AT_ONCE, TIE, Facts, choose, probes
-from fashion_assets.search.query import WINDOW, Cursor, Found, Hit, Plan, Query, Results
+from fashion_assets.search.nearness import cut_off, reach
+from fashion_assets.search.paging import PASSED_OVER, TOO_FEW, Leg, doubted, hits_of, proofs
+from fashion_assets.search.path import EXACT_AT_MOST, EXACT_AT_ONCE, Facts, choose, probes
+from fashion_assets.search.query import (
+    MAX_LIMIT,
+    SORTS,
+    Cursor,
+    Plan,
+    Query,
+    Results,
+)
 from fashion_assets.search.reading import Statement
 from fashion_assets.search.served import ServedReleases, array
 from fashion_assets.search.statements import (
@@ -28,23 +37,16 @@ from fashion_assets.search.statements import (
     Shape,
     VectorLeg,
 )
+from fashion_assets.search.tallies import Tally
+from fashion_assets.search.tallies import read as tallied
 from fashion_assets.search.understanding import Understanding
 from fashion_assets.search.values import FilterValues
-from fashion_assets.search.words import Term
 from fashion_assets.search.work import Compute, Work
 from fashion_assets.settings import Settings
 from fashion_assets.warehouse.releases import ReleaseError
 
 if TYPE_CHECKING:
     from fashion_assets.catalog.outfits import OutfitRules
-
-FACET_ROWS = 200_000
-"""Products a facet is counted over at the most; beyond, its counts are those of so many."""
-
-FACET_VALUES = 50
-
-TOO_FEW = "found too few"
-PASSED_OVER = "passed over nearer products"
 
 _PRODUCT = "SELECT product_id::text, coalesce(title, ''), embedding_space, embedding FROM {products} "
 _PRODUCT_BY_ID = _PRODUCT + "WHERE product_id = %(key)s::uuid"
@@ -54,62 +56,6 @@ _PRODUCT_BY_EXTERNAL_ID = _PRODUCT + "WHERE external_id = %(key)s LIMIT 2"
 CHANGED_MEANWHILE = (
     "{} was changed since the first page: a hit may come twice, or be missed; ask for the first page again"
 )
-
-
-class Stored(NamedTuple):
-    """A product of a release."""
-
-    product_id: str
-    title: str
-    space: str | None
-    vector: np.ndarray | None
-    """Unit vector [d]; None where it has none."""
-
-
-@dataclass(frozen=True)
-class Asked:
-    """A question as the statements want it: unit vectors by space, terms, and what may be found."""
-
-    vectors: Mapping[str, np.ndarray] = field(default_factory=dict)
-    terms: tuple[Term, ...] = ()
-    avoid: str | None = None
-    filters: tuple[Filter, ...] = ()
-    excluded: tuple[str, ...] = ()
-    exact: bool = False
-    weights: tuple[float, ...] = (1.0,)
-    """Of each vector leg and of the text leg, in that order."""
-    window: int = WINDOW
-    limit: int = 10
-    offset: int = 0
-
-    @cached_property
-    def ranked(self) -> list[Term]:
-        """The terms the text leg asks for, the most important first."""
-        return words.asked_for(self.terms)
-
-    @cached_property
-    def tiers(self) -> list[str]:
-        """Their full-text queries, best first."""
-        return words.tiers(self.ranked)
-
-
-@dataclass(frozen=True)
-class Answered:
-    """Hits, one more than asked for where there are more, and the path of each leg."""
-
-    hits: tuple[Hit, ...]
-    paths: Mapping[str, str]
-    notes: tuple[str, ...] = ()
-
-
-@dataclass(frozen=True)
-class _Leg:
-    """A vector leg with its unit vector [d], and the products of the sample its answer is held against."""
-
-    shape: VectorLeg
-    vector: np.ndarray
-    probes: Mapping[str, float]
-    """Distance by id."""
 
 
 class Answering:
@@ -163,32 +109,37 @@ class Answering:
             legs = self._legs(facts, asked)
             shape = self._shape(facts, asked, legs)
             explaining = Statement(
-                b"EXPLAIN (FORMAT JSON) " + statements.search(shape), self._parameters(asked, shape, legs)
+                b"EXPLAIN (FORMAT JSON) " + page_statement.search(shape), self._parameters(asked, shape, legs)
             )
             (((plan,),),) = yield from self.releases.read(
-                facts, [explaining], statements.settings_of(shape, max(facts.ef_search, asked.window))
+                facts, [explaining], statements.settings_of(shape, self._ef_search(facts, asked, legs))
             )
             return plan[0]["Plan"]
 
         return (yield from self.releases.on(query.release, work))
 
     def _search(self, query: Query, facts: Facts, cursor: Cursor | None) -> Work[Results]:
-        offset, revision = (cursor.offset, cursor.revision) if cursor else (0, facts.revision)
-        asked, plan = yield from self._asked(query, facts, offset)
-        answered = yield from self.answer(facts, asked)
-        more = len(answered.hits) > query.limit
-        facets = yield from self._facets(query, facts)
+        cursor = cursor or Cursor(facts.release, 0, facts.revision)
+        columns = _facets(query, facts)
+        asked, plan = yield from self._asked(query, facts, cursor)
+        answered = yield from self.answer(facts, replace(asked, counted=columns))
+        assert answered.tally is not None
         strange = yield from self._values.strange(facts, query.narrowed)
-        if revision != facts.revision:
+        if cursor.revision != facts.revision:
             strange = (*strange, CHANGED_MEANWHILE.format(facts.release))
+        hits, page = answered.hits[: query.limit], None
+        if len(answered.hits) > query.limit:
+            page = cursor.beyond(query, hits[-1].product_id, answered.keys[query.limit - 1])
         return Results(
-            answered.hits[: query.limit],
+            hits,
             replace(plan, legs=answered.paths, notes=(*plan.notes, *answered.notes, *strange)),
-            facets,
-            Cursor(facts.release, offset + query.limit, revision).encode(query) if more else None,
+            {column: answered.tally.facets[column] for column in columns if column in answered.tally.facets},
+            page,
+            total_of(asked, answered),
+            answered.tally.ranges,
         )
 
-    def _asked(self, query: Query, facts: Facts, offset: int = 0) -> Work[tuple[Asked, Plan]]:
+    def _asked(self, query: Query, facts: Facts, cursor: Cursor | None = None) -> Work[tuple[Asked, Plan]]:
         _check_vector(query, facts)
         notes: list[str] = []
         like = None
@@ -217,7 +168,13 @@ class Answering:
                 f"{facts.bare:,} of {facts.products:,} products have no vector: words alone find them"
             )
         with_text = query.mode != "vector" and bool(terms)
+        avoid = " | ".join(term.tsquery for term in avoided) or None
+        level = None
+        if with_text:
+            ranked = words.asked_for(terms)
+            level = yield from self._understanding.level(facts, ranked, avoid, alone=not vectors)
         weights = query.weights
+        offset = cursor.offset if cursor else 0
         plan = Plan(
             facts.release,
             {},
@@ -231,7 +188,7 @@ class Answering:
         asked = Asked(
             vectors,
             terms if with_text else (),
-            " | ".join(term.tsquery for term in avoided) or None,
+            avoid,
             query.narrowed,
             excluded=(like.product_id,) if like else (),
             exact=query.exact,
@@ -239,6 +196,13 @@ class Answering:
             window=query.window,
             limit=query.limit,
             offset=offset,
+            level=level,
+            # A vector is a program's question, which says itself how many it wants.
+            ends=bool(query.words) or query.picture is not None or query.product is not None,
+            counted=(),
+            sort=SORTS[query.sort],
+            after=cursor.after if cursor else None,
+            whole=level is not None and offset + query.limit > query.window,
         )
         return asked, plan
 
@@ -256,57 +220,118 @@ class Answering:
     def answer(self, facts: Facts, asked: Asked) -> Work[Answered]:
         """One page of hits. Where an index left out what the sample proves to be nearer, it searches wider, and where
         that does not help or too few were found, all that the filters leave is compared: at once if it is little, and
-        if it is very much only where too few were found."""
+        if it is very much only where too few were found. Where the filters leave nothing near, the nearest of what they leave are found."""
+        answered = yield from self._answer(facts, asked)
+        tally = answered.tally
+        for column in asked.apart:
+            if tally is not None and column not in tally.facets and column not in tally.ranges:
+                others = tuple(asked.filters[place] for place in asked.beside(column))
+                aside = replace(
+                    asked, filters=others, counted=(column,), limit=0, offset=0, after=None, whole=False
+                )
+                tallied = yield from self._answer(facts, aside)
+                assert tallied.tally is not None
+                tally = tally.joined(tallied.tally)
+        answered = replace(answered, tally=tally)
+        found = tally.found if tally is not None else len(answered.hits)
+        if not found and asked.ends and asked.filters and asked.vectors and asked.limit:
+            asked = replace(asked, ends=False)
+            answered = yield from self._answer(facts, asked)
+            if answered.hits:
+                answered = replace(answered, notes=(*answered.notes, NOTHING_NEAR))
+            if answered.tally is not None and tally is not None:
+                # What other values would find, they find within the cut-off.
+                tally = answered.tally.joined(tally.of(asked.apart))
+                answered = replace(answered, tally=tally)
+            found = tally.found if tally is not None else 0
+        if asked.level is not None and not asked.whole and asked.sort is None:
+            shown = asked.offset + len(answered.hits)
+            if len(answered.hits) <= asked.limit and shown < found and asked.limit:
+                whole = yield from self._answer(facts, replace(asked, whole=True))
+                answered = replace(whole, tally=answered.tally)
+        return answered
+
+    def _answer(self, facts: Facts, asked: Asked) -> Work[Answered]:
         legs = self._legs(facts, asked)
-        filtered = any(leg.shape.path == "iterative" for leg in legs)
-        ef_search = max(_candidates(facts, asked) if filtered else facts.ef_search, asked.window)
+        ef_search = self._ef_search(facts, asked, legs)
         shape, rows = yield from self._page(facts, asked, legs, ef_search)
+        if any(leg.is_full(proof) and leg.window < MAX_LIMIT for leg, proof in proofs(rows, legs)):
+            # The sample promised fewer within the cut-off. Filters have a leg to themselves then.
+            legs = self._legs(facts, asked, wide=True)
+            ef_search = self._ef_search(facts, asked, legs)
+            shape, rows = yield from self._page(facts, asked, legs, ef_search)
         notes: list[str] = []
-        doubt = _doubt(rows, legs, asked.window)
+        doubt = doubted(rows, legs)
         left = facts.left(asked.filters) if doubt else 0
         if doubt == PASSED_OVER and left > EXACT_AT_ONCE and ef_search < MAX_EF_SEARCH:
             notes.append("the index passed over nearer products, so it searched wider")
             shape, rows = yield from self._page(facts, asked, legs, MAX_EF_SEARCH)
-            doubt = _doubt(rows, legs, asked.window)
+            doubt = doubted(rows, legs)
         if doubt == TOO_FEW or (doubt == PASSED_OVER and left <= EXACT_AT_MOST):
             notes.append(f"the index {doubt}, so all was compared")
-            asked = replace(asked, exact=True)
-            legs = self._legs(facts, asked)
+            legs = self._legs(facts, replace(asked, exact=True), wide=True)
             shape, rows = yield from self._page(facts, asked, legs, ef_search)
         paths: dict[str, str] = {leg.shape.space: leg.shape.path for leg in legs}
-        if shape.tiers:
+        if shape.terms:
             paths["text"] = "terms"
+        hits, keys = hits_of(rows, shape, asked.weights, asked.offset)
         return Answered(
-            _hits(rows, shape, asked.weights),
+            hits,
             paths or {"listing": "exact"},
             tuple(notes),
+            keys,
+            _tally(rows[0][-1], shape),
+            {leg.shape.space: leg.cut for leg in legs if leg.cut is not None},
+            any(leg.is_full(proof) for leg, proof in proofs(rows, legs)),
         )
 
-    def _legs(self, facts: Facts, asked: Asked) -> list["_Leg"]:
+    def _ef_search(self, facts: Facts, asked: Asked, legs: Sequence[Leg]) -> int:
+        filtered = any(leg.shape.path == "iterative" for leg in legs)
+        return max(
+            _candidates(facts, asked) if filtered else facts.ef_search, *(leg.window for leg in legs), 0
+        )
+
+    def _legs(self, facts: Facts, asked: Asked, *, wide: bool = False) -> list[Leg]:
+        """`wide`: as many candidates before the cut-off as there may be."""
         legs = []
         for name, vector in asked.vectors.items():
             space = facts.space(name)
             assert space is not None
             path: Path = "exact"
             nearest: Mapping[str, float] = {}
-            if not asked.exact and name in facts.sample.vectors:
+            cut, window, whole = None, asked.window, False
+            if name in facts.sample.vectors:
                 nearness = facts.nearness(space, vector)
-                path = choose(facts, space, nearness, asked.filters, asked.window, _candidates(facts, asked))
+                if asked.ends:
+                    cut = cut_off(facts, nearness)
+                    window = MAX_LIMIT if wide else reach(facts, space, nearness, cut, asked.filters)
+                if not asked.exact:
+                    path = choose(facts, space, nearness, asked.filters, window, _candidates(facts, asked))
+                if cut is not None and asked.filters and path != "exact":
+                    # One walk to the cut-off, whatever the filters: what each of them leaves can be counted of it.
+                    everything = reach(facts, space, nearness, cut, ())
+                    # Where it would end before the cut-off, only beside words, which find most of the same.
+                    ample = everything < MAX_LIMIT or asked.level is not None
+                    whole = not wide and ample and choose(facts, space, nearness, ()) == "index"
+                    if whole:
+                        path, window = "index", everything
                 if path != "exact":
-                    nearest = probes(facts, space, nearness, asked.filters, asked.excluded)
-            legs.append(_Leg(VectorLeg(name, space.dimension, path), vector, nearest))
+                    filters, excluded = ((), ()) if whole else (asked.filters, asked.excluded)
+                    nearest = probes(facts, space, nearness, filters, excluded)
+            shape = VectorLeg(name, space.dimension, path, cut is not None, whole)
+            legs.append(Leg(shape, vector, nearest, window, cut))
         return legs
 
     def _page(
-        self, facts: Facts, asked: Asked, legs: Sequence["_Leg"], ef_search: int
+        self, facts: Facts, asked: Asked, legs: Sequence[Leg], ef_search: int
     ) -> Work[tuple[Shape, list[tuple]]]:
         shape = self._shape(facts, asked, legs)
-        statement = Statement(statements.search(shape), self._parameters(asked, shape, legs))
+        statement = Statement(page_statement.search(shape), self._parameters(asked, shape, legs))
         settings = statements.settings_of(shape, ef_search)
         (rows,) = yield from self.releases.read(facts, [statement], settings)
         return shape, rows
 
-    def _shape(self, facts: Facts, asked: Asked, legs: Sequence["_Leg"]) -> Shape:
+    def _shape(self, facts: Facts, asked: Asked, legs: Sequence[Leg]) -> Shape:
         return Shape(
             facts.release,
             tuple(leg.shape for leg in legs),
@@ -315,9 +340,17 @@ class Answering:
             bool(asked.ranked) and asked.avoid is not None,
             tuple(each.shape for each in asked.filters),
             bool(asked.excluded),
+            asked.level is not None,
+            None
+            if asked.counted is None
+            else tuple(each for each in asked.counted if each not in asked.apart),
+            tuple((column, asked.beside(column)) for column in asked.apart) if _at_once(legs) else (),
+            asked.sort,
+            asked.whole,
+            _after(asked),
         )
 
-    def _parameters(self, asked: Asked, shape: Shape, legs: Sequence["_Leg"]) -> dict[str, Any]:
+    def _parameters(self, asked: Asked, shape: Shape, legs: Sequence[Leg]) -> dict[str, Any]:
         terms = asked.ranked
         total = sum(term.importance for term in terms)
         parameters: dict[str, Any] = {
@@ -326,12 +359,16 @@ class Answering:
             "offset": asked.offset,
             "any_term": " | ".join(term.tsquery for term in terms),
             "avoid": asked.avoid,
+            "matched": asked.level.tsquery if asked.level else None,
             "excluded": list(asked.excluded),
+            "after_value": asked.after.value if asked.after else None,
+            "after_id": asked.after.product_id if asked.after else None,
             **statements.filter_parameters(asked.filters),
         }
         for place, leg in enumerate(legs):
             parameters[f"vector_{place}"] = HalfVector(leg.vector)
             # An array as Postgres writes it, which is read in C; a list would be written in Python.
+            parameters[f"window_{place}"], parameters[f"cut_{place}"] = leg.window, leg.cut
             parameters[f"probes_{place}"] = f"{{{','.join(leg.probes)}}}"
         for place, weight in enumerate(asked.weights):
             parameters[f"weight_{place}"] = weight
@@ -359,23 +396,36 @@ class Answering:
         product_id, title, space, vector = rows[0]
         return Stored(product_id, title, space, None if vector is None else array(vector))
 
-    # Facets
 
-    def _facets(self, query: Query, facts: Facts) -> Work[dict[str, list[tuple[Any, int]]]]:
-        unknown = [column for column in query.facets if column not in COLUMNS]
-        if unknown:
-            raise FilterError(f"there is no facet {unknown[0]!r}; known columns: {', '.join(COLUMNS)}")
-        if not query.facets:
-            return {}
-        asked = []
-        counted = [column for column in query.facets if column not in facts.empty]
-        for column in counted:
-            others = [each for each in query.narrowed if each.name != column]
-            text = statements.facet(facts.release, column, tuple(each.shape for each in others))
-            values = {"rows": FACET_ROWS, "values": FACET_VALUES, **statements.filter_parameters(others)}
-            asked.append(Statement(text, values))
-        rows = yield from self.releases.read(facts, asked, {"plan_cache_mode": "force_custom_plan"})
-        return dict(zip(counted, rows, strict=True))
+def _facets(query: Query, facts: Facts) -> tuple[str, ...]:
+    """The columns to count. Raises `FilterError` for one that is not there."""
+    unknown = [column for column in query.facets if column not in COLUMNS]
+    if unknown:
+        raise FilterError(f"there is no facet {unknown[0]!r}; known columns: {', '.join(COLUMNS)}")
+    return tuple(column for column in query.facets if column not in facts.empty)
+
+
+def _tally(texts: Sequence[str] | None, shape: Shape) -> Tally | None:
+    """What the first row of a page says is found."""
+    if texts is None or shape.counted is None:
+        return None
+    tally = tallied(texts[0], shape.counted)
+    for (column, _), text in zip(shape.aside, texts[1:], strict=True):
+        tally = tally.joined(tallied(text, (column,)))
+    return tally
+
+
+def _at_once(legs: Sequence[Leg]) -> bool:
+    """Whether what other filters would find can be counted in the same statement: no leg went by the filters."""
+    return all(leg.shape.whole for leg in legs)
+
+
+def _after(asked: Asked) -> Literal["value", "none", "id"] | None:
+    if asked.after is None or asked.vectors or asked.terms:
+        return None
+    if asked.sort is None:
+        return "id"
+    return "none" if asked.after.value is None else "value"
 
 
 def _by_its_title(query: Query, like: Stored, notes: list[str]) -> Query:
@@ -422,44 +472,3 @@ def _candidates(facts: Facts, asked: Asked) -> int:
     """What an index keeps while it looks for products that meet the filters. Beside a text leg no more than without them:
     searching wider took hybrid queries twice as long, and their page is not the vectors' alone."""
     return facts.ef_search if asked.ranked else facts.candidates(asked.filters)
-
-
-def _doubt(rows: Sequence[tuple], legs: Sequence[_Leg], window: int) -> str | None:
-    """Why the answer of index legs may be unsound: they found too few, or passed over one of the probes."""
-    doubt = None
-    for place, leg in enumerate(legs):
-        if leg.shape.path == "exact":
-            continue
-        found, farthest, met = json.loads(rows[0][-1][place]) if rows else (0, 0.0, None)
-        if found < window:
-            return TOO_FEW
-        expected = {product for product, gap in leg.probes.items() if gap < farthest - TIE}
-        if not expected.issubset(met or ()):
-            doubt = PASSED_OVER
-    return doubt
-
-
-def _hits(rows: Sequence[tuple], shape: Shape, weights: Sequence[float]) -> tuple[Hit, ...]:
-    names, vectors, constant = shape.legs, len(shape.vectors), statements.RANK_CONSTANT
-    hits = []
-    for *product, legs, ranks, values, _ in rows:
-        found = tuple(
-            [
-                Found(
-                    names[leg],
-                    rank,
-                    weights[leg] / (constant + rank),
-                    value if leg < vectors else None,
-                    value if leg == vectors and shape.tiers else None,
-                )
-                for leg, rank, value in zip(legs, ranks, values, strict=True)
-            ]
-        )
-        if len(names) > 1:
-            score = sum(each.score for each in found)
-        elif vectors:
-            score = 1 - values[0]
-        else:
-            score = values[0] if shape.tiers else 0.0
-        hits.append(Hit.of(product, score, found))
-    return tuple(hits)

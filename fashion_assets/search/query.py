@@ -10,8 +10,9 @@ import json
 import math
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, fields
-from decimal import Decimal
-from typing import Any, Literal
+from decimal import Decimal, DecimalException
+from typing import Any, Literal, LiteralString, get_args
+from uuid import UUID
 
 import numpy as np
 
@@ -19,16 +20,19 @@ from fashion_assets.catalog.attributes import ATTRIBUTES
 from fashion_assets.search.filters import Filter, Filters, SearchError, as_filters
 
 MAX_LIMIT = 1_000
-"""Hits of one page, and pages together: nobody reads further, and each leg ranks as many candidates."""
+"""Hits of one page, and candidates of a leg at the most."""
 
 MAX_WORDS = 2_000
 """Characters of the words; a model reads 77 tokens, and full text a handful of terms."""
 
 WINDOW = 100
-"""Candidates of each leg at the least; all pages of one query are cut from the same window."""
+"""Candidates of each leg at the least."""
 
 FACETS = tuple(each.name for each in ATTRIBUTES if each.facet)
 """Columns worth counting where nobody says which."""
+
+COUNTED = (*FACETS, *(each.name for each in ATTRIBUTES if each.kind.compared == "number"))
+"""The same, and the numbers whose ranges are worth knowing."""
 
 SHOWN = tuple(each.name for each in ATTRIBUTES if each.shown)
 """Attributes a hit has."""
@@ -37,6 +41,17 @@ HIT_COLUMNS = ("external_id", "source", "image_path", *SHOWN)
 """What is fetched of a product besides its id, in the order `Hit.of` takes it."""
 
 Mode = Literal["hybrid", "vector", "text"]
+
+Sort = Literal["relevance", "price", "-price", "newest"]
+
+SORTS: Mapping[Sort, tuple[LiteralString, bool] | None] = {
+    "relevance": None,
+    "price": ("price", False),
+    "-price": ("price", True),
+    "newest": ("year", True),
+}
+"""For each order of hits the column it goes by, and whether the largest comes first; what has no value comes last, equals by id. None: the
+best first, of what filters alone leave, by id."""
 
 
 @dataclass(frozen=True)
@@ -76,7 +91,9 @@ class Query:
         mode: both legs fused, or one.
         exact: compare with every vector the filters leave instead of using an index.
         page: `Results.next_page` of the same query.
-        facets: names of columns whose values are counted; sparse attributes that no product of the release has are left out.
+        facets: names of columns whose values are counted over all that is found, whatever a filter on the column itself says; numbers as
+            ranges. Sparse attributes that no product of the release has are left out.
+        sort: the order of the hits, one of `SORTS`.
         release: a release by name instead of the live one; needs the rights of its owner.
     Raises:
         SearchError: a part is not what it should be. `FilterError` for filters.
@@ -95,15 +112,18 @@ class Query:
     limit: int = 10
     page: str | None = None
     facets: tuple[str, ...] = ()
+    sort: Sort = "relevance"
     release: str | None = None
 
     def __post_init__(self) -> None:
         object.__setattr__(self, "filters", as_filters(self.filters))
         object.__setattr__(self, "words", _clean(self.words))
         object.__setattr__(self, "avoid", _clean(self.avoid))
-        object.__setattr__(self, "facets", tuple(self.facets))
+        object.__setattr__(self, "facets", tuple(dict.fromkeys(self.facets)))
         if self.mode not in ("hybrid", "vector", "text"):
             raise SearchError(f'there is no mode {self.mode!r}; there are "hybrid", "vector" and "text"')
+        if self.sort not in SORTS:
+            raise SearchError(f"there is no sort {self.sort!r}; there are {', '.join(get_args(Sort))}")
         if not 1 <= self.limit <= MAX_LIMIT:
             raise SearchError(f"limit is {self.limit}; it must be from 1 to {MAX_LIMIT:,}")
         if self.mode == "text" and not self.words:
@@ -127,14 +147,14 @@ class Query:
 
     @property
     def window(self) -> int:
-        """Candidates of each leg; the same for every page."""
+        """Candidates of a leg without a cut-off; the same for every page."""
         return min(MAX_LIMIT, max(WINDOW, 10 * self.limit))
 
     def digest(self) -> str:
         """What tells this query from every other, pages aside: hex."""
         parts = (
             *(self.words, self.avoid, self.product, self.space, self.mode, self.exact, self.limit),
-            *(repr(self.weights), repr(self.narrowed)),
+            *(repr(self.weights), repr(self.narrowed), self.sort),
             None if self.picture is None else hashlib.sha256(self.picture).hexdigest(),
             None if self.vector is None else hashlib.sha256(self.vector.tobytes()).hexdigest(),
         )
@@ -150,6 +170,14 @@ def _clean(words: str) -> str:
 
 
 @dataclass(frozen=True)
+class Place:
+    """Where in an ordered listing a page ends: the value it is ordered by, as text, and the product's id."""
+
+    value: str | None
+    product_id: str
+
+
+@dataclass(frozen=True)
 class Cursor:
     """A place in the list of hits of one query on one release."""
 
@@ -157,12 +185,20 @@ class Cursor:
     offset: int
     revision: int | None = None
     """Of the release, when the first page was read."""
+    after: Place | None = None
+    """Of a listing: the last hit before the page, from which it goes on however far down that is."""
 
     def encode(self, query: Query) -> str:
         """As an opaque text that only this query takes back."""
+        after = None if self.after is None else [self.after.value, self.after.product_id]
         return base64.urlsafe_b64encode(
-            json.dumps([self.release, self.offset, query.digest(), self.revision]).encode()
+            json.dumps([self.release, self.offset, query.digest(), self.revision, after]).encode()
         ).decode()
+
+    def beyond(self, query: Query, product_id: str, key: Decimal | None) -> str:
+        """The page that follows this one, which ends with a product and what it is ordered by."""
+        after = None if query.has_meaning else Place(None if key is None else str(key), product_id)
+        return Cursor(self.release, self.offset + query.limit, self.revision, after).encode(query)
 
     @classmethod
     def decode(cls, query: Query) -> "Cursor | None":
@@ -171,8 +207,9 @@ class Cursor:
             return None
         try:
             release, offset, digest, *more = json.loads(base64.urlsafe_b64decode(query.page.encode("ascii")))
-            (revision,) = more or (None,)
-        except (ValueError, TypeError):
+            revision, after = (*more, None, None)[:2]
+            place = None if after is None else _place(*after)
+        except (ValueError, TypeError, DecimalException):
             raise SearchError(
                 "the page is none this search gave out; take `next_page` of its results"
             ) from None
@@ -183,9 +220,16 @@ class Cursor:
             or type(revision) not in (int, type(None))
         ):
             raise SearchError("the page belongs to another search: ask the same question with the same limit")
-        if not 0 <= offset < MAX_LIMIT or query.release not in (None, release):
+        if not 0 <= offset < 2**31 or query.release not in (None, release):
             raise SearchError("the page belongs to another release")
-        return cls(release, offset, revision)
+        return cls(release, offset, revision, place)
+
+
+def _place(value: object, product_id: object) -> Place:
+    """Raises `ValueError` for what is no place."""
+    if value is not None and (not isinstance(value, str) or not Decimal(value).is_finite()):
+        raise ValueError("no number")
+    return Place(value, str(UUID(str(product_id))))
 
 
 @dataclass(frozen=True)
@@ -248,10 +292,48 @@ class Plan:
 
 
 @dataclass(frozen=True)
+class Total:
+    """How many products a search finds: walking its pages to the end gives as many, none twice."""
+
+    value: int
+    exact: bool
+    """Whether these are all that the rule finds; else there are more, and these are the ones that can be paged."""
+    rule: str
+    """What counts as found, in words."""
+
+
+@dataclass(frozen=True)
+class Bucket:
+    """A stretch of numbers, both ends included, as a filter on it has them, and how many products found are in it."""
+
+    low: Decimal
+    high: Decimal | None
+    """None: whatever is larger."""
+    count: int
+
+
+@dataclass(frozen=True)
+class Range:
+    """The smallest and the largest number of a column among what is found, and how the others lie between."""
+
+    low: Decimal
+    high: Decimal
+    buckets: tuple[Bucket, ...]
+
+
+@dataclass(frozen=True)
 class Results:
-    """Hits, best first, with the counts asked for and the cursor of the page that follows (None after the last)."""
+    """Hits, best first, with how many there are, the counts asked for, and the cursor of the page that follows (None after the last).
+
+    What is counted is what the search finds (`Total.rule`), not what its filters leave. A facet ignores the filter on its own column, so
+    that it counts what another value would find.
+    """
 
     hits: tuple[Hit, ...]
     plan: Plan
     facets: Mapping[str, list[tuple[str | int | Decimal, int]]] = field(default_factory=dict)
     next_page: str | None = None
+    total: Total | None = None
+    """None where nothing is counted: recommendations, products of a style."""
+    ranges: Mapping[str, Range] = field(default_factory=dict)
+    """Of the facets that are numbers with a fraction, prices: how they lie."""

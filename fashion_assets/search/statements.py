@@ -1,7 +1,7 @@
-"""The SQL of a search, from its shape: one statement finds, fuses and fetches the hits of a page.
+"""What decides the SQL of a search, the settings it needs to mean what it says, and the small statements beside it.
 
-What belongs here: statement texts with named placeholders, built once for each shape, so that they can be prepared; and
-the settings a statement needs to mean what it says. What does not: the values, and choosing paths (`path`).
+What belongs here: the shape of a search, statement texts with named placeholders, built once for each shape, so that they can be prepared.
+What does not: the statement that answers a page (`page_statement`), the values, and choosing paths (`path`).
 """
 
 import re
@@ -9,7 +9,7 @@ from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from functools import lru_cache
 from itertools import count
-from typing import Any, Literal
+from typing import Any, Literal, LiteralString
 
 from psycopg import sql
 
@@ -21,9 +21,6 @@ from fashion_assets.warehouse.contract import contracts
 from fashion_assets.warehouse.serving import PRODUCTS, REVISION
 
 Path = Literal["exact", "index", "iterative", "partial"]
-
-RANK_CONSTANT = 60
-"""k of reciprocal rank fusion (Cormack, Clarke, Büttcher: Reciprocal Rank Fusion, SIGIR 2009)."""
 
 LATER = frozenset(each.name for each in ATTRIBUTES)
 """Columns that may have come to be after a release was built: each attribute has one."""
@@ -43,6 +40,10 @@ class VectorLeg:
     space: str
     dimension: int
     path: Path
+    cut: bool = False
+    """Whether products farther than `%(cut_<n>)s` are not found."""
+    whole: bool = False
+    """Whether all products are searched, and filters look at what is within the cut-off."""
 
 
 @dataclass(frozen=True)
@@ -52,17 +53,30 @@ class Shape:
     schema: str
     vectors: tuple[VectorLeg, ...]
     tiers: int = 0
-    """Full-text queries of the text leg; 0 for none."""
+    """Full-text queries of the text leg; where there are none, it judges what the vector legs found."""
     terms: tuple[str | None, ...] = ()
-    """For each term, the column whose value it names."""
+    """For each term of the text leg, the column whose value it names; none: there is no such leg."""
     avoids: bool = False
     filters: tuple[tuple, ...] = ()
     excludes: bool = False
+    matches: bool = False
+    """Whether products whose words meet `%(matched)s` are found beside those of the vector legs."""
+    counted: tuple[str, ...] | None = None
+    """Columns whose values are counted over all that is found; None: nothing is counted."""
+    aside: tuple[tuple[str, tuple[int, ...]], ...] = ()
+    """Columns counted over what only some of the filters narrow, with the places of those. Vector legs that are not `whole` do not find
+    what the other filters leave out."""
+    sort: tuple[LiteralString, bool] | None = None
+    """Column the hits are ordered by, and whether the largest comes first."""
+    whole: bool = False
+    """Whether a page reaches beyond what the legs rank, into the rest of what is found."""
+    after: Literal["value", "none", "id"] | None = None
+    """What a listing goes on after: a value and an id, an id among those without a value, an id."""
 
     @property
     def legs(self) -> list[str]:
         """Names of the legs, in the order of the statement's `legs`."""
-        return [leg.space for leg in self.vectors] + ["text"] * bool(self.tiers) or ["listing"]
+        return [leg.space for leg in self.vectors] + ["text"] * bool(self.terms) or ["listing"]
 
 
 def settings_of(shape: Shape, ef_search: int) -> dict[str, str]:
@@ -79,10 +93,10 @@ def settings_of(shape: Shape, ef_search: int) -> dict[str, str]:
             "hnsw.ef_search": str(min(MAX_EF_SEARCH, ef_search)),
             "hnsw.iterative_scan": "relaxed_order",
         }
-    elif shape.tiers:
+    elif shape.terms:
         chosen["enable_seqscan"] = "off"
     # Under filters and terms the right plan depends on their values.
-    varies = bool(shape.filters or shape.tiers)
+    varies = bool(shape.filters or shape.terms)
     chosen["plan_cache_mode"] = "force_custom_plan" if varies else "force_generic_plan"
     return chosen
 
@@ -186,162 +200,20 @@ def where(parts: Iterable[sql.Composable]) -> sql.Composed:
     return sql.SQL(" AND ").join([*parts] or [sql.SQL("true")])
 
 
-def vector_leg(shape: Shape, position: int) -> sql.Composed:
-    """The products nearest to `%(vector_<position>)s` in a leg's space, with their distance."""
-    leg = shape.vectors[position]
-    nearness = distance(leg, f"vector_{position}")
-    if leg.path == "exact":
-        # Which no index is built on; as the rows' own column, so that it is computed once.
-        nearness = sql.SQL("({}) + 0").format(nearness)
-    own: list[sql.Composable] = [sql.SQL("embedding_space = {}").format(sql.Literal(leg.space))]
-    return sql.SQL(
-        "SELECT product_id, {distance} AS distance FROM {products} WHERE {where} ORDER BY {order} LIMIT %(window)s"
-    ).format(
-        distance=nearness,
-        products=table(shape.schema),
-        where=where(own + conditions(shape.filters, shape.excludes)),
-        order=nearness,
-    )
-
-
-MENTIONED = 0.5
-"""What a term counts that a product's text has, while the column the words name has another value."""
-
-
-def _covered(column: str | None, position: int, lexemes: sql.Composed) -> sql.Composed:
-    mentioned = sql.SQL("(search_vector @@ {})").format(lexemes)
-    if column is None:
-        return sql.SQL("{}::int").format(mentioned)
-    return sql.SQL("CASE WHEN {} = {} THEN 1 WHEN {} THEN {} ELSE 0 END").format(
-        sql.Identifier(column), sql.Placeholder(f"value_{position}"), mentioned, sql.Literal(MENTIONED)
-    )
-
-
-def _text_leg(shape: Shape) -> list[sql.Composable]:
-    products, narrowed = table(shape.schema), conditions(shape.filters, shape.excludes)
-    lexemes = sql.SQL("to_tsquery('english', {})")
-    branches = [
-        sql.SQL("(SELECT product_id FROM {} WHERE {} LIMIT %(window)s)").format(
-            products,
-            where(
-                [
-                    sql.SQL("search_vector @@ {}").format(
-                        lexemes.format(sql.Placeholder(f"tier_{position}"))
-                    ),
-                    *narrowed,
-                ]
-            ),
-        )
-        for position in range(shape.tiers)
-    ]
-    found = [
-        sql.SQL("(SELECT product_id FROM ({}) AS tiers LIMIT %(window)s)").format(
-            sql.SQL(" UNION ALL ").join(branches)
-        ),
-        # What the other legs found is judged by its words as well.
-        *(
-            sql.SQL("SELECT product_id FROM {}").format(sql.Identifier(f"vector_{position}"))
-            for position in range(len(shape.vectors))
-        ),
-    ]
-    coverage = sql.SQL(" + ").join(
-        sql.SQL("{} * {}").format(
-            sql.SQL("{}::float8").format(sql.Placeholder(f"importance_{position}")),
-            _covered(column, position, lexemes.format(sql.Placeholder(f"term_{position}"))),
-        )
-        for position, column in enumerate(shape.terms)
-    )
-    refused = sql.SQL("")
-    if shape.avoids:
-        refused = sql.SQL(" AND NOT search_vector @@ to_tsquery('english', %(avoid)s)")
-    return [
-        sql.SQL("candidates AS MATERIALIZED ({})").format(sql.SQL(" UNION ").join(found)),
+@lru_cache(maxsize=256)
+def first_level(schema: str, levels: int, avoids: bool) -> bytes:
+    """The text of the statement that says which of `%(level_<n>)s` is the first that the words of more than `%(fewer)s` products meet; their
+    number, where none is."""
+    refused = sql.SQL(" AND NOT search_vector @@ to_tsquery('english', %(avoid)s)") if avoids else sql.SQL("")
+    met = [
         sql.SQL(
-            "words AS MATERIALIZED (SELECT product_id, {coverage} AS coverage, "
-            "ts_rank(search_vector, {any}) AS relevance FROM candidates JOIN {products} USING (product_id) "
-            "WHERE search_vector @@ {any}{refused} ORDER BY coverage DESC, relevance DESC, product_id LIMIT %(window)s)"
-        ).format(
-            coverage=coverage,
-            any=lexemes.format(sql.Placeholder("any_term")),
-            products=products,
-            refused=refused,
-        ),
-    ]
-
-
-@lru_cache(maxsize=1_024)
-def search(shape: Shape) -> bytes:
-    """The text of the statement that answers a page.
-
-    Placeholders: `vector_<n>`, `tier_<n>`, `term_<n>`, `value_<n>`, `importance_<n>`, `any_term`, `avoid`, `filter_<n>`, `excluded`,
-    `weight_<n>` of each leg, `window`, `limit`, `offset`. Rows: `product_id`, the hit's columns, `legs`, `ranks` and
-    `values` (distance or coverage) of the legs that brought it, and for each vector leg how many it found, the largest
-    distance, and which of `probes_<n>` are among them, as the text of a JSON array; NULL for an exact leg.
-    """
-    tables: list[sql.Composable] = [
-        sql.SQL("{} AS MATERIALIZED ({})").format(
-            sql.Identifier(f"vector_{position}"), vector_leg(shape, position)
-        )
-        for position in range(len(shape.vectors))
-    ]
-    ranked: list[sql.Composable] = [
-        sql.SQL(
-            "SELECT {leg} AS leg, product_id, {weight}::float8 AS weight, "
-            "row_number() OVER (ORDER BY distance, product_id) AS rank, distance AS value FROM {found}"
-        ).format(
-            leg=sql.Literal(position),
-            weight=sql.Placeholder(f"weight_{position}"),
-            found=sql.Identifier(f"vector_{position}"),
-        )
-        for position in range(len(shape.vectors))
-    ]
-    if shape.tiers:
-        tables += _text_leg(shape)
-        ranked.append(
-            sql.SQL(
-                "SELECT {leg} AS leg, product_id, {weight}::float8 AS weight, "
-                "rank() OVER (ORDER BY coverage DESC, relevance DESC) AS rank, coverage AS value FROM words"
-            ).format(
-                leg=sql.Literal(len(shape.vectors)), weight=sql.Placeholder(f"weight_{len(shape.vectors)}")
-            )
-        )
-    if not ranked:
-        ranked.append(
-            sql.SQL(
-                "SELECT 0 AS leg, product_id, %(weight_0)s::float8 AS weight, "
-                "row_number() OVER (ORDER BY product_id) AS rank, NULL::float8 AS value "
-                "FROM (SELECT product_id FROM {} WHERE {} ORDER BY product_id LIMIT %(window)s) AS listed"
-            ).format(table(shape.schema), where(conditions(shape.filters, shape.excludes)))
-        )
-    tables += [
-        sql.SQL("legs AS ({})").format(sql.SQL(" UNION ALL ").join(ranked)),
-        sql.SQL(
-            "page AS MATERIALIZED (SELECT product_id, sum(weight / ({} + rank)) AS score, "
-            "array_agg(leg ORDER BY leg) AS legs, array_agg(rank::int ORDER BY leg) AS ranks, "
-            "array_agg(value::float8 ORDER BY leg) AS values FROM legs GROUP BY product_id "
-            "ORDER BY score DESC, product_id LIMIT %(limit)s OFFSET %(offset)s)"
-        ).format(sql.Literal(RANK_CONSTANT)),
-    ]
-    proofs = [
-        sql.SQL(
-            "(SELECT json_build_array(count(*), max(distance), array_agg(product_id) FILTER (WHERE product_id = "
-            "ANY({}::uuid[])))::text FROM {})"
-        ).format(sql.Placeholder(f"probes_{position}"), sql.Identifier(f"vector_{position}"))
-        if leg.path != "exact"
-        else sql.NULL
-        for position, leg in enumerate(shape.vectors)
+            "WHEN EXISTS (SELECT FROM {} WHERE search_vector @@ to_tsquery('english', {}){} OFFSET %(fewer)s) THEN {}"
+        ).format(table(schema), sql.Placeholder(f"level_{place}"), refused, sql.Literal(place))
+        for place in range(levels)
     ]
     return (
-        sql.SQL(
-            "WITH {tables} SELECT product_id::text, {columns}, page.legs, page.ranks, page.values, "
-            "ARRAY[{proofs}]::text[] FROM page JOIN {products} USING (product_id) ORDER BY page.score DESC, product_id"
-        )
-        .format(
-            tables=sql.SQL(", ").join(tables),
-            columns=sql.SQL(", ").join(map(sql.Identifier, HIT_COLUMNS)),
-            proofs=sql.SQL(", ").join(proofs),
-            products=table(shape.schema),
-        )
+        sql.SQL("SELECT CASE {} ELSE {} END")
+        .format(sql.SQL(" ").join(met), sql.Literal(levels))
         .as_bytes(None)
     )
 

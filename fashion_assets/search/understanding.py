@@ -1,6 +1,6 @@
 """Words held against a release: which of them it has, and how those it has not are to be read.
 
-What belongs here: asking a release for words no vocabulary has, and what is kept of its answers. What does not: reading
+What belongs here: asking a release for words no vocabulary has, and how many of the words any product has; what is kept of its answers. What does not: reading
 words as terms, and which known word is nearest (`words`).
 """
 
@@ -12,13 +12,16 @@ from fashion_assets.search.meaning import Cache
 from fashion_assets.search.path import Facts
 from fashion_assets.search.reading import Statement
 from fashion_assets.search.served import ServedReleases
-from fashion_assets.search.words import Term
+from fashion_assets.search.words import Level, Term
 from fashion_assets.search.work import Compute, Once, Work
 
 LEXICON_PRODUCTS = 20_000
 """Products whose titles give the words misspelt ones are corrected to."""
 
 LEXICON_WORDS = 20_000
+
+PAGE = 10
+"""Products that should be found at the least where words alone find any."""
 
 _WORDS = """
 SELECT word, numnode(plainto_tsquery('english', word)) > 0,
@@ -42,6 +45,7 @@ class Understanding:
     def __init__(self, releases: ServedReleases):
         self._releases = releases
         self._words: Cache[str] = Cache(65_536)
+        self._levels: Cache[int] = Cache(65_536)
         self._lexicons: Cache[Mapping[str, int]] = Cache(2)
 
     def understand(self, facts: Facts, text: str) -> Work[tuple[str, tuple[Term, ...]]]:
@@ -62,6 +66,32 @@ class Understanding:
         if corrected:
             terms = words.read(text)
         return text, tuple(term for term in terms if term.phrases[0] not in silent)
+
+    def level(
+        self, facts: Facts, ranked: Sequence[Term], avoid: str | None, *, alone: bool
+    ) -> Work[Level | None]:
+        """How many of the terms a product's words must have to be found by them: as many as any product has (`words.levels`); None where
+        that is too few."""
+        levels = words.levels(ranked, alone=alone)
+        if not levels:
+            return None
+        key = facts.release, facts.revision, tuple(level.tsquery for level in levels), avoid
+        place = self._levels.peek(key)
+        if place is None:
+            asked = {f"level_{place}": level.tsquery for place, level in enumerate(levels)} | {
+                "avoid": avoid,
+                "fewer": PAGE - 1 if alone else 0,
+            }
+            text = statements.first_level(facts.release, len(levels), avoid is not None)
+            (((place,),),) = yield from self._releases.read(
+                facts,
+                [Statement(text, asked)],
+                {"enable_seqscan": "off", "plan_cache_mode": "force_custom_plan"},
+            )
+            self._levels.put(key, place)
+        if place < len(levels):
+            return levels[place]
+        return levels[-1] if alone else None
 
     def learn(self, facts: Facts, texts: Sequence[str]) -> Work[None]:
         """Find out at once how all unknown words of some texts are to be read."""

@@ -248,3 +248,38 @@ def tiers(ranked: Sequence[Term]) -> list[str]:
     # Only what has all terms can have them all as attributes.
     chain[0] = f"{chain[0]} & !({strict})"
     return [strict, *chain]
+
+
+ENOUGH = 0.5
+"""Share of what all terms count that a product's words must have where none has them all, to be found by its words beside others that are
+found by their vectors."""
+
+
+@dataclass(frozen=True)
+class Level:
+    """One way to ask for less than all terms."""
+
+    tsquery: str
+    terms: int
+    """So many of the most important ones; 0: any of them."""
+
+
+def levels(ranked: Sequence[Term], *, alone: bool) -> list[Level]:
+    """What a product's words may have to have, the most first: all terms; all but the least important; … . The first that any product has is what
+    counts as found. `alone`: where nothing else finds anything, down to any one term; else down to half of what they count."""
+    total = sum(term.importance for term in ranked)
+    found = []
+    for kept in range(len(ranked), 0, -1):
+        if alone or sum(term.importance for term in ranked[:kept]) >= ENOUGH * total:
+            found.append(Level(" & ".join(term.tsquery for term in ranked[:kept]), kept))
+    if alone and len(ranked) > 1:
+        found.append(Level(" | ".join(term.tsquery for term in ranked), 0))
+    return found
+
+
+def tiers_of(ranked: Sequence[Term], level: Level) -> list[str]:
+    """Full-text queries that share no match and together find what a level does: of all terms first those that have them as attributes."""
+    if level.terms < len(ranked):
+        return [level.tsquery]
+    strict = " & ".join(term.strict_tsquery for term in ranked)
+    return [strict, f"{level.tsquery} & !({strict})"]

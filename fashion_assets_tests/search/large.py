@@ -15,6 +15,7 @@ from fashion_assets.search.filters import AnyOf, Filter
 PRODUCTS = 6_000
 DIMENSION = 32
 GROUPS = 40
+COLOURS = ("red", "blue", "navy blue", "green")
 SPACE = "drawn@000000000000"
 
 
@@ -53,7 +54,7 @@ def fill(candidate: Candidate, indexed: bool = True) -> Large:
     numbers = rng.integers(1, 1_001, PRODUCTS)
     columns = (
         "product_id, source, external_id, batch, content_hash, title, gender, category, article_type, image_path, "
-        "image_sha256, image_width, image_height, normalized, record, embedding_space, embedding"
+        "image_sha256, image_width, image_height, normalized, record, embedding_space, embedding, colour, price, year"
     )
     conn.execute(
         sql.SQL("TRUNCATE {}, {}").format(release.table("products"), release.table("product_embeddings"))
@@ -80,6 +81,9 @@ def fill(candidate: Candidate, indexed: bool = True) -> Large:
                     *(uuid.uuid5(uuid.NAMESPACE_OID, str(row)), "drawn", str(row), "drawn-00001", "x"),
                     *(f"Thing {row}", "women", "apparel", f"kind {groups[row]}", "x.jpg", "x"),
                     *(int(numbers[row]), 1, Jsonb({}), "{}", SPACE, HalfVector(vectors[row])),
+                    COLOURS[row % 7 % len(COLOURS)],
+                    None if row % 11 == 0 else round(5 + row % 1_499 / 10, 2),
+                    None if row % 5 == 0 else 2_010 + row % 9,
                 )
             )
     conn.commit()

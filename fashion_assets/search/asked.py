@@ -1,0 +1,121 @@
+"""A question as the statements want it, and its answer with what was found at all.
+
+What belongs here: the shapes between reading a question and running statements, and telling by which rule products were found. What does
+not: doing either (`answering`).
+"""
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from decimal import Decimal
+from functools import cached_property
+from typing import LiteralString, NamedTuple
+
+import numpy as np
+
+from fashion_assets.search import words
+from fashion_assets.search.filters import Filter
+from fashion_assets.search.query import WINDOW, Hit, Place, Total
+from fashion_assets.search.tallies import FOUND_MOST, Tally
+from fashion_assets.search.words import Level, Term
+
+NOTHING_NEAR = "the filters leave nothing that is near: these are the nearest of what they leave"
+
+
+class Stored(NamedTuple):
+    """A product of a release."""
+
+    product_id: str
+    title: str
+    space: str | None
+    vector: np.ndarray | None
+    """Unit vector [d]; None where it has none."""
+
+
+@dataclass(frozen=True)
+class Asked:
+    """A question as the statements want it: unit vectors by space, terms, and what may be found."""
+
+    vectors: Mapping[str, np.ndarray] = field(default_factory=dict)
+    terms: tuple[Term, ...] = ()
+    avoid: str | None = None
+    filters: tuple[Filter, ...] = ()
+    excluded: tuple[str, ...] = ()
+    exact: bool = False
+    weights: tuple[float, ...] = (1.0,)
+    """Of each vector leg and of the text leg, in that order."""
+    window: int = WINDOW
+    limit: int = 10
+    offset: int = 0
+    level: Level | None = None
+    """What products' words must have to be found by them; None: whatever has any of the terms is, as many as `window`."""
+    ends: bool = False
+    """Whether a vector leg ends at a cut-off (`nearness`); else with the `window` nearest."""
+    counted: tuple[str, ...] | None = None
+    """Columns whose values are counted over what is found, whatever a filter on the column itself says; None: nothing is counted."""
+    sort: tuple[LiteralString, bool] | None = None
+    after: Place | None = None
+    whole: bool = False
+    """Whether the page reaches beyond what the legs rank."""
+
+    @cached_property
+    def apart(self) -> tuple[str, ...]:
+        """Columns counted by which the question is narrowed, too."""
+        narrowed = {each.name for each in self.filters}
+        return tuple(column for column in self.counted or () if column in narrowed)
+
+    def beside(self, column: str) -> tuple[int, ...]:
+        """Places of the filters on other columns."""
+        return tuple(place for place, each in enumerate(self.filters) if each.name != column)
+
+    @cached_property
+    def ranked(self) -> list[Term]:
+        """The terms the text leg asks for, the most important first."""
+        return words.asked_for(self.terms)
+
+    @cached_property
+    def tiers(self) -> list[str]:
+        """Their full-text queries, best first."""
+        if self.level is not None:
+            return words.tiers_of(self.ranked, self.level)
+        # Counted, and without a level: only what the vectors find is judged by its words.
+        return words.tiers(self.ranked) if self.counted is None else []
+
+
+@dataclass(frozen=True)
+class Answered:
+    """Hits, one more than asked for where there are more, and the path of each leg."""
+
+    hits: tuple[Hit, ...]
+    paths: Mapping[str, str]
+    notes: tuple[str, ...] = ()
+    keys: tuple[Decimal | None, ...] = ()
+    """What each hit is ordered by, where it is by a column."""
+    tally: Tally | None = None
+    cuts: Mapping[str, float] = field(default_factory=dict)
+    """Cosine distance up to which products are found, by space, where there is a cut-off."""
+    bounded: bool = False
+    """Whether more would be found if more were looked at."""
+
+
+def total_of(asked: Asked, answered: Answered) -> Total:
+    """How many are found, and by what rule."""
+    assert answered.tally is not None
+    rules = []
+    if asked.level is not None:
+        terms = len(asked.ranked)
+        kept = {terms: "all of its words", 0: "any of its words"}.get(
+            asked.level.terms,
+            f"the {asked.level.terms} most telling of its {terms} words, as too few products have all",
+        )
+        rules.append(f"the text has {kept}")
+    for space in asked.vectors:
+        if space in answered.cuts:
+            rules.append(f"the vector is within {answered.cuts[space]:.3f} (cosine distance) of the question")
+        elif asked.ends and NOTHING_NEAR not in answered.notes:
+            rules.append("there is a vector")
+        else:
+            rules.append(f"the vector is among the {asked.window:,} nearest of what the filters leave")
+    found = answered.tally.found
+    bounded = answered.bounded or (asked.level is not None and found >= FOUND_MOST)
+    rule = " or ".join(rules) if rules else "the filters leave it" if asked.filters else "every product"
+    return Total(found, not bounded, rule)

@@ -1,0 +1,109 @@
+"""What the rows of a page say: its hits, and whether an index that brought them is to be believed.
+
+What belongs here: reading the rows of `page_statement.search`, and holding them against the sample. What does not: what is done where an index
+is in doubt (`answering`), choosing paths (`path`).
+"""
+
+import json
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from decimal import Decimal
+from typing import NamedTuple
+
+import numpy as np
+
+from fashion_assets.search.page_statement import RANK_CONSTANT
+from fashion_assets.search.path import TIE
+from fashion_assets.search.query import Found, Hit
+from fashion_assets.search.statements import Shape, VectorLeg
+
+TOO_FEW = "found too few"
+PASSED_OVER = "passed over nearer products"
+
+
+class Proof(NamedTuple):
+    """What a vector leg says of itself: how many candidates it had, the distance of the farthest, and which probes are among them."""
+
+    candidates: int
+    farthest: float | None
+    met: Sequence[str] | None
+
+
+@dataclass(frozen=True)
+class Leg:
+    """A vector leg with its unit vector [d], and the products of the sample its answer is held against."""
+
+    shape: VectorLeg
+    vector: np.ndarray
+    probes: Mapping[str, float]
+    """Distance by id."""
+    window: int
+    """Candidates it looks at."""
+    cut: float | None
+    """Cosine distance up to which they are found; None: all are."""
+
+    def is_full(self, proof: Proof) -> bool:
+        """Whether there may be more within the cut-off than it looked at."""
+        return (
+            self.cut is not None
+            and proof.candidates >= self.window
+            and proof.farthest is not None
+            and proof.farthest <= self.cut
+        )
+
+
+def proofs(rows: Sequence[tuple], legs: Sequence[Leg]) -> Iterator[tuple[Leg, Proof]]:
+    """Each leg with what it says of itself."""
+    for leg, text in zip(legs, rows[0][-2], strict=True):
+        yield leg, Proof(*json.loads(text))
+
+
+def doubted(rows: Sequence[tuple], legs: Sequence[Leg]) -> str | None:
+    """Why the answer of index legs may be unsound: they found too few, or passed over one of the probes."""
+    doubt = None
+    for leg, proof in proofs(rows, legs):
+        if leg.shape.path == "exact":
+            continue
+        farthest = proof.farthest or 0.0
+        if proof.candidates < leg.window and (leg.cut is None or farthest <= leg.cut):
+            return TOO_FEW
+        within = farthest if leg.cut is None else min(farthest, leg.cut)
+        expected = {product for product, gap in leg.probes.items() if gap < within - TIE}
+        if not expected.issubset(proof.met or ()):
+            doubt = PASSED_OVER
+    return doubt
+
+
+def hits_of(
+    rows: Sequence[tuple], shape: Shape, weights: Sequence[float], offset: int
+) -> tuple[tuple[Hit, ...], tuple[Decimal | None, ...]]:
+    """The hits, and what each is ordered by where it is by a column."""
+    names, vectors, constant = shape.legs, len(shape.vectors), RANK_CONSTANT
+    listing = names == ["listing"]
+    hits, keys = [], []
+    for place, (*product, legs, ranks, values, key, _, _) in enumerate(rows):
+        if product[0] is None:
+            continue
+        found = tuple(
+            [
+                Found(
+                    names[leg],
+                    rank,
+                    weights[leg] / (constant + rank),
+                    value if leg < vectors else None,
+                    value if leg == vectors and shape.terms else None,
+                )
+                for leg, rank, value in zip(
+                    legs or (), [offset + place + 1] if listing else ranks or (), values or (), strict=True
+                )
+            ]
+        )
+        if len(names) > 1:
+            score = sum(each.score for each in found)
+        elif vectors and found:
+            score = 1 - values[0]
+        else:
+            score = values[0] if shape.terms and found else 0.0
+        hits.append(Hit.of(product, score, found))
+        keys.append(key)
+    return tuple(hits), tuple(keys)

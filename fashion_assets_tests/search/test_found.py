@@ -1,0 +1,170 @@
+"""What a search finds is what its pages show: totals, facets, ranges and orders, held against walking to the last page."""
+
+from collections import Counter
+from collections.abc import Iterator
+from dataclasses import replace
+from decimal import Decimal
+
+import numpy as np
+import pytest
+from hypothesis import HealthCheck, given, settings
+from hypothesis import strategies as st
+
+from fashion_assets.search import nearness
+from fashion_assets.search.engine import SearchEngine
+from fashion_assets.search.filters import SearchError
+from fashion_assets.search.path import Facts, Sample, Space
+from fashion_assets.search.query import SORTS, Hit, Query, Results
+from fashion_assets.search.tallies import EDGES
+from fashion_assets.settings import Settings
+from fashion_assets_tests.conftest import Template, changed_once, release_of
+from fashion_assets_tests.search.large import COLOURS, GROUPS, PRODUCTS, Large, fill
+
+FACETS = ("colour", "article_type", "price")
+
+
+@pytest.fixture(scope="module")
+def searched(
+    server_settings: Settings, candidate_template: Template, tmp_path_factory: pytest.TempPathFactory
+) -> Iterator[tuple[SearchEngine, Large]]:
+    """An engine on thousands of drawn products, which no test changes."""
+    drawn: list[Large] = []
+    with (
+        pytest.MonkeyPatch.context() as monkeypatch,
+        changed_once(
+            server_settings, candidate_template, lambda candidate: drawn.append(fill(candidate))
+        ) as template,
+        release_of(server_settings, template, tmp_path_factory.mktemp("found"), monkeypatch) as candidate,
+        SearchEngine.open(candidate.settings, size=1) as engine,
+    ):
+        yield engine, drawn[0]
+
+
+def walked(engine: SearchEngine, query: Query) -> tuple[Results, list[Hit]]:
+    """The first page, and the hits of all."""
+    first = results = engine.search(query)
+    hits = list(results.hits)
+    while results.next_page is not None:
+        results = engine.search(replace(query, page=results.next_page))
+        assert results.total == first.total and results.hits
+        hits += results.hits
+    return first, hits
+
+
+filters = st.fixed_dictionaries(
+    {},
+    optional={
+        "colour": st.lists(st.sampled_from(COLOURS), min_size=1, max_size=2),
+        "article_type": st.lists(
+            st.sampled_from([f"kind {group}" for group in range(GROUPS)]), min_size=1, max_size=9
+        ),
+        "price": st.sampled_from([{"from": "20"}, {"to": "50.5"}, {"from": "10", "to": "14.99"}]),
+        "image_width": st.sampled_from([{"to": 5}, {"to": 300}]),
+    },
+)
+
+
+@settings(max_examples=40, deadline=None, suppress_health_check=[HealthCheck.too_slow], derandomize=True)
+@given(
+    words=st.sampled_from(
+        ["", "thing 12", "kind 3", "red thing", "red shirt", "blue kind 7", "nothing of it", "navy blue"]
+    ),
+    like=st.none() | st.integers(0, PRODUCTS - 1),
+    narrowed=filters,
+    sort=st.sampled_from(list(SORTS)),
+    limit=st.sampled_from([70, 400, 1_000]),
+)
+def test_totals_and_facets_are_those_of_walking_to_the_last_page(
+    searched: tuple[SearchEngine, Large], words: str, like: int | None, narrowed: dict, sort: str, limit: int
+):
+    engine, large = searched
+    query = Query(
+        words,
+        product=None if like is None else str(like),
+        filters=narrowed,
+        sort=sort,  # type: ignore[arg-type]
+        limit=limit,
+        facets=FACETS,
+        release=large.release,
+    )
+    first, hits = walked(engine, query)
+    assert first.total is not None and first.total.exact and first.total.rule
+    assert len(hits) == len({hit.product_id for hit in hits}) == first.total.value
+    assert all(each.matches(hit.attributes) for hit in hits for each in query.narrowed if each.name in FACETS)
+    if (order := SORTS[sort]) is not None and order[0] == "price":  # type: ignore[index]
+        prices = [hit.price for hit in hits if hit.price is not None]
+        assert prices == sorted(prices, reverse=order[1])
+        assert all(hit.price is None for hit in hits[len(prices) :])
+    lifted = any("nearest of what they leave" in note for note in first.plan.notes)
+    for column in FACETS:
+        counted = hits
+        if column in narrowed:
+            others = replace(
+                query, filters={name: value for name, value in narrowed.items() if name != column}
+            )
+            found, counted = walked(engine, others)
+            if lifted or any("nearest of what they leave" in note for note in found.plan.notes):
+                continue
+        values = Counter(value for hit in counted if (value := hit.attributes[column]) is not None)
+        if column == "price":
+            stretches = first.ranges[column].buckets if values else ()
+            assert sum(each.count for each in stretches) == values.total()
+            for each in stretches:
+                within = [value for value in values if each.low <= value <= (each.high or value)]
+                assert each.count == sum(values[value] for value in within)
+            if values:
+                assert (first.ranges[column].low, first.ranges[column].high) == (min(values), max(values))
+        else:
+            assert dict(first.facets[column]) == values
+
+
+def test_what_a_facet_counts_is_what_its_value_finds(searched: tuple[SearchEngine, Large]):
+    engine, large = searched
+    query = Query("thing", product="17", filters={"colour": "red"}, facets=("colour",), release=large.release)
+    for value, count in engine.search(query).facets["colour"]:
+        other = engine.search(replace(query, filters={"colour": value}))
+        assert other.total is not None and other.total.value == count
+
+
+def test_filters_that_leave_nothing_near_leave_the_nearest(searched: tuple[SearchEngine, Large]):
+    engine, large = searched
+    own = int(large.groups[17])
+    far = {"article_type": f"kind {(own + 1) % GROUPS}"}
+    query = Query(product="17", filters=far, facets=("article_type",), release=large.release)
+    results, hits = walked(engine, query)
+    assert "the nearest of what they leave" in results.plan.notes[0]
+    assert results.total is not None and results.total.value == len(hits) == 100
+    assert "100 nearest of what the filters leave" in results.total.rule
+    # What other kinds would find, they find within the cut-off.
+    assert f"kind {own}" in dict(results.facets["article_type"])
+
+
+def test_the_cut_off_does_not_hang_on_filters_and_follows_the_question():
+    vectors = np.linspace(0, 1, 2_000, dtype=np.float32)
+    facts = Facts("r", 40_000, (), Sample([{}] * 2_000, [], {}, {}))
+    cut = nearness.cut_off(facts, vectors)
+    assert cut is not None and 1 - cut == pytest.approx(0.5 + 0.85 * 0.4995, abs=1e-3)
+    # Few stand out: those at least are found.
+    alike = np.full(2_000, 0.3, np.float32)
+    alike[0] = 0.9
+    assert nearness.cut_off(facts, alike) == pytest.approx(1 - 0.3, abs=1e-6)
+    small = Facts("r", 40, (), Sample([{}] * 40, [], {}, {}))
+    assert nearness.cut_off(small, vectors[:40]) is None
+    space = Space("s", 1, True)
+    assert nearness.reach(facts, space, vectors, None, ()) == 1_000
+    assert (
+        40_000 * (vectors >= 1 - cut).mean() > 2_900
+        and nearness.reach(facts, space, vectors, cut, ()) == 1_000
+    )
+    few = Facts("r", 2_000, (), facts.sample)
+    assert nearness.reach(few, space, vectors, cut, ()) == int((1 - vectors <= cut).sum()) + 1
+
+
+def test_orders_there_are_not_are_refused():
+    with pytest.raises(SearchError, match="no sort 'cheapest'; there are relevance, price, -price, newest"):
+        Query("red", sort="cheapest")  # type: ignore[arg-type]
+
+
+def test_stretches_of_prices_are_round_and_join():
+    assert list(EDGES) == sorted(set(EDGES))
+    assert {Decimal("10"), Decimal("15"), Decimal("20"), Decimal("70")} <= set(EDGES)
