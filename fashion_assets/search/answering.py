@@ -75,6 +75,14 @@ class Answering:
 
         return outfits.read(self._settings.outfit_rules)
 
+    def values_of(self, facts: Facts, column: str) -> Work[Mapping[str, int]]:
+        """The most frequent values of a column, with how many products have each."""
+        return (yield from self._values.known(facts, column))
+
+    def lexicon(self, facts: Facts) -> Work[Mapping[str, int]]:
+        """Words of titles, with how many products have each."""
+        return (yield from self._understanding.lexicon(facts))
+
     # Searching
 
     def search(self, query: Query) -> Work[Results]:

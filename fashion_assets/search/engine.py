@@ -36,6 +36,7 @@ from fashion_assets.search.meaning import CacheFigures, Encoders
 from fashion_assets.search.query import Query, Results
 from fashion_assets.search.reading import AsyncReadingConnection, ReadingConnection, Statement
 from fashion_assets.search.styles import Style
+from fashion_assets.search.suggesting import Suggesting, Suggestion
 from fashion_assets.search.work import Compute, Once, Read, Work
 from fashion_assets.settings import Settings
 
@@ -56,6 +57,7 @@ class SearchEngine:
     def __init__(self, pool: ConnectionPool[ReadingConnection], answering: Answering, settings: Settings):
         self._pool = pool
         self._answering = answering
+        self._suggesting = Suggesting(answering)
         self._settings = settings
         self._locks: defaultdict[Hashable, threading.Lock] = defaultdict(threading.Lock)
 
@@ -118,6 +120,14 @@ class SearchEngine:
         Raises `SearchError` for a person nobody knows.
         """
         return self._drive(people.recommend(self._answering, user_id, source, limit, release))
+
+    def suggest(self, typed: str, limit: int = 8, release: str | None = None) -> list[Suggestion]:
+        """What somebody may be going to ask for who typed so much: values and words of the catalogue that go on so, those most products have
+        first; where none does, those whose beginning is nearly so.
+
+        Raises `SearchError` for a limit below 1.
+        """
+        return self._drive(self._suggesting.suggest(typed, limit, release))
 
     def complete_look(
         self, product_id: str, limit: int = 8, per_slot: int = 1, release: str | None = None
@@ -220,6 +230,7 @@ class AsyncSearchEngine:
     ):
         self._pool = pool
         self._answering = answering
+        self._suggesting = Suggesting(answering)
         self._settings = settings
         self._locks: defaultdict[Hashable, asyncio.Lock] = defaultdict(asyncio.Lock)
 
@@ -266,6 +277,10 @@ class AsyncSearchEngine:
     ) -> Results:
         """See `SearchEngine.recommend`."""
         return await self._drive(people.recommend(self._answering, user_id, source, limit, release))
+
+    async def suggest(self, typed: str, limit: int = 8, release: str | None = None) -> list[Suggestion]:
+        """See `SearchEngine.suggest`."""
+        return await self._drive(self._suggesting.suggest(typed, limit, release))
 
     async def complete_look(
         self, product_id: str, limit: int = 8, per_slot: int = 1, release: str | None = None

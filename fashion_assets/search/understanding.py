@@ -110,14 +110,15 @@ class Understanding:
         for word, says_something, products in rows:
             reading = word if says_something else ""
             if says_something and products < words.RARE:
-                lexicon = yield from self._lexicon(facts)
+                lexicon = yield from self.lexicon(facts)
                 nearest = yield Compute(lambda word=word, lexicon=lexicon: words.nearest_word(word, lexicon))
                 reading = nearest or word
             readings[word] = reading
             self._words.put((facts.release, word), reading)
         return readings
 
-    def _lexicon(self, facts: Facts) -> Work[Mapping[str, int]]:
+    def lexicon(self, facts: Facts) -> Work[Mapping[str, int]]:
+        """Words of titles that several products have, with how many."""
         known = self._lexicons.peek(facts.release)
         if known is None:
             known = yield Once(

@@ -51,7 +51,7 @@ class FilterValues:
             if isinstance(one, Holds):
                 told.append((yield Compute(partial(_told_of_key, facts, one))))
                 continue
-            known = yield from self._values(facts, one.column)
+            known = yield from self.known(facts, one.column)
             said = _no_product_has(one.column, one.values[0])
             told.append((yield Compute(partial(_told, said, one.values[0], known))))
         return told
@@ -69,7 +69,8 @@ class FilterValues:
             self._present.put(key, present)
         return present
 
-    def _values(self, facts: Facts, column: str) -> Work[Mapping[str, int]]:
+    def known(self, facts: Facts, column: str) -> Work[Mapping[str, int]]:
+        """The most frequent values of a column, with how many products have each."""
         known = self._known.peek((facts.release, column))
         if known is None:
             text = statements.facet(facts.release, column, ())
