@@ -13,7 +13,7 @@ from pydantic import BaseModel, ConfigDict, Field, StringConstraints, Validation
 from starlette.datastructures import FormData, UploadFile
 
 from fashion_assets.search.filters import COLUMNS, Filter, FilterError, parse_filters
-from fashion_assets.search.query import FACETS, MAX_WORDS, Query
+from fashion_assets.search.query import FACETS, MAX_WORDS, Query, Sort
 from fashion_assets.serving.api.problems import bad_request
 
 LONGEST_PAGE = 100
@@ -66,6 +66,7 @@ class Asked(BaseModel):
     mode: Literal["hybrid", "vector", "text"] = Field(
         "hybrid", description="By meaning and by words together, or by one of them."
     )
+    sort: Sort = Field("relevance", description="The order of the hits; without words that is by id.")
     limit: int = Field(24, ge=1, le=LONGEST_PAGE, description="Hits of a page.")
     page: str | None = Field(
         None, min_length=1, max_length=CURSOR_LENGTH, description="`next_page` of the answer before."
@@ -97,6 +98,7 @@ class Asked(BaseModel):
             product=self.product,
             filters=(*within, *read_filters(self.filter)),
             mode=self.mode,
+            sort=self.sort,
             limit=self.limit,
             page=self.page,
             facets=facets(self.facets),

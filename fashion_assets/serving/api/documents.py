@@ -56,11 +56,53 @@ class Count(Document):
     selected: bool = Field(description="Whether a filter asks for it.")
 
 
+class Bucket(Document):
+    """A stretch of numbers, both ends included, and how many of what was found are in it."""
+
+    low: float
+    high: float | None = Field(description="Null: whatever is larger.")
+    count: int
+
+
+class Range(Document):
+    """How the numbers of a column lie among what was found."""
+
+    low: float
+    high: float
+    buckets: list[Bucket]
+
+
+class Total(Document):
+    """How many were found; walking the pages gives as many."""
+
+    value: int
+    exact: bool = Field(description="Whether these are all that the rule finds.")
+    rule: str = Field(description="What counts as found.")
+
+
+class Suggestion(Document):
+    """What could be asked for."""
+
+    text: str = Field(description="The whole question.")
+    column: str | None = Field(description="The column whose value its end names; null: a word of titles.")
+    value: str
+    products: int = Field(description="How many products have that value, or word.")
+    corrected: bool
+
+
+class Suggestions(Document):
+    """What could be asked for, the likeliest first."""
+
+    suggestions: list[Suggestion]
+
+
 class SearchAnswer(Document):
     """A page of what was found."""
 
     hits: list[Hit]
-    facets: dict[str, list[Count]]
+    facets: dict[str, list[Count]] = Field(description="Each ignores the filter on its own column.")
+    ranges: dict[str, Range] = Field(description="Of facets that are prices: how they lie.")
+    total: Total | None = Field(description="Null where nothing was counted.")
     understood: str = Field(description="The words as they were read, misspellings corrected.")
     notes: list[str] = Field(description="What a person should know of this answer.")
     release: str = Field(description="The release that was searched.")

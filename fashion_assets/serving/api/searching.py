@@ -14,12 +14,12 @@ from fastapi_problem.error import Problem
 
 from fashion_assets.search.engine import within
 from fashion_assets.search.filters import AnyOf, Between, Filter, SearchError
-from fashion_assets.search.query import Plan, Results
+from fashion_assets.search.query import Plan, Range, Results
 from fashion_assets.search.query import Query as Question
 from fashion_assets.serving.analytics import found as hits_of
 from fashion_assets.serving.analytics import kind_of
 from fashion_assets.serving.api import documents, problems
-from fashion_assets.serving.api.access import Caller, Searcher, require
+from fashion_assets.serving.api.access import Caller, Searcher, require, require_whole
 from fashion_assets.serving.api.answers import conditional, hit_documents, json_answer, value_of
 from fashion_assets.serving.api.asked import Asked, with_picture
 from fashion_assets.serving.api.served import Served, ServedHere
@@ -69,6 +69,20 @@ async def search_by_picture(request: Request, caller: Searcher, here: ServedHere
     """Search by a picture, and by all that a search takes beside it: "this, but red"."""
     asked, picture = await with_picture(request, here.settings.max_image_bytes)
     return await answer(request, here, caller, asked, picture)
+
+
+@router.get("/suggestions", responses={200: {"model": documents.Suggestions}})
+async def suggestions(
+    request: Request,
+    caller: Searcher,
+    here: ServedHere,
+    q: Annotated[str, Query(max_length=200, description="What was typed so far.")] = "",
+    limit: Annotated[int, Query(ge=1, le=20)] = 8,
+) -> Response:
+    """What could be asked for, of what was typed so far."""
+    require_whole(caller)
+    found = await here.engine.suggest(q, limit, here.release)
+    return conditional(request, {"suggestions": [vars(each) for each in found]})
 
 
 @router.post("/multi-search", responses={200: {"model": documents.Answers}})
@@ -170,11 +184,24 @@ def found(query: Question, results: Results, explain: bool = False) -> dict[str,
             ]
             for column, values in results.facets.items()
         },
+        "ranges": {column: range_document(each) for column, each in results.ranges.items()},
+        "total": None if results.total is None else vars(results.total),
         "understood": plan.understood,
         "notes": list(plan.notes),
         "release": plan.release,
         "revision": plan.revision,
         "next_page": results.next_page,
+    }
+
+
+def range_document(counted: Range) -> dict[str, Any]:
+    """How the numbers of a column lie, as `documents.Range` has it."""
+    return {
+        "low": value_of(counted.low),
+        "high": value_of(counted.high),
+        "buckets": [
+            {name: value_of(value) for name, value in vars(bucket).items()} for bucket in counted.buckets
+        ],
     }
 
 

@@ -44,9 +44,22 @@ def test_every_page_leads_to_the_next_and_no_hit_comes_twice(api: httpx.Client):
         answer = api.get("/api/v1/products", params={"limit": 7, **({"page": page} if page else {})}).json()
         seen += [hit["id"] for hit in answer["hits"]]
         page = answer["next_page"]
+        assert answer["total"]["value"] == 40 and answer["total"]["exact"]
         if page is None:
             break
     assert len(seen) == len(set(seen)) == 40
+
+
+def test_what_is_typed_is_completed(api: httpx.Client):
+    said = documents.Suggestions.model_validate(api.get("/api/v1/suggestions?q=sh").json())
+    assert said.suggestions and all(each.products for each in said.suggestions)
+
+
+def test_hits_are_ordered_as_asked(api: httpx.Client):
+    hits = api.get("/api/v1/products?sort=newest&limit=5").json()["hits"]
+    years = [api.get(f"/api/v1/products/{hit['id']}").json()["attributes"].get("year", 0) for hit in hits]
+    assert years == sorted(years, reverse=True)
+    assert api.get("/api/v1/products?sort=sideways").status_code == 422
 
 
 def test_a_picture_with_words_beside_it_is_searched_by(api: httpx.Client):
