@@ -59,7 +59,7 @@ export class About {
         since && fact("Since", since),
         live.revision > 0 && fact("Changed since it was built", many(live.revision, "time")),
         served && served !== live.release && fact("Searched here", served),
-        (sources ?? []).map((source) => fact(words(source.name), `${many(source.products, "product")} of ${many(source.listings, "listing")}`)),
+        (sources ?? []).map((source) => fact(source.name, `${many(source.products, "product")} of ${many(source.listings, "listing")}`)),
       ),
       rejected?.length > 0 && h("section", {}, h("h2", {}, "What was rejected, and why"), h("ul", { class: "bars" }, bars(rejected)), h("p", { class: "soft small" }, "A listing may have several reasons.")),
       h("p", { class: "row" }, local(live.report, "The release's report"), local(reports, "All reports")),

@@ -26,10 +26,10 @@ export const key = {
 };
 
 /** @returns the answer's JSON. Raises `ApiError`; an abort passes as it is. */
-export async function ask(path, { parameters = [], body = null, method = body ? "POST" : "GET", signal } = {}) {
+export async function ask(path, { parameters = [], body = null, method = body ? "POST" : "GET", headers: more = {}, signal } = {}) {
   const url = new URL(path, BASE);
   for (const [name, value] of parameters) if (value !== "" && value !== null && value !== undefined) url.searchParams.append(name, value);
-  const headers = { Accept: "application/json" };
+  const headers = { Accept: "application/json", ...more };
   if (key.get()) headers.Authorization = `Bearer ${key.get()}`;
   if (body && !(body instanceof FormData)) {
     headers["Content-Type"] = "application/json";
@@ -83,8 +83,12 @@ export function parted(text) {
 /** Whether nothing is asked for but a style's products. */
 export const onlyStyle = (state) => Boolean(state.style && !state.q && !state.like && !state.picture && !state.filters.size);
 
-/** A search as the state asks it; facets are counted only where they are asked for, since that takes longer than finding. */
-export function search(state, { limit, page = "", facets = "", signal }) {
+/**
+ * A search as the state asks it; facets are counted only where they are asked for, since that takes longer than finding. One that is
+ * `typed`, and may be typed on, is not noted as what somebody looked for.
+ */
+export function search(state, { limit, page = "", facets = "", typed = false, signal }) {
+  const headers = typed ? { Purpose: "prefetch" } : {};
   if (onlyStyle(state)) return ask(`styles/${encodeURIComponent(state.style)}`, { parameters: [["limit", 4 * limit]], signal });
   const { q, avoid } = parted(state.q);
   const parameters = [
@@ -97,9 +101,9 @@ export function search(state, { limit, page = "", facets = "", signal }) {
     ["limit", limit],
     ["page", page],
   ];
-  if (!state.picture) return ask("search", { parameters, signal });
+  if (!state.picture) return ask("search", { parameters, headers, signal });
   const body = new FormData();
   for (const [name, value] of parameters) if (value !== "") body.append(name, value);
   body.append("picture", state.picture.blob, "picture");
-  return ask("search", { body, signal });
+  return ask("search", { body, headers, signal });
 }

@@ -63,7 +63,7 @@ export class Facets {
     const { filters } = this.store.state;
     const chips = [...filters].flatMap(([name, filter]) =>
       filter.values
-        ? filter.values.map((value) => this.#chip(name, words(value), toggled(filters, name, value)))
+        ? filter.values.map((value) => this.#chip(name, value, toggled(filters, name, value)))
         : [this.#chip(name, told(filter), without(filters, name))],
     );
     if (chips.length > 1) chips.push(h("button", { type: "button", class: "text-button", data: { key: "all" }, on: { click: () => this.store.go({ filters: new Map() }) } }, "Clear all"));
@@ -120,7 +120,7 @@ export class Facets {
     const colour = name.includes("colour") && swatch(value);
     const dot = colour && h("span", { class: "swatch", "aria-hidden": "true" });
     if (dot) dot.style.background = colour;
-    return h("li", {}, h("label", { class: number ? "" : "none" }, box, dot, h("span", { class: "value" }, words(value)), h("span", { class: "count" }, count(number))));
+    return h("li", {}, h("label", { class: number ? "" : "none" }, box, dot, h("span", { class: "value" }, value), h("span", { class: "count" }, count(number))));
   }
 
   #range(name, range) {

@@ -1,50 +1,93 @@
 /**
- * The merchant's view: questions without an answer, pins, synonyms, and quarantine with pictures and reasons.
+ * The merchant's view: listings that did not become products, with their pictures and every reason.
  *
- * What belongs here: the view `?view=merchant`. What does not: judging listings, changing releases.
+ * What belongs here: the view `?view=merchant`. What does not: judging listings.
  */
 
 import { askIfThere } from "./api.js";
 import { h, redraw } from "./dom.js";
+import { capital, count, many, words } from "./format.js";
+import { picture } from "./pictures.js";
 import { trouble } from "./told.js";
-import { parts } from "./merchant_parts.js";
+
+const PAGE = 24;
+
+/** What records call a title, in the systems there are. */
+const TITLES = ["title", "name", "productDisplayName", "product_name"];
 
 export class Merchant {
   #asking = null;
+  #reason = "";
 
-  constructor(store) {
-    this.store = store;
+  constructor() {
+    this.choice = h("div", { class: "row choice" });
+    this.list = h("ul", { class: "rejected", "aria-label": "Rejected listings" });
+    this.more = h("div", { class: "more" });
     this.content = h("div", { class: "rows" });
-    this.element = h("section", { class: "view" }, h("h1", {}, "Merchant"), h("p", { class: "lead" }, "What people look for and do not find, what stands where because somebody said so, and what did not become a product."), this.content);
+    this.element = h("section", { class: "view" }, h("h1", {}, "Merchant"), h("p", { class: "lead" }, "Listings that did not become products: what they say, and every reason. Mend them in the source; the next run takes them up."), this.content);
   }
 
   show() {
-    this.#asking?.abort();
-    const { signal } = (this.#asking = new AbortController());
-    const again = () => this.show();
-    const sections = parts(this.store).map((part) => {
-      const body = h("div", {}, h("p", { class: "soft" }, "Reading …"));
-      return { part, body, element: h("section", { hidden: true }, h("h2", {}, part.title), h("p", { class: "soft" }, part.about), body) };
-    });
-    redraw(this.content, sections.map((each) => each.element));
-    for (const each of sections) this.#fill(each, sections, signal, again);
+    this.list.replaceChildren();
+    this.#fetch(0);
   }
 
-  async #fill({ part, body, element }, sections, signal, again) {
+  async #fetch(skip) {
+    this.#asking?.abort();
+    const { signal } = (this.#asking = new AbortController());
     try {
-      const answer = await askIfThere(part.path, { signal });
-      element.hidden = answer === null;
-      if (answer) redraw(body, part.draw(answer));
-      else if (sections.every((other) => other.gone || other.part === part)) redraw(this.content, h("p", { class: "notice" }, "This server keeps none of it."));
-      else sections.find((other) => other.part === part).gone = true;
+      const answer = await askIfThere("merchant/quarantine", { parameters: [["reason", this.#reason], ["skip", skip], ["limit", PAGE]], signal });
+      if (answer === null) redraw(this.content, h("p", { class: "notice" }, "This server does not show what was rejected."));
+      else this.#draw(answer, skip);
     } catch (error) {
       if (error.name === "AbortError") return;
-      // A key that is missing is missing for all: asked for once.
-      if (error.kind === "key") redraw(this.content, trouble(error, again));
-      else {
-        element.hidden = false;
-        redraw(body, trouble(error, again));
-      }
+      if (skip) redraw(this.more, trouble(error, () => this.#fetch(skip)));
+      else redraw(this.content, trouble(error, () => this.show()));
     }
   }
+
+  #draw({ reasons, listings, more }, skip) {
+    if (!skip) {
+      const why = new Map(reasons.map((each) => [each.reason, each.why]));
+      this.why = (reason) => why.get(reason) || capital(words(reason));
+      this.#choices(reasons);
+      redraw(this.content, h("section", {}, h("h2", {}, "Quarantine"), this.choice, this.list, this.more));
+    }
+    const items = listings.map((each) => rejected(each, this.why));
+    this.list.append(...items);
+    if (!this.list.children.length) redraw(this.more, h("p", { class: "notice" }, "Nothing was rejected."));
+    else if (more) redraw(this.more, h("button", { type: "button", class: "button wide", data: { key: "more" }, on: { click: () => this.#fetch(skip + PAGE) } }, "Show more"));
+    else redraw(this.more);
+    if (skip) items[0]?.querySelector("summary").focus({ preventScroll: true });
+  }
+
+  #choices(reasons) {
+    if (reasons.length < 2) return;
+    const choose = (event) => {
+      this.#reason = event.target.value;
+      this.show();
+    };
+    const option = (value, text) => h("option", { value, selected: value === this.#reason }, text);
+    const all = [...reasons].sort((one, other) => other.listings - one.listings);
+    redraw(this.choice, h("label", {}, h("span", { class: "soft" }, "Reason"), h("select", { data: { key: "reason" }, on: { change: choose } }, option("", "All of them"), all.map((each) => option(each.reason, `${capital(words(each.reason))} (${count(each.listings)})`)))));
+  }
+}
+
+function rejected(listing, why) {
+  const record = listing.record && typeof listing.record === "object" ? listing.record : {};
+  const title = TITLES.map((name) => record[name]).find((each) => typeof each === "string" && each.trim()) ?? listing.external_id ?? "Without an id";
+  const hit = { title, image: listing.image, attributes: {} };
+  return h(
+    "li",
+    {},
+    picture(hit, { sizes: "96px" }),
+    h(
+      "div",
+      {},
+      h("p", { class: "card-title" }, title),
+      h("p", { class: "soft small" }, [listing.source, listing.external_id].filter(Boolean).join(" · ")),
+      h("ul", { class: "reasons" }, listing.reasons.map((reason) => h("li", {}, why(reason)))),
+      h("details", { class: "record" }, h("summary", {}, many(Object.keys(record).length, "field"), " of the record"), h("pre", {}, JSON.stringify(listing.record, null, 1))),
+    ),
+  );
 }

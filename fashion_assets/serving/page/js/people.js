@@ -5,7 +5,7 @@
  */
 
 import { ask, askIfThere } from "./api.js";
-import { card, link, row, skeletons } from "./cards.js";
+import { card, link, skeletons } from "./cards.js";
 import { h, redraw } from "./dom.js";
 import { many } from "./format.js";
 import { trouble } from "./told.js";
@@ -59,7 +59,7 @@ export class People {
   #choices(person) {
     redraw(
       this.list,
-      this.#people.map((each) => h("li", {}, link(this.store, { person: each.id }, { class: "chip", "aria-current": each.id === person ? "true" : null, data: { key: `person-${each.id}` } }, each.name ?? each.id, each.favourites > 0 && h("span", { class: "chip-name" }, many(each.favourites, "favourite"))))),
+      this.#people.map((each) => h("li", {}, link(this.store, { person: each.id }, { class: "chip", "aria-current": each.id === person ? "true" : null, data: { key: `person-${each.id}` } }, each.id, each.favourites > 0 && h("span", { class: "chip-name" }, many(each.favourites, "favourite"))))),
     );
   }
 
@@ -72,6 +72,5 @@ export class People {
     why.textContent = (answer.notes ?? []).join(". ");
     grid.removeAttribute("aria-busy");
     grid.replaceChildren(...answer.hits.map((hit) => card(this.store, hit)));
-    if (answer.favourites?.length) this.content.prepend(h("section", {}, h("h2", {}, "What they like"), row(this.store, answer.favourites, "Favourites")));
   }
 }

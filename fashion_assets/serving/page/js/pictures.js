@@ -6,7 +6,6 @@
 
 import { key } from "./api.js";
 import { h, icon } from "./dom.js";
-import { words } from "./format.js";
 
 const EDGE = 1024;
 /** Pixels of an upload's longer edge: a model sees far fewer, and a phone's photograph has twenty times the bytes. */
@@ -20,7 +19,7 @@ const address = (path, size) => (typeof path === "string" && /^\/(?![/\\])/.test
 /** What a picture shows, in words: its colour and kind, else its title. */
 export function describe(hit) {
   const { colour, article_type: kind } = hit.attributes ?? {};
-  return kind ? [colour, kind].filter(Boolean).map(words).join(" ") : (hit.title ?? "product");
+  return kind ? [colour, kind].filter(Boolean).join(" ") : (hit.title ?? "product");
 }
 
 /** A product's picture in its frame; a frame with a hanger where there is none, or it cannot be loaded. */

@@ -91,7 +91,7 @@ export class Product {
   /** A value leads to all that have it, if it is one to filter by. */
   #fact(name, value) {
     if (typeof value !== "string") return String(value);
-    return link(this.store, { view: "search", product: "", q: "", like: "", picture: null, filters: new Map([[name, { values: [value] }]]) }, {}, words(value));
+    return link(this.store, { view: "search", product: "", q: "", like: "", picture: null, filters: new Map([[name, { values: [value] }]]) }, {}, value);
   }
 
   #but(id) {

@@ -19,8 +19,8 @@ const KEPT = 20;
 /** Questions whose answers are kept, so that the back button shows them at once. */
 const SLOW = 250;
 /** Milliseconds after which what is shown is marked as old. */
-const CALM = 120;
-/** Milliseconds after the products until the filters are counted: whoever types on is not kept waiting by that. */
+const CALM = 200;
+/** Milliseconds after the products until the filters are counted, and the search is noted: whoever types on is not kept waiting by that. */
 
 const SORTS = [
   ["", "Best first"],
@@ -64,7 +64,7 @@ export class Searching {
     const old = setTimeout(() => this.results.classList.add("old"), SLOW);
     const began = performance.now();
     try {
-      const answer = await search(state, { limit: PAGE, signal: asking.signal });
+      const answer = await search(state, { limit: PAGE, typed: true, signal: asking.signal });
       if (asking.signal.aborted) return;
       const page = this.#keep({ question, hits: answer.hits, answer, next: answer.next_page, took: performance.now() - began });
       this.#draw(page);
