@@ -240,6 +240,17 @@ def _count(conn: psycopg.Connection, to: Release, before: Counted, live: Release
     )
     count_vectors(conn, to, before, after)
     releases.count(conn, to)
+    _is_of_no_content(conn, to, list(batches))
+
+
+def _is_of_no_content(conn: psycopg.Connection, to: Release, batches: list[str]) -> None:
+    """Have nobody take a release, or batches of it, for what they were built of: with some products of another catalogue they are behind
+    whatever the register says, until a sync has compared them or a run has built another release."""
+    conn.execute(
+        "UPDATE fashion_ops.release_batches SET content_version = '' WHERE release = %s AND batch = ANY (%s)",
+        (to.release, batches),
+    )
+    conn.execute("UPDATE fashion_ops.releases SET content_version = '' WHERE release = %s", (to.release,))
 
 
 def _shared(conn: psycopg.Connection, live: Release, to: Release, table: str) -> Sequence[str]:

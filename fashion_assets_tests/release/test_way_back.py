@@ -8,7 +8,8 @@ from typer.testing import CliRunner
 
 from fashion_assets.cli import app
 from fashion_assets.criteria.subject import Candidate
-from fashion_assets.release.swap import promote
+from fashion_assets.release.following import behind
+from fashion_assets.release.swap import promote, rollback
 from fashion_assets.release.way_back import Difference, WayBack, way_back
 from fashion_assets.reports.report import note_approval, page_of
 from fashion_assets.warehouse import releases
@@ -113,3 +114,21 @@ def test_what_changed_since_is_in_both_and_the_way_back_ends(live: Candidate):
         and nearer == WayBack(second.release, first, 40, 1, False)
         and nearer.until.startswith("until another release is live")
     )
+
+
+def test_what_was_carried_is_not_taken_for_what_was_built(live: Candidate):
+    """The register is what the first release was built of: what was written into the second one since makes it another."""
+    conn, settings, first = live.conn, live.settings, live.release
+    assert not behind(conn, first)
+    second = copy_of(live, None)
+    conn.commit()
+    promote(conn, settings, second)
+    changed = conn.execute(
+        sql.SQL(
+            "UPDATE {0} SET content_hash = 'another' WHERE product_id = (SELECT min(product_id::text)::uuid FROM {0}) RETURNING batch"
+        ).format(second.table("products"))
+    ).fetchall()
+    conn.commit()
+    assert rollback(conn, settings, first.release).release == first.release
+    assert [(batch,) for _, batch in behind(conn, first)] == changed
+    assert releases.with_content(conn, first.content_version) is None
