@@ -239,6 +239,10 @@ class Answering:
                 )
                 tallied = yield from self._answer(facts, aside)
                 assert tallied.tally is not None
+                if not tallied.tally.found and aside.ends and others and aside.vectors:
+                    # As that search would by itself, below.
+                    tallied = yield from self._answer(facts, replace(aside, ends=False))
+                    assert tallied.tally is not None
                 tally = tally.joined(tallied.tally)
         answered = replace(answered, tally=tally)
         found = tally.found if tally is not None else len(answered.hits)

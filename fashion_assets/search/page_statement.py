@@ -196,9 +196,13 @@ def search(shape: Shape) -> bytes:
         ).format(order=_order(shape))
         if shape.legs != ["listing"]
         else sql.SQL(
-            "page AS MATERIALIZED (SELECT *, %(offset)s::int8 + row_number() OVER (ORDER BY {order}) AS place FROM ordered "
+            "page AS MATERIALIZED (SELECT *, {before} + row_number() OVER (ORDER BY {order}) AS place FROM ordered "
             "ORDER BY {order} LIMIT %(limit)s{offset})"
-        ).format(order=_order(shape), offset=sql.SQL("" if shape.after else " OFFSET %(offset)s"))
+        ).format(
+            order=_order(shape),
+            before=sql.SQL("%(offset)s::int8" if shape.after else "0"),
+            offset=sql.SQL("" if shape.after else " OFFSET %(offset)s"),
+        )
     )
     proofs = [
         sql.SQL("(SELECT json_build_array(count(*), max(distance), {})::text FROM {})").format(
