@@ -161,7 +161,8 @@ def _print(found: "Shadow") -> None:
         highlight=False,
     )
     out.print(
-        f"{figures['came']:,} hits came, {figures['went']:,} went, {figures['moved']:,} moved, {figures['altered']:,} say something else",
+        f"{figures['came']:,} hits came, {figures['went']:,} went, {figures['moved']:,} moved, {figures['altered']:,} say something else; "
+        f"{figures['totals_differ']:,} queries find more or fewer",
         soft_wrap=True,
         highlight=False,
     )

@@ -45,6 +45,7 @@ def served_is_in_step(context: dg.SensorEvaluationContext, warehouse: WarehouseR
             found.release,
             found.made_otherwise,
             found.tables_wait,
+            found.waiting,
             *(each.source for each in found.behind),
         ]
         if told.get("why") != key:

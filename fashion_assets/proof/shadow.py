@@ -134,6 +134,8 @@ class Answer:
     hits: tuple[Hit, ...] = ()
     seconds: list[float] = field(default_factory=list)
     """Of each time it was asked."""
+    total: int | None = None
+    """How many products it finds; None where that was not counted."""
     error: str | None = None
     """Why it did not answer."""
 
@@ -218,6 +220,7 @@ class Asked:
             **{
                 side: {
                     "hits": answer.ids,
+                    "total": answer.total,
                     "ms": round(1000 * float(np.median(answer.seconds)), 3) if answer.seconds else None,
                     "error": answer.error,
                 }
@@ -276,6 +279,9 @@ class Shadow:
             "went": sum(len(each.compared.went) for each in self.asked),
             "moved": sum(len(each.compared.moved) for each in self.asked),
             "altered": sum(len(each.altered) for each in self.asked),
+            "totals_differ": sum(
+                each.former.total != each.other.total for each in self.asked if not each.failed
+            ),
             "slower_ms": self._slower_ms(),
             "former": self._side(self.former, [each.former for each in self.asked]),
             "other": self._side(self.other, [each.other for each in self.asked]),
@@ -407,6 +413,7 @@ def _ask(search: Callable[[Query], Results], query: Query, release: str, depth: 
     answer.seconds.append(time.perf_counter() - began)
     if len(answer.seconds) == 1:
         answer.hits = results.hits
+        answer.total = None if results.total is None else results.total.value
 
 
 def _absent(conn: psycopg.Connection, release: Release, products: set[str]) -> set[str]:

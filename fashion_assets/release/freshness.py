@@ -38,6 +38,9 @@ class Freshness:
     tables_wait: bool
     """Whether rows of declared tables changed, or are to follow products that came or went."""
 
+    waiting: str | None = None
+    """The candidate that has all that it lacks, where there is one."""
+
     @property
     def is_in_step(self) -> bool:
         """Whether it has all that the sources had when they were looked at last."""
@@ -50,17 +53,19 @@ class Freshness:
 
     def why(self) -> list[str]:
         """Why it is not in step, and what mends it."""
+        if self.waiting is not None:
+            mends = f"{self.waiting} has it, and waits: fashion-assets promote {self.waiting}"
+        else:
+            mends = "fashion-assets run" if self.made_otherwise else "fashion-assets sync"
         said = [
-            f"{each.source} changed in {each.batches:,} batches, first noticed {each.since:%Y-%m-%d %H:%M}: fashion-assets sync"
+            f"{each.source} changed in {each.batches:,} batches, first noticed {each.since:%Y-%m-%d %H:%M}"
             for each in self.behind
         ]
-        if self.tables_wait and not self.made_otherwise:
-            said.append("rows of other tables changed: fashion-assets sync")
+        if self.tables_wait:
+            said.append("rows of other tables changed")
         if self.made_otherwise:
-            said.append(
-                "it was made with other sources, mappings, rules or another model: fashion-assets run builds a release anew"
-            )
-        return said
+            said.append("it was made with other sources, mappings, rules or another model")
+        return [f"{each}: {mends}" for each in said]
 
     def to_dict(self) -> dict[str, Any]:
         """For people and programs."""
@@ -97,4 +102,7 @@ def freshness(conn: psycopg.Connection, wanted: Plan) -> Freshness | None:
         tuple(Behind(*row) for row in rows),
         live.made_with is None or live.made_with != wanted.made_with,
         live.tables_version is not None and live.tables_version != tables_version(wanted.of_rows),
+        wanted.existing.release
+        if wanted.existing is not None and wanted.existing.state == "candidate"
+        else None,
     )

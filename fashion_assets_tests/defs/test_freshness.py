@@ -2,7 +2,8 @@
 
 import os
 from contextlib import closing
-from datetime import timedelta
+from dataclasses import replace
+from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import Any
 
@@ -18,6 +19,7 @@ from fashion_assets.defs.automation import changes_of_sources
 from fashion_assets.defs.described import SERVED
 from fashion_assets.defs.freshness import served_is_in_step
 from fashion_assets.defs.resources import WarehouseResource
+from fashion_assets.release.freshness import Behind, Freshness
 from fashion_assets.settings import Settings
 from fashion_assets.sync import Sync, SyncResult
 from fashion_assets_tests.catalogue import draw_picture, line, replace_line
@@ -115,6 +117,24 @@ def test_syncs_keep_what_is_served_fresh_and_what_is_stale_says_why(
     (shop / "away.csv").rename(shop / "styles.csv")
     back = changes_of_sources(sensor_context(instance))
     assert isinstance(back, dg.SkipReason) and back.skip_message == "nothing changed"
+
+
+def test_what_mends_it_is_what_would():
+    since = datetime(2026, 1, 2, 3, 4, tzinfo=UTC)
+    stale = Freshness("fashion_sota_r0001", 0, since, (Behind("shop", 2, since),), False, False)
+    assert stale.why() == ["shop changed in 2 batches, first noticed 2026-01-02 03:04: fashion-assets sync"]
+    assert stale.since == since and not stale.is_in_step
+    assert [each.rpartition(": ")[2] for each in replace(stale, made_otherwise=True).why()] == [
+        "fashion-assets run"
+    ] * 2
+    waited_for = replace(stale, waiting="fashion_sota_r0002").why()
+    assert waited_for[0].endswith(
+        "fashion_sota_r0002 has it, and waits: fashion-assets promote fashion_sota_r0002"
+    )
+    assert replace(stale, behind=(), tables_wait=True).why() == [
+        "rows of other tables changed: fashion-assets sync"
+    ]
+    assert replace(stale, behind=()).is_in_step
 
 
 def sensor_context(instance: dg.DagsterInstance) -> dg.SensorEvaluationContext:

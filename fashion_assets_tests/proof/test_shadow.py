@@ -110,6 +110,7 @@ def test_two_releases_are_asked_the_same_and_what_differs_is_shown(live: Candida
     assert shirts["overlap"] == 7 / 8 and shirts["times"] == 3
     assert [(each["id"], each["is_gone"], each["rank"]) for each in shirts["went"]] == [(first, True, 1)]
     assert [(each["is_new"], each["rank"]) for each in shirts["came"]] == [(False, 8)]
+    assert (shirts["former"]["total"], shirts["other"]["total"]) == (40, 39) and said["totals_differ"] == 1
     (altered,) = shirts["altered"]
     assert altered["id"] == second and altered["attributes"]["price"][1] == 77
     page = Path(said["page"]).read_text("utf-8")
