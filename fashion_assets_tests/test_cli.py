@@ -94,7 +94,10 @@ def test_a_candidate_is_told_promoted_and_searched(candidate: Candidate):
     assert live["live"]["promoted_at"]
 
     found = answer("search", "red", "tshirts", "--filter", "colour=red", "--limit", 3)
-    assert isinstance(found, dict) and set(found) == {"hits", "facets", "next_page", "plan"}
+    assert isinstance(found, dict) and set(found) == {
+        *("hits", "facets", "ranges", "total", "next_page", "plan")
+    }
+    assert found["total"]["value"] == 5 and found["total"]["exact"]
     hits = found["hits"]
     assert len(hits) == 3 and found["facets"] == {} and found["plan"]["release"] == release
     assert hits[0] | {"product_id": "", "external_id": "", "title": "", "image_path": "", "score": 0} == {
