@@ -18,7 +18,7 @@ from fashion_assets.search import page_statement, statements, words
 from fashion_assets.search.asked import NOTHING_NEAR, Answered, Asked, Stored, total_of
 from fashion_assets.search.filters import COLUMNS, FilterError, SearchError
 from fashion_assets.search.meaning import Encoders
-from fashion_assets.search.nearness import cut_off, reach
+from fashion_assets.search.nearness import BESIDE_WORDS, cut_off, reach
 from fashion_assets.search.paging import PASSED_OVER, TOO_FEW, Leg, doubted, hits_of, proofs
 from fashion_assets.search.path import EXACT_AT_MOST, EXACT_AT_ONCE, Facts, choose, probes
 from fashion_assets.search.query import (
@@ -267,7 +267,7 @@ class Answering:
         legs = self._legs(facts, asked)
         ef_search = self._ef_search(facts, asked, legs)
         shape, rows = yield from self._page(facts, asked, legs, ef_search)
-        if any(leg.is_full(proof) and leg.window < MAX_LIMIT for leg, proof in proofs(rows, legs)):
+        if any(leg.is_full(proof) and not leg.most for leg, proof in proofs(rows, legs)):
             # The sample promised fewer within the cut-off. Filters have a leg to themselves then.
             legs = self._legs(facts, asked, wide=True)
             ef_search = self._ef_search(facts, asked, legs)
@@ -311,7 +311,7 @@ class Answering:
             assert space is not None
             path: Path = "exact"
             nearest: Mapping[str, float] = {}
-            cut, window, whole = None, asked.window, False
+            cut, window, whole, most = None, asked.window, False, False
             if name in facts.sample.vectors:
                 nearness = facts.nearness(space, vector)
                 if asked.ends:
@@ -327,11 +327,13 @@ class Answering:
                     whole = not wide and ample and choose(facts, space, nearness, ()) == "index"
                     if whole:
                         path, window = "index", everything
-                if path != "exact":
+                if path == "index" and window >= MAX_LIMIT and asked.ends and asked.level is not None:
+                    window, most = BESIDE_WORDS, True
+                if path != "exact" and not most:
                     filters, excluded = ((), ()) if whole else (asked.filters, asked.excluded)
                     nearest = probes(facts, space, nearness, filters, excluded)
             shape = VectorLeg(name, space.dimension, path, cut is not None, whole)
-            legs.append(Leg(shape, vector, nearest, window, cut))
+            legs.append(Leg(shape, vector, nearest, window, cut, most or window >= MAX_LIMIT))
         return legs
 
     def _page(

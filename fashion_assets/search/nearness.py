@@ -38,6 +38,11 @@ FEWEST = 50
 """Nearest products that are found however far they are: a small shop has few of anything."""
 
 
+BESIDE_WORDS = 400
+"""Nearest products looked at where more are within the cut-off than can be looked at, and words find most of them anyway ("shirts"). They are
+not held against the sample: thousands are as near, and which of them come first hangs on the words."""
+
+
 def cut_off(facts: Facts, nearness: np.ndarray) -> float | None:
     """The largest cosine distance at which a product is found; `nearness` is the sample's similarity to the question. None where all of
     them are."""

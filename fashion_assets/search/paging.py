@@ -41,6 +41,8 @@ class Leg:
     """Candidates it looks at."""
     cut: float | None
     """Cosine distance up to which they are found; None: all are."""
+    most: bool = False
+    """Whether it looks at no more, however many are within the cut-off."""
 
     def is_full(self, proof: Proof) -> bool:
         """Whether there may be more within the cut-off than it looked at."""
