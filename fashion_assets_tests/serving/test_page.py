@@ -19,7 +19,8 @@ HOSTILE = "<script>document.title = 'taken'</script><img src=x onerror=\"documen
 pytestmark = pytest.mark.skipif(not CHROMIUM.exists(), reason="there is no chromium here")
 
 
-@pytest.fixture(scope="session")
+# Of this module alone: while the driver is there its thread has an event loop, beside which no test could run one of its own.
+@pytest.fixture(scope="module")
 def browser() -> Iterator[Browser]:
     driver: Playwright
     with sync_playwright() as driver:
