@@ -81,7 +81,7 @@ def titles(page: Page) -> list[str]:
 
 
 def test_typing_gives_results_and_the_address_of_them(page: Page):
-    with page.expect_request("**/api/v1/search?q=blue&facets=usual*") as counted:
+    with page.expect_request("**/api/v1/search?q=blue&facets=*") as counted:
         page.locator("#words").press_sequentially("blue")
     # What somebody rests on is looked for; what is typed on is not.
     assert "purpose" not in counted.value.headers
@@ -91,6 +91,19 @@ def test_typing_gives_results_and_the_address_of_them(page: Page):
     page.go_back()
     expect(page.locator("#words")).to_have_value("")
     expect(page.locator("h1")).to_contain_text("40 things")
+
+
+def test_suggestions_are_chosen_by_the_keyboard(page: Page):
+    field = page.locator("#words")
+    field.press_sequentially("blu")
+    first = page.get_by_role("option").first
+    expect(first).to_contain_text("blue")
+    expect(field).to_have_attribute("aria-expanded", "true")
+    page.keyboard.press("ArrowDown")
+    expect(first).to_have_attribute("aria-selected", "true")
+    expect(field).to_have_attribute("aria-activedescendant", first.get_attribute("id") or "")
+    page.keyboard.press("Enter")
+    expect(field).to_have_value(first.inner_text())
 
 
 def test_what_was_misspelt_is_told(page: Page):
@@ -121,6 +134,7 @@ def test_a_filter_leaves_as_many_as_it_says(page: Page):
     red.check()
     expect(page).to_have_url("/?filter=colour=red")
     expect(cards(page)).to_have_count(said)
+    expect(page.locator(".found strong")).to_have_text(f"{said} found")
     assert set(titles(page)) == {"red tshirts"} and said < 40
     expect(red).to_be_focused()
     page.get_by_role("button", name="Remove the filter colour: red").click()

@@ -37,7 +37,7 @@ export async function ask(path, { parameters = [], body = null, method = body ? 
   }
   let response;
   try {
-    response = await fetch(url, { method, headers, body, signal, credentials: "same-origin" });
+    response = await fetch(url, { method, headers, body, signal, credentials: "same-origin", priority: "high" });
   } catch (error) {
     if (error.name === "AbortError") throw error;
     throw new ApiError("network");

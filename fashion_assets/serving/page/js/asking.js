@@ -147,7 +147,7 @@ export class Asking {
     $("clear").hidden = !this.input.value && $("parts").hidden;
     clearTimeout(this.#timer);
     const since = performance.now() - this.#asked;
-    if (since > 4 * CALM) this.#now();
+    if (since > 2 * CALM) this.#now();
     else this.#timer = setTimeout(() => this.#now(), CALM);
   }
 

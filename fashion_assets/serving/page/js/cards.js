@@ -18,15 +18,15 @@ export function link(store, change, properties, ...children) {
   return h("a", { ...properties, href: store.address(change), on: { click: follow } }, ...children);
 }
 
-/** A product as an item of a list. `mark` stands on its picture. */
-export function card(store, hit, { eager = false, mark = null } = {}) {
+/** A product as an item of a list. */
+export function card(store, hit) {
   const { brand } = hit.attributes ?? {};
   const title = hit.title ?? "Untitled";
   const open = link(
     store,
     { product: hit.id },
     { class: "card-open", data: { key: `open-${hit.id}` }, draggable: "true" },
-    picture(hit, { eager, sizes: "(max-width: 40rem) 45vw, 240px" }),
+    picture(hit, { sizes: "(max-width: 40rem) 45vw, 240px" }),
     h("span", { class: "card-brand" }, brand ?? ""),
     h("span", { class: "card-title" }, hit.highlights?.title ? marked(title, hit.highlights.title) : without(title, brand)),
     h("span", { class: "card-price" }, price(hit.attributes ?? {})),
@@ -36,7 +36,6 @@ export function card(store, hit, { eager = false, mark = null } = {}) {
     "li",
     { class: "card", data: { id: hit.id } },
     open,
-    mark,
     h(
       "button",
       {

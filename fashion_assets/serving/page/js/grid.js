@@ -6,9 +6,7 @@
 
 import { card, skeletons } from "./cards.js";
 import { h } from "./dom.js";
-
-const EAGER = 12;
-/** Pictures that are loaded at once: those a screen shows. */
+import { forget } from "./pictures.js";
 
 export class Grid {
   #drawn = new Map();
@@ -28,25 +26,27 @@ export class Grid {
   show(hits) {
     const before = this.#drawn;
     this.#drawn = new Map();
-    this.element.replaceChildren(...hits.map((hit, place) => this.#card(hit, place < EAGER, before)));
+    this.element.replaceChildren(...hits.map((hit) => this.#card(hit, before)));
+    for (const [said, item] of before) if (!this.#drawn.has(said)) forget(item);
     this.element.removeAttribute("aria-busy");
   }
 
   /** Show more below; the focus goes to the first of them. */
   add(hits) {
-    const added = hits.map((hit) => this.#card(hit, false));
+    const added = hits.map((hit) => this.#card(hit));
     this.element.append(...added);
     added[0]?.querySelector("a").focus({ preventScroll: true });
   }
 
-  #card(hit, eager, before = this.#drawn) {
+  #card(hit, before = this.#drawn) {
     const said = JSON.stringify([hit.id, hit.title, hit.attributes, hit.image, hit.highlights]);
-    const item = before.get(said) ?? card(this.store, hit, { eager });
+    const item = before.get(said) ?? card(this.store, hit);
     this.#drawn.set(said, item);
     return item;
   }
 
   empty() {
+    this.#drawn = new Map();
     this.element.replaceChildren();
     this.element.removeAttribute("aria-busy");
   }

@@ -13,6 +13,30 @@ const EDGE = 1024;
 const WIDTHS = { small: 240, medium: 640, large: 1600 };
 /** Pixels of the sizes the server makes. A picture of portrait format is narrower; better one too large than one too small. */
 
+const NEAR = "240px";
+/** Pixels below the screen within which pictures are loaded. A browser's own lazy loading begins with all of a page's pictures. */
+
+const near = new IntersectionObserver(
+  (entries) => {
+    for (const { isIntersecting, target } of entries) {
+      if (!isIntersecting) continue;
+      near.unobserve(target);
+      load.get(target)?.();
+    }
+  },
+  { rootMargin: NEAR },
+);
+const load = new WeakMap();
+
+/** Load no more of the pictures in an element that has gone: what is asked next need not wait for them. */
+export function forget(element) {
+  for (const image of element.querySelectorAll("img:not(.there)")) {
+    near.unobserve(image);
+    image.removeAttribute("srcset");
+    image.removeAttribute("src");
+  }
+}
+
 /** Only this server's own: an address from data leads nowhere else. */
 const address = (path, size) => (typeof path === "string" && /^\/(?![/\\])/.test(path) ? `${path}${path.includes("?") ? "&" : "?"}size=${size}` : null);
 
@@ -33,19 +57,26 @@ export function picture(hit, { size = "small", sizes = "240px", eager = false } 
   }
   const image = h("img", {
     alt: describe(hit),
-    loading: eager ? "eager" : "lazy",
     decoding: "async",
     width: 240,
     height: 320,
     on: { load: () => image.classList.add("there"), error: missing },
   });
-  if (key.get()) keyed(image, source, missing);
-  else {
+  const begin = () => {
+    if (key.get()) {
+      keyed(image, source, missing);
+      return;
+    }
     image.sizes = sizes;
     image.srcset = Object.entries(WIDTHS)
       .map(([each, width]) => `${address(hit.image, each)} ${width}w`)
       .join(", ");
     image.src = source;
+  };
+  if (eager) begin();
+  else {
+    load.set(image, begin);
+    near.observe(image);
   }
   frame.append(image);
   return frame;

@@ -84,7 +84,7 @@ export class Searching {
     try {
       await new Promise((done) => setTimeout(done, CALM));
       if (signal.aborted) return;
-      const { facets, ranges, total } = await search(state, { limit: 1, facets: "usual", signal });
+      const { facets, ranges, total } = await search(state, { limit: 1, facets: "usual,price", signal });
       page.answer = { ...page.answer, facets, ranges, total: page.answer.total ?? total };
       page.counted = true;
       if (page !== this.#shown) return;
@@ -119,7 +119,7 @@ export class Searching {
   #above(page) {
     const { answer, hits, took } = page;
     const number = found(answer.total) || (hits.length ? `${page.next ? "The first " : ""}${many(hits.length, "product")}` : "Nothing found");
-    const sort = answer.total && h(
+    const sort = h(
       "label",
       { class: "sort" },
       h("span", { class: "unseen" }, "Order"),
