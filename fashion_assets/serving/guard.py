@@ -14,10 +14,11 @@ import socket
 from collections.abc import Iterable
 from urllib.parse import urlsplit
 
-from starlette.datastructures import Headers, MutableHeaders
+from starlette.datastructures import Headers
 from starlette.responses import PlainTextResponse
-from starlette.types import ASGIApp, Message, Receive, Scope, Send
+from starlette.types import ASGIApp, Receive, Scope, Send
 
+from fashion_assets.serving.headers import with_headers
 from fashion_assets.settings import Settings
 
 LOOPBACK = ("localhost", "127.0.0.1", "::1")
@@ -102,12 +103,12 @@ class Guard:
             return await self._app(scope, receive, send)
         refusal = self._refusal(scope)
         if refusal is None:
-            await self._app(scope, receive, _with_headers(send) if scope["type"] == "http" else send)
+            await self._app(scope, receive, with_headers(send, _HEADERS) if scope["type"] == "http" else send)
         elif scope["type"] == "websocket":
             await send({"type": "websocket.close", "code": 1008, "reason": refusal[1]})
         else:
             status, said = refusal
-            await PlainTextResponse(f"{said}\n", status)(scope, receive, _with_headers(send))
+            await PlainTextResponse(f"{said}\n", status)(scope, receive, with_headers(send, _HEADERS))
 
     def _refusal(self, scope: Scope) -> tuple[int, str] | None:
         headers = Headers(scope=scope)
@@ -143,14 +144,3 @@ class Guard:
         if headers.get("sec-fetch-site", "same-origin") not in ("same-origin", "none"):
             return "A page of another site may not ask this UI."
         return None
-
-
-def _with_headers(send: Send) -> Send:
-    async def sending(message: Message) -> None:
-        if message["type"] == "http.response.start":
-            headers = MutableHeaders(scope=message)
-            for name, value in _HEADERS.items():
-                headers.setdefault(name, value)
-        await send(message)
-
-    return sending

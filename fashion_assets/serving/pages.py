@@ -9,15 +9,14 @@ script, load anything from elsewhere, or act as the UI it shares an address with
 
 from jinja2 import Environment, PackageLoader, StrictUndefined, select_autoescape
 from starlette.applications import Starlette
-from starlette.datastructures import MutableHeaders
 from starlette.middleware import Middleware
 from starlette.requests import Request
 from starlette.responses import HTMLResponse, Response
 from starlette.routing import Mount, Route
 from starlette.staticfiles import StaticFiles
-from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 from fashion_assets.criteria.expectations import validation_page
+from fashion_assets.serving.headers import WithHeaders
 from fashion_assets.serving.links import PAGES, REPORTS, path_prefix
 from fashion_assets.settings import Settings
 
@@ -36,6 +35,14 @@ POLICY = "; ".join(
         "sandbox allow-same-origin allow-popups allow-popups-to-escape-sandbox",
     )
 )
+
+_HEADERS = {
+    "Content-Security-Policy": POLICY,
+    "X-Content-Type-Options": "nosniff",
+    "Referrer-Policy": "no-referrer",
+    # A report is written again under the same name.
+    "Cache-Control": "no-cache",
+}
 
 
 def application(settings: Settings) -> Starlette:
@@ -60,7 +67,7 @@ def application(settings: Settings) -> Starlette:
             Route("/", index),
             Mount(REPORTS.removeprefix(PAGES), StaticFiles(directory=settings.reports, html=True)),
         ],
-        middleware=[Middleware(_Harmless)],
+        middleware=[Middleware(WithHeaders, headers=_HEADERS)],
     )
 
 
@@ -88,21 +95,3 @@ def listed(settings: Settings) -> dict[str, object]:
         ],
         "left_out": len(found[LISTED:]),
     }
-
-
-class _Harmless:
-    def __init__(self, app: ASGIApp):
-        self._app = app
-
-    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
-        async def sending(message: Message) -> None:
-            if message["type"] == "http.response.start":
-                headers = MutableHeaders(scope=message)
-                headers["Content-Security-Policy"] = POLICY
-                headers["X-Content-Type-Options"] = "nosniff"
-                headers["Referrer-Policy"] = "no-referrer"
-                # A report is written again under the same name.
-                headers["Cache-Control"] = "no-cache"
-            await send(message)
-
-        await self._app(scope, receive, sending)

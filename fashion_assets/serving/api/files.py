@@ -6,12 +6,11 @@ What belongs here: where they are mounted, and under which headers. What does no
 from importlib.resources import files
 
 from fastapi import FastAPI
-from starlette.datastructures import MutableHeaders
 from starlette.responses import RedirectResponse
 from starlette.staticfiles import StaticFiles
-from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 from fashion_assets.serving import pages
+from fashion_assets.serving.headers import WithHeaders
 from fashion_assets.serving.links import PAGES
 from fashion_assets.settings import Settings
 
@@ -30,25 +29,12 @@ POLICY = "; ".join(
 )
 """The page loads nothing from elsewhere, runs no script but its own files, and is framed by nobody."""
 
+# A file is asked for by its tag again: another version of the package has others under the same names.
+_HEADERS = {"Content-Security-Policy": POLICY, "Cache-Control": "no-cache"}
+
 
 def mount(api: FastAPI, settings: Settings) -> None:
     """Give out the files; after all routes, for the page answers every path that is left."""
     api.mount(PAGES, pages.application(settings))
     api.add_route("/reports", lambda _: RedirectResponse(f"{PAGES}/"), include_in_schema=False)
-    api.mount("/", _Strict(StaticFiles(directory=PAGE, html=True)))
-
-
-class _Strict:
-    def __init__(self, app: ASGIApp):
-        self._app = app
-
-    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
-        async def sending(message: Message) -> None:
-            if message["type"] == "http.response.start":
-                headers = MutableHeaders(scope=message)
-                headers["Content-Security-Policy"] = POLICY
-                # A file is asked for by its tag again: another version of the package has others under the same names.
-                headers["Cache-Control"] = "no-cache"
-            await send(message)
-
-        await self._app(scope, receive, sending)
+    api.mount("/", WithHeaders(StaticFiles(directory=PAGE, html=True), _HEADERS))

@@ -7,13 +7,14 @@ import re
 import secrets
 
 from fastapi import FastAPI
-from starlette.datastructures import Headers, MutableHeaders
+from starlette.datastructures import Headers
 from starlette.middleware.cors import CORSMiddleware
 from starlette.middleware.gzip import GZipMiddleware
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 from fashion_assets.serving.api.answers import IMAGES
 from fashion_assets.serving.api.problems import as_answer, too_large
+from fashion_assets.serving.headers import with_headers
 from fashion_assets.settings import Settings
 
 REQUEST_ID = "X-Request-ID"
@@ -71,14 +72,7 @@ class Numbered:
         number = said if _KNOWN_ID.fullmatch(said) else secrets.token_hex(8)
         scope.setdefault("state", {})["request_id"] = number
 
-        async def sending(message: Message) -> None:
-            if message["type"] == "http.response.start":
-                sent = MutableHeaders(scope=message)
-                sent[REQUEST_ID] = number
-                for name, value in _HEADERS.items():
-                    sent.setdefault(name, value)
-            await send(message)
-
+        sending = with_headers(send, {REQUEST_ID: number, **_HEADERS})
         length = headers.get("content-length", "0")
         if length.isdigit() and int(length) > self._most:
             refusal = too_large(
