@@ -12,7 +12,6 @@ from concurrent.futures import Future, ThreadPoolExecutor
 from contextlib import ExitStack, closing, contextmanager
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
-from queue import SimpleQueue
 from typing import Literal
 
 import psycopg
@@ -238,11 +237,12 @@ class Sync:
     def _writing(self) -> Iterator[Callable[..., Followed]]:
         """A function that writes one portion once it is judged, which threads may call."""
         with ExitStack() as stack:
-            # By a connection each: the sync's own reads what is next meanwhile.
-            idle: SimpleQueue[Applying] = SimpleQueue()
-            for _ in range(WRITERS):
+            # By a connection each, opened once it is needed: the sync's own reads what is next meanwhile.
+            idle: list[Applying] = []
+
+            def another() -> Applying:
                 conn = stack.enter_context(closing(connect(self._settings, autocommit=True)))
-                idle.put(stack.enter_context(closing(self._applying.beside(conn))))
+                return stack.enter_context(closing(self._applying.beside(conn)))
 
             def write(
                 live: Release,
@@ -252,15 +252,18 @@ class Sync:
                 allow_shrink: bool,
             ) -> Followed:
                 ready = judged.result()
-                applying = idle.get()
+                try:
+                    applying = idle.pop()
+                except IndexError:
+                    applying = another()
                 try:
                     return applying.apply(live, entry, portion, ready, allow_shrink=allow_shrink)
                 finally:
-                    idle.put(applying)
+                    idle.append(applying)
 
             yield write
-            # Of the time that passed, as they write at the same time.
-            self._applying.took(sum(idle.get().taken() for _ in range(WRITERS)) / WRITERS)
+            # Of the time that passed, as they wrote at the same time.
+            self._applying.took(sum(each.taken() for each in idle) / max(1, len(idle)))
 
     def _follow_tables(self, live: Release, followed: Followed) -> None:
         """Bring the declared tables in step where their rows changed, or what they refer to may have come or gone."""
