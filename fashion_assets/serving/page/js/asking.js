@@ -163,13 +163,14 @@ export class Asking {
   }
 
   #offer(suggestions) {
+    const chosen = this.options[this.chosen]?.text;
     this.options = suggestions.slice(0, 8);
-    this.chosen = -1;
     this.list.replaceChildren(
       ...this.options.map((each, place) => h("li", { role: "option", id: `suggestion-${place}`, "aria-selected": "false", data: { place } }, each.text)),
     );
     this.input.setAttribute("aria-expanded", String(this.options.length > 0));
-    this.#choose(-1);
+    // What was chosen of the list before stays, where an answer comes behind the arrow key.
+    this.#choose(this.options.findIndex((each) => each.text === chosen));
   }
 
   #key(event) {
