@@ -3,20 +3,16 @@
 What belongs here: the routes of people. What does not: names and addresses, which are nobody's to read.
 """
 
-import time
 from typing import Annotated
 
 import psycopg
 from fastapi import APIRouter, Path, Query, Request, Response
 from psycopg import sql
 
-from fashion_assets.search.filters import SearchError
 from fashion_assets.serving.api import documents
 from fashion_assets.serving.api.access import Recommender, require_whole
-from fashion_assets.serving.api.answers import conditional, hit_documents
-from fashion_assets.serving.api.problems import not_found
-from fashion_assets.serving.api.products import permitted
-from fashion_assets.serving.api.searching import milliseconds
+from fashion_assets.serving.api.answers import conditional
+from fashion_assets.serving.api.products import of_somebody
 from fashion_assets.serving.api.served import ServedHere
 from fashion_assets.warehouse import releases
 
@@ -78,19 +74,4 @@ async def recommendations(
     limit: Annotated[int, Query(ge=1, le=100, description="So many at the most.")] = 12,
 ) -> Response:
     """Products for a person: by favourites, by stated style, or what is popular."""
-    begun = time.perf_counter()
-    try:
-        results = await here.engine.recommend(user, source, limit, here.release)
-    except SearchError as error:
-        raise not_found(str(error)) from None
-    took = time.perf_counter() - begun
-    allowed = await permitted(here, caller, [hit.product_id for hit in results.hits])
-    return conditional(
-        request,
-        {
-            "hits": hit_documents(hit for hit in results.hits if hit.product_id in allowed),
-            "notes": list(results.plan.notes),
-            "release": results.plan.release,
-        },
-        took_ms=milliseconds(took),
-    )
+    return await of_somebody(request, here, caller, here.engine.recommend(user, source, limit, here.release))

@@ -4,10 +4,13 @@ What belongs here: the routes of products. What does not: their pictures' bytes 
 """
 
 import time
+from collections.abc import Awaitable
 from typing import Annotated
 
 from fastapi import APIRouter, Path, Query, Request, Response
 
+from fashion_assets.search.filters import SearchError
+from fashion_assets.search.query import Results
 from fashion_assets.search.stored import Product
 from fashion_assets.serving.api import documents
 from fashion_assets.serving.api.access import Caller, Searcher
@@ -120,6 +123,26 @@ async def known(here: Served, caller: Caller, id: str) -> Product:
     if not found.found:
         raise nobody(id)
     return found.found[0]
+
+
+async def of_somebody(request: Request, here: Served, caller: Caller, asked: Awaitable[Results]) -> Response:
+    """What was asked for of a person or a style, as far as the caller may see it. Raises a `Problem` where there is no such."""
+    begun = time.perf_counter()
+    try:
+        results = await asked
+    except SearchError as error:
+        raise not_found(str(error)) from None
+    took = time.perf_counter() - begun
+    allowed = await permitted(here, caller, [hit.product_id for hit in results.hits])
+    return conditional(
+        request,
+        {
+            "hits": hit_documents(hit for hit in results.hits if hit.product_id in allowed),
+            "notes": list(results.plan.notes),
+            "release": results.plan.release,
+        },
+        took_ms=milliseconds(took),
+    )
 
 
 async def permitted(here: Served, caller: Caller, ids: list[str]) -> set[str]:

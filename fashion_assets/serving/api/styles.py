@@ -3,7 +3,6 @@
 What belongs here: the routes of styles. What does not: finding them (`release.styles`).
 """
 
-import time
 from typing import Annotated
 
 from fastapi import APIRouter, Path, Query, Request, Response
@@ -11,10 +10,8 @@ from fastapi import APIRouter, Path, Query, Request, Response
 from fashion_assets.search.filters import SearchError
 from fashion_assets.serving.api import documents
 from fashion_assets.serving.api.access import Searcher, require_whole
-from fashion_assets.serving.api.answers import conditional, hit_documents
-from fashion_assets.serving.api.problems import not_found
-from fashion_assets.serving.api.products import permitted
-from fashion_assets.serving.api.searching import milliseconds
+from fashion_assets.serving.api.answers import conditional
+from fashion_assets.serving.api.products import of_somebody
 from fashion_assets.serving.api.served import ServedHere
 
 router = APIRouter(prefix="/api/v1", tags=["styles"])
@@ -56,19 +53,4 @@ async def of_style(
     limit: Annotated[int, Query(ge=1, le=100, description="So many at the most.")] = 24,
 ) -> Response:
     """Products of a style, those nearest to it first."""
-    begun = time.perf_counter()
-    try:
-        results = await here.engine.of_style(style, limit, here.release)
-    except SearchError as error:
-        raise not_found(str(error)) from None
-    took = time.perf_counter() - begun
-    allowed = await permitted(here, caller, [hit.product_id for hit in results.hits])
-    return conditional(
-        request,
-        {
-            "hits": hit_documents(hit for hit in results.hits if hit.product_id in allowed),
-            "notes": list(results.plan.notes),
-            "release": results.plan.release,
-        },
-        took_ms=milliseconds(took),
-    )
+    return await of_somebody(request, here, caller, here.engine.of_style(style, limit, here.release))
