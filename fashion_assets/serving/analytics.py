@@ -71,22 +71,15 @@ class Analytics:
 
     def searched(self, kind: Kind, words: str, release: str, hits: int) -> None:
         """Note a search of which this is the first page."""
-        self._add(Key(_today(), release, kind, searches.kept_words(words)), 1, int(hits == 0), 0)
-
-    def clicked(self, words: str, release: str, kind: Kind = "words") -> None:
-        """Note that a hit of a search was looked at."""
-        self._add(Key(_today(), release, kind, searches.kept_words(words)), 0, 0, 1)
-
-    def _add(self, key: Key, found: int, without: int, clicks: int) -> None:
         if not self.noted:
             return
+        key = Key(_today(), release, kind, searches.kept_words(words))
         with self._lock:
             if key not in self._counts and len(self._counts) >= MOST:
                 key = key._replace(words="")
             counts = self._counts.setdefault(key, Counts())
-            counts.searches += found
-            counts.without_hits += without
-            counts.clicks += clicks
+            counts.searches += 1
+            counts.without_hits += hits == 0
 
     def write(self) -> None:
         """Write what was counted since the last time. Raises a database's error, and keeps the counts then."""
@@ -110,7 +103,6 @@ class Analytics:
                 now = self._counts.setdefault(key, Counts())
                 now.searches += counts.searches
                 now.without_hits += counts.without_hits
-                now.clicks += counts.clicks
 
     def __enter__(self) -> "Analytics":
         if self.noted:

@@ -71,7 +71,7 @@ SELECT status, count(*) FROM dagster.runs WHERE update_timestamp > now() AT TIME
 """
 
 _SEARCHES = """
-SELECT coalesce(sum(searches), 0)::bigint, coalesce(sum(without_hits), 0)::bigint, coalesce(sum(clicks), 0)::bigint
+SELECT coalesce(sum(searches), 0)::bigint, coalesce(sum(without_hits), 0)::bigint
 FROM fashion_ops.searches WHERE day = (now() AT TIME ZONE 'UTC')::date AND release = %(release)s
 """
 
@@ -126,10 +126,9 @@ def _of_release(conn: psycopg.Connection[Any], release: str) -> Iterator[Figure]
     for name, size, scans in conn.execute(_INDEXES, asked):
         yield Figure("index_bytes", {"index": name}, size)
         yield Figure("index_scans", {"index": name}, scans)
-    ((found, without_hits, clicks),) = conn.execute(_SEARCHES, asked).fetchall()
+    ((found, without_hits),) = conn.execute(_SEARCHES, asked).fetchall()
     yield Figure("searches_today", {}, found)
     yield Figure("searches_without_hits_today", {}, without_hits)
-    yield Figure("clicks_today", {}, clicks)
     # A release built by a former version may lack a column: its other figures are told.
     with suppress(psycopg.errors.UndefinedColumn), conn.transaction():
         yield from list(_of_products(conn, release))

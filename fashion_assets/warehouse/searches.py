@@ -43,7 +43,6 @@ class Counts:
 
     searches: int = 0
     without_hits: int = 0
-    clicks: int = 0
 
 
 class Asked(NamedTuple):
@@ -52,7 +51,6 @@ class Asked(NamedTuple):
     words: str
     searches: int
     without_hits: int
-    clicks: int
     last_day: date
 
 
@@ -66,14 +64,13 @@ def add(conn: psycopg.Connection[Any], counts: Mapping[Key, Counts]) -> None:
     """Add to the counts, in the caller's transaction."""
     # In one order, so that two who add at once wait for each other rather than for ever.
     rows = [
-        (*key, each.searches, each.without_hits, each.clicks)
+        (*key, each.searches, each.without_hits)
         for key, each in sorted(counts.items(), key=lambda item: item[0])
     ]
     conn.cursor().executemany(
-        "INSERT INTO fashion_ops.searches AS known (day, release, kind, words, searches, without_hits, clicks) "
-        "VALUES (%s, %s, %s, %s, %s, %s, %s) ON CONFLICT (day, release, kind, words) DO UPDATE SET "
-        "searches = known.searches + excluded.searches, without_hits = known.without_hits + excluded.without_hits, "
-        "clicks = known.clicks + excluded.clicks",
+        "INSERT INTO fashion_ops.searches AS known (day, release, kind, words, searches, without_hits) "
+        "VALUES (%s, %s, %s, %s, %s, %s) ON CONFLICT (day, release, kind, words) DO UPDATE SET "
+        "searches = known.searches + excluded.searches, without_hits = known.without_hits + excluded.without_hits",
         rows,
     )
 
@@ -97,7 +94,7 @@ def asked(
     found nothing, by how often they did."""
     counted = "sum(without_hits)" if without_hits else "sum(searches)"
     rows = conn.execute(
-        "SELECT words, sum(searches)::bigint, sum(without_hits)::bigint, sum(clicks)::bigint, max(day) FROM fashion_ops.searches "
+        "SELECT words, sum(searches)::bigint, sum(without_hits)::bigint, max(day) FROM fashion_ops.searches "
         "WHERE words <> '' AND (%(release)s::text IS NULL OR release = %(release)s) "
         "AND day > (now() AT TIME ZONE 'UTC')::date - %(days)s::int "
         f"GROUP BY words HAVING {counted} > 0 ORDER BY {counted} DESC, words LIMIT %(limit)s",

@@ -544,7 +544,6 @@ searches = Table(
     ),
     Column("searches", BigInteger, nullable=False, comment="How often."),
     Column("without_hits", BigInteger, nullable=False, comment="How often nothing was found."),
-    Column("clicks", BigInteger, nullable=False, comment="Hits that were looked at afterwards."),
     CheckConstraint("length(words) <= 100", name="words"),
     comment="What was searched for, counted by day and release. Not who searched.",
 )

@@ -42,10 +42,9 @@ def test_counts_are_added_up_by_day_and_release(settings: Settings, database: ps
         analytics.searched("words", "flying carpet", RELEASE, 0)
         analytics.searched("words", "flying carpet", "fashion_sota_r0002", 0)
         analytics.searched(kind_of(words="", picture=True, product=False), "", RELEASE, 5)
-        analytics.clicked("RED shoes", RELEASE)
     # The last of them are written as it ends.
-    most = [(each.words, each.searches, each.without_hits, each.clicks) for each in searches.asked(database)]
-    assert most == [("flying carpet", 3, 3, 0), ("red shoes", 2, 0, 1)]
+    most = [(each.words, each.searches, each.without_hits) for each in searches.asked(database)]
+    assert most == [("flying carpet", 3, 3), ("red shoes", 2, 0)]
     none = searches.asked(database, without_hits=True, release=RELEASE)
     assert [(each.words, each.without_hits) for each in none] == [("flying carpet", 2)]
     rows = database.execute(
@@ -55,16 +54,14 @@ def test_counts_are_added_up_by_day_and_release(settings: Settings, database: ps
     columns = database.execute(
         "SELECT column_name FROM information_schema.columns WHERE table_schema = 'fashion_ops' AND table_name = 'searches'"
     ).fetchall()
-    assert {name for (name,) in columns} == {
-        *("day", "release", "kind", "words", "searches", "without_hits", "clicks")
-    }
+    assert {name for (name,) in columns} == {*("day", "release", "kind", "words", "searches", "without_hits")}
 
 
 def test_old_counts_go_and_nothing_is_noted_where_nobody_wants_it(
     settings: Settings, database: psycopg.Connection
 ):
     database.execute(
-        "INSERT INTO fashion_ops.searches SELECT (now() AT TIME ZONE 'UTC')::date - age, %s, 'words', 'old', 1, 0, 0 "
+        "INSERT INTO fashion_ops.searches SELECT (now() AT TIME ZONE 'UTC')::date - age, %s, 'words', 'old', 1, 0 "
         "FROM unnest(ARRAY[0, 90, 91]) AS age",
         (RELEASE,),
     )

@@ -7,7 +7,6 @@ import pytest
 from fastapi.testclient import TestClient
 
 from fashion_assets.criteria.subject import Candidate
-from fashion_assets.serving.former import stored
 from fashion_assets_tests.serving.former import former, picture_of
 
 API = "/former/prethrift"
@@ -51,26 +50,6 @@ def test_what_is_no_garment_and_what_may_be_anything(client: TestClient):
         vague = client.post(f"{API}/search", json={"query": query}).json()
         assert vague["ambiguous"] and vague["clarification"], query
     assert not client.post(f"{API}/search", json={"query": "red summer tee"}).json()["ambiguous"]
-
-
-def test_feedback_is_of_a_garment(client: TestClient):
-    given: list[tuple] = []
-
-    async def record(*feedback: object) -> None:
-        given.append(feedback)
-
-    one = client.post(f"{API}/search", json={"query": "red tee"}).json()["results"][0]
-    sent = {"user_id": "u1", "garment_id": one["garment_id"], "action": "like", "weight": 2}
-    assert client.post(f"{API}/feedback", json=sent).status_code == 501
-    client.app.state.record_feedback = record  # type: ignore[attr-defined]
-    answer = client.post(f"{API}/feedback", json=sent)
-    assert (answer.status_code, answer.json()) == (200, {"status": "ok"})
-    ((user, product, action, weight),) = given
-    assert (user, action, weight) == ("u1", "like", 2) and stored.number_of(product, None) == one[
-        "garment_id"
-    ]
-    assert client.post(f"{API}/feedback", json={**sent, "garment_id": 17}).status_code == 404
-    assert client.post(f"{API}/feedback", json={**sent, "action": "hate"}).status_code == 422
 
 
 def test_the_second_version_is_what_its_client_expects(client: TestClient, live: Candidate):

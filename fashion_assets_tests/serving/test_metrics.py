@@ -157,7 +157,7 @@ FAULTS: dict[str, str] = {
     "FashionAssetsReleaseOld": "UPDATE fashion_ops.releases SET promoted_at = now() - interval '8 days'",
     "FashionAssetsSourceNotScanned": "UPDATE fashion_ops.sources SET scanned_at = now() - interval '3 days'",
     "FashionAssetsRunsFail": "UPDATE dagster.runs SET status = 'FAILURE', update_timestamp = now() AT TIME ZONE 'UTC'",
-    "FashionAssetsNothingFound": "INSERT INTO fashion_ops.searches SELECT (now() AT TIME ZONE 'UTC')::date, release, 'words', 'x', 200, 90, 0 "
+    "FashionAssetsNothingFound": "INSERT INTO fashion_ops.searches SELECT (now() AT TIME ZONE 'UTC')::date, release, 'words', 'x', 200, 90 "
     "FROM fashion_ops.releases",
 }
 """What is done to the database."""

@@ -98,8 +98,8 @@ def fill(connection: psycopg.Connection[Any]) -> None:
             (),
         ),
         (
-            "INSERT INTO fashion_ops.searches (day, release, kind, words, searches, without_hits, clicks) "
-            "VALUES (current_date, 'r2', 'words', 'red shoes', 3, 1, 2)",
+            "INSERT INTO fashion_ops.searches (day, release, kind, words, searches, without_hits) "
+            "VALUES (current_date, 'r2', 'words', 'red shoes', 3, 1)",
             (),
         ),
         (

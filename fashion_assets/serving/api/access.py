@@ -35,7 +35,6 @@ from fashion_assets.warehouse.keys import Key
 SCOPES = {
     "search": "Search, products, pictures, styles.",
     "people": "Recommendations to people by their ids.",
-    "feedback": "Say what people like, saw and clicked.",
     "releases": "Other releases than the one that is served, candidates too.",
     "merchant": "What people looked for, pins, synonyms, quarantine, reports.",
     "former": "The calls of former systems' clients.",
@@ -261,6 +260,3 @@ Historian = Annotated[Caller, Security(caller, scopes=["releases"])]
 
 Merchant = Annotated[Caller, Security(caller, scopes=["merchant"])]
 """Somebody who may see what people looked for, and what was rejected."""
-
-Teller = Annotated[Caller, Security(caller, scopes=["feedback"])]
-"""Somebody who may say what people like."""

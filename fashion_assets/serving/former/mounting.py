@@ -33,7 +33,7 @@ SHARED = ("/images/",)
 
 
 def mount(app: FastAPI) -> None:
-    """Put every former API below `/former`, with the state of the application (`engine`, `settings`, `record_feedback`)."""
+    """Put every former API below `/former`, with the state of the application (`engine`, `settings`)."""
     for name, api in APIS.items():
         former = api()
         former.state = app.state

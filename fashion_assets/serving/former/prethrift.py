@@ -1,7 +1,7 @@
-"""The calls of the garment search with attributes: `/search`, `/feedback`, and `/api/v2/search` as its web client expects it.
+"""The calls of the garment search with attributes: `/search`, and `/api/v2/search` as its web client expects it.
 
-What belongs here: its routes, keys, families of attributes, and what it takes for off topic or ambiguous. What does not: finding anything,
-what a person's feedback is good for (`search`).
+What belongs here: its routes, keys, families of attributes, and what it takes for off topic or ambiguous. What does not: finding anything
+(`search`).
 
 A garment's id is a whole number: the former database's, or one made of its id here. The second version never ran; its client's filters and
 its server's routes are what is answered.
@@ -74,6 +74,7 @@ _INGESTS_NOTHING = "This server only reads: garments come from the catalogue's d
 _MIGRATED = "What a picture or a text says is found out as a catalogue is migrated, not on request."
 
 LEFT_OUT = {
+    ("POST", "/feedback"): "This server keeps no feedback; what people like comes with the catalogue.",
     ("POST", "/garments/ingest"): _INGESTS_NOTHING,
     ("POST", "/inventory/{rest:path}"): _INGESTS_NOTHING,
     (
@@ -100,15 +101,6 @@ class Asked(BaseModel):
     model: str | None = None
     user_id: str | None = None
     force: bool = False
-
-
-class Feedback(BaseModel):
-    """What `/feedback` takes."""
-
-    user_id: str = Field(min_length=1, max_length=64)
-    garment_id: int
-    action: Literal["like", "dislike", "view", "click"]
-    weight: float = Field(default=1, ge=0, le=1_000)
 
 
 class AskedV2(BaseModel):
@@ -288,19 +280,6 @@ def _clarification(words: str) -> str | None:
     if len(listed) <= 4 and len(kinds) >= 2:
         return f"Which do you mean: {' or '.join(sorted(filter(None, kinds)))}?"
     return None
-
-
-@router.post("/feedback")
-async def feedback(request: Request, given: Feedback) -> dict:
-    """What a person thinks of a garment."""
-    product = await stored.product_of(engine_of(request), given.garment_id, source_of(request))
-    if product is None:
-        raise HTTPException(404, "Garment not found")
-    record = getattr(request.app.state, "record_feedback", None)
-    if record is None:
-        raise HTTPException(501, "This server keeps no feedback")
-    await record(given.user_id, product, given.action, given.weight)
-    return {"status": "ok"}
 
 
 # Version 2

@@ -30,7 +30,6 @@ def upgrade() -> None:
         ),
         sa.Column("searches", sa.BigInteger, nullable=False, comment="How often."),
         sa.Column("without_hits", sa.BigInteger, nullable=False, comment="How often nothing was found."),
-        sa.Column("clicks", sa.BigInteger, nullable=False, comment="Hits that were looked at afterwards."),
         sa.CheckConstraint("length(words) <= 100", name="searches_words_check"),
         comment="What was searched for, counted by day and release. Not who searched.",
         schema=SCHEMA,
