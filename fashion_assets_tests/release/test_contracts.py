@@ -127,6 +127,9 @@ OF_OTHERS = (
     "CREATE TRIGGER kept INSTEAD OF INSERT ON fashion_sota.users FOR EACH ROW EXECUTE FUNCTION shop.nothing()",
     "CREATE TABLE fashion_sota.notes (said text)",
     "ALTER VIEW fashion_sota.users ALTER COLUMN problem SET DEFAULT 'none'",
+    "CREATE FOREIGN DATA WRAPPER others",
+    "CREATE SERVER elsewhere FOREIGN DATA WRAPPER others",
+    "CREATE FOREIGN TABLE fashion_sota.prices (price numeric) SERVER elsewhere",
 )
 
 
@@ -187,6 +190,7 @@ def test_what_will_not_stay_is_named_before_anything_is_built(candidate: Candida
         "DROP RULE kept ON fashion_sota.users",
         "DROP TRIGGER kept ON fashion_sota.users",
         "DROP TABLE fashion_sota.notes",
+        "DROP FOREIGN TABLE fashion_sota.prices",
     ):
         assert statement in said
     # It is said where there is something to build.
