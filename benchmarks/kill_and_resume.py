@@ -123,6 +123,8 @@ class State:
 
     undisturbed: float = 0
     """Seconds the undisturbed installation took; 0: it is not there yet."""
+    building: float = 0
+    """Seconds of them it built the release."""
     kills: list[Killed] = field(default_factory=list)
     url: str | None = None
     """Of the database the killed one works on; None: the embedded one."""
@@ -159,22 +161,29 @@ class Proof:
 
     def undisturbed(self) -> None:
         began = time.monotonic()
-        self._whole(0, "undisturbed", None)
-        self.state.undisturbed = time.monotonic() - began
+        process = self._start(0, "undisturbed", None)
+        self._until_building(process, "undisturbed")
+        building = time.monotonic()
+        self._ended(process, "undisturbed")
+        ended = time.monotonic()
+        self.state.undisturbed, self.state.building = ended - began, ended - building
         self._keep()
-        print(f"undisturbed: {self.state.undisturbed:.1f} s", flush=True)
+        print(
+            f"undisturbed: {self.state.undisturbed:.1f} s, of which {self.state.building:.1f} s built the release",
+            flush=True,
+        )
 
     def kill(self, releasing: bool) -> None:
         """Go on with the one that is killed, and kill it again; `releasing`: once it is building the release."""
         number = len(self.state.kills) + 1
         chance = random.Random(f"{self._seed}:{number}")
         # Of so short a time that the release, which is built whole or not at all, is not live before a kill strikes.
-        share = 0.2 if releasing else 0.3
-        instant, server_too = chance.uniform(0.5, share * self.state.undisturbed), chance.random() < 0.5
+        longest = 0.4 * self.state.building if releasing else 0.3 * self.state.undisturbed
+        instant, server_too = chance.uniform(min(0.5, longest / 2), longest), chance.random() < 0.5
         began, process = time.monotonic(), self._start(1, f"killed-{number}", self.state.url)
         log = self._work / f"killed-{number}.log"
-        while releasing and process.poll() is None and BUILDING not in log.read_text():
-            time.sleep(0.1)
+        if releasing:
+            self._until_building(process, f"killed-{number}")
         with suppress(subprocess.TimeoutExpired):
             process.wait(instant)
         after = time.monotonic() - began
@@ -192,12 +201,17 @@ class Proof:
         print(f"kill {number}: {killed}", flush=True)
 
     def finish(self) -> None:
-        self._whole(1, "finished", self.state.url)
+        self._ended(self._start(1, "finished", self.state.url), "finished")
         self.state.through = True
         self._keep()
 
-    def _whole(self, which: int, log: str, url: str | None) -> None:
-        if code := self._start(which, log, url).wait():
+    def _until_building(self, process: subprocess.Popen, log: str) -> None:
+        said = self._work / f"{log}.log"
+        while process.poll() is None and BUILDING not in said.read_text():
+            time.sleep(0.1)
+
+    def _ended(self, process: subprocess.Popen, log: str) -> None:
+        if code := process.wait():
             said = (self._work / f"{log}.log").read_text().strip().splitlines()
             sys.exit(f"a run nobody disturbed ended with {code}: {said[-1] if said else ''}")
 
