@@ -427,7 +427,7 @@ def approve(
 
     from fashion_assets.postgres.connections import connect
     from fashion_assets.release import approval
-    from fashion_assets.reports.report import note_approval
+    from fashion_assets.reports.report import note
 
     settings = existing_installation()
     if by is None:
@@ -438,7 +438,7 @@ def approve(
     with connect(settings) as conn:
         approved = approval.approve(conn, release, by, why)
         conn.commit()
-        note_approval(settings, approved)
+        note(settings, approved, approval=approved.approval)
     out.print(
         shown(f"{release} is approved by {approved.approved_by}: {approved.approved_why}"), soft_wrap=True
     )

@@ -83,21 +83,14 @@ def shadow(
     from fashion_assets.proof import sent
     from fashion_assets.proof.shadow import pair
     from fashion_assets.proof.shadow import shadow as beside
+    from fashion_assets.reports.report import note
     from fashion_assets.reports.shadow import write_page
     from fashion_assets.search.engine import SearchEngine
 
     settings = existing_installation()
-    asked, queries_of = [], "" if queries is None else queries.name
-    if queries is not None:
-        asked = sent.read(queries, most)
+    named = None if queries is None else (sent.read(queries, most), queries.name)
     with connect(settings) as conn:
-        if queries is None:
-            asked, queries_of = (
-                sent.kept(conn, most),
-                f"what people searched for in the last {sent.DAYS} days",
-            )
-        if not asked:
-            asked, queries_of = sent.of_package(most), "the list that comes with the package"
+        asked, queries_of = named or sent.usual(conn, most)
         former, other = pair(conn, first, second)
         conn.commit()
         with SearchEngine.open(settings, size=1) as engine, tasks(err, lines=not as_json) as progress:
@@ -116,6 +109,7 @@ def shadow(
                 lambda: progress.advance(task),
             )
     page = write_page(found, settings, at_least_overlap)
+    note(settings, found.other)
     if as_json:
         print_json({**found.to_dict(), "at_least_overlap": at_least_overlap, "page": str(page)})
     else:

@@ -78,6 +78,13 @@ def kept(conn: psycopg.Connection[Any], most: int = MOST) -> list[Sent]:
     return [Sent(Query(words=each.words), each.words, each.searches) for each in counted[:most]]
 
 
+def usual(conn: psycopg.Connection[Any], most: int = MOST) -> tuple[list[Sent], str]:
+    """What is asked where nobody names a file, and where it is from, in words: what people searched for, else the package's list."""
+    if own := kept(conn, most):
+        return own, f"what people searched for in the last {DAYS} days"
+    return of_package(most), "the list that comes with the package"
+
+
 def read(file: Path, most: int = MOST) -> list[Sent]:
     """The queries of a file, the most frequent first, at most so many.
 

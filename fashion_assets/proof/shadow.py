@@ -7,6 +7,8 @@ Both are asked by their names, with their owner's rights where readers have none
 as often first, so that what else the machine does falls on both alike.
 """
 
+import itertools
+import math
 import time
 from bisect import bisect_left
 from collections.abc import Callable, Sequence
@@ -356,8 +358,10 @@ def shadow(
     depth: int = DEPTH,
     rounds: int = ROUNDS,
     asked: Callable[[], object] = lambda: None,
+    seconds: float | None = None,
 ) -> Shadow:
-    """Ask both releases every query `rounds` times; `asked` is called after each query of each round.
+    """Ask both releases every query `rounds` times; `asked` is called after each query of each round. After so many `seconds` no query but the
+    first is begun, and those that were not asked are left out.
 
     Raises `ReleaseError` where a release cannot be read, `ShadowError` where neither answers anything. What one cannot answer as asked is said
     with its query.
@@ -368,11 +372,15 @@ def shadow(
         # Facts of a release, and vectors of words, are read once in an engine's life: that is no query's time.
         engine.prepare(words, name)
     answers = [{name: Answer() for name in sides} for _ in queries]
-    for turn in range(rounds):
-        for place, (sent, answered) in enumerate(zip(queries, answers, strict=True)):
-            for name in sides if (turn + place) % 2 == 0 else sides[::-1]:
-                _ask(engine.search, sent.query, name, depth, answered[name])
-            asked()
+    until = math.inf if seconds is None else time.monotonic() + seconds
+    for turn, (place, sent) in itertools.product(range(rounds), enumerate(queries)):
+        if time.monotonic() > until and (turn, place) > (0, 0):
+            if turn == 0:
+                queries, answers = queries[:place], answers[:place]
+            break
+        for name in sides if (turn + place) % 2 == 0 else sides[::-1]:
+            _ask(engine.search, sent.query, name, depth, answers[place][name])
+        asked()
     compared = [compare(answered[former.release].ids, answered[other.release].ids) for answered in answers]
     unknown = _absent(conn, former, {each for one in compared for each in one.came}) | _absent(
         conn, other, {each for one in compared for each in one.went}

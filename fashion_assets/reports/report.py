@@ -36,6 +36,7 @@ from fashion_assets.release.known_sources import of_release
 from fashion_assets.release.roots import picture_folders, picture_of
 from fashion_assets.release.status import report_page
 from fashion_assets.release.way_back import way_back
+from fashion_assets.reports.beside import beside
 from fashion_assets.reports.page import DISTRIBUTED, PLOTTED, render
 from fashion_assets.search.engine import SearchEngine
 from fashion_assets.search.query import Query
@@ -88,6 +89,7 @@ def gather(
         "state": release.state,
         "approval": release.approval,
         "back": _way_back(conn, settings, release),
+        "beside": beside(conn, settings, release),
         "written_at": datetime.now(UTC).isoformat(timespec="seconds"),
         "space": release.space,
         "counts": {
@@ -178,19 +180,22 @@ def write(
     return page
 
 
-def note_approval(settings: Settings, release: Release) -> None:
-    """Have the release's report say who approved it; what was measured stays as it was. Nothing where there is no report."""
+def note(settings: Settings, release: Release, **said: Any) -> None:
+    """Have the release's report say what came to be after it was written, its `approval` or a page it leads to; what was measured stays as it
+    was. Nothing where there is no report."""
     page = report_page(settings, release)
     try:
         content = json.loads(page.with_suffix(".json").read_text("utf-8"))
     except (OSError, ValueError):
         return
-    # One of a former version says nothing of the way back.
-    _put(page, {"back": None, **content, "approval": release.approval}, settings)
+    # One of a former version says nothing of some of it.
+    _put(page, {"back": None, "beside": None, "approval": None, **content, **said}, settings)
 
 
 def _put(page: Path, content: dict[str, Any], settings: Settings) -> None:
-    html = render(content, Limits.from_settings(settings))
+    at_length = (content["beside"] or {}).get("page")
+    is_there = bool(at_length) and (settings.reports / at_length).is_file()
+    html = render({**content, "at_length_is_there": is_there}, Limits.from_settings(settings))
     for path, text in ((page.with_suffix(".json"), json.dumps(content, indent=2, default=str)), (page, html)):
         partial = path.with_name(path.name + ".partial")
         # A record may hold half of a surrogate pair, which no encoding has.

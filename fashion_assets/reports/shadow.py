@@ -22,6 +22,7 @@ from fashion_assets.reports.gallery import about
 from fashion_assets.reports.html import environment
 from fashion_assets.search.query import Hit
 from fashion_assets.settings import Settings
+from fashion_assets.warehouse.releases import Release
 
 DRAWN = 30
 """Queries whose answers are drawn, those that differ most; with ten hits a side a page of some two megabytes."""
@@ -70,12 +71,17 @@ class Drawn:
     other: Sequence[Shown]
 
 
+def page_of(settings: Settings, former: Release, other: Release) -> Path:
+    """Where the page of two releases is, or would be."""
+    names = (each.release.rpartition("_")[2] for each in (former, other))
+    return settings.reports / f"shadow-{'-'.join(names)}.html"
+
+
 def write_page(shadow: Shadow, settings: Settings, at_least: float | None = None) -> Path:
     """Write `shadow-<former>-<other>.html` and `.json` into the installation's reports, in place of earlier ones; returns the page's path.
     `at_least`: the overlap that was asked for."""
     settings.reports.mkdir(parents=True, exist_ok=True)
-    former, other = (each.release.rpartition("_")[2] for each in (shadow.former, shadow.other))
-    page = settings.reports / f"shadow-{former}-{other}.html"
+    page = page_of(settings, shadow.former, shadow.other)
     content = {**shadow.to_dict(), "at_least_overlap": at_least}
     for path, text in (
         (page.with_suffix(".json"), json.dumps(content, indent=2, default=str)),

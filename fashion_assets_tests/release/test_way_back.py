@@ -11,7 +11,7 @@ from fashion_assets.criteria.subject import Candidate
 from fashion_assets.release.following import behind
 from fashion_assets.release.swap import promote, rollback
 from fashion_assets.release.way_back import Difference, WayBack, way_back
-from fashion_assets.reports.report import note_approval, page_of
+from fashion_assets.reports.report import note, page_of
 from fashion_assets.warehouse import releases
 from fashion_assets.warehouse.releases import Release
 from fashion_assets_tests.release.copies import copy_of
@@ -61,7 +61,7 @@ def test_going_back_is_told_before_it_is_done(live: Candidate):
     page.with_suffix(".json").write_text(
         json.dumps({name: each for name, each in said.items() if name != "back"})
     )
-    note_approval(settings, second)
+    note(settings, second)
     assert "going back" not in page.read_text()
 
     conn.execute(

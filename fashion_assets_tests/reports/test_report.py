@@ -22,7 +22,7 @@ from fashion_assets.criteria.requirements import in_words
 from fashion_assets.criteria.subject import Candidate
 from fashion_assets.embedding.encoder import _loaded
 from fashion_assets.release import swap
-from fashion_assets.reports import report
+from fashion_assets.reports import beside, report
 from fashion_assets.reports.page import render
 from fashion_assets.warehouse import releases
 from fashion_assets.warehouse.releases import ReleaseError
@@ -267,6 +267,51 @@ def test_a_search_that_fails_does_not_keep_the_report_from_being_written(candida
     (note,) = content["searches"]["notes"]
     assert note.startswith("no example searches: ") and str(escape(note)) in html
     assert content["searches"]["queries"] == []
+
+
+def test_what_a_candidate_answers_stands_beside_what_the_live_release_does(
+    live: Candidate, monkeypatch: pytest.MonkeyPatch
+):
+    conn, settings = live.conn, live.settings
+    assert beside.beside(conn, settings, live.release) is None
+    other = Candidate(conn, copy_of(live, None), settings)
+    gone = conn.execute(
+        sql.SQL("DELETE FROM {} WHERE external_id < '2' RETURNING title").format(
+            other.release.table("products")
+        )
+    ).fetchall()
+    conn.commit()
+    html, content = write(other)
+    said = content["beside"]
+    assert (said["former"]["release"], said["other"]["release"]) == (
+        live.release.release,
+        other.release.release,
+    )
+    assert said["queries"] == beside.QUERIES and said["rounds"] == beside.ROUNDS
+    assert 0 < said["overlap"] < 1 and 0 < said["rbo"] < 1 and said["went"] >= said["differ"] > 0
+    worst = said["asked"][0]
+    assert worst["rbo"] == min(each["rbo"] for each in said["asked"]) and len(said["asked"]) <= beside.TOLD
+    assert set(worst["named_went"]) <= {title for (title,) in gone}
+    assert 0 < said["former"]["p50_ms"] <= said["former"]["p95_ms"]
+    assert f"{100 * said['overlap']:.1f} % stay" in html and str(escape(worst["query"])) in html
+    # It leads to the page at length as soon as there is one.
+    assert f"<code>fashion-assets shadow {live.release.release} {other.release.release} --open</code>" in html
+    done = CliRunner().invoke(app, ["shadow", "--rounds", "1", "--most", "2"])
+    page = settings.reports / f"{other.release.release}.html"
+    assert done.exit_code == 0 and f'<a href="{said["page"]}">' in page.read_text("utf-8")
+    assert (settings.reports / said["page"]).is_file()
+
+    # However long an answer takes, no more is begun than there is time for.
+    monkeypatch.setattr(beside, "SECONDS", 0.0)
+    short = beside.beside(conn, settings, other.release)
+    assert short is not None and short["queries"] == 1
+    # What cannot be asked is told, and holds nothing up.
+    drop_index(other)
+    change(other, "embedding = '[1,2]'::halfvec WHERE external_id = '3'")
+    content["beside"] = beside.beside(conn, settings, other.release)
+    page.with_suffix(".json").write_text(json.dumps(content))
+    report.note(settings, other.release)
+    assert f"Not known: {escape(content['beside']['unknown'])}" in page.read_text("utf-8")
 
 
 def test_benchmarks_are_plotted_and_tabled_also_over_releases(candidate: Candidate):

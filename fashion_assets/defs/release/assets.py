@@ -3,8 +3,10 @@
 What belongs here: the Dagster face of `release`. These assets have no partitions: a release is made of all batches.
 """
 
+import json
 from collections.abc import Iterator
 from contextlib import suppress
+from typing import Any
 
 import dagster as dg
 import psycopg
@@ -218,8 +220,26 @@ def migration_report(
             "path": dg.MetadataValue.path(str(path)),
             "criteria": verdict_table(verdicts),
             "criteria_failed": sum(not verdict.passed for verdict in verdicts),
+            **_beside(json.loads(path.with_suffix(".json").read_text("utf-8"))["beside"]),
         }
     )
+
+
+def _beside(found: dict[str, Any] | None) -> dict[str, Any]:
+    """What the candidate answers beside what is live, as metadata; nothing where nothing is live, or they could not be asked."""
+    if found is None or "unknown" in found:
+        return {}
+    return {
+        "beside": found["former"]["release"],
+        "hits_that_stay": found["overlap"],
+        "rank_biased_overlap": found["rbo"],
+        **{
+            f"{name}_{figure}": found[side][figure]
+            for side, name in (("former", "live"), ("other", "candidate"))
+            for figure in ("p50_ms", "p95_ms")
+            if found[side][figure] is not None
+        },
+    }
 
 
 class Promotion(dg.Config):
