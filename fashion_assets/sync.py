@@ -23,7 +23,7 @@ from fashion_assets.errors import FashionAssetsError
 from fashion_assets.migration import Migration
 from fashion_assets.outcome import MigrationResult, said_of_scan
 from fashion_assets.postgres.connections import connect
-from fashion_assets.release import following_tables, roots
+from fashion_assets.release import following_tables, roots, upkeep
 from fashion_assets.release.applying import Applying, Followed, Judged, NeedsSnapshot
 from fashion_assets.release.carrying import carry, carry_late
 from fashion_assets.release.following import Portion, behind, differing, portions
@@ -31,6 +31,7 @@ from fashion_assets.release.plan import made_with, plan, tables_version
 from fashion_assets.release.scan import Scanned, scan_active_sources
 from fashion_assets.release.swap import previous
 from fashion_assets.settings import Settings
+from fashion_assets.terminal import shown
 from fashion_assets.warehouse import releases
 from fashion_assets.warehouse.database import prepare
 from fashion_assets.warehouse.declared import declared_tables
@@ -65,6 +66,8 @@ class SyncResult:
     lines: list[str] = field(default_factory=list)
     run: MigrationResult | None = None
     """What a run did in its place."""
+    lines_after: list[str] = field(default_factory=list)
+    """What was done to the index afterwards."""
 
     @property
     def succeeded(self) -> bool:
@@ -74,10 +77,14 @@ class SyncResult:
     def summary(self) -> list[str]:
         """What is told of it."""
         if self.run is not None:
-            return [*self.lines, *self.run.summary()]
+            return [*self.lines, *self.run.summary(), *self.lines_after]
         done = self.followed
         if not done:
-            return [*self.lines, f"{self.release} is in step with its sources: nothing changed"]
+            return [
+                *self.lines,
+                f"{self.release} is in step with its sources: nothing changed",
+                *self.lines_after,
+            ]
         said = [f"{done.written:,} products written ({done.new:,} new)", f"{done.removed:,} taken out"]
         if done.rejected:
             said.append(f"{done.rejected:,} listings rejected (fashion-assets quarantine)")
@@ -87,6 +94,7 @@ class SyncResult:
         return [
             *self.lines,
             f"{self.release}, revision {self.revision}: {', '.join(said)}, in {sum(self.seconds.values()):.1f} s ({took})",
+            *self.lines_after,
         ]
 
 
@@ -133,6 +141,15 @@ class Sync:
         self._follow_tables(live, followed)
         result = SyncResult(followed=followed, seconds={"": (datetime.now(UTC) - began).total_seconds()})
         self._settle(live, result, began, "continuous")
+
+    def tend(self, progress: Callable[[str], None]) -> list[str]:
+        """Keep the live release's index of vectors whole (`release.upkeep`); what is told of it. Without the lock of runs: others may read and
+        write meanwhile."""
+        live = releases.live(self._conn)
+        if live is None:
+            return []
+        with closing(connect(self._settings, autocommit=True)) as conn:
+            return upkeep.tend(conn, self._settings, live, progress).lines()
 
     def once(
         self,
@@ -398,4 +415,6 @@ def _said(scan: Scanned) -> str:
 def synced(settings: Settings, console: Console, work: Callable[[Sync], SyncResult]) -> SyncResult:
     """One sync, by a process that ends with it."""
     with closing(Sync(settings, console)) as sync:
-        return work(sync)
+        result = work(sync)
+        result.lines_after += sync.tend(lambda said: console.print(shown(said), style="dim", soft_wrap=True))
+        return result

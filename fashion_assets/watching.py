@@ -12,7 +12,7 @@ next look that finds the register free.
 import threading
 import time
 from collections.abc import Callable, Iterator
-from contextlib import ExitStack, contextmanager, suppress
+from contextlib import ExitStack, closing, contextmanager, suppress
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
 from pathlib import Path
@@ -23,7 +23,7 @@ from rich.console import Console
 from fashion_assets.errors import FashionAssetsError
 from fashion_assets.failure import told
 from fashion_assets.postgres.connections import connect
-from fashion_assets.release import roots
+from fashion_assets.release import roots, upkeep
 from fashion_assets.release.applying import Followed, Moved, NeedsSnapshot
 from fashion_assets.release.following import behind, portions
 from fashion_assets.settings import Settings
@@ -31,6 +31,7 @@ from fashion_assets.sources import Source, SourceError
 from fashion_assets.sources.places import is_database
 from fashion_assets.sources.source import Feed, Polled, SourceChanged
 from fashion_assets.sync import Mode, Sync
+from fashion_assets.warehouse import releases
 from fashion_assets.warehouse.locks import Busy, run_lock
 from fashion_assets.warehouse.noting import NeedsScan, note
 from fashion_assets.warehouse.register import count_present, present
@@ -42,6 +43,9 @@ SHARE_OF_LOOKING = 4
 
 SETTLED_SECONDS = 10.0
 """How often, while much changes, what follows from products is brought in step: other tables, the release before."""
+
+TENDED_SECONDS = 10.0
+"""How often is looked whether the index of vectors is to be built anew."""
 
 SCANNED_SECONDS = 30.0
 """How often a source is scanned that tells nothing by itself and cannot be watched."""
@@ -66,6 +70,58 @@ class _Watched:
     """Whether its files were."""
     failed: str = ""
     """What was told when it could not be read."""
+
+
+class _Upkeep:
+    """Keeps the live release's index of vectors whole, in a thread and by a connection of its own: what changes is written meanwhile."""
+
+    def __init__(self, settings: Settings, tell: Callable[[str], None]):
+        self._settings = settings
+        self._tell = tell
+        self._said: list[str] = []
+        self._due = time.monotonic() + TENDED_SECONDS
+        self._thread: threading.Thread | None = None
+        self._conn: psycopg.Connection | None = None
+        self._stopped = False
+
+    def look(self) -> None:
+        """Begin, where it is time and nothing is under way."""
+        if time.monotonic() < self._due or (self._thread is not None and self._thread.is_alive()):
+            return
+        self._due = time.monotonic() + TENDED_SECONDS
+        self._thread = threading.Thread(target=self._tend, name="tending the index", daemon=True)
+        self._thread.start()
+
+    def stop(self) -> None:
+        """End what is under way: it is begun anew by the next sync."""
+        self._stopped = True
+        thread, conn = self._thread, self._conn
+        if thread is None:
+            return
+        if conn is not None and thread.is_alive():
+            with suppress(psycopg.Error):
+                conn.cancel_safe(timeout=5)
+        thread.join(timeout=30)
+
+    def _tend(self) -> None:
+        try:
+            with closing(connect(self._settings, autocommit=True)) as conn:
+                self._conn = conn
+                live = releases.live(conn)
+                if live is None or self._stopped:
+                    return
+                said = upkeep.tend(conn, self._settings, live, self._tell).lines()
+        except (FashionAssetsError, psycopg.Error) as error:
+            if self._stopped:
+                return
+            said = [f"index of vectors: {told(error, self._settings) or str(error).strip()}"]
+        finally:
+            self._conn = None
+        # Why it waits is told once, and not at each look.
+        for line in said:
+            if line not in self._said:
+                self._tell(line)
+        self._said = said
 
 
 @dataclass
@@ -107,6 +163,7 @@ class Watch:
         self._settled = time.monotonic()
         self._unsettled = Followed()
         self._began = datetime.now(UTC)
+        self._upkeep = _Upkeep(settings, tell)
 
     def close(self) -> None:
         """Let go of the connections."""
@@ -120,6 +177,7 @@ class Watch:
     def follow(self) -> None:
         """Follow until `stop`. Raises what a first sync raises; later ones are told, and tried again."""
         with ExitStack() as stack:
+            stack.callback(self._upkeep.stop)
             watched = [each for each in self._opened(stack) if self._only in (None, each.entry.name)]
             for each in watched:
                 if each.feed is not None:
@@ -128,6 +186,7 @@ class Watch:
             stack.enter_context(self._watching_files([each for each in watched if each.feed is None]))
             while not self._stop.is_set():
                 self._cycle(watched)
+                self._upkeep.look()
                 self._stop.wait(self._interval)
             self._settle()
 

@@ -123,6 +123,12 @@ def test_what_changes_in_a_table_is_live_soon(
     title = "SELECT title FROM fashion_sota.products WHERE external_id = '%s'"
     count = "SELECT count(*) FROM fashion_sota.products"
     monkeypatch.setattr("fashion_assets.watching.FAILING_SECONDS", 0.1)
+    monkeypatch.setattr("fashion_assets.watching.TENDED_SECONDS", 0.1)
+    monkeypatch.setenv("FASHION_ASSETS_REINDEX_AFTER", "0.2")
+    settings = Settings()
+    index = "SELECT relfilenode FROM pg_class WHERE relname = 'product_embeddings_index'"
+    first_index = database.execute(index).fetchall()  # type: ignore[call-overload]
+    database.commit()
     with watching(settings) as watch:
         database.execute("UPDATE old.shop SET \"productDisplayName\" = 'Teal Poncho' WHERE id = 3")
         database.execute(LISTING, (21, "Red", "Puma Men Red T-shirt 21"))
@@ -147,6 +153,15 @@ def test_what_changes_in_a_table_is_live_soon(
             behind = "SELECT count(*) FROM fashion_ops.batches b JOIN fashion_ops.release_batches r USING (batch) WHERE b.content_version <> r.content_version"
             shown(settings, behind, [(1,)])
         shown(settings, behind, [(0,)])
+        # Five of twenty vectors are replaced or gone: the index is built anew meanwhile.
+        database.execute("UPDATE old.shop SET \"productDisplayName\" = 'Wool Poncho' WHERE id = 7")
+        database.commit()
+        shown(
+            settings, f"SELECT count(*) FROM ({index}) now WHERE relfilenode <> {first_index[0][0]}", [(1,)]
+        )
+        shown(
+            settings, "SELECT replaced_vectors < 4 FROM fashion_ops.releases WHERE state = 'live'", [(True,)]
+        )
     with connect(settings) as conn:
         row = conn.execute(
             "SELECT products, quarantined, listings, revision > 2 FROM fashion_ops.releases WHERE state = 'live'"

@@ -245,6 +245,8 @@ def status(home: Home = None, as_json: Json = False) -> None:
             out.print(f"fresh     in step with its sources {as_of}, revision {fresh['revision']:,}")
         for why in fresh["why"]:
             out.print(f"[yellow]stale[/]     {shown(why)}", soft_wrap=True)
+    if (index := state["index"]) and (index["replaced"] or index["leftovers"]):
+        out.print(f"index     {shown(index['said'])}", soft_wrap=True)
     if back := state["back"]:
         products = "" if back["products"] is None else f": {back['products']:,} products"
         out.print(f"back      {back['release']}{products}, {back['until']}", soft_wrap=True)

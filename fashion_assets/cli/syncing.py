@@ -73,7 +73,7 @@ def sync(
                 "revision": result.revision,
                 **asdict(result.followed),
                 "seconds": {name: round(seconds, 3) for name, seconds in result.seconds.items()},
-                "said": result.lines,
+                "said": [*result.lines, *result.lines_after],
             }
         )
     else:

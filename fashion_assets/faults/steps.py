@@ -80,6 +80,8 @@ class Place(NamedTuple):
             batch_size=BATCH,
             benchmark_seconds=0,
             encode_threads=1,
+            # So that indexes are built anew now and then.
+            reindex_after=0.2,
             # A tenth of three dozen listings that is gone is nothing to ask a person about.
             max_rejection_rate=1,
         )
@@ -173,6 +175,7 @@ def _sync(settings: Settings, _: Path) -> Ended:
             done = work.once("triggered", allow_shrink=True)
         except NeedsSnapshot as error:
             return Ended("nothing", str(error))
+        work.tend(lambda said: None)
     what = "done" if done.mode == "triggered" else "nothing"
     return Ended(what, done.summary()[-1])
 

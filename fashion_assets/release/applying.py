@@ -205,6 +205,7 @@ class Applying:
             (portion.gone, source, _first(portion, rejections)),
         )
         before = counted(conn, release, IDS)
+        replaced = _replaced(conn, release, arriving)
         if portion.gone or portion.gone_keys or (rejections is not None and rejections.num_rows):
             # Two that each take out what may be gone would take out too much together.
             lock_figures(conn, release)
@@ -242,6 +243,7 @@ class Applying:
             conn.execute(
                 "UPDATE fashion_ops.releases SET tables_version = NULL WHERE release = %s", (release.release,)
             )
+        releases.count_replaced(conn, release, replaced)
         changes.revise(conn, release)
         return Followed(written, more + removed, removed, rejected.num_rows, len(portion.batches))
 
@@ -305,6 +307,18 @@ def _arriving(conn: psycopg.Connection, release: Release, name: str) -> sql.Iden
         )
     )
     return sql.Identifier("pg_temp", table)
+
+
+def _replaced(conn: psycopg.Connection, release: Release, arriving: sql.Identifier) -> int:
+    """Of how many products the graph of vectors will have an entry that leads to nothing: their vector will be another, or they go."""
+    row = conn.execute(
+        sql.SQL(
+            "SELECT count(*) FROM {} p JOIN {} USING (product_id) LEFT JOIN {} a USING (product_id) "
+            "WHERE p.embedding IS NOT NULL AND a.embedding IS DISTINCT FROM p.embedding"
+        ).format(release.table(PRODUCTS.name), IDS, arriving)
+    ).fetchone()
+    assert row is not None
+    return row[0]
 
 
 def _upsert(conn: psycopg.Connection, release: Release, arriving: sql.Identifier) -> int:

@@ -118,6 +118,15 @@ def _products(conn: psycopg.Connection, live: Release, to: Release, since: int) 
     before = counted(conn, to, CARRIED)
     kept = _vectors_kept(conn, live, to)
     own, source = to.table(PRODUCTS.name), live.table(PRODUCTS.name)
+    replaced = conn.execute(
+        sql.SQL(
+            "SELECT count(*) FROM {carried} c JOIN {own} p USING (product_id) LEFT JOIN {source} s USING (product_id) "
+            "LEFT JOIN {kept} k USING (product_id) WHERE p.embedding IS NOT NULL AND k.of IS DISTINCT FROM 'own' "
+            "AND (k.of IS DISTINCT FROM 'live' OR s.embedding IS DISTINCT FROM p.embedding)"
+        ).format(carried=CARRIED, own=own, source=source, kept=kept)
+    ).fetchone()
+    assert replaced is not None
+    releases.count_replaced(conn, to, replaced[0])
     shared = _shared(conn, live, to, PRODUCTS.name)
     conn.execute(
         sql.SQL(

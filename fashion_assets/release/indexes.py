@@ -22,7 +22,7 @@ from fashion_assets.origins import nearest
 from fashion_assets.postgres.connections import LOCK_SECONDS, connect, holding
 from fashion_assets.postgres.errors import Busy, WarehouseError
 from fashion_assets.settings import Settings
-from fashion_assets.warehouse import release_indexes
+from fashion_assets.warehouse import release_indexes, releases
 from fashion_assets.warehouse.releases import Release
 from fashion_assets.warehouse.serving import PRODUCTS
 
@@ -164,27 +164,31 @@ def lacking(conn: psycopg.Connection[Any], release: Release, there: Collection[s
     return [name for name in wanted if name not in there]
 
 
+def leftovers(conn: psycopg.Connection[Any], release: Release) -> list[str]:
+    """Names of what cancelled rebuilds left: indexes that are not valid, under a name PostgreSQL gave them. One that is being built now
+    looks the same."""
+    return [
+        each.name for each in standing(conn, release) if not each.valid and _LEFTOVER.fullmatch(each.name)
+    ]
+
+
 def drop_leftovers(conn: psycopg.Connection[Any], release: Release) -> list[str]:
-    """Drop what a cancelled rebuild left: indexes that are not valid, under a name PostgreSQL gave them. Returns their names. The
-    connection must be in autocommit. Waits for a rebuild of somebody else's that is under way."""
-    dropped = []
-    for each in standing(conn, release):
-        if not each.valid and _LEFTOVER.fullmatch(each.name):
-            conn.execute(
-                sql.SQL("DROP INDEX CONCURRENTLY IF EXISTS {}").format(
-                    sql.Identifier(release.release, each.name)
-                )
-            )
-            dropped.append(each.name)
+    """Drop them (`leftovers`); returns their names. The connection must be in autocommit. Waits for a rebuild of somebody else's that is
+    under way."""
+    dropped = leftovers(conn, release)
+    for name in dropped:
+        conn.execute(
+            sql.SQL("DROP INDEX CONCURRENTLY IF EXISTS {}").format(sql.Identifier(release.release, name))
+        )
     return dropped
 
 
-def _wait_for_others(conn: psycopg.Connection[Any]) -> None:
+def _wait_for_others(conn: psycopg.Connection[Any], seconds: float) -> None:
     """Hold the right to rebuild for the rest of the session. Two rebuilds wait for each other's transactions, and so it is asked for again
     and again: who waits for it within a statement would be one of those. Raises `Busy`."""
-    until = time.monotonic() + LOCK_SECONDS
+    until = time.monotonic() + seconds
     while conn.execute("SELECT pg_try_advisory_lock(%s)", (_REBUILDING,)).fetchone() != (True,):
-        if time.monotonic() > until:
+        if time.monotonic() >= until:
             raise Busy(
                 f"Indexes are being rebuilt by {holding(conn, _REBUILDING)}. Try again when that has ended."
             )
@@ -206,11 +210,38 @@ def rebuild(
     `NoIndex` for a name that is none, and where one is not valid afterwards; `Busy` where another rebuild does not end.
     """
     with connect(settings, autocommit=True) as conn:
-        _wait_for_others(conn)
-        tables = _tables(conn, release)
-        wanted = {
-            each.name: each for each in (*of_vectors(conn, release), *others(release)) if each.table in tables
-        }
+        return rebuild_by(conn, settings, release, names, progress, workers=usable_cores())
+
+
+def rebuild_by(
+    conn: psycopg.Connection[Any],
+    settings: Settings,
+    release: Release,
+    names: Collection[str] = (),
+    progress: Callable[[str], None] = lambda said: None,
+    *,
+    workers: int,
+    wait: float = LOCK_SECONDS,
+    patience: float = 0,
+) -> list[Rebuilt]:
+    """As `rebuild`, by a connection in autocommit that is the caller's alone and closed afterwards.
+
+    Args:
+        workers: processes of the server that build beside the connection's own.
+        wait: seconds for a rebuild that is under way.
+        patience: seconds for each transaction that may still use an index; 0: as long as it takes.
+
+    Raises `Busy` where either is over, too.
+    """
+    _wait_for_others(conn, wait)
+    conn.execute("SELECT set_config('lock_timeout', %s, false)", (f"{round(patience * 1000)}ms",))
+    tables = _tables(conn, release)
+    wanted = {
+        each.name: each for each in (*of_vectors(conn, release), *others(release)) if each.table in tables
+    }
+    vectors = {name for name in wanted if name.startswith(release_indexes.VECTOR_INDEX)}
+    seconds: dict[str, float] = {}
+    try:
         for name in drop_leftovers(conn, release):
             progress(f"dropped {name}, which a cancelled rebuild had left")
         before = {each.name: each for each in standing(conn, release)}
@@ -220,24 +251,32 @@ def rebuild(
                 like = nearest(name, known)
                 hint = f"Did you mean {like}?" if like else f"There are {', '.join(known)}."
                 raise NoIndex(f"{release.release} has no index {name}. {hint}")
-        conn.execute(sql.SQL("SET max_parallel_maintenance_workers = {}").format(sql.Literal(usable_cores())))
-        seconds: dict[str, float] = {}
-        try:
-            for name in [name for name in known if name in names or not names]:
-                progress(name)
-                began = time.monotonic()
-                if name in before:
-                    conn.execute(
-                        sql.SQL("REINDEX INDEX CONCURRENTLY {}").format(sql.Identifier(release.release, name))
-                    )
-                else:
-                    conn.execute(wanted[name].statement(concurrently=True))
-                seconds[name] = time.monotonic() - began
-        except BaseException:
-            with suppress(psycopg.Error, WarehouseError), connect(settings, autocommit=True) as another:
-                drop_leftovers(another, release)
-            raise
-        after = {each.name: each for each in standing(conn, release)}
+        # What is replaced from here on may be in the new index, and counts as if it were not.
+        replaced = releases.get(conn, release.release).replaced_vectors
+        conn.execute(sql.SQL("SET max_parallel_maintenance_workers = {}").format(sql.Literal(workers)))
+        for name in [name for name in known if name in names or not names]:
+            progress(name)
+            began = time.monotonic()
+            if name in before:
+                conn.execute(
+                    sql.SQL("REINDEX INDEX CONCURRENTLY {}").format(sql.Identifier(release.release, name))
+                )
+            else:
+                conn.execute(wanted[name].statement(concurrently=True))
+            seconds[name] = time.monotonic() - began
+        if vectors <= seconds.keys():
+            releases.count_replaced(conn, release, -replaced)
+    except BaseException as error:
+        with suppress(psycopg.Error, WarehouseError), connect(settings, autocommit=True) as another:
+            another.execute("SELECT set_config('lock_timeout', %s, false)", (f"{round(patience * 1000)}ms",))
+            drop_leftovers(another, release)
+        if isinstance(error, psycopg.errors.LockNotAvailable):
+            raise Busy(
+                f"Indexes of {release.release} are not built anew: somebody who may still use them has a transaction open that has not ended "
+                f"after {patience:g} s."
+            ) from error
+        raise
+    after = {each.name: each for each in standing(conn, release)}
     if bad := [name for name, each in after.items() if not each.valid]:
         raise NoIndex(
             f"Not valid afterwards: {', '.join(bad)} of {release.release}. Build them again: fashion-assets reindex"

@@ -7,6 +7,7 @@ from typing import Any
 import psycopg
 
 from fashion_assets.postgres.server import describe
+from fashion_assets.release import upkeep
 from fashion_assets.release.approval import is_lacking
 from fashion_assets.release.freshness import freshness
 from fashion_assets.release.known_sources import of_sources
@@ -35,6 +36,7 @@ def status(conn: psycopg.Connection, settings: Settings) -> dict[str, Any]:
             "promoted_at": live.promoted_at and live.promoted_at.isoformat(),
         },
         "freshness": fresh and fresh.to_dict(),
+        "index": live and upkeep.of_vectors(conn, settings, live).to_dict(),
         "back": back and back.to_dict(),
         "sources": of_sources(conn, wanted.missing),
         "batches": {

@@ -25,7 +25,7 @@ PREVIEW_OF = "Preview of "
 _COLUMNS = sql.SQL(
     "release, number, state, content_version, space, products, quarantined, listings, criteria, report, "
     "created_at, promoted_at, retired_at, run_id, replaced, revision, made_with, tables_version, build_seconds, has_changes_before, "
-    "approved_at, approved_by, approved_why"
+    "approved_at, approved_by, approved_why, replaced_vectors"
 )
 
 
@@ -68,6 +68,8 @@ class Release:
     """When somebody approved that it goes live; None where nobody did."""
     approved_by: str | None = None
     approved_why: str | None = None
+    replaced_vectors: int = 0
+    """Products whose vector was replaced or taken out since the index of vectors was built."""
 
     @property
     def approval(self) -> dict[str, str] | None:
@@ -197,6 +199,15 @@ def count(conn: psycopg.Connection, release: Release) -> None:
         "FROM fashion_ops.release_batches b WHERE b.release = r.release) WHERE release = %s",
         (release.release,),
     )
+
+
+def count_replaced(conn: psycopg.Connection, release: Release, more: int) -> None:
+    """Note that the vectors of so many more products were replaced or taken out; less than none: that so many count no longer."""
+    if more:
+        conn.execute(
+            "UPDATE fashion_ops.releases SET replaced_vectors = greatest(0, replaced_vectors + %s) WHERE release = %s",
+            (more, release.release),
+        )
 
 
 def mark_dropping(conn: psycopg.Connection, names: Collection[str]) -> None:

@@ -340,6 +340,13 @@ releases = Table(
     _at("approved_at", "When somebody approved that it goes live; null where nobody did."),
     Column("approved_by", Text, comment="Who approved it."),
     Column("approved_why", Text, comment="Why, in that person's words."),
+    Column(
+        "replaced_vectors",
+        BigInteger,
+        nullable=False,
+        server_default="0",
+        comment="Products whose vector was replaced or taken out since the index of vectors was built.",
+    ),
     UniqueConstraint("number"),
     CheckConstraint(
         "state IN ('building', 'candidate', 'live', 'retired', 'failed', 'dropped', 'dropping')",

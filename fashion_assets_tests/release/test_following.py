@@ -122,6 +122,8 @@ def test_what_changed_in_a_source_comes_into_the_live_release_as_a_run_would_bri
     assert dict(logged) == {"insert": 1, "update": 2, "delete": 2}
     live = releases.get(database, first.release)
     assert behind(database, live) == []
+    # Vectors of 3 and 11 are others, 7 and 9 are gone; 41 takes nothing's place.
+    assert live.replaced_vectors == 4
     assert synced(settings).mode == "nothing"
 
     # The batches' files come up to date with the next run, which finds the release to be what they make.
@@ -153,6 +155,7 @@ def test_what_changed_in_a_source_comes_into_the_live_release_as_a_run_would_bri
     assert figures(database, first.release) == (39, 2, 41, 39)
     # All of it had been brought there when it was synced.
     assert not told[-1]
+    assert releases.get(database, first.release).replaced_vectors == 5
 
 
 def gone_from_the_register(live: Candidate, ids: list[str]) -> None:

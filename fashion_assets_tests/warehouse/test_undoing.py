@@ -18,7 +18,7 @@ from fashion_assets.warehouse.locks import run_lock
 from fashion_assets.warehouse.migrations import undoing
 from fashion_assets.warehouse.tables import metadata
 
-STEPS = ("0002", "0003", "0004", "0005", "0008", "0009", "0010", "0011", "0012", "0013", "0014")
+STEPS = ("0002", "0003", "0004", "0005", "0008", "0009", "0010", "0011", "0012", "0013", "0014", "0015")
 
 
 def fill(connection: psycopg.Connection[Any]) -> None:
@@ -90,7 +90,7 @@ def fill(connection: psycopg.Connection[Any]) -> None:
         ),
         (
             "UPDATE fashion_ops.releases SET revision = 2, made_with = 'm', tables_version = 't', build_seconds = 3, has_changes_before = 1, "
-            "approved_at = now(), approved_by = 'ann', approved_why = 'the autumn range'",
+            "approved_at = now(), approved_by = 'ann', approved_why = 'the autumn range', replaced_vectors = 3",
             (),
         ),
         (
@@ -183,7 +183,7 @@ def test_the_command_checks_and_undoes(full):
     done = invoke(app, ["migrate", "--undo-to", "0008", "--yes"])
     assert (
         done.exit_code == 0
-        and "undone: 0014\nundone: 0013\nundone: 0012\nundone: 0011\nundone: 0010\nundone: 0009"
+        and "undone: 0015\nundone: 0014\nundone: 0013\nundone: 0012\nundone: 0011\nundone: 0010\nundone: 0009"
         in done.stdout
     ), done.output
     looked = invoke(app, ["migrate", "--check"])

@@ -48,6 +48,7 @@ def synced_release(context: dg.AssetExecutionContext, config: Syncing, warehouse
         except NeedsSnapshot as error:
             context.log.warning(str(error))
             return
+        result.lines_after += sync.tend(context.log.info)
     for line in result.summary():
         context.log.info(line)
     done = result.followed

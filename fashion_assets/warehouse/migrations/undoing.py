@@ -63,6 +63,7 @@ LOST: dict[str, tuple[Loses, ...]] = {
     "0012": (Loses("releases", ("release",), columns=("approved_at", "approved_by", "approved_why")),),
     "0013": (Loses("searches", ("day", "release", "kind", "words")),),
     "0014": (Loses("api_keys", ("key",)),),
+    "0015": (Loses("releases", ("release",), columns=("replaced_vectors",)),),
 }
 """By step."""
 
