@@ -37,7 +37,7 @@ from fashion_assets.search.statements import (
     Shape,
     VectorLeg,
 )
-from fashion_assets.search.tallies import Tally
+from fashion_assets.search.tallies import FOUND_MOST, Tally
 from fashion_assets.search.tallies import read as tallied
 from fashion_assets.search.understanding import Understanding
 from fashion_assets.search.values import FilterValues
@@ -159,7 +159,11 @@ class Answering:
         _, avoided = yield from self._understanding.understand(facts, query.avoid)
         vectors: dict[str, np.ndarray] = {}
         if query.mode != "text" and query.has_meaning:
-            vectors = yield Compute(lambda: self._vectors(query, understood, facts, like))
+            if self.encoders.has(query, understood):
+                # To hand it to another thread would take longer.
+                vectors = self._vectors(query, understood, facts, like)
+            else:
+                vectors = yield Compute(lambda: self._vectors(query, understood, facts, like))
             silent = [space.name for space in facts.spaces if space.name not in vectors]
             if silent and (vectors or (query.words and query.mode == "hybrid")):
                 notes.append(f"not searched, as nothing asked for is in the space: {', '.join(silent)}")
@@ -231,18 +235,27 @@ class Answering:
         if it is very much only where too few were found. Where the filters leave nothing near, the nearest of what they leave are found."""
         answered = yield from self._answer(facts, asked)
         tally = answered.tally
+        if asked.apart and tally is not None and tally.looked >= FOUND_MOST:
+            # More than are looked at have the words: those that the filters leave come first.
+            asked = replace(asked, together=False)
+            answered = yield from self._answer(facts, asked)
+            tally = answered.tally
         for column in asked.apart:
-            if tally is not None and column not in tally.facets and column not in tally.ranges:
-                others = tuple(asked.filters[place] for place in asked.beside(column))
-                aside = replace(
-                    asked, filters=others, counted=(column,), limit=0, offset=0, after=None, whole=False
-                )
+            if tally is None:
+                continue
+            others = tuple(asked.filters[place] for place in asked.beside(column))
+            aside = replace(
+                asked, filters=others, counted=(column,), limit=0, offset=0, after=None, whole=False
+            )
+            found = tally.beside.get(column)
+            if found is None:
                 tallied = yield from self._answer(facts, aside)
                 assert tallied.tally is not None
-                if not tallied.tally.found and aside.ends and others and aside.vectors:
-                    # As that search would by itself, below.
-                    tallied = yield from self._answer(facts, replace(aside, ends=False))
-                    assert tallied.tally is not None
+                tally, found = tally.joined(tallied.tally), tallied.tally.found
+            if not found and aside.ends and others and aside.vectors:
+                # As that search would by itself, below.
+                tallied = yield from self._answer(facts, replace(aside, ends=False))
+                assert tallied.tally is not None
                 tally = tally.joined(tallied.tally)
         answered = replace(answered, tally=tally)
         found = tally.found if tally is not None else len(answered.hits)
@@ -319,7 +332,7 @@ class Answering:
                     window = MAX_LIMIT if wide else reach(facts, space, nearness, cut, asked.filters)
                 if not asked.exact:
                     path = choose(facts, space, nearness, asked.filters, window, _candidates(facts, asked))
-                if cut is not None and asked.filters and path != "exact":
+                if cut is not None and asked.filters and not asked.exact:
                     # One walk to the cut-off, whatever the filters: what each of them leaves can be counted of it.
                     everything = reach(facts, space, nearness, cut, ())
                     # Where it would end before the cut-off, only beside words, which find most of the same.
@@ -358,7 +371,9 @@ class Answering:
             None
             if asked.counted is None
             else tuple(each for each in asked.counted if each not in asked.apart),
-            tuple((column, asked.beside(column)) for column in asked.apart) if _at_once(legs) else (),
+            tuple((column, asked.beside(column)) for column in asked.apart)
+            if asked.together and _at_once(legs)
+            else (),
             asked.sort,
             asked.whole,
             _after(asked),
@@ -419,14 +434,12 @@ def _facets(query: Query, facts: Facts) -> tuple[str, ...]:
     return tuple(column for column in query.facets if column not in facts.empty)
 
 
-def _tally(texts: Sequence[str] | None, shape: Shape) -> Tally | None:
+def _tally(text: str | None, shape: Shape) -> Tally | None:
     """What the first row of a page says is found."""
-    if texts is None or shape.counted is None:
+    if shape.counted is None:
         return None
-    tally = tallied(texts[0], shape.counted)
-    for (column, _), text in zip(shape.aside, texts[1:], strict=True):
-        tally = tally.joined(tallied(text, (column,)))
-    return tally
+    columns = (*shape.counted, *(column for column, _ in shape.aside))
+    return tallied(text, columns, len(shape.aside))
 
 
 def _at_once(legs: Sequence[Leg]) -> bool:

@@ -56,6 +56,8 @@ class Asked:
     after: Place | None = None
     whole: bool = False
     """Whether the page reaches beyond what the legs rank."""
+    together: bool = True
+    """Whether columns that are filtered may be counted in the statement that answers the page."""
 
     @cached_property
     def apart(self) -> tuple[str, ...]:

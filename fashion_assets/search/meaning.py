@@ -115,6 +115,13 @@ class Encoders:
         """The unit vector [d] of words."""
         return self._vectors.get((space, words), lambda: self._encoder(space).texts([words])[0])
 
+    def has(self, query: Query, words: str) -> bool:
+        """Whether the vectors of all words of a question are at hand, so that it takes no time to speak of."""
+        texts = [text for text in (words, query.avoid) if text]
+        return query.picture is None and all(
+            self._vectors.peek((space, text)) is not None for space in self.spaces for text in texts
+        )
+
     def learn(self, space: str, texts: Sequence[str]) -> None:
         """Encode in one call those of some texts whose vectors are not at hand."""
         new = [text for text in dict.fromkeys(texts) if text and self._vectors.peek((space, text)) is None]

@@ -17,35 +17,68 @@ RANK_CONSTANT = 60
 """k of reciprocal rank fusion (Cormack, Clarke, Büttcher: Reciprocal Rank Fusion, SIGIR 2009)."""
 
 
+def _carried(shape: Shape) -> list[sql.Composable]:
+    """What vector legs bring along of each row they read, so that no row is looked up again to be counted, ordered or judged by its words."""
+    columns: list[str] = [
+        *(shape.counted or ()),
+        *(column for column, _ in shape.aside),
+        *(column for column in shape.terms if column is not None),
+        *([] if shape.sort is None else [shape.sort[0]]),
+        *(["search_vector"] if shape.matches or shape.terms else []),
+    ]
+    return [sql.Identifier(column) for column in dict.fromkeys(columns)]
+
+
+def _with(read: Sequence[sql.Composable]) -> sql.Composed:
+    """Further columns of a SELECT."""
+    return sql.Composed([sql.SQL(", ") + each for each in read])
+
+
+def _meets(place: int) -> sql.Identifier:
+    """What a leg of all products says of whether a row meets a condition."""
+    return sql.Identifier(f"meets {place}")
+
+
 def vector_leg(shape: Shape, position: int) -> sql.Composed:
-    """The `%(window_<position>)s` products nearest to `%(vector_<position>)s` in a leg's space, with their distance."""
+    """The `%(window_<position>)s` products nearest to `%(vector_<position>)s` in a leg's space, with their distance and what is carried."""
     leg = shape.vectors[position]
     nearness = distance(leg, f"vector_{position}")
     if leg.path == "exact":
         # Which no index is built on; as the rows' own column, so that it is computed once.
         nearness = sql.SQL("({}) + 0").format(nearness)
     own: list[sql.Composable] = [sql.SQL("embedding_space = {}").format(sql.Literal(leg.space))]
+    narrowed = conditions(shape.filters, shape.excludes)
+    met = [
+        sql.SQL("{} AS {}").format(each, _meets(place))
+        for place, each in enumerate(narrowed if leg.whole else ())
+    ]
     return sql.SQL(
-        "SELECT product_id, {distance} AS distance FROM {products} WHERE {where} ORDER BY {order} LIMIT {window}"
+        "SELECT product_id, {distance} AS distance{carried} FROM {products} WHERE {where} ORDER BY {order} LIMIT {window}"
     ).format(
         distance=nearness,
+        carried=_with([*_carried(shape), *met]),
         products=table(shape.schema),
-        where=where(own + ([] if leg.whole else conditions(shape.filters, shape.excludes))),
+        where=where(own + ([] if leg.whole else narrowed)),
         order=nearness,
         window=sql.Placeholder(f"window_{position}"),
     )
 
 
+def _within(shape: Shape, position: int) -> list[sql.Composable]:
+    """The condition of those of a leg that are within the cut-off."""
+    if not shape.vectors[position].cut:
+        return []
+    return [sql.SQL("distance <= {}").format(sql.Placeholder(f"cut_{position}"))]
+
+
 def _near(shape: Shape, position: int) -> sql.Composed:
     """What of a vector leg is found: those within the cut-off, of all products those that meet the filters."""
-    leg, found = shape.vectors[position], sql.Identifier(f"vector_{position}")
-    within: list[sql.Composable] = []
-    if leg.cut:
-        within.append(sql.SQL("distance <= {}").format(sql.Placeholder(f"cut_{position}")))
-    if leg.whole:
-        within += conditions(shape.filters, shape.excludes)
-        found = sql.SQL("{} JOIN {} USING (product_id)").format(found, table(shape.schema))
-    return sql.SQL("SELECT product_id, distance FROM {} WHERE {}").format(found, where(within))
+    kept = _within(shape, position)
+    if shape.vectors[position].whole:
+        kept += [_meets(place) for place in range(len(shape.filters) + shape.excludes)]
+    return sql.SQL("SELECT product_id, distance{} FROM {} WHERE {}").format(
+        _with(_carried(shape)), sql.Identifier(f"vector_{position}"), where(kept)
+    )
 
 
 MENTIONED = 0.5
@@ -56,7 +89,7 @@ def _covered(column: str | None, position: int, lexemes: sql.Composed) -> sql.Co
     mentioned = sql.SQL("(search_vector @@ {})").format(lexemes)
     if column is None:
         return sql.SQL("{}::int").format(mentioned)
-    return sql.SQL("CASE WHEN {} = {} THEN 1 WHEN {} THEN {} ELSE 0 END").format(
+    return sql.SQL("CASE WHEN {} = {} THEN 1::float8 WHEN {} THEN {}::float8 ELSE 0::float8 END").format(
         sql.Identifier(column), sql.Placeholder(f"value_{position}"), mentioned, sql.Literal(MENTIONED)
     )
 
@@ -64,8 +97,10 @@ def _covered(column: str | None, position: int, lexemes: sql.Composed) -> sql.Co
 def _text_leg(shape: Shape) -> list[sql.Composable]:
     products, narrowed = table(shape.schema), conditions(shape.filters, shape.excludes)
     lexemes = sql.SQL("to_tsquery('english', {})")
+    carried = _with(_carried(shape))
     branches = [
-        sql.SQL("(SELECT product_id FROM {} WHERE {} LIMIT %(window)s)").format(
+        sql.SQL("(SELECT product_id{} FROM {} WHERE {} LIMIT %(window)s)").format(
+            carried,
             products,
             where(
                 [
@@ -79,14 +114,16 @@ def _text_leg(shape: Shape) -> list[sql.Composable]:
         for position in range(shape.tiers)
     ]
     # What the other legs found is judged by its words as well.
+    near = [sql.Identifier(f"near_{position}") for position in range(len(shape.vectors))]
     found: list[sql.Composable] = [
-        sql.SQL("SELECT product_id FROM {}").format(sql.Identifier(f"near_{position}"))
-        for position in range(len(shape.vectors))
+        sql.SQL("SELECT product_id{} FROM {}").format(carried, each) for each in near
     ]
     if branches:
+        # Spaces share no product, and what is near was said already.
+        unsaid = [sql.SQL("product_id NOT IN (SELECT product_id FROM {})").format(each) for each in near]
         found.append(
-            sql.SQL("(SELECT product_id FROM ({}) AS tiers LIMIT %(window)s)").format(
-                sql.SQL(" UNION ALL ").join(branches)
+            sql.SQL("SELECT * FROM (SELECT * FROM ({}) AS tiers LIMIT %(window)s) AS first WHERE {}").format(
+                sql.SQL(" UNION ALL ").join(branches), where(unsaid)
             )
         )
     coverage = sql.SQL(" + ").join(
@@ -98,17 +135,12 @@ def _text_leg(shape: Shape) -> list[sql.Composable]:
     )
     refused = sql.SQL(" AND NOT search_vector @@ {}").format(_AVOIDED) if shape.avoids else sql.SQL("")
     return [
-        sql.SQL("candidates AS MATERIALIZED ({})").format(sql.SQL(" UNION ").join(found)),
+        sql.SQL("candidates AS ({})").format(sql.SQL(" UNION ALL ").join(found)),
         sql.SQL(
             "words AS MATERIALIZED (SELECT product_id, {coverage} AS coverage, "
-            "ts_rank(search_vector, {any}) AS relevance FROM candidates JOIN {products} USING (product_id) "
+            "ts_rank(search_vector, {any}) AS relevance FROM candidates "
             "WHERE search_vector @@ {any}{refused} ORDER BY coverage DESC, relevance DESC, product_id LIMIT %(window)s)"
-        ).format(
-            coverage=coverage,
-            any=lexemes.format(sql.Placeholder("any_term")),
-            products=products,
-            refused=refused,
-        ),
+        ).format(coverage=coverage, any=lexemes.format(sql.Placeholder("any_term")), refused=refused),
     ]
 
 
@@ -123,44 +155,84 @@ def _matching(shape: Shape) -> list[sql.Composable]:
     return matching
 
 
-def _found(
-    shape: Shape, columns: Sequence[sql.Composable], among: Sequence[int] | None = None
-) -> sql.Composed:
-    """Columns of every product that is found, each once; `among`: places of the filters that narrow it, all of them unless given."""
-    read, products = sql.SQL(", ").join(columns), table(shape.schema)
+def _found(shape: Shape, columns: Sequence[sql.Composable]) -> sql.Composed:
+    """Columns of every product that is found, each once."""
     narrowed = conditions(shape.filters, shape.excludes)
-    if among is not None:
-        narrowed = [
-            each for place, each in enumerate(narrowed) if place in among or place >= len(shape.filters)
-        ]
-    matching = _matching(shape)
+    legs = [
+        (sql.Identifier(f"near_{position}"), list[sql.Composable]()) for position in range(len(shape.vectors))
+    ]
+    return _read(shape, columns, narrowed, legs)
+
+
+def _nearly_found(shape: Shape, columns: Sequence[sql.Composable]) -> sql.Composed:
+    """The same of every product that at most the filters on one of the columns counted `aside` leave out, with the number of that column, from
+    1, as `missed`; 0 of those that are found. No leg goes by the filters."""
+    narrowed = conditions(shape.filters, shape.excludes)
+    whole = [_meets(place) for place in range(len(narrowed))]
+    legs = []
+    for position in range(len(shape.vectors)):
+        missed, kept = _missed(shape, whole)
+        legs.append((sql.Identifier(f"vector_{position}"), [*_within(shape, position), *kept], missed))
+    missed, kept = _missed(shape, narrowed)
+    return _read(shape, columns, kept, legs, missed)
+
+
+def _missed(shape: Shape, met: Sequence[sql.Composable]) -> tuple[sql.Composed, list[sql.Composable]]:
+    """Of a row that meets conditions: the column whose filters it misses, and what must hold for there to be one at the most."""
+    others = [among for _, among in shape.aside]
+    counted = range(len(shape.filters))
+    shared = [
+        each
+        for place, each in enumerate(met)
+        if all(place in among for among in others) or place not in counted
+    ]
+    beside = [
+        where([met[place] for place in among if any(place not in other for other in others)])
+        for among in others
+    ]
+    all_met = where([met[place] for place in counted if any(place not in other for other in others)])
+    return (
+        sql.SQL("CASE WHEN {} THEN 0 {} END").format(
+            all_met,
+            sql.SQL(" ").join(
+                sql.SQL("WHEN {} THEN {}").format(each, sql.Literal(number))
+                for number, each in enumerate(beside, start=1)
+            ),
+        ),
+        [
+            *shared,
+            sql.SQL("({})").format(sql.SQL(" OR ").join(sql.SQL("({})").format(each) for each in beside)),
+        ],
+    )
+
+
+def _read(
+    shape: Shape,
+    columns: Sequence[sql.Composable],
+    narrowed: Sequence[sql.Composable],
+    legs: Sequence[tuple],
+    missed: sql.Composable | None = None,
+) -> sql.Composed:
+    """Columns of products whose words match and that meet conditions, and of those of legs that meet theirs and whose words do not."""
+    products, matching = table(shape.schema), _matching(shape)
+
+    def read(of: sql.Composable | None) -> sql.Composed:
+        return sql.SQL(", ").join([*columns, *([] if of is None else [of + sql.SQL(" AS missed")])])
+
     parts: list[sql.Composable] = []
     if shape.matches:
         parts.append(
             sql.SQL("(SELECT {} FROM {} WHERE {} LIMIT {})").format(
-                read, products, where([*matching, *narrowed]), sql.Literal(FOUND_MOST)
+                read(missed), products, where([*matching, *narrowed]), sql.Literal(FOUND_MOST)
             )
         )
-    if shape.vectors:
-        near = sql.SQL(" UNION ").join(
-            sql.SQL("SELECT product_id FROM {}").format(sql.Identifier(f"near_{position}"))
-            if among is None
-            else sql.SQL("SELECT product_id FROM {} WHERE {}").format(
-                sql.Identifier(f"vector_{position}"),
-                sql.SQL("distance <= {}").format(sql.Placeholder(f"cut_{position}"))
-                if leg.cut
-                else sql.SQL("true"),
-            )
-            for position, leg in enumerate(shape.vectors)
+    for leg, kept, *of in legs:
+        told = [sql.SQL("NOT ({})").format(where(matching))] if shape.matches else []
+        parts.append(
+            sql.SQL("SELECT {} FROM {} WHERE {}").format(read(*of or [None]), leg, where([*kept, *told]))
         )
-        kept: list[sql.Composable] = [sql.SQL("product_id IN ({})").format(near)]
-        if shape.matches:
-            kept.append(sql.SQL("NOT ({})").format(where(matching)))
-        if among is not None:
-            kept += narrowed
-        parts.append(sql.SQL("SELECT {} FROM {} WHERE {}").format(read, products, where(kept)))
     if not parts:
-        parts.append(sql.SQL("SELECT {} FROM {} WHERE {}").format(read, products, where(narrowed)))
+        parts.append(sql.SQL("SELECT {} FROM {} WHERE {}").format(read(missed), products, where(narrowed)))
     return sql.SQL(" UNION ALL ").join(parts)
 
 
@@ -172,8 +244,8 @@ def search(shape: Shape) -> bytes:
     `any_term`, `matched`, `avoid`, `filter_<n>`, `excluded`, `weight_<n>` of each leg, `window`, `limit`, `offset`, `after_value`,
     `after_id`. Rows: `product_id`, the hit's columns, `legs`, `ranks` and `values` (distance or coverage) of the legs that brought it; what
     it is ordered by, as text; for each vector leg how many it found, the largest distance, and which of `probes_<n>` are among them, as the
-    text of a JSON array, NULL for an exact leg's probes; and, in the first row, an array of
-    tallies (`tallies`), of `counted` and of each column of `aside`. There is always a first row; where the page is empty it
+    text of a JSON array, NULL for an exact leg's probes; and, in the first row, the
+    tally (`tallies`) of `counted` and the columns of `aside`. There is always a first row; where the page is empty it
     has no product.
     """
     tables: list[sql.Composable] = [
@@ -217,10 +289,10 @@ def search(shape: Shape) -> bytes:
     ]
     counts: sql.Composable = sql.SQL("NULL")
     if shape.counted is not None:
-        tallies = [tally(_found(shape, counted(shape.counted)), shape.counted)]
-        for column, among in shape.aside:
-            tallies.append(tally(_found(shape, counted((column,)), among), (column,)))
-        counts = sql.SQL("ARRAY[{}]").format(sql.SQL(", ").join(tallies))
+        aside = tuple(column for column, _ in shape.aside)
+        columns = (*shape.counted, *aside)
+        found = _nearly_found if aside else _found
+        counts = tally(found(shape, counted(columns)), columns, len(aside))
     return (
         sql.SQL(
             "WITH {tables} SELECT page.product_id::text, {columns}, page.legs, page.ranks, page.values, page.key, "
@@ -263,14 +335,22 @@ def _ranked(shape: Shape) -> list[sql.Composable]:
                 leg=sql.Literal(len(shape.vectors)), weight=sql.Placeholder(f"weight_{len(shape.vectors)}")
             )
         )
-    tables += [
-        sql.SQL("legs AS ({})").format(sql.SQL(" UNION ALL ").join(ranked)),
-        sql.SQL(
-            "fused AS MATERIALIZED (SELECT product_id, sum(weight / ({} + rank)) AS score, "
-            "array_agg(leg ORDER BY leg) AS legs, array_agg(rank::int ORDER BY leg) AS ranks, "
-            "array_agg(value::float8 ORDER BY leg) AS values FROM legs GROUP BY product_id)"
-        ).format(sql.Literal(RANK_CONSTANT)),
-    ]
+    if len(ranked) == 1:
+        tables.append(
+            sql.SQL(
+                "fused AS MATERIALIZED (SELECT product_id, weight / ({} + rank) AS score, ARRAY[leg] AS legs, "
+                "ARRAY[rank::int] AS ranks, ARRAY[value::float8] AS values FROM ({}) AS legs)"
+            ).format(sql.Literal(RANK_CONSTANT), ranked[0])
+        )
+    else:
+        tables += [
+            sql.SQL("legs AS ({})").format(sql.SQL(" UNION ALL ").join(ranked)),
+            sql.SQL(
+                "fused AS MATERIALIZED (SELECT product_id, sum(weight / ({} + rank)) AS score, "
+                "array_agg(leg ORDER BY leg) AS legs, array_agg(rank::int ORDER BY leg) AS ranks, "
+                "array_agg(value::float8 ORDER BY leg) AS values FROM legs GROUP BY product_id)"
+            ).format(sql.Literal(RANK_CONSTANT)),
+        ]
     ordered = sql.SQL("SELECT product_id, score, legs, ranks, values, NULL::numeric AS key FROM fused")
     if shape.sort is not None:
         key, _ = shape.sort

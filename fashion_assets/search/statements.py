@@ -95,8 +95,11 @@ def settings_of(shape: Shape, ef_search: int) -> dict[str, str]:
         }
     elif shape.terms:
         chosen["enable_seqscan"] = "off"
-    # Under filters and terms the right plan depends on their values.
-    varies = bool(shape.filters or shape.terms)
+    # Under filters and terms the right plan depends on their values, and so it does where all that is found is put in order.
+    varies = bool(shape.filters or shape.terms or shape.sort or shape.whole)
+    if shape.vectors and not varies:
+        # A plan that is kept knows no limits: it would read all ids to look up those of a page.
+        chosen |= {"enable_hashjoin": "off", "enable_mergejoin": "off"}
     chosen["plan_cache_mode"] = "force_custom_plan" if varies else "force_generic_plan"
     return chosen
 

@@ -39,6 +39,10 @@ class Tally:
     found: int
     facets: Mapping[str, Values] = field(default_factory=dict)
     ranges: Mapping[str, Range] = field(default_factory=dict)
+    beside: Mapping[str, int] = field(default_factory=dict)
+    """How many products are found without the filters on a column, of the columns counted so."""
+    looked: int = 0
+    """Products that were looked at for it; `FOUND_MOST` or more: there may be others that were not."""
 
     def joined(self, other: "Tally") -> "Tally":
         """With the values of columns that were counted apart."""
@@ -75,12 +79,16 @@ def _stretch(column: str) -> sql.Identifier:
     return sql.Identifier(f"stretch of {column}")
 
 
-def tally(found: sql.Composable, columns: Sequence[str]) -> sql.Composed:
+def tally(found: sql.Composable, columns: Sequence[str], aside: int = 0) -> sql.Composed:
     """An expression that counts the rows of a query that reads `counted(columns)`: a JSON array, as text, of the place of the column
-    (-1 for all rows), value, count, least and greatest."""
+    (-1 for all rows), value (of all rows the number they `missed`), count, least and greatest.
+
+    The last `aside` of the columns are counted over rows that others are not: those whose `missed` is the number of that column among
+    these, from 1. All are counted over rows whose `missed` is 0.
+    """
     if not columns:
         return sql.SQL(
-            "(SELECT json_build_array(json_build_array(-1, NULL, count(*)))::text FROM ({}) AS found)"
+            "(SELECT json_build_array(json_build_array(-1, 0, count(*), NULL, NULL))::text FROM ({}) AS found)"
         ).format(found)
     grouped = [_stretch(column) if is_range(column) else sql.Identifier(column) for column in columns]
     which, value, least, greatest = (
@@ -93,24 +101,41 @@ def tally(found: sql.Composable, columns: Sequence[str]) -> sql.Composed:
         )
         for form, otherwise in (
             (lambda place, column, group: sql.Literal(place), sql.SQL("ELSE -1")),
-            (lambda place, column, group: sql.SQL("{}::text").format(group), sql.SQL("")),
+            (
+                lambda place, column, group: sql.SQL("{}::text").format(group),
+                sql.SQL("ELSE missed::text" if aside else "ELSE '0'"),
+            ),
             (lambda place, column, group: _extreme("min", column), sql.SQL("")),
             (lambda place, column, group: _extreme("max", column), sql.SQL("")),
         )
     )
-    return sql.SQL(
-        "(SELECT json_agg(json_build_array(which, value, number, least, greatest))::text FROM ("
-        "SELECT *, row_number() OVER (PARTITION BY which ORDER BY number DESC, value) AS place FROM ("
-        "SELECT {which} AS which, {value} AS value, count(*) AS number, {least} AS least, {greatest} AS greatest "
-        "FROM ({found}) AS found GROUP BY GROUPING SETS ((), {sets})) AS counted "
-        "WHERE which = -1 OR value IS NOT NULL) AS ranked WHERE place <= {values})"
+    counted = sql.SQL(
+        "SELECT {which} AS which, {value} AS value, {missed} AS missed, count(*) AS number, {least} AS least, {greatest} AS greatest "
+        "FROM ({found}) AS found GROUP BY {by}GROUPING SETS ((), {sets})"
     ).format(
         which=which,
         value=value,
+        missed=sql.SQL("missed" if aside else "0"),
         least=least,
         greatest=greatest,
         found=found,
+        by=sql.SQL("missed, " if aside else ""),
         sets=sql.SQL(", ").join(sql.SQL("({})").format(group) for group in grouped),
+    )
+    if aside:
+        own = sql.SQL("which = -1 OR missed = 0 OR missed = which - {}").format(
+            sql.Literal(len(columns) - aside - 1)
+        )
+        counted = sql.SQL(
+            "SELECT which, value, sum(number)::int8 AS number, min(least) AS least, max(greatest) AS greatest "
+            "FROM ({}) AS parted WHERE {} GROUP BY which, value"
+        ).format(counted, own)
+    return sql.SQL(
+        "(SELECT json_agg(json_build_array(which, value, number, least::text, greatest::text))::text FROM ("
+        "SELECT *, row_number() OVER (PARTITION BY which ORDER BY number DESC, value) AS place FROM ({counted}) AS counted "
+        "WHERE value IS NOT NULL) AS ranked WHERE place <= {values})"
+    ).format(
+        counted=counted,
         # A stretch is never among too many.
         values=sql.Literal(max(FACET_VALUES, len(EDGES) + 1)),
     )
@@ -118,18 +143,18 @@ def tally(found: sql.Composable, columns: Sequence[str]) -> sql.Composed:
 
 def _extreme(which: str, column: str) -> sql.Composed:
     if not is_range(column):
-        return sql.Composed([sql.SQL("NULL")])
-    return sql.SQL("{}({})::text").format(sql.SQL(which), sql.Identifier(column))  # pyright: ignore[reportArgumentType]
+        return sql.Composed([sql.SQL("NULL::numeric")])
+    return sql.SQL("{}({})").format(sql.SQL(which), sql.Identifier(column))  # pyright: ignore[reportArgumentType]
 
 
-def read(text: str, columns: Sequence[str]) -> Tally:
-    """What `tally` says of some columns."""
-    found = 0
+def read(text: str | None, columns: Sequence[str], aside: int = 0) -> Tally:
+    """What `tally` says of some columns, the last of them counted `aside`; nothing, where there was nothing to count."""
+    rows = [0] * (1 + aside)
     facets: dict[str, Values] = {column: [] for column in columns}
     stretches: dict[str, list[tuple[int, int, Decimal, Decimal]]] = {column: [] for column in columns}
-    for place, value, number, *extremes in json.loads(text):
+    for place, value, number, *extremes in json.loads(text or "[]"):
         if place < 0:
-            found = number
+            rows[int(value)] = number
             continue
         column = columns[int(place)]
         if is_range(column):
@@ -138,9 +163,14 @@ def read(text: str, columns: Sequence[str]) -> Tally:
         else:
             facets[column].append((_typed(column, value), number))
     return Tally(
-        found,
+        rows[0],
         {column: _first(values) for column, values in facets.items() if not is_range(column)},
         {column: _range(stretches[column]) for column in columns if stretches[column]},
+        {
+            column: rows[0] + own
+            for column, own in zip(columns[len(columns) - aside :], rows[1:], strict=True)
+        },
+        sum(rows),
     )
 
 
