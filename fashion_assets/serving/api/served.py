@@ -99,8 +99,8 @@ class Served:
         return await asyncio.to_thread(read)
 
 
-def served(request: Request) -> Served:
-    """What the application that was asked serves."""
+async def served(request: Request) -> Served:
+    """What the application that was asked serves. Asynchronous, as FastAPI has a thread call what is not."""
     return request.app.state.served
 
 
