@@ -1,6 +1,7 @@
 """Commands that show what a release holds: searches, recommendations, its report."""
 
 from collections.abc import Mapping, Sequence
+from dataclasses import asdict
 from decimal import Decimal
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
@@ -143,6 +144,9 @@ def search(
         paths = ", ".join(f"{leg} by {path}" for leg, path in plan.legs.items())
         kept = "" if plan.selectivity is None else f", filters leave about {plan.selectivity:.1%}"
         out.print(f"searched {plan.release}: {shown(paths)}{kept}", highlight=False)
+    for lacked in plan.lacking:
+        if lacked.by != "spelling":
+            out.print(shown(str(lacked)), highlight=False)
     for note in plan.notes:
         out.print(shown(note), highlight=False)
     if results.next_page:
@@ -230,7 +234,7 @@ def results_as_json(results: "Results", explain: bool) -> dict[str, Any]:
             for column, numbers in results.ranges.items()
         },
         "next_page": results.next_page,
-        "plan": vars(plan) | {"legs": dict(plan.legs)},
+        "plan": vars(plan) | {"legs": dict(plan.legs), "lacking": [asdict(each) for each in plan.lacking]},
     }
 
 

@@ -17,6 +17,8 @@ from pgvector import HalfVector
 from fashion_assets.search import page_statement, statements, words
 from fashion_assets.search.asked import NOTHING_NEAR, Answered, Asked, Stored, total_of
 from fashion_assets.search.filters import COLUMNS, FilterError, SearchError
+from fashion_assets.search.highlighting import highlighted
+from fashion_assets.search.lacking import LackingWords
 from fashion_assets.search.meaning import Encoders
 from fashion_assets.search.nearness import BESIDE_WORDS, cut_off, reach
 from fashion_assets.search.paging import PASSED_OVER, TOO_FEW, Leg, doubted, hits_of, proofs
@@ -24,6 +26,7 @@ from fashion_assets.search.path import EXACT_AT_MOST, EXACT_AT_ONCE, Facts, choo
 from fashion_assets.search.query import (
     MAX_LIMIT,
     SORTS,
+    Aside,
     Cursor,
     Plan,
     Query,
@@ -67,6 +70,7 @@ class Answering:
         self.releases = ServedReleases(settings)
         self._understanding = Understanding(self.releases)
         self._values = FilterValues(self.releases)
+        self._lacking = LackingWords(self.releases, self._values)
 
     @cached_property
     def rules(self) -> "OutfitRules":
@@ -101,8 +105,7 @@ class Answering:
             yield from self._understanding.learn(facts, asked)
             understood = []
             for text in asked:
-                reading, _ = yield from self._understanding.understand(facts, text)
-                understood.append(reading)
+                understood.append((yield from self._understanding.understand(facts, text)).text)
             for space in facts.spaces:
                 if space.name in self.encoders.spaces:
                     yield Compute(partial(self.encoders.learn, space.name, understood))
@@ -138,6 +141,9 @@ class Answering:
         hits, page = answered.hits[: query.limit], None
         if len(answered.hits) > query.limit:
             page = cursor.beyond(query, hits[-1].product_id, answered.keys[query.limit - 1])
+        if query.highlight:
+            terms = [term for term in asked.terms if term in asked.ranked]
+            hits = yield from highlighted(self.releases, facts, hits, terms)
         return Results(
             hits,
             replace(plan, legs=answered.paths, notes=(*plan.notes, *answered.notes, *strange)),
@@ -155,8 +161,9 @@ class Answering:
             like = yield from self.product(facts, query.product)
             if like.vector is None:
                 query = _by_its_title(query, like, notes)
-        understood, terms = yield from self._understanding.understand(facts, query.words)
-        _, avoided = yield from self._understanding.understand(facts, query.avoid)
+        understood, terms, absent = yield from self._understanding.understand(facts, query.words)
+        lacking = yield from self._lacking.of(facts, terms, absent)
+        avoided = (yield from self._understanding.understand(facts, query.avoid)).terms
         vectors: dict[str, np.ndarray] = {}
         if query.mode != "text" and query.has_meaning:
             if self.encoders.has(query, understood):
@@ -166,7 +173,9 @@ class Answering:
                 vectors = yield Compute(lambda: self._vectors(query, understood, facts, like))
             silent = [space.name for space in facts.spaces if space.name not in vectors]
             if silent and (vectors or (query.words and query.mode == "hybrid")):
-                notes.append(f"not searched, as nothing asked for is in the space: {', '.join(silent)}")
+                notes.append(
+                    Aside(f"not searched, as nothing asked for is in the space: {', '.join(silent)}")
+                )
             elif silent:
                 raise ReleaseError(
                     f"{facts.release} was made with the model {', '.join(silent)}, and the model in use is "
@@ -177,7 +186,7 @@ class Answering:
             raise SearchError("a vector search needs words, a picture, a product or a vector")
         if vectors and facts.bare:
             notes.append(
-                f"{facts.bare:,} of {facts.products:,} products have no vector: words alone find them"
+                Aside(f"{facts.bare:,} of {facts.products:,} products have no vector: words alone find them")
             )
         with_text = query.mode != "vector" and bool(terms)
         avoid = " | ".join(term.tsquery for term in avoided) or None
@@ -196,6 +205,7 @@ class Answering:
             tuple(" | ".join(term.phrases) for term in terms),
             tuple(notes),
             facts.revision,
+            lacking,
         )
         asked = Asked(
             vectors,
@@ -289,11 +299,11 @@ class Answering:
         doubt = doubted(rows, legs)
         left = facts.left(asked.filters) if doubt else 0
         if doubt == PASSED_OVER and left > EXACT_AT_ONCE and ef_search < MAX_EF_SEARCH:
-            notes.append("the index passed over nearer products, so it searched wider")
+            notes.append(Aside("the index passed over nearer products, so it searched wider"))
             shape, rows = yield from self._page(facts, asked, legs, MAX_EF_SEARCH)
             doubt = doubted(rows, legs)
         if doubt == TOO_FEW or (doubt == PASSED_OVER and left <= EXACT_AT_MOST):
-            notes.append(f"the index {doubt}, so all was compared")
+            notes.append(Aside(f"the index {doubt}, so all was compared"))
             legs = self._legs(facts, replace(asked, exact=True), wide=True)
             shape, rows = yield from self._page(facts, asked, legs, ef_search)
         paths: dict[str, str] = {leg.shape.space: leg.shape.path for leg in legs}

@@ -11,13 +11,17 @@ import math
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, fields
 from decimal import Decimal, DecimalException
-from typing import Any, Literal, LiteralString, get_args
+from typing import TYPE_CHECKING, Any, Literal, LiteralString, get_args
 from uuid import UUID
 
 import numpy as np
 
 from fashion_assets.catalog.attributes import ATTRIBUTES
 from fashion_assets.search.filters import Filter, Filters, SearchError, as_filters
+
+if TYPE_CHECKING:
+    from fashion_assets.search.highlighting import Highlights
+    from fashion_assets.search.lacking import Lacking
 
 MAX_LIMIT = 1_000
 """Hits of one page, and candidates of a leg at the most."""
@@ -94,6 +98,7 @@ class Query:
         facets: names of columns whose values are counted over all that is found, whatever a filter on the column itself says; numbers as
             ranges. Sparse attributes that no product of the release has are left out.
         sort: the order of the hits, one of `SORTS`.
+        highlight: whether hits say which of the words they have, and where.
         release: a release by name instead of the live one; needs the rights of its owner.
     Raises:
         SearchError: a part is not what it should be. `FilterError` for filters.
@@ -113,6 +118,7 @@ class Query:
     page: str | None = None
     facets: tuple[str, ...] = ()
     sort: Sort = "relevance"
+    highlight: bool = False
     release: str | None = None
 
     def __post_init__(self) -> None:
@@ -257,6 +263,8 @@ class Hit:
     """Those a hit has (`Attribute.shown`), in the table's order; each is found under its own name, too: `hit.title`."""
     score: float
     explanation: tuple[Found, ...] = ()
+    highlights: "Highlights | None" = None
+    """Which of the question's words it has, where that is asked for; None where it has none."""
 
     @classmethod
     def of(cls, row: Sequence[Any], score: float, explanation: tuple[Found, ...] = ()) -> "Hit":
@@ -270,6 +278,10 @@ class Hit:
             return self.__dict__["attributes"][name]
         except KeyError:
             raise AttributeError(f"a hit has no {name}") from None
+
+
+class Aside(str):
+    """A note that programs and operators want, and nobody who shops: how something was searched."""
 
 
 @dataclass(frozen=True)
@@ -286,9 +298,21 @@ class Plan:
     """The words as they were read, misspellings corrected."""
     terms: tuple[str, ...] = ()
     notes: tuple[str, ...] = ()
-    """What a person should know: spaces skipped, legs left out, a fallback."""
+    """What one should know of the answer; those that are no matter of people who shop are `Aside`s."""
     revision: int | None = None
     """Of the release, as far as it is known: at most half a minute old."""
+    lacking: "tuple[Lacking, ...]" = ()
+    """Words of the question that no product has, with the nearest there are."""
+
+    @property
+    def told(self) -> tuple[str, ...]:
+        """The notes for people."""
+        return tuple(note for note in self.notes if not isinstance(note, Aside))
+
+    @property
+    def asides(self) -> tuple[str, ...]:
+        """The others."""
+        return tuple(note for note in self.notes if isinstance(note, Aside))
 
 
 @dataclass(frozen=True)

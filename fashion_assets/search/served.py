@@ -19,7 +19,7 @@ from fashion_assets.search import statements
 from fashion_assets.search.filters import COLUMNS
 from fashion_assets.search.meaning import Cache
 from fashion_assets.search.path import SAMPLE, Facts, Sample, Space
-from fashion_assets.search.query import Results
+from fashion_assets.search.query import Aside, Results
 from fashion_assets.search.reading import Statement
 from fashion_assets.search.work import Answer, Once, Read, Work
 from fashion_assets.settings import Settings
@@ -106,7 +106,7 @@ class ServedReleases:
         """The results, with what a person should know of all searches noted in the first ones."""
         if not self._untold:
             return results
-        notes, self._untold = self._untold, ()
+        notes, self._untold = tuple(map(Aside, self._untold)), ()
         return replace(results, plan=replace(results.plan, notes=results.plan.notes + notes))
 
     def on(self, release: str | None, work: Callable[[Facts], Work[Answer]]) -> Work[Answer]:

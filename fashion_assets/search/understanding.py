@@ -1,13 +1,16 @@
 """Words held against a release: which of them it has, and how those it has not are to be read.
 
 What belongs here: asking a release for words no vocabulary has, and how many of the words any product has; what is kept of its answers. What does not: reading
-words as terms, and which known word is nearest (`words`).
+words as terms, and which known word is nearest (`words`), what is said otherwise (`spoken`), what is near to what it lacks (`lacking`).
 """
 
 import re
 from collections.abc import Mapping, Sequence
+from functools import partial
+from typing import NamedTuple
 
-from fashion_assets.search import statements, words
+from fashion_assets.search import spoken, statements, words
+from fashion_assets.search.lacking import Absent
 from fashion_assets.search.meaning import Cache
 from fashion_assets.search.path import Facts
 from fashion_assets.search.reading import Statement
@@ -39,33 +42,74 @@ ORDER BY ndoc DESC, word LIMIT %(words)s
 """
 
 
+class Understood(NamedTuple):
+    """A question as a release reads it."""
+
+    text: str
+    """In the catalogue's words, misspellings corrected."""
+    terms: tuple[Term, ...]
+    """Without words that say nothing."""
+    absent: tuple[Absent, ...] = ()
+    """Words that name no value, and that no product has."""
+
+
+class _Reading(NamedTuple):
+    """How a word that names no value is read."""
+
+    text: str
+    """Empty: it says nothing."""
+    there: bool
+    """Whether any product has the word itself."""
+    spelt: bool = True
+    """Whether it is one, or means something in another language, and no misspelling."""
+
+
 class Understanding:
     """The words of all searches of one engine: how each is read in each release, found out once."""
 
     def __init__(self, releases: ServedReleases):
         self._releases = releases
-        self._words: Cache[str] = Cache(65_536)
+        self._said: Cache[spoken.Said] = Cache(4_096)
+        self._words: Cache[_Reading] = Cache(65_536)
         self._levels: Cache[int] = Cache(65_536)
         self._lexicons: Cache[Mapping[str, int]] = Cache(2)
 
-    def understand(self, facts: Facts, text: str) -> Work[tuple[str, tuple[Term, ...]]]:
-        """A text with its misspellings corrected, and its terms without words that say nothing."""
+    def understand(self, facts: Facts, text: str) -> Work[Understood]:
+        """A text as a release reads it."""
+        said = self._said.peek(text) if text else spoken.Said(text)
+        if said is None:
+            said = yield Compute(partial(spoken.replaced, text))
+            self._said.put(text, said)
+        text, also = said.text, dict(said.also)
         terms = words.read(text)
         asked = words.strangers(terms)
         if not asked:
-            return text, tuple(terms)
+            return Understood(text, words.with_what_was_said(terms, also))
         known = {word: self._words.peek((facts.release, word)) for word in asked}
         new = [word for word, reading in known.items() if reading is None]
         if new:
             known |= yield from self._learn(facts, new)
-        silent = {word for word, reading in known.items() if reading == ""}
-        corrected = {word: reading for word, reading in known.items() if reading and reading != word}
+        readings = {word: reading for word, reading in known.items() if reading is not None}
+        silent = {word for word, reading in readings.items() if not reading.text}
         inside = words.of_words(text)
-        for word, reading in corrected.items():
-            text = re.sub(rf"(?<!{inside}){re.escape(word)}(?!{inside})", reading, text, flags=re.IGNORECASE)
+        corrected = False
+        for word, reading in readings.items():
+            if reading.text and reading.text != word:
+                corrected = True
+                text = re.sub(
+                    rf"(?<!{inside}){re.escape(word)}(?!{inside})", reading.text, text, flags=re.IGNORECASE
+                )
+                if reading.spelt:
+                    also[reading.text] = word
         if corrected:
             terms = words.read(text)
-        return text, tuple(term for term in terms if term.phrases[0] not in silent)
+        absent = tuple(
+            Absent(word, reading.text)
+            for word, reading in readings.items()
+            if reading.text and not reading.there and (reading.text == word or not reading.spelt)
+        )
+        left = (term for term in terms if term.phrases[0] not in silent)
+        return Understood(text, words.with_what_was_said(tuple(left), also), absent)
 
     def level(
         self, facts: Facts, ranked: Sequence[Term], avoid: str | None, *, alone: bool
@@ -100,19 +144,18 @@ class Understanding:
         if new:
             yield from self._learn(facts, new)
 
-    def _learn(self, facts: Facts, new: Sequence[str]) -> Work[dict[str, str | None]]:
+    def _learn(self, facts: Facts, new: Sequence[str]) -> Work[dict[str, _Reading | None]]:
         """How unknown words are to be read: as they are, corrected, or, where they say nothing, not at all."""
         text = statements.on_products(facts.release, _WORDS)
         (rows,) = yield from self._releases.read(
             facts, [Statement(text, {"words": list(new), "rare": words.RARE})], {"enable_seqscan": "off"}
         )
-        readings: dict[str, str | None] = {}
+        readings: dict[str, _Reading | None] = {}
         for word, says_something, products in rows:
-            reading = word if says_something else ""
+            reading = _Reading(word if says_something else "", products > 0)
             if says_something and products < words.RARE:
                 lexicon = yield from self.lexicon(facts)
-                nearest = yield Compute(lambda word=word, lexicon=lexicon: words.nearest_word(word, lexicon))
-                reading = nearest or word
+                reading = yield Compute(partial(_rare, word, products > 0, lexicon))
             readings[word] = reading
             self._words.put((facts.release, word), reading)
         return readings
@@ -138,3 +181,12 @@ class Understanding:
         lexicon = dict(rows)
         self._lexicons.put(facts.release, lexicon)
         return lexicon
+
+
+def _rare(word: str, there: bool, lexicon: Mapping[str, int]) -> _Reading:
+    """How a word is read that hardly any product has: as what it means in whatever language; else as the known word nearest to it."""
+    known = spoken.meaning(word)
+    if known is not None:
+        return _Reading(word if known.english else spoken.in_english(known.value), there)
+    nearest = words.nearest_word(word, lexicon)
+    return _Reading(nearest or word, there, spelt=nearest is None)

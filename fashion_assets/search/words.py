@@ -7,7 +7,7 @@ known word of an unknown one. What does not: the statements that ask (`statement
 import re
 import unicodedata
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import cache
 from typing import NamedTuple
 
@@ -78,6 +78,8 @@ class Term:
     column: str | None = None
     """The column whose value the words name, if a vocabulary has them."""
     value: str | None = None
+    said: str = ""
+    """As it was asked."""
 
     @property
     def tsquery(self) -> str:
@@ -150,13 +152,19 @@ def read(text: str) -> list[Term]:
             if named is not None:
                 column, value = named
                 terms.append(
-                    Term(_phrases(value.lower(), phrase, _written(part)), IMPORTANCE[column], column, value)
+                    Term(
+                        _phrases(value.lower(), phrase, _written(part)),
+                        IMPORTANCE[column],
+                        column,
+                        value,
+                        phrase,
+                    )
                 )
                 break
         else:
             count = 1
             own = words[start]
-            terms.append(Term(_phrases(own.word, own.written), PLAIN_IMPORTANCE))
+            terms.append(Term(_phrases(own.word, own.written), PLAIN_IMPORTANCE, said=own.word))
         start += count
     return list({term.phrases[0]: term for term in terms}.values())
 
@@ -183,6 +191,11 @@ def _named(phrase: str) -> tuple[str, str] | None:
     return next((_joined_names()[form] for form in written if form in _joined_names()), None)
 
 
+def is_name(phrase: str) -> bool:
+    """Whether a phrase, in singular or plural, names a value or a brand."""
+    return _named(phrase) is not None
+
+
 @cache
 def _joined_names() -> Mapping[str, tuple[str, str]]:
     """`names` as they are looked up."""
@@ -193,6 +206,19 @@ def _joined_names() -> Mapping[str, tuple[str, str]]:
 def _joined(name: str) -> str:
     """A name without blanks and signs, which people leave out or put in: "us polo" is U.S. Polo, "fab india" Fabindia."""
     return _SIGNS.sub("", name)
+
+
+def with_what_was_said(terms: Sequence[Term], also: Mapping[str, str]) -> tuple[Term, ...]:
+    """Terms that are met, too, by what was said where they were read otherwise; `also` has that by what it was replaced with."""
+    if not also:
+        return tuple(terms)
+    said = {read(meant)[0].phrases[0]: own for meant, own in also.items() if len(read(meant)) == 1}
+    return tuple(
+        replace(each, phrases=_phrases(*each.phrases, own), said=own)
+        if (own := said.get(each.phrases[0])) is not None
+        else each
+        for each in terms
+    )
 
 
 def strangers(terms: Sequence[Term]) -> list[str]:

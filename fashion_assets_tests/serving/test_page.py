@@ -113,6 +113,19 @@ def test_what_was_misspelt_is_told(page: Page):
     expect(page.locator(".notes")).to_contain_text("Read as shirt")
 
 
+def test_what_the_catalogue_lacks_is_told_with_links_to_what_is_near(page: Page):
+    page.locator("#words").fill("teal tshirt")
+    line = page.locator(".notes .lacking")
+    expect(line).to_contain_text("We have no teal. Nearest: ")
+    near = line.get_by_role("link").first
+    value = near.inner_text()
+    near.click()
+    expect(page.locator("#words")).to_have_value(f"{value} tshirt")
+    expect(line).to_have_count(0)
+    # What matched is marked, as it stands there.
+    expect(page.locator(".results .card mark").first).to_have_text(value, ignore_case=True)
+
+
 def test_only_the_answer_to_the_last_question_is_shown(page: Page):
     """The first answer comes after the second: it is of a question nobody has any more."""
     held: list[Route] = []
@@ -158,6 +171,34 @@ def test_a_picture_is_searched_by_and_words_beside_it(page: Page, tmp_path: Path
     assert sent.value.ok
     page.get_by_role("button", name="Remove: This picture").click()
     expect(page.locator(".part")).to_have_count(0)
+
+
+@pytest.mark.parametrize("kind", ["drop", "paste"])
+def test_a_picture_that_is_dropped_or_pasted_is_searched_by(page: Page, kind: str):
+    # No browser's driver drops a file from outside, or holds a picture in the clipboard: the events are those it would send.
+    carried = page.evaluate_handle(
+        """async () => {
+          const canvas = new OffscreenCanvas(64, 64);
+          canvas.getContext("2d").fillRect(0, 0, 64, 64);
+          const carried = new DataTransfer();
+          carried.items.add(new File([await canvas.convertToBlob()], "black.png", { type: "image/png" }));
+          return carried;
+        }"""
+    )
+    if kind == "drop":
+        page.dispatch_event("main", "dragover", {"dataTransfer": carried})
+        expect(page.locator("#drop")).to_be_visible()
+    with page.expect_response("**/api/v1/search") as sent:
+        if kind == "drop":
+            page.dispatch_event("main", "drop", {"dataTransfer": carried})
+        else:
+            page.evaluate(
+                "carried => document.dispatchEvent(new ClipboardEvent('paste', {clipboardData: carried, bubbles: true}))",
+                carried,
+            )
+    assert sent.value.ok and sent.value.request.method == "POST"
+    expect(page.get_by_role("button", name="Remove: This picture")).to_be_visible()
+    expect(page.locator("#drop")).to_be_hidden()
 
 
 def test_more_like_a_product_but_otherwise(page: Page):

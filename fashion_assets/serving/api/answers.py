@@ -85,6 +85,13 @@ def hit_document(hit: Hit, explain: bool = False) -> dict[str, Any]:
         "image": image_of(hit),
         "score": round(hit.score, 6),
     }
+    if hit.highlights is not None:
+        part = hit.highlights.description
+        document["highlights"] = {
+            "words": hit.highlights.words,
+            "title": hit.highlights.title,
+            "description": None if part is None else part._asdict(),
+        }
     if explain:
         document["explanation"] = [
             {name: value for name, value in vars(found).items() if value is not None}

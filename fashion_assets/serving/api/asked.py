@@ -74,6 +74,7 @@ class Asked(BaseModel):
     release: ReleaseName | None = Field(
         None, description="Another release than the one that is served.", examples=["fashion_sota_r0001"]
     )
+    highlight: bool = Field(False, description="Say of each hit which of the words it has, and where.")
     explain: bool = Field(False, description="Say of each hit what brought it.")
 
     @field_validator("filter", "facets", mode="before")
@@ -102,6 +103,7 @@ class Asked(BaseModel):
             limit=self.limit,
             page=self.page,
             facets=facets(self.facets),
+            highlight=self.highlight,
             release=self.release or release,
         )
 

@@ -3,7 +3,7 @@
 What belongs here: their fields and what these mean. What does not: making them (`answers`).
 """
 
-from typing import Any
+from typing import Any, Literal
 
 from pydantic import BaseModel, ConfigDict, Field
 
@@ -28,6 +28,25 @@ class Found(Document):
     )
 
 
+class Fragment(Document):
+    """A part of a text that has words of the question."""
+
+    text: str
+    start: int = Field(description="Where in the whole text it begins, in characters.")
+    marks: list[tuple[int, int]] = Field(description="As of a title, within the part.")
+
+
+class Highlights(Document):
+    """Which words of the question a hit has, and where."""
+
+    words: list[str] = Field(description="Those the product has, in any text or value that is searched.")
+    title: list[tuple[int, int]] = Field(
+        description="Where matched words begin and end, in characters (Unicode code points) from 0, the end not included.",
+        examples=[[[0, 4], [9, 13]]],
+    )
+    description: Fragment | None = Field(description="The part of the description with most of them.")
+
+
 class Hit(Document):
     """A product that was found."""
 
@@ -45,6 +64,9 @@ class Hit(Document):
         description="Where its picture is; `?size=small|medium|large` makes it smaller."
     )
     score: float = Field(description="Comparable within one answer.")
+    highlights: Highlights | None = Field(
+        None, description="Where `highlight` was asked for, and the product has any of the words."
+    )
     explanation: list[Found] | None = Field(None, description="Where `explain` was asked for.")
 
 
@@ -96,6 +118,26 @@ class Suggestions(Document):
     suggestions: list[Suggestion]
 
 
+class Near(Document):
+    """A value that is near to one no product has."""
+
+    value: str
+    column: str | None = Field(description="Null: a word of titles.")
+    products: int | None = Field(description="How many have it; null of a word.")
+
+
+class Lacking(Document):
+    """A word of the question that no product has."""
+
+    word: str = Field(examples=["teal"])
+    kind: str = Field(description="The column whose value it is; else `word`.", examples=["colour"])
+    nearest: list[Near]
+    by: Literal["colour", "vocabulary", "spelling"] | None = Field(
+        description="What they are near by: how colours look, what stands under the same heading, how the word is spelt (it was then "
+        "searched as the nearest); null where nothing is near."
+    )
+
+
 class SearchAnswer(Document):
     """A page of what was found."""
 
@@ -104,7 +146,9 @@ class SearchAnswer(Document):
     ranges: dict[str, Range] = Field(description="Of facets that are prices: how they lie.")
     total: Total | None = Field(description="Null where nothing was counted.")
     understood: str = Field(description="The words as they were read, misspellings corrected.")
+    lacking: list[Lacking] = Field(description="Words of the question that no product has.")
     notes: list[str] = Field(description="What a person should know of this answer.")
+    asides: list[str] = Field(description="What a program should: how it was searched.")
     release: str = Field(description="The release that was searched.")
     revision: int | None = Field(description="How often it had been changed since it was built.")
     next_page: str | None = Field(

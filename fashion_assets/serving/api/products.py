@@ -77,7 +77,7 @@ async def similar(
         request,
         {
             "hits": hit_documents(results.hits),
-            "notes": list(results.plan.notes),
+            "notes": list(results.plan.told),
             "release": results.plan.release,
             "next_page": results.next_page,
         },
@@ -110,7 +110,7 @@ async def look(
                 for piece in made.pieces
                 if piece.hit.product_id in allowed
             ],
-            "notes": list(made.plan.notes),
+            "notes": list(made.plan.told),
             "release": made.plan.release,
         },
         took_ms=milliseconds(took),
@@ -138,7 +138,7 @@ async def of_somebody(request: Request, here: Served, caller: Caller, asked: Awa
         request,
         {
             "hits": hit_documents(hit for hit in results.hits if hit.product_id in allowed),
-            "notes": list(results.plan.notes),
+            "notes": list(results.plan.told),
             "release": results.plan.release,
         },
         took_ms=milliseconds(took),

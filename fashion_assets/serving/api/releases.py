@@ -60,7 +60,7 @@ async def compare(
         sides[name] = {
             "release": results.plan.release,
             "hits": hit_documents(results.hits),
-            "notes": list(results.plan.notes),
+            "notes": list(results.plan.told),
         }
     found = [{hit["id"] for hit in side["hits"]} for side in sides.values()]
     common = [hit["id"] for hit in sides["a"]["hits"] if hit["id"] in found[1]]

@@ -187,7 +187,11 @@ def found(query: Question, results: Results, explain: bool = False) -> dict[str,
         "ranges": {column: range_document(each) for column, each in results.ranges.items()},
         "total": None if results.total is None else vars(results.total),
         "understood": plan.understood,
-        "notes": list(plan.notes),
+        "lacking": [
+            {**vars(each), "nearest": [vars(near) for near in each.nearest]} for each in plan.lacking
+        ],
+        "notes": list(plan.told),
+        "asides": list(plan.asides),
         "release": plan.release,
         "revision": plan.revision,
         "next_page": results.next_page,

@@ -407,7 +407,7 @@ async def _liked(request: Request, user_id: str, limit: int) -> tuple[Sequence[H
         results = await engine_of(request).recommend(user_id, source_of(request), limit)
     except SearchError:
         return None
-    return results.hits, " • ".join(note[:1].upper() + note[1:] for note in results.plan.notes)
+    return results.hits, " • ".join(note[:1].upper() + note[1:] for note in results.plan.told)
 
 
 @router.get("/search/recommendations/{user_id}")

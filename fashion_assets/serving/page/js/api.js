@@ -98,6 +98,7 @@ export function search(state, { limit, page = "", facets = "", typed = false, si
     ["sort", state.sort],
     ["product", state.like],
     ["facets", facets],
+    ["highlight", q ? "true" : ""],
     ["limit", limit],
     ["page", page],
   ];

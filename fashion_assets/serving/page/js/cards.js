@@ -28,7 +28,7 @@ export function card(store, hit) {
     { class: "card-open", data: { key: `open-${hit.id}` }, draggable: "true" },
     picture(hit, { sizes: "(max-width: 40rem) 45vw, 240px" }),
     h("span", { class: "card-brand" }, brand ?? ""),
-    h("span", { class: "card-title" }, hit.highlights?.title ? marked(title, hit.highlights.title) : without(title, brand)),
+    h("span", { class: "card-title" }, without(title, brand, hit.highlights?.title ?? [])),
     h("span", { class: "card-price" }, price(hit.attributes ?? {})),
   );
   open.addEventListener("dragstart", (event) => event.dataTransfer.setData("text/x-product", hit.id));
@@ -57,24 +57,22 @@ export function like(store, id) {
   scrollTo({ top: 0 });
 }
 
-/** A title without the brand it begins with, which stands above it. */
-function without(title, brand) {
-  const rest = brand && title.toLowerCase().startsWith(`${brand.toLowerCase()} `) ? title.slice(brand.length).trim() : "";
-  return rest || title;
+/** A title without the brand it begins with, which stands above it, its matched words marked. */
+function without(title, brand, marks) {
+  const begins = brand && title.toLowerCase().startsWith(`${brand.toLowerCase()} `) && title.slice(brand.length).trim();
+  return marked(title, marks, begins ? [...brand].length + 1 : 0);
 }
 
-/**
- * Text with its matched words marked. `ranges` are [from, to] pairs of characters; anything else marks nothing.
- */
-function marked(text, ranges) {
-  if (!Array.isArray(ranges) || !ranges.every(Array.isArray)) return text;
+/** Text from a character on, with its matched words marked; `marks` are [from, to] pairs of characters, not of JavaScript's halves of them. */
+function marked(text, marks, at = 0) {
+  const characters = [...text];
   const parts = [];
-  let at = 0;
-  for (const [from, to] of ranges) {
-    parts.push(text.slice(at, from), h("mark", {}, text.slice(from, to)));
+  for (const [from, to] of marks) {
+    if (to <= at) continue;
+    parts.push(characters.slice(at, Math.max(at, from)).join(""), h("mark", {}, characters.slice(Math.max(at, from), to).join("")));
     at = to;
   }
-  return [...parts, text.slice(at)];
+  return [...parts, characters.slice(at).join("")];
 }
 
 /** Frames that stand where products will. */

@@ -6,9 +6,10 @@
  */
 
 import { onlyStyle, search } from "./api.js";
+import { link } from "./cards.js";
 import { h, redraw, say } from "./dom.js";
 import { Facets } from "./facets.js";
-import { found, many, milliseconds } from "./format.js";
+import { count, found, many, milliseconds } from "./format.js";
 import { Grid } from "./grid.js";
 import { filterTexts } from "./state.js";
 import { trouble } from "./told.js";
@@ -90,6 +91,7 @@ export class Searching {
       if (page !== this.#shown) return;
       this.facets.show(page.answer);
       this.#above(page);
+      this.#told(page);
     } catch (error) {
       if (error.name === "AbortError") return;
       this.facets.show({});
@@ -111,7 +113,7 @@ export class Searching {
     // The counts of the question before stand until those of this one are there.
     if (page.counted || onlyStyle(this.store.state)) this.facets.show(answer);
     this.#above(page);
-    this.#told(answer);
+    this.#told(page);
     this.#offerMore(page);
     say(hits.length ? `${found(answer.total) || many(hits.length, "product")}, ${hits.length} shown` : "Nothing found");
   }
@@ -138,14 +140,31 @@ export class Searching {
   }
 
   /** What a person should know of the answer: corrections, words the catalogue lacks, what was left out. */
-  #told(answer) {
+  #told({ answer, counted }) {
     const { q } = this.store.state;
     const told = [];
     const understood = (answer.understood ?? "").trim();
     if (understood && understood.toLowerCase() !== q.replace(/(^|\s)-\p{L}+/gu, "").trim().toLowerCase()) told.push(h("p", {}, "Read as ", h("em", {}, understood), "."));
-    for (const note of answer.notes ?? []) told.push(h("p", {}, typeof note === "string" ? sentence(note) : sentence(note.text ?? "")));
+    // Of what is still being typed much is lacking.
+    if (counted) for (const each of answer.lacking ?? []) if (each.by !== "spelling") told.push(this.#lacks(each));
+    for (const note of answer.notes ?? []) told.push(h("p", {}, sentence(note)));
     if (!answer.hits.length) told.push(this.#nothing());
     redraw(this.notes, told);
+  }
+
+  /** One line on a word that no product has, and links to what is near. */
+  #lacks({ word, nearest }) {
+    const { q } = this.store.state;
+    const at = q.toLowerCase().indexOf(word);
+    const instead = ({ value }) => (at < 0 ? value : q.slice(0, at) + value + q.slice(at + word.length));
+    const near = nearest.map((each) => [
+      link(this.store, { q: instead(each) }, { class: "near", data: { key: `near-${word}-${each.value}` } }, each.value),
+      each.products === null ? "" : ` (${count(each.products)})`,
+    ]);
+    const line = h("p", { class: "lacking" }, "We have no ", h("em", {}, word), ". ");
+    if (near.length) line.append("Nearest: ", ...near.flatMap((each, place) => (place ? [", ", ...each] : each)), ".");
+    else line.append("These are the nearest in meaning.");
+    return line;
   }
 
   #nothing() {

@@ -1,0 +1,177 @@
+"""What people say for what a catalogue calls otherwise: slang, abbreviations, needs, words of other languages.
+
+What belongs here: replacing them by the catalogue's words, before a question is read as terms. What does not: names of values and brands, which
+come first (`words`), what a release has (`understanding`), a shop's own synonyms.
+
+Languages are those of `catalog.ontology`: a question in one of them is read by its words there. Of a word alone that several languages could have,
+as "rot", `meaning` tells what it means in any.
+"""
+
+import tomllib
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass, field
+from functools import cache, lru_cache
+from importlib import resources
+from typing import NamedTuple
+
+from fashion_assets.catalog.ontology.phrases import Match, every_phrase
+from fashion_assets.catalog.ontology.tokens import words_of
+from fashion_assets.search.words import is_name, names
+
+KINDS = (
+    "colour",
+    "subcategory",
+    "category",
+    "gender",
+    "material",
+    "pattern",
+    "season",
+    "occasion",
+    "style",
+    "fit",
+    "neckline",
+    "sleeve_length",
+)
+"""Properties whose words are replaced, and of a word that means several the one that is taken."""
+
+LONGEST = 4
+"""Words of a phrase that is said."""
+
+SMALL = 4
+"""Letters of words of another language that are left out where they name nothing: para, pour, mit."""
+
+
+@dataclass(frozen=True)
+class Said:
+    """A question in the catalogue's words."""
+
+    text: str
+    also: Mapping[str, str] = field(default_factory=dict)
+    """What was said, by what it was replaced with."""
+
+
+class _Part(NamedTuple):
+    start: int
+    end: int
+    meant: str
+
+
+def replaced(text: str) -> Said:
+    """A question with what is said in slang, abbreviated, or in another language in the catalogue's words."""
+    parts = [*_slang(text)]
+    parts += [
+        each
+        for each in _foreign(text)
+        if not any(each.start < other.end and other.start < each.end for other in parts)
+    ]
+    also: dict[str, str] = {}
+    for start, end, meant in sorted(parts, reverse=True):
+        if meant:
+            also[meant] = text[start:end].lower()
+        text = f"{text[:start]}{meant}{text[end:]}"
+    return Said(" ".join(text.split()), also) if parts else Said(text)
+
+
+@cache
+def _said() -> Mapping[tuple[str, ...], str]:
+    """What is meant, by what is said, in words."""
+    document = tomllib.loads(
+        resources.files("fashion_assets.search").joinpath("spoken.toml").read_text("utf-8")
+    )
+    known = names()
+    found: dict[tuple[str, ...], str] = {}
+    for section in document.values():
+        for meant, said in section.items():
+            for each in said.split(","):
+                phrase = tuple(words_of(each).words)
+                if " ".join(phrase) not in known:
+                    found[phrase] = meant
+    return found
+
+
+def _slang(text: str) -> Iterator[_Part]:
+    words, known = words_of(text), _said()
+    first = 0
+    while first < len(words.words):
+        for last in range(min(len(words.words), first + LONGEST), first, -1):
+            phrase = words.words[first:last]
+            meant = known.get(tuple(phrase))
+            if meant is not None:
+                yield _Part(words.starts[first], words.ends[last - 1], meant)
+            if meant is not None or is_name(" ".join(phrase)):
+                first = last
+                break
+        else:
+            first += 1
+
+
+def _foreign(text: str) -> list[_Part]:
+    """The parts of a question that another language than English has words for, where it is in that language."""
+    words = words_of(text)
+    known = names()
+    if not words.words or all(word in known for word in words.words):
+        return []
+    ontology, phrases = every_phrase()
+    language = phrases.language(words)
+    if language in (None, "en"):
+        return []
+    matches = [
+        each
+        for each in phrases.find(words, language, brands=frozenset(), title=False)
+        if each.language == language
+    ]
+    parts = [
+        _Part(words.starts[each.first], words.ends[each.last - 1], in_english(each.value))
+        for each in _best(matches)
+    ]
+    covered = {place for each in _best(matches) for place in range(each.first, each.last)}
+    for place, word in enumerate(words.words):
+        # Written with an accent it is of that language, too: "für", and no fur.
+        own = ontology.language_words.get(word) == language or not words.between(place, place + 1).isascii()
+        small = len(word) <= 2 or (len(word) <= SMALL and own)
+        if parts and place not in covered and small and word not in known and not word.isdigit():
+            parts.append(_Part(words.starts[place], words.ends[place], ""))
+    return parts
+
+
+def _best(matches: list[Match]) -> list[Match]:
+    """Of the matches of the same words one, of the first of `KINDS`."""
+    best: dict[int, Match] = {}
+    for each in sorted(
+        (each for each in matches if each.kind in KINDS), key=lambda each: KINDS.index(each.kind)
+    ):
+        if not any(other.first < each.last and each.first < other.last for other in best.values()):
+            best[each.first] = each
+    return list(best.values())
+
+
+def in_english(value: str) -> str:
+    """A value of the ontology as people write it."""
+    return value if value == "t-shirt" else value.replace("-", " ")
+
+
+class Known(NamedTuple):
+    """What a word means."""
+
+    kind: str
+    """A property, as `catalog.ontology` calls its file."""
+    value: str
+    english: bool
+
+
+@lru_cache(maxsize=4_096)
+def meaning(word: str) -> Known | None:
+    """What a word, or a phrase, means that stands alone: in English, or else in whatever language; None where that is unknown, or several things."""
+    ontology, _ = every_phrase()
+    meanings = ontology.phrases.get(tuple(words_of(word).words), ())
+    for english in (True, False):
+        meant = {
+            (each.kind, each.value)
+            for each in meanings
+            if each.kind in KINDS and (each.language == "en") is english
+        }
+        for kind in KINDS:
+            values = [value for own, value in meant if own == kind]
+            if len(values) == 1:
+                return Known(kind, values[0], english)
+    return None

@@ -1,0 +1,44 @@
+"""What people say for what a catalogue calls otherwise."""
+
+import pytest
+
+from fashion_assets.search.spoken import meaning, replaced
+from fashion_assets.search.words import read, with_what_was_said
+
+
+@pytest.mark.parametrize(
+    ("said", "read_as"),
+    [
+        ("LBD", "black dress"),
+        ("nike kicks", "nike sneakers"),
+        ("mens blk tee l/s", "mens black tee long sleeve"),
+        ("something for chapped lips", "something for lip care"),
+        ("robe rouge", "dresses red"),
+        ("rotes Kleid für Damen", "red dresses women"),
+        ("zapatos negros para hombre", "shoes black men"),
+        ("camicia bianca", "shirt white"),
+        ("grüne Jacke", "green jacket"),
+        # Names come first: of the vocabularies, and of brands.
+        ("bomber jacket", "bomber jacket"),
+        ("rouge lipstick", "rouge lipstick"),
+        ("mac lipstick", "mac lipstick"),
+        ("t shirt", "t shirt"),
+        ("blue shirt for the office", "blue shirt for the office"),
+        ("", ""),
+    ],
+)
+def test_a_question_is_put_into_the_catalogues_words(said: str, read_as: str):
+    assert replaced(said).text == read_as
+
+
+def test_what_was_said_is_looked_for_as_well():
+    said = replaced("nike kicks")
+    brand, kind = with_what_was_said(tuple(read(said.text)), said.also)
+    assert brand.phrases == ("nike",) and kind.value == "casual shoes"
+    assert kind.phrases == ("casual shoes", "sneakers", "kicks") and kind.said == "kicks"
+
+
+def test_a_word_alone_means_what_any_language_says_unless_they_differ():
+    assert meaning("rot") == ("colour", "red", False)
+    assert meaning("poncho") == ("subcategory", "cape", True)
+    assert meaning("xyzzy") is None
