@@ -17,27 +17,24 @@ from fashion_assets.search.path import Facts, Sample, Space
 from fashion_assets.search.query import SORTS, Hit, Query, Results
 from fashion_assets.search.tallies import EDGES
 from fashion_assets.settings import Settings
-from fashion_assets_tests.conftest import Template, changed_once, release_of
-from fashion_assets_tests.search.large import COLOURS, GROUPS, PRODUCTS, Large, fill
+from fashion_assets_tests.conftest import Template, release_of
+from fashion_assets_tests.search.large import COLOURS, GROUPS, PRODUCTS, Large
 
 FACETS = ("colour", "article_type", "price")
 
 
 @pytest.fixture(scope="module")
 def searched(
-    server_settings: Settings, candidate_template: Template, tmp_path_factory: pytest.TempPathFactory
+    server_settings: Settings, filled: tuple[Template, Large], tmp_path_factory: pytest.TempPathFactory
 ) -> Iterator[tuple[SearchEngine, Large]]:
     """An engine on thousands of drawn products, which no test changes."""
-    drawn: list[Large] = []
+    template, large = filled
     with (
         pytest.MonkeyPatch.context() as monkeypatch,
-        changed_once(
-            server_settings, candidate_template, lambda candidate: drawn.append(fill(candidate))
-        ) as template,
         release_of(server_settings, template, tmp_path_factory.mktemp("found"), monkeypatch) as candidate,
         SearchEngine.open(candidate.settings, size=1) as engine,
     ):
-        yield engine, drawn[0]
+        yield engine, large
 
 
 def walked(engine: SearchEngine, query: Query) -> tuple[Results, list[Hit]]:

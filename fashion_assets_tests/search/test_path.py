@@ -15,17 +15,8 @@ from fashion_assets.search.filters import AnyOf, Filter
 from fashion_assets.search.path import TIE, Facts, Sample
 from fashion_assets.search.query import Query, Results
 from fashion_assets.settings import Settings
-from fashion_assets_tests.conftest import Template, changed_once, release_of
-from fashion_assets_tests.search.large import SPACE, Large, fill
-
-
-@pytest.fixture(scope="module")
-def filled(server_settings: Settings, candidate_template: Template) -> Iterator[tuple[Template, Large]]:
-    drawn: list[Large] = []
-    with changed_once(
-        server_settings, candidate_template, lambda candidate: drawn.append(fill(candidate))
-    ) as template:
-        yield template, drawn[0]
+from fashion_assets_tests.conftest import Template, release_of
+from fashion_assets_tests.search.large import SPACE, Large
 
 
 @pytest.fixture
