@@ -1,0 +1,258 @@
+"""A drawn catalogue of any size through the whole lineage: time, memory and counts, beside those of a smaller one.
+
+    python benchmarks/scale.py FOLDER --listings 100000 1000000
+
+Draws, for each size, Parquet files of listings with vectors of 512 dimensions (float32), and in a fresh home of its own: a first run; the
+same again, nothing changed; a sync after every hundredth price changed; a second release after as many more; a rollback and a promotion. Vectors lie
+as those of pictures do: in groups by type, gender and colour, within them in smaller groups, and near these in few directions. One
+listing in 500 has no title, and must be found in quarantine. Memory is the peak of all processes' proportional set sizes, Postgres too,
+ Homes are deleted unless `--keep` is given.
+
+Prints each step's seconds, what it takes for each 100,000 listings, peak memory, and the ratios of the largest to the smallest. Exit code 1
+where a listing is lost.
+"""
+
+import argparse
+import json
+import shutil
+import subprocess
+import sys
+import time
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any, NamedTuple
+
+import numpy as np
+import psutil
+import pyarrow as pa
+import pyarrow.parquet as pq
+from memory import INTERVAL, proportional
+from processes import tree
+
+from fashion_assets.sources.drawn.pictures import ARTICLES
+from fashion_assets.sources.drawn.shop import BRANDS
+
+DIMENSION = 512
+FILE_ROWS = 50_000
+GROUP_ROWS = 2_000
+UNTITLED = 500
+"""One listing in so many has no title."""
+
+CHANGED = 100
+"""One listing in so many has another price later."""
+
+COLOURS = ("Black", "White", "Blue", "Brown", "Grey", "Red", "Green", "Pink", "Navy Blue", "Purple")
+GROUP = 24
+"""Listings that are much alike, as the colours and sizes of one model are: the mean of a small group."""
+
+DIRECTIONS = 40
+"""In which the listings of a small group differ: real vectors of pictures have an intrinsic dimension of some tens, not of 512."""
+
+MAPPING = f"""name = "drawn-at-scale"
+title = "Drawn listings with vectors"
+format = "parquet"
+id = "id"
+
+[recognise]
+must = ["id", "title", "article_type", "embedding"]
+
+[attributes]
+title = "title"
+brand = "brand"
+gender = "gender"
+category = "category"
+sub_category = "sub_category"
+article_type = "article_type"
+colour = "colour"
+usage = "usage"
+price = "price"
+currency = {{ value = "EUR" }}
+
+[[vectors]]
+column = "embedding"
+space = "drawn-clusters"
+kind = "image"
+dimension = {DIMENSION}
+
+[profile]
+critical = ["title", "article_type"]
+picture = "optional"
+"""
+
+
+def vectors(
+    rng: np.random.Generator, types: np.ndarray, genders: np.ndarray, colours: np.ndarray
+) -> np.ndarray:
+    """float32 [n, DIMENSION] of unit length, of rows whose attributes are numbers [n]."""
+    size = len(types)
+    fixed = np.random.default_rng(7)
+    of_type, of_gender, of_colour = (
+        fixed.standard_normal((n, DIMENSION)) for n in (len(ARTICLES), 8, len(COLOURS))
+    )
+    directions = fixed.standard_normal((len(ARTICLES), DIRECTIONS, DIMENSION)) / np.sqrt(DIRECTIONS)
+    made = of_type[types] + 0.4 * of_gender[genders] + 0.5 * of_colour[colours]
+    groups = rng.standard_normal((size // GROUP + 1, DIRECTIONS))
+    for kind in range(len(ARTICLES)):
+        rows = np.flatnonzero(types == kind)
+        member = groups[rng.integers(0, max(1, len(rows) // GROUP), len(rows))] * 0.7
+        own = rng.standard_normal((len(rows), DIRECTIONS)) * 0.35
+        made[rows] += (member + own) @ directions[kind]
+    made += 0.05 * rng.standard_normal(made.shape)
+    return (made / np.linalg.norm(made, axis=1, keepdims=True)).astype(np.float32)
+
+
+def table(first: int, size: int, changes: int) -> pa.Table:
+    """Rows `first` to `first + size` of the catalogue, the same each time but for the prices that changed."""
+    rng = np.random.default_rng([first, size])
+    types = rng.integers(0, len(ARTICLES), size)
+    colours = rng.integers(0, len(COLOURS), size)
+    chances = rng.random((size, 4))
+    numbers = np.arange(first, first + size)
+    articles = [ARTICLES[kind] for kind in types]
+    genders = [
+        each.genders[int(chance * len(each.genders))]
+        for each, chance in zip(articles, chances[:, 0], strict=True)
+    ]
+    order = {name: place for place, name in enumerate(("Men", "Women", "Boys", "Girls", "Unisex"))}
+    brands = [BRANDS[int(chance * len(BRANDS))] for chance in chances[:, 1]]
+    prices = np.round([each.price for each in articles] * np.exp(chances[:, 2] - 0.5), 2)
+    prices += numbers % CHANGED < changes
+    found = vectors(rng, types, np.array([order[gender] for gender in genders]), colours)
+    return pa.table(
+        {
+            "id": [str(number) for number in numbers],
+            "title": [
+                None if number % UNTITLED == 0 else f"{brand} {gender} {COLOURS[colour]} {each.word} {number}"
+                for number, brand, gender, colour, each in zip(
+                    numbers, brands, genders, colours, articles, strict=True
+                )
+            ],
+            "brand": brands,
+            "gender": genders,
+            "category": [each.category for each in articles],
+            "sub_category": [each.sub_category for each in articles],
+            "article_type": [each.article_type for each in articles],
+            "colour": [COLOURS[colour] for colour in colours],
+            "usage": [
+                each.usages[int(chance * len(each.usages))]
+                for each, chance in zip(articles, chances[:, 3], strict=True)
+            ],
+            "price": [f"{price:.2f}" for price in prices],
+            "embedding": pa.FixedSizeListArray.from_arrays(pa.array(found.ravel()), DIMENSION),
+        }
+    )
+
+
+def draw(folder: Path, listings: int, changes: int = 0) -> None:
+    """The catalogue's files, after so many changes of one price in every hundred; those that are there are kept without."""
+    folder.mkdir(parents=True, exist_ok=True)
+    for first in range(0, listings, FILE_ROWS):
+        path = folder / f"part-{first // FILE_ROWS:05}.parquet"
+        if changes or not path.exists():
+            rows = table(first, min(FILE_ROWS, listings - first), changes)
+            beside = path.with_suffix(".new")
+            pq.write_table(
+                rows,
+                beside,
+                row_group_size=GROUP_ROWS,
+                compression="zstd",
+                use_dictionary=["brand", "gender"],
+            )
+            beside.replace(path)
+
+
+class Step(NamedTuple):
+    """What a command took: seconds, and peak bytes of all processes."""
+
+    seconds: float
+    peak: int
+
+
+def command(home: Path, *arguments: str) -> Step:
+    """A command of the product. Raises `CalledProcessError` where it fails."""
+    program = [str(Path(sys.executable).with_name("fashion-assets")), "--home", str(home), *arguments]
+    log = home.with_suffix(".log")
+    started, most = time.monotonic(), 0
+    with log.open("a") as told, subprocess.Popen(program, stdout=told, stderr=told) as running:
+        own = psutil.Process(running.pid)
+        while running.poll() is None:
+            most = max(most, sum(map(proportional, tree(own, home))))
+            time.sleep(INTERVAL)
+    if running.returncode:
+        print(f"failed, as {log} tells: {' '.join(arguments)}", file=sys.stderr)
+        raise subprocess.CalledProcessError(running.returncode, program)
+    return Step(time.monotonic() - started, most)
+
+
+def told(home: Path, *arguments: str) -> Any:
+    """What a command answers as JSON."""
+    program = [
+        str(Path(sys.executable).with_name("fashion-assets")),
+        "--home",
+        str(home),
+        *arguments,
+        "--json",
+    ]
+    return json.loads(subprocess.run(program, check=True, capture_output=True, text=True).stdout)
+
+
+def steps(folder: Path, home: Path, mapping: Path, listings: int) -> Iterator[tuple[str, Step]]:
+    """Each step as it is done."""
+    draw(folder, listings)
+    command(home, "sources", "add", "scale", str(folder), "--mapping", str(mapping))
+    yield "first run", command(home, "run", "--accept-rejections")
+    yield "nothing changed", command(home, "run")
+    draw(folder, listings, 1)
+    yield "1 % changed, sync", command(home, "sync")
+    draw(folder, listings, 2)
+    yield "1 % changed, run", command(home, "run")
+    yield "rollback", command(home, "rollback")
+    yield "promote", command(home, "promote", "fashion_sota_r0002")
+    shutil.rmtree(folder)  # its prices are no longer those that are drawn first
+
+
+def main() -> int:
+    parser = argparse.ArgumentParser(
+        description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
+    )
+    parser.add_argument("folder", type=Path)
+    parser.add_argument("--listings", type=int, nargs="+", default=[100_000, 1_000_000])
+    parser.add_argument("--keep", action="store_true")
+    given = parser.parse_args()
+    folder = given.folder.resolve()
+    folder.mkdir(parents=True, exist_ok=True)
+    mapping = folder / "scale.toml"
+    mapping.write_text(MAPPING)
+    took: dict[int, dict[str, Step]] = {}
+    lost = False
+    for listings in given.listings:
+        home = folder / f"home-{listings}"
+        shutil.rmtree(home, ignore_errors=True)
+        took[listings] = {}
+        for name, step in steps(folder / f"listings-{listings}", home, mapping, listings):
+            took[listings][name] = step
+            each = step.seconds / listings * 100_000
+            print(
+                f"{listings:>10,} {name:20} {step.seconds:9.1f} s {each:8.2f} s/100,000 {step.peak / 1e6:8,.0f} MB",
+                flush=True,
+            )
+        found = told(home, "status")["live"]
+        quarantined = -(-listings // UNTITLED)
+        print(
+            f"{listings:>10,} in = {found['products']:,} out + {found['quarantined']:,} quarantined",
+            flush=True,
+        )
+        lost |= (found["products"], found["quarantined"]) != (listings - quarantined, quarantined)
+        if not given.keep:
+            shutil.rmtree(home)
+    least, most = min(took), max(took)
+    for name, step in took[most].items():
+        time_ratio, peak_ratio = step.seconds / took[least][name].seconds, step.peak / took[least][name].peak
+        print(
+            f"{most / least:.1f} x the listings, {name}: {time_ratio:.2f} x the time, {peak_ratio:.2f} x the memory"
+        )
+    return 1 if lost else 0
+
+
+if __name__ == "__main__":
+    sys.exit(main())
