@@ -7,6 +7,7 @@ from fashion_assets.settings import Settings
 
 
 def test_every_part_is_measured(monkeypatch) -> None:
+    monkeypatch.setattr(measuring, "ROUNDS", 2)
     monkeypatch.setattr(measuring, "_CHUNKS", 1)
     monkeypatch.setattr(measuring, "_DISTINCT", {measuring.SMALL: 8, measuring.LARGE: 2})
     monkeypatch.setattr(measuring, "_MOST", {measuring.SMALL: 8, measuring.LARGE: 2})
