@@ -14,6 +14,7 @@ from datetime import date
 from typing import Any, Literal, NamedTuple
 
 import psycopg
+from psycopg import sql
 
 Kind = Literal["words", "picture", "product", "mixed", "filters"]
 
@@ -92,12 +93,14 @@ def asked(
 ) -> list[Asked]:
     """The words most searched for in the last days, the most frequent first; of one release, or of all; with `without_hits`, those that
     found nothing, by how often they did."""
-    counted = "sum(without_hits)" if without_hits else "sum(searches)"
+    counted = sql.Identifier("without_hits" if without_hits else "searches")
     rows = conn.execute(
-        "SELECT words, sum(searches)::bigint, sum(without_hits)::bigint, max(day) FROM fashion_ops.searches "
-        "WHERE words <> '' AND (%(release)s::text IS NULL OR release = %(release)s) "
-        "AND day > (now() AT TIME ZONE 'UTC')::date - %(days)s::int "
-        f"GROUP BY words HAVING {counted} > 0 ORDER BY {counted} DESC, words LIMIT %(limit)s",
+        sql.SQL(
+            "SELECT words, sum(searches)::bigint, sum(without_hits)::bigint, max(day) FROM fashion_ops.searches "
+            "WHERE words <> '' AND (%(release)s::text IS NULL OR release = %(release)s) "
+            "AND day > (now() AT TIME ZONE 'UTC')::date - %(days)s::int "
+            "GROUP BY words HAVING sum({counted}) > 0 ORDER BY sum({counted}) DESC, words LIMIT %(limit)s"
+        ).format(counted=counted),
         {"release": release, "days": days, "limit": limit},
     ).fetchall()
     return [Asked(*row) for row in rows]
