@@ -39,6 +39,12 @@ INDEXES = (
     Index("products_search_vector", PRODUCTS, sql.SQL("USING gin (search_vector)")),
     Index("products_normalized", PRODUCTS, sql.SQL("USING gin (normalized jsonb_path_ops)")),
     Index(BARE_INDEX, PRODUCTS, sql.SQL("(product_id) WHERE embedding IS NULL")),
+    # Former clients know products by the numbers of the system before; most catalogues have none.
+    Index(
+        "products_old_id",
+        PRODUCTS,
+        sql.SQL("((facts ->> 'old_id')) WHERE (facts ->> 'old_id') IS NOT NULL"),
+    ),
     Index("favourites_user", FAVOURITES, sql.SQL("(user_id)")),
     Index("favourites_product", FAVOURITES, sql.SQL("(product_id)")),
     Index("users_user", USERS, sql.SQL("(user_id)")),

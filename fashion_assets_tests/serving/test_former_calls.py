@@ -5,6 +5,7 @@ from uuid import UUID, uuid5
 import pytest
 from fastapi import FastAPI
 from fastapi.routing import APIRoute
+from psycopg import sql
 from starlette.routing import Mount
 
 from fashion_assets.criteria.subject import Candidate
@@ -81,6 +82,17 @@ def test_numbers_made_of_ids_hold_still_and_stand_apart():
         == stored.number_of(ids[0], "x")
         == stored.number_of(ids[0], None)
     )
+
+
+def test_products_are_found_by_the_numbers_they_had_without_reading_all(live: Candidate):
+    live.conn.execute("SET LOCAL enable_seqscan = off")  # of forty products all are read as quickly
+    plan = live.conn.execute(
+        sql.SQL("EXPLAIN {}").format(
+            sql.SQL(stored.BY_OLD_ID).format(products=live.release.table("products"))
+        ),
+        {"number": "17", "source": None},
+    ).fetchall()
+    assert "products_old_id" in str(plan)
 
 
 @pytest.mark.parametrize("said", ["shop.example", "shop.example=nothing", "a@b=prethrift"])

@@ -250,10 +250,12 @@ def number_of(product_id: str, old_id: object) -> int:
     return _FIRST_MADE | int(digits[:12] + digits[13], 16)
 
 
-_BY_OLD_ID: LiteralString = (
+BY_OLD_ID: LiteralString = (
     "SELECT product_id::text FROM {products} WHERE facts ->> 'old_id' = %(number)s::text "
-    "AND (%(source)s::text IS NULL OR source = %(source)s) ORDER BY product_id LIMIT 1"
+    "AND (%(source)s::text IS NULL OR source = %(source)s) ORDER BY product_id::text"
 )
+"""By the index `products_old_id`. Without a limit, for which Postgres might walk all products in the order of their ids."""
+
 _BY_MADE_ID: LiteralString = (
     "SELECT product_id::text FROM {products} WHERE product_id BETWEEN %(first)s::uuid AND %(last)s::uuid "
     "AND (%(source)s::text IS NULL OR source = %(source)s) ORDER BY product_id"
@@ -265,7 +267,7 @@ async def product_of(engine: ServedEngine, number: int, source: str | None = Non
     if not 0 <= number < 2 * _FIRST_MADE:
         return None
     if number < _FIRST_MADE:
-        rows = await rows_of(engine, _BY_OLD_ID, {"number": str(number), "source": source})
+        rows = await rows_of(engine, BY_OLD_ID, {"number": str(number), "source": source})
         return rows[0][0] if rows else None
     begins = f"{number - _FIRST_MADE:013x}"[:12]
     bounds = {"first": str(UUID(begins + "0" * 20)), "last": str(UUID(begins + "f" * 20)), "source": source}
