@@ -273,6 +273,18 @@ class Settings(Thresholds, BaseSettings):
         pattern=r"^fashion_sota_r[0-9]+$",
         description="Release the search API serves. Unset: whichever is live.",
     )
+    shadow_release: str | None = Field(
+        default=None,
+        pattern=r"^fashion_sota_r[0-9]+$",
+        description="Release that the search API asks beside the one it serves, for a share of the searches, behind their answers: how far "
+        "both agree is told at /metrics. Unset: none.",
+    )
+    shadow_share: float = Field(
+        default=0.1,
+        ge=0,
+        le=1,
+        description="Share of the searches that `shadow_release` is asked as well, from 0 to 1.",
+    )
     api_open_to: str = Field(
         default="",
         description="What whoever asks the search API may do without a key, scopes with commas between: `search` for a shop whose "

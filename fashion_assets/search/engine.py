@@ -206,7 +206,7 @@ class SearchEngine:
             return self._drive(step.work()) if known is None else known
 
     def _read(self, step: Read) -> list[list[tuple]]:
-        patience = _Patience(self._settings)
+        patience = _Patience(self._settings, SERVER_AWAY_SECONDS)
         while True:
             # Not `connection()`: its commit has nothing to do here.
             try:
@@ -226,8 +226,13 @@ class AsyncSearchEngine:
     """`SearchEngine` over asynchronous connections; `async with AsyncSearchEngine.open(settings) as engine`."""
 
     def __init__(
-        self, pool: AsyncConnectionPool[AsyncReadingConnection], answering: Answering, settings: Settings
+        self,
+        pool: AsyncConnectionPool[AsyncReadingConnection],
+        answering: Answering,
+        settings: Settings,
+        away_seconds: float = SERVER_AWAY_SECONDS,
     ):
+        self._away_seconds = away_seconds
         self._pool = pool
         self._answering = answering
         self._suggesting = Suggesting(answering)
@@ -236,20 +241,22 @@ class AsyncSearchEngine:
 
     @classmethod
     def open(
-        cls, settings: Settings, size: int = POOL_SIZE, encoders: Mapping[str, Encoder] | None = None
+        cls,
+        settings: Settings,
+        size: int = POOL_SIZE,
+        encoders: Mapping[str, Encoder] | None = None,
+        away_seconds: float = SERVER_AWAY_SECONDS,
     ) -> Self:
-        """As `SearchEngine.open`; connections are made on entering."""
-        pool = AsyncConnectionPool(
-            connection_class=AsyncReadingConnection,
-            # To start an embedded server takes a moment, in which others go on.
-            kwargs=lambda: asyncio.to_thread(_connection, settings),
-            min_size=1,
-            max_size=size,
-            configure=AsyncReadingConnection.configure,
-            reconnect_timeout=LOOK_SECONDS,
-            open=False,
+        """As `SearchEngine.open`; connections are made on entering. A server that goes away is waited for so many seconds."""
+        answering = Answering(settings, Encoders(settings, encoders))
+        return cls(_pool(settings, size), answering, settings, away_seconds)
+
+    def beside(self, size: int) -> "AsyncSearchEngine":
+        """Another engine that knows what this one does (facts of releases, vectors of words), and searches by up to `size` connections of its
+        own, so that neither waits for the other's."""
+        return AsyncSearchEngine(
+            _pool(self._settings, size), self._answering, self._settings, self._away_seconds
         )
-        return cls(pool, Answering(settings, Encoders(settings, encoders)), settings)
 
     async def __aenter__(self) -> Self:
         await self._pool.open()
@@ -353,7 +360,7 @@ class AsyncSearchEngine:
             return await self._drive(step.work()) if known is None else known
 
     async def _read(self, step: Read) -> list[list[tuple]]:
-        patience = _Patience(self._settings)
+        patience = _Patience(self._settings, self._away_seconds)
         while True:
             try:
                 conn = await self._pool.getconn(LOOK_SECONDS)
@@ -375,6 +382,19 @@ _SERVER_ENDS = "57P"
 _until: ContextVar[float | None] = ContextVar("until", default=None)
 
 
+def _pool(settings: Settings, size: int) -> AsyncConnectionPool[AsyncReadingConnection]:
+    return AsyncConnectionPool(
+        connection_class=AsyncReadingConnection,
+        # To start an embedded server takes a moment, in which others go on.
+        kwargs=lambda: asyncio.to_thread(_connection, settings),
+        min_size=1,
+        max_size=size,
+        configure=AsyncReadingConnection.configure,
+        reconnect_timeout=LOOK_SECONDS,
+        open=False,
+    )
+
+
 @contextmanager
 def within(seconds: float) -> Iterator[None]:
     """What is asked of an engine meanwhile, by this thread or task, is given up by the server after so many seconds: it then raises
@@ -389,9 +409,9 @@ def within(seconds: float) -> Iterator[None]:
 class _Patience:
     """How long one reading still waits for the server to come back."""
 
-    def __init__(self, settings: Settings):
+    def __init__(self, settings: Settings, seconds: float):
         self._settings = settings
-        self._until = time.monotonic() + SERVER_AWAY_SECONDS
+        self._until = time.monotonic() + seconds
 
     def bear(self, conn: psycopg.BaseConnection[Any], error: psycopg.Error) -> None:
         """An error: nothing, where the connection was lost and another one may do; else it is raised."""

@@ -134,6 +134,32 @@ POOL = Gauge(
     registry=own,
     multiprocess_mode="livesum",
 )
+SHADOWED = Counter(
+    f"{PREFIX}shadow_searches",
+    "Searches that another release was asked as well: compared, failed, or dropped because others waited.",
+    ("release", "outcome"),
+    registry=own,
+)
+SHADOW_OVERLAP = Histogram(
+    f"{PREFIX}shadow_overlap_ratio",
+    "Share of the hits of a first page that both releases have.",
+    ("release",),
+    buckets=(0.0, 0.2, 0.4, 0.6, 0.8, 0.9, 0.999, 1.0),
+    registry=own,
+)
+SHADOW_SECONDS = Histogram(
+    f"{PREFIX}shadow_seconds",
+    "How long the engine took for these searches: the release that is served, and the one beside it.",
+    ("release", "side"),
+    buckets=BUCKETS,
+    registry=own,
+)
+SHADOW_TOTALS = Counter(
+    f"{PREFIX}shadow_totals_differ",
+    "Of them those for which the releases find another number of products.",
+    ("release",),
+    registry=own,
+)
 WAITING = Gauge(
     f"{PREFIX}pool_waiting",
     "Searches that wait for a connection.",
@@ -222,11 +248,11 @@ class Metrics:
         WAITING.set(stats.get("requests_waiting", 0))
 
     async def _read(self) -> list[Figure]:
-        return [
-            *await self._kept("database", FRESH_SECONDS, self._of_database),
-            *await self._kept("canaries", CANARY_SECONDS, self._of_canaries),
-            *of_gpus(),
-        ]
+        database = await self._kept("database", FRESH_SECONDS, self._of_database)
+        # Where that does not answer nobody waits for searches of it.
+        up = Figure("database_up", {}, 1) in database
+        canaries = await self._kept("canaries", CANARY_SECONDS, self._of_canaries) if up else []
+        return [*database, *canaries, *of_gpus()]
 
     async def _kept(self, name: str, seconds: float, read: Callable[[], Any]) -> list[Figure]:
         at, found = self._known.get(name, (0.0, []))

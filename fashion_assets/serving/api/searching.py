@@ -11,6 +11,7 @@ from typing import Annotated, Any
 import psycopg
 from fastapi import APIRouter, Query, Request, Response
 from fastapi_problem.error import Problem
+from starlette.background import BackgroundTask
 
 from fashion_assets.search.engine import within
 from fashion_assets.search.filters import AnyOf, Between, Filter, SearchError
@@ -23,6 +24,7 @@ from fashion_assets.serving.api.access import Caller, Searcher, require, require
 from fashion_assets.serving.api.answers import conditional, hit_documents, json_answer, value_of
 from fashion_assets.serving.api.asked import Asked, with_picture
 from fashion_assets.serving.api.served import Served, ServedHere
+from fashion_assets.serving.shadowing import Shadowing
 from fashion_assets.warehouse.releases import ReleaseError
 
 router = APIRouter(prefix="/api/v1", tags=["search"])
@@ -110,7 +112,14 @@ async def answer(
     if query.page is None and not _is_typed(request):
         kind = kind_of(words=query.words, picture=picture is not None, product=query.product is not None)
         request.app.state.analytics.searched(kind, query.words, results.plan.release, hits_of(results))
-    return conditional(request, found(query, results, asked.explain), took_ms=took)
+    answered = conditional(request, found(query, results, asked.explain), took_ms=took)
+    # Once it is sent, whatever becomes of it.
+    answered.background = BackgroundTask(_shadowed, request.app.state.shadowing, query, results, took / 1_000)
+    return answered
+
+
+async def _shadowed(shadowing: Shadowing, query: Question, results: Results, seconds: float) -> None:
+    shadowing.take(query, results, seconds)
 
 
 async def searched(
