@@ -14,6 +14,7 @@ from fashion_assets import __version__
 from fashion_assets.serving import metrics
 from fashion_assets.serving.analytics import Analytics
 from fashion_assets.serving.api import (
+    described,
     files,
     health,
     merchant,
@@ -29,6 +30,7 @@ from fashion_assets.serving.api.access import Access, Guarded
 from fashion_assets.serving.api.passing import passing
 from fashion_assets.serving.api.served import Served
 from fashion_assets.serving.former import mounting as former
+from fashion_assets.serving.shadowing import Shadowing
 from fashion_assets.settings import Settings
 
 ROUTERS: tuple[APIRouter, ...] = (
@@ -59,7 +61,8 @@ def application(settings: Settings, host: str = "127.0.0.1") -> FastAPI:
             api.state.engine = served.engine
             api.state.metrics = metrics.Metrics(served.engine, served.registered, served.release)
             with Analytics(settings) as api.state.analytics:
-                yield
+                async with Shadowing(served.engine, settings) as api.state.shadowing:
+                    yield
 
     api = FastAPI(
         title="fashion-assets",
@@ -81,12 +84,7 @@ def application(settings: Settings, host: str = "127.0.0.1") -> FastAPI:
     files.mount(api, settings)
     api.add_middleware(Guarded, access=api.state.access)
     passing(api, settings)
+    described.complete(api)
     api.add_middleware(former.FormerHosts, names=former.hosts(settings))
     api.add_middleware(metrics.Measured)
     return api
-
-
-def of_this_process() -> FastAPI:
-    """That of the settings of this process, as a worker builds it."""
-    settings = Settings()
-    return application(settings, settings.api_host)

@@ -1,49 +1,75 @@
-"""What the API says of itself: whatever is asked of it as it describes itself, it answers as it describes.
+"""What the APIs say of themselves: whatever is asked of one as it describes itself, it answers as it describes; each request has an example.
 
-`API_EXAMPLES` in the environment is how many requests are made up for each route; a few in every test run, and some hundreds before a
-release: `API_EXAMPLES=500 pytest fashion_assets_tests/serving/api/test_described.py`.
+`benchmarks/described.py` asks hundreds of times a route, with keys.
 """
 
-import os
+import copy
+from typing import Any
 
 import httpx
+import jsonschema
 import pytest
-import schemathesis
-from hypothesis import HealthCheck, Phase, given, settings
-from schemathesis.checks import not_a_server_error
-from schemathesis.specs.openapi.checks import (
-    content_type_conformance,
-    response_schema_conformance,
-    status_code_conformance,
-)
+from schemathesis import GenerationMode
 
-EXAMPLES = int(os.environ.get("API_EXAMPLES", "4"))
-
-CHECKS = [not_a_server_error, status_code_conformance, content_type_conformance, response_schema_conformance]
+from fashion_assets.serving.api import described
+from fashion_assets.serving.api.described import JSON, operations
+from fashion_assets.serving.former.mounting import APIS
+from fashion_assets_tests.serving.described import OURS, ask_as_described
 
 
-@pytest.fixture(scope="session")
-def described(api: httpx.Client) -> schemathesis.schemas.BaseSchema:
-    return schemathesis.openapi.from_url(f"{api.base_url}/api/v1/openapi.json")
-
-
-def test_every_route_answers_what_it_says(described: schemathesis.schemas.BaseSchema):
-    asked = 0
-    for found in described.get_all_operations():
-        operation = found.ok()
-        asked += 1
-
-        @given(case=operation.as_strategy())
-        @settings(
-            max_examples=EXAMPLES,
-            deadline=None,
-            derandomize=True,
-            database=None,
-            phases=[Phase.explicit, Phase.generate],
-            suppress_health_check=list(HealthCheck),
-        )
-        def ask(case: schemathesis.Case) -> None:
-            case.call_and_validate(checks=CHECKS)
-
-        ask()
+def test_every_route_answers_what_it_says(api: httpx.Client):
+    asked, wrong = ask_as_described(f"{api.base_url}{OURS}", examples=2)
+    assert not wrong, "\n".join(wrong)
     assert asked > 15
+
+
+@pytest.mark.parametrize("name", APIS)
+def test_former_calls_answer_what_they_say(api: httpx.Client, name: str):
+    asked, wrong = ask_as_described(
+        f"{api.base_url}/former/{name}/openapi.json", 1, modes=(GenerationMode.NEGATIVE,)
+    )
+    assert asked and not wrong, "\n".join(wrong)
+
+
+def lacking(document: dict[str, Any]) -> list[str]:
+    """What has no example, or one that is not as it is described."""
+    found = []
+    resolving = {"components": document["components"]}
+
+    def judge(what: str, described: dict[str, Any], key: str = "schema") -> None:
+        if "example" not in described:
+            found.append(f"{what}: none")
+            return
+        try:
+            jsonschema.validate(described["example"], {**described[key], **resolving})
+        except jsonschema.ValidationError as error:
+            found.append(f"{what}: {error.message[:200]}")
+
+    for name, operation in operations(document):
+        for each in operation.get("parameters", ()):
+            if each["required"] or "example" in each:
+                judge(f"{name} {each['name']}", each)
+        for media, content in operation.get("requestBody", {}).get("content", {}).items():
+            # A picture stands in no example.
+            judge(f"{name} body", content) if media == JSON else None
+            found += [] if content.get("example") else [f"{name} body: none"]
+        for media, content in operation["responses"]["200"].get("content", {}).items():
+            judge(f"{name} answer", content) if media == JSON else None
+    return found
+
+
+def test_every_route_has_an_example_of_its_request_and_its_answer(api: httpx.Client):
+    document = api.get(OURS).json()
+    lacks = lacking(document)
+    assert not lacks, (
+        "serve the drawn sample and run `python docs/examples.py http://127.0.0.1:8000`:\n" + "\n".join(lacks)
+    )
+    names = {name for name, _ in operations(document)}
+    assert set(described.examples()) == names, "there are examples of routes that are gone"
+
+    damaged = copy.deepcopy(document)
+    answers = damaged["paths"]["/api/v1/search"]["get"]["responses"]["200"]["content"][JSON]
+    del answers["example"]["hits"]
+    del damaged["paths"]["/api/v1/multi-search"]["post"]["requestBody"]["content"][JSON]["example"]
+    damaged["paths"]["/api/v1/products/{id}"]["get"]["parameters"][0].pop("example")
+    assert len(lacking(damaged)) == 4

@@ -1,0 +1,181 @@
+"""Examples of the API's requests and answers, made anew: `python docs/examples.py http://127.0.0.1:8000`.
+
+What belongs here: which request stands for a route. What does not: where examples stand in the description
+(`fashion_assets/serving/api/described.py`). Serve the drawn sample before, as a first `fashion-assets run` makes it: what a real catalogue answers is
+its owner's. A route that is not named here is asked with what its own description gives as examples; it says so where one is missing.
+"""
+
+import json
+import sys
+from pathlib import Path
+from typing import Any
+
+import httpx
+
+from fashion_assets.serving.api import described
+from fashion_assets.serving.api.described import JSON, operations
+
+FILE = Path(described.__file__).with_name(described.EXAMPLES)
+
+SHOWN = 3
+"""Of a list."""
+
+SEARCH: dict[str, Any] = {
+    "q": "red shirt",
+    "filter": ["gender=women,unisex"],
+    "facets": ["colour", "price"],
+    "sort": "relevance",
+    "mode": "hybrid",
+    "limit": 2,
+}
+
+
+class Examples:
+    """What a server of the drawn sample answers."""
+
+    def __init__(self, client: httpx.Client):
+        self._client = client
+        self._document = client.get("/api/v1/openapi.json").raise_for_status().json()
+        self._hits = self._json("/api/v1/search", {"q": "dress", "filter": "source=sample", "limit": 2})[
+            "hits"
+        ]
+        self._rejected = next(
+            each
+            for each in self._json("/api/v1/merchant/quarantine", {"reason": "price_absurd"})["listings"]
+            if each["image"]
+        )
+
+    def _json(self, path: str, asked: dict[str, Any]) -> dict[str, Any]:
+        return self._client.get(path, params=asked).raise_for_status().json()
+
+    def _known(self) -> dict[str, Any]:
+        """Values of parameters that only a run knows."""
+        person = self._json("/api/v1/people", {"limit": 1})["people"][0]
+        style = self._json("/api/v1/styles", {})["styles"][0]
+        uri = httpx.URL(self._rejected["image"]).params["uri"]
+        release = self._json("/api/v1/releases", {})["releases"][0]["release"]
+        return {
+            "id": self._hits[0]["id"],
+            "user": person["id"],
+            "style": style["name"],
+            "source": person["source"],
+            "uri": uri,
+            "a": release,
+            "b": release,
+        }
+
+    def _requests(self) -> dict[str, dict[str, Any]]:
+        """By operation, what is asked otherwise than its description says."""
+        return {
+            "GET /api/v1/search": SEARCH,
+            "GET /api/v1/products": {
+                "filter": ["colour=red,blue", "year>=2012"],
+                "sort": "newest",
+                "limit": 2,
+            },
+            "GET /api/v1/suggestions": {"q": "red dr", "limit": 4},
+            "GET /api/v1/products/{id}/similar": {"filter": ["gender=women"], "limit": 2},
+            "GET /api/v1/products/{id}/look": {"limit": 4, "per_slot": 1},
+            "GET /api/v1/compare": {"q": "red shirt", "filter": ["gender=women,unisex"], "limit": 2},
+            "GET /api/v1/people": {"limit": 2},
+            "GET /api/v1/recommendations/{user}": {"limit": 2},
+            "GET /api/v1/styles/{style}": {"limit": 2},
+            "GET /api/v1/merchant/quarantine": {"reason": "price_absurd", "skip": 0, "limit": 1},
+            "GET /api/v1/merchant/quarantine/picture": {"source": self._rejected["source"]},
+            "GET /images/{id}": {"size": "small"},
+        }
+
+    def _bodies(self) -> dict[str, dict[str, Any]]:
+        return {
+            "POST /api/v1/search": {"q": "red", "filter": ["gender=women"], "limit": "2"},
+            "POST /api/v1/multi-search": {
+                "searches": [{"q": "red shirt", "limit": 1}, {"filter": ["colour=blue"], "limit": 1}]
+            },
+        }
+
+    def made(self) -> dict[str, Any]:
+        """Every example."""
+        known, requests, bodies = self._known(), self._requests(), self._bodies()
+        return {
+            name: self._one(name, operation, known, requests.get(name, {}), bodies.get(name))
+            for name, operation in operations(self._document)
+        }
+
+    def _one(
+        self,
+        name: str,
+        operation: dict[str, Any],
+        known: dict[str, Any],
+        asked: dict[str, Any],
+        body: dict[str, Any] | None,
+    ) -> dict[str, Any]:
+        method, path = name.split(" ")
+        request = {}
+        for parameter in operation.get("parameters", ()):
+            key = parameter["name"]
+            value = asked.get(key, known.get(key) if parameter["required"] else None)
+            if value is None and parameter["required"]:
+                value = self._declared(parameter["schema"], f"{name}: {key}")
+            if value is not None:
+                request[key] = value
+        example: dict[str, Any] = {"request": request}
+        sent: dict[str, Any] = {}
+        content = operation.get("requestBody", {}).get("content", {})
+        for media, taken in content.items():
+            example["media"] = media
+            example["body"] = self._declared(taken["schema"], name) if body is None else body
+            sent = {"json": example["body"]} if media == JSON else self._form(example["body"])
+        query = {key: value for key, value in request.items() if f"{{{key}}}" not in path}
+        for key, value in request.items():
+            path = path.replace(f"{{{key}}}", str(value))
+        answer = self._client.request(method, path, params=query, **sent)
+        if answer.status_code != 200:
+            sys.exit(f"{name} answers {answer.status_code}: {answer.text[:300]}")
+        if answer.headers["content-type"] == JSON:
+            example["answer"] = shortened(answer.json())
+        return example
+
+    def _form(self, fields: dict[str, Any]) -> dict[str, Any]:
+        """With the picture of a product."""
+        picture = self._client.get(self._hits[0]["image"]).raise_for_status().content
+        return {"data": fields, "files": {"picture": ("dress.jpg", picture, "image/jpeg")}}
+
+    def _declared(self, schema: dict[str, Any], what: str) -> Any:
+        """What a description gives as an example of a value."""
+        if "$ref" in schema:
+            schema = self._document["components"]["schemas"][schema["$ref"].rpartition("/")[2]]
+        for found in ("examples", "example", "enum"):
+            if found in schema:
+                return schema[found][0] if found != "example" else schema[found]
+        if "const" in schema:
+            return schema["const"]
+        if schema.get("type") == "object" and "properties" in schema:
+            needed = schema.get("required", ())
+            return {
+                key: self._declared(each, f"{what}.{key}")
+                for key, each in schema["properties"].items()
+                if key in needed or "examples" in each
+            }
+        if schema.get("type") == "array":
+            return [self._declared(schema["items"], f"{what}[]")]
+        sys.exit(f"{what} has no example: give it one where it is declared (examples=[…])")
+
+
+def shortened(document: Any) -> Any:
+    """A document whose lists show the first three of many."""
+    if isinstance(document, dict):
+        return {key: shortened(value) for key, value in document.items()}
+    if isinstance(document, list):
+        return [shortened(each) for each in document[:SHOWN]]
+    return document
+
+
+def main(address: str) -> None:
+    """Write the file."""
+    with httpx.Client(base_url=address, timeout=60) as client:
+        made = Examples(client).made()
+    FILE.write_text(json.dumps(made, indent=1, ensure_ascii=False, sort_keys=True) + "\n", encoding="utf-8")
+
+
+if __name__ == "__main__":
+    main(sys.argv[1])

@@ -1,0 +1,63 @@
+"""The API's description of itself, completed: an example of each request and its answer, and what every route of a kind answers.
+
+What belongs here: what is added to the OpenAPI document that FastAPI makes. What does not: fields and their meaning (`documents`, `asked`), the
+examples themselves, which `docs/examples.py` has a server of the drawn sample answer (`examples.json`).
+"""
+
+import json
+from collections.abc import Iterator, Mapping
+from functools import cache
+from importlib.resources import files
+from typing import Any
+
+from fastapi import FastAPI
+
+JSON = "application/json"
+
+EXAMPLES = "examples.json"
+"""By method and path: `request`, its parameters; `body` and its `media` type, where it has one; `answer`, where that is JSON."""
+
+
+@cache
+def examples() -> Mapping[str, Mapping[str, Any]]:
+    """The examples there are."""
+    return json.loads((files("fashion_assets.serving.api") / EXAMPLES).read_text(encoding="utf-8"))
+
+
+def complete(api: FastAPI) -> None:
+    """Have an application describe itself with examples; after all that else changes its description."""
+    made = api.openapi
+
+    def completed() -> dict[str, Any]:
+        if api.openapi_schema is None:
+            document = made()
+            add(document, examples())
+            api.openapi_schema = document
+        return api.openapi_schema
+
+    api.openapi = completed  # type: ignore[method-assign]
+
+
+def operations(document: Mapping[str, Any]) -> Iterator[tuple[str, dict[str, Any]]]:
+    """Every operation of a description, by its method and path."""
+    for path, methods in document["paths"].items():
+        for method, operation in methods.items():
+            yield f"{method.upper()} {path}", operation
+
+
+def add(document: dict[str, Any], known: Mapping[str, Mapping[str, Any]]) -> None:
+    """Add the examples, and that a route that is read says where nothing changed."""
+    for name, operation in operations(document):
+        if name.startswith("GET /api/"):
+            operation["responses"].setdefault("304", {"description": "As it was."})
+        example = known.get(name)
+        if example is None:
+            continue
+        for parameter in operation.get("parameters", ()):
+            if parameter["name"] in example["request"]:
+                parameter["example"] = example["request"][parameter["name"]]
+        content = operation.get("requestBody", {}).get("content", {})
+        if (media := content.get(example.get("media", JSON))) is not None and "body" in example:
+            media["example"] = example["body"]
+        if "answer" in example:
+            operation["responses"]["200"]["content"][JSON]["example"] = example["answer"]
