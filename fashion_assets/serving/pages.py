@@ -7,6 +7,9 @@ Only what lies in the folder of the reports is given out. Pages quote what listi
 script, load anything from elsewhere, or act as the UI it shares an address with.
 """
 
+from collections.abc import Mapping
+from typing import Any
+
 from jinja2 import Environment, PackageLoader, StrictUndefined, select_autoescape
 from starlette.applications import Starlette
 from starlette.middleware import Middleware
@@ -45,8 +48,8 @@ _HEADERS = {
 }
 
 
-def application(settings: Settings) -> Starlette:
-    """The pages, to be mounted at `links.PAGES`."""
+def application(settings: Settings, telling: Mapping[Any, Any] | None = None) -> Starlette:
+    """The pages, to be mounted at `links.PAGES`. `telling`: how errors are told, by kind, where not in plain text."""
     environment = Environment(
         loader=PackageLoader("fashion_assets.serving"),
         autoescape=select_autoescape(),
@@ -68,6 +71,7 @@ def application(settings: Settings) -> Starlette:
             Mount(REPORTS.removeprefix(PAGES), StaticFiles(directory=settings.reports, html=True)),
         ],
         middleware=[Middleware(WithHeaders, headers=_HEADERS)],
+        exception_handlers=dict(telling or {}),
     )
 
 

@@ -10,6 +10,7 @@ import httpx
 import pytest
 
 from fashion_assets.serving.api.application import application
+from fashion_assets.serving.api.connections import Bounded
 from fashion_assets.settings import Settings
 from fashion_assets_tests.conftest import Template, copied
 from fashion_assets_tests.serving.web import running
@@ -31,7 +32,7 @@ def served_settings(
 @pytest.fixture(scope="session")
 def api(served_settings: Settings) -> Iterator[httpx.Client]:
     with (
-        running(application(served_settings), lifespan="on") as server,
+        running(application(served_settings), lifespan="on", http=Bounded, ws="none") as server,
         httpx.Client(base_url=f"http://127.0.0.1:{server.port}") as client,
     ):
         yield client

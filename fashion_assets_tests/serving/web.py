@@ -5,7 +5,7 @@ import socket
 import threading
 from collections.abc import Iterator
 from contextlib import contextmanager
-from typing import Literal, NamedTuple
+from typing import Any, Literal, NamedTuple
 
 import uvicorn
 from starlette.types import ASGIApp
@@ -65,10 +65,10 @@ class Server:
 
 
 @contextmanager
-def running(app: ASGIApp, lifespan: Literal["on", "off"] = "off") -> Iterator[Server]:
-    """The application on a free port of this machine; with its own beginning and end, where `lifespan` is on."""
+def running(app: ASGIApp, lifespan: Literal["on", "off"] = "off", **more: Any) -> Iterator[Server]:
+    """The application on a free port of this machine; with its own beginning and end, where `lifespan` is on; `more` is the server's to know."""
     listening = socket.create_server(("127.0.0.1", 0))
-    server = uvicorn.Server(uvicorn.Config(app, log_level="error", lifespan=lifespan))
+    server = uvicorn.Server(uvicorn.Config(app, log_level="error", lifespan=lifespan, **more))
     thread = threading.Thread(target=server.run, kwargs={"sockets": [listening]}, daemon=True)
     thread.start()
     try:

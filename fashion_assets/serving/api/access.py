@@ -9,12 +9,14 @@ the same browser, may not (`guard.Names`). Else a key is needed, but for what th
 
 import base64
 import binascii
+import math
 import time
 from collections import OrderedDict
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from typing import Annotated, Any
 
+import psycopg
 from fastapi import Depends, Request, Security
 from fastapi.security import APIKeyHeader, HTTPBearer, SecurityScopes
 from fastapi_problem.error import Problem
@@ -24,6 +26,7 @@ from limits.strategies import MovingWindowRateLimiter
 from starlette.datastructures import Headers
 from starlette.types import ASGIApp, Receive, Scope, Send
 
+from fashion_assets.postgres.errors import WarehouseError
 from fashion_assets.search.filters import Filter, FilterError
 from fashion_assets.serving.api import problems
 from fashion_assets.serving.api.asked import read_filters
@@ -49,7 +52,10 @@ FRESH_SECONDS = 5.0
 """How long what was read of a key holds: so long one that was revoked is good."""
 
 KNOWN = 4_096
-"""Keys that are remembered, good or not."""
+"""Keys that are remembered, good ones or such as were."""
+
+UNASKABLE = (psycopg.OperationalError, WarehouseError)
+"""The registers cannot be asked: what was last known of a key holds until they can."""
 
 WRONG_PER_MINUTE = 60
 """Requests with a key that is none, from one address, that are answered by more than a refusal to look."""
@@ -75,13 +81,13 @@ class Access:
     def __init__(self, here: Any):
         """`here` is what is served (`served.Served`)."""
         self._here = here
-        settings = here.settings
+        self.settings = settings = here.settings
         self._names = Names.of(settings, here.host)
         self._origins = {each.strip() for each in settings.api_cors_origins.split(",") if each.strip()}
         self._open_to = frozenset(each.strip() for each in settings.api_open_to.split(",") if each.strip())
         self._local = here.host in LOOPBACK
-        self._keys: OrderedDict[bytes, tuple[float, Key | None]] = OrderedDict()
-        self._needed: tuple[float, bool] = (-FRESH_SECONDS, True)
+        self._keys: OrderedDict[bytes, tuple[float, Key]] = OrderedDict()
+        self._needed: tuple[float, bool] = (-math.inf, True)
         self._limiter = MovingWindowRateLimiter(MemoryStorage())
         per_process = max(1, -(-settings.api_requests_per_minute // settings.api_workers))
         self._limit = RateLimitItemPerMinute(per_process)
@@ -91,12 +97,12 @@ class Access:
         """Who asks. Raises a `Problem` where they give a key that is none, come from a page elsewhere, or ask too often."""
         secret = secret_of(headers)
         if secret is None:
-            if await self._is_open():
+            if not _is_forwarded(headers) and await self._is_open():
                 self._require_own(method, headers)
                 return Caller("this machine", frozenset(SCOPES))
             self._count(self._limit, f"address {client}")
             return Caller("anybody", self._open_to)
-        key = await self._known(secret)
+        key = await self._known(secret, client)
         if key is None or not key.holds(datetime.now(UTC)):
             self._count(self._wrong, f"wrong {client}")
             raise _unauthorized("the key is none, has expired, or was revoked")
@@ -124,21 +130,37 @@ class Access:
             return False
         at, needed = self._needed
         if time.monotonic() - at > FRESH_SECONDS:
-            needed = await self._here.registered(keys.are_there)
+            try:
+                needed = await self._here.registered(keys.are_there)
+            except UNASKABLE:
+                # What it was holds on: whoever looks at figures and reports wants them most now.
+                if at < 0:
+                    raise
             self._needed = time.monotonic(), needed
         return not needed
 
-    async def _known(self, secret: str) -> Key | None:
+    async def _known(self, secret: str, client: str) -> Key | None:
+        """Raises a `Problem` where an address has given too many keys that are none, and this is another that nobody knows yet."""
         if len(secret) != keys.LENGTH or not secret.isascii() or not secret.startswith(keys.PREFIX):
             return None
         sha256 = keys.digest(secret)
         found = self._keys.get(sha256)
-        if found is None or time.monotonic() - found[0] > FRESH_SECONDS:
+        if found is not None and time.monotonic() - found[0] <= FRESH_SECONDS:
+            return found[1]
+        if found is None and not self._limiter.test(self._wrong, f"wrong {client}"):
+            self._count(self._wrong, f"wrong {client}")
+        try:
             key = await self._here.registered(lambda connection: keys.known(connection, sha256))
-            found = self._keys[sha256] = (time.monotonic(), key)
+        except UNASKABLE:
+            if found is None:
+                raise
+            key = found[1]
+        if key is not None:
+            # What is no key is not remembered: nobody pushes keys out by making some up.
+            self._keys[sha256] = (time.monotonic(), key)
             while len(self._keys) > KNOWN:
                 self._keys.popitem(last=False)
-        return found[1]
+        return key
 
     def _require_own(self, method: str, headers: Headers) -> None:
         """Raise a `Problem` for what a page elsewhere has a browser ask in the name of whoever sits before it."""
@@ -168,6 +190,11 @@ def secret_of(headers: Headers) -> str | None:
         except (binascii.Error, UnicodeDecodeError, ValueError):
             return ""
     return None
+
+
+def _is_forwarded(headers: Headers) -> bool:
+    """Whether a proxy passed this on: then who asks is not this machine, wherever the proxy is."""
+    return "x-forwarded-for" in headers or "forwarded" in headers
 
 
 def _unauthorized(said: str) -> Problem:
@@ -241,7 +268,9 @@ class Guarded:
             found = await self._access.caller(scope["method"], Headers(scope=scope), client[0])
             require(found, needed)
             require_whole(found)
-        except Problem as problem:
+        except Exception as error:
+            asked = f"{scope['method']} {scope['path']}"
+            problem = problems.of_error(error, asked, self._access.settings)
             if problem.status == 401:
                 # A browser then asks for it, and gives it as the password.
                 problem.headers = {"WWW-Authenticate": 'Basic realm="fashion-assets: a key as the password"'}

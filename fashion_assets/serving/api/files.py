@@ -6,10 +6,12 @@ What belongs here: where they are mounted, and under which headers. What does no
 from importlib.resources import files
 
 from fastapi import FastAPI
+from starlette.exceptions import HTTPException
 from starlette.responses import RedirectResponse
 from starlette.staticfiles import StaticFiles
 
 from fashion_assets.serving import pages
+from fashion_assets.serving.api.problems import of_status
 from fashion_assets.serving.headers import WithHeaders
 from fashion_assets.serving.links import PAGES
 from fashion_assets.settings import Settings
@@ -35,6 +37,6 @@ _HEADERS = {"Content-Security-Policy": POLICY, "Cache-Control": "no-cache"}
 
 def mount(api: FastAPI, settings: Settings) -> None:
     """Give out the files; after all routes, for the page answers every path that is left."""
-    api.mount(PAGES, pages.application(settings))
+    api.mount(PAGES, pages.application(settings, {HTTPException: of_status}))
     api.add_route("/reports", lambda _: RedirectResponse(f"{PAGES}/"), include_in_schema=False)
     api.mount("/", WithHeaders(StaticFiles(directory=PAGE, html=True), _HEADERS))

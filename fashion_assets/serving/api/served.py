@@ -27,6 +27,9 @@ from fashion_assets.warehouse.releases import ReleaseError
 REGISTER_CONNECTIONS = 2
 """Connections to the registers, beside the engine's: what is asked of them is short, and kept for a while."""
 
+REGISTER_SECONDS = 3.0
+"""How long a connection to the registers is waited for: what asks is mostly a person, or Prometheus, who wait no longer."""
+
 Answer = TypeVar("Answer")
 
 
@@ -49,6 +52,9 @@ class Served:
             min_size=0,
             max_size=REGISTER_CONNECTIONS,
             configure=lambda connection: session.settle(connection, read_only=True),
+            timeout=REGISTER_SECONDS,
+            # Short: else a server that was away for long would be looked for again only after a while.
+            reconnect_timeout=REGISTER_SECONDS,
             open=False,
         )
 
@@ -58,7 +64,9 @@ class Served:
         return self.settings.api_release
 
     async def __aenter__(self) -> Self:
-        self.engine = AsyncSearchEngine.open(self.settings, self.settings.api_connections)
+        self.engine = AsyncSearchEngine.open(
+            self.settings, self.settings.api_connections, away_seconds=self.settings.api_search_seconds
+        )
         await self.engine.__aenter__()
         self._register.open()
         # So that the first question does not wait for the model.

@@ -509,7 +509,12 @@ async def profile(request: Request, user_id: str) -> dict:
 # Pictures, and whether it is up
 
 
-@router.get("/images/{path:path}")
+@router.get(
+    "/images/{path:path}",
+    status_code=302,
+    response_class=RedirectResponse,
+    responses={302: {"description": "Where it is."}},
+)
 async def image(request: Request, path: str) -> RedirectResponse:
     """Where a product's picture is, whatever folder its path names: it is known by the number."""
     name = path.rpartition("/")[2]

@@ -7,15 +7,38 @@ import base64
 from collections.abc import Mapping
 from typing import Any
 
-import psycopg
 from fastapi import FastAPI, HTTPException, Request
+from fastapi.exceptions import RequestValidationError
 from fastapi.responses import JSONResponse
+from pydantic import BaseModel
 
-from fashion_assets.errors import FashionAssetsError
-from fashion_assets.search.filters import SearchError
 from fashion_assets.search.query import Hit
+from fashion_assets.serving.api import problems
 from fashion_assets.serving.former.stored import ServedEngine
 from fashion_assets.settings import Settings
+from fashion_assets.warehouse.releases import ReleaseError
+
+
+class Told(BaseModel):
+    """An error, as those clients know it."""
+
+    detail: str | list[dict[str, Any]] | None = None
+
+
+ERRORS: dict[int | str, dict[str, Any]] = {
+    "4XX": {
+        "model": Told,
+        "content": {"application/problem+json": {}},
+        "description": "It cannot be answered as it is asked; as problem details where the path leads to no call, or a key is needed.",
+    },
+    422: {"model": Told, "description": "What was sent is not of the shape that is asked for."},
+    "5XX": {
+        "model": Told,
+        "content": {"application/problem+json": {}},
+        "description": "It cannot be answered now.",
+    },
+}
+"""What every call may answer beside what it is for."""
 
 _SMALL = frozenset({"and", "of", "for"})
 
@@ -100,16 +123,18 @@ def left_out(app: FastAPI, calls: Mapping[tuple[str, str], str]) -> None:
 
 def application(title: str, description: str) -> FastAPI:
     """An application of its own, whose errors are `{"detail": …}` as the former systems' were, not the problem details of ours."""
-    app = FastAPI(title=title, description=description, version="1")
+    app = FastAPI(title=title, description=description, version="1", responses=ERRORS)
 
-    @app.exception_handler(FashionAssetsError)
-    async def _(request: Request, error: Exception) -> JSONResponse:
-        asked_wrongly = isinstance(error, SearchError)
-        return JSONResponse({"detail": str(error)}, 400 if asked_wrongly else 503)
+    @app.exception_handler(RequestValidationError)
+    async def _(_: Request, error: RequestValidationError) -> JSONResponse:
+        return JSONResponse({"detail": problems.faults(error)}, 422)
 
-    @app.exception_handler(psycopg.DataError)
-    async def _(request: Request, error: Exception) -> JSONResponse:
-        # A NUL character, which no text of a database holds; a number that none of its numbers is.
-        return JSONResponse({"detail": "a value of the request is none that a product can have"}, 400)
+    async def told(request: Request, error: Exception) -> JSONResponse:
+        problem = problems.of_error(error, f"{request.method} {request.url.path}", settings_of(request))
+        # These clients name no release: where one is not there, it is not there now.
+        status = 503 if isinstance(error, ReleaseError) else problem.status
+        return JSONResponse({"detail": problem.detail}, status, dict(problem.headers or {}))
 
+    for kind in (*problems.TELLING, Exception):
+        app.add_exception_handler(kind, told)
     return app

@@ -131,6 +131,26 @@ def test_who_asks_too_often_is_told_when_to_ask_again(guarded: httpx.Client, set
     assert int(answers[-1].headers["retry-after"]) >= 1
 
 
+def test_wrong_keys_are_looked_for_only_so_often(
+    guarded: httpx.Client, settings: Settings, monkeypatch: pytest.MonkeyPatch
+):
+    monkeypatch.setattr(access, "FRESH_SECONDS", 60.0)
+    looked = []
+    known = keys.known
+    monkeypatch.setattr(keys, "known", lambda *asked: looked.append(asked) or known(*asked))
+    good = made(settings, "search")
+    search = "/api/v1/search?limit=1"
+    assert guarded.get(search, headers=good).status_code == 200
+    answers = [
+        guarded.get(search, headers={"X-API-Key": f"fa_{number:043}"}).status_code
+        for number in range(access.WRONG_PER_MINUTE + 5)
+    ]
+    assert answers == [401] * access.WRONG_PER_MINUTE + [429] * 5
+    assert len(looked) == access.WRONG_PER_MINUTE + 1
+    # Who was known before from the same address goes on.
+    assert guarded.get(search, headers=good).status_code == 200
+
+
 def test_keys_are_made_and_listed_by_a_command(settings: Settings):
     done = CliRunner().invoke(
         app, ["keys", "create", "the shop", "--scope", "search", "--filter", "price<=50", "--days", "3"]

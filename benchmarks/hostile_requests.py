@@ -1,0 +1,100 @@
+"""The search API under requests nobody meant well: pictures, filters, cursors, headers, sizes, paths, keys.
+
+Usage: python benchmarks/hostile_requests.py WORK_FOLDER [--requests N] [--first N] [--seed N] [--callers N] [--workers N]
+
+In a home below the folder three drawn old systems are migrated, a candidate is made beside what is live, and keys: one that opens everything, one
+for searches, one narrowed to a colour, one expired, one revoked. `fashion-assets serve` is then sent requests drawn from the seed, byte by byte
+over sockets. Of every answer must hold: no status of 500 and more, but for 501 of calls that are left out; errors are problem details; nothing of the
+inside is in it, no path of the home, no key, nothing of the candidate for who may not see it, no product beyond the filters of its key. At the end
+the server must live, and neither its memory nor its open files may have grown. `--first`: the number of the first request, by which a fault is
+repeated. Exit code 0 where all held.
+"""
+
+import argparse
+import collections
+import sys
+import time
+from concurrent.futures import ThreadPoolExecutor
+from pathlib import Path
+
+from api_server import Server, prepared
+
+from fashion_assets_tests.serving import hostility
+
+MEMORY = 48 * 2**20
+"""Bytes that a process may have more after the last thousand requests than after the first thousand: its caches fill."""
+
+
+def main() -> int:
+    parser = argparse.ArgumentParser(
+        description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
+    )
+    parser.add_argument("work", type=Path)
+    parser.add_argument("--requests", type=int, default=10_000)
+    parser.add_argument("--first", type=int, default=0)
+    parser.add_argument("--seed", type=int, default=0)
+    parser.add_argument("--callers", type=int, default=4)
+    parser.add_argument("--workers", type=int, default=1, help="processes that serve")
+    given = parser.parse_args()
+    settings = prepared(given.work.resolve())
+    server = Server(settings.home, given.workers)
+    try:
+        world = hostility.world_of(settings, server.port)
+        server.wait_for("/api/v1/search", 401)
+        return attacked(server, world, given)
+    finally:
+        if server.process.poll() is None:
+            print(f"the API ended with {server.end()}")
+
+
+def attacked(server: Server, world: hostility.World, given: argparse.Namespace) -> int:
+    """Send the requests, print what became of them; the program's exit code."""
+    kinds: collections.Counter[str] = collections.Counter()
+    statuses: dict[str, collections.Counter[int]] = collections.defaultdict(collections.Counter)
+    slowest: dict[str, float] = collections.defaultdict(float)
+    broken = 0
+
+    def one(number: int) -> tuple[int, hostility.Attack, hostility.Answer, list[str]]:
+        attack = hostility.drawn(world, given.seed, number)
+        try:
+            answer = hostility.send(server.port, attack)
+        except OSError as error:
+            return number, attack, hostility.Answer(0, {}, b"", 0), [f"{type(error).__name__}: {error}"]
+        return number, attack, answer, hostility.faults(world, attack, answer)
+
+    used, began = [], time.monotonic()
+    thousands = range(given.first, given.first + given.requests, 1_000)
+    with ThreadPoolExecutor(given.callers) as callers:
+        for first in thousands:
+            numbers = range(first, min(first + 1_000, given.first + given.requests))
+            for number, attack, answer, wrong in callers.map(one, numbers):
+                kinds[attack.kind] += 1
+                statuses[attack.kind][answer.status] += 1
+                slowest[attack.kind] = max(slowest[attack.kind], answer.seconds)
+                if wrong:
+                    broken += 1
+                    print(
+                        f"request {number} ({attack.kind}): {'; '.join(wrong)}\n  {attack.head[:300]!r}\n  {answer.body[:300]!r}",
+                        flush=True,
+                    )
+            server.wait_for("/healthz", 200)
+            used.append(server.used())
+    for kind, count in sorted(kinds.items()):
+        told = ", ".join(
+            f"{status or 'closed'}: {times:,}" for status, times in sorted(statuses[kind].items())
+        )
+        print(f"{kind:10} {count:>6,}  slowest {slowest[kind]:6.2f} s  {told}")
+    (memory, files), (memory_after, files_after) = used[0], used[-1]
+    print(
+        f"memory after the first thousand {memory / 2**20:,.0f} MB, at the end {memory_after / 2**20:,.0f} MB; open files {files}, {files_after}"
+    )
+    print(
+        f"{given.requests:,} requests, seed {given.seed}, {time.monotonic() - began:.0f} s: "
+        + (f"{broken:,} answers did not hold" if broken else "all held")
+    )
+    grew = len(used) > 1 and (memory_after - memory > MEMORY or files_after > files + 8)
+    return 1 if broken or grew or server.process.poll() is not None else 0
+
+
+if __name__ == "__main__":
+    sys.exit(main())
