@@ -13,7 +13,6 @@ from schemathesis import GenerationMode
 
 from fashion_assets.serving.api import described
 from fashion_assets.serving.api.described import JSON, operations
-from fashion_assets.serving.former.mounting import APIS
 from fashion_assets_tests.serving.described import OURS, ask_as_described
 
 
@@ -23,7 +22,8 @@ def test_every_route_answers_what_it_says(api: httpx.Client):
     assert asked > 15
 
 
-@pytest.mark.parametrize("name", APIS)
+# Two of the four; the command asks all.
+@pytest.mark.parametrize("name", ["second-hand-v3", "prethrift"])
 def test_former_calls_answer_what_they_say(api: httpx.Client, name: str):
     asked, wrong = ask_as_described(
         f"{api.base_url}/former/{name}/openapi.json", 1, modes=(GenerationMode.NEGATIVE,)
