@@ -89,7 +89,9 @@ class Beside:
     def _prepare(self) -> _Ready:
         settings, release, opened = self._settings, self._release, self._opened
         conn = opened.enter_context(connect(settings, autocommit=True))
-        engine = opened.enter_context(SearchEngine.open(settings, size=CALLERS if self.timed else 1))
+        engine = opened.enter_context(
+            SearchEngine.open(settings, size=CALLERS if self.timed else 1, curated=False)
+        )
         seconds = OF_RECALL * settings.benchmark_seconds
         rows = recall.measure_recall(
             engine.search, conn, release, tries=1, seconds=seconds, fewest=FEWEST if seconds else 1

@@ -340,7 +340,10 @@ def _call(pipe: Connection, settings: Settings, threads: int) -> None:
     """What a process of `Callers` does until its pipe is closed."""
     signal.signal(signal.SIGINT, signal.SIG_IGN)  # the process that measures sees to it, and closes the pipe
     asked: list[Question] = []
-    with SearchEngine.open(settings, size=threads) as engine, ThreadPoolExecutor(threads) as pool:
+    with (
+        SearchEngine.open(settings, size=threads, curated=False) as engine,
+        ThreadPoolExecutor(threads) as pool,
+    ):
         while True:
             try:
                 message = pipe.recv()

@@ -52,7 +52,7 @@ def standing(conn: psycopg.Connection) -> Release:
 
 
 def _recall(settings: Settings, conn: psycopg.Connection, release: Release, progress: Progress) -> Rows:
-    with SearchEngine.open(settings, size=1) as engine:
+    with SearchEngine.open(settings, size=1, curated=False) as engine:
         progress("queries as people type them")
         typed = encoder_of(settings).texts([query.words for query in relevance.load_queries()])
         words = {embedding_space(settings.model, settings.model_revision).name: typed}
@@ -76,7 +76,7 @@ def _layouts(settings: Settings, conn: psycopg.Connection, release: Release, pro
 
 def _relevance(settings: Settings, conn: psycopg.Connection, release: Release, progress: Progress) -> Rows:
     progress("queries as people type them")
-    with SearchEngine.open(settings, size=1) as engine:
+    with SearchEngine.open(settings, size=1, curated=False) as engine:
         # The vector leg refuses a release whose model is not at hand, so that what follows has the right one.
         table = relevance.measure_queries(relevance.legs(engine.search, release), conn, release).table()
     progress("captions")

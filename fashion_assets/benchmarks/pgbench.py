@@ -68,7 +68,7 @@ def measure_pgbench(
     """
     rows = []
     parameters = server.parameters(settings)
-    answering = Answering(settings, Encoders(settings))
+    answering = Answering(settings, Encoders(settings), curated=False)
     with Callers(settings, concurrency) as callers:
         for kind in kinds:
             asked = [

@@ -148,7 +148,7 @@ class Searching:
     def engine(self) -> SearchEngine:
         """On a connection of its own, as every caller's. Raises `ModelError` where the settings' model is not there."""
         _ = self.space  # raised here, no pool was opened for nothing
-        return self._opened.enter_context(SearchEngine.open(self.settings, size=1))
+        return self._opened.enter_context(SearchEngine.open(self.settings, size=1, curated=False))
 
     def _ask(self, about: Any, search: Callable[[], Results]) -> Asked:
         results, error, stumbled = None, "", ""

@@ -358,7 +358,7 @@ def _percentile(values: np.ndarray, counts: np.ndarray, share: float) -> float:
 def _searches(settings: Settings, release: Release, words: Sequence[str]) -> dict[str, Any]:
     """What the release answers when it is asked for each of `words`, with notes of how; or why it answers nothing."""
     try:
-        with SearchEngine.open(settings, size=1) as engine:
+        with SearchEngine.open(settings, size=1, curated=False) as engine:
             answers = [
                 engine.search(Query(words=asked, limit=HITS, release=release.release)) for asked in words
             ]

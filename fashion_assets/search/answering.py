@@ -14,8 +14,9 @@ from uuid import UUID
 import numpy as np
 from pgvector import HalfVector
 
-from fashion_assets.search import page_statement, statements, words
+from fashion_assets.search import curated, page_statement, statements, words
 from fashion_assets.search.asked import NOTHING_NEAR, Answered, Asked, Stored, total_of
+from fashion_assets.search.curated import Chosen, Curation
 from fashion_assets.search.filters import COLUMNS, FilterError, SearchError
 from fashion_assets.search.highlighting import highlighted
 from fashion_assets.search.lacking import LackingWords
@@ -61,14 +62,19 @@ CHANGED_MEANWHILE = (
 )
 
 
+DECIDED_MEANWHILE = "rules for these words changed since the first page: a hit may come twice, or be missed; ask for the first page again"
+
+
 class Answering:
     """All searches of one engine, and what they share: facts of releases, vectors of words, corrected words."""
 
-    def __init__(self, settings: Settings, encoders: Encoders):
+    def __init__(self, settings: Settings, encoders: Encoders, *, curated: bool = True):
+        """`curated`: whether searches follow what a merchant decided."""
         self._settings = settings
         self.encoders = encoders
         self.releases = ServedReleases(settings)
         self._understanding = Understanding(self.releases)
+        self.curation = Curation(curated)
         self._values = FilterValues(self.releases)
         self._lacking = LackingWords(self.releases, self._values)
 
@@ -104,8 +110,11 @@ class Answering:
             asked = [Query(words=text).words for text in texts]
             yield from self._understanding.learn(facts, asked)
             understood = []
+            decided = yield from self.curation.known()
             for text in asked:
-                understood.append((yield from self._understanding.understand(facts, text)).text)
+                understood.append(
+                    (yield from self._understanding.understand(facts, text, decided.synonyms)).text
+                )
             for space in facts.spaces:
                 if space.name in self.encoders.spaces:
                     yield Compute(partial(self.encoders.learn, space.name, understood))
@@ -116,7 +125,7 @@ class Answering:
         """See `SearchEngine.explain`."""
 
         def work(facts: Facts) -> Work[dict]:
-            asked, _ = yield from self._asked(query, facts)
+            asked, *_ = yield from self._asked(query, facts)
             legs = self._legs(facts, asked)
             shape = self._shape(facts, asked, legs)
             explaining = Statement(
@@ -130,30 +139,46 @@ class Answering:
         return (yield from self.releases.on(query.release, work))
 
     def _search(self, query: Query, facts: Facts, cursor: Cursor | None) -> Work[Results]:
-        cursor = cursor or Cursor(facts.release, 0, facts.revision)
         columns = _facets(query, facts)
-        asked, plan = yield from self._asked(query, facts, cursor)
-        answered = yield from self.answer(facts, replace(asked, counted=columns))
-        assert answered.tally is not None
+        asked, plan, chosen = yield from self._asked(query, facts, cursor)
+        decided = chosen.digest(plan.synonyms)
+        cursor = cursor or Cursor(facts.release, 0, facts.revision, decided=decided)
+        # Pinned products stand among those found; a page of an order of its own has them where that puts them.
+        pins = asked.pinned if asked.sort is None else ()
+        first = asked.offset - curated.before(pins, asked.offset)
+        answered = yield from self.answer(facts, replace(asked, counted=columns, offset=first))
+        tally = answered.tally
+        assert tally is not None
         strange = yield from self._values.strange(facts, query.narrowed)
         if cursor.revision != facts.revision:
             strange = (*strange, CHANGED_MEANWHILE.format(facts.release))
-        hits, page = answered.hits[: query.limit], None
-        if len(answered.hits) > query.limit:
-            page = cursor.beyond(query, hits[-1].product_id, answered.keys[query.limit - 1])
+        elif cursor.decided != decided:
+            strange = (*strange, DECIDED_MEANWHILE)
+        found, taken, page = answered.hits, query.limit, None
+        if pins:
+            others = tally.found - len(pins)
+            found, taken = curated.joined(pins, found, others, asked.offset, first, query.limit)
+        elif asked.pins:
+            found = curated.marked(found, asked.pinned)
+        if len(found) > query.limit:
+            last = (answered.hits[taken - 1].product_id, answered.keys[taken - 1]) if taken else None
+            page = cursor.beyond(query, last)
+        hits = tuple(found[: query.limit])
         if query.highlight:
             terms = [term for term in asked.terms if term in asked.ranked]
             hits = yield from highlighted(self.releases, facts, hits, terms)
         return Results(
             hits,
             replace(plan, legs=answered.paths, notes=(*plan.notes, *answered.notes, *strange)),
-            {column: answered.tally.facets[column] for column in columns if column in answered.tally.facets},
+            {column: tally.facets[column] for column in columns if column in tally.facets},
             page,
             total_of(asked, answered),
-            answered.tally.ranges,
+            tally.ranges,
         )
 
-    def _asked(self, query: Query, facts: Facts, cursor: Cursor | None = None) -> Work[tuple[Asked, Plan]]:
+    def _asked(
+        self, query: Query, facts: Facts, cursor: Cursor | None = None
+    ) -> Work[tuple[Asked, Plan, Chosen]]:
         _check_vector(query, facts)
         notes: list[str] = []
         like = None
@@ -161,8 +186,13 @@ class Answering:
             like = yield from self.product(facts, query.product)
             if like.vector is None:
                 query = _by_its_title(query, like, notes)
-        understood, terms, absent = yield from self._understanding.understand(facts, query.words)
+        decided = yield from self.curation.known()
+        understood, terms, absent = yield from self._understanding.understand(
+            facts, query.words, decided.synonyms
+        )
         lacking = yield from self._lacking.of(facts, terms, absent)
+        chosen = curated.chosen(decided, query, understood)
+        pins = yield from curated.pinned(self.releases, facts, chosen.pins, query.narrowed)
         avoided = (yield from self._understanding.understand(facts, query.avoid)).terms
         vectors: dict[str, np.ndarray] = {}
         if query.mode != "text" and query.has_meaning:
@@ -202,7 +232,8 @@ class Answering:
             tuple(vectors),
             facts.selectivity(query.narrowed),
             understood,
-            tuple(" | ".join(term.phrases) for term in terms),
+            tuple(term.written for term in terms),
+            curated.applied(terms) if with_text else (),
             tuple(notes),
             facts.revision,
             lacking,
@@ -212,7 +243,10 @@ class Answering:
             terms if with_text else (),
             avoid,
             query.narrowed,
-            excluded=(like.product_id,) if like else (),
+            excluded=(
+                *((like.product_id,) if like else ()),
+                *(each.hit.product_id for each in pins),
+            ),
             exact=query.exact,
             weights=(*(weights.meaning / max(1, len(vectors)) for _ in vectors), weights.text),
             window=query.window,
@@ -225,8 +259,11 @@ class Answering:
             sort=SORTS[query.sort],
             after=cursor.after if cursor else None,
             whole=level is not None and offset + query.limit > query.window,
+            hidden=chosen.hidden,
+            pins=pins,
+            boosts=chosen.boosts,
         )
-        return asked, plan
+        return asked, plan, chosen
 
     def _vectors(
         self, query: Query, understood: str, facts: Facts, like: Stored | None
@@ -243,6 +280,9 @@ class Answering:
         """One page of hits. Where an index left out what the sample proves to be nearer, it searches wider, and where
         that does not help or too few were found, all that the filters leave is compared: at once if it is little, and
         if it is very much only where too few were found. Where the filters leave nothing near, the nearest of what they leave are found."""
+        if asked.hidden is None:
+            hidden = yield from self.curation.hidden()
+            asked = replace(asked, hidden=hidden)
         answered = yield from self._answer(facts, asked)
         tally = answered.tally
         if asked.apart and tally is not None and tally.looked >= FOUND_MOST:
@@ -262,13 +302,15 @@ class Answering:
                 tallied = yield from self._answer(facts, aside)
                 assert tallied.tally is not None
                 tally, found = tally.joined(tallied.tally), tallied.tally.found
-            if not found and aside.ends and others and aside.vectors:
+            if found == len(aside.pinned) and aside.ends and others and aside.vectors:
                 # As that search would by itself, below.
                 tallied = yield from self._answer(facts, replace(aside, ends=False))
                 assert tallied.tally is not None
                 tally = tally.joined(tallied.tally)
         answered = replace(answered, tally=tally)
-        found = tally.found if tally is not None else len(answered.hits)
+        # What is pinned is there whether anything is found or not.
+        beside = len(asked.pinned)
+        found = tally.found - beside if tally is not None else len(answered.hits)
         if not found and asked.ends and asked.filters and asked.vectors and asked.limit:
             asked = replace(asked, ends=False)
             answered = yield from self._answer(facts, asked)
@@ -278,7 +320,7 @@ class Answering:
                 # What other values would find, they find within the cut-off.
                 tally = answered.tally.joined(tally.of(asked.apart))
                 answered = replace(answered, tally=tally)
-            found = tally.found if tally is not None else 0
+            found = tally.found - beside if tally is not None else 0
         if asked.level is not None and not asked.whole and asked.sort is None:
             shown = asked.offset + len(answered.hits)
             if len(answered.hits) <= asked.limit and shown < found and asked.limit:
@@ -309,7 +351,7 @@ class Answering:
         paths: dict[str, str] = {leg.shape.space: leg.shape.path for leg in legs}
         if shape.terms:
             paths["text"] = "terms"
-        hits, keys = hits_of(rows, shape, asked.weights, asked.offset)
+        hits, keys = hits_of(rows, shape, asked.weights, asked.offset, asked.boosts)
         return Answered(
             hits,
             paths or {"listing": "exact"},
@@ -353,7 +395,7 @@ class Answering:
                 if path == "index" and window >= MAX_LIMIT and asked.ends and asked.level is not None:
                     window, most = BESIDE_WORDS, True
                 if path != "exact" and not most:
-                    filters, excluded = ((), ()) if whole else (asked.filters, asked.excluded)
+                    filters, excluded = ((), ()) if whole else (asked.filters, asked.leaves_out)
                     nearest = probes(facts, space, nearness, filters, excluded)
             shape = VectorLeg(name, space.dimension, path, cut is not None, whole)
             legs.append(Leg(shape, vector, nearest, window, cut, most or window >= MAX_LIMIT))
@@ -377,6 +419,12 @@ class Answering:
             bool(asked.ranked) and asked.avoid is not None,
             tuple(each.shape for each in asked.filters),
             bool(asked.excluded),
+            bool(asked.hidden and asked.hidden.ids),
+            bool(asked.pins),
+            tuple(
+                (tuple(one.shape for one in each.filters), each.factor > 1)
+                for each in (asked.boosts if asked.vectors or asked.ranked else ())
+            ),
             asked.level is not None,
             None
             if asked.counted is None
@@ -400,6 +448,8 @@ class Answering:
             "avoid": asked.avoid,
             "matched": asked.level.tsquery if asked.level else None,
             "excluded": list(asked.excluded),
+            "hidden": asked.hidden.array if asked.hidden else None,
+            "pinned": [each.hit.product_id for each in asked.pins],
             "after_value": asked.after.value if asked.after else None,
             "after_id": asked.after.product_id if asked.after else None,
             **statements.filter_parameters(asked.filters),
@@ -413,6 +463,9 @@ class Answering:
             parameters[f"weight_{place}"] = weight
         for place, tier in enumerate(asked.tiers):
             parameters[f"tier_{place}"] = tier
+        for place, boost in enumerate(asked.boosts):
+            parameters[f"factor_{place}"] = boost.factor
+            parameters |= statements.condition_parameters(boost.filters, f"boost_{place}")
         for place, term in enumerate(terms):
             parameters[f"term_{place}"] = term.tsquery
             parameters[f"value_{place}"] = term.value

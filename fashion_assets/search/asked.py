@@ -9,6 +9,7 @@ from dataclasses import dataclass, field
 from decimal import Decimal
 from functools import cached_property
 from typing import LiteralString, NamedTuple
+from zlib import crc32
 
 import numpy as np
 
@@ -29,6 +30,41 @@ class Stored(NamedTuple):
     space: str | None
     vector: np.ndarray | None
     """Unit vector [d]; None where it has none."""
+
+
+@dataclass(frozen=True)
+class Hidden:
+    """Products that are not found, whatever is asked."""
+
+    ids: frozenset[str] = frozenset()
+
+    @cached_property
+    def array(self) -> str:
+        """As Postgres writes an array, which it reads in C; a list would be written in Python, for each search."""
+        return f"{{{','.join(self.ids)}}}"
+
+    @cached_property
+    def digest(self) -> int:
+        """What tells them from others, in every process."""
+        return crc32("".join(sorted(self.ids)).encode())
+
+
+@dataclass(frozen=True)
+class Pinned:
+    """A product that stands at a place of its own, from 1, and the columns whose filters it does not meet."""
+
+    hit: Hit
+    place: int
+    fails: frozenset[str] = frozenset()
+
+
+@dataclass(frozen=True)
+class Boost:
+    """That the score of products that meet filters is multiplied, by which rule."""
+
+    rule: str
+    filters: tuple[Filter, ...]
+    factor: float
 
 
 @dataclass(frozen=True)
@@ -58,6 +94,23 @@ class Asked:
     """Whether the page reaches beyond what the legs rank."""
     together: bool = True
     """Whether columns that are filtered may be counted in the statement that answers the page."""
+    hidden: Hidden | None = None
+    """None: those that are hidden from every search."""
+    pins: tuple[Pinned, ...] = ()
+    """Counted among what is found, if they meet the filters. Where the hits have an order of their own, they are among them, too; else they
+    are not."""
+    boosts: tuple[Boost, ...] = ()
+
+    @cached_property
+    def pinned(self) -> tuple[Pinned, ...]:
+        """The pins that meet the filters."""
+        narrowed = {each.name for each in self.filters}
+        return tuple(each for each in self.pins if not each.fails & narrowed)
+
+    @cached_property
+    def leaves_out(self) -> frozenset[str]:
+        """Products that no leg may find."""
+        return frozenset(self.excluded) | (self.hidden.ids if self.hidden else frozenset())
 
     @cached_property
     def apart(self) -> tuple[str, ...]:
@@ -117,6 +170,8 @@ def total_of(asked: Asked, answered: Answered) -> Total:
             rules.append("there is a vector")
         else:
             rules.append(f"the vector is among the {asked.window:,} nearest of what the filters leave")
+    if asked.pins and rules:
+        rules.append("it is pinned")
     found = answered.tally.found
     bounded = answered.bounded or (asked.level is not None and found >= FOUND_MOST)
     rule = " or ".join(rules) if rules else "the filters leave it" if asked.filters else "every product"

@@ -63,14 +63,20 @@ class SearchEngine:
 
     @classmethod
     def open(
-        cls, settings: Settings, size: int = POOL_SIZE, encoders: Mapping[str, Encoder] | None = None
+        cls,
+        settings: Settings,
+        size: int = POOL_SIZE,
+        encoders: Mapping[str, Encoder] | None = None,
+        *,
+        curated: bool = True,
     ) -> Self:
         """An engine on the server in use, with up to `size` connections.
 
-        `encoders`, by space, are those of a catalogue's further spaces; the one of the settings is at hand in any case.
+        `encoders`, by space, are those of a catalogue's further spaces; the one of the settings is at hand in any case. `curated`: whether
+        it follows what a merchant decided; a measurement of a release does not.
         """
         # Before the pool: it raises where there is no model, and would leave the connections open.
-        answering = Answering(settings, Encoders(settings, encoders))
+        answering = Answering(settings, Encoders(settings, encoders), curated=curated)
         pool = ConnectionPool(
             connection_class=ReadingConnection,
             # Asked anew for each: an embedded server that was restarted may have another socket, or is to be started.

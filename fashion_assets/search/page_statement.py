@@ -10,7 +10,15 @@ from functools import lru_cache
 from psycopg import sql
 
 from fashion_assets.search.query import HIT_COLUMNS
-from fashion_assets.search.statements import Shape, conditions, distance, table, where
+from fashion_assets.search.statements import (
+    Shape,
+    conditions,
+    distance,
+    each_condition,
+    narrowing,
+    table,
+    where,
+)
 from fashion_assets.search.tallies import FOUND_MOST, counted, tally
 
 RANK_CONSTANT = 60
@@ -47,7 +55,7 @@ def vector_leg(shape: Shape, position: int) -> sql.Composed:
         # Which no index is built on; as the rows' own column, so that it is computed once.
         nearness = sql.SQL("({}) + 0").format(nearness)
     own: list[sql.Composable] = [sql.SQL("embedding_space = {}").format(sql.Literal(leg.space))]
-    narrowed = conditions(shape.filters, shape.excludes)
+    narrowed = narrowing(shape)
     met = [
         sql.SQL("{} AS {}").format(each, _meets(place))
         for place, each in enumerate(narrowed if leg.whole else ())
@@ -75,7 +83,7 @@ def _near(shape: Shape, position: int) -> sql.Composed:
     """What of a vector leg is found: those within the cut-off, of all products those that meet the filters."""
     kept = _within(shape, position)
     if shape.vectors[position].whole:
-        kept += [_meets(place) for place in range(len(shape.filters) + shape.excludes)]
+        kept += [_meets(place) for place in range(len(narrowing(shape)))]
     return sql.SQL("SELECT product_id, distance{} FROM {} WHERE {}").format(
         _with(_carried(shape)), sql.Identifier(f"vector_{position}"), where(kept)
     )
@@ -95,7 +103,7 @@ def _covered(column: str | None, position: int, lexemes: sql.Composed) -> sql.Co
 
 
 def _text_leg(shape: Shape) -> list[sql.Composable]:
-    products, narrowed = table(shape.schema), conditions(shape.filters, shape.excludes)
+    products, narrowed = table(shape.schema), narrowing(shape)
     lexemes = sql.SQL("to_tsquery('english', {})")
     carried = _with(_carried(shape))
     branches = [
@@ -155,26 +163,27 @@ def _matching(shape: Shape) -> list[sql.Composable]:
     return matching
 
 
-def _found(shape: Shape, columns: Sequence[sql.Composable]) -> sql.Composed:
-    """Columns of every product that is found, each once."""
-    narrowed = conditions(shape.filters, shape.excludes)
+def _found(shape: Shape, columns: Sequence[sql.Composable], pins: bool = True) -> sql.Composed:
+    """Columns of every product that is found, each once; `pins`: those that are pinned, too."""
+    narrowed = narrowing(shape)
     legs = [
         (sql.Identifier(f"near_{position}"), list[sql.Composable]()) for position in range(len(shape.vectors))
     ]
-    return _read(shape, columns, narrowed, legs)
+    return _read(shape, columns, narrowed, legs, conditions(shape.filters) if pins else None)
 
 
 def _nearly_found(shape: Shape, columns: Sequence[sql.Composable]) -> sql.Composed:
     """The same of every product that at most the filters on one of the columns counted `aside` leave out, with the number of that column, from
     1, as `missed`; 0 of those that are found. No leg goes by the filters."""
-    narrowed = conditions(shape.filters, shape.excludes)
+    narrowed = narrowing(shape)
     whole = [_meets(place) for place in range(len(narrowed))]
     legs = []
     for position in range(len(shape.vectors)):
         missed, kept = _missed(shape, whole)
         legs.append((sql.Identifier(f"vector_{position}"), [*_within(shape, position), *kept], missed))
     missed, kept = _missed(shape, narrowed)
-    return _read(shape, columns, kept, legs, missed)
+    _, pinned = _missed(shape, conditions(shape.filters))
+    return _read(shape, columns, kept, legs, pinned, missed)
 
 
 def _missed(shape: Shape, met: Sequence[sql.Composable]) -> tuple[sql.Composed, list[sql.Composable]]:
@@ -211,9 +220,11 @@ def _read(
     columns: Sequence[sql.Composable],
     narrowed: Sequence[sql.Composable],
     legs: Sequence[tuple],
+    pinned: Sequence[sql.Composable] | None,
     missed: sql.Composable | None = None,
 ) -> sql.Composed:
-    """Columns of products whose words match and that meet conditions, and of those of legs that meet theirs and whose words do not."""
+    """Columns of products whose words match and that meet conditions, and of those of legs that meet theirs and whose words do not; and of
+    those that are pinned and meet theirs, if there are any."""
     products, matching = table(shape.schema), _matching(shape)
 
     def read(of: sql.Composable | None) -> sql.Composed:
@@ -233,6 +244,10 @@ def _read(
         )
     if not parts:
         parts.append(sql.SQL("SELECT {} FROM {} WHERE {}").format(read(missed), products, where(narrowed)))
+    if shape.pins and pinned is not None:
+        # None of them is among the others, which are found without what is excluded.
+        own = [sql.SQL("product_id = ANY(%(pinned)s::uuid[])"), *pinned]
+        parts.append(sql.SQL("SELECT {} FROM {} WHERE {}").format(read(missed), products, where(own)))
     return sql.SQL(" UNION ALL ").join(parts)
 
 
@@ -240,10 +255,10 @@ def _read(
 def search(shape: Shape) -> bytes:
     """The text of the statement that answers a page.
 
-    Placeholders: `vector_<n>`, `window_<n>` and `cut_<n>` of each vector leg, `tier_<n>`, `term_<n>`, `value_<n>`, `importance_<n>`,
+    Placeholders: `hidden`, `pinned`, `boost_<n>_<m>`, `factor_<n>`, `vector_<n>`, `window_<n>` and `cut_<n>` of each vector leg, `tier_<n>`, `term_<n>`, `value_<n>`, `importance_<n>`,
     `any_term`, `matched`, `avoid`, `filter_<n>`, `excluded`, `weight_<n>` of each leg, `window`, `limit`, `offset`, `after_value`,
-    `after_id`. Rows: `product_id`, the hit's columns, `legs`, `ranks` and `values` (distance or coverage) of the legs that brought it; what
-    it is ordered by, as text; for each vector leg how many it found, the largest distance, and which of `probes_<n>` are among them, as the
+    `after_id`. Rows: `product_id`, the hit's columns, `legs`, `ranks` and `values` (distance or coverage) of the legs that brought it; which
+    boosts it meets; what it is ordered by, as text; for each vector leg how many it found, the largest distance, and which of `probes_<n>` are among them, as the
     text of a JSON array, NULL for an exact leg's probes; and, in the first row, the
     tally (`tallies`) of `counted` and the columns of `aside`. There is always a first row; where the page is empty it
     has no product.
@@ -295,7 +310,7 @@ def search(shape: Shape) -> bytes:
         counts = tally(found(shape, counted(columns)), columns, len(aside))
     return (
         sql.SQL(
-            "WITH {tables} SELECT page.product_id::text, {columns}, page.legs, page.ranks, page.values, page.key, "
+            "WITH {tables} SELECT page.product_id::text, {columns}, page.legs, page.ranks, page.values, {boosts}, page.key, "
             "ARRAY[{proofs}]::text[], CASE WHEN page.place IS NULL OR page.place = %(offset)s::int8 + 1 THEN {counts} END "
             "FROM (SELECT 1) AS one LEFT JOIN page ON true LEFT JOIN {products} ON products.product_id = page.product_id "
             "ORDER BY page.place"
@@ -303,6 +318,7 @@ def search(shape: Shape) -> bytes:
         .format(
             tables=sql.SQL(", ").join(tables),
             columns=sql.SQL(", ").join(map(sql.Identifier, HIT_COLUMNS)),
+            boosts=sql.SQL("page.boosts" if shape.boosts else "NULL::bool[]"),
             proofs=sql.SQL(", ").join(proofs),
             counts=counts,
             products=table(shape.schema),
@@ -351,7 +367,11 @@ def _ranked(shape: Shape) -> list[sql.Composable]:
                 "array_agg(value::float8 ORDER BY leg) AS values FROM legs GROUP BY product_id)"
             ).format(sql.Literal(RANK_CONSTANT)),
         ]
-    ordered = sql.SQL("SELECT product_id, score, legs, ranks, values, NULL::numeric AS key FROM fused")
+    ranking = sql.SQL("fused")
+    if shape.boosts:
+        tables += _boosted(shape)
+        ranking = sql.SQL("boosted")
+    ordered = sql.SQL("SELECT *, NULL::numeric AS key FROM {}").format(ranking)
     if shape.sort is not None:
         key, _ = shape.sort
         ordered = sql.SQL(
@@ -362,10 +382,49 @@ def _ranked(shape: Shape) -> list[sql.Composable]:
         )
     elif shape.whole:
         ordered += sql.SQL(
-            " UNION ALL SELECT product_id, -1, NULL, NULL, NULL, NULL FROM ({}) AS found "
-            "WHERE NOT EXISTS (SELECT FROM fused WHERE fused.product_id = found.product_id)"
-        ).format(_found(shape, [sql.SQL("product_id")]))
+            " UNION ALL SELECT product_id, -1, NULL, NULL, NULL, {nothing}NULL FROM ({found}) AS found "
+            "WHERE NOT EXISTS (SELECT FROM {ranking} AS ranked WHERE ranked.product_id = found.product_id)"
+        ).format(
+            nothing=sql.SQL("NULL, " if shape.boosts else ""),
+            found=_found(shape, [sql.SQL("product_id")], pins=False),
+            ranking=ranking,
+        )
     tables.append(sql.SQL("ordered AS ({})").format(ordered))
+    return tables
+
+
+def _boosted(shape: Shape) -> list[sql.Composable]:
+    """What is ranked, its scores multiplied by the factors of the boosts it meets. What a boost lifts, and whose words are found, is among
+    it: as if the text leg had it last, if that leg did not get to it."""
+    placeholders = [f"boost_{number}" for number in range(len(shape.boosts))]
+    met = [
+        sql.SQL("(({}) IS TRUE)").format(where(each_condition(filters, name)))
+        for (filters, _), name in zip(shape.boosts, placeholders, strict=True)
+    ]
+    factors = sql.SQL(" * ").join(
+        sql.SQL("CASE WHEN {} THEN {}::float8 ELSE 1 END").format(each, sql.Placeholder(f"factor_{number}"))
+        for number, each in enumerate(met)
+    )
+    ranked = sql.SQL("SELECT * FROM fused")
+    tables: list[sql.Composable] = []
+    lifting = [each for each, (_, lifts) in zip(met, shape.boosts, strict=True) if lifts]
+    if shape.matches and shape.terms and lifting:
+        wanted = [*_matching(shape), *narrowing(shape), sql.SQL("({})").format(sql.SQL(" OR ").join(lifting))]
+        tables.append(
+            sql.SQL("lifted AS MATERIALIZED (SELECT product_id FROM {} WHERE {} LIMIT %(window)s)").format(
+                table(shape.schema), where(wanted)
+            )
+        )
+        ranked = sql.SQL(
+            "SELECT * FROM fused UNION ALL SELECT product_id, {weight}::float8 / ({constant} + %(window)s), NULL, NULL, NULL "
+            "FROM lifted WHERE NOT EXISTS (SELECT FROM fused WHERE fused.product_id = lifted.product_id)"
+        ).format(weight=sql.Placeholder(f"weight_{len(shape.vectors)}"), constant=sql.Literal(RANK_CONSTANT))
+    tables.append(
+        sql.SQL(
+            "boosted AS MATERIALIZED (SELECT product_id, score * {factors} AS score, legs, ranks, values, ARRAY[{met}] AS boosts "
+            "FROM ({ranked}) AS ranked JOIN {products} USING (product_id))"
+        ).format(factors=factors, met=sql.SQL(", ").join(met), ranked=ranked, products=table(shape.schema))
+    )
     return tables
 
 
@@ -381,7 +440,7 @@ def _direction(largest_first: bool) -> sql.SQL:
 
 def _listing(shape: Shape) -> sql.Composed:
     """A page of what the filters leave, and of nothing before it. Ordered by a column, which has an index, those without a value are read apart."""
-    narrowed = conditions(shape.filters, shape.excludes)
+    narrowed = narrowing(shape)
     behind: list[sql.Composable] = []
     if shape.after in ("id", "none"):
         behind.append(sql.SQL("product_id > %(after_id)s::uuid"))

@@ -12,9 +12,10 @@ from typing import NamedTuple
 
 import numpy as np
 
+from fashion_assets.search.asked import Boost
 from fashion_assets.search.page_statement import RANK_CONSTANT
 from fashion_assets.search.path import TIE
-from fashion_assets.search.query import Found, Hit
+from fashion_assets.search.query import Decision, Found, Hit
 from fashion_assets.search.statements import Shape, VectorLeg
 
 TOO_FEW = "found too few"
@@ -77,13 +78,13 @@ def doubted(rows: Sequence[tuple], legs: Sequence[Leg]) -> str | None:
 
 
 def hits_of(
-    rows: Sequence[tuple], shape: Shape, weights: Sequence[float], offset: int
+    rows: Sequence[tuple], shape: Shape, weights: Sequence[float], offset: int, boosts: Sequence[Boost] = ()
 ) -> tuple[tuple[Hit, ...], tuple[Decimal | None, ...]]:
     """The hits, and what each is ordered by where it is by a column."""
     names, vectors, constant = shape.legs, len(shape.vectors), RANK_CONSTANT
     listing = names == ["listing"]
     hits, keys = [], []
-    for place, (*product, legs, ranks, values, key, _, _) in enumerate(rows):
+    for place, (*product, legs, ranks, values, boosted, key, _, _) in enumerate(rows):
         if product[0] is None:
             continue
         found = tuple(
@@ -106,6 +107,11 @@ def hits_of(
             score = 1 - values[0]
         else:
             score = values[0] if shape.terms and found else 0.0
-        hits.append(Hit.of(product, score, found))
+        rules = tuple(
+            Decision(each.rule, "boost", factor=each.factor)
+            for each, meets in zip(boosts, boosted or (), strict=False)
+            if meets
+        )
+        hits.append(Hit.of(product, score, found, rules))
         keys.append(key)
     return tuple(hits), tuple(keys)

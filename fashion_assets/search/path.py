@@ -10,7 +10,7 @@ statistics of the database, and no assumption that columns are independent.
 """
 
 import math
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Collection, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -186,7 +186,11 @@ def choose(
 
 
 def probes(
-    facts: Facts, space: Space, nearness: np.ndarray, filters: Sequence[Filter], excluded: Sequence[str] = ()
+    facts: Facts,
+    space: Space,
+    nearness: np.ndarray,
+    filters: Sequence[Filter],
+    excluded: Collection[str] = (),
 ) -> dict[str, float]:
     """Ids and cosine distances of the sample's nearest products that may be found: what a sound answer cannot leave out,
     if it holds anything farther."""

@@ -9,7 +9,7 @@ import hashlib
 import json
 import math
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field, fields
+from dataclasses import dataclass, field, fields, replace
 from decimal import Decimal, DecimalException
 from typing import TYPE_CHECKING, Any, Literal, LiteralString, get_args
 from uuid import UUID
@@ -193,18 +193,22 @@ class Cursor:
     """Of the release, when the first page was read."""
     after: Place | None = None
     """Of a listing: the last hit before the page, from which it goes on however far down that is."""
+    decided: str | None = None
+    """What a merchant had decided for the query, as `Chosen.digest` has it, when the first page was read."""
 
     def encode(self, query: Query) -> str:
         """As an opaque text that only this query takes back."""
         after = None if self.after is None else [self.after.value, self.after.product_id]
-        return base64.urlsafe_b64encode(
-            json.dumps([self.release, self.offset, query.digest(), self.revision, after]).encode()
-        ).decode()
+        parts = [self.release, self.offset, query.digest(), self.revision, after, self.decided]
+        return base64.urlsafe_b64encode(json.dumps(parts).encode()).decode()
 
-    def beyond(self, query: Query, product_id: str, key: Decimal | None) -> str:
-        """The page that follows this one, which ends with a product and what it is ordered by."""
-        after = None if query.has_meaning else Place(None if key is None else str(key), product_id)
-        return Cursor(self.release, self.offset + query.limit, self.revision, after).encode(query)
+    def beyond(self, query: Query, last: tuple[str, Decimal | None] | None) -> str:
+        """The page that follows this one, whose `last` product that is not pinned is ordered by so much; None where there is none."""
+        after = self.after
+        if last is not None and not query.has_meaning:
+            product_id, key = last
+            after = Place(None if key is None else str(key), product_id)
+        return replace(self, offset=self.offset + query.limit, after=after).encode(query)
 
     @classmethod
     def decode(cls, query: Query) -> "Cursor | None":
@@ -213,7 +217,7 @@ class Cursor:
             return None
         try:
             release, offset, digest, *more = json.loads(base64.urlsafe_b64decode(query.page.encode("ascii")))
-            revision, after = (*more, None, None)[:2]
+            revision, after, decided = (*more, None, None, None)[:3]
             place = None if after is None else _place(*after)
         except (ValueError, TypeError, DecimalException):
             raise SearchError(
@@ -224,11 +228,12 @@ class Cursor:
             or not isinstance(release, str)
             or type(offset) is not int
             or type(revision) not in (int, type(None))
+            or not isinstance(decided, str | None)
         ):
             raise SearchError("the page belongs to another search: ask the same question with the same limit")
         if not 0 <= offset < 2**31 or query.release not in (None, release):
             raise SearchError("the page belongs to another release")
-        return cls(release, offset, revision, place)
+        return cls(release, offset, revision, place, decided)
 
 
 def _place(value: object, product_id: object) -> Place:
@@ -251,6 +256,16 @@ class Found:
 
 
 @dataclass(frozen=True)
+class Decision:
+    """What a merchant's rule did to a hit: pinned it at a place, from 1, or multiplied its score by a factor."""
+
+    rule: str
+    action: Literal["pin", "boost"]
+    place: int | None = None
+    factor: float | None = None
+
+
+@dataclass(frozen=True)
 class Hit:
     """A product found. `score` is comparable within one answer only: the cosine similarity (-1 to 1) where one vector
     leg answered, the share of terms (0 to 1) where full text did, else the fused score."""
@@ -265,13 +280,21 @@ class Hit:
     explanation: tuple[Found, ...] = ()
     highlights: "Highlights | None" = None
     """Which of the question's words it has, where that is asked for; None where it has none."""
+    rules: tuple[Decision, ...] = ()
+    """Why it stands where it does, beside its score, which they leave as it is."""
 
     @classmethod
-    def of(cls, row: Sequence[Any], score: float, explanation: tuple[Found, ...] = ()) -> "Hit":
+    def of(
+        cls,
+        row: Sequence[Any],
+        score: float,
+        explanation: tuple[Found, ...] = (),
+        rules: tuple[Decision, ...] = (),
+    ) -> "Hit":
         """A hit of a product's id and `HIT_COLUMNS`."""
         product_id, external_id, source, image_path, *shown = row
         attributes = dict(zip(SHOWN, shown, strict=True))
-        return cls(product_id, external_id, source, image_path, attributes, score, explanation)
+        return cls(product_id, external_id, source, image_path, attributes, score, explanation, rules=rules)
 
     def __getattr__(self, name: str) -> Any:
         try:
@@ -297,6 +320,8 @@ class Plan:
     understood: str = ""
     """The words as they were read, misspellings corrected."""
     terms: tuple[str, ...] = ()
+    synonyms: tuple[str, ...] = ()
+    """By which the words were read as others, too: `teal → turquoise`."""
     notes: tuple[str, ...] = ()
     """What one should know of the answer; those that are no matter of people who shop are `Aside`s."""
     revision: int | None = None

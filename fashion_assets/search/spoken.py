@@ -16,7 +16,7 @@ from typing import NamedTuple
 
 from fashion_assets.catalog.ontology.phrases import Match, every_phrase
 from fashion_assets.catalog.ontology.tokens import words_of
-from fashion_assets.search.words import is_name, names
+from fashion_assets.search.words import Synonyms, has_synonyms, is_name, names
 
 KINDS = (
     "colour",
@@ -56,8 +56,9 @@ class _Part(NamedTuple):
     meant: str
 
 
-def replaced(text: str) -> Said:
-    """A question with what is said in slang, abbreviated, or in another language in the catalogue's words."""
+def replaced(text: str, synonyms: Synonyms | None = None) -> Said:
+    """A question with what is said in slang, abbreviated, or in another language in the catalogue's words; without what a merchant has
+    synonyms of."""
     parts = [*_slang(text)]
     parts += [
         each
@@ -66,6 +67,8 @@ def replaced(text: str) -> Said:
     ]
     also: dict[str, str] = {}
     for start, end, meant in sorted(parts, reverse=True):
+        if synonyms and has_synonyms(text[start:end], synonyms):
+            continue
         if meant:
             also[meant] = text[start:end].lower()
         text = f"{text[:start]}{meant}{text[end:]}"

@@ -59,6 +59,12 @@ class Shape:
     avoids: bool = False
     filters: tuple[tuple, ...] = ()
     excludes: bool = False
+    hides: bool = False
+    """Whether products are left out, which may be many (`%(hidden)s`)."""
+    pins: bool = False
+    """Whether the products of `%(pinned)s` are found that meet the filters, beside those that are."""
+    boosts: tuple[tuple[tuple[tuple, ...], bool], ...] = ()
+    """Shapes of the filters of each boost, and whether it lifts."""
     matches: bool = False
     """Whether products whose words meet `%(matched)s` are found beside those of the vector legs."""
     counted: tuple[str, ...] | None = None
@@ -183,19 +189,38 @@ def distance(leg: VectorLeg, placeholder: str) -> sql.Composed:
     )
 
 
-def filter_parameters(filters: Iterable[Any]) -> dict[str, Any]:
-    """The values of filters, by placeholder, in the order of `_conditions`."""
+def condition_parameters(filters: Iterable[Any], name: str) -> dict[str, Any]:
+    """The values of filters, by the placeholders `<name>_<n>`, in the order of `each_condition`."""
     values = (value for each in filters for value in each.parameters())
-    return {f"filter_{position}": value for position, value in enumerate(values)}
+    return {f"{name}_{position}": value for position, value in enumerate(values)}
 
 
-def conditions(filters: Iterable[tuple], excludes: bool = False) -> list[sql.Composable]:
-    """The SQL of filters of these shapes; with `excludes`, without the products of `%(excluded)s`."""
-    placeholders = (sql.Placeholder(f"filter_{position}") for position in count())
-    made: list[sql.Composable] = [condition(shape, placeholders) for shape in filters]
+def filter_parameters(filters: Iterable[Any]) -> dict[str, Any]:
+    """The values of filters, by placeholder, in the order of `conditions`."""
+    return condition_parameters(filters, "filter")
+
+
+def each_condition(filters: Iterable[tuple], name: str) -> list[sql.Composable]:
+    """The SQL of filters of these shapes, whose values are `%(<name>_<n>)s`."""
+    placeholders = (sql.Placeholder(f"{name}_{position}") for position in count())
+    return [condition(shape, placeholders) for shape in filters]
+
+
+def conditions(filters: Iterable[tuple], excludes: bool = False, hides: bool = False) -> list[sql.Composable]:
+    """The SQL of filters of these shapes; with `excludes`, without the products of `%(excluded)s`, with `hides`, without those of
+    `%(hidden)s`."""
+    made = each_condition(filters, "filter")
     if excludes:
         made.append(sql.SQL("product_id <> ALL(%(excluded)s::uuid[])"))
+    if hides:
+        # As a subquery they are hashed once, also in a plan that is kept; an array is looked through for each product then.
+        made.append(sql.SQL("product_id NOT IN (SELECT unnest(%(hidden)s::uuid[]))"))
     return made
+
+
+def narrowing(shape: Shape) -> list[sql.Composable]:
+    """All that a search of this shape is narrowed by, its filters first."""
+    return conditions(shape.filters, shape.excludes, shape.hides)
 
 
 def where(parts: Iterable[sql.Composable]) -> sql.Composed:

@@ -15,7 +15,7 @@ from fashion_assets.search.meaning import Cache
 from fashion_assets.search.path import Facts
 from fashion_assets.search.reading import Statement
 from fashion_assets.search.served import ServedReleases
-from fashion_assets.search.words import Level, Term
+from fashion_assets.search.words import Level, Synonyms, Term
 from fashion_assets.search.work import Compute, Once, Work
 
 LEXICON_PRODUCTS = 20_000
@@ -74,14 +74,16 @@ class Understanding:
         self._levels: Cache[int] = Cache(65_536)
         self._lexicons: Cache[Mapping[str, int]] = Cache(2)
 
-    def understand(self, facts: Facts, text: str) -> Work[Understood]:
-        """A text as a release reads it."""
+    def understand(self, facts: Facts, text: str, synonyms: Synonyms | None = None) -> Work[Understood]:
+        """A text as a release reads it. What a merchant has synonyms of is read as it is said."""
         said = self._said.peek(text) if text else spoken.Said(text)
         if said is None:
             said = yield Compute(partial(spoken.replaced, text))
             self._said.put(text, said)
+        if synonyms and any(words.has_synonyms(own, synonyms) for own in said.also.values()):
+            said = yield Compute(partial(spoken.replaced, text, synonyms))
         text, also = said.text, dict(said.also)
-        terms = words.read(text)
+        terms = words.read(text, synonyms)
         asked = words.strangers(terms)
         if not asked:
             return Understood(text, words.with_what_was_said(terms, also))
@@ -102,7 +104,7 @@ class Understanding:
                 if reading.spelt:
                     also[reading.text] = word
         if corrected:
-            terms = words.read(text)
+            terms = words.read(text, synonyms)
         absent = tuple(
             Absent(word, reading.text)
             for word, reading in readings.items()

@@ -80,11 +80,21 @@ class Term:
     value: str | None = None
     said: str = ""
     """As it was asked."""
+    also: "tuple[Other, ...]" = ()
+    """What else will do, where a merchant says so."""
 
     @property
     def tsquery(self) -> str:
-        """For `to_tsquery`: the phrases, quoted, joined by or."""
-        return "(" + " | ".join(_quoted(phrase) for phrase in self.phrases) + ")"
+        """For `to_tsquery`: the phrases, quoted, and what else will do, joined by or."""
+        ways = [_quoted(phrase) for phrase in self.phrases]
+        ways += ["(" + " & ".join(term.tsquery for term in other.terms) + ")" for other in self.also]
+        return "(" + " | ".join(ways) + ")"
+
+    @property
+    def written(self) -> str:
+        """As a person reads it."""
+        others = [" ".join(term.phrases[0] for term in other.terms) for other in self.also]
+        return " | ".join(dict.fromkeys((*self.phrases, *others)))
 
     @property
     def strict_tsquery(self) -> str:
@@ -92,6 +102,19 @@ class Term:
         if self.column in LABELLED and self.value is not None:
             return f"{_quoted(self.value.lower())}:{LABELLED[self.column]}"
         return self.tsquery
+
+
+@dataclass(frozen=True)
+class Other:
+    """Words that a term is taken for, too: a product that has all of their terms will do."""
+
+    told: str
+    """By which synonym, for whoever asks: `teal → turquoise`. Empty: these are the term's own words."""
+    terms: tuple[Term, ...]
+
+
+Synonyms = Mapping[str, tuple[Other, ...]]
+"""By words as `tokens` has them, joined by blanks."""
 
 
 def _quoted(phrase: str) -> str:
@@ -141,13 +164,20 @@ def tokens(text: str) -> list[Word]:
     return words
 
 
-def read(text: str) -> list[Term]:
-    """The terms of a text, in its order: the longest names of the vocabularies, and single words between them."""
-    words, terms, start = tokens(text), [], 0
+def read(text: str, synonyms: Synonyms | None = None) -> list[Term]:
+    """The terms of a text, in its order: the longest names of the vocabularies, or words that have synonyms, and single words between them."""
+    return _read(tokens(text), synonyms)
+
+
+def _read(words: Sequence[Word], synonyms: Synonyms | None) -> list[Term]:
+    terms, start = [], 0
     while start < len(words):
         for count in range(min(LONGEST_NAME, len(words) - start), 0, -1):
             part = words[start : start + count]
             phrase = " ".join(each.word for each in part)
+            if synonyms and (others := _others(phrase, synonyms)):
+                terms.append(_widened(phrase, _read(part, None), others))
+                break
             named = _named(phrase)
             if named is not None:
                 column, value = named
@@ -169,6 +199,25 @@ def read(text: str) -> list[Term]:
     return list({term.phrases[0]: term for term in terms}.values())
 
 
+def has_synonyms(text: str, synonyms: Synonyms) -> bool:
+    """Whether a text as a whole has any."""
+    return bool(_others(" ".join(each.word for each in tokens(text)), synonyms))
+
+
+def _others(phrase: str, synonyms: Synonyms) -> tuple[Other, ...]:
+    """What a phrase stands for, too, in singular or plural."""
+    return next((synonyms[form] for form in _forms(phrase) if form in synonyms), ())
+
+
+def _widened(phrase: str, own: Sequence[Term], others: tuple[Other, ...]) -> Term:
+    """The terms of a phrase as one that its synonyms meet as well; what met all of them before meets it. It is as telling as the most telling
+    of either."""
+    importance = max(term.importance for term in (*own, *(term for other in others for term in other.terms)))
+    if len(own) == 1:
+        return replace(own[0], importance=importance, also=others)
+    return Term((phrase,), importance, said=phrase, also=(Other("", tuple(own)), *others))
+
+
 def _phrases(*phrases: str) -> tuple[str, ...]:
     return tuple(dict.fromkeys(phrases))
 
@@ -178,8 +227,8 @@ def _written(words: Sequence[Word]) -> str:
     return " ".join(dict.fromkeys(word.written for word in words))
 
 
-def _named(phrase: str) -> tuple[str, str] | None:
-    """What a phrase names, in singular or plural."""
+def _forms(phrase: str) -> list[str]:
+    """A phrase, and in the other number."""
     forms = [phrase]
     if len(phrase) > 3:
         forms += [phrase.removesuffix("'s"), phrase.removesuffix("s"), phrase.removesuffix("es")]
@@ -187,7 +236,12 @@ def _named(phrase: str) -> tuple[str, str] | None:
             forms += [f"{phrase}s", f"{phrase}es"]
         if phrase.endswith("ies"):
             forms.append(f"{phrase[:-3]}y")
-    written = (_joined(form) for form in forms)
+    return forms
+
+
+def _named(phrase: str) -> tuple[str, str] | None:
+    """What a phrase names, in singular or plural."""
+    written = (_joined(form) for form in _forms(phrase))
     return next((_joined_names()[form] for form in written if form in _joined_names()), None)
 
 
@@ -222,10 +276,14 @@ def with_what_was_said(terms: Sequence[Term], also: Mapping[str, str]) -> tuple[
 
 
 def strangers(terms: Sequence[Term]) -> list[str]:
-    """The words among a text's terms that no vocabulary has, each once; without those that stand among signs which a
+    """The words among a text's terms that neither a vocabulary nor a merchant has, each once; without those that stand among signs which a
     database may have in its words, and by which they are not to be judged alone."""
     return list(
-        dict.fromkeys(term.phrases[0] for term in terms if term.column is None and len(term.phrases) == 1)
+        dict.fromkeys(
+            term.phrases[0]
+            for term in terms
+            if term.column is None and len(term.phrases) == 1 and not term.also
+        )
     )
 
 

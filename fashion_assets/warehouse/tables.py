@@ -26,6 +26,7 @@ from sqlalchemy import (
     Uuid,
     func,
     text,
+    true,
 )
 from sqlalchemy.dialects.postgresql import ARRAY, BYTEA, JSON, JSONB
 
@@ -571,4 +572,67 @@ api_keys = Table(
     UniqueConstraint("sha256"),
     CheckConstraint("octet_length(sha256) = 32", name="sha256"),
     comment="Keys to the search API; of each its hash.",
+)
+
+merchandising = Table(
+    "merchandising",
+    metadata,
+    Column(
+        "whole",
+        Boolean,
+        primary_key=True,
+        server_default=true(),
+        comment="Always true: there is one row.",
+    ),
+    Column(
+        "revision",
+        BigInteger,
+        nullable=False,
+        server_default="0",
+        comment="How often synonyms or rules were changed.",
+    ),
+    CheckConstraint("whole", name="whole"),
+    comment="What a merchant decided about search, as a whole. Who changes any of it changes this row.",
+)
+
+synonyms = Table(
+    "synonyms",
+    metadata,
+    Column("synonym", Text, primary_key=True, comment="Its id."),
+    Column("words", ARRAY(Text), nullable=False, comment="The words that are typed."),
+    Column(
+        "becomes",
+        ARRAY(Text),
+        nullable=False,
+        comment="Words they also stand for; empty: each of `words` stands for the others.",
+    ),
+    Column("note", Text, nullable=False, comment="Why."),
+    Column("changed_by", Text, nullable=False, comment="Who decided it."),
+    _at("changed_at", "When.", nullable=False, default=True),
+    comment="Words that a search takes for others, too.",
+)
+
+search_rules = Table(
+    "search_rules",
+    metadata,
+    Column("rule", Text, primary_key=True, comment="Its id."),
+    Column("action", Text, nullable=False, comment="pin, hide or boost."),
+    Column("words", Text, comment="The words it is for, as a search reads them; null: any."),
+    Column(
+        "filters",
+        ARRAY(Text),
+        nullable=False,
+        comment="Filters a search has to have for it; empty: whichever.",
+    ),
+    Column("product_id", Uuid, comment="The product that is pinned or hidden."),
+    Column("place", Integer, comment="Where it is pinned, from 1."),
+    Column("products", ARRAY(Text), nullable=False, comment="Filters that say which products are boosted."),
+    Column("factor", Double, comment="By how much; below 1 they are buried."),
+    _at("starts_at", "From when it holds; null: from always."),
+    _at("ends_at", "Until when; null: until it is removed."),
+    Column("note", Text, nullable=False, comment="Why."),
+    Column("changed_by", Text, nullable=False, comment="Who decided it."),
+    _at("changed_at", "When.", nullable=False, default=True),
+    CheckConstraint("action IN ('pin', 'hide', 'boost')", name="action"),
+    comment="Products that a merchant pins, hides or boosts in searches.",
 )

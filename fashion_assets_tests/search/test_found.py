@@ -1,8 +1,10 @@
 """What a search finds is what its pages show: totals, facets, ranges and orders, held against walking to the last page."""
 
+import uuid
 from collections import Counter
 from collections.abc import Iterator
 from dataclasses import replace
+from datetime import UTC, datetime
 from decimal import Decimal
 
 import numpy as np
@@ -10,13 +12,15 @@ import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
-from fashion_assets.search import nearness
+from fashion_assets.postgres.connections import connect
+from fashion_assets.search import merchandising, nearness
 from fashion_assets.search.engine import SearchEngine
 from fashion_assets.search.filters import SearchError
 from fashion_assets.search.path import Facts, Sample, Space
 from fashion_assets.search.query import SORTS, Hit, Query, Results
 from fashion_assets.search.tallies import EDGES
 from fashion_assets.settings import Settings
+from fashion_assets.warehouse.merchandising import Rule, Synonym
 from fashion_assets_tests.conftest import Template, release_of
 from fashion_assets_tests.search.large import COLOURS, GROUPS, PRODUCTS, Large
 
@@ -24,16 +28,23 @@ FACETS = ("colour", "article_type", "price")
 
 
 @pytest.fixture(scope="module")
-def searched(
+def drawn(
     server_settings: Settings, filled: tuple[Template, Large], tmp_path_factory: pytest.TempPathFactory
-) -> Iterator[tuple[SearchEngine, Large]]:
-    """An engine on thousands of drawn products, which no test changes."""
+) -> Iterator[tuple[Settings, Large]]:
+    """Thousands of drawn products, which no test changes."""
     template, large = filled
     with (
         pytest.MonkeyPatch.context() as monkeypatch,
         release_of(server_settings, template, tmp_path_factory.mktemp("found"), monkeypatch) as candidate,
-        SearchEngine.open(candidate.settings, size=1) as engine,
     ):
+        yield candidate.settings, large
+
+
+@pytest.fixture(scope="module")
+def searched(drawn: tuple[Settings, Large]) -> Iterator[tuple[SearchEngine, Large]]:
+    """An engine on them, that finds what is there."""
+    settings, large = drawn
+    with SearchEngine.open(settings, size=1, curated=False) as engine:
         yield engine, large
 
 
@@ -172,3 +183,127 @@ def test_orders_there_are_not_are_refused():
 def test_stretches_of_prices_are_round_and_join():
     assert list(EDGES) == sorted(set(EDGES))
     assert {Decimal("10"), Decimal("15"), Decimal("20"), Decimal("70")} <= set(EDGES)
+
+
+def thing(row: int) -> uuid.UUID:
+    return uuid.uuid5(uuid.NAMESPACE_OID, str(row))
+
+
+HIDDEN = range(100, 160)
+PINNED = {"kind 3": [5, 17, 40, 99], "red thing": [1]}
+"""Rows, in the order of their places."""
+LAST_YEAR = datetime(2020, 1, 1, tzinfo=UTC)
+
+
+@pytest.fixture(scope="module")
+def decided(drawn: tuple[Settings, Large]) -> Iterator[SearchEngine]:
+    """An engine on them that follows what a merchant decided."""
+    settings, _ = drawn
+    with connect(settings, vectors=False) as connection:
+        merchandising.put(
+            connection,
+            Synonym("crimson", ["crimson"], ["red"]),
+            *(Rule(f"hide-{row}", "hide", product=thing(row)) for row in HIDDEN),
+            Rule("hide-own", "hide", "red thing", product=thing(0)),
+            Rule("pin-5", "pin", "Kind  3!", product=thing(5), place=1),
+            Rule("pin-5-again", "pin", "kind 3", product=thing(5), place=7),
+            Rule("pin-17", "pin", "kind 3", product=thing(17), place=4),
+            Rule("pin-40", "pin", "kind 3", product=thing(40), place=4),
+            Rule("pin-99", "pin", "kind 3", product=thing(99), place=1_000),
+            Rule("pin-nothing", "pin", "kind 3", product=uuid.uuid4(), place=2),
+            Rule("pin-hidden", "pin", "kind 3", product=thing(100), place=2),
+            Rule("pin-over", "pin", "kind 3", product=thing(8), place=2, ends_at=LAST_YEAR),
+            Rule("pin-1", "pin", "red thing", product=thing(1), place=2),
+            Rule("pin-listed", "pin", filters=["colour=red"], product=thing(14), place=3),
+            Rule("cheap", "boost", products=["price=..9"], factor=3),
+            Rule("dear", "boost", "blue kind 7", products=["price=100.."], factor=0.2),
+        )
+    with SearchEngine.open(settings, size=1) as engine:
+        yield engine
+
+
+@settings(max_examples=15, deadline=None, suppress_health_check=[HealthCheck.too_slow], derandomize=True)
+@given(
+    words=st.sampled_from(["", "kind 3", "red thing", "blue kind 7", "crimson thing"]),
+    like=st.sampled_from([None, None, 17]),
+    narrowed=filters,
+    sort=st.sampled_from(["relevance", "relevance", "-price"]),
+    limit=st.sampled_from([70, 400]),
+)
+def test_what_is_pinned_hidden_and_boosted_is_counted_as_it_is_shown(
+    searched: tuple[SearchEngine, Large],
+    decided: SearchEngine,
+    words: str,
+    like: int | None,
+    narrowed: dict,
+    sort: str,
+    limit: int,
+):
+    plain, large = searched
+    query = Query(
+        words,
+        product=None if like is None else str(like),
+        filters=narrowed,
+        sort=sort,  # type: ignore[arg-type]
+        limit=limit,
+        facets=FACETS,
+        release=large.release,
+    )
+    first, hits = walked(decided, query)
+    found = {hit.product_id for hit in hits}
+    assert first.total is not None and len(hits) == len(found) == first.total.value
+    for column in FACETS[:2]:
+        others = {name: value for name, value in narrowed.items() if name != column}
+        counted = hits if column not in narrowed else walked(decided, replace(query, filters=others))[1]
+        assert dict(first.facets[column]) == Counter(each.attributes[column] for each in counted)
+    others = walked(plain, replace(query, words=words.replace("crimson", "red")))[1]
+    pins = {str(thing(row)) for row in PINNED.get(words, ())} if like is None else set()
+    hidden = {str(thing(row)) for row in HIDDEN} | (
+        {str(thing(0))} if pins and words == "red thing" else set()
+    )
+    assert found - pins == {hit.product_id for hit in others} - hidden - pins
+    assert all(each.matches(hit.attributes) for hit in hits for each in query.narrowed if each.name in FACETS)
+
+
+def test_pins_stand_at_their_places_on_whatever_page_those_are(
+    searched: tuple[SearchEngine, Large], decided: SearchEngine
+):
+    query = Query("kind 3", release=searched[1].release, limit=3)
+    first, hits = walked(decided, query)
+    marked = {place: hit.rules[0].rule for place, hit in enumerate(hits, 1) if hit.rules}
+    pinned = {place: rule for place, rule in marked.items() if rule.startswith("pin")}
+    assert pinned == {1: "pin-5", 4: "pin-17", 5: "pin-40", len(hits): "pin-99"}
+    assert first.total is not None and "it is pinned" in first.total.rule
+    one = decided.search(replace(query, limit=9, filters={"colour": COLOURS[17 % 7 % 4]}))
+    assert {hit.rules[0].rule for hit in one.hits if hit.rules and hit.rules[0].action == "pin"} >= {"pin-17"}
+    listed = decided.search(Query(filters={"colour": "red"}, release=query.release, limit=2))
+    assert not any(hit.rules for hit in listed.hits)
+    rest = decided.search(
+        Query(filters={"colour": "red"}, release=query.release, limit=2, page=listed.next_page)
+    )
+    assert [hit.rules[0].rule if hit.rules else None for hit in rest.hits] == ["pin-listed", None]
+
+
+def test_boosts_lift_and_bury_what_they_are_for(searched: tuple[SearchEngine, Large], decided: SearchEngine):
+    lifted = decided.search(Query("blue kind 7", release=searched[1].release, limit=20))
+    factors = [
+        float(np.prod([each.factor for each in hit.rules if each.factor is not None])) for hit in lifted.hits
+    ]
+    assert factors[0] == 3 and set(factors[1:]) >= {1.0} and lifted.plan.synonyms == ()
+    assert all(
+        hit.price is not None and hit.price <= 9
+        for hit, factor in zip(lifted.hits, factors, strict=True)
+        if factor == 3
+    )
+    widened = decided.search(Query("crimson thing", release=searched[1].release))
+    assert widened.plan.synonyms == ("crimson → red",) and widened.plan.understood == "crimson thing"
+
+
+def test_a_page_says_that_the_rules_are_others_than_on_the_first(
+    searched: tuple[SearchEngine, Large], decided: SearchEngine
+):
+    plain, large = searched
+    query = Query("kind 3", release=large.release, limit=5)
+    page = decided.search(query).next_page
+    told = plain.search(replace(query, page=page)).plan.notes
+    assert told[-1].startswith("rules for these words changed")

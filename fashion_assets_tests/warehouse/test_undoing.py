@@ -18,7 +18,21 @@ from fashion_assets.warehouse.locks import run_lock
 from fashion_assets.warehouse.migrations import undoing
 from fashion_assets.warehouse.tables import metadata
 
-STEPS = ("0002", "0003", "0004", "0005", "0008", "0009", "0010", "0011", "0012", "0013", "0014", "0015")
+STEPS = (
+    "0002",
+    "0003",
+    "0004",
+    "0005",
+    "0008",
+    "0009",
+    "0010",
+    "0011",
+    "0012",
+    "0013",
+    "0014",
+    "0015",
+    "0016",
+)
 
 
 def fill(connection: psycopg.Connection[Any]) -> None:
@@ -108,6 +122,16 @@ def fill(connection: psycopg.Connection[Any]) -> None:
             (),
         ),
         (
+            "INSERT INTO fashion_ops.synonyms (synonym, words, becomes, note, changed_by) VALUES ('s', '{tee,shirt}', '{}', '', 'anna')",
+            (),
+        ),
+        (
+            "INSERT INTO fashion_ops.search_rules (rule, action, words, filters, products, note, changed_by) "
+            "VALUES ('r', 'hide', 'red', '{}', '{}', '', 'anna')",
+            (),
+        ),
+        ("UPDATE fashion_ops.merchandising SET revision = 2", ()),
+        (
             "INSERT INTO fashion_ops.api_keys (key, name, sha256, scopes, filters) VALUES ('1a', 'shop', sha256('a'), '{search}', '{colour=red}')",
             (),
         ),
@@ -183,7 +207,7 @@ def test_the_command_checks_and_undoes(full):
     done = invoke(app, ["migrate", "--undo-to", "0008", "--yes"])
     assert (
         done.exit_code == 0
-        and "undone: 0015\nundone: 0014\nundone: 0013\nundone: 0012\nundone: 0011\nundone: 0010\nundone: 0009"
+        and "undone: 0016\nundone: 0015\nundone: 0014\nundone: 0013\nundone: 0012\nundone: 0011\nundone: 0010\nundone: 0009"
         in done.stdout
     ), done.output
     looked = invoke(app, ["migrate", "--check"])

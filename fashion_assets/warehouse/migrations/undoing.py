@@ -64,6 +64,11 @@ LOST: dict[str, tuple[Loses, ...]] = {
     "0013": (Loses("searches", ("day", "release", "kind", "words")),),
     "0014": (Loses("api_keys", ("key",)),),
     "0015": (Loses("releases", ("release",), columns=("replaced_vectors",)),),
+    "0016": (
+        Loses("merchandising", ("whole",)),
+        Loses("synonyms", ("synonym",)),
+        Loses("search_rules", ("rule",)),
+    ),
 }
 """By step."""
 
