@@ -243,6 +243,10 @@ class Curation:
         self._known, self._looked = found, time.monotonic()
         return found
 
+    def look_again(self) -> None:
+        """Have the next search look whether anything was decided."""
+        self._looked = float("-inf")
+
     def hidden(self) -> Work[Hidden]:
         """The products that are in no search now."""
         decisions = yield from self.known()

@@ -335,6 +335,10 @@ class AsyncSearchEngine:
         """What a question of the caller's own comes to, which is read from releases as those above are."""
         return await self._drive(question(self._answering))
 
+    def look_again(self) -> None:
+        """Have the next search look whether a merchant decided anything."""
+        self._answering.curation.look_again()
+
     def cache(self) -> CacheFigures:
         """See `SearchEngine.cache`."""
         return self._answering.encoders.figures()

@@ -209,22 +209,23 @@ def put(connection: psycopg.Connection[Any], *changed: Synonym | Rule) -> list[S
     return checked
 
 
-def replace_all(
-    connection: psycopg.Connection[Any], changed: Sequence[Synonym | Rule]
+def take_over(
+    connection: psycopg.Connection[Any], given: Sequence[Synonym | Rule], *, alone: bool
 ) -> tuple[int, int, int]:
-    """Have these decisions and no others; how many are new, changed, and gone."""
+    """Keep decisions, in the caller's transaction, and where they are to stand `alone` no others; how many are new, changed, and gone. Those
+    that say what is kept already stay as they are. Raises `MerchandisingError`, and nothing is changed."""
     known = merchandising.locked(connection)
     before: dict[str, Synonym | Rule] = {each.id: each for each in (*known.synonyms, *known.rules)}
-    checked = [synonym(each) if isinstance(each, Synonym) else rule(each) for each in changed]
+    checked = [synonym(each) if isinstance(each, Synonym) else rule(each) for each in given]
     kept = {each.id for each in checked}
-    for id, each in before.items():
-        if id not in kept:
-            _remove(connection, each)
+    gone = [each for id, each in before.items() if alone and id not in kept]
+    for each in gone:
+        _remove(connection, each)
     new = [each for each in checked if each.id not in before]
     other = [each for each in checked if each.id in before and not _same(each, before[each.id])]
     if new or other:
         put(connection, *new, *other)
-    return len(new), len(other), len(before.keys() - kept)
+    return len(new), len(other), len(gone)
 
 
 def remove(connection: psycopg.Connection[Any], ids: Iterable[str]) -> list[Synonym | Rule]:

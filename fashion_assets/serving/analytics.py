@@ -46,7 +46,10 @@ def found(results: Results) -> int:
     product has, or might have, hits that lack all of them are none."""
     if not results.plan.understood:
         return len(results.hits)
-    return sum(any(each.coverage for each in hit.explanation) for hit in results.hits)
+    return sum(
+        any(each.coverage for each in hit.explanation) or any(each.action == "pin" for each in hit.rules)
+        for hit in results.hits
+    )
 
 
 class Analytics:

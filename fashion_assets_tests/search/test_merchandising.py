@@ -87,7 +87,7 @@ def test_decisions_are_kept_changed_and_removed_all_or_none(database: psycopg.Co
         merchandising.remove(database, ["r", "nothing"])
     assert [each.id for each in decided(database).rules] == ["r"]
     same, other = Rule("r", "hide", product=PRODUCT, by="ben"), Synonym("new", ["a1", "b1"])
-    assert merchandising.replace_all(database, [same, other]) == (1, 0, 1)
+    assert merchandising.take_over(database, [same, other], alone=True) == (1, 0, 1)
     after = decided(database)
     assert [each.id for each in after.synonyms] == ["new"] and after.rules[0].by == "anna"
     assert [each.id for each in merchandising.remove(database, ["r"])] == ["r"]

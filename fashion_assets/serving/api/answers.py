@@ -92,12 +92,16 @@ def hit_document(hit: Hit, explain: bool = False) -> dict[str, Any]:
             "title": hit.highlights.title,
             "description": None if part is None else part._asdict(),
         }
+    if hit.rules:
+        document["rules"] = [_told(each) for each in hit.rules]
     if explain:
-        document["explanation"] = [
-            {name: value for name, value in vars(found).items() if value is not None}
-            for found in hit.explanation
-        ]
+        document["explanation"] = [_told(found) for found in hit.explanation]
     return document
+
+
+def _told(each: Any) -> dict[str, Any]:
+    """What is known of the fields of an object."""
+    return {name: value for name, value in vars(each).items() if value is not None}
 
 
 def hit_documents(hits: Iterable[Hit], explain: bool = False) -> list[dict[str, Any]]:

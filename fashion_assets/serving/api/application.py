@@ -17,6 +17,7 @@ from fashion_assets.serving.api import (
     described,
     files,
     health,
+    merchandising,
     merchant,
     people,
     pictures,
@@ -40,6 +41,7 @@ ROUTERS: tuple[APIRouter, ...] = (
     styles.router,
     releases.router,
     merchant.router,
+    merchandising.router,
     pictures.router,
     health.router,
 )

@@ -47,6 +47,15 @@ class Highlights(Document):
     description: Fragment | None = Field(description="The part of the description with most of them.")
 
 
+class HitRule(Document):
+    """What a merchant's rule did to a hit."""
+
+    rule: str
+    action: Literal["pin", "boost"]
+    place: int | None = Field(None, description="Where it is pinned, from 1.")
+    factor: float | None = Field(None, description="By how much it is boosted; below 1 it is buried.")
+
+
 class Hit(Document):
     """A product that was found."""
 
@@ -68,6 +77,9 @@ class Hit(Document):
         None, description="Where `highlight` was asked for, and the product has any of the words."
     )
     explanation: list[Found] | None = Field(None, description="Where `explain` was asked for.")
+    rules: list[HitRule] | None = Field(
+        None, description="Where a merchant's rules moved it: by which, and how."
+    )
 
 
 class Count(Document):
@@ -147,6 +159,9 @@ class SearchAnswer(Document):
     total: Total | None = Field(description="Null where nothing was counted.")
     understood: str = Field(description="The words as they were read, misspellings corrected.")
     lacking: list[Lacking] = Field(description="Words of the question that no product has.")
+    synonyms: list[str] = Field(
+        description="By which the words were read as others, too.", examples=[["teal → turquoise"]]
+    )
     notes: list[str] = Field(description="What a person should know of this answer.")
     asides: list[str] = Field(description="What a program should: how it was searched.")
     release: str = Field(description="The release that was searched.")

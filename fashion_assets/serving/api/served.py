@@ -15,6 +15,7 @@ from psycopg_pool import ConnectionPool
 
 from fashion_assets.embedding.encoder import encoder_of
 from fashion_assets.postgres import server, session
+from fashion_assets.postgres.connections import connect
 from fashion_assets.postgres.errors import explained
 from fashion_assets.search.engine import AsyncSearchEngine
 from fashion_assets.search.filters import Filter
@@ -105,6 +106,19 @@ class Served:
                 return work(connection)
 
         return await asyncio.to_thread(read)
+
+    async def written(self, work: Callable[[psycopg.Connection[Any]], Answer]) -> Answer:
+        """What a function does to the registers, in one transaction, over a connection made for it alone: those that are kept read only.
+        Raises a `WarehouseError`."""
+
+        def write() -> Answer:
+            with (
+                explained(server.describe(self.settings)),
+                connect(self.settings, vectors=False) as connection,
+            ):
+                return work(connection)
+
+        return await asyncio.to_thread(write)
 
 
 async def served(request: Request) -> Served:
