@@ -130,10 +130,10 @@ NOTHING = Decisions()
 
 
 def _pins(rules: Iterable[Rule]) -> tuple[Rule, ...]:
-    """Each product once, at the first of its places."""
+    """Each product once, at the first of its places; of two at one place the one that was decided last stands before the other."""
     pinned = sorted(
         (each for each in rules if each.action == "pin"),
-        key=lambda each: (each.place, each.changed_at, each.id),
+        key=lambda each: (each.place, -each.changed_at.timestamp() if each.changed_at else 0.0, each.id),
     )
     first: dict[UUID | None, Rule] = {}
     for each in pinned:

@@ -2,6 +2,7 @@
 
 from collections.abc import Iterator
 from contextlib import suppress
+from datetime import date
 from pathlib import Path
 from typing import Any
 
@@ -10,6 +11,10 @@ import pytest
 from axe_playwright_python.sync_playwright import Axe
 from PIL import Image
 from playwright.sync_api import Browser, Error, Page, Playwright, Route, expect, sync_playwright
+
+from fashion_assets.postgres.connections import connect
+from fashion_assets.settings import Settings
+from fashion_assets.warehouse import searches
 
 CHROMIUM = Path("/usr/bin/chromium")
 ARGUMENTS = ["--no-sandbox", "--disable-gpu", "--disable-background-networking"]
@@ -296,13 +301,77 @@ def test_axe_finds_nothing_serious(page: Page, scheme: Any, addresses: list[str]
     for address in addresses:
         page.goto(address.format(product))
         settled(page)
-        found = Axe().run(page).response["violations"]
-        serious = {
-            each["id"]: [node["html"] for node in each["nodes"][:3]]
-            for each in found
-            if each["impact"] in ("serious", "critical")
-        }
-        assert serious == {}, address
+        assert serious(page) == {}, address
+
+
+@pytest.fixture
+def merchant(api: httpx.Client, served_settings: Settings, page: Page) -> Iterator[Page]:
+    """The merchant's view, with somebody who found nothing, and nothing decided before or after."""
+
+    def clear() -> None:
+        for what in ("synonyms", "rules"):
+            for each in api.get(f"/api/v1/merchant/{what}").json()[what]:
+                api.delete(f"/api/v1/merchant/{what}/{each['id']}")
+
+    clear()
+    with connect(served_settings, vectors=False) as connection:
+        key = searches.Key(date.today(), "fashion_sota_r0001", "words", "zzteal")
+        searches.add(connection, {key: searches.Counts(5, 5)})
+    page.goto("/?view=merchant")
+    settled(page)
+    yield page
+    clear()
+
+
+def test_what_found_nothing_becomes_a_synonym(merchant: Page):
+    merchant.get_by_role("button", name="Make a synonym for zzteal").click()
+    field = merchant.get_by_label("What zzteal also means")
+    expect(field).to_be_focused()
+    field.fill("zzteal")
+    merchant.keyboard.press("Enter")
+    expect(merchant.locator("#searches .complaint")).to_contain_text("'zzteal' cannot become itself")
+    field.fill("blue")
+    merchant.keyboard.press("Enter")
+    expect(merchant.get_by_role("list", name="Synonyms")).to_contain_text("zzteal → blue")
+    merchant.goto("/?q=zzteal")
+    expect(merchant.locator(".notes")).to_contain_text("zzteal → blue")
+    merchant.goto("/?view=merchant")
+    merchant.get_by_role("button", name="Remove zzteal → blue").press("Enter")
+    expect(merchant.locator("#synonyms")).to_contain_text("There are none yet.")
+
+
+def test_products_are_arranged_beside_what_is_found(merchant: Page):
+    merchant.get_by_label("For a search for").fill("shirt")
+    merchant.keyboard.press("Enter")
+    shown = merchant.locator(".arranged > li")
+    expect(shown).to_have_count(12)
+    third = shown.nth(2).locator(".soft").inner_text()
+    shown.nth(2).get_by_role("button", name="first").press("Enter")
+    expect(shown.first.locator(".badge")).to_have_text("Pinned at 1")
+    expect(shown.first.locator(".soft")).to_have_text(third)
+    shown.first.get_by_role("button", name="down").click()
+    expect(shown.nth(1).locator(".badge")).to_have_text("Pinned at 2")
+    hidden = shown.first.locator(".soft").inner_text()
+    shown.first.get_by_role("button", name="Hide").click()
+    expect(merchant.get_by_role("heading", name="Hidden for these words")).to_be_visible()
+    expect(shown.first.locator(".soft")).not_to_have_text(hidden)
+    merchant.get_by_label("Products that are").fill("shade=red")
+    merchant.get_by_role("button", name="Boost").click()
+    expect(merchant.locator("form", has_text="Boost").locator(".complaint")).to_contain_text("known filters")
+    for width, scheme in ((PHONE["width"], "dark"), (1280, "light")):
+        merchant.set_viewport_size({"width": width, "height": 800})
+        merchant.emulate_media(color_scheme=scheme)  # type: ignore[arg-type]
+        assert merchant.evaluate("document.documentElement.scrollWidth") <= width
+        assert serious(merchant) == {}
+
+
+def serious(page: Page) -> dict[str, list[str]]:
+    found = Axe().run(page).response["violations"]
+    return {
+        each["id"]: [node["html"] for node in each["nodes"][:3]]
+        for each in found
+        if each["impact"] in ("serious", "critical")
+    }
 
 
 def test_what_a_listing_says_stays_text(page: Page):

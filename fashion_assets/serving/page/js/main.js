@@ -24,7 +24,7 @@ const about = new About(store, home);
 const asking = new Asking(store);
 const searching = new Searching(store, asking, home);
 const product = new Product(store);
-const views = { search: searching, people: new People(store), compare: new Compare(store), merchant: new Merchant(), about };
+const views = { search: searching, people: new People(store), compare: new Compare(store), merchant: new Merchant(store), about };
 
 function navigation(state) {
   $("views").replaceChildren(

@@ -145,6 +145,7 @@ export class Searching {
     const told = [];
     const understood = (answer.understood ?? "").trim();
     if (understood && understood.toLowerCase() !== q.replace(/(^|\s)-\p{L}+/gu, "").trim().toLowerCase()) told.push(h("p", {}, "Read as ", h("em", {}, understood), "."));
+    if (answer.synonyms?.length) told.push(h("p", {}, "Looked for as well: ", h("em", {}, answer.synonyms.join(", ")), "."));
     // Of what is still being typed much is lacking.
     if (counted) for (const each of answer.lacking ?? []) if (each.by !== "spelling") told.push(this.#lacks(each));
     for (const note of answer.notes ?? []) told.push(h("p", {}, sentence(note)));
