@@ -5,6 +5,7 @@ a model is run by, files, threads that decode, order (`encoder`), and finding ou
 """
 
 from collections.abc import Callable, Sequence
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Protocol
 
@@ -22,6 +23,42 @@ BATCH = 32
 
 GPU_BATCH = 256
 """Pictures of one forward pass on a GPU, until its memory is full; then half of it."""
+
+
+class Preparation(Protocol):
+    """A picture, uint8 [h, w, 3], as a model takes it, no larger than the model sees it. It can be sent to another process, which
+    need not load the model."""
+
+    def __call__(self, pixels: np.ndarray, /) -> Any: ...
+
+
+@dataclass(frozen=True)
+class LinesOfPixels:
+    """uint8 [h, 3, w]: a small picture as it is, which the tower resizes for less than Pillow can; a larger one at the
+    model's size. Its own size decides, so that no vector depends on its neighbours."""
+
+    sizing: Sizing
+
+    def __call__(self, pixels: np.ndarray) -> np.ndarray:
+        height, width, _ = pixels.shape
+        if not self.is_small((width, height)):
+            pixels = np.asarray(self.sizing(Image.fromarray(pixels)))
+        return np.ascontiguousarray(pixels.transpose(0, 2, 1))
+
+    def is_small(self, size: tuple[int, int]) -> bool:
+        """Whether the tower resizes a picture of this width and height itself."""
+        (width, height), seen = size, self.sizing.seen
+        return width <= seen[0] and height <= seen[1] and size != seen
+
+
+@dataclass(frozen=True)
+class Sized:
+    """uint8 [h, w, 3] at the model's size."""
+
+    sizing: Sizing
+
+    def __call__(self, pixels: np.ndarray) -> np.ndarray:
+        return np.asarray(self.sizing(Image.fromarray(pixels)))
 
 
 class Backend(Protocol):
@@ -43,9 +80,9 @@ class Backend(Protocol):
         """Share out so many cores between model and decoding, from now on."""
         ...
 
-    def prepared(self, pixels: np.ndarray) -> Any:
-        """What `images` takes of a picture, uint8 [h, w, 3], no larger than the model sees it; called in the decoding
-        threads."""
+    @property
+    def prepared(self) -> Preparation:
+        """What `images` takes of a picture; called in the decoding threads, or in whatever process decodes."""
         ...
 
     def images(self, prepared: Sequence[Any]) -> np.ndarray: ...
@@ -73,7 +110,7 @@ class CompiledTowers:
             preprocessing["image_std"],
             dtype=tuning.dtype if tuning else None,
         )
-        self._sizing = Sizing.of(preprocessing)
+        self.prepared = LinesOfPixels(Sizing.of(preprocessing))
         self._apart = tuning.decoders if tuning else 0
         self.batch_size = batch_size or (tuning.batch if tuning else BATCH)
         self.compute_on(threads)
@@ -97,31 +134,19 @@ class CompiledTowers:
             "batch": [BATCH, 8, 16, 64, 128],
         }
 
-    def prepared(self, pixels: np.ndarray) -> np.ndarray:
-        """uint8 [h, 3, w]: a small picture as it is, which the tower resizes for less than Pillow can; a larger one at the
-        model's size. Its own size decides, so that no vector depends on its neighbours."""
-        height, width, _ = pixels.shape
-        if not self._is_small((width, height)):
-            pixels = np.asarray(self._sizing(Image.fromarray(pixels)))
-        return np.ascontiguousarray(pixels.transpose(0, 2, 1))
-
     def images(self, prepared: Sequence[np.ndarray]) -> np.ndarray:
         vectors = np.empty((len(prepared), self._towers.dimension), np.float32)
         sizes = [(lines.shape[2], lines.shape[0]) for lines in prepared]
-        small = np.fromiter(map(self._is_small, sizes), bool, len(sizes))
+        small = np.fromiter(map(self.prepared.is_small, sizes), bool, len(sizes))
         if not small.all():
             vectors[~small] = self._towers.images(
                 np.stack([prepared[row] for row in np.flatnonzero(~small).tolist()])
             )
         if small.any():
             rows = np.flatnonzero(small).tolist()
-            matrices = [self._sizing.matrices(sizes[row]) for row in rows]
+            matrices = [self.prepared.sizing.matrices(sizes[row]) for row in rows]
             vectors[small] = self._towers.small_images([prepared[row] for row in rows], matrices)
         return vectors
-
-    def _is_small(self, size: tuple[int, int]) -> bool:
-        (width, height), seen = size, self._sizing.seen
-        return width <= seen[0] and height <= seen[1] and size != seen
 
     def texts(self, words: Sequence[str]) -> np.ndarray:
         return self._towers.texts(words)
@@ -169,9 +194,10 @@ class TorchModel:
         self._apart = tuning.decoders if tuning else 0
         self.compute_on(threads)
         self._clip = self._bare_clip()
+        self.prepared: Preparation = Image.fromarray
         if self._clip is not None:
             preprocessing = image_preprocessing(space)
-            self._sizing = Sizing.of(preprocessing)
+            self.prepared = Sized(Sizing.of(preprocessing))
             self._mean, self._deviation = (
                 torch.tensor(preprocessing[name], device=self._device).reshape(1, 3, 1, 1) * 255
                 for name in ("image_mean", "image_std")
@@ -182,10 +208,6 @@ class TorchModel:
         if self.shares_cores:
             # Another worker has the other cores: threads that outnumber the cores wait for each other at every layer.
             self._torch.set_num_threads(threads if self.decoders >= threads else threads - self.decoders)
-
-    def prepared(self, pixels: np.ndarray) -> Any:
-        picture = Image.fromarray(pixels)
-        return picture if self._clip is None else np.asarray(self._sizing(picture))
 
     @staticmethod
     def choices(device: str, threads: int) -> dict[str, list[Any]]:

@@ -15,7 +15,7 @@ import numpy as np
 import pyarrow as pa
 import pyarrow.compute as pc
 
-from fashion_assets.embedding.encoder import Encoder, Failure
+from fashion_assets.embedding.encoder import Encodes, Failure
 from fashion_assets.embedding.spaces import EmbeddingSpace
 from fashion_assets.warehouse.embedding_store import EmbeddingStore
 
@@ -91,7 +91,7 @@ def _embed(
 
 
 def embed_images(
-    encoder_of: Callable[[], Encoder],
+    encoder_of: Callable[[], Encodes],
     space: EmbeddingSpace,
     store: EmbeddingStore,
     uris: Sequence[str],
@@ -110,7 +110,7 @@ def embed_images(
 
 
 def embed_texts(
-    encoder_of: Callable[[], Encoder], space: EmbeddingSpace, store: EmbeddingStore, texts: Sequence[str]
+    encoder_of: Callable[[], Encodes], space: EmbeddingSpace, store: EmbeddingStore, texts: Sequence[str]
 ) -> Embedded:
     """Text vectors; `encoder_of` is called only when a text is new to the space."""
     return _embed(

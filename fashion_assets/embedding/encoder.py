@@ -17,7 +17,7 @@ from dataclasses import dataclass
 from functools import lru_cache
 from itertools import chain, islice
 from pathlib import Path
-from typing import Any, TypeVar
+from typing import Any, NamedTuple, Protocol, TypeVar
 
 import numpy as np
 from PIL import Image
@@ -33,6 +33,7 @@ from fashion_assets.catalog.pictures import (
 from fashion_assets.embedding.backends import (
     Backend,
     CompiledTowers,
+    Preparation,
     TorchModel,
     best_device,
     image_preprocessing,
@@ -90,6 +91,58 @@ def _failure(position: int, uri: str, error: Exception) -> Failure:
         return Failure(position, uri, IMAGE_CHANGED, said)
     why = error if isinstance(error, PictureError) else f"{type(error).__name__}: {error}"
     return Failure(position, uri, reason, f"the picture {uri} cannot be read: {why}")
+
+
+class Encodes(Protocol):
+    """What makes vectors of files and of texts, wherever its model is."""
+
+    def files(self, uris: Sequence[str], sha256s: Sequence[str | None] | None = None) -> EncodedFiles:
+        """As `Encoder.files`."""
+        ...
+
+    def texts(self, words: Sequence[str]) -> np.ndarray:
+        """As `Encoder.texts`."""
+        ...
+
+
+class ToDecode(NamedTuple):
+    """A picture file to be decoded: its place among those asked for, and, where it is known, what its bytes must be."""
+
+    position: int
+    uri: str
+    sha256: str | None
+
+
+class Decoded(NamedTuple):
+    """Pictures as a model takes them, the places they have, and which files gave none."""
+
+    positions: list[int]
+    prepared: list[Any]
+    failures: list[Failure]
+
+
+def decoded(files: Sequence[ToDecode], limits: Limits, edge: int, prepared: Preparation) -> Decoded:
+    """Picture files decoded, each brought to the model's size at once: memory holds one whole picture. `edge`: pixels that the model
+    sees of the longer edge. A file that fails does so alone; needs no model."""
+    made = Decoded([], [], [])
+    for position, uri, sha256 in files:
+        try:
+            with opened(uri, limits) as file:
+                if sha256 is not None and hashlib.sha256(file.data).hexdigest() != sha256:
+                    raise PictureChanged(uri)
+                with file.pixels(edge) as pixels:
+                    made.prepared.append(prepared(pixels))
+        except Exception as error:  # a picture fails alone, whatever is wrong with it
+            made.failures.append(_failure(position, uri, error))
+        else:
+            made.positions.append(position)
+    return made
+
+
+def to_decode(uris: Sequence[str], sha256s: Sequence[str | None] | None) -> list[ToDecode]:
+    """Files in the order asked for."""
+    expected = sha256s if sha256s is not None else [None] * len(uris)
+    return [ToDecode(place, *each) for place, each in enumerate(zip(uris, expected, strict=True))]
 
 
 class Encoder:
@@ -151,9 +204,14 @@ class Encoder:
         """Unit-length float32 [n, dimension] of RGB pictures in memory."""
         return self.forward([self._backend.prepared(np.asarray(picture)) for picture in pictures])
 
-    def prepared(self, pixels: np.ndarray) -> Any:
-        """An RGB picture, uint8 [h, w, 3], as the model takes it, see `forward`."""
-        return self._backend.prepared(pixels)
+    @property
+    def prepared(self) -> Preparation:
+        """How an RGB picture, uint8 [h, w, 3], becomes what the model takes, see `forward`."""
+        return self._backend.prepared
+
+    def forward_at_once(self, prepared: Sequence[Any]) -> np.ndarray:
+        """Unit-length float32 [n, dimension] of `prepared` pictures in one call of the model, on the caller's thread."""
+        return self._checked(self._backend.images(prepared))
 
     def forward(self, prepared: Sequence[Any]) -> np.ndarray:
         """Unit-length float32 [n, dimension] of `prepared` pictures: the model alone, on as many threads as `files`."""
@@ -177,28 +235,14 @@ class Encoder:
         raises is raised. Each picture is brought to the model's size as soon as it is decoded: memory holds one whole
         picture for each thread, as far as the limits let them be decoded side by side, and a few chunks at the model's size.
         """
-        expected = sha256s if sha256s is not None else [None] * len(uris)
-        files = list(enumerate(zip(uris, expected, strict=True)))
+        files = to_decode(uris, sha256s)
         failures: list[Failure] = []
 
-        def decode(chunk: list[tuple[int, tuple[str, str | None]]]) -> tuple[list[int], list[Any]]:
-            positions, prepared = [], []
-            for position, (uri, sha256) in chunk:
-                try:
-                    with opened(uri, self.limits) as file:
-                        if sha256 is not None and hashlib.sha256(file.data).hexdigest() != sha256:
-                            raise PictureChanged(uri)
-                        with file.pixels(self.edge) as pixels:
-                            prepared.append(self._backend.prepared(pixels))
-                except Exception as error:  # a picture fails alone, whatever is wrong with it
-                    failures.append(_failure(position, uri, error))
-                else:
-                    positions.append(position)
-            return positions, prepared
+        def decode(chunk: Sequence[ToDecode]) -> Decoded:
+            return decoded(chunk, self.limits, self.edge, self._backend.prepared)
 
-        def encode(decoded: tuple[list[int], list[Any]]) -> tuple[list[int], np.ndarray]:
-            positions, prepared = decoded
-            return positions, self._checked(self._backend.images(prepared))
+        def encode(made: Decoded) -> tuple[Decoded, np.ndarray]:
+            return made, self.forward_at_once(made.prepared)
 
         size = self._backend.batch_size
         chunks = (files[start : start + size] for start in range(0, len(files), size))
@@ -208,8 +252,9 @@ class Encoder:
         else:
             made = map(encode, _in_order(decode, chunks, self._backend.decoders))
         vectors = np.full((len(files), self.space.dimension), np.nan, np.float32)
-        for positions, part in made:
-            vectors[positions] = part
+        for chunk, part in made:
+            vectors[chunk.positions] = part
+            failures += chunk.failures
         return EncodedFiles(vectors, sorted(failures, key=lambda failure: failure.position))
 
     def _stacked(self, parts: Iterable[np.ndarray], rows: int) -> np.ndarray:
@@ -303,6 +348,24 @@ def _loaded(
     space = embedding_space(model, revision)
     tuning = None if home is None else kept_tuning(home, space, resolved(device))
     return Encoder(space, device=device, batch_size=batch_size, tuning=tuning)
+
+
+class Model(Protocol):
+    """The model of an installation."""
+
+    @property
+    def settings(self) -> Settings:
+        """What it is loaded by."""
+        ...
+
+    @property
+    def space(self) -> EmbeddingSpace:
+        """The space of its vectors; loads nothing."""
+        ...
+
+    def encoder(self) -> Encoder:
+        """The model, loaded once per process."""
+        ...
 
 
 @dataclass(frozen=True)

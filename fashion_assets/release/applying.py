@@ -24,8 +24,8 @@ import stamina
 from psycopg import sql
 
 from fashion_assets.batches.some import through_stages
-from fashion_assets.batches.stage import Model
 from fashion_assets.catalog.listing import REJECTION_SCHEMA
+from fashion_assets.embedding.encoder import Model
 from fashion_assets.errors import FashionAssetsError
 from fashion_assets.postgres.copy import copy_encoded
 from fashion_assets.release import roots, styles

@@ -27,12 +27,12 @@ from psycopg import sql
 
 from fashion_assets.batches.files import QUARANTINED_LISTINGS, VALIDATED_PRODUCTS
 from fashion_assets.batches.some import SomeListings
-from fashion_assets.batches.stage import Model
 from fashion_assets.batches.stages import READING, VALIDATION
 from fashion_assets.catalog.listing import IMAGE, TEXT
 from fashion_assets.catalog.normalization import normalize
 from fashion_assets.criteria.stated import ORIGINS, as_stated, columns_of
 from fashion_assets.embedding.embed import text_sha256
+from fashion_assets.embedding.encoder import Model
 from fashion_assets.embedding.joining import to_embed
 from fashion_assets.release import roots
 from fashion_assets.settings import Settings
