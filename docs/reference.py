@@ -75,6 +75,16 @@ SETTINGS_BY_GROUP = {
         "fetch_again_hours",
     ),
     "The model": ("model", "model_revision", "device", "encode_batch_size", "encode_threads"),
+    "A cluster": (
+        "compute",
+        "ray_address",
+        "ray_batches",
+        "ray_encoders",
+        "ray_encoder_cpus",
+        "ray_encoder_gpus",
+        "ray_wait_seconds",
+        "ray_idle_seconds",
+    ),
     "What goes together": ("outfit_rules",),
     "Stories by a model": (
         "story_endpoint",

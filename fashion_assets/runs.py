@@ -122,12 +122,17 @@ class Runs:
 
     def __init__(self, all_is_new: bool = False) -> None:
         """`all_is_new`: nothing was embedded yet, so that there surely will be batches, whose workers need the model."""
-        self._all_is_new = all_is_new
+        settings = Settings()
+        self._on_cluster = settings.compute == "ray"
+        # On a cluster it computes, and workers wait for it: they need no cores, and no model.
+        self._all_is_new = all_is_new and not self._on_cluster
         self._cores = usable_cores()
         self._share = max(1, self._cores // WORKERS)
+        self._workers = settings.ray_batches if self._on_cluster else min(WORKERS, self._cores)
         self._pools = ExitStack()
         self._early: ProcessPoolExecutor | None = None
         self._release_prepared = False
+        self._joined = False
 
     def __enter__(self) -> Self:
         prepare_workers()
@@ -161,12 +166,17 @@ class Runs:
         it fails, and no other does. Where a batch fails for what all would meet (`Reason.shared`), no other is begun.
         """
         waiting = deque(batches)
+        if waiting and self._on_cluster:
+            self._join_cluster()
         if waiting and (len(waiting) < WORKERS or self._cores > WORKERS):
             self._import_for_release()
         stopped = False
         while waiting and not stopped:
-            part = deque(waiting.popleft() for _ in range(min(BATCHES_OF_WORKERS, len(waiting))))
-            together = min(WORKERS, len(part), self._cores)
+            part = deque(
+                waiting.popleft()
+                for _ in range(min(BATCHES_OF_WORKERS // WORKERS * self._workers, len(waiting)))
+            )
+            together = min(self._workers, len(part))
             for batch, failure in self._side_by_side(part, ops, last=not waiting):
                 if failure == _KILLED and together > 1 and not stopped:
                     # Its run is closed, and its place in the pool free, before another asks for one.
@@ -181,7 +191,7 @@ class Runs:
     ) -> Iterator[tuple[str, str | None]]:
         """Run batches in fresh workers until all are through or a worker died; what was not begun stays in `part`. `last`: no more
         batches come after these."""
-        workers = max(1, min(WORKERS, len(part), self._cores))
+        workers = max(1, min(self._workers, len(part)))
         early, self._early = self._early, None
         # One may have died while it waited.
         pools = [early] if early is not None and _outcome(_submitted(early, _become_ready)) != _KILLED else []
@@ -212,6 +222,15 @@ class Runs:
         for pool in pools:
             pool.shutdown()
 
+    def _join_cluster(self) -> None:
+        """Have workers find the cluster that the settings name, or one of this machine that ends with this command. Raises
+        `ClusterError`."""
+        from fashion_assets.compute.cluster import for_a_command  # here: few have one
+
+        if not self._joined:
+            self._pools.enter_context(for_a_command(Settings()))
+            self._joined = True
+
     def _import_for_release(self) -> None:
         """Let the release's worker import what checks need, while batches still run: on a core that has nothing else to do, and
         not beside as many workers as there are cores, whose memory it would add to."""
@@ -221,7 +240,9 @@ class Runs:
 
     def calibrate(self, batch: str) -> str | None:
         """Find out how the model runs fastest here, with pictures of a batch, before any batch is run, so that nothing else
-        is at work; why that was not possible, or None."""
+        is at work; why that was not possible, or None. On a cluster other machines compute."""
+        if self._on_cluster:
+            return None
         self._prepared.result()
         if self._early is not None:  # it has the model as it was
             self._early.shutdown()

@@ -145,6 +145,46 @@ class Settings(Thresholds, BaseSettings):
     encode_threads: int | None = Field(
         default=None, ge=1, description="Threads that decode and compute in one process. Unset: one a core."
     )
+    compute: Literal["local", "ray"] = Field(
+        default="local",
+        description="Where batches are read, judged, normalized and embedded: in the processes that run them (local), or on a Ray "
+        "cluster (ray; extra `ray`).",
+    )
+    ray_address: str | None = Field(
+        default=None,
+        pattern=r"^(auto|[^\s/:@]+:[0-9]{1,5})$",
+        description="The cluster's head, HOST:PORT, or auto for the cluster that this machine is part of. Unset: RAY_ADDRESS, or a "
+        "cluster of this machine alone, for as long as the command lasts.",
+    )
+    ray_batches: int = Field(
+        default=2,
+        ge=1,
+        le=64,
+        description="Batches a command has on the cluster at one time; each is a process where the command runs.",
+    )
+    ray_encoders: int = Field(
+        default=1, ge=1, le=1024, description="Processes of the cluster that hold the model."
+    )
+    ray_encoder_cpus: int = Field(
+        default=1, ge=1, description="Processors the cluster keeps for each of them; so many threads compute."
+    )
+    ray_encoder_gpus: float = Field(
+        default=0,
+        ge=0,
+        description="GPUs the cluster keeps for each of them; 0.5 lets two share one. 0: they compute on processors, unless `device` says "
+        "otherwise.",
+    )
+    ray_wait_seconds: float = Field(
+        default=60,
+        gt=0,
+        description="Seconds to wait for the cluster: until it answers, and until there is room for an encoder. Longer where an "
+        "autoscaler has to start machines.",
+    )
+    ray_idle_seconds: float = Field(
+        default=30,
+        gt=0,
+        description="Seconds after which an encoder that nobody asks gives back its processors and GPUs.",
+    )
     benchmark_seconds: float = Field(
         default=4,
         ge=0,

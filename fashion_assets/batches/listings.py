@@ -24,25 +24,28 @@ from fashion_assets.batches.files import (
     previous,
     previous_column,
 )
-from fashion_assets.batches.stage import Given, Made, Tables, Work
+from fashion_assets.batches.stage import Given, Made, Opening, Tables, Work
 from fashion_assets.catalog.normalization import normalize, reuse_normalized
 from fashion_assets.catalog.pictures import Limits
 from fashion_assets.catalog.rules import Rules
-from fashion_assets.catalog.validation import reuse, unknown_values, validate
+from fashion_assets.catalog.validation import Validated, reuse, unknown_values, validate
 from fashion_assets.criteria.canonical import NormalizedBatch
 from fashion_assets.criteria.listings import Judged, RawBatch, ValidatedBatch
-from fashion_assets.machine import usable_cores
 from fashion_assets.warehouse.register import batches
 
 
 def read(work: Work, version: str) -> Made:
     """The batch's listings as the source has them, marked with this version of the batch."""
-    listings = work.source.read(work.references)
+    listings = pa.concat_tables(work.compute.rows(_read, work.references, work.opening))
     unreadable = pc.sum(pc.greater(pc.list_value_length(listings["defects"]), 0)).as_py() or 0
     return Made(
         {RAW_LISTINGS.name: listings.replace_schema_metadata({BATCH_VERSION: version.encode()})},
         {"batch_version": version, "unreadable": unreadable},
     )
+
+
+def _read(references: pa.Table, opening: Opening) -> pa.Table:
+    return opening.source.read(references)
 
 
 def read_batch(work: Work, tables: Tables) -> RawBatch:
@@ -67,16 +70,9 @@ def judge(work: Work, tables: Tables) -> Made:
         previous(work.store, QUARANTINED_LISTINGS, work.name),
         held_to.version,
     )
-    memory = Limits.from_settings(work.settings).memory
-    made = validate(
-        kept.to_validate,
-        held_to,
-        pictures_in=work.source.picture_folders,
-        threads=usable_cores(),
-        memory=memory,
-    )
-    products = pa.concat_tables([kept.products, made.products])
-    rejections = pa.concat_tables([kept.rejections, made.rejections])
+    made = work.compute.rows(_validated, kept.to_validate, held_to, work.opening, work.compute.threads)
+    products = pa.concat_tables([kept.products, *(each.products for each in made)])
+    rejections = pa.concat_tables([kept.rejections, *(each.rejections for each in made)])
     work.reject(rejections)
     return Made(
         {
@@ -91,6 +87,16 @@ def judge(work: Work, tables: Tables) -> Made:
             "without_picture": products["image_uri"].null_count,
             "stated_as_unknown": unknown_values(listings, work.source.profile),
         },
+    )
+
+
+def _validated(listings: pa.Table, held_to: Rules, opening: Opening, threads: int) -> Validated:
+    return validate(
+        listings,
+        held_to,
+        pictures_in=opening.source.picture_folders,
+        threads=threads,
+        memory=Limits.from_settings(opening.settings).memory,
     )
 
 
@@ -119,7 +125,7 @@ def canonical(work: Work, tables: Tables) -> Made:
     """The batch's products in canonical values."""
     products = tables[VALIDATED_PRODUCTS.name]
     kept, remaining = reuse_normalized(products, previous(work.store, NORMALIZED_ATTRIBUTES, work.name))
-    fresh = normalize(remaining, at=datetime.now(UTC))
+    fresh = pa.concat_tables(work.compute.rows(_canonical, remaining, datetime.now(UTC)))
     normalized = pa.concat_tables([kept, fresh])
     if work.source.stories:
         from fashion_assets.catalog.stories.writing import (
@@ -138,6 +144,10 @@ def canonical(work: Work, tables: Tables) -> Made:
         {NORMALIZED_ATTRIBUTES.name: normalized},
         {"normalized_anew": fresh.num_rows, "brand_coverage": branded / max(1, normalized.num_rows)},
     )
+
+
+def _canonical(products: pa.Table, at: datetime) -> pa.Table:
+    return normalize(products, at=at)
 
 
 def canonical_batch(work: Work, tables: Tables) -> NormalizedBatch:

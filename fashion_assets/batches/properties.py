@@ -99,7 +99,7 @@ def _of_words(work: Work, texts: Sequence[str]) -> np.ndarray:
     lacking = [text for text in dict.fromkeys(texts) if (space.name, text) not in _kept]
     if lacking:
         with work.connect() as conn:
-            made = embed_texts(work.model.encoder, space, EmbeddingStore(conn), lacking).vectors
+            made = embed_texts(work.encoder, space, EmbeddingStore(conn), lacking).vectors
         _kept.update({(space.name, text): vector for text, vector in zip(lacking, made, strict=True)})
     return np.stack([_kept[space.name, text] for text in texts])
 

@@ -3,7 +3,7 @@
 What belongs here: the work on listings of any batches of one source, and what the stages make of them. What does not: the stages
 (`stages`), which listings those are and what becomes of them (`release.following`).
 
-Nothing of an earlier run is kept but vectors, which are found by their content. The batches' files stay as they are: they are stale, and the
+It is done where it is called, also where batches go to a cluster: what changed since the last time is little. Nothing of an earlier run is kept but vectors, which are found by their content. The batches' files stay as they are: they are stale, and the
 next run makes them anew.
 """
 
@@ -21,10 +21,11 @@ from fashion_assets.batches.files import (
     PRODUCT_EMBEDDINGS,
     PROPERTIES,
 )
-from fashion_assets.batches.stage import Model, Work
+from fashion_assets.batches.stage import Opening, Work
 from fashion_assets.batches.stages import STAGES
 from fashion_assets.catalog.listing import REJECTION_SCHEMA
 from fashion_assets.criteria.verdict import Verdict
+from fashion_assets.embedding.encoder import Model
 from fashion_assets.errors import FashionAssetsError
 from fashion_assets.settings import Settings
 from fashion_assets.sources import Source
@@ -66,8 +67,8 @@ class SomeListings(Work):
         return self.asked
 
     @cached_property
-    def source(self) -> Source:
-        return self.opened
+    def opening(self) -> Opening:
+        return Opening(self.of, self.settings, self.opened)
 
     def reject(self, rejections: pa.Table) -> None:
         self.rejections["validation"] = rejections

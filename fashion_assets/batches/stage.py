@@ -13,9 +13,9 @@ import psycopg
 import pyarrow as pa
 
 from fashion_assets.batches.files import File
+from fashion_assets.compute.here import HERE, Compute
 from fashion_assets.criteria.verdict import Criterion, Verdict
-from fashion_assets.embedding.encoder import Encoder
-from fashion_assets.embedding.spaces import EmbeddingSpace
+from fashion_assets.embedding.encoder import Encodes, Model
 from fashion_assets.settings import Settings
 from fashion_assets.sources import Source, open_source
 from fashion_assets.warehouse.parquet import ParquetStore
@@ -27,17 +27,25 @@ Tables = Mapping[str, pa.Table]
 """Tables by the names of their files."""
 
 
-class Model(Protocol):
-    """The model of an installation."""
+@dataclass(frozen=True)
+class Opening:
+    """How a source is opened: what another process is told in place of the source itself."""
 
-    @property
-    def space(self) -> EmbeddingSpace:
-        """The space of its vectors; loads nothing."""
-        ...
+    entry: SourceRecord
+    settings: Settings
+    opened: Source | None = None
+    """The source, where this process has it already."""
 
-    def encoder(self) -> Encoder:
-        """The model, loaded once per process."""
-        ...
+    @cached_property
+    def source(self) -> Source:
+        """The source; nothing of it is opened yet."""
+        entry = self.entry
+        return self.opened or open_source(
+            entry.kind, entry.name, entry.location, self.settings, entry.options
+        )
+
+    def __reduce__(self):
+        return Opening, (self.entry, self.settings)
 
 
 @dataclass(frozen=True)
@@ -49,6 +57,8 @@ class Work:
     store: ParquetStore
     connect: Callable[[], AbstractContextManager[psycopg.Connection]]
     model: Model
+    compute: Compute = HERE
+    """Where what needs processors is done."""
 
     @cached_property
     def _known(self) -> tuple[Batch, SourceRecord]:
@@ -72,10 +82,18 @@ class Work:
             return references(conn, self.name)
 
     @cached_property
+    def opening(self) -> Opening:
+        """How the batch's source is opened."""
+        return Opening(self.entry, self.compute.told(self.settings))
+
+    @property
     def source(self) -> Source:
         """The batch's source; nothing of it is opened yet."""
-        entry = self.entry
-        return open_source(entry.kind, entry.name, entry.location, self.settings, entry.options)
+        return self.opening.source
+
+    def encoder(self) -> Encodes:
+        """The model, where it computes."""
+        return self.compute.encoder(self.model)
 
     def reject(self, rejections: pa.Table) -> None:
         """Have these listings of the batch, and no others, in quarantine."""

@@ -59,7 +59,7 @@ def images(work: Work, tables: Tables) -> Made:
         # The file this run replaces may have vectors that the database has lost.
         recover_vectors(conn, work.store, work.model.space, work.name, ["image"])
         embedded = embed_images(
-            work.model.encoder,
+            work.encoder,
             work.model.space,
             EmbeddingStore(conn),
             [work.source.picture_folders.path(uri) for uri in products["image_uri"].to_pylist()],
@@ -77,7 +77,7 @@ def texts(work: Work, tables: Tables) -> Made:
     titles = products["title"].to_pylist()
     with work.connect() as conn:
         recover_vectors(conn, work.store, work.model.space, work.name, ["text"])
-        embedded = embed_texts(work.model.encoder, work.model.space, EmbeddingStore(conn), titles)
+        embedded = embed_texts(work.encoder, work.model.space, EmbeddingStore(conn), titles)
     return _made(work, tables, TEXT_EMBEDDINGS, products, list(map(text_sha256, titles)), embedded)
 
 

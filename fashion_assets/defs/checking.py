@@ -37,7 +37,7 @@ def batch_criteria(
 ) -> Iterator[dg.AssetCheckEvaluation | dg.Output]:
     """Fails where a criterion does, as the batch's own run would."""
     batch = context.partition_key
-    work = Work(batch, warehouse.settings, parquet.store, warehouse.connect, encoder)
+    work = Work(batch, warehouse.settings, parquet.store, warehouse.connect, encoder.installed)
     for criterion, verdict in recheck(work):
         result = check_result(verdict, criterion.asset)
         yield dg.AssetCheckEvaluation(

@@ -13,10 +13,9 @@ import dagster as dg
 import psycopg
 import pyarrow as pa
 
-from fashion_assets.catalog.pictures import Limits
 from fashion_assets.defs.failures import telling
-from fashion_assets.embedding.encoder import Encoder, encoder
-from fashion_assets.embedding.spaces import EmbeddingSpace, embedding_space
+from fashion_assets.embedding.encoder import Encoder, InstalledModel
+from fashion_assets.embedding.spaces import EmbeddingSpace
 from fashion_assets.postgres.connections import connect
 from fashion_assets.run_tags import RUNNER, this_process
 from fashion_assets.settings import Settings
@@ -92,27 +91,30 @@ class EncoderResource(InstalledResource):
     device: str | None = None
     batch_size: int | None = None
 
+    @cached_property
+    def settings(self) -> Settings:
+        """The installation's, with what is stated here in place of theirs."""
+        stated = {
+            "model": self.model,
+            "model_revision": self.revision,
+            "device": self.device,
+            "encode_batch_size": self.batch_size,
+        }
+        return super().settings.model_copy(update={name: each for name, each in stated.items() if each})
+
+    @property
+    def installed(self) -> InstalledModel:
+        """The model these settings mean; nothing is loaded yet."""
+        return InstalledModel(self.settings)
+
     @property
     def space(self) -> EmbeddingSpace:
         """The model's embedding space; does not load the model."""
-        return embedding_space(*self._model)
+        return self.installed.space
 
     def encoder(self) -> Encoder:
         """The model on the device that is there, loaded once per process."""
-        settings = self.settings
-        return encoder(
-            *self._model,
-            self.device or settings.device,
-            self.batch_size or settings.encode_batch_size,
-            settings.encode_threads,
-            settings.home,
-            Limits.from_settings(settings),
-        )
-
-    @property
-    def _model(self) -> tuple[str | None, str | None]:
-        settings = self.settings
-        return self.model or settings.model, self.revision or settings.model_revision
+        return self.installed.encoder()
 
 
 class ParquetResource(InstalledResource):

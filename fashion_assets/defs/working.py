@@ -10,6 +10,7 @@ from typing import Any
 import dagster as dg
 
 from fashion_assets.batches.stage import OnBatch, Stage, Tables, Work
+from fashion_assets.compute.here import compute_of
 from fashion_assets.defs.partitions import BATCHES
 from fashion_assets.defs.resources import EncoderResource, ParquetResource, WarehouseResource
 from fashion_assets.defs.verdicts import check_result, check_specs
@@ -28,7 +29,15 @@ def work_of(
     parquet: ParquetResource,
 ) -> Work:
     """The work on the batch that the run is of."""
-    return Work(context.partition_key, warehouse.settings, parquet.store, warehouse.connect, encoder)
+    settings = warehouse.settings
+    return Work(
+        context.partition_key,
+        settings,
+        parquet.store,
+        warehouse.connect,
+        encoder.installed,
+        compute_of(settings),
+    )
 
 
 def checked(
