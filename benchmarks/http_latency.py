@@ -1,10 +1,12 @@
 """What searches take through HTTP, and by the engine alone, on an installation that is there.
 
-Usage: python benchmarks/http_latency.py HOME [SECONDS [CALLERS]]
+Usage: python benchmarks/http_latency.py HOME [SECONDS [CALLERS [WORKERS]]]
 
-`fashion-assets serve` answers in a process of its own, by one worker. Callers on the same machine put questions without a pause, each kind for so many
-seconds: by one, then by several at once. Then the engine is asked the same in this process, one question after the other. Printed as JSON: milliseconds
-at the median and the 95th percentile, and questions a second. Exit code 1 where an answer failed.
+`fashion-assets serve` answers in processes of its own, one unless said. Callers on the same machine put questions without a pause, each kind for so many
+seconds: by one, then by several at once. They speak HTTP over plain sockets, as a load generator does, so that what is measured is the server. Then the
+engine is asked the same in this process, one question after the other; of vectors, also the statement as one writes it by hand, which finds ten
+products, beside the engine's search for the same ones, in turns. Printed as JSON: milliseconds at the median and the 95th percentile,
+and questions a second. Exit code 1 where an answer failed.
 """
 
 import asyncio
@@ -13,17 +15,22 @@ import random
 import subprocess
 import sys
 import time
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
+from urllib.parse import urlencode
 
 import httpx
 import numpy as np
 from own_server import free_port
+from pgvector import HalfVector
+from psycopg import sql
 
+from fashion_assets.postgres.connections import connect
 from fashion_assets.search.engine import SearchEngine
-from fashion_assets.search.query import Query
+from fashion_assets.search.query import HIT_COLUMNS, Query
 from fashion_assets.settings import Settings
+from fashion_assets.warehouse import releases
 
 WORDS = ("red shirt", "women dress", "blue jeans", "black shoes", "watch", "summer top", "handbag", "shirts")
 FILTERS = ({}, {"gender": "men"}, {"gender": "women", "colour": "blue"}, {"category": "apparel"})
@@ -57,12 +64,13 @@ def parameters(query: Query) -> list[tuple[str, str]]:
 
 
 @contextmanager
-def served(settings: Settings) -> Iterator[str]:
-    """The API in a process of its own; its address."""
+def served(settings: Settings, workers: int = 1) -> Iterator[int]:
+    """The API in processes of its own; its port."""
     port = free_port()
     command = [
         sys.executable,
         *("-m", "fashion_assets", "serve", "--port", str(port), "--home", str(settings.home)),
+        *("--workers", str(workers)),
     ]
     with subprocess.Popen(command, stdout=subprocess.DEVNULL) as process:
         address = f"http://127.0.0.1:{port}"
@@ -77,32 +85,79 @@ def served(settings: Settings) -> Iterator[str]:
                 if time.monotonic() > until:
                     raise SystemExit("the API did not begin")
                 time.sleep(0.2)
-            yield address
+            yield port
         finally:
             process.terminate()
 
 
 async def asked(
-    address: str, queries: list[Query], seconds: float, callers: int
+    port: int, queries: list[Query], seconds: float, callers: int
 ) -> tuple[list[float], int, float]:
     """Milliseconds of each answer, how many failed, and the seconds it took."""
     times: list[float] = []
     failed = 0
-    sent = [parameters(each) for each in queries]
+    sent = [
+        f"GET /api/v1/search?{urlencode(parameters(each))} HTTP/1.1\r\nHost: 127.0.0.1:{port}\r\nAccept-Encoding: gzip\r\n\r\n".encode()
+        for each in queries
+    ]
     until = time.perf_counter() + seconds
 
-    async def calling(client: httpx.AsyncClient, seed: int) -> None:
+    async def calling(seed: int) -> None:
         nonlocal failed
         chance = random.Random(seed)
+        reading, writing = await asyncio.open_connection("127.0.0.1", port)
         while (began := time.perf_counter()) < until:
-            answer = await client.get("/api/v1/search", params=chance.choice(sent))
-            failed += answer.status_code != 200
+            writing.write(chance.choice(sent))
+            head = (await reading.readuntil(b"\r\n\r\n")).lower()
+            length = head.partition(b"content-length: ")[2].partition(b"\r\n")[0]
+            await reading.readexactly(int(length))
+            failed += not head.startswith(b"http/1.1 200 ")
             times.append((time.perf_counter() - began) * 1000)
+        writing.close()
 
     begun = time.perf_counter()
-    async with httpx.AsyncClient(base_url=address, timeout=30) as client:
-        await asyncio.gather(*(calling(client, seed) for seed in range(callers)))
+    await asyncio.gather(*(calling(seed) for seed in range(callers)))
     return times, failed, time.perf_counter() - begun
+
+
+def by_hand(settings: Settings, seconds: float) -> dict[str, dict[str, float]]:
+    """The ten nearest of a product's vector by the statement alone, with no more candidates than the engine has, and by the engine, in turns."""
+    with connect(settings, autocommit=True) as conn, SearchEngine.open(settings, size=1) as engine:
+        live = releases.live(conn)
+        assert live is not None
+        rows = conn.execute(
+            sql.SQL(
+                "SELECT embedding_space, embedding FROM {} WHERE embedding IS NOT NULL ORDER BY product_id LIMIT 200"
+            ).format(live.table("products"))
+        ).fetchall()
+        statement = sql.SQL(
+            "SELECT {} FROM {} WHERE embedding_space = {} ORDER BY embedding::halfvec({}) <=> %s LIMIT 10"
+        ).format(
+            sql.SQL(", ").join(map(sql.Identifier, ("product_id", *HIT_COLUMNS))),
+            live.table("products"),
+            sql.Literal(rows[0][0]),
+            sql.Literal(len(rows[0][1].to_numpy())),
+        )
+        conn.execute("SET hnsw.ef_search = 100")
+        ways: dict[str, Callable[[str, HalfVector], object]] = {
+            "by hand": lambda _, vector: conn.execute(
+                statement, (vector,), prepare=True, binary=True
+            ).fetchall(),
+            "engine": lambda space, vector: engine.search(
+                Query(vector=vector.to_numpy(), space=space, mode="vector")
+            ),
+        }
+        times: dict[str, list[float]] = {way: [] for way in ways}
+        until, chance = time.perf_counter() + seconds, random.Random(1)
+        while time.perf_counter() < until:
+            one = chance.choice(rows)
+            for way, ask in ways.items():
+                began = time.perf_counter()
+                ask(*one)
+                times[way].append((time.perf_counter() - began) * 1000)
+    return {
+        f"the ten nearest of a vector: {way}": figures(each, sum(each) / 1000) for way, each in times.items()
+    }
 
 
 def figures(times: list[float], seconds: float) -> dict[str, float]:
@@ -117,14 +172,15 @@ def main() -> int:
     settings = Settings(home=Path(sys.argv[1]).resolve())
     seconds = float(sys.argv[2]) if len(sys.argv) > 2 else 20.0
     callers = int(sys.argv[3]) if len(sys.argv) > 3 else 8
+    workers = int(sys.argv[4]) if len(sys.argv) > 4 else 1
     found: dict[str, dict] = {}
     wrong = 0
     of_kinds = questions(settings)
-    with served(settings) as address:
+    with served(settings, workers) as port:
         for kind, queries in of_kinds.items():
-            asyncio.run(asked(address, queries, 2.0, 1))  # what is read once is read
+            asyncio.run(asked(port, queries, 2.0, 1))  # what is read once is read
             for count in (1, callers):
-                times, failed, took = asyncio.run(asked(address, queries, seconds, count))
+                times, failed, took = asyncio.run(asked(port, queries, seconds, count))
                 wrong += failed
                 found[f"{kind}: HTTP, {count} at once"] = figures(times, took)
     with SearchEngine.open(settings, size=1) as engine:
@@ -137,6 +193,7 @@ def main() -> int:
                 engine.search(chance.choice(queries))
                 times.append((time.perf_counter() - began) * 1000)
             found[f"{kind}: the engine alone"] = figures(times, time.perf_counter() - begun)
+    found |= by_hand(settings, seconds)
     print(json.dumps({**found, "failed": wrong}, indent=1))
     return 1 if wrong else 0
 

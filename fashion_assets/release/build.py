@@ -35,7 +35,7 @@ from fashion_assets.embedding.spaces import EmbeddingSpace
 from fashion_assets.machine import usable_cores
 from fashion_assets.postgres.connections import connect
 from fashion_assets.postgres.copy import EncodedRows, copy_encoded, encode_rows
-from fashion_assets.release import declared, garments, indexes, json_vectors
+from fashion_assets.release import declared, garments, indexes, json_vectors, widths
 from fashion_assets.release.plan import Plan, tables_version
 from fashion_assets.release.recovery import recovered_plan
 from fashion_assets.release.swap import tidy
@@ -378,6 +378,8 @@ def index(settings: Settings, release: Release, progress: Callable[[str], None] 
         # Whichever index begins first takes the workers there are, and the vector index gains most by them.
         beside = pool.submit(execute, workers.format(sql.Literal(0)), *others)
         execute(workers.format(sql.Literal(usable_cores())), *vector_indexes)
+        with connect(settings) as conn:
+            widths.measure(conn, release)
         beside.result()
     with connect(settings) as conn:
         conn.execute(

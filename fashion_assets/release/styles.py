@@ -65,7 +65,7 @@ def find(conn: psycopg.Connection, release: Release) -> list[Style]:
     groups: list[tuple[str, np.ndarray]] = []
     own: list[int] = []
     for space, vectors, dimension in _spaces(conn, release):
-        ((ids, sample),) = _vectors(conn, release, space, dimension, SAMPLE)
+        ((ids, sample),) = read_vectors(conn, release, space, dimension, SAMPLE)
         attributes = _attributes(conn, release, ids)
         wanted = clusters.how_many(vectors)
         start = _centres_before(conn, release, space, dimension)
@@ -111,7 +111,7 @@ def assign(settings: Settings, release: Release) -> list[Style]:
             those = [style for style in styles if style.space == space]
             numbers = np.array([style.cluster for style in those], np.int16)
             centres = np.stack([style.centre for style in those])
-            for ids, vectors in _vectors(reading, release, space, centres.shape[1]):
+            for ids, vectors in read_vectors(reading, release, space, centres.shape[1]):
                 order, cosines = clusters.nearest(vectors, centres, PER_PRODUCT)
                 copy_rows(
                     writing, affinity, PRODUCT_STYLE_AFFINITY.copied, _rows(ids, numbers[order], cosines)
@@ -229,7 +229,7 @@ def _attributes(conn: psycopg.Connection, release: Release, ids: np.ndarray) -> 
     return [dict(zip(names, row, strict=True)) for row in rows]
 
 
-def _vectors(
+def read_vectors(
     conn: psycopg.Connection, release: Release, space: str, dimension: int, first: int | None = None
 ) -> Iterator[tuple[np.ndarray, np.ndarray]]:
     """Ids (uint8 [n, 16]) and vectors (float32 [n, d], unit) of the products in a space, `AT_ONCE` at a time; or only those with the

@@ -132,7 +132,7 @@ class Answering:
                 b"EXPLAIN (FORMAT JSON) " + page_statement.search(shape), self._parameters(asked, shape, legs)
             )
             (((plan,),),) = yield from self.releases.read(
-                facts, [explaining], statements.settings_of(shape, self._ef_search(facts, asked, legs))
+                facts, [explaining], statements.settings_of(shape, _ef_search(legs))
             )
             return plan[0]["Plan"]
 
@@ -330,12 +330,12 @@ class Answering:
 
     def _answer(self, facts: Facts, asked: Asked) -> Work[Answered]:
         legs = self._legs(facts, asked)
-        ef_search = self._ef_search(facts, asked, legs)
+        ef_search = _ef_search(legs)
         shape, rows = yield from self._page(facts, asked, legs, ef_search)
         if any(leg.is_full(proof) and not leg.most for leg, proof in proofs(rows, legs)):
             # The sample promised fewer within the cut-off. Filters have a leg to themselves then.
             legs = self._legs(facts, asked, wide=True)
-            ef_search = self._ef_search(facts, asked, legs)
+            ef_search = _ef_search(legs)
             shape, rows = yield from self._page(facts, asked, legs, ef_search)
         notes: list[str] = []
         doubt = doubted(rows, legs)
@@ -362,12 +362,6 @@ class Answering:
             any(leg.is_full(proof) for leg, proof in proofs(rows, legs)),
         )
 
-    def _ef_search(self, facts: Facts, asked: Asked, legs: Sequence[Leg]) -> int:
-        filtered = any(leg.shape.path == "iterative" for leg in legs)
-        return max(
-            _candidates(facts, asked) if filtered else facts.ef_search, *(leg.window for leg in legs), 0
-        )
-
     def _legs(self, facts: Facts, asked: Asked, *, wide: bool = False) -> list[Leg]:
         """`wide`: as many candidates before the cut-off as there may be."""
         legs = []
@@ -377,13 +371,18 @@ class Answering:
             path: Path = "exact"
             nearest: Mapping[str, float] = {}
             cut, window, whole, most = None, asked.window, False, False
+            width = walked = facts.ef_search
             if name in facts.sample.vectors:
                 nearness = facts.nearness(space, vector)
+                width = facts.width(space, nearness)
+                # Beside a text leg no more than without filters: searching wider took hybrid queries twice as long, and their page is not
+                # the vectors' alone.
+                walked = width if asked.ranked else facts.candidates(asked.filters, width)
                 if asked.ends:
                     cut = cut_off(facts, nearness)
                     window = MAX_LIMIT if wide else reach(facts, space, nearness, cut, asked.filters)
                 if not asked.exact:
-                    path = choose(facts, space, nearness, asked.filters, window, _candidates(facts, asked))
+                    path = choose(facts, space, nearness, asked.filters, window, walked)
                 if cut is not None and asked.filters and not asked.exact:
                     # One walk to the cut-off, whatever the filters: what each of them leaves can be counted of it.
                     everything = reach(facts, space, nearness, cut, ())
@@ -398,7 +397,8 @@ class Answering:
                     filters, excluded = ((), ()) if whole else (asked.filters, asked.leaves_out)
                     nearest = probes(facts, space, nearness, filters, excluded)
             shape = VectorLeg(name, space.dimension, path, cut is not None, whole)
-            legs.append(Leg(shape, vector, nearest, window, cut, most or window >= MAX_LIMIT))
+            width = max(window, walked if path == "iterative" else width)
+            legs.append(Leg(shape, vector, nearest, window, cut, most or window >= MAX_LIMIT, width))
         return legs
 
     def _page(
@@ -558,7 +558,6 @@ def _check_vector(query: Query, facts: Facts) -> None:
             )
 
 
-def _candidates(facts: Facts, asked: Asked) -> int:
-    """What an index keeps while it looks for products that meet the filters. Beside a text leg no more than without them:
-    searching wider took hybrid queries twice as long, and their page is not the vectors' alone."""
-    return facts.ef_search if asked.ranked else facts.candidates(asked.filters)
+def _ef_search(legs: Sequence[Leg]) -> int:
+    """What indexes keep while they are searched by a statement: as much as the leg that needs most."""
+    return max((leg.width for leg in legs), default=0)

@@ -26,13 +26,10 @@ from collections.abc import Sequence
 import numpy as np
 
 from fashion_assets.search.filters import Filter
-from fashion_assets.search.path import Facts, Space
+from fashion_assets.search.path import Facts, Space, best_of
 from fashion_assets.search.query import MAX_LIMIT
 
 SHARE_OF_THE_WAY = 0.85
-
-NEAREST = 3
-"""Products of the sample that say how near the nearest are: one may be there by chance."""
 
 FEWEST = 50
 """Nearest products that are found however far they are: a small shop has few of anything."""
@@ -49,7 +46,7 @@ def cut_off(facts: Facts, nearness: np.ndarray) -> float | None:
     if len(nearness) * _scale(facts) <= FEWEST:
         return None
     ordered = np.sort(nearness)[::-1]
-    usual, best = float(nearness.mean()), float(ordered[:NEAREST].mean())
+    usual, best = float(nearness.mean()), best_of(nearness)
     within = usual + SHARE_OF_THE_WAY * (best - usual)
     fewest = float(ordered[min(len(ordered), math.ceil(FEWEST / _scale(facts))) - 1])
     return 1 - min(within, fewest)

@@ -44,6 +44,8 @@ class Leg:
     """Cosine distance up to which they are found; None: all are."""
     most: bool = False
     """Whether it looks at no more, however many are within the cut-off."""
+    width: int = 0
+    """Candidates its index keeps while it is searched; no fewer than it looks at."""
 
     def is_full(self, proof: Proof) -> bool:
         """Whether there may be more within the cut-off than it looked at."""

@@ -9,6 +9,7 @@ walk to meet enough of them. Both are read off a sample of the release held in m
 statistics of the database, and no assumption that columns are independent.
 """
 
+import json
 import math
 from collections.abc import Collection, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
@@ -53,6 +54,49 @@ EXACT_AT_MOST = 500_000
 vector search may take (A8). Where it would be more, the wider search's answer stands."""
 
 
+NEAREST = 3
+"""Products of the sample that say how near the nearest are: one may be there by chance."""
+
+
+def best_of(nearness: np.ndarray) -> float:
+    """How near the nearest products of a sample are, of its similarities to what is asked for: the mean of `NEAREST`."""
+    return float(np.partition(nearness, -min(NEAREST, len(nearness)))[-NEAREST:].mean())
+
+
+@dataclass(frozen=True)
+class Width:
+    """How many candidates a search of a release's index keeps, as they were measured when it was built (`release.widths`)."""
+
+    near: int
+    """For questions to which the sample has something as near as `border`."""
+    far: int
+    """For all others."""
+    border: float
+    """`best_of` the sample, cosine similarity."""
+
+    def of(self, nearness: np.ndarray) -> int:
+        """For a question, by the sample's similarities to it."""
+        return self.near if best_of(nearness) >= self.border else self.far
+
+    def written(self) -> str:
+        """As it stands beside the index."""
+        return json.dumps(
+            {"candidates": {"near": self.near, "far": self.far}, "near_from": round(self.border, 4)}
+        )
+
+    @classmethod
+    def read(cls, text: str | None) -> "Width | None":
+        """What `written` wrote; None for what it did not."""
+        try:
+            said = json.loads(text or "")
+            near, far = (
+                min(MAX_EF_SEARCH, max(1, int(said["candidates"][kind]))) for kind in ("near", "far")
+            )
+            return cls(near, far, float(said["near_from"]))
+        except (ValueError, TypeError, KeyError):
+            return None
+
+
 @dataclass(frozen=True)
 class Space:
     """One embedding space of a release, and its indexes."""
@@ -62,6 +106,8 @@ class Space:
     indexed: bool
     partial: tuple[tuple[str, str], ...] = ()
     """Column and value of each index over the part of the space in which the column has the value."""
+    width: Width | None = None
+    """None: it was not measured."""
 
 
 @dataclass(frozen=True)
@@ -131,14 +177,18 @@ class Facts:
 
     @property
     def ef_search(self) -> int:
-        """Candidates HNSW keeps while it searches this release."""
+        """Candidates HNSW keeps while it searches this release, where nothing was measured."""
         return min(MAX_EF_SEARCH, max(EF_SEARCH, self.products // PRODUCTS_PER_CANDIDATE))
 
-    def candidates(self, filters: Sequence[Filter]) -> int:
+    def width(self, space: Space, nearness: np.ndarray) -> int:
+        """Candidates HNSW keeps while it searches a space for what the sample's similarities are to."""
+        return self.ef_search if space.width is None else space.width.of(nearness)
+
+    def candidates(self, filters: Sequence[Filter], width: int | None = None) -> int:
         """Candidates HNSW keeps while it looks for products that meet filters: the ten nearest of a third of the products are
         among the thirty nearest of all, and a graph that is searched for ten loses more of the latter."""
-        share = self.selectivity(filters)
-        return min(MAX_EF_SEARCH, round(self.ef_search / share)) if share else self.ef_search
+        share, width = self.selectivity(filters), width or self.ef_search
+        return min(MAX_EF_SEARCH, round(width / share)) if share else width
 
     def left(self, filters: Sequence[Filter]) -> float:
         """About how many products the filters leave."""

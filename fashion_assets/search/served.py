@@ -18,7 +18,7 @@ from fashion_assets.catalog.attributes import SPARSE
 from fashion_assets.search import statements
 from fashion_assets.search.filters import COLUMNS
 from fashion_assets.search.meaning import Cache
-from fashion_assets.search.path import SAMPLE, Facts, Sample, Space
+from fashion_assets.search.path import SAMPLE, Facts, Sample, Space, Width
 from fashion_assets.search.query import Aside, Results
 from fashion_assets.search.reading import Statement
 from fashion_assets.search.work import Answer, Once, Read, Work
@@ -47,7 +47,7 @@ FROM pg_class c WHERE c.oid = to_regclass(%(products)s)
 """
 
 _INDEXES = b"""
-SELECT pg_get_expr(i.indpred, i.indrelid), a.atttypmod FROM pg_index i
+SELECT pg_get_expr(i.indpred, i.indrelid), a.atttypmod, obj_description(c.oid, 'pg_class') FROM pg_index i
 JOIN pg_class c ON c.oid = i.indexrelid JOIN pg_am m ON m.oid = c.relam AND m.amname = 'hnsw'
 JOIN pg_attribute a ON a.attrelid = i.indexrelid AND a.attnum = 1
 WHERE i.indrelid = %(relation)s AND i.indisvalid ORDER BY c.relname
@@ -308,21 +308,24 @@ def _sampled(rows: Sequence[tuple]) -> Sample:
     return Sample(named, [row[0] for row in rows], vectors, positions)
 
 
-def _spaces(indexes: Sequence[tuple[str | None, int]]) -> tuple[Space, ...]:
+def _spaces(indexes: Sequence[tuple[str | None, int, str | None]]) -> tuple[Space, ...]:
     """The spaces the vector indexes are over: each has one over all of it, and maybe partial ones."""
     whole: dict[str, int] = {}
     partial: dict[str, list[tuple[str, str]]] = {}
-    for predicate, dimension in indexes:
+    widths: dict[str, Width | None] = {}
+    for predicate, dimension, said in indexes:
         parts = {name: value.replace("''", "'") for name, value in _PREDICATE.findall(predicate or "")}
         space = parts.pop("embedding_space", None)
         if space is None:
             continue
         if not parts:
             whole[space] = dimension
+            widths[space] = Width.read(said)
         elif len(parts) == 1:
             partial.setdefault(space, []).extend(parts.items())
     return tuple(
-        Space(name, dimension, True, tuple(partial.get(name, ()))) for name, dimension in whole.items()
+        Space(name, dimension, True, tuple(partial.get(name, ())), widths[name])
+        for name, dimension in whole.items()
     )
 
 

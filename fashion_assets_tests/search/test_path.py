@@ -1,6 +1,6 @@
 """The path of a vector search, and that the server takes it: after ANALYZE, with thousands of products."""
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from dataclasses import replace
 from pathlib import Path
 
@@ -9,12 +9,14 @@ import pytest
 from psycopg import sql
 
 from fashion_assets.criteria.subject import Candidate
+from fashion_assets.release import widths
 from fashion_assets.search import answering
 from fashion_assets.search.engine import SearchEngine
 from fashion_assets.search.filters import AnyOf, Filter
-from fashion_assets.search.path import TIE, Facts, Sample
+from fashion_assets.search.path import TIE, Facts, Sample, Width
 from fashion_assets.search.query import Query, Results
 from fashion_assets.settings import Settings
+from fashion_assets.warehouse.release_indexes import VECTOR_INDEX
 from fashion_assets_tests.conftest import Template, release_of
 from fashion_assets_tests.search.large import SPACE, Large
 
@@ -252,6 +254,50 @@ def test_too_few_are_never_an_answer(engine: SearchEngine, large: Large, monkeyp
 def test_a_larger_release_is_searched_wider(products: int, candidates: int):
     facts = Facts("r", products, (), Sample([], [], {}, {}))
     assert facts.ef_search == candidates
+
+
+def test_an_index_is_walked_as_wide_as_was_measured_when_it_was_built(
+    candidate: Candidate, large: Large, monkeypatch: pytest.MonkeyPatch
+):
+    index = candidate.release.table(VECTOR_INDEX).as_string(candidate.conn)
+    row = candidate.conn.execute("SELECT obj_description(%s::regclass, 'pg_class')", (index,)).fetchone()
+    assert row is not None
+    measured = Width.read(row[0])
+    assert measured is not None and {measured.near, measured.far} <= set(widths.WIDTHS)
+    query = Query(
+        vector=large.vectors[0] + 0.01, space=SPACE, mode="vector", release=large.release, filters=()
+    )
+
+    def walked() -> int:
+        with SearchEngine.open(candidate.settings, size=1) as engine:
+            seen: list[Mapping[str, str]] = []
+            reading = engine._read
+            monkeypatch.setattr(engine, "_read", lambda step: (seen.append(step.settings), reading(step))[1])
+            assert engine.search(query).plan.legs == {SPACE: "index"}
+        return max(int(settings.get("hnsw.ef_search", 0)) for settings in seen)
+
+    assert walked() == measured.near
+    for said, expected in (
+        (Width(near=150, far=333, border=2.0).written(), 333),
+        (Width(near=150, far=333, border=-1.0).written(), 150),
+        ("anything", 200),
+    ):
+        candidate.conn.execute(
+            sql.SQL("COMMENT ON INDEX {} IS {}").format(
+                candidate.release.table(VECTOR_INDEX), sql.Literal(said)
+            )
+        )
+        candidate.conn.commit()
+        assert walked() == expected
+
+
+def test_too_narrow_a_walk_is_not_enough():
+    recalls = np.ones((4, len(widths.WIDTHS)))
+    assert widths._enough(recalls) == widths.WIDTHS[0]
+    recalls[0, 2] = 0.9  # finding less with more candidates is chance: what finds more before it is no proof
+    assert widths._enough(recalls) == widths.WIDTHS[3]
+    recalls[0, -1] = 0.9
+    assert widths._enough(recalls) == widths.WIDTHS[-1]
 
 
 def test_the_fewer_a_filter_leaves_the_wider_the_index_is_searched():
