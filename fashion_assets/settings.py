@@ -362,6 +362,13 @@ class Settings(Thresholds, BaseSettings):
         description="Where this code is browsed, up to the folder that holds fashion_assets/: "
         "https://github.com/shop/fashion-assets/blob/main. The UI then links assets to their source there.",
     )
+    changes_channel: str = Field(
+        default="fashion_assets",
+        min_length=1,
+        max_length=63,
+        description="Channel on which `sync --watch` listens in the databases of its Postgres sources: whoever notifies it (NOTIFY) has it look "
+        "at once.",
+    )
     notify_webhook: SecretStr | None = Field(
         default=None,
         description="URL that is sent a JSON document by POST when something waits for a person; what Slack, Mattermost "

@@ -3,8 +3,8 @@
 What belongs here: noticing that something changed, and the cycle that takes it over. What does not: a single sync (`sync`), what a feed is
 (`sources.source`), options (`cli`).
 
-A PostgreSQL table is asked a few times a second what was written; files are watched; any other source is scanned anew when a while has
-passed. A look that is dear is taken more rarely: looks take at most a fifth of the time, whatever the size of the source. While a run is under way the
+A PostgreSQL table is asked a few times a second what was written, or, where it notifies, at once and seldom besides; files are watched; any
+other source is scanned anew when a while has passed. A look that is dear is taken more rarely: looks take at most a fifth of the time, whatever the size of the source. While a run is under way the
 register is its: what changed then is compared in a transaction that is undone, comes into the live release all the same, and is noted by the
 next look that finds the register free.
 """
@@ -34,7 +34,8 @@ from fashion_assets.sync import Mode, Sync
 from fashion_assets.warehouse import releases
 from fashion_assets.warehouse.locks import Busy, run_lock
 from fashion_assets.warehouse.noting import NeedsScan, note
-from fashion_assets.warehouse.register import count_present, present
+from fashion_assets.warehouse.noting import gone as gone_from
+from fashion_assets.warehouse.register import count_present
 from fashion_assets.warehouse.releases import Release
 from fashion_assets.warehouse.sources import SourceRecord, active_sources
 
@@ -49,6 +50,9 @@ TENDED_SECONDS = 10.0
 
 SCANNED_SECONDS = 30.0
 """How often a source is scanned that tells nothing by itself and cannot be watched."""
+
+NOTIFIED_SECONDS = 5.0
+"""How often a source that notifies is looked at besides: so late is seen what somebody wrote without a notification, or whose was lost."""
 
 FAILING_SECONDS = 5.0
 """How long nothing is asked of a source that could not be read."""
@@ -68,6 +72,12 @@ class _Watched:
     """When its keys are compared next with those known, to find what is gone."""
     touched: bool = False
     """Whether its files were."""
+    notified: bool = False
+    """Whether it said that something changed."""
+    notifies: bool = False
+    """Whether it ever did since it is listened to."""
+    rested: float = 0.0
+    """From when on it may be looked at again."""
     failed: str = ""
     """What was told when it could not be read."""
 
@@ -160,6 +170,7 @@ class Watch:
         self._sync = Sync(settings, console)
         self._register = connect(settings, autocommit=True)
         self._stop = threading.Event()
+        self._wake = threading.Event()
         self._settled = time.monotonic()
         self._unsettled = Followed()
         self._began = datetime.now(UTC)
@@ -173,6 +184,7 @@ class Watch:
     def stop(self) -> None:
         """End soon."""
         self._stop.set()
+        self._wake.set()
 
     def follow(self) -> None:
         """Follow until `stop`. Raises what a first sync raises; later ones are told, and tried again."""
@@ -184,11 +196,20 @@ class Watch:
                     each.feed.poll()  # from here on; what was before, the sync finds
             self._once("auto", self._only, watched)
             stack.enter_context(self._watching_files([each for each in watched if each.feed is None]))
+            stack.enter_context(self._listening(watched))
             while not self._stop.is_set():
                 self._cycle(watched)
                 self._upkeep.look()
-                self._stop.wait(self._interval)
+                self._wait(watched)
             self._settle()
+
+    def _wait(self, watched: list[_Watched]) -> None:
+        """Until it is time for the next look, or somebody says so."""
+        now = time.monotonic()
+        self._wake.wait(
+            min([self._interval, *(max(0.0, each.rested - now) for each in watched if each.notified)])
+        )
+        self._wake.clear()
 
     def _opened(self, stack: ExitStack) -> Iterator[_Watched]:
         for entry in active_sources(self._register):
@@ -198,9 +219,9 @@ class Watch:
     def _cycle(self, watched: list[_Watched]) -> None:
         for each in watched:
             now = time.monotonic()
-            if now < each.due and not each.touched:
+            if now < each.due and not each.touched and not (each.notified and now >= each.rested):
                 continue
-            each.touched = False
+            each.touched = each.notified = False
             try:
                 self._connected()
                 try:
@@ -247,16 +268,17 @@ class Watch:
         began = time.monotonic()
         polled = feed.poll()
         looked = time.monotonic() - began
-        each.due = began + max(self._interval, SHARE_OF_LOOKING * looked)
+        each.rested = began + SHARE_OF_LOOKING * looked
+        pause = max(self._interval, NOTIFIED_SECONDS) if each.notifies else self._interval
+        each.due = max(each.rested, began + pause)
         register = self._register
         gone: list[str] = []
         known = count_present(register, each.entry.name) + self._new_in(each, polled)
-        if polled.count != known and began >= each.keys_due:
+        if polled.count != known and began < each.keys_due:
+            each.due = min(each.due, each.keys_due)
+        elif polled.count != known:
             compared = time.monotonic()
-            there = feed.locators()
-            gone = [
-                key for locator, key in present(register, each.entry.name).items() if locator not in there
-            ]
+            gone = gone_from(register, each.entry.name, feed.locators())
             now = time.monotonic()
             # What goes is seen later than what changes: comparing all keys takes longer than asking what was written.
             each.keys_due = now + SHARE_OF_LOOKING * (now - compared)
@@ -335,6 +357,39 @@ class Watch:
             for line in result.summary():
                 self._tell(line)
 
+    # --- notifications
+
+    @contextmanager
+    def _listening(self, watched: list[_Watched]) -> Iterator[None]:
+        """Have those sources that can notify be listened to, in a thread each."""
+        threads = [
+            threading.Thread(target=self._listen, args=(each, each.feed), name="listening", daemon=True)
+            for each in watched
+            if each.feed is not None
+        ]
+        for thread in threads:
+            thread.start()
+        try:
+            yield
+        finally:
+            self.stop()
+            for thread in threads:
+                thread.join(timeout=5)
+
+    def _listen(self, each: _Watched, feed: Feed) -> None:
+        while not self._stop.is_set():
+            try:
+                for notified in feed.notified(self._settings.changes_channel, self._stop):
+                    # As it begins to listen, what was said before may be lost: it is looked then, too.
+                    each.notifies, each.notified = notified, True
+                    self._wake.set()
+                return
+            except SourceError:
+                # A look tells of it. Until it can be listened to again, looks are as frequent as of one that says nothing.
+                each.notifies = False
+                each.due = min(each.due, time.monotonic() + self._interval)
+                self._stop.wait(FAILING_SECONDS)
+
     # --- files
 
     @contextmanager
@@ -360,6 +415,7 @@ class Watch:
                         if path == place or path.startswith(place.rstrip("/") + "/"):
                             for each in those:
                                 each.touched = True
+                            self._wake.set()
 
         thread = threading.Thread(target=look, name="watching files", daemon=True)
         thread.start()

@@ -9,6 +9,7 @@ import hashlib
 import json
 import os
 import stat
+import threading
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from itertools import islice
@@ -79,8 +80,11 @@ class _Feed(Feed):
         rows, count = self._changes.poll()
         return Polled(self._source.referred(rows, self._reading), count)
 
-    def locators(self) -> set[str]:
+    def locators(self) -> Iterator[Sequence[str]]:
         return self._changes.locators()
+
+    def notified(self, channel: str, stop: threading.Event) -> Iterator[bool]:
+        return self._changes.notified(channel, stop)
 
     def again(self) -> None:
         self._changes.again()

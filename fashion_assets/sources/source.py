@@ -9,6 +9,7 @@ and pictures of those one asks for. Keys and batches are given elsewhere, and co
 references.
 """
 
+import threading
 from abc import ABC, abstractmethod
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
@@ -162,12 +163,18 @@ class Feed(ABC):
         """What may have changed since the poll before; of the first one nothing. Raises `SourceError`."""
 
     @abstractmethod
-    def locators(self) -> set[str]:
-        """Where each record lies that there is: what is not among them is gone. Raises `SourceError`."""
+    def locators(self) -> Iterator[Sequence[str]]:
+        """Where each record lies that there is, some at a time: what is not among them is gone. Raises `SourceError`."""
 
     @abstractmethod
     def again(self) -> None:
         """Have the next poll tell once more what the last one told: it was not taken over."""
+
+    def notified(self, channel: str, stop: threading.Event) -> Iterator[bool]:
+        """Yields whenever somebody says by this channel that something changed, which the next poll tells; and False once it begins to listen:
+        what was said before is lost. Blocks meanwhile, at most until `stop` is set; may be gone through in a thread. Ends at once where the
+        source has no such thing. Raises `SourceError`, also where the connection is lost."""
+        yield from ()
 
 
 class Source(Rows):

@@ -154,6 +154,24 @@ def note(
     return report
 
 
+def gone(connection: psycopg.Connection[Any], source: str, locators: Iterable[Sequence[str]]) -> list[str]:
+    """The `listing_key` of each listing of a source that is present in the register and lies at none of these places. Compared by the
+    database."""
+    with connection.transaction():
+        connection.execute("CREATE TEMPORARY TABLE there (locator text NOT NULL) ON COMMIT DROP")
+        tables = (pa.table({"locator": pa.array(some, pa.string())}) for some in locators)
+        copy_rows(connection, sql.Identifier("pg_temp", "there"), {"locator": "text"}, tables)
+        connection.execute("ANALYZE pg_temp.there")
+        rows = connection.execute(
+            on_tables(
+                "SELECT listing_key FROM {listings} l WHERE source = %s AND present "
+                "AND NOT EXISTS (SELECT FROM pg_temp.there t WHERE t.locator = l.locator)"
+            ),
+            (source,),
+        ).fetchall()
+    return [key for (key,) in rows]
+
+
 @contextmanager
 def as_scanned(
     connection: psycopg.Connection[Any], source: ScannableSource, size: int = CHUNK

@@ -93,14 +93,6 @@ def references(connection: psycopg.Connection[Any], batch: str) -> pa.Table:
     return pa.table([list(column) for column in columns], schema=REFERENCES_SCHEMA)
 
 
-def present(connection: psycopg.Connection[Any], source: str) -> dict[str, str]:
-    """Where each listing of a source lies that is present: its `listing_key` by its locator."""
-    rows = connection.execute(
-        on_tables("SELECT locator, listing_key FROM {listings} WHERE source = %s AND present"), (source,)
-    )
-    return dict(rows.fetchall())
-
-
 def count_present(connection: psycopg.Connection[Any], source: str) -> int:
     """How many listings of a source are present."""
     row = connection.execute(

@@ -4,6 +4,7 @@ A reader streams: its memory does not grow with what it reads. It finds rows aga
 is read without the rest. It loses nothing: what cannot be taken apart is a row with a defect and its text.
 """
 
+import threading
 from abc import ABC, abstractmethod
 from collections.abc import Iterator, Mapping, Sequence
 from typing import Any, ClassVar, NamedTuple, Protocol, Self, runtime_checkable
@@ -43,12 +44,16 @@ class RowFeed(Protocol):
         """Rows that may be new or changed since the poll before, none at first; and how many rows there are."""
         ...
 
-    def locators(self) -> set[str]:
-        """The locators of all rows."""
+    def locators(self) -> Iterator[Sequence[str]]:
+        """The locators of all rows, some at a time."""
         ...
 
     def again(self) -> None:
         """Have the next poll tell once more what the last one told."""
+        ...
+
+    def notified(self, channel: str, stop: threading.Event) -> Iterator[bool]:
+        """As `sources.source.Feed.notified`."""
         ...
 
 

@@ -15,6 +15,7 @@ location is kept in the register and told in reports.
 
 import json
 import re
+import threading
 import time
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
@@ -25,7 +26,7 @@ from typing import Any, ClassVar
 import sqlalchemy as sa
 from sqlalchemy import exc
 
-from fashion_assets.sources.readers import databases, keeping, keys, row_versions
+from fashion_assets.sources.readers import databases, keeping, keys, notifications, row_versions
 from fashion_assets.sources.readers.databases import JsonText, NotText
 from fashion_assets.sources.readers.joins import Joins, joined
 from fashion_assets.sources.readers.reader import Row, RowFeed, RowReader
@@ -37,6 +38,9 @@ FETCHED_ROWS = 200
 
 ASKED_ROWS = 500
 """Keys one statement asks for."""
+
+LOCATORS = 10_000
+"""Keys fetched at once where nothing else is."""
 
 TRIES = 5
 """How often in a row a lost connection is opened anew, after 0.2 seconds at first and twice as many each time."""
@@ -153,11 +157,20 @@ class Sql(RowReader):
                 following,
             )
 
-    def locators(self) -> set[str]:
-        """The locators of all rows, of which only the keys are read."""
+    def locators(self) -> Iterator[list[str]]:
+        """The locators of all rows, of which only the keys are read; some at a time."""
+        select = sa.select(*(self._columns[name] for name in self._key)).select_from(self._from)
         with self._explained(), self._engine.connect() as connection:
-            select = sa.select(*(self._columns[name] for name in self._key)).select_from(self._from)
-            return {keys.written(tuple(values)) for values in connection.execute(_bound(select))}
+            streamed = connection.execution_options(stream_results=True, yield_per=LOCATORS).execute(
+                _bound(select)
+            )
+            for rows in streamed.partitions():
+                yield [keys.written(tuple(values)) for values in rows]
+
+    def notified(self, channel: str, stop: threading.Event) -> Iterator[bool]:
+        """See `notifications.notified`."""
+        with self._explained():
+            yield from notifications.notified(self._engine, channel, stop)
 
     def close(self) -> None:
         keeping.let_go(self._engine.dispose)
@@ -291,8 +304,11 @@ class _Changes:
         self._before, self._since = self._since, following
         return rows, count
 
-    def locators(self) -> set[str]:
+    def locators(self) -> Iterator[list[str]]:
         return self._reader.locators()
+
+    def notified(self, channel: str, stop: threading.Event) -> Iterator[bool]:
+        return self._reader.notified(channel, stop)
 
     def again(self) -> None:
         self._since = self._before
