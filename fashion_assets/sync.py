@@ -204,12 +204,12 @@ class Sync:
                 )
             return why
         names = [each for each in behind(conn, live) if source in (None, each[0])]
-        many = sum(count for _, count in differing(conn, live, [batch for _, batch in names]))
-        if mode == "auto" and (why := takes_longer(conn, live, many)):
+        counts = dict(differing(conn, live, [batch for _, batch in names]))
+        if mode == "auto" and (why := takes_longer(conn, live, sum(counts.values()))):
             return why
         clock.lap("reading")
         entries = {each.name: each for each in active_sources(conn)}
-        self._follow(live, portions(conn, live, names), entries, result.followed, allow_shrink)
+        self._follow(live, portions(conn, live, names, counts), entries, result.followed, allow_shrink)
         clock.lap("judging and writing")
         self._follow_tables(live, result.followed)
         clock.lap("tables")

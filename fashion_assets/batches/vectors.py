@@ -55,6 +55,7 @@ def images(work: Work, tables: Tables) -> Made:
     anew and finds the vectors of the others in the store."""
     products = _to_embed(work, tables, IMAGE)
     hashes = products["image_sha256"].to_pylist()
+    folders = work.source.picture_folders
     with work.connect() as conn:
         # The file this run replaces may have vectors that the database has lost.
         recover_vectors(conn, work.store, work.model.space, work.name, ["image"])
@@ -62,7 +63,7 @@ def images(work: Work, tables: Tables) -> Made:
             work.encoder,
             work.model.space,
             EmbeddingStore(conn),
-            [work.source.picture_folders.path(uri) for uri in products["image_uri"].to_pylist()],
+            [folders.path(uri) for uri in products["image_uri"].to_pylist()],
             hashes,
         )
     failed = products.take(pa.array(sorted(embedded.failures), pa.int64()))

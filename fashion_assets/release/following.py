@@ -8,7 +8,7 @@ the release's products and with quarantine, by content: what is neither is judge
 So it does not matter what was interrupted before: whoever comes next finds the same difference, or what is left of it.
 """
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from typing import NamedTuple
 
 import psycopg
@@ -52,17 +52,23 @@ def behind(conn: psycopg.Connection, release: Release) -> list[tuple[str, str]]:
 
 
 def portions(
-    conn: psycopg.Connection, release: Release, names: Sequence[tuple[str, str]]
+    conn: psycopg.Connection,
+    release: Release,
+    names: Sequence[tuple[str, str]],
+    counts: Mapping[str, int] | None = None,
 ) -> Iterator[Portion]:
-    """What is to be done for these batches (`behind`), some at a time. Reads the register, the release and quarantine."""
+    """What is to be done for these batches (`behind`), some at a time. Reads the register, the release and quarantine; and how many listings of
+    each are to be judged, unless `counts` says it (`differing`)."""
+    if counts is None:
+        counts = dict(differing(conn, release, [batch for _, batch in names]))
     sources = dict.fromkeys(source for source, _ in names)
     for source in sources:
         own = [batch for of, batch in names if of == source]
         some: list[str] = []
         count = 0
-        for batch, listings in differing(conn, release, own):
+        for batch in own:
             some.append(batch)
-            count += listings
+            count += counts[batch]
             if count >= AT_ONCE:
                 yield _portion(conn, release, source, some)
                 some, count = [], 0

@@ -129,7 +129,10 @@ class PictureFiles:
         return NOT_THERE
 
     def _spellings(self, folder: str, name: str) -> Iterator[str]:
-        """How a name may be written in a folder, the likeliest first."""
+        """How a name may be written in a folder, the likeliest first. As it stands, it is tried before the folder's other names are read: who asks
+        for some pictures of a large folder mostly need not know them."""
+        if folder not in self._names and os.path.splitext(name)[1].lower() in SUFFIXES:
+            yield name
         names = self._in(folder)
         if names is None:
             yield name

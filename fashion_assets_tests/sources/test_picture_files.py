@@ -67,6 +67,18 @@ def test_of_a_large_folder_no_names_are_held(tmp_path, monkeypatch):
     assert files.too_large == {"images"}
 
 
+def test_names_of_a_folder_are_not_read_while_those_stated_are_there(tmp_path, monkeypatch):
+    (tmp_path / "images").mkdir()
+    for name in ("1.jpg", "2.JPG"):
+        (tmp_path / "images" / name).write_bytes(b"x")
+    read: list[str] = []
+    scandir = picture_files.os.scandir
+    monkeypatch.setattr(picture_files.os, "scandir", lambda path: read.append(path) or scandir(path))
+    files = PictureFiles(str(tmp_path))
+    assert files.find("1.jpg").path and files.find("images/1.jpg").path and read == []
+    assert files.find("2.jpg").path and read == [str(tmp_path / "images")]
+
+
 def test_links_that_lead_out_are_not_found_by_looser_names_either(tmp_path):
     (tmp_path / "secret.jpg").write_bytes(b"x")
     shop = tmp_path / "shop"
