@@ -12,6 +12,7 @@ from collections.abc import Iterator
 import psycopg
 import sqlalchemy as sa
 from psycopg import sql
+from sqlalchemy import exc
 
 LOOK_SECONDS = 0.5
 """How soon `stop` is seen."""
@@ -46,4 +47,4 @@ def notified(engine: sa.Engine, channel: str, stop: threading.Event) -> Iterator
                     silent = 0.0
                     listening.execute("SELECT 1")
         except psycopg.OperationalError as error:
-            raise sa.exc.OperationalError(None, None, error, connection_invalidated=True) from error
+            raise exc.OperationalError(None, None, error, connection_invalidated=True) from error
