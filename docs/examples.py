@@ -30,6 +30,10 @@ SEARCH: dict[str, Any] = {
 }
 
 
+VISIT = "7b0c5f9e-6a31-4f0e-9d57-0d4f0f5a6c11"
+"""Somebody with an id drawn at random."""
+
+
 class Examples:
     """What a server of the drawn sample answers."""
 
@@ -48,12 +52,15 @@ class Examples:
     def _json(self, path: str, asked: dict[str, Any]) -> dict[str, Any]:
         return self._client.get(path, params=asked).raise_for_status().json()
 
+    def _release(self) -> str:
+        return self._json("/api/v1/releases", {})["releases"][0]["release"]
+
     def _known(self) -> dict[str, Any]:
         """Values of parameters that only a run knows."""
         person = self._json("/api/v1/people", {"limit": 1})["people"][0]
         style = self._json("/api/v1/styles", {})["styles"][0]
         uri = httpx.URL(self._rejected["image"]).params["uri"]
-        release = self._json("/api/v1/releases", {})["releases"][0]["release"]
+        release = self._release()
         return {
             "id": self._hits[0]["id"],
             "user": person["id"],
@@ -80,6 +87,7 @@ class Examples:
             "GET /api/v1/people": {"limit": 2},
             "GET /api/v1/recommendations/{user}": {"limit": 2},
             "GET /api/v1/styles/{style}": {"limit": 2},
+            "DELETE /api/v1/people/{id}/feedback": {"id": VISIT},
             "GET /api/v1/merchant/quarantine": {"reason": "price_absurd", "skip": 0, "limit": 1},
             "GET /api/v1/merchant/quarantine/picture": {"source": self._rejected["source"]},
             "GET /images/{id}": {"size": "small"},
@@ -90,6 +98,15 @@ class Examples:
             "POST /api/v1/search": {"q": "red", "filter": ["gender=women"], "limit": "2"},
             "POST /api/v1/multi-search": {
                 "searches": [{"q": "red shirt", "limit": 1}, {"filter": ["colour=blue"], "limit": 1}]
+            },
+            "POST /api/v1/feedback": {
+                "events": [
+                    {
+                        **{"person": VISIT, "product": self._hits[0]["id"], "kind": "click", "place": 1},
+                        **{"words": "dress", "by": "words", "release": self._release()},
+                    },
+                    {"person": VISIT, "product": self._hits[1]["id"], "kind": "like"},
+                ]
             },
         }
 

@@ -356,6 +356,12 @@ class Settings(Thresholds, BaseSettings):
         description="Days for which it is kept what was searched for (fashion_ops.searches): words and how often, never who. "
         "0: nothing is noted.",
     )
+    feedback_kept_days: int = Field(
+        default=365,
+        ge=0,
+        description="Days for which it is kept what a person likes, dislikes, looks at and opens (fashion_ops.feedback), since the last of it "
+        "for each product. 0: nothing more is taken. Whoever sends `DNT: 1` or `Sec-GPC: 1` is not counted in any case.",
+    )
     source_code_url: str | None = Field(
         default=None,
         pattern=r"^https?://\S+$",

@@ -14,7 +14,7 @@ from io import TextIOWrapper
 
 # Imported for the commands they register, in the order `--help` lists them.
 from fashion_assets.cli import releases, swapping, planning, syncing, contracts, sources, inspecting  # isort: skip  # noqa: F401
-from fashion_assets.cli import proving, serving, keys, merchandising  # isort: skip  # noqa: F401
+from fashion_assets.cli import proving, serving, keys, merchandising, feedback  # isort: skip  # noqa: F401
 from fashion_assets.cli import searching, styling, properties, indexes, installation, doctor, backups  # isort: skip  # noqa: F401
 from fashion_assets.cli import shadowing, metrics, models, bench, backfill, stories  # isort: skip  # noqa: F401
 from fashion_assets.cli.app import app

@@ -14,7 +14,7 @@ from uuid import UUID
 import numpy as np
 from pgvector import HalfVector
 
-from fashion_assets.search import curated, page_statement, statements, words
+from fashion_assets.search import curated, page_statement, preferences, statements, words
 from fashion_assets.search.asked import NOTHING_NEAR, Answered, Asked, Stored, total_of
 from fashion_assets.search.curated import Chosen, Curation
 from fashion_assets.search.filters import COLUMNS, FilterError, SearchError
@@ -99,7 +99,9 @@ class Answering:
         """See `SearchEngine.search`."""
         cursor = Cursor.decode(query)
         release = cursor.release if cursor else query.release
-        results = yield from self.releases.on(release, lambda facts: self._search(query, facts, cursor))
+        results = yield from self.releases.on(
+            release, lambda facts: preferences.lifted(self, facts, query, self._search(query, facts, cursor))
+        )
         return self.releases.told(results)
 
     def prepare(self, texts: Sequence[str], release: str | None) -> Work[None]:

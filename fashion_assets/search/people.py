@@ -1,7 +1,7 @@
 """What a person may like.
 
-What belongs here: recommendations from favourites and stated style. What does not: how a vector search goes (`answering`), what goes
-with a product (`looks`).
+What belongs here: recommendations from what they like and the style they state. What does not: what that is (`preferences`, `taste`), how a
+vector search goes (`answering`), what goes with a product (`looks`).
 """
 
 from collections.abc import Mapping, Sequence
@@ -12,16 +12,11 @@ from fashion_assets.search import statements, words
 from fashion_assets.search.answering import Answering, Asked
 from fashion_assets.search.filters import AnyOf, Filter, SearchError
 from fashion_assets.search.path import Facts
+from fashion_assets.search.preferences import Preferences, preferences, require_id
 from fashion_assets.search.query import Hit, Plan, Results
 from fashion_assets.search.reading import Statement
 from fashion_assets.search.served import array
 from fashion_assets.search.work import Compute, Work
-
-FAVOURITES = 500
-"""Favourites whose likes are looked for, of those a person has."""
-
-TASTES = 4
-"""Groups favourites are put into at the most: someone's shoes and someone's shirts are looked for apart."""
 
 CANDIDATES = 50
 """Products looked at for each taste."""
@@ -31,25 +26,6 @@ RELEVANCE = 0.7
 
 NEAR_DUPLICATE = 0.98
 """Cosine similarity above which two products are the same thing shown twice."""
-
-# Of a release built before styles were kept, `style` is the null beside it.
-_PERSON = """
-SELECT ARRAY(
-    SELECT style FROM {other} u WHERE u.user_id = %(user)s AND (%(source)s::text IS NULL OR u.source = %(source)s) ORDER BY u.source
-) FROM (SELECT NULL::jsonb AS style) AS unknown
-"""
-
-_FAVOURITES = """
-SELECT p.product_id::text, p.embedding_space, p.embedding, p.title, p.gender FROM {other} f
-LEFT JOIN {products} p USING (product_id)
-WHERE f.user_id = %(user)s AND (%(source)s::text IS NULL OR f.source = %(source)s)
-ORDER BY f.product_id LIMIT %(rows)s
-"""
-
-_OWNED = """
-SELECT DISTINCT product_id::text FROM {other}
-WHERE user_id = %(user)s AND (%(source)s::text IS NULL OR source = %(source)s) AND product_id IS NOT NULL
-"""
 
 _POPULAR = """
 SELECT product_id::text FROM {other} WHERE product_id IS NOT NULL
@@ -63,8 +39,7 @@ def recommend(
     answering: Answering, user_id: str, source: str | None, limit: int, release: str | None = None
 ) -> Work[Results]:
     """See `SearchEngine.recommend`."""
-    if "\0" in user_id or not user_id:
-        raise SearchError("there is no person without an id, or with a NUL character in it")
+    require_id(user_id)
     results = yield from answering.releases.on(
         release, lambda facts: _recommend(answering, facts, user_id, source, limit)
     )
@@ -74,56 +49,48 @@ def recommend(
 def _recommend(
     answering: Answering, facts: Facts, user_id: str, source: str | None, limit: int
 ) -> Work[Results]:
-    asked = {"user": user_id, "source": source, "rows": FAVOURITES}
-    ((styles,),), favourites = yield from answering.releases.read(
-        facts,
-        [
-            Statement(statements.on_products(facts.release, _PERSON, "users"), asked),
-            Statement(statements.on_products(facts.release, _FAVOURITES), asked),
-        ],
-    )
-    if not styles and not favourites:
+    known = yield from preferences(answering, facts, user_id, source)
+    if not known.is_known:
         raise SearchError(f"there is no person {user_id[:80]!r} in {facts.release}")
-    liked = [row for row in favourites if row[2] is not None]
-    owned = tuple(row[0] for row in favourites if row[0] is not None)
-    if len(favourites) == FAVOURITES:
-        # Those not looked at are not to be recommended either.
-        (rows,) = yield from answering.releases.read(
-            facts, [Statement(statements.on_products(facts.release, _OWNED), asked)]
-        )
-        owned = tuple(product_id for (product_id,) in rows)
-    style = _together(styles)
-    if liked:
-        note = f"like {len(liked)} favourites"
-        hits, paths = yield from _like_favourites(answering, facts, liked, owned, limit)
+    style = _together(known.styles)
+    if known.liked:
+        note = f"like {known.made_of}"
+        hits, paths = yield from _like_theirs(answering, facts, known, limit)
     elif style:
         note = f"by stated style: {', '.join(value for values in style.values() for value in values)}"
-        hits, paths = yield from _by_style(answering, facts, style, owned)
+        hits, paths = yield from _by_style(answering, facts, style, known.excluded)
     else:
         note = "popular, as neither favourites nor a style are known"
-        hits, paths = yield from _popular(answering, facts, limit, owned)
-    if style and not liked and not hits:
+        if known.disliked:
+            note = "popular, but for what they dislike, as nothing is known that they like"
+        hits, paths = yield from _popular(answering, facts, limit, known.excluded)
+    if style and not known.liked and not hits:
         note = f"popular, as nothing is there {note}"
-        hits, paths = yield from _popular(answering, facts, limit, owned)
+        hits, paths = yield from _popular(answering, facts, limit, known.excluded)
     if len(hits) > limit:
         hits = yield from _spread_out(answering, facts, hits, limit)
     return Results(tuple(hits[:limit]), Plan(facts.release, paths, tuple(paths), notes=(note,)))
 
 
-def _like_favourites(
-    answering: Answering, facts: Facts, liked: Sequence[tuple], owned: tuple[str, ...], limit: int
+def _like_theirs(
+    answering: Answering, facts: Facts, known: Preferences, limit: int
 ) -> Work[tuple[list[Hit], Mapping[str, str]]]:
-    genders = {row[4] for row in liked}
+    genders = {each.gender for each in known.liked}
+    gender = next(iter(genders)) if len(genders) == 1 else None
     # Someone who only likes women's things is not shown men's; unisex goes with either.
-    filters = (AnyOf("gender", (*genders, "unisex")),) if len(genders) == 1 and None not in genders else ()
+    filters = (AnyOf("gender", (gender, "unisex")),) if gender is not None else ()
     found: dict[str, Hit] = {}
     paths: dict[str, str] = {}
     window = max(CANDIDATES, 2 * limit)
-    for space in {row[1] for row in liked}:
-        vectors = np.stack([array(row[2]) for row in liked if row[1] == space])
-        for taste in tastes(vectors):
+    for space, centres in known.tastes().items():
+        for taste in centres:
             asked = Asked(
-                {space: taste}, filters=filters, excluded=owned, window=window, limit=window, weights=(1.0,)
+                {space: taste},
+                filters=filters,
+                excluded=known.excluded,
+                window=window,
+                limit=window,
+                weights=(1.0,),
             )
             answered = yield from answering.answer(facts, asked)
             paths |= answered.paths
@@ -198,26 +165,6 @@ def _together(styles: Sequence[Mapping[str, Sequence[str]] | None]) -> dict[str,
         for column, values in (each or {}).items():
             style.setdefault(column, {}).update(dict.fromkeys(values))
     return {column: tuple(values) for column, values in style.items()}
-
-
-def tastes(vectors: np.ndarray) -> np.ndarray:
-    """The centres of up to `TASTES` groups of unit vectors [n, d], at unit length: spherical k-means from the vectors
-    farthest from each other, the same for the same vectors."""
-    wanted = min(TASTES, 1 + (len(vectors) - 1) // 3)
-    centres = vectors[:1]
-    while len(centres) < wanted:
-        farthest = int((vectors @ centres.T).max(axis=1).argmin())
-        centres = np.vstack([centres, vectors[farthest]])
-    for _ in range(10):
-        own = (vectors @ centres.T).argmax(axis=1)
-        sums = np.stack(
-            [
-                vectors[own == place].sum(axis=0) if (own == place).any() else centres[place]
-                for place in range(len(centres))
-            ]
-        )
-        centres = sums / np.maximum(np.linalg.norm(sums, axis=1, keepdims=True), 1e-9)
-    return centres.astype(np.float32)
 
 
 def marginally_relevant(

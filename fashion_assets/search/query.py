@@ -100,6 +100,8 @@ class Query:
         sort: the order of the hits, one of `SORTS`.
         highlight: whether hits say which of the words they have, and where.
         release: a release by name instead of the live one; needs the rights of its owner.
+        person: somebody whose taste lifts hits a little within each page (`preferences.lifted`); what is found stays the same, and so do
+            its pages, which are another person's as well.
     Raises:
         SearchError: a part is not what it should be. `FilterError` for filters.
     """
@@ -120,6 +122,7 @@ class Query:
     sort: Sort = "relevance"
     highlight: bool = False
     release: str | None = None
+    person: str | None = None
 
     def __post_init__(self) -> None:
         object.__setattr__(self, "filters", as_filters(self.filters))
@@ -246,7 +249,8 @@ def _place(value: object, product_id: object) -> Place:
 @dataclass(frozen=True)
 class Found:
     """That one leg brought a hit: its rank in the leg from 1, its part of the fused score, and the cosine distance
-    (0 to 2) or the share of the question's terms that the product has (0 to 1)."""
+    (0 to 2) or the share of the question's terms that the product has (0 to 1). Or, without either, that what a person likes counted for
+    its place on the page."""
 
     leg: str
     rank: int

@@ -1,7 +1,7 @@
-"""What is searched for, noted while requests go on, and written in their shadow.
+"""What is searched for, and which of the hits is opened, noted while requests go on, and written in their shadow.
 
-What belongs here: counting in memory, and a thread that writes now and then. What does not: the table (`warehouse.searches`), figures of how
-requests went (`metrics`).
+What belongs here: counting in memory, whether somebody wants to be counted, and a thread that writes now and then, and lets go what is too
+old. What does not: the tables (`warehouse.searches`, `warehouse.feedback`), figures of how requests went (`metrics`).
 
 A request adds to a count and goes on. What a process that is killed had not written yet is lost: half a minute of counts.
 """
@@ -12,12 +12,13 @@ from contextlib import suppress
 from datetime import UTC, date, datetime
 
 import psycopg
+from starlette.datastructures import Headers
 
 from fashion_assets.errors import FashionAssetsError
 from fashion_assets.postgres.connections import connect
-from fashion_assets.search.query import Results
+from fashion_assets.search.query import Query, Results
 from fashion_assets.settings import Settings
-from fashion_assets.warehouse import searches
+from fashion_assets.warehouse import feedback, searches
 from fashion_assets.warehouse.searches import Counts, Key, Kind
 
 WRITE_SECONDS = 30.0
@@ -52,6 +53,12 @@ def found(results: Results) -> int:
     )
 
 
+def may_be_kept(headers: Headers) -> bool:
+    """Whether whoever asks lets it be kept what they do: they say no by `DNT: 1` (Tracking Preference Expression) or `Sec-GPC: 1` (Global
+    Privacy Control)."""
+    return headers.get("dnt") != "1" and headers.get("sec-gpc") != "1"
+
+
 class Analytics:
     """The counts of one process; `with Analytics(settings) as analytics` writes them until it ends.
 
@@ -74,15 +81,24 @@ class Analytics:
 
     def searched(self, kind: Kind, words: str, release: str, hits: int) -> None:
         """Note a search of which this is the first page."""
+        self._count(Key(_today(), release, kind, searches.kept_words(words)), Counts(1, int(hits == 0)))
+
+    def noted_search(self, query: Query, results: Results) -> None:
+        """Note a search by what was asked and found."""
+        by = {"picture": query.picture is not None, "product": query.product is not None}
+        self.searched(kind_of(words=query.words, **by), query.words, results.plan.release, found(results))
+
+    def clicked(self, kind: Kind, words: str, release: str, place: int) -> None:
+        """Note that the hit at a place, from 1, of a search was opened."""
+        self._count(Key(_today(), release, kind, searches.kept_words(words)), Counts(clicks=1, places=place))
+
+    def _count(self, key: Key, more: Counts) -> None:
         if not self.noted:
             return
-        key = Key(_today(), release, kind, searches.kept_words(words))
         with self._lock:
             if key not in self._counts and len(self._counts) >= MOST:
                 key = key._replace(words="")
-            counts = self._counts.setdefault(key, Counts())
-            counts.searches += 1
-            counts.without_hits += hits == 0
+            self._counts.setdefault(key, Counts()).add(more)
 
     def write(self) -> None:
         """Write what was counted since the last time. Raises a database's error, and keeps the counts then."""
@@ -103,12 +119,10 @@ class Analytics:
                 if key not in self._counts and len(self._counts) >= MOST:
                     self.lost += counts.searches
                     continue
-                now = self._counts.setdefault(key, Counts())
-                now.searches += counts.searches
-                now.without_hits += counts.without_hits
+                self._counts.setdefault(key, Counts()).add(counts)
 
     def __enter__(self) -> "Analytics":
-        if self.noted:
+        if self.noted or self._settings.feedback_kept_days:
             self._thread = threading.Thread(target=self._go_on, name="analytics", daemon=True)
             self._thread.start()
         return self
@@ -128,11 +142,18 @@ class Analytics:
                 self.write()
                 if waited >= PRUNE_SECONDS:
                     with connect(self._settings, vectors=False) as conn:
-                        searches.prune(conn, self._settings.searches_kept_days)
+                        self._prune(conn)
                     waited = 0.0
             except (psycopg.Error, FashionAssetsError) as error:
                 # A search is never held up by it; the counts are tried again.
                 log.warning("what was searched for could not be written: %s", error)
+
+    def _prune(self, conn: psycopg.Connection) -> None:
+        # Of what is not kept any more at all nothing goes by itself: 0 says that nothing is added.
+        if self._settings.searches_kept_days:
+            searches.prune(conn, self._settings.searches_kept_days)
+        if self._settings.feedback_kept_days:
+            feedback.prune(conn, self._settings.feedback_kept_days)
 
 
 def _today() -> date:

@@ -57,6 +57,7 @@ KINDS: Mapping[str, str] = {
     "/api/v1/multi-search": "multi_search",
     "/api/v1/suggestions": "suggestions",
     "/api/v1/recommendations": "recommendations",
+    "/api/v1/feedback": "feedback",
     "/api/v1/compare": "compare",
     "/api/v1/styles": "styles",
     "/api/v1/merchant": "merchant",
@@ -159,6 +160,9 @@ SHADOW_TOTALS = Counter(
     "Of them those for which the releases find another number of products.",
     ("release",),
     registry=own,
+)
+FEEDBACK = Counter(
+    f"{PREFIX}feedback", "What people said of products, and did with them, by kind.", ("kind",), registry=own
 )
 WAITING = Gauge(
     f"{PREFIX}pool_waiting",

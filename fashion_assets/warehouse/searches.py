@@ -44,6 +44,17 @@ class Counts:
 
     searches: int = 0
     without_hits: int = 0
+    clicks: int = 0
+    """Hits that were opened."""
+    places: int = 0
+    """The sum of their places, from 1."""
+
+    def add(self, more: "Counts") -> None:
+        """Count what was counted elsewhere."""
+        self.searches += more.searches
+        self.without_hits += more.without_hits
+        self.clicks += more.clicks
+        self.places += more.places
 
 
 class Asked(NamedTuple):
@@ -53,6 +64,9 @@ class Asked(NamedTuple):
     searches: int
     without_hits: int
     last_day: date
+    clicks: int = 0
+    mean_place: float | None = None
+    """Of the hits that were opened, from 1; None where none was."""
 
 
 def kept_words(words: str) -> str:
@@ -65,13 +79,14 @@ def add(conn: psycopg.Connection[Any], counts: Mapping[Key, Counts]) -> None:
     """Add to the counts, in the caller's transaction."""
     # In one order, so that two who add at once wait for each other rather than for ever.
     rows = [
-        (*key, each.searches, each.without_hits)
+        (*key, each.searches, each.without_hits, each.clicks, each.places)
         for key, each in sorted(counts.items(), key=lambda item: item[0])
     ]
     conn.cursor().executemany(
-        "INSERT INTO fashion_ops.searches AS known (day, release, kind, words, searches, without_hits) "
-        "VALUES (%s, %s, %s, %s, %s, %s) ON CONFLICT (day, release, kind, words) DO UPDATE SET "
-        "searches = known.searches + excluded.searches, without_hits = known.without_hits + excluded.without_hits",
+        "INSERT INTO fashion_ops.searches AS known (day, release, kind, words, searches, without_hits, clicks, places) "
+        "VALUES (%s, %s, %s, %s, %s, %s, %s, %s) ON CONFLICT (day, release, kind, words) DO UPDATE SET "
+        "searches = known.searches + excluded.searches, without_hits = known.without_hits + excluded.without_hits, "
+        "clicks = known.clicks + excluded.clicks, places = known.places + excluded.places",
         rows,
     )
 
@@ -96,7 +111,8 @@ def asked(
     counted = sql.Identifier("without_hits" if without_hits else "searches")
     rows = conn.execute(
         sql.SQL(
-            "SELECT words, sum(searches)::bigint, sum(without_hits)::bigint, max(day) FROM fashion_ops.searches "
+            "SELECT words, sum(searches)::bigint, sum(without_hits)::bigint, max(day), sum(clicks)::bigint, "
+            "(sum(places) / nullif(sum(clicks), 0))::float8 FROM fashion_ops.searches "
             "WHERE words <> '' AND (%(release)s::text IS NULL OR release = %(release)s) "
             "AND day > (now() AT TIME ZONE 'UTC')::date - %(days)s::int "
             "GROUP BY words HAVING sum({counted}) > 0 ORDER BY sum({counted}) DESC, words LIMIT %(limit)s"

@@ -552,6 +552,16 @@ searches = Table(
     ),
     Column("searches", BigInteger, nullable=False, comment="How often."),
     Column("without_hits", BigInteger, nullable=False, comment="How often nothing was found."),
+    Column(
+        "clicks", BigInteger, nullable=False, server_default=text("0"), comment="How often a hit was opened."
+    ),
+    Column(
+        "places",
+        BigInteger,
+        nullable=False,
+        server_default=text("0"),
+        comment="The sum of the places of those hits, from 1: by clicks it is their mean.",
+    ),
     CheckConstraint("length(words) <= 100", name="words"),
     comment="What was searched for, counted by day and release. Not who searched.",
 )
@@ -635,4 +645,48 @@ search_rules = Table(
     _at("changed_at", "When.", nullable=False, default=True),
     CheckConstraint("action IN ('pin', 'hide', 'boost')", name="action"),
     comment="Products that a merchant pins, hides or boosts in searches.",
+)
+
+
+def _counted(name: str, comment: str) -> Column:
+    return Column(name, Integer, nullable=False, server_default=text("0"), comment=comment)
+
+
+feedback = Table(
+    "feedback",
+    metadata,
+    Column(
+        "person",
+        Text,
+        primary_key=True,
+        comment="Whose it is: an id of the source's, or one drawn for a visit; no name.",
+    ),
+    Column("product_id", Uuid, primary_key=True, comment="The product, as every release knows it (id_map)."),
+    Column("opinion", Text, comment="like or dislike; null where nothing was said."),
+    _at("opinion_at", "When that was said."),
+    _counted("views", "How often it was looked at."),
+    _counted("clicks", "How often it was opened from what a search found."),
+    _counted("saves", "How often it was put aside."),
+    _counted("carts", "How often it was put into a cart."),
+    Column(
+        "words",
+        Text,
+        nullable=False,
+        server_default=text("''"),
+        comment="What was searched for before the last of it, as far as it is kept of searches.",
+    ),
+    Column("place", Integer, comment="The product's place in what was found then, from 1."),
+    _at("at", "When the last of it was.", nullable=False, default=True),
+    CheckConstraint("opinion IN ('like', 'dislike')", name="opinion"),
+    Index(None, "at"),
+    comment="What people think of products and did with them: one row for each person and product.",
+)
+
+feedback_events = Table(
+    "feedback_events",
+    metadata,
+    Column("event", Uuid, primary_key=True, comment="A hash of the event's id and whose it is."),
+    _at("at", "When it came.", nullable=False, default=True),
+    Index(None, "at"),
+    comment="Feedback that came in the last days, so that what is sent twice counts once.",
 )

@@ -2,6 +2,7 @@
 
 import json
 from collections.abc import Iterator
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -13,11 +14,15 @@ from psycopg.types.json import Json
 from fashion_assets.catalog.style import stated_style
 from fashion_assets.criteria.subject import Candidate
 from fashion_assets.release.swap import promote
-from fashion_assets.search import people
+from fashion_assets.search import preferences
 from fashion_assets.search.engine import SearchEngine
 from fashion_assets.search.filters import SearchError
-from fashion_assets.search.people import marginally_relevant, tastes
+from fashion_assets.search.people import marginally_relevant
+from fashion_assets.search.query import Query
+from fashion_assets.search.taste import tastes
 from fashion_assets.settings import Settings
+from fashion_assets.warehouse import feedback
+from fashion_assets.warehouse.feedback import Event
 from fashion_assets_tests.conftest import Template, changed_once, release_of
 
 
@@ -79,7 +84,7 @@ def test_favourites_lead_to_more_like_them_and_none_of_them(engine: SearchEngine
 def test_of_many_favourites_none_is_recommended(
     live: Candidate, engine: SearchEngine, monkeypatch: pytest.MonkeyPatch
 ):
-    monkeypatch.setattr(people, "FAVOURITES", 2)
+    monkeypatch.setattr(preferences, "FAVOURITES", 2)
     hits = engine.recommend("likes-red", limit=40).hits
     assert len(hits) == 37 and not {hit.external_id for hit in hits} & {"8", "16", "24"}
 
@@ -142,6 +147,89 @@ def test_of_a_release_without_styles_people_are_known_and_favourites_lead(live: 
         assert "popular" in engine.recommend("by-style").plan.notes[0]
         with pytest.raises(SearchError, match="no person"):
             engine.recommend("nobody")
+
+
+def tell(live: Candidate, person: str, **told: list[str]) -> None:
+    """Have a person like, dislike or click what has these ids in the source."""
+    rows = live.conn.execute(
+        "SELECT external_id, product_id FROM fashion_ops.id_map WHERE source = 'fashion_demo'"
+    ).fetchall()
+    products = dict(rows)
+    feedback.note(
+        live.conn,
+        [Event(person, products[each], kind) for kind, ids in told.items() for each in ids],  # type: ignore[arg-type]
+    )
+    live.conn.commit()
+
+
+def test_who_is_known_by_feedback_alone_is_recommended_to(live: Candidate, engine: SearchEngine):
+    tell(live, "visit", like=["8", "16"], click=["24"], view=["24", "24"])
+    results = engine.recommend("visit", limit=5)
+    assert results.plan.notes == ("like 2 likes, 1 click and 2 views",)
+    assert len(results.hits) == 5 and not {hit.external_id for hit in results.hits} & {"8", "16"}
+    # As favourites of the same products lead to.
+    theirs = {hit.attributes["colour"] for hit in engine.recommend("likes-red", limit=3).hits}
+    assert {hit.attributes["colour"] for hit in results.hits[:3]} & theirs
+
+
+def test_what_is_disliked_is_not_recommended_and_leads_away(live: Candidate, engine: SearchEngine):
+    before = engine.recommend("likes-red", limit=5)
+    disliked = before.hits[0].external_id
+    tell(live, "likes-red", dislike=[disliked, "8"])
+    after = engine.recommend("likes-red", limit=39)
+    # A favourite that is disliked here is none any more, and is not shown either.
+    assert after.plan.notes == ("like 2 favourites, away from 2 dislikes",)
+    assert not {hit.external_id for hit in after.hits} & {disliked, "8", "16", "24"}
+    tell(live, "likes-red", neither=[disliked, "8"])
+    assert [hit.product_id for hit in engine.recommend("likes-red", limit=5).hits] == [
+        hit.product_id for hit in before.hits
+    ]
+
+
+def test_who_dislikes_all_they_know_is_shown_what_is_popular_without_it(
+    live: Candidate, engine: SearchEngine
+):
+    tell(live, "sullen", dislike=["8"])
+    results = engine.recommend("sullen", limit=5)
+    assert "popular, but for what they dislike" in results.plan.notes[0]
+    assert "8" not in {hit.external_id for hit in results.hits} and len(results.hits) == 5
+
+
+def test_a_search_for_somebody_finds_the_same_in_another_order(
+    live: Candidate, engine: SearchEngine, monkeypatch: pytest.MonkeyPatch
+):
+    # So much that it is seen on a page of ten; how much it is at the most, `test_taste` says.
+    monkeypatch.setattr(preferences, "LIFT", 10.0)
+    query = Query(words="tshirts", limit=10)
+    everybodys = engine.search(query)
+    liked = everybodys.hits[-1]
+    tell(live, "visit", like=[liked.external_id])
+    theirs = engine.search(replace(query, person="visit"))
+    order = [hit.product_id for hit in theirs.hits]
+    assert set(order) == {hit.product_id for hit in everybodys.hits} and theirs.total == everybodys.total
+    assert order[0] == liked.product_id and "1 like" in theirs.plan.notes[-1]
+    moved = next(hit for hit in theirs.hits if hit.product_id == liked.product_id)
+    assert moved.explanation[-1].leg == "person" and moved.explanation[-1].rank == 1
+    # Its pages are everybody's: what follows is the same, whoever asks.
+    following = [
+        {hit.product_id for hit in engine.search(replace(query, page=theirs.next_page, person=person)).hits}
+        for person in ("visit", None)
+    ]
+    assert following[0] == following[1] and not following[0] & set(order)
+    unknown = engine.search(replace(query, person="nobody"))
+    assert [hit.product_id for hit in unknown.hits] == [hit.product_id for hit in everybodys.hits]
+    with pytest.raises(SearchError):
+        engine.search(replace(query, person="\0"))
+
+
+def test_without_the_right_to_read_feedback_nothing_is_known_of_it(live: Candidate):
+    tell(live, "visit", like=["8"])
+    live.conn.execute("ALTER TABLE fashion_ops.feedback RENAME TO away")
+    live.conn.commit()
+    with SearchEngine.open(live.settings, size=1) as engine:
+        assert engine.recommend("likes-red").plan.notes == ("like 3 favourites",)
+        with pytest.raises(SearchError, match="no person"):
+            engine.recommend("visit")
 
 
 def test_tastes_are_the_centres_of_what_is_liked():

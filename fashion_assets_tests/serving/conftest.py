@@ -8,6 +8,7 @@ from collections.abc import Iterator
 
 import httpx
 import pytest
+from fastapi import FastAPI
 
 from fashion_assets.serving.api.application import application
 from fashion_assets.serving.api.connections import Bounded
@@ -30,9 +31,15 @@ def served_settings(
 
 
 @pytest.fixture(scope="session")
-def api(served_settings: Settings) -> Iterator[httpx.Client]:
+def served_app(served_settings: Settings) -> FastAPI:
+    """The application behind `api`."""
+    return application(served_settings)
+
+
+@pytest.fixture(scope="session")
+def api(served_app: FastAPI) -> Iterator[httpx.Client]:
     with (
-        running(application(served_settings), lifespan="on", http=Bounded, ws="none") as server,
+        running(served_app, lifespan="on", http=Bounded, ws="none") as server,
         httpx.Client(base_url=f"http://127.0.0.1:{server.port}") as client,
     ):
         yield client

@@ -8,7 +8,8 @@ from fastapi.testclient import TestClient
 from psycopg import sql
 
 from fashion_assets.criteria.subject import Candidate
-from fashion_assets.search.engine import AsyncSearchEngine
+from fashion_assets.serving.analytics import Analytics
+from fashion_assets.serving.api.served import Served
 from fashion_assets.serving.former.mounting import FormerHosts, hosts, mount
 from fashion_assets.settings import Settings
 
@@ -19,9 +20,10 @@ def former(settings: Settings) -> Iterator[TestClient]:
 
     @asynccontextmanager
     async def alive(app: FastAPI) -> AsyncIterator[None]:
-        async with AsyncSearchEngine.open(settings, size=2) as engine:
-            app.state.engine, app.state.settings = engine, settings
-            yield
+        async with Served(settings, "127.0.0.1") as served:
+            app.state.served, app.state.engine, app.state.settings = served, served.engine, settings
+            with Analytics(settings) as app.state.analytics:
+                yield
 
     app = FastAPI(lifespan=alive)
     mount(app)

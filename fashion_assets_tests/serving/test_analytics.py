@@ -2,8 +2,9 @@
 
 import psycopg
 import pytest
+from starlette.datastructures import Headers
 
-from fashion_assets.serving.analytics import Analytics, kind_of
+from fashion_assets.serving.analytics import Analytics, kind_of, may_be_kept
 from fashion_assets.settings import Settings
 from fashion_assets.warehouse import searches
 
@@ -54,7 +55,33 @@ def test_counts_are_added_up_by_day_and_release(settings: Settings, database: ps
     columns = database.execute(
         "SELECT column_name FROM information_schema.columns WHERE table_schema = 'fashion_ops' AND table_name = 'searches'"
     ).fetchall()
-    assert {name for (name,) in columns} == {*("day", "release", "kind", "words", "searches", "without_hits")}
+    counted = ("searches", "without_hits", "clicks", "places")
+    assert {name for (name,) in columns} == {*("day", "release", "kind", "words"), *counted}
+
+
+def test_clicks_are_counted_by_what_was_searched_for_without_whose_they_were(
+    settings: Settings, database: psycopg.Connection
+):
+    with Analytics(settings) as analytics:
+        analytics.searched("words", "Red shoes", RELEASE, 3)
+        for place in (1, 4):
+            analytics.clicked("words", "red  SHOES", RELEASE, place)
+        analytics.write()
+        analytics.clicked("words", "red shoes", RELEASE, 1)
+        analytics.clicked("words", "anna@shop.example", RELEASE, 2)
+    (asked,) = searches.asked(database)
+    assert (asked.words, asked.searches, asked.clicks, asked.mean_place) == ("red shoes", 1, 3, 2.0)
+    assert database.execute(
+        "SELECT clicks, places FROM fashion_ops.searches WHERE words = ''"
+    ).fetchall() == [(1, 2)]
+
+
+@pytest.mark.parametrize(
+    ("headers", "kept"),
+    [({}, True), ({"DNT": "0"}, True), ({"DNT": "1"}, False), ({"Sec-GPC": "1"}, False)],
+)
+def test_who_wants_nothing_kept_says_so(headers: dict[str, str], kept: bool):
+    assert may_be_kept(Headers(headers)) is kept
 
 
 def test_old_counts_go_and_nothing_is_noted_where_nobody_wants_it(

@@ -7,6 +7,7 @@ import pytest
 from fastapi.testclient import TestClient
 
 from fashion_assets.criteria.subject import Candidate
+from fashion_assets.warehouse import searches
 from fashion_assets_tests.serving.former import former, picture_of
 
 API = "/former/prethrift"
@@ -50,6 +51,37 @@ def test_what_is_no_garment_and_what_may_be_anything(client: TestClient):
         vague = client.post(f"{API}/search", json={"query": query}).json()
         assert vague["ambiguous"] and vague["clarification"], query
     assert not client.post(f"{API}/search", json={"query": "red summer tee"}).json()["ambiguous"]
+
+
+def test_what_somebody_likes_is_kept_and_searches_are_noted(client: TestClient, live: Candidate):
+    found = client.post(f"{API}/search", json={"query": "tee", "limit": 10}).json()["results"]
+    liked, disliked = found[-1]["garment_id"], found[0]["garment_id"]
+    for garment, action, weight in ((liked, "dislike", 1), (liked, "like", 1), (disliked, "dislike", 0.5)):
+        told = {"user_id": "u-7", "garment_id": garment, "action": action, "weight": weight}
+        answer = client.post(f"{API}/feedback", json=told)
+        assert (answer.status_code, answer.json()) == (200, {"status": "ok"})
+    kept = live.conn.execute("SELECT person, opinion FROM fashion_ops.feedback ORDER BY opinion").fetchall()
+    assert kept == [("u-7", "dislike"), ("u-7", "like")]
+    # The same garments, and that what is liked counts is told.
+    lifted = client.post(f"{API}/search", json={"query": "tee", "limit": 10, "user_id": "u-7"}).json()[
+        "results"
+    ]
+    assert {each["garment_id"] for each in lifted} == {each["garment_id"] for each in found}
+    assert "what the person likes" in lifted[0]["explanation"]
+    assert "preference" in lifted[0]["explanation_summary"]["top_components"]
+    for wrong, status in (
+        ({"garment_id": 2**52 + 1}, 404),
+        ({"action": "adore"}, 422),
+        ({"user_id": "anna@shop.example"}, 400),
+    ):
+        told = {"user_id": "u-7", "garment_id": liked, "action": "view", **wrong}
+        assert client.post(f"{API}/feedback", json=told).status_code == status
+    client.post(f"{API}/feedback", json=told | {"user_id": "u-8"}, headers={"DNT": "1"})
+    client.post(f"{API}/search", json={"query": "jacket"}, headers={"Sec-GPC": "1"})
+    live.conn.rollback()
+    assert live.conn.execute("SELECT DISTINCT person FROM fashion_ops.feedback").fetchall() == [("u-7",)]
+    client.app.state.analytics.write()  # pyright: ignore[reportAttributeAccessIssue]
+    assert [(each.words, each.searches) for each in searches.asked(live.conn)] == [("tee", 2)]
 
 
 def test_the_second_version_is_what_its_client_expects(client: TestClient, live: Candidate):

@@ -32,6 +32,7 @@ STEPS = (
     "0014",
     "0015",
     "0016",
+    "0017",
 )
 
 
@@ -112,10 +113,16 @@ def fill(connection: psycopg.Connection[Any]) -> None:
             (),
         ),
         (
-            "INSERT INTO fashion_ops.searches (day, release, kind, words, searches, without_hits) "
-            "VALUES (current_date, 'r2', 'words', 'red shoes', 3, 1)",
+            "INSERT INTO fashion_ops.searches (day, release, kind, words, searches, without_hits, clicks, places) "
+            "VALUES (current_date, 'r2', 'words', 'red shoes', 3, 1, 2, 7)",
             (),
         ),
+        (
+            "INSERT INTO fashion_ops.feedback (person, product_id, opinion, opinion_at, views, clicks, saves, carts, words, place) "
+            "VALUES ('user-17', gen_random_uuid(), 'like', now(), 1, 2, 3, 4, 'red shoes', 5)",
+            (),
+        ),
+        ("INSERT INTO fashion_ops.feedback_events (event) VALUES (gen_random_uuid())", ()),
         (
             "INSERT INTO fashion_ops.syncs (at, release, revision, mode, written, removed, rejected, rows, seconds, writing_seconds) "
             "VALUES (now(), 'r2', 2, 'triggered', 1, 0, 0, 0, .5, .2)",
@@ -207,7 +214,7 @@ def test_the_command_checks_and_undoes(full):
     done = invoke(app, ["migrate", "--undo-to", "0008", "--yes"])
     assert (
         done.exit_code == 0
-        and "undone: 0016\nundone: 0015\nundone: 0014\nundone: 0013\nundone: 0012\nundone: 0011\nundone: 0010\nundone: 0009"
+        and "undone: 0017\nundone: 0016\nundone: 0015\nundone: 0014\nundone: 0013\nundone: 0012\nundone: 0011\nundone: 0010\nundone: 0009"
         in done.stdout
     ), done.output
     looked = invoke(app, ["migrate", "--check"])

@@ -33,11 +33,13 @@ from fashion_assets.serving.api.asked import read_filters
 from fashion_assets.serving.guard import LOOPBACK, READING, Names
 from fashion_assets.serving.links import PAGES
 from fashion_assets.warehouse import keys
+from fashion_assets.warehouse.feedback import is_session
 from fashion_assets.warehouse.keys import Key
 
 SCOPES = {
     "search": "Search, products, pictures, styles.",
     "people": "Recommendations to people by their ids.",
+    "feedback": "What somebody likes, sent and forgotten; of people with ids that can be guessed beside `people`.",
     "releases": "Other releases than the one that is served, candidates too.",
     "merchant": "What people looked for, pins, synonyms, quarantine, reports.",
     "former": "The calls of former systems' clients.",
@@ -226,6 +228,13 @@ def require_whole(caller: Caller) -> None:
         raise _forbidden("this is of the whole catalogue, and the key is of a part of it")
 
 
+def require_speaks_for(caller: Caller, person: str) -> None:
+    """Raise a `Problem` for a person whom the caller may not be: who has an id drawn at random is asked about by nobody else, so that
+    `feedback` is enough; ids as a source has them can be guessed, and want `people`."""
+    if not (caller.may("feedback") and is_session(person)):
+        require(caller, "people")
+
+
 _BEARER = HTTPBearer(
     auto_error=False, scheme_name="bearer", description="A key of `fashion-assets keys create`."
 )
@@ -280,6 +289,12 @@ class Guarded:
 
 Searcher = Annotated[Caller, Security(caller, scopes=["search"])]
 """Somebody who may search."""
+
+Somebody = Annotated[Caller, Security(caller)]
+"""Whoever may ask at all; what more they need the route says."""
+
+Teller = Annotated[Caller, Security(caller, scopes=["feedback"])]
+"""Somebody who may tell what somebody likes."""
 
 Recommender = Annotated[Caller, Security(caller, scopes=["people"])]
 """Somebody who may ask about people."""

@@ -15,6 +15,7 @@ from fashion_assets.serving import metrics
 from fashion_assets.serving.analytics import Analytics
 from fashion_assets.serving.api import (
     described,
+    feedback,
     files,
     health,
     merchandising,
@@ -38,6 +39,7 @@ ROUTERS: tuple[APIRouter, ...] = (
     searching.router,
     products.router,
     people.router,
+    feedback.router,
     styles.router,
     releases.router,
     merchant.router,

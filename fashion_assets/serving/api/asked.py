@@ -15,6 +15,7 @@ from starlette.datastructures import FormData, UploadFile
 from fashion_assets.search.filters import COLUMNS, Filter, FilterError, parse_filters
 from fashion_assets.search.query import FACETS, MAX_WORDS, Query, Sort
 from fashion_assets.serving.api.problems import bad_request
+from fashion_assets.warehouse.feedback import PERSON_LENGTH
 
 LONGEST_PAGE = 100
 """Hits of one page."""
@@ -39,6 +40,12 @@ Words = Annotated[str, StringConstraints(max_length=MAX_WORDS)]
 FilterText = Annotated[str, StringConstraints(min_length=1, max_length=FILTER_LENGTH)]
 Name = Annotated[str, StringConstraints(min_length=1, max_length=100)]
 ReleaseName = Annotated[str, StringConstraints(pattern=r"^[a-z][a-z0-9_]{0,62}$")]
+
+
+Person = Annotated[
+    str, StringConstraints(min_length=1, max_length=PERSON_LENGTH, pattern=r"^[A-Za-z0-9._:|~-]+$")
+]
+"""A person's id: no blanks and no @, so that no name and no address is one."""
 
 
 class Asked(BaseModel):
@@ -76,6 +83,10 @@ class Asked(BaseModel):
     )
     highlight: bool = Field(False, description="Say of each hit which of the words it has, and where.")
     explain: bool = Field(False, description="Say of each hit what brought it.")
+    person: Person | None = Field(
+        None,
+        description="Somebody whose taste counts a little for the order within each page; what is found stays the same.",
+    )
 
     @field_validator("filter", "facets", mode="before")
     @classmethod
@@ -105,6 +116,7 @@ class Asked(BaseModel):
             facets=facets(self.facets),
             highlight=self.highlight,
             release=self.release or release,
+            person=self.person,
         )
 
 

@@ -19,7 +19,9 @@ class Document(BaseModel):
 class Found(Document):
     """That one leg of a search brought a hit."""
 
-    leg: str = Field(description="An embedding space, or text.")
+    leg: str = Field(
+        description="An embedding space, or text; `person` where somebody's taste counted for its place."
+    )
     rank: int = Field(description="In that leg, from 1.")
     score: float = Field(description="What it is of the hit's score.")
     distance: float | None = Field(None, description="Cosine distance, 0 to 2.")
@@ -334,6 +336,28 @@ class People(Document):
     release: str | None
 
 
+class FeedbackRefused(Document):
+    """Why one of several events was not taken."""
+
+    event: int = Field(description="Its place among those sent, from 0.")
+    why: str
+
+
+class FeedbackNoted(Document):
+    """What became of what was told."""
+
+    noted: int
+    repeated: int = Field(description="Known already by their event ids.")
+    refused: list[FeedbackRefused]
+    note: str | None = Field(description="Why nothing is kept, where that is so.")
+
+
+class FeedbackForgotten(Document):
+    """What was forgotten."""
+
+    forgotten: int = Field(description="Products the person had told something of.")
+
+
 class Release(Document):
     """One complete build of the catalogue."""
 
@@ -389,6 +413,9 @@ class About(Document):
     sources: list[SourceAbout]
     rejected: list[Reason]
     reports: str
+    feedback_kept_days: int = Field(
+        description="For how long it is kept what people like and look at; 0: it is not."
+    )
 
 
 class Health(Document):

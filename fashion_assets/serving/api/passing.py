@@ -43,7 +43,7 @@ def passing(api: FastAPI, settings: Settings) -> None:
         api.add_middleware(
             CORSMiddleware,
             allow_origins=origins,
-            allow_methods=["GET", "POST"],
+            allow_methods=["GET", "POST", "DELETE"],
             allow_headers=["Authorization", "X-API-Key", "Content-Type", "If-None-Match", REQUEST_ID],
             expose_headers=["ETag", REQUEST_ID, "Retry-After"],
             max_age=600,

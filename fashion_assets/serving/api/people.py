@@ -10,7 +10,7 @@ from fastapi import APIRouter, Path, Query, Request, Response
 from psycopg import sql
 
 from fashion_assets.serving.api import documents
-from fashion_assets.serving.api.access import Recommender, require_whole
+from fashion_assets.serving.api.access import Recommender, Somebody, require_speaks_for, require_whole
 from fashion_assets.serving.api.answers import conditional
 from fashion_assets.serving.api.products import of_somebody
 from fashion_assets.serving.api.served import ServedHere
@@ -68,10 +68,12 @@ async def people(
 async def recommendations(
     request: Request,
     user: Annotated[str, Path(min_length=1, max_length=255, description="The person's id in the source.")],
-    caller: Recommender,
+    caller: Somebody,
     here: ServedHere,
     source: Annotated[str | None, Query(max_length=100, description="Of which source the id is.")] = None,
     limit: Annotated[int, Query(ge=1, le=100, description="So many at the most.")] = 12,
 ) -> Response:
-    """Products for a person: by favourites, by stated style, or what is popular."""
+    """Products for a person: by what they like, by stated style, or what is popular. Of who has an id drawn at random, `feedback` is
+    scope enough; of others it is `people`."""
+    require_speaks_for(caller, user)
     return await of_somebody(request, here, caller, here.engine.recommend(user, source, limit, here.release))

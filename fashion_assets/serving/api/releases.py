@@ -93,6 +93,7 @@ async def about(request: Request, caller: Searcher, here: ServedHere) -> Respons
                 for reason, count in quarantine.reasons(connection)
             ],
             "reports": f"{REPORTS.rpartition('/')[0]}/",
+            "feedback_kept_days": here.settings.feedback_kept_days,
         }
 
     return conditional(request, await here.registered(read))

@@ -17,10 +17,9 @@ from fashion_assets.search.engine import within
 from fashion_assets.search.filters import AnyOf, Between, Filter, SearchError
 from fashion_assets.search.query import Plan, Range, Results
 from fashion_assets.search.query import Query as Question
-from fashion_assets.serving.analytics import found as hits_of
-from fashion_assets.serving.analytics import kind_of
+from fashion_assets.serving.analytics import may_be_kept
 from fashion_assets.serving.api import documents, problems
-from fashion_assets.serving.api.access import Caller, Searcher, require, require_whole
+from fashion_assets.serving.api.access import Caller, Searcher, require, require_speaks_for, require_whole
 from fashion_assets.serving.api.answers import conditional, hit_documents, json_answer, value_of
 from fashion_assets.serving.api.asked import Asked, with_picture
 from fashion_assets.serving.api.served import Served, ServedHere
@@ -88,12 +87,15 @@ async def suggestions(
 
 
 @router.post("/multi-search", responses={200: {"model": documents.Answers}})
-async def several(caller: Searcher, here: ServedHere, asked: documents.Searches) -> Response:
+async def several(
+    request: Request, caller: Searcher, here: ServedHere, asked: documents.Searches
+) -> Response:
     """Several searches at once, each answered, or refused, for itself."""
 
     async def one(each: Asked) -> dict[str, Any]:
         try:
             query, results, took = await searched(here, caller, each)
+            note(request, query, results)
         except (SearchError, ReleaseError) as error:
             return problems.bad_request(str(error)).marshal()
         except Problem as problem:
@@ -108,10 +110,7 @@ async def answer(
 ) -> Response:
     """What the engine finds, as a document."""
     query, results, took = await searched(here, caller, asked, picture)
-    # Each letter of what is being typed is a search, and none that anybody made.
-    if query.page is None and not _is_typed(request):
-        kind = kind_of(words=query.words, picture=picture is not None, product=query.product is not None)
-        request.app.state.analytics.searched(kind, query.words, results.plan.release, hits_of(results))
+    note(request, query, results)
     answered = conditional(request, found(query, results, asked.explain), took_ms=took)
     # Once it is sent, whatever becomes of it.
     answered.background = BackgroundTask(_shadowed, request.app.state.shadowing, query, results, took / 1_000)
@@ -120,6 +119,13 @@ async def answer(
 
 async def _shadowed(shadowing: Shadowing, query: Question, results: Results, seconds: float) -> None:
     shadowing.take(query, results, seconds)
+
+
+def note(request: Request, query: Question, results: Results) -> None:
+    """Note what was searched for, unless it is typed on, is another page of the same, or whoever asks does not want it."""
+    # Each letter of what is being typed is a search, and none that anybody made.
+    if query.page is None and not _is_typed(request) and may_be_kept(request.headers):
+        request.app.state.analytics.noted_search(query, results)
 
 
 async def searched(
@@ -140,6 +146,8 @@ async def question(here: Served, caller: Caller, asked: Asked, picture: bytes | 
     """The engine's query for what a caller asks. Raises `SearchError`, or a `Problem` for what is not theirs to ask."""
     if asked.release not in (None, here.release):
         require(caller, "releases")
+    if asked.person is not None:
+        require_speaks_for(caller, asked.person)
     query = asked.query(here.release, caller.within, picture)
     if caller.within:
         # Beside its own filter a column is counted as if that was not there, which is nothing for this caller.

@@ -31,6 +31,9 @@ REGISTER_CONNECTIONS = 2
 REGISTER_SECONDS = 3.0
 """How long a connection to the registers is waited for: what asks is mostly a person, or Prometheus, who wait no longer."""
 
+WRITING_CONNECTIONS = 2
+"""Connections that write what people think of products, of the owner: nobody else's role reaches that table."""
+
 Answer = TypeVar("Answer")
 
 
@@ -44,20 +47,8 @@ class Served:
         self.settings = settings
         self.host = host
         self._were_live: set[str] = set()
-        self._register: ConnectionPool[psycopg.Connection[Any]] = ConnectionPool(
-            kwargs=lambda: {
-                "application_name": "fashion-assets api",
-                "autocommit": True,
-                **server.parameters(settings),
-            },
-            min_size=0,
-            max_size=REGISTER_CONNECTIONS,
-            configure=lambda connection: session.settle(connection, read_only=True),
-            timeout=REGISTER_SECONDS,
-            # Short: else a server that was away for long would be looked for again only after a while.
-            reconnect_timeout=REGISTER_SECONDS,
-            open=False,
-        )
+        self._register = _pool(settings, REGISTER_CONNECTIONS, read_only=True)
+        self._writing = _pool(settings, WRITING_CONNECTIONS, read_only=False)
 
     @property
     def release(self) -> str | None:
@@ -70,6 +61,7 @@ class Served:
         )
         await self.engine.__aenter__()
         self._register.open()
+        self._writing.open()
         # So that the first question does not wait for the model.
         await asyncio.to_thread(encoder_of, self.settings)
         with suppress(ReleaseError):
@@ -81,31 +73,64 @@ class Served:
     ) -> None:
         await self.engine.__aexit__(kind, error, trace)
         await asyncio.to_thread(self._register.close)
+        await asyncio.to_thread(self._writing.close)
 
     async def products(self, ids: Sequence[str], within: Sequence[Filter] = ()) -> Products:
         """Products by their ids, of those that meet the filters; see `search.stored`."""
         return await self.engine.ask(lambda answering: products(answering, ids, within, self.release))
 
-    async def require_live_once(self, release: str) -> None:
-        """Raise a `Problem` for a release that never went live."""
+    async def was_live(self, release: str) -> bool:
+        """Whether a release is live, or was."""
         if release not in self._were_live:
             known = await self.registered(releases.releases)
             self._were_live = {each.release for each in known if each.promoted_at is not None}
-        if release not in self._were_live:
+        return release in self._were_live
+
+    async def require_live_once(self, release: str) -> None:
+        """Raise a `Problem` for a release that never went live."""
+        if not await self.was_live(release):
             raise not_found("the page is of a release that is not there")
 
     async def registered(self, work: Callable[[psycopg.Connection[Any]], Answer]) -> Answer:
         """What a function reads from the registers, in a transaction that writes nothing. Raises a `WarehouseError`."""
+        return await self._in_transaction(self._register, work)
 
-        def read() -> Answer:
+    async def written(self, work: Callable[[psycopg.Connection[Any]], Answer]) -> Answer:
+        """What a function writes of feedback, in one transaction. Raises a `WarehouseError`, also of a database that takes nothing, as a
+        standby."""
+        return await self._in_transaction(self._writing, work)
+
+    async def _in_transaction(
+        self,
+        pool: ConnectionPool[psycopg.Connection[Any]],
+        work: Callable[[psycopg.Connection[Any]], Answer],
+    ) -> Answer:
+        def do() -> Answer:
             with (
                 explained(server.describe(self.settings)),
-                self._register.connection() as connection,
+                pool.connection() as connection,
                 connection.transaction(),
             ):
                 return work(connection)
 
-        return await asyncio.to_thread(read)
+        return await asyncio.to_thread(do)
+
+
+def _pool(settings: Settings, size: int, *, read_only: bool) -> ConnectionPool[psycopg.Connection[Any]]:
+    return ConnectionPool(
+        kwargs=lambda: {
+            "application_name": "fashion-assets api",
+            "autocommit": True,
+            **server.parameters(settings),
+        },
+        min_size=0,
+        max_size=size,
+        configure=lambda connection: session.settle(connection, read_only=read_only),
+        timeout=REGISTER_SECONDS,
+        # Short: else a server that was away for long would be looked for again only after a while.
+        reconnect_timeout=REGISTER_SECONDS,
+        open=False,
+    )
 
     async def written(self, work: Callable[[psycopg.Connection[Any]], Answer]) -> Answer:
         """What a function does to the registers, in one transaction, over a connection made for it alone: those that are kept read only.

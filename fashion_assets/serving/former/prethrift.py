@@ -17,8 +17,9 @@ from pydantic import BaseModel, Field
 from fashion_assets.catalog.normalization import canonical
 from fashion_assets.search import query as search
 from fashion_assets.search.filters import COLUMNS, Filter, as_filters
+from fashion_assets.search.preferences import LEG
 from fashion_assets.search.query import Hit, Results
-from fashion_assets.serving.former import stored
+from fashion_assets.serving.former import liking, stored
 from fashion_assets.serving.former.shapes import (
     application,
     decoded,
@@ -30,6 +31,7 @@ from fashion_assets.serving.former.shapes import (
     source_of,
 )
 from fashion_assets.serving.former.stored import Row
+from fashion_assets.warehouse.feedback import is_person
 
 TITLE = "prethrift"
 
@@ -74,7 +76,6 @@ _INGESTS_NOTHING = "This server only reads: garments come from the catalogue's d
 _MIGRATED = "What a picture or a text says is found out as a catalogue is migrated, not on request."
 
 LEFT_OUT = {
-    ("POST", "/feedback"): "This server keeps no feedback; what people like comes with the catalogue.",
     ("POST", "/garments/ingest"): _INGESTS_NOTHING,
     ("POST", "/inventory/{rest:path}"): _INGESTS_NOTHING,
     (
@@ -101,6 +102,15 @@ class Asked(BaseModel):
     model: str | None = None
     user_id: str | None = None
     force: bool = False
+
+
+class Liking(BaseModel):
+    """What `/feedback` takes; `weight` is of no effect, as what each act counts is settled here (`search.taste`)."""
+
+    user_id: str | int
+    garment_id: int
+    action: Literal["like", "dislike", "view", "click"]
+    weight: float = 1.0
 
 
 class AskedV2(BaseModel):
@@ -191,15 +201,16 @@ def _garment_v2(request: Request, row: Row) -> dict[str, Any]:
     }
 
 
+_LEGS = {"text": "full text", "embedding": "vectors", "preference": "what the person likes"}
+
+
 def _explained(hit: Hit) -> tuple[str, dict[str, Any]]:
-    parts = {
-        ("text" if each.coverage is not None else "embedding"): round(each.score, 6)
+    named = [
+        ("preference" if each.leg == LEG else "embedding" if each.coverage is None else "text", each)
         for each in hit.explanation
-    }
-    told = ", ".join(
-        f"{'full text' if each.coverage is not None else 'vectors'}: rank {each.rank}"
-        for each in hit.explanation
-    )
+    ]
+    parts = {name: round(each.score, 6) for name, each in named}
+    told = ", ".join(f"{_LEGS[name]}: rank {each.rank}" for name, each in named)
     return told, {"top_components": parts, "final_score": round(similarity(hit), 4)}
 
 
@@ -215,7 +226,12 @@ async def find(request: Request, asked: Asked) -> dict:
     said = _read(words)
     source = source_of(request)
     results = await engine_of(request).search(
-        search.Query(words=words, limit=asked.limit, filters=as_filters({"source": source} if source else {}))
+        search.Query(
+            words=words,
+            limit=asked.limit,
+            filters=as_filters({"source": source} if source else {}),
+            person=asked.user_id if asked.user_id and is_person(asked.user_id) else None,
+        )
     )
     why = None if asked.force else _off_topic(words, said, results)
     clarification = None if why else _clarification(words)
@@ -245,6 +261,16 @@ async def find(request: Request, asked: Asked) -> dict:
         "off_topic_reason": why,
         "message": None if shown else "Nothing was found.",
     }
+
+
+@router.post("/feedback")
+async def feedback(request: Request, told: Liking) -> dict:
+    """Keep what somebody likes, dislikes, looked at or opened."""
+    product = await stored.product_of(engine_of(request), told.garment_id, source_of(request))
+    if product is None:
+        raise HTTPException(404, "Garment not found")
+    await liking.keep(request, str(told.user_id), product, told.action)
+    return {"status": "ok"}
 
 
 def _read(words: str) -> dict[str, list[str]]:

@@ -345,7 +345,7 @@ async def _discovered(
             filters = await narrowed.filters(request)
             hits = (
                 await engine_of(request).search(
-                    search.Query(words=asked, limit=NEAREST_FOUND, filters=filters)
+                    search.Query(words=asked, limit=NEAREST_FOUND, filters=filters), is_first=page == 1
                 )
             ).hits
         except ReleaseError as error:

@@ -13,6 +13,7 @@ from fastapi.responses import JSONResponse
 from pydantic import BaseModel
 
 from fashion_assets.search.query import Hit
+from fashion_assets.serving.analytics import may_be_kept
 from fashion_assets.serving.api import problems
 from fashion_assets.serving.former.stored import ServedEngine
 from fashion_assets.settings import Settings
@@ -44,8 +45,10 @@ _SMALL = frozenset({"and", "of", "for"})
 
 
 def engine_of(request: Request) -> ServedEngine:
-    """The engine that answers this server's requests, on the release it serves."""
-    return ServedEngine(request.app.state.engine, settings_of(request).api_release)
+    """The engine that answers this server's requests, on the release it serves, and notes what is searched for."""
+    state = request.app.state
+    noting = state.analytics.noted_search if may_be_kept(request.headers) else None
+    return ServedEngine(state.engine, settings_of(request).api_release, noting)
 
 
 def settings_of(request: Request) -> Settings:

@@ -71,9 +71,16 @@ class Page(NamedTuple):
 class ServedEngine:
     """An engine that asks the release which is served: a certain one, or whichever is live."""
 
-    def __init__(self, engine: AsyncSearchEngine, release: str | None = None):
+    def __init__(
+        self,
+        engine: AsyncSearchEngine,
+        release: str | None = None,
+        noting: Callable[[Query, Results], None] | None = None,
+    ):
+        """`noting` is told of what somebody searched for, and what was found."""
         self._engine = engine
         self._release = release
+        self._noting = noting
 
     async def read(self, work: Callable[[Answering, Facts], Work[Answer]]) -> Answer:
         """What a function reads of that release."""
@@ -81,9 +88,13 @@ class ServedEngine:
             lambda answering: answering.releases.on(self._release, lambda facts: work(answering, facts))
         )
 
-    async def search(self, query: Query) -> Results:
-        """See `AsyncSearchEngine.search`."""
-        return await self._engine.search(replace(query, release=self._release))
+    async def search(self, query: Query, *, is_first: bool = True) -> Results:
+        """See `AsyncSearchEngine.search`. `is_first`: whether it is not another page of what was asked before."""
+        results = await self._engine.search(replace(query, release=self._release))
+        # What is like a product, or what a list's filters leave, is asked for by a page, and not by anybody.
+        if self._noting is not None and is_first and (query.words or query.picture is not None):
+            self._noting(query, results)
+        return results
 
     async def recommend(self, user_id: str, source: str | None, limit: int) -> Results:
         """See `AsyncSearchEngine.recommend`."""

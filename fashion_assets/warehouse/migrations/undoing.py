@@ -69,6 +69,11 @@ LOST: dict[str, tuple[Loses, ...]] = {
         Loses("synonyms", ("synonym",)),
         Loses("search_rules", ("rule",)),
     ),
+    "0017": (
+        Loses("feedback", ("person", "product_id")),
+        Loses("feedback_events", ("event",)),
+        Loses("searches", ("day", "release", "kind", "words"), "clicks > 0", ("clicks", "places")),
+    ),
 }
 """By step."""
 
