@@ -6,7 +6,8 @@ Usage: python benchmarks/http_latency.py HOME [SECONDS [CALLERS [WORKERS]]]
 seconds: by one, then by several at once. They speak HTTP over plain sockets, as a load generator does, so that what is measured is the server. Then the
 engine is asked the same in this process, one question after the other; of vectors, also the statement as one writes it by hand, which finds ten
 products, beside the engine's search for the same ones, in turns. Printed as JSON: milliseconds at the median and the 95th percentile,
-and questions a second. Exit code 1 where an answer failed.
+and questions a second; through HTTP also what a question takes of a core, in milliseconds: of the API's processes, of the database's, of the callers, and how
+many a second two cores could answer at that, whatever else they did meanwhile. Exit code 1 where an answer failed.
 """
 
 import asyncio
@@ -22,6 +23,7 @@ from urllib.parse import urlencode
 
 import httpx
 import numpy as np
+import psutil
 from own_server import free_port
 from pgvector import HalfVector
 from psycopg import sql
@@ -88,6 +90,31 @@ def served(settings: Settings, workers: int = 1) -> Iterator[int]:
             yield port
         finally:
             process.terminate()
+
+
+@contextmanager
+def core_ms(settings: Settings, answered: list[float]) -> Iterator[dict[str, float]]:
+    """What each question takes of a core meanwhile, once it is over; `answered` has an entry for each then."""
+    place = next((settings.home / "postgres").rglob("postmaster.pid")).read_text().split()[0]
+    own, database = psutil.Process(), psutil.Process(int(place))
+
+    def spent() -> dict[str, float]:
+        # Looked up each time: connections are opened as callers come.
+        groups = {
+            "api": [each for each in own.children(recursive=True) if each.name() != "postgres"],
+            "database": database.children(),
+            "callers": [own],
+        }
+        return {
+            name: sum(sum(each.cpu_times()[:2]) for each in group if each.is_running())
+            for name, group in groups.items()
+        }
+
+    before, told = spent(), dict[str, float]()
+    yield told
+    for name, seconds in spent().items():
+        told[f"{name}_core_ms"] = round(1000 * (seconds - before[name]) / len(answered), 2)
+    told["two_cores_a_second"] = round(2000 / sum(told.values()), 1)
 
 
 async def asked(
@@ -180,9 +207,12 @@ def main() -> int:
         for kind, queries in of_kinds.items():
             asyncio.run(asked(port, queries, 2.0, 1))  # what is read once is read
             for count in (1, callers):
-                times, failed, took = asyncio.run(asked(port, queries, seconds, count))
+                answered: list[float] = []
+                with core_ms(settings, answered) as spent:
+                    times, failed, took = asyncio.run(asked(port, queries, seconds, count))
+                    answered += times
                 wrong += failed
-                found[f"{kind}: HTTP, {count} at once"] = figures(times, took)
+                found[f"{kind}: HTTP, {count} at once"] = figures(times, took) | spent
     with SearchEngine.open(settings, size=1) as engine:
         for kind, queries in of_kinds.items():
             chance, times = random.Random(0), []
