@@ -1,5 +1,6 @@
 """The page at `/`, as people use it: in Chromium, on the real API of forty products."""
 
+import re
 from collections.abc import Iterator
 from contextlib import suppress
 from datetime import date
@@ -447,3 +448,58 @@ def test_the_page_says_what_is_live_and_what_did_not_come_with_it(page: Page):
     page.get_by_role("link", name="About").click()
     expect(page.locator(".about")).to_contain_text("fashion_sota_r0001")
     expect(page.locator("footer")).to_contain_text("40 products")
+
+
+def test_a_heart_leads_to_recommendations_and_is_forgotten(page: Page):
+    told = "**/api/v1/feedback"
+    first = cards(page).first
+    heart = first.get_by_role("button", name="I like")
+    first.hover()
+    with page.expect_response(told) as answer:
+        heart.click()
+    assert answer.value.json()["noted"] == 1
+    expect(heart).to_have_attribute("aria-pressed", "true")
+    page.locator("#words").fill("blue")
+    expect(page).to_have_url("/?q=blue")
+    settled(page)
+    with page.expect_request(told) as opened:
+        cards(page).nth(1).locator("a").press("Enter")
+    said = opened.value.post_data_json
+    assert (said["kind"], said["words"], said["by"], said["place"]) == ("click", "blue", "words", 2)
+    assert said["product"] in page.url and said["release"] == "fashion_sota_r0001"
+    page.goto("/?view=people")
+    yours = page.get_by_role("list", name="For you")
+    expect(yours.locator(".card").first).to_be_visible()
+    # The other tests opened hits, too.
+    expect(page.locator("main")).to_contain_text(re.compile(r"like 1 like and \d+ clicks?"))
+    serious = [
+        each["id"]
+        for each in Axe().run(page).response["violations"]
+        if each["impact"] in ("serious", "critical")
+    ]
+    assert serious == []
+    page.goto("/?view=about")
+    page.get_by_role("button", name="Forget what I liked").click()
+    expect(page.locator("#liking")).to_contain_text("It is forgotten.")
+    assert page.evaluate("localStorage.getItem('visit')") is None
+    page.goto("/?view=people")
+    expect(page.locator("main")).to_contain_text("Press the heart of something you like")
+
+
+def test_nothing_is_told_once_that_is_switched_off(page: Page):
+    told: list[str] = []
+    page.on("request", lambda request: told.append(request.url) if "/feedback" in request.url else None)
+    page.goto("/?view=about")
+    switch = page.get_by_role("switch", name="Keep what I like and open")
+    switch.press("Space")
+    expect(switch).not_to_be_checked()
+    page.goto("/")
+    expect(cards(page).first).to_be_visible()
+    expect(page.get_by_role("button", name="I like")).to_have_count(0)
+    cards(page).first.locator("a").click()
+    expect(page.locator("dialog#product").get_by_role("heading", level=2)).not_to_be_empty()
+    page.evaluate("localStorage.clear()")
+    page.evaluate("Object.defineProperty(navigator, 'globalPrivacyControl', {value: true})")
+    assert told == [] and page.evaluate("localStorage.getItem('visit')") is None
+    asked = page.evaluate("import('./js/liking.js').then((liking) => liking.isOn())")
+    assert asked is False

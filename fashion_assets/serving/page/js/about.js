@@ -8,6 +8,7 @@ import { askIfThere } from "./api.js";
 import { link } from "./cards.js";
 import { $, h, redraw } from "./dom.js";
 import { capital, count, many, when, words } from "./format.js";
+import { forget, isAskedNotTo, isSwitchedOff, keptDays, learn, number, switchTo } from "./liking.js";
 import { trouble } from "./told.js";
 
 export class About {
@@ -31,6 +32,7 @@ export class About {
       redraw(this.content, trouble(error, () => this.ask()));
       return;
     }
+    learn(this.#told?.feedback_kept_days);
     if (!this.#told?.live) {
       redraw(this.content, h("p", { class: "notice" }, "Nothing is live yet."));
       return;
@@ -44,6 +46,34 @@ export class About {
     const since = when(live.promoted_at);
     const sentence = `${live.release} is live${since && ` since ${since}`}: ${many(live.products, "product")}, ${count(live.quarantined ?? 0)} rejected. `;
     return h("p", {}, sentence, link(this.store, { view: "about", product: "" }, {}, "What is here, and why"));
+  }
+
+  /** What is kept of whoever looks at this page, and how it ends. */
+  #liking() {
+    const section = (...told) => h("section", { id: "liking" }, h("h2", {}, "What you like"), told);
+    if (keptDays() === 0) return section(h("p", {}, "Nothing is kept of what you like or open here."));
+    if (isAskedNotTo()) return section(h("p", {}, "Your browser asks that nothing be kept of what you do, so nothing is: there are no hearts here, and what you open is told to nobody."));
+    const days = keptDays();
+    const on = h("input", { type: "checkbox", role: "switch", checked: !isSwitchedOff(), on: { change: (event) => switchTo(event.target.checked) } });
+    const gone = h("p", { class: "soft", role: "status" });
+    const leave = async () => {
+      try {
+        await forget();
+        gone.textContent = "It is forgotten.";
+      } catch (error) {
+        gone.textContent = error.detail || "It could not be forgotten now; try again.";
+      }
+    };
+    return section(
+      h(
+        "p",
+        {},
+        `The hearts you press, and which products you open from a search, are kept by this catalogue's own server${days ? `, for ${many(days, "day")},` : ""} under a number this browser draws at random. There is no name and no address with it; it serves to recommend to you (For people), and to order what others find better.`,
+      ),
+      h("label", { class: "row" }, on, "Keep what I like and open"),
+      h("div", { class: "row" }, h("button", { type: "button", class: "button quiet", on: { click: leave } }, "Forget what I liked and opened"), gone),
+      number() && h("p", { class: "soft small" }, `Your number: ${number()}`),
+    );
   }
 
   #page({ live, sources, rejected, reports, served }) {
@@ -62,6 +92,7 @@ export class About {
         (sources ?? []).map((source) => fact(source.name, `${many(source.products, "product")} of ${many(source.listings, "listing")}`)),
       ),
       rejected?.length > 0 && h("section", {}, h("h2", {}, "What was rejected, and why"), h("ul", { class: "bars" }, bars(rejected)), h("p", { class: "soft small" }, "A listing may have several reasons.")),
+      this.#liking(),
       h("p", { class: "row" }, local(live.report, "The release's report"), local(reports, "All reports")),
     ].flat();
   }

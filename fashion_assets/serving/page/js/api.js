@@ -26,7 +26,7 @@ export const key = {
 };
 
 /** @returns the answer's JSON. Raises `ApiError`; an abort passes as it is. */
-export async function ask(path, { parameters = [], body = null, method = body ? "POST" : "GET", headers: more = {}, signal } = {}) {
+export async function ask(path, { parameters = [], body = null, method = body ? "POST" : "GET", headers: more = {}, keepalive = false, signal } = {}) {
   const url = new URL(path, BASE);
   for (const [name, value] of parameters) if (value !== "" && value !== null && value !== undefined) url.searchParams.append(name, value);
   const headers = { Accept: "application/json", ...more };
@@ -37,7 +37,7 @@ export async function ask(path, { parameters = [], body = null, method = body ? 
   }
   let response;
   try {
-    response = await fetch(url, { method, headers, body, signal, credentials: "same-origin", priority: "high" });
+    response = await fetch(url, { method, headers, body, signal, keepalive, credentials: "same-origin", priority: keepalive ? "low" : "high" });
   } catch (error) {
     if (error.name === "AbortError") throw error;
     throw new ApiError("network");

@@ -6,6 +6,7 @@
 
 import { h, icon } from "./dom.js";
 import { price } from "./format.js";
+import { heart } from "./liking.js";
 import { picture } from "./pictures.js";
 
 /** Something that leads to a state of the page: a plain link, so it can be opened in another tab. */
@@ -36,6 +37,7 @@ export function card(store, hit) {
     "li",
     { class: "card", data: { id: hit.id } },
     open,
+    heart(hit),
     h(
       "button",
       {

@@ -1,37 +1,48 @@
 /**
- * What the catalogue would show a person: some of its people, and what is recommended to the one chosen.
+ * What the catalogue would show a person: whoever looks at this page, by their hearts, some of its people, and what is recommended to the one
+ * chosen.
  *
  * What belongs here: the view `?view=people`. What does not: how it is found out.
  */
 
 import { ask, askIfThere } from "./api.js";
-import { card, link, skeletons } from "./cards.js";
+import { card, link, row, skeletons } from "./cards.js";
 import { h, redraw } from "./dom.js";
 import { many } from "./format.js";
+import { isOn, number } from "./liking.js";
 import { trouble } from "./told.js";
 
 const SHOWN = 24;
+const YOURS = 18;
 
 export class People {
   #asking = null;
   #people = null;
   #shown = null;
+  #asked = false;
 
   constructor(store) {
     this.store = store;
     this.list = h("ul", { class: "people", "aria-label": "People" });
     this.content = h("div", { class: "rows" });
+    this.yours = h("div", { class: "rows" });
+    document.addEventListener("said", () => {
+      this.#asked = false;
+      if (this.element.isConnected) this.#forYou();
+    });
     this.element = h(
       "section",
       { class: "view" },
       h("h1", {}, "For people"),
       h("p", { class: "lead" }, "What somebody is shown follows from what they like: nothing they have, and not one thing like the other. Choose one of the catalogue's people."),
+      this.yours,
       this.list,
       this.content,
     );
   }
 
   async show(state) {
+    this.#forYou();
     if (this.#people && this.#shown === state.person) return;
     this.#asking?.abort();
     const { signal } = (this.#asking = new AbortController());
@@ -47,6 +58,25 @@ export class People {
       this.#people = null;
       redraw(this.content, trouble(error, () => this.show(this.store.state)));
     }
+  }
+
+  /** What suits whoever looks at this, by what they liked and opened here. */
+  async #forYou() {
+    if (!isOn()) return redraw(this.yours);
+    if (this.#asked) return;
+    this.#asked = true;
+    let answer = null;
+    try {
+      answer = number() && (await askIfThere(`recommendations/${encodeURIComponent(number())}`, { parameters: [["limit", YOURS]] }));
+    } catch {
+      // The people below are asked for all the same, and say what is wrong.
+      this.#asked = false;
+    }
+    const hint = "Press the heart of something you like: what suits you stands here then.";
+    const told = answer?.hits.length
+      ? [h("p", { class: "soft" }, (answer.notes ?? []).join(". ")), row(this.store, answer.hits, "For you")]
+      : [h("p", { class: "soft" }, hint)];
+    redraw(this.yours, h("section", {}, h("h2", {}, "For you"), told));
   }
 
   async #whoThereIs(signal) {

@@ -8,6 +8,7 @@ import { ask, askIfThere } from "./api.js";
 import { like, link, row, skeletons } from "./cards.js";
 import { $, h, icon } from "./dom.js";
 import { capital, price, words } from "./format.js";
+import { opinionButtons } from "./liking.js";
 import { picture } from "./pictures.js";
 import { trouble } from "./told.js";
 
@@ -78,6 +79,7 @@ export class Product {
             { class: "row" },
             h("button", { type: "button", class: "button", on: { click: () => like(this.store, id) } }, icon("like"), "More like this"),
             h("button", { type: "button", class: "button quiet", on: { click: () => this.#but(id) } }, "Like this, but …"),
+            opinionButtons(id),
           ),
           h("dl", { class: "facts" }, facts.map(([name, value]) => h("div", {}, h("dt", {}, capital(words(name))), h("dd", {}, this.#fact(name, value))))),
           hit && h("p", { class: "soft small" }, `${hit.external_id ?? ""} of ${hit.source ?? ""}`),

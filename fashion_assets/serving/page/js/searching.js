@@ -5,12 +5,13 @@
  * one product (`product`).
  */
 
-import { onlyStyle, search } from "./api.js";
+import { onlyStyle, parted, search } from "./api.js";
 import { link } from "./cards.js";
 import { h, redraw, say } from "./dom.js";
 import { Facets } from "./facets.js";
 import { count, found, many, milliseconds } from "./format.js";
 import { Grid } from "./grid.js";
+import { opened } from "./liking.js";
 import { filterTexts } from "./state.js";
 import { trouble } from "./told.js";
 
@@ -45,6 +46,7 @@ export class Searching {
     this.notes = h("div", { class: "notes" });
     this.more = h("div", { class: "more" });
     this.results = h("section", { class: "results", "aria-label": "Results" }, this.line, this.notes, this.grid.element, this.more);
+    for (const event of ["click", "auxclick"]) this.grid.element.addEventListener(event, (pressed) => this.#opened(pressed));
     this.element = h("div", { class: "search-view" }, home.element, h("div", { class: "columns" }, this.facets.aside, this.results));
   }
 
@@ -77,6 +79,16 @@ export class Searching {
       clearTimeout(old);
       if (asking === this.#asking) this.results.classList.remove("old");
     }
+  }
+
+  /** Tell that a hit was opened: of what was asked, and where it stood. */
+  #opened(event) {
+    const item = event.target.closest(".card-open") && event.button < 2 && event.target.closest("[data-id]");
+    if (!item || !this.#shown) return;
+    const { state } = this.store;
+    const asked = [parted(state.q).q && "words", state.picture && "picture", state.like && "product"].filter(Boolean);
+    const by = onlyStyle(state) ? null : asked.length > 1 ? "mixed" : (asked[0] ?? "filters");
+    opened(item.dataset.id, { words: parted(state.q).q, by, place: [...this.grid.element.children].indexOf(item) + 1, release: this.#shown.answer.release });
   }
 
   /** Count what filters would leave of what was found. Without it the products stand there all the same. */
