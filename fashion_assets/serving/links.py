@@ -14,17 +14,31 @@ PAGES = "/fashion-assets"
 
 REPORTS = f"{PAGES}/reports"
 
+EXPECTATIONS = f"{PAGES}/expectations"
+"""Below it, by a release's name: what the suite found of it. The page's own address is longer than a window of the UI is wide."""
+
 
 def path_prefix(settings: Settings) -> str:
     """The path below which the UI answers: that of `ui_url`, or nothing."""
     return urlsplit(settings.ui_url or "").path.rstrip("/")
 
 
+def report_path(settings: Settings, page: Path) -> str:
+    """Where a page below `settings.reports` is given out, below the UI's own path. Raises `ValueError` for a page that lies somewhere else."""
+    return f"{REPORTS}/{quote(page.relative_to(settings.reports).as_posix())}"
+
+
 def report_link(settings: Settings, page: Path, *, absolute: bool = False) -> str:
     """Where a page below `settings.reports` opens. In the UI a path is enough and good for whatever name the UI is reached
     by; `absolute` is for those who read it elsewhere. Raises `ValueError` for a page that lies somewhere else."""
-    path = f"{REPORTS}/{quote(page.relative_to(settings.reports).as_posix())}"
+    path = report_path(settings, page)
     return f"{settings.ui_address}{path}" if absolute or settings.ui_url else path
+
+
+def expectations_link(settings: Settings, release: str) -> str:
+    """Where the newest page of the Data Docs on a release opens, as `report_link`."""
+    path = f"{EXPECTATIONS}/{quote(release)}"
+    return f"{settings.ui_address}{path}" if settings.ui_url else path
 
 
 def job_link(settings: Settings, job: str) -> str:

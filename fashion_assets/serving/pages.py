@@ -7,6 +7,7 @@ Only what lies in the folder of the reports is given out. Pages quote what listi
 script, load anything from elsewhere, or act as the UI it shares an address with.
 """
 
+import re
 from collections.abc import Mapping
 from typing import Any
 
@@ -14,14 +15,17 @@ from jinja2 import Environment, PackageLoader, StrictUndefined, select_autoescap
 from starlette.applications import Starlette
 from starlette.middleware import Middleware
 from starlette.requests import Request
-from starlette.responses import HTMLResponse, Response
+from starlette.responses import HTMLResponse, PlainTextResponse, RedirectResponse, Response
 from starlette.routing import Mount, Route
 from starlette.staticfiles import StaticFiles
 
 from fashion_assets.criteria.expectations import validation_page
 from fashion_assets.serving.headers import WithHeaders
-from fashion_assets.serving.links import PAGES, REPORTS, path_prefix
+from fashion_assets.serving.links import EXPECTATIONS, PAGES, REPORTS, path_prefix, report_path
 from fashion_assets.settings import Settings
+
+RELEASE = re.compile(r"[A-Za-z0-9_]+")
+"""What a release's name is made of: none that leads to another folder."""
 
 LISTED = 200
 """Newest reports that are listed; the others stay where they are."""
@@ -65,9 +69,17 @@ def application(settings: Settings, telling: Mapping[Any, Any] | None = None) ->
             page.render(**listed(settings), dagster=prefix or "/", reports_at=prefix + REPORTS)
         )
 
+    def expectations(request: Request) -> Response:
+        name = request.path_params["release"]
+        found = validation_page(settings, name) if RELEASE.fullmatch(name) else None
+        if found is None:
+            return PlainTextResponse(f"No expectations were validated of {name}.", 404)
+        return RedirectResponse(prefix + report_path(settings, found))
+
     return Starlette(
         routes=[
             Route("/", index),
+            Route(f"{EXPECTATIONS.removeprefix(PAGES)}/{{release}}", expectations),
             Mount(REPORTS.removeprefix(PAGES), StaticFiles(directory=settings.reports, html=True)),
         ],
         middleware=[Middleware(WithHeaders, headers=_HEADERS)],

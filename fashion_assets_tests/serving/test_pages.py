@@ -8,7 +8,7 @@ import pytest
 from starlette.applications import Starlette
 from starlette.routing import Mount
 
-from fashion_assets.serving.links import PAGES, report_link, run_link
+from fashion_assets.serving.links import PAGES, expectations_link, report_link, run_link
 from fashion_assets.serving.pages import application
 from fashion_assets.settings import Settings
 from fashion_assets_tests.serving.web import Server, running
@@ -49,6 +49,12 @@ def test_reports_are_listed_newest_first_and_open(pages: Server, home: Settings)
     ]
     assert places == sorted(places) and "<b>" not in listed
     assert "fashion_sota_r0002.json" in listed and "20260102T000000.0Z" in listed and "20260101" not in listed
+    # The UI's links are short ones.
+    newest = pages.ask("GET", expectations_link(home, "fashion_sota_r0003"))
+    assert newest.status == 307
+    assert pages.ask("GET", newest.headers["location"]).text == "20260102T000000.0Z"
+    for name in ("fashion_sota_r0002", "..", "%2e%2e", "..%2f..%2fsecret", "*"):
+        assert pages.ask("GET", f"/fashion-assets/expectations/{name}").status == 404
 
     for page in home.reports.glob("*.html"):
         opened = pages.ask("GET", report_link(home, page))

@@ -17,7 +17,7 @@ from fashion_assets.defs.failures import telling
 from fashion_assets.defs.release.judgement import Judgement
 from fashion_assets.defs.resources import WarehouseResource
 from fashion_assets.defs.verdicts import check_result, check_specs
-from fashion_assets.serving.links import report_link
+from fashion_assets.serving.links import expectations_link
 from fashion_assets.settings import Settings
 from fashion_assets.warehouse import releases
 from fashion_assets.warehouse.releases import Release, ReleaseError
@@ -103,7 +103,7 @@ def products_expectations(
     settings = warehouse.settings
     with warehouse.connect() as conn:
         release = _release_of(conn, context, config.release)
-    results, docs = judgement.expectations(settings, release)
+    results, _ = judgement.expectations(settings, release)
     wanted = _wanted(context)
     for result in results:
         if result.name not in wanted:
@@ -120,6 +120,6 @@ def products_expectations(
                 "elements": result.elements,
                 "offenders": dg.MetadataValue.json(result.offenders),
                 "expectation": dg.MetadataValue.json(result.expectation),
-                "data_docs": dg.MetadataValue.url(report_link(settings, docs)),
+                "data_docs": dg.MetadataValue.url(expectations_link(settings, release.release)),
             },
         )
