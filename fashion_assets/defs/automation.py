@@ -74,7 +74,7 @@ def _waiting_for(wanted: Plan, settings: Settings) -> str:
     why = f" ({'; '.join(f'{name}: {said}' for name, said in failed.items())})" if failed else ""
     how = "promote_candidate"
     if approval.is_lacking(existing, settings):
-        how = f"promote_candidate once it is approved ({approval.how(existing.release)})"
+        how = f"approve_candidate (or {approval.how(existing.release)}), then promote_candidate"
     if set(failed) == {NOTHING_MUCH_IS_LOST}:
         how = "promote_smaller_candidate, if so much is meant to be gone"
     return f"{existing.release} stands ready and waits for a person{why}: launch {how}"

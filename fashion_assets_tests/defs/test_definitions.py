@@ -401,6 +401,7 @@ def test_the_jobs_do_what_they_are_called(repository: dg.RepositoryDefinition):
         "write_stories": set(WRITING),
         "sync_release": set(SYNC),
         "build_release": set(RELEASE_ASSETS),
+        "approve_candidate": set(),
         "check_batch": set(),
         "check_release": set(),
         "scan_sources": set(),

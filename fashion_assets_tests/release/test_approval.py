@@ -38,7 +38,8 @@ def test_nothing_goes_live_that_nobody_approved(asking: Candidate):
 
     # Nobody else puts it live either: not a run that finds it, nor the one that built it, nor the sensor.
     assert _waits_for_a_person(replace(asking.release, run_id="r"), "r", True, asking.settings)
-    assert f"once it is approved ({APPROVE})" in _waiting_for(plan(conn, asking.settings), asking.settings)
+    waiting = _waiting_for(plan(conn, asking.settings), asking.settings)
+    assert waiting.endswith(f"launch approve_candidate (or {APPROVE}), then promote_candidate")
     conn.commit()
     result = run_migration()
     assert (result.live, result.lacks_approval, result.succeeded) == (False, True, True)

@@ -281,9 +281,13 @@ def live_release(
         try:
             release = _to_promote(conn, context.run.run_id, config.release)
             if _waits_for_a_person(release, context.run.run_id, config.automatically, warehouse.settings):
-                first = f"{how(release.release)}, then " if is_lacking(release, warehouse.settings) else ""
+                first = (
+                    f"approve_candidate (or {how(release.release)}), then "
+                    if is_lacking(release, warehouse.settings)
+                    else ""
+                )
                 context.log.info(
-                    f"{release.release} is ready and waits for a person: {first}launch promote_candidate"
+                    f"{release.release} is ready and waits for a person: launch {first}promote_candidate"
                 )
                 return
             accepted = [NOTHING_MUCH_IS_LOST] if config.allow_shrink else []
