@@ -35,6 +35,9 @@ OF_A_WORKER = "fashion_assets.serving.api.running:of_this_process"
 IDLE_SECONDS = 30
 """How long a connection is kept open for the next request."""
 
+HUNG_SECONDS = 20
+"""How long a process may not answer the one that watches over it before it is replaced: on a busy machine one takes some to begin."""
+
 STARTING_SECONDS = 300
 """How long the first answer is waited for, before nothing is said of being ready."""
 
@@ -59,6 +62,7 @@ def run(settings: Settings, ready: Callable[[str], None] = lambda address: None)
             http=Bounded,
             ws="none",
             limit_concurrency=most_connections(),
+            timeout_worker_healthcheck=HUNG_SECONDS,
         )
         # It waits until a process takes its connection, which is when one has begun.
         threading.Thread(target=_tell, args=(socket.getsockname(), where, ready), daemon=True).start()
