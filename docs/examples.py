@@ -17,6 +17,8 @@ from fashion_assets.serving.api.described import JSON, operations
 
 FILE = Path(described.__file__).with_name(described.EXAMPLES)
 
+ORDER = ("PUT", "POST", "GET", "PATCH", "DELETE")
+
 SHOWN = 3
 """Of a list."""
 
@@ -91,11 +93,24 @@ class Examples:
             "GET /api/v1/merchant/quarantine": {"reason": "price_absurd", "skip": 0, "limit": 1},
             "GET /api/v1/merchant/quarantine/picture": {"source": self._rejected["source"]},
             "GET /images/{id}": {"size": "small"},
+            "GET /api/v1/merchant/searches": {"without_hits": False, "days": 30, "limit": 3},
+            "PUT /api/v1/merchant/synonyms/{id}": {"id": "trainers"},
+            "DELETE /api/v1/merchant/synonyms/{id}": {"id": "trainers"},
+            "PUT /api/v1/merchant/rules/{id}": {"id": "dress-of-the-week"},
+            "DELETE /api/v1/merchant/rules/{id}": {"id": "dress-of-the-week"},
         }
 
     def _bodies(self) -> dict[str, dict[str, Any]]:
         return {
             "POST /api/v1/search": {"q": "red", "filter": ["gender=women"], "limit": "2"},
+            "PUT /api/v1/merchant/synonyms/{id}": {"words": ["trainers", "sneakers"]},
+            "PUT /api/v1/merchant/rules/{id}": {
+                "action": "pin",
+                "words": "dress",
+                "product": self._hits[0]["id"],
+                "place": 1,
+                "note": "of this week",
+            },
             "POST /api/v1/multi-search": {
                 "searches": [{"q": "red shirt", "limit": 1}, {"filter": ["colour=blue"], "limit": 1}]
             },
@@ -113,9 +128,11 @@ class Examples:
     def made(self) -> dict[str, Any]:
         """Every example."""
         known, requests, bodies = self._known(), self._requests(), self._bodies()
+        # What is made first is told by the others, and let go in the end.
+        order = sorted(operations(self._document), key=lambda each: ORDER.index(each[0].partition(" ")[0]))
         return {
             name: self._one(name, operation, known, requests.get(name, {}), bodies.get(name))
-            for name, operation in operations(self._document)
+            for name, operation in order
         }
 
     def _one(
@@ -140,15 +157,18 @@ class Examples:
         content = operation.get("requestBody", {}).get("content", {})
         for media, taken in content.items():
             example["media"] = media
-            example["body"] = self._declared(taken["schema"], name) if body is None else body
+            if body is None:
+                named = [each["value"] for each in taken.get("examples", {}).values()]
+                body = named[0] if named else self._declared(taken["schema"], name)
+            example["body"] = body
             sent = {"json": example["body"]} if media == JSON else self._form(example["body"])
         query = {key: value for key, value in request.items() if f"{{{key}}}" not in path}
         for key, value in request.items():
             path = path.replace(f"{{{key}}}", str(value))
         answer = self._client.request(method, path, params=query, **sent)
-        if answer.status_code != 200:
+        if not answer.is_success:
             sys.exit(f"{name} answers {answer.status_code}: {answer.text[:300]}")
-        if answer.headers["content-type"] == JSON:
+        if answer.headers.get("content-type") == JSON:
             example["answer"] = shortened(answer.json())
         return example
 

@@ -58,6 +58,12 @@ def add(document: dict[str, Any], known: Mapping[str, Mapping[str, Any]]) -> Non
                 parameter["example"] = example["request"][parameter["name"]]
         content = operation.get("requestBody", {}).get("content", {})
         if (media := content.get(example.get("media", JSON))) is not None and "body" in example:
-            media["example"] = example["body"]
+            # Several named ones, where a route has them, say more than one.
+            media.setdefault("example", example["body"]) if "examples" not in media else None
         if "answer" in example:
-            operation["responses"]["200"]["content"][JSON]["example"] = example["answer"]
+            answered(operation)["content"][JSON]["example"] = example["answer"]
+
+
+def answered(operation: Mapping[str, Any]) -> dict[str, Any]:
+    """What an operation answers where all is well."""
+    return next(said for status, said in operation["responses"].items() if status.startswith("2"))
