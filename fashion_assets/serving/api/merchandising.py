@@ -42,6 +42,8 @@ class SearchedFor(Document):
     searches: int
     without_hits: int
     last_day: date
+    clicks: int = Field(description="Hits that were opened.")
+    mean_place: float | None = Field(description="Of those, from 1; null where none was.")
 
 
 class Searched(Document):
