@@ -15,11 +15,11 @@ from typing import Any, NamedTuple
 
 import numpy as np
 import pyarrow as pa
-import pyarrow.parquet as pq
 import pytest
 import yaml
 from pydantic import SecretStr
 
+from fashion_assets.batches.files import OF_LISTINGS
 from fashion_assets.batches.plan import active_batches
 from fashion_assets.batches.stage import Work
 from fashion_assets.batches.stages import IMAGES, READING, VALIDATION
@@ -143,26 +143,54 @@ def strike(monkeypatch: pytest.MonkeyPatch, encoder: Any, blow: Callable[[], Non
     return asked
 
 
+@pytest.fixture
+def bucket(monkeypatch: pytest.MonkeyPatch) -> Iterator[str]:
+    """The URL of a bucket on an S3 server of this machine."""
+    s3fs = pytest.importorskip("s3fs", reason="the extra `s3` is not installed")
+    server = pytest.importorskip(
+        "moto.server", reason="moto[server], an S3 server for tests, is not installed"
+    )
+    running = server.ThreadedMotoServer(ip_address="127.0.0.1", port=0)
+    running.start()
+    host, port = running.get_host_and_port()
+    monkeypatch.setenv("AWS_ENDPOINT_URL", f"http://{host}:{port}")
+    monkeypatch.setenv("AWS_ACCESS_KEY_ID", "me")
+    monkeypatch.setenv("AWS_SECRET_ACCESS_KEY", "s3cret")
+    monkeypatch.setenv("AWS_DEFAULT_REGION", "us-east-1")
+    try:
+        s3fs.S3FileSystem(skip_instance_cache=True).mkdir("shop-assets")
+        yield "s3://shop-assets/fashion"
+    finally:
+        running.stop()
+
+
+@pytest.mark.parametrize("place", ["folder", "bucket"])
 def test_a_migration_on_a_cluster_makes_the_same_files_bit_for_bit(
     on_cluster: Settings,
     migrate: Callable[..., MigrationResult],
     candidate_template: Template,
+    request: pytest.FixtureRequest,
     tmp_path: Path,
     monkeypatch: pytest.MonkeyPatch,
+    place: str,
 ):
     monkeypatch.setenv("FASHION_ASSETS_BATCH_SIZE", "20")
+    if place == "bucket":
+        monkeypatch.setenv("FASHION_ASSETS_STORAGE_URL", request.getfixturevalue("bucket"))
     result = migrate(write_catalogue(tmp_path / "catalogue", 40), promote=False)
     assert result.products == 40
-    here = sorted((candidate_template.home / "assets").glob("*/*.parquet"))
-    assert len(here) == 16
-    for file in here:
-        there = on_cluster.home / file.relative_to(candidate_template.home)
-        made, expected = (pq.read_table(each) for each in (there, file))
-        made, expected = (
+    made = ParquetStore(Settings().assets_url)
+    here = ParquetStore(str(candidate_template.home / "assets"))
+    files = [(file.name, batch) for file in OF_LISTINGS.files for batch in sorted(here.batches(file.name))]
+    assert len(files) == 16
+    for file, batch in files:
+        there, expected = (each.read(file, batch) for each in (made, here))
+        there, expected = (
             each.drop_columns(["normalized"]) if "normalized" in each.column_names else each  # has the time
-            for each in (made, expected)
+            for each in (there, expected)
         )
-        assert made.equals(expected, check_metadata=True), file.name
+        assert there.equals(expected, check_metadata=True), file
+    assert (on_cluster.home / "assets").exists() == (place == "folder")
 
 
 def test_rows_whose_worker_is_killed_are_done_again(on_cluster: Settings, tmp_path: Path):
