@@ -111,7 +111,12 @@ def search(
         written = pictured(settings, title, results.plan, {"": results.hits}, results.facets)
     if as_json:
         return print_json(results_as_json(results, explain))
-    columns = ("score", "id", "title", "picture", *(("brought by",) if explain else ()))
+    ruled = any(hit.rules for hit in results.hits)
+    columns = (
+        *("score", "id", "title", "picture"),
+        *(("rules",) if ruled else ()),
+        *(("brought by",) if explain else ()),
+    )
     table = plain_table(*columns)
     for hit in results.hits:
         brought = "\n".join(
@@ -121,10 +126,19 @@ def search(
             for found in hit.explanation
         )
         cells = (f"{hit.score:.3f}", hit.external_id, hit.title or "", hit.image_path or "none")
+        rules = "\n".join(
+            f"{each.rule}: pinned at {each.place}"
+            if each.action == "pin"
+            else f"{each.rule}: boosted by {each.factor:g}"
+            for each in hit.rules
+        )
+        cells += (rules,) if ruled else ()
         table.add_row(*map(shown, cells), *((brought,) if explain else ()))
     plan = results.plan
     if plan.understood not in ("", " ".join(text.split())):
         out.print(f"read as: {shown(plan.understood)}")
+    if plan.synonyms:
+        out.print(f"looked for as well: {shown(', '.join(plan.synonyms))}")
     out.print(table if results.hits else "nothing found")
     if results.total is not None:
         more = "" if results.total.exact else " or more"
@@ -208,6 +222,7 @@ def results_as_json(results: "Results", explain: bool) -> dict[str, Any]:
         "hits": [
             hit_as_json(hit)
             | ({"explanation": [vars(found) for found in hit.explanation]} if explain else {})
+            | ({"rules": [vars(each) for each in hit.rules]} if hit.rules else {})
             for hit in results.hits
         ],
         "facets": {

@@ -125,10 +125,11 @@ def _by_style(
 def _popular(
     answering: Answering, facts: Facts, limit: int, owned: tuple[str, ...]
 ) -> Work[tuple[list[Hit], Mapping[str, str]]]:
+    hidden = yield from answering.curation.hidden()
+    theirs = {*owned, *hidden.ids}
     (rows,) = yield from answering.releases.read(
-        facts, [Statement(statements.on_products(facts.release, _POPULAR), {"rows": limit + len(owned)})]
+        facts, [Statement(statements.on_products(facts.release, _POPULAR), {"rows": limit + len(theirs)})]
     )
-    theirs = set(owned)
     ids = [product_id for (product_id,) in rows if product_id not in theirs][:limit]
     (hits,) = yield from answering.releases.read(
         facts, [Statement(statements.by_ids(facts.release), {"ids": ids})]

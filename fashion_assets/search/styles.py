@@ -82,11 +82,12 @@ def of_style(answering: Answering, style: str, limit: int, release: str | None) 
                 f"there is no style {style[:80]!r} in {facts.release}; there are "
                 f"{', '.join((like or [each.name for each in known])[:8])}"
             )
+        hidden = yield from answering.curation.hidden()
+        asked = {"cluster": found[0].number, "rows": limit + len(hidden.ids)}
         (rows,) = yield from answering.releases.read(
-            facts,
-            [Statement(_statement(facts.release, _PRODUCTS), {"cluster": found[0].number, "rows": limit})],
+            facts, [Statement(_statement(facts.release, _PRODUCTS), asked)]
         )
-        hits = tuple(Hit.of(row[1:], row[0]) for row in rows)
+        hits = tuple(Hit.of(row[1:], row[0]) for row in rows if row[1] not in hidden.ids)[:limit]
         return Results(
             hits, Plan(facts.release, {"style": "exact"}, notes=(f"of the style {found[0].name}",))
         )

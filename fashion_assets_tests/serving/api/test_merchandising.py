@@ -66,6 +66,9 @@ def test_products_are_pinned_and_hidden_and_hits_say_so(undecided: httpx.Client)
         )
         assert KnownRule.model_validate(put.json()).product == last
     assert api.put(f"{BASE}/rules/h", json={"action": "hide", "product": first}).is_success
+    for style in api.get("/api/v1/styles").json()["styles"]:
+        of_it = api.get(f"/api/v1/styles/{style['number']}?limit=100").json()["hits"]
+        assert first not in [hit["id"] for hit in of_it]
     shown = api.get("/api/v1/search", params={"q": "shirt", "limit": 5}).json()["hits"]
     assert shown[0]["id"] == last and first not in [hit["id"] for hit in shown]
     assert shown[0]["rules"] == [{"rule": "p", "action": "pin", "place": 1}] and "rules" not in shown[1]
