@@ -3,8 +3,9 @@
     FASHION_ASSETS_HOME=… python benchmarks/merchandising.py [ROUNDS]
 
 On an installation in which nothing is decided; what is decided for it is removed at the end. Each word of the package's queries is asked of
-three engines in turn, so that all meet the machine as it is: one that follows nothing, one that looks for decisions and finds none, and one
-that follows them. Told are the medians over all questions, in ms.
+engines in turn, so that all meet the machine as it is: one that follows nothing, one that looks for decisions and finds none, one with a
+thousand synonyms and a thousand rules of which pins and boosts are for other words, and one where each question has pins and boosts of its own.
+Told are the medians over all questions, in ms.
 """
 
 import json
@@ -13,6 +14,7 @@ import sys
 import time
 from collections.abc import Sequence
 from importlib import resources
+from uuid import uuid4
 
 from fashion_assets.postgres.connections import connect
 from fashion_assets.search import merchandising
@@ -27,8 +29,10 @@ PINNED = 300
 BOOSTED = 198
 
 
-def decisions(settings: Settings, words: Sequence[str]) -> list[Synonym | Rule]:
-    """Synonyms, a tenth of them of words that are asked for; rules for the questions, and for all of them."""
+def decisions(settings: Settings, words: Sequence[str], own: bool) -> list[Synonym | Rule]:
+    """Synonyms, a tenth of them of words that are asked for; products hidden and boosted everywhere; pins and boosts for the questions' `own`
+    words, or for others. A hundredth of the products is hidden at the most; the rest of what is hidden is no longer there."""
+    ruled = words if own else [f"xx {text}" for text in words]
     with connect(settings, vectors=False) as connection:
         products = [
             row[0]
@@ -42,14 +46,16 @@ def decisions(settings: Settings, words: Sequence[str]) -> list[Synonym | Rule]:
         Synonym(f"s{number}", [asked[number] if number < len(asked) else f"zz{number}"], [f"qq{number}"])
         for number in range(SYNONYMS)
     ]
-    hidden, pinned = products[: len(products) * 5 // 8], products[len(products) * 5 // 8 :]
-    found += [Rule(f"h{number}", "hide", product=hidden[number % len(hidden)]) for number in range(HIDDEN)]
+    few = max(1, min(HIDDEN, len(products) // 100))
+    hidden = [*products[:few], *(uuid4() for _ in range(HIDDEN - few))]
+    pinned = products[few:]
+    found += [Rule(f"h{number}", "hide", product=hidden[number]) for number in range(HIDDEN)]
     found += [
-        Rule(f"p{number}", "pin", words[number % len(words)], product=each, place=1 + number % 20)
+        Rule(f"p{number}", "pin", ruled[number % len(ruled)], product=each, place=1 + number % 20)
         for number, each in enumerate((pinned * PINNED)[:PINNED])
     ]
     found += [
-        Rule(f"b{number}", "boost", words[number % len(words)], products=["price=..50"], factor=1.5)
+        Rule(f"b{number}", "boost", ruled[number % len(ruled)], products=["price=..50"], factor=1.5)
         for number in range(BOOSTED)
     ]
     found += [
@@ -72,16 +78,20 @@ def main(rounds: int) -> None:
         with (
             SearchEngine.open(settings, size=1, curated=False) as plain,
             SearchEngine.open(settings, size=1) as none,
-            SearchEngine.open(settings, size=1) as all_of_them,
+            SearchEngine.open(settings, size=1) as others,
+            SearchEngine.open(settings, size=1) as own,
         ):
             none.prepare(words)
             for names, engines in (
                 (("follows nothing", "nothing decided"), (plain, none)),
-                (("follows nothing", "1,000 synonyms and 1,000 rules"), (plain, all_of_them)),
+                (("follows nothing", "for other words"), (plain, others)),
+                (("follows nothing", "pins and boosts for each"), (plain, own)),
             ):
-                if engines[1] is all_of_them:
+                if engines[1] is not none:
                     with connect(settings, vectors=False) as connection:
-                        merchandising.take_over(connection, decisions(settings, words), alone=True)
+                        merchandising.take_over(
+                            connection, decisions(settings, words, engines[1] is own), alone=True
+                        )
                 for turn in range(rounds + 1):
                     for text in words:
                         for name, engine in zip(names, engines, strict=True):

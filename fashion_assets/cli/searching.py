@@ -211,7 +211,8 @@ def hit_as_json(hit: "Hit") -> dict[str, Any]:
     return {
         name: float(value) if isinstance(value, Decimal) else value
         for name, value in {**vars(hit), **hit.attributes}.items()
-        if name not in ("attributes", "score", "explanation")
+        if name not in ("attributes", "score", "explanation", "rules")
+        and (name, value) != ("highlights", None)
     } | {"score": round(hit.score, 6)}
 
 
