@@ -1,13 +1,16 @@
 """A live release that follows a Postgres source: how long a change takes until readers see it, and what it costs them.
 
-Usage: python benchmarks/following.py WORK_FOLDER CATALOGUE_FOLDER [LISTINGS [CHANGES_A_SECOND [SECONDS]]]
+    python benchmarks/following.py WORK_FOLDER CATALOGUE_FOLDER [LISTINGS [CHANGES_A_SECOND [SECONDS]]] [--notify]
 
 The listings of a catalogue folder (`styles.csv`, `images/`) become a table of a database of their own, which is migrated. Then `sync --watch` follows
 it in a process of its own, while titles and prices change, products come and go, at an even rate, each by a transaction of its own; some of these
 commit late. Searching readers ask all the time: before it, and meanwhile. Recall@10 of the index against exact search is measured before, meanwhile and afterwards. At the end the release is compared with the table row by row. Exit code 0
 where nothing differs and no search failed.
+
+With `--notify` the table has the trigger that `docs/how-to/sync.md` shows, and is looked at when it was written to.
 """
 
+import argparse
 import csv
 import json
 import random
@@ -44,7 +47,17 @@ LATE_SECONDS = 0.4
 """How long one transaction in twenty is kept open behind its change."""
 
 
-def make_source(settings: Settings, catalogue: Path, listings: int) -> tuple[str, dict[str, str]]:
+NOTIFY = (
+    "CREATE FUNCTION tell_of_changes() RETURNS trigger LANGUAGE plpgsql AS "
+    "$$ BEGIN NOTIFY fashion_assets; RETURN NULL; END $$",
+    "CREATE TRIGGER tell_of_changes AFTER INSERT OR UPDATE OR DELETE OR TRUNCATE ON products "
+    "FOR EACH STATEMENT EXECUTE FUNCTION tell_of_changes()",
+)
+
+
+def make_source(
+    settings: Settings, catalogue: Path, listings: int, notify: bool
+) -> tuple[str, dict[str, str]]:
     """A database with the first listings; its URL and libpq parameters."""
     with connect(settings, autocommit=True, vectors=False) as conn:
         conn.execute(sql.SQL("DROP DATABASE IF EXISTS {} WITH (FORCE)").format(sql.Identifier(DATABASE)))
@@ -64,6 +77,8 @@ def make_source(settings: Settings, catalogue: Path, listings: int) -> tuple[str
                 copy.write_row(
                     (*(value or None for value in row[: len(header)]), 10 + int(row[0]) % 90, f"{row[0]}.jpg")
                 )
+        for statement in NOTIFY if notify else ():
+            conn.execute(statement)
     host = quote(str(parameters["host"]), safe="")
     return f"postgresql://{parameters['user']}@/{DATABASE}?host={host}&port={parameters['port']}", parameters
 
@@ -279,15 +294,26 @@ def spread(values: list[float]) -> dict[str, float]:
 
 
 def main() -> int:
-    folder, catalogue = Path(sys.argv[1]).resolve(), Path(sys.argv[2]).resolve()
-    listings, rate, seconds = (
-        cast(sys.argv[place]) if len(sys.argv) > place else default
-        for place, cast, default in ((3, int, 5_000), (4, float, 50.0), (5, float, 600.0))
+    parser = argparse.ArgumentParser(
+        description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
+    )
+    parser.add_argument("folder", type=Path)
+    parser.add_argument("catalogue", type=Path)
+    parser.add_argument("listings", type=int, nargs="?", default=5_000)
+    parser.add_argument("rate", type=float, nargs="?", default=50.0)
+    parser.add_argument("seconds", type=float, nargs="?", default=600.0)
+    parser.add_argument("--notify", action="store_true")
+    given = parser.parse_args()
+    folder, catalogue, rate, seconds = (
+        given.folder.resolve(),
+        given.catalogue.resolve(),
+        given.rate,
+        given.seconds,
     )
     settings = Settings(home=folder / "home")
     command = [sys.executable, "-m", "fashion_assets"]
     prepare(settings)
-    url, parameters = make_source(settings, catalogue, int(listings))
+    url, parameters = make_source(settings, catalogue, given.listings, given.notify)
     at_home = ["--home", str(settings.home)]
     with connect(settings):
         subprocess.run(
