@@ -38,7 +38,7 @@ _DESCRIBING_WORDS = (
     "light dark bright pale deep navy multi strapless backless summer winter fall autumn spring "
     "long short sleeve sleeved sleeveless round neck full half "
 )
-_DESCRIPTIVE = frozenset(_DESCRIBING_WORDS.split())
+DESCRIBING = frozenset(_DESCRIBING_WORDS.split())
 """Words that describe a garment and so end a brand name in a title the gazetteer does not know."""
 
 
@@ -62,7 +62,7 @@ def gazetteer() -> _Gazetteer:
 @cache
 def _descriptive_words() -> frozenset[str]:
     """Words that cannot belong to an unknown brand: descriptions, colours, article types."""
-    words: set[str] = set(_DESCRIPTIVE)
+    words: set[str] = set(DESCRIBING)
     for field in ("colour", "article_type"):
         for value, synonyms in wordlists.read(field).items():
             words.update(name for name in (value, *synonyms) if " " not in name)

@@ -14,7 +14,7 @@ from uuid import UUID
 import numpy as np
 from pgvector import HalfVector
 
-from fashion_assets.search import curated, page_statement, preferences, statements, words
+from fashion_assets.search import arranging, curated, page_statement, preferences, statements, words
 from fashion_assets.search.asked import NOTHING_NEAR, Answered, Asked, Stored, total_of
 from fashion_assets.search.curated import Chosen, Curation
 from fashion_assets.search.filters import COLUMNS, FilterError, SearchError
@@ -148,7 +148,12 @@ class Answering:
         # Pinned products stand among those found; a page of an order of its own has them where that puts them.
         pins = asked.pinned if asked.sort is None else ()
         first = asked.offset - curated.before(pins, asked.offset)
-        answered = yield from self.answer(facts, replace(asked, counted=columns, offset=first))
+        asked = replace(asked, counted=columns, offset=first)
+        together = 0
+        if arranging.arranged(query):
+            answered, together = yield from arranging.page(self.releases, facts, query, asked, self.answer)
+        else:
+            answered = yield from self.answer(facts, asked)
         tally = answered.tally
         assert tally is not None
         strange = yield from self._values.strange(facts, query.narrowed)
@@ -158,11 +163,13 @@ class Answering:
             strange = (*strange, DECIDED_MEANWHILE)
         found, taken, page = answered.hits, query.limit, None
         if pins:
-            others = tally.found - len(pins)
-            found, taken = curated.joined(pins, found, others, asked.offset, first, query.limit)
+            others = tally.found - len(pins) - together
+            found, taken = curated.joined(pins, found, others, cursor.offset, first, query.limit)
         elif asked.pins:
             found = curated.marked(found, asked.pinned)
-        if len(found) > query.limit:
+        if len(found) > query.limit and arranging.arranged(query):
+            page = cursor.ahead(query)
+        elif len(found) > query.limit:
             last = (answered.hits[taken - 1].product_id, answered.keys[taken - 1]) if taken else None
             page = cursor.beyond(query, last)
         hits = tuple(found[: query.limit])
@@ -174,7 +181,7 @@ class Answering:
             replace(plan, legs=answered.paths, notes=(*plan.notes, *answered.notes, *strange)),
             {column: tally.facets[column] for column in columns if column in tally.facets},
             page,
-            total_of(asked, answered),
+            total_of(asked, answered, together),
             tally.ranges,
         )
 

@@ -152,8 +152,8 @@ class Answered:
     """Whether more would be found if more were looked at."""
 
 
-def total_of(asked: Asked, answered: Answered) -> Total:
-    """How many are found, and by what rule."""
+def total_of(asked: Asked, answered: Answered, together: int = 0) -> Total:
+    """How many are found, and by what rule; so many of them stand `together` with another one's."""
     assert answered.tally is not None
     rules = []
     if asked.level is not None:
@@ -175,4 +175,6 @@ def total_of(asked: Asked, answered: Answered) -> Total:
     found = answered.tally.found
     bounded = answered.bounded or (asked.level is not None and found >= FOUND_MOST)
     rule = " or ".join(rules) if rules else "the filters leave it" if asked.filters else "every product"
-    return Total(found, not bounded, rule)
+    if together:
+        rule = f"{rule}; {together:,} of {found:,} stand with the hit that they are variants of"
+    return Total(found - together, not bounded, rule)

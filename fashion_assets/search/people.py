@@ -1,7 +1,7 @@
 """What a person may like.
 
 What belongs here: recommendations from what they like and the style they state. What does not: what that is (`preferences`, `taste`), how a
-vector search goes (`answering`), what goes with a product (`looks`).
+vector search goes (`answering`), what goes with a product (`looks`), choosing unlike hits (`diversity`).
 """
 
 from collections.abc import Mapping, Sequence
@@ -10,29 +10,22 @@ import numpy as np
 
 from fashion_assets.search import statements, words
 from fashion_assets.search.answering import Answering, Asked
+from fashion_assets.search.diversity import spread_out
 from fashion_assets.search.filters import AnyOf, Filter, SearchError
 from fashion_assets.search.path import Facts
 from fashion_assets.search.preferences import Preferences, preferences, require_id
 from fashion_assets.search.query import Hit, Plan, Results
 from fashion_assets.search.reading import Statement
-from fashion_assets.search.served import array
 from fashion_assets.search.work import Compute, Work
 
 CANDIDATES = 50
 """Products looked at for each taste."""
 
-RELEVANCE = 0.7
-"""Against novelty, in maximal marginal relevance (Carbonell, Goldstein, SIGIR 1998): the usual choice."""
-
-NEAR_DUPLICATE = 0.98
-"""Cosine similarity above which two products are the same thing shown twice."""
 
 _POPULAR = """
 SELECT product_id::text FROM {other} WHERE product_id IS NOT NULL
 GROUP BY product_id ORDER BY count(*) DESC, product_id LIMIT %(rows)s
 """
-
-_VECTORS = "SELECT product_id::text, embedding_space, embedding FROM {products} WHERE product_id = ANY(%(ids)s::uuid[])"
 
 
 def recommend(
@@ -68,7 +61,9 @@ def _recommend(
         note = f"popular, as nothing is there {note}"
         hits, paths = yield from _popular(answering, facts, limit, known.excluded)
     if len(hits) > limit:
-        hits = yield from _spread_out(answering, facts, hits, limit)
+        hits = yield from spread_out(
+            answering.releases, facts, hits, np.array([hit.score for hit in hits]), limit
+        )
     return Results(tuple(hits[:limit]), Plan(facts.release, paths, tuple(paths), notes=(note,)))
 
 
@@ -143,22 +138,6 @@ def _popular(
     return sorted(found, key=lambda hit: order.get(hit.product_id, len(order))), {"popular": "exact"}
 
 
-def _spread_out(answering: Answering, facts: Facts, hits: Sequence[Hit], limit: int) -> Work[list[Hit]]:
-    ids = [hit.product_id for hit in hits]
-    (rows,) = yield from answering.releases.read(
-        facts, [Statement(statements.on_products(facts.release, _VECTORS), {"ids": ids})]
-    )
-    # One without a vector is like no other.
-    vectors = {
-        product_id: (product_id, np.zeros(1, np.float32)) if vector is None else (space, array(vector))
-        for product_id, space, vector in rows
-    }
-    chosen = marginally_relevant(
-        np.array([hit.score for hit in hits]), [vectors[product_id] for product_id in ids], limit
-    )
-    return [hits[place] for place in chosen]
-
-
 def _together(styles: Sequence[Mapping[str, Sequence[str]] | None]) -> dict[str, tuple[str, ...]]:
     """The styles a person states in several sources as one."""
     style: dict[str, dict[str, None]] = {}
@@ -166,25 +145,3 @@ def _together(styles: Sequence[Mapping[str, Sequence[str]] | None]) -> dict[str,
         for column, values in (each or {}).items():
             style.setdefault(column, {}).update(dict.fromkeys(values))
     return {column: tuple(values) for column, values in style.items()}
-
-
-def marginally_relevant(
-    scores: np.ndarray, vectors: Sequence[tuple[str, np.ndarray]], limit: int
-) -> list[int]:
-    """Places of `limit` candidates, best first, each chosen for its score and for being unlike those before it (maximal
-    marginal relevance). Scores count as shares of the best one; near-duplicates of one chosen come only where nothing else
-    is left. Vectors are unit vectors with the space they are of; those of different spaces are not alike."""
-    shares = scores / max(float(np.abs(scores).max()), 1e-9)
-    likeness = np.zeros((len(vectors), len(vectors)))
-    for place, (space, vector) in enumerate(vectors):
-        likeness[place] = [float(vector @ other) if own == space else 0.0 for own, other in vectors]
-    chosen: list[int] = []
-    left = set(range(len(vectors)))
-    while left and len(chosen) < limit:
-        places = sorted(left)
-        closest = likeness[np.ix_(places, chosen)].max(axis=1) if chosen else np.zeros(len(places))
-        value = RELEVANCE * shares[places] - (1 - RELEVANCE) * closest - 2.0 * (closest > NEAR_DUPLICATE)
-        best = places[int(value.argmax())]
-        chosen.append(best)
-        left.remove(best)
-    return chosen

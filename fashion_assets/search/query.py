@@ -46,6 +46,8 @@ HIT_COLUMNS = ("external_id", "source", "image_path", *SHOWN)
 
 Mode = Literal["hybrid", "vector", "text"]
 
+Group = Literal["variants"]
+
 Sort = Literal["relevance", "price", "-price", "newest"]
 
 SORTS: Mapping[Sort, tuple[LiteralString, bool] | None] = {
@@ -99,6 +101,9 @@ class Query:
             ranges. Sparse attributes that no product of the release has are left out.
         sort: the order of the hits, one of `SORTS`.
         highlight: whether hits say which of the words they have, and where.
+        group: "variants" shows listings of one article in other colours and sizes with the best of them (`catalog.variants`), among the best hits
+            (`arranging`).
+        diversity: 0 to 1, how much it counts that the best hits are unlike each other; only their order changes.
         release: a release by name instead of the live one; needs the rights of its owner.
         person: somebody whose taste lifts hits a little within each page (`preferences.lifted`); what is found stays the same, and so do
             its pages, which are another person's as well.
@@ -121,6 +126,8 @@ class Query:
     facets: tuple[str, ...] = ()
     sort: Sort = "relevance"
     highlight: bool = False
+    group: Group | None = None
+    diversity: float = 0.0
     release: str | None = None
     person: str | None = None
 
@@ -133,6 +140,10 @@ class Query:
             raise SearchError(f'there is no mode {self.mode!r}; there are "hybrid", "vector" and "text"')
         if self.sort not in SORTS:
             raise SearchError(f"there is no sort {self.sort!r}; there are {', '.join(get_args(Sort))}")
+        if self.group not in (None, *get_args(Group)):
+            raise SearchError(f"there is no group {self.group!r}; there are {', '.join(get_args(Group))}")
+        if not 0 <= self.diversity <= 1:
+            raise SearchError(f"diversity is {self.diversity}; it must be from 0 to 1")
         if not 1 <= self.limit <= MAX_LIMIT:
             raise SearchError(f"limit is {self.limit}; it must be from 1 to {MAX_LIMIT:,}")
         if self.mode == "text" and not self.words:
@@ -163,7 +174,7 @@ class Query:
         """What tells this query from every other, pages aside: hex."""
         parts = (
             *(self.words, self.avoid, self.product, self.space, self.mode, self.exact, self.limit),
-            *(repr(self.weights), repr(self.narrowed), self.sort),
+            *(repr(self.weights), repr(self.narrowed), self.sort, self.group, self.diversity),
             None if self.picture is None else hashlib.sha256(self.picture).hexdigest(),
             None if self.vector is None else hashlib.sha256(self.vector.tobytes()).hexdigest(),
         )
@@ -212,6 +223,10 @@ class Cursor:
             product_id, key = last
             after = Place(None if key is None else str(key), product_id)
         return replace(self, offset=self.offset + query.limit, after=after).encode(query)
+
+    def ahead(self, query: Query) -> str:
+        """The page that follows this one, told by how many hits are before it."""
+        return replace(self, offset=self.offset + query.limit, after=None).encode(query)
 
     @classmethod
     def decode(cls, query: Query) -> "Cursor | None":
@@ -270,6 +285,15 @@ class Decision:
 
 
 @dataclass(frozen=True)
+class Variants:
+    """Hits that stand with a better one."""
+
+    count: int
+    ids: tuple[str, ...]
+    """Of the products, the best first."""
+
+
+@dataclass(frozen=True)
 class Hit:
     """A product found. `score` is comparable within one answer only: the cosine similarity (-1 to 1) where one vector
     leg answered, the share of terms (0 to 1) where full text did, else the fused score."""
@@ -286,6 +310,8 @@ class Hit:
     """Which of the question's words it has, where that is asked for; None where it has none."""
     rules: tuple[Decision, ...] = ()
     """Why it stands where it does, beside its score, which they leave as it is."""
+    variants: Variants | None = None
+    """Other hits that are the same article, where they are to be grouped; None where there are none."""
 
     @classmethod
     def of(

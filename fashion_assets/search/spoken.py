@@ -76,15 +76,33 @@ def replaced(text: str, synonyms: Synonyms | None = None) -> Said:
 
 
 @cache
+def _document() -> Mapping[str, Mapping[str, str]]:
+    return tomllib.loads(resources.files("fashion_assets.search").joinpath("spoken.toml").read_text("utf-8"))
+
+
+@cache
+def _words(name: str) -> frozenset[str]:
+    return frozenset(_document()["words"][name].split())
+
+
+def is_filler(word: str) -> bool:
+    """Whether a word says nothing of what is looked for: "something", "wear"."""
+    return word in _words("filler")
+
+
+def is_everyday(word: str) -> bool:
+    """Whether a word is one of everyday English, and no misspelling of another."""
+    plain = word.removesuffix("s")
+    return not _words("everyday").isdisjoint((word, plain)) or is_filler(word)
+
+
+@cache
 def _said() -> Mapping[tuple[str, ...], str]:
     """What is meant, by what is said, in words."""
-    document = tomllib.loads(
-        resources.files("fashion_assets.search").joinpath("spoken.toml").read_text("utf-8")
-    )
     known = names()
     found: dict[tuple[str, ...], str] = {}
-    for section in document.values():
-        for meant, said in section.items():
+    for section in ("slang", "abbreviations", "needs"):
+        for meant, said in _document()[section].items():
             for each in said.split(","):
                 phrase = tuple(words_of(each).words)
                 if " ".join(phrase) not in known:
@@ -118,16 +136,19 @@ def _foreign(text: str) -> list[_Part]:
     language = phrases.language(words)
     if language in (None, "en"):
         return []
-    matches = [
-        each
-        for each in phrases.find(words, language, brands=frozenset(), title=False)
-        if each.language == language
-    ]
+    matches = phrases.find(words, language, brands=frozenset(), title=False)
+    foreign = _best([each for each in matches if each.language == language])
     parts = [
-        _Part(words.starts[each.first], words.ends[each.last - 1], in_english(each.value))
-        for each in _best(matches)
+        _Part(words.starts[each.first], words.ends[each.last - 1], in_english(each.value)) for each in foreign
     ]
-    covered = {place for each in _best(matches) for place in range(each.first, each.last)}
+    covered = {place for each in foreign for place in range(each.first, each.last)}
+    understood = {place for each in matches if each.kind in KINDS for place in range(each.first, each.last)}
+    if any(
+        place not in understood and known.get(word, ("brand",))[0] != "brand"
+        for place, word in enumerate(words.words)
+    ):
+        # "football club jersey": one word of it is Spanish, too, and another one the catalogue's own.
+        return []
     for place, word in enumerate(words.words):
         # Written with an accent it is of that language, too: "für", and no fur.
         own = ontology.language_words.get(word) == language or not words.between(place, place + 1).isascii()

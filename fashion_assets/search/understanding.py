@@ -86,7 +86,7 @@ class Understanding:
         terms = words.read(text, synonyms)
         asked = words.strangers(terms)
         if not asked:
-            return Understood(text, words.with_what_was_said(terms, also))
+            return Understood(text, words.with_what_was_said(words.without_company(text, synonyms), also))
         known = {word: self._words.peek((facts.release, word)) for word in asked}
         new = [word for word, reading in known.items() if reading is None]
         if new:
@@ -94,24 +94,24 @@ class Understanding:
         readings = {word: reading for word, reading in known.items() if reading is not None}
         silent = {word for word, reading in readings.items() if not reading.text}
         inside = words.of_words(text)
-        corrected = False
         for word, reading in readings.items():
             if reading.text and reading.text != word:
-                corrected = True
                 text = re.sub(
                     rf"(?<!{inside}){re.escape(word)}(?!{inside})", reading.text, text, flags=re.IGNORECASE
                 )
                 if reading.spelt:
                     also[reading.text] = word
-        if corrected:
-            terms = words.read(text, synonyms)
+        terms = words.without_company(text, synonyms)
         absent = tuple(
             Absent(word, reading.text)
             for word, reading in readings.items()
             if reading.text and not reading.there and (reading.text == word or not reading.spelt)
         )
-        left = (term for term in terms if term.phrases[0] not in silent)
-        return Understood(text, words.with_what_was_said(tuple(left), also), absent)
+        left = tuple(term for term in terms if term.phrases[0] not in silent)
+        telling = tuple(
+            term for term in left if term.column is not None or not spoken.is_filler(term.phrases[0])
+        )
+        return Understood(text, words.with_what_was_said(telling or left, also), absent)
 
     def level(
         self, facts: Facts, ranked: Sequence[Term], avoid: str | None, *, alone: bool
@@ -190,5 +190,5 @@ def _rare(word: str, there: bool, lexicon: Mapping[str, int]) -> _Reading:
     known = spoken.meaning(word)
     if known is not None:
         return _Reading(word if known.english else spoken.in_english(known.value), there)
-    nearest = words.nearest_word(word, lexicon)
+    nearest = None if spoken.is_everyday(word) else words.nearest_word(word, lexicon)
     return _Reading(nearest or word, there, spelt=nearest is None)

@@ -262,6 +262,26 @@ def _joined(name: str) -> str:
     return _SIGNS.sub("", name)
 
 
+_COMPANY = re.compile(
+    r"\b(?:for|(?:to|that|which) goe?s? with|goes with|to (?:wear|put on) (?:with|under|over)|to match|matching|that fits?)\b"
+)
+_KINDS = ("article_type", "sub_category", "category")
+
+
+def without_company(text: str, synonyms: Synonyms | None = None) -> list[Term]:
+    """The terms of a text, without the thing that what is asked for is to go with: "belt for jeans" asks for belts, "tie to go with a white shirt" for
+    ties, and no term of it is met by a shirt."""
+    found = _COMPANY.search(text.lower())
+    if found is None or len(text.lower()) != len(text):
+        return read(text, synonyms)
+    asked, company = read(text[: found.start()], synonyms), read(text[found.end() :], synonyms)
+    kinds = [place for place, term in enumerate(company) if term.column in _KINDS]
+    if not kinds or not any(term.column in _KINDS for term in asked):
+        return read(text, synonyms)
+    terms = [*asked, *company[kinds[-1] + 1 :]]
+    return list({term.phrases[0]: term for term in terms}.values())
+
+
 def with_what_was_said(terms: Sequence[Term], also: Mapping[str, str]) -> tuple[Term, ...]:
     """Terms that are met, too, by what was said where they were read otherwise; `also` has that by what it was replaced with."""
     if not also:

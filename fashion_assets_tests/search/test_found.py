@@ -14,6 +14,7 @@ from hypothesis import strategies as st
 
 from fashion_assets.postgres.connections import connect
 from fashion_assets.search import merchandising, nearness
+from fashion_assets.search.arranging import ARRANGED
 from fashion_assets.search.engine import SearchEngine
 from fashion_assets.search.filters import SearchError
 from fashion_assets.search.path import Facts, Sample, Space
@@ -274,6 +275,18 @@ def test_pins_stand_at_their_places_on_whatever_page_those_are(
     pinned = {place: rule for place, rule in marked.items() if rule.startswith("pin")}
     assert pinned == {1: "pin-5", 4: "pin-17", 5: "pin-40", len(hits): "pin-99"}
     assert first.total is not None and "it is pinned" in first.total.rule
+    # They stand there whatever the order of the others, beyond those that are arranged, too.
+    spread, arranged = walked(decided, replace(query, limit=30, diversity=0.5))
+    assert (
+        spread.total == first.total
+        and {hit.product_id for hit in arranged} == {hit.product_id for hit in hits}
+        and len(arranged) == len(hits) > ARRANGED
+    )
+    assert pinned == {
+        place: hit.rules[0].rule
+        for place, hit in enumerate(arranged, 1)
+        if hit.rules and hit.rules[0].action == "pin"
+    }
     one = decided.search(replace(query, limit=9, filters={"colour": COLOURS[17 % 7 % 4]}))
     assert {hit.rules[0].rule for hit in one.hits if hit.rules and hit.rules[0].action == "pin"} >= {"pin-17"}
     listed = decided.search(Query(filters={"colour": "red"}, release=query.release, limit=2))

@@ -15,9 +15,9 @@ from fashion_assets.catalog.style import stated_style
 from fashion_assets.criteria.subject import Candidate
 from fashion_assets.release.swap import promote
 from fashion_assets.search import preferences
+from fashion_assets.search.diversity import marginally_relevant
 from fashion_assets.search.engine import SearchEngine
 from fashion_assets.search.filters import SearchError
-from fashion_assets.search.people import marginally_relevant
 from fashion_assets.search.query import Query
 from fashion_assets.search.taste import tastes
 from fashion_assets.settings import Settings

@@ -85,6 +85,8 @@ def hit_document(hit: Hit, explain: bool = False) -> dict[str, Any]:
         "image": image_of(hit),
         "score": round(hit.score, 6),
     }
+    if hit.variants is not None:
+        document["variants"] = vars(hit.variants)
     if hit.highlights is not None:
         part = hit.highlights.description
         document["highlights"] = {

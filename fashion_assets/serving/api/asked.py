@@ -13,7 +13,7 @@ from pydantic import BaseModel, ConfigDict, Field, StringConstraints, Validation
 from starlette.datastructures import FormData, UploadFile
 
 from fashion_assets.search.filters import COLUMNS, Filter, FilterError, parse_filters
-from fashion_assets.search.query import FACETS, MAX_WORDS, Query, Sort
+from fashion_assets.search.query import FACETS, MAX_WORDS, Group, Query, Sort
 from fashion_assets.serving.api.problems import bad_request
 from fashion_assets.warehouse.feedback import PERSON_LENGTH
 
@@ -82,6 +82,13 @@ class Asked(BaseModel):
         None, description="Another release than the one that is served.", examples=["fashion_sota_r0001"]
     )
     highlight: bool = Field(False, description="Say of each hit which of the words it has, and where.")
+    group: Group | None = Field(
+        None,
+        description="`variants`: one article in several colours and sizes is one hit, among the best ones.",
+    )
+    diversity: float = Field(
+        0.0, ge=0, le=1, description="How much it counts that the best hits are unlike each other."
+    )
     explain: bool = Field(False, description="Say of each hit what brought it.")
     person: Person | None = Field(
         None,
@@ -115,6 +122,8 @@ class Asked(BaseModel):
             page=self.page,
             facets=facets(self.facets),
             highlight=self.highlight,
+            group=self.group,
+            diversity=self.diversity,
             release=self.release or release,
             person=self.person,
         )

@@ -58,6 +58,13 @@ class HitRule(Document):
     factor: float | None = Field(None, description="By how much it is boosted; below 1 it is buried.")
 
 
+class Variants(Document):
+    """Other hits that are the same article in other colours or sizes."""
+
+    count: int
+    ids: list[str] = Field(description="Of the products, the best first.")
+
+
 class Hit(Document):
     """A product that was found."""
 
@@ -77,6 +84,9 @@ class Hit(Document):
     score: float = Field(description="Comparable within one answer.")
     highlights: Highlights | None = Field(
         None, description="Where `highlight` was asked for, and the product has any of the words."
+    )
+    variants: Variants | None = Field(
+        None, description="Where `group` was asked for, and other hits stand with this one."
     )
     explanation: list[Found] | None = Field(None, description="Where `explain` was asked for.")
     rules: list[HitRule] | None = Field(
