@@ -1,18 +1,17 @@
 """How a search goes, from the question to a page of hits, without touching a connection.
 
 What belongs here: the generators that yield what is to be read or computed and receive the answer. What does not:
-connections (`engine`), what is known of releases (`served`), unknown words (`understanding`), statements, choosing paths,
-what people like (`people`).
+connections (`engine`), what is known of releases (`served`), unknown words (`understanding`), the legs and what a statement is given (`legs`),
+statements, choosing paths, what people like (`people`).
 """
 
 from collections.abc import Mapping, Sequence
 from dataclasses import replace
 from functools import cached_property, partial
-from typing import TYPE_CHECKING, Any, Literal
+from typing import TYPE_CHECKING
 from uuid import UUID
 
 import numpy as np
-from pgvector import HalfVector
 
 from fashion_assets.search import arranging, curated, page_statement, preferences, statements, words
 from fashion_assets.search.asked import NOTHING_NEAR, Answered, Asked, Stored, total_of
@@ -20,27 +19,14 @@ from fashion_assets.search.curated import Chosen, Curation
 from fashion_assets.search.filters import COLUMNS, FilterError, SearchError
 from fashion_assets.search.highlighting import highlighted
 from fashion_assets.search.lacking import LackingWords
+from fashion_assets.search.legs import ef_search_of, legs_of, parameters_of, shape_of
 from fashion_assets.search.meaning import Encoders
-from fashion_assets.search.nearness import BESIDE_WORDS, cut_off, reach
 from fashion_assets.search.paging import PASSED_OVER, TOO_FEW, Leg, doubted, hits_of, proofs
-from fashion_assets.search.path import EXACT_AT_MOST, EXACT_AT_ONCE, Facts, choose, probes
-from fashion_assets.search.query import (
-    MAX_LIMIT,
-    SORTS,
-    Aside,
-    Cursor,
-    Plan,
-    Query,
-    Results,
-)
+from fashion_assets.search.path import EXACT_AT_MOST, EXACT_AT_ONCE, Facts
+from fashion_assets.search.query import SORTS, Aside, Cursor, Plan, Query, Results
 from fashion_assets.search.reading import Statement
 from fashion_assets.search.served import ServedReleases, array
-from fashion_assets.search.statements import (
-    MAX_EF_SEARCH,
-    Path,
-    Shape,
-    VectorLeg,
-)
+from fashion_assets.search.statements import MAX_EF_SEARCH, Shape
 from fashion_assets.search.tallies import FOUND_MOST, Tally
 from fashion_assets.search.tallies import read as tallied
 from fashion_assets.search.understanding import Understanding
@@ -128,13 +114,13 @@ class Answering:
 
         def work(facts: Facts) -> Work[dict]:
             asked, *_ = yield from self._asked(query, facts)
-            legs = self._legs(facts, asked)
-            shape = self._shape(facts, asked, legs)
+            legs = legs_of(facts, asked)
+            shape = shape_of(facts, asked, legs)
             explaining = Statement(
-                b"EXPLAIN (FORMAT JSON) " + page_statement.search(shape), self._parameters(asked, shape, legs)
+                b"EXPLAIN (FORMAT JSON) " + page_statement.search(shape), parameters_of(asked, legs)
             )
             (((plan,),),) = yield from self.releases.read(
-                facts, [explaining], statements.settings_of(shape, _ef_search(legs))
+                facts, [explaining], statements.settings_of(shape, ef_search_of(legs))
             )
             return plan[0]["Plan"]
 
@@ -338,13 +324,13 @@ class Answering:
         return answered
 
     def _answer(self, facts: Facts, asked: Asked) -> Work[Answered]:
-        legs = self._legs(facts, asked)
-        ef_search = _ef_search(legs)
+        legs = legs_of(facts, asked)
+        ef_search = ef_search_of(legs)
         shape, rows = yield from self._page(facts, asked, legs, ef_search)
         if any(leg.is_full(proof) and not leg.most for leg, proof in proofs(rows, legs)):
             # The sample promised fewer within the cut-off. Filters have a leg to themselves then.
-            legs = self._legs(facts, asked, wide=True)
-            ef_search = _ef_search(legs)
+            legs = legs_of(facts, asked, wide=True)
+            ef_search = ef_search_of(legs)
             shape, rows = yield from self._page(facts, asked, legs, ef_search)
         notes: list[str] = []
         doubt = doubted(rows, legs)
@@ -355,7 +341,7 @@ class Answering:
             doubt = doubted(rows, legs)
         if doubt == TOO_FEW or (doubt == PASSED_OVER and left <= EXACT_AT_MOST):
             notes.append(Aside(f"the index {doubt}, so all was compared"))
-            legs = self._legs(facts, replace(asked, exact=True), wide=True)
+            legs = legs_of(facts, replace(asked, exact=True), wide=True)
             shape, rows = yield from self._page(facts, asked, legs, ef_search)
         paths: dict[str, str] = {leg.shape.space: leg.shape.path for leg in legs}
         if shape.terms:
@@ -371,115 +357,14 @@ class Answering:
             any(leg.is_full(proof) for leg, proof in proofs(rows, legs)),
         )
 
-    def _legs(self, facts: Facts, asked: Asked, *, wide: bool = False) -> list[Leg]:
-        """`wide`: as many candidates before the cut-off as there may be."""
-        legs = []
-        for name, vector in asked.vectors.items():
-            space = facts.space(name)
-            assert space is not None
-            path: Path = "exact"
-            nearest: Mapping[str, float] = {}
-            cut, window, whole, most = None, asked.window, False, False
-            width = walked = facts.ef_search
-            if name in facts.sample.vectors:
-                nearness = facts.nearness(space, vector)
-                width = facts.width(space, nearness)
-                # Beside a text leg no more than without filters: searching wider took hybrid queries twice as long, and their page is not
-                # the vectors' alone.
-                walked = width if asked.ranked else facts.candidates(asked.filters, width)
-                if asked.ends:
-                    cut = cut_off(facts, nearness)
-                    window = MAX_LIMIT if wide else reach(facts, space, nearness, cut, asked.filters)
-                if not asked.exact:
-                    path = choose(facts, space, nearness, asked.filters, window, walked)
-                if cut is not None and asked.filters and not asked.exact:
-                    # One walk to the cut-off, whatever the filters: what each of them leaves can be counted of it.
-                    everything = reach(facts, space, nearness, cut, ())
-                    # Where it would end before the cut-off, only beside words, which find most of the same.
-                    ample = everything < MAX_LIMIT or asked.level is not None
-                    whole = not wide and ample and choose(facts, space, nearness, ()) == "index"
-                    if whole:
-                        path, window = "index", everything
-                if path == "index" and window >= MAX_LIMIT and asked.ends and asked.level is not None:
-                    window, most = BESIDE_WORDS, True
-                if path != "exact" and not most:
-                    filters, excluded = ((), ()) if whole else (asked.filters, asked.leaves_out)
-                    nearest = probes(facts, space, nearness, filters, excluded)
-            shape = VectorLeg(name, space.dimension, path, cut is not None, whole)
-            width = max(window, walked if path == "iterative" else width)
-            legs.append(Leg(shape, vector, nearest, window, cut, most or window >= MAX_LIMIT, width))
-        return legs
-
     def _page(
         self, facts: Facts, asked: Asked, legs: Sequence[Leg], ef_search: int
     ) -> Work[tuple[Shape, list[tuple]]]:
-        shape = self._shape(facts, asked, legs)
-        statement = Statement(page_statement.search(shape), self._parameters(asked, shape, legs))
+        shape = shape_of(facts, asked, legs)
+        statement = Statement(page_statement.search(shape), parameters_of(asked, legs))
         settings = statements.settings_of(shape, ef_search)
         (rows,) = yield from self.releases.read(facts, [statement], settings)
         return shape, rows
-
-    def _shape(self, facts: Facts, asked: Asked, legs: Sequence[Leg]) -> Shape:
-        return Shape(
-            facts.release,
-            tuple(leg.shape for leg in legs),
-            len(asked.tiers),
-            tuple(term.column for term in asked.ranked),
-            bool(asked.ranked) and asked.avoid is not None,
-            tuple(each.shape for each in asked.filters),
-            bool(asked.excluded),
-            bool(asked.hidden and asked.hidden.ids),
-            bool(asked.pins),
-            tuple(
-                (tuple(one.shape for one in each.filters), each.factor > 1)
-                for each in (asked.boosts if asked.vectors or asked.ranked else ())
-            ),
-            asked.level is not None,
-            None
-            if asked.counted is None
-            else tuple(each for each in asked.counted if each not in asked.apart),
-            tuple((column, asked.beside(column)) for column in asked.apart)
-            if asked.together and _at_once(legs)
-            else (),
-            asked.sort,
-            asked.whole,
-            _after(asked),
-        )
-
-    def _parameters(self, asked: Asked, shape: Shape, legs: Sequence[Leg]) -> dict[str, Any]:
-        terms = asked.ranked
-        total = sum(term.importance for term in terms)
-        parameters: dict[str, Any] = {
-            "window": asked.window,
-            "limit": asked.limit + 1,
-            "offset": asked.offset,
-            "any_term": " | ".join(term.tsquery for term in terms),
-            "avoid": asked.avoid,
-            "matched": asked.level.tsquery if asked.level else None,
-            "excluded": list(asked.excluded),
-            "hidden": asked.hidden.array if asked.hidden else None,
-            "pinned": [each.hit.product_id for each in asked.pins],
-            "after_value": asked.after.value if asked.after else None,
-            "after_id": asked.after.product_id if asked.after else None,
-            **statements.filter_parameters(asked.filters),
-        }
-        for place, leg in enumerate(legs):
-            parameters[f"vector_{place}"] = HalfVector(leg.vector)
-            # An array as Postgres writes it, which is read in C; a list would be written in Python.
-            parameters[f"window_{place}"], parameters[f"cut_{place}"] = leg.window, leg.cut
-            parameters[f"probes_{place}"] = f"{{{','.join(leg.probes)}}}"
-        for place, weight in enumerate(asked.weights):
-            parameters[f"weight_{place}"] = weight
-        for place, tier in enumerate(asked.tiers):
-            parameters[f"tier_{place}"] = tier
-        for place, boost in enumerate(asked.boosts):
-            parameters[f"factor_{place}"] = boost.factor
-            parameters |= statements.condition_parameters(boost.filters, f"boost_{place}")
-        for place, term in enumerate(terms):
-            parameters[f"term_{place}"] = term.tsquery
-            parameters[f"value_{place}"] = term.value
-            parameters[f"importance_{place}"] = term.importance / total
-        return parameters
 
     def product(self, facts: Facts, key: str) -> Work[Stored]:
         """A stored product, by its id or its external id. Raises `SearchError`."""
@@ -512,19 +397,6 @@ def _tally(text: str | None, shape: Shape) -> Tally | None:
         return None
     columns = (*shape.counted, *(column for column, _ in shape.aside))
     return tallied(text, columns, len(shape.aside))
-
-
-def _at_once(legs: Sequence[Leg]) -> bool:
-    """Whether what other filters would find can be counted in the same statement: no leg went by the filters."""
-    return all(leg.shape.whole for leg in legs)
-
-
-def _after(asked: Asked) -> Literal["value", "none", "id"] | None:
-    if asked.after is None or asked.vectors or asked.terms:
-        return None
-    if asked.sort is None:
-        return "id"
-    return "none" if asked.after.value is None else "value"
 
 
 def _by_its_title(query: Query, like: Stored, notes: list[str]) -> Query:
@@ -565,8 +437,3 @@ def _check_vector(query: Query, facts: Facts) -> None:
             raise SearchError(
                 f"the vector has {len(query.vector)} dimensions, and {space.name} has {space.dimension}"
             )
-
-
-def _ef_search(legs: Sequence[Leg]) -> int:
-    """What indexes keep while they are searched by a statement: as much as the leg that needs most."""
-    return max((leg.width for leg in legs), default=0)

@@ -10,7 +10,7 @@ from psycopg import sql
 
 from fashion_assets.criteria.subject import Candidate
 from fashion_assets.release import widths
-from fashion_assets.search import answering
+from fashion_assets.search import answering, legs
 from fashion_assets.search.engine import SearchEngine
 from fashion_assets.search.filters import AnyOf, Filter
 from fashion_assets.search.path import TIE, Facts, Sample, Width
@@ -158,7 +158,7 @@ def test_an_index_that_gives_too_few_is_not_believed(
     candidate: Candidate, engine: SearchEngine, large: Large, monkeypatch: pytest.MonkeyPatch
 ):
     """What happens where the sample misjudges a filter: made to, it calls every filter a wide one."""
-    monkeypatch.setattr(answering, "choose", lambda *_: "iterative")
+    monkeypatch.setattr(legs, "choose", lambda *_: "iterative")
     one, kept = large.unrelated(0.005)
     results = engine.search(
         Query(vector=large.vectors[0], space=SPACE, filters=(one,), mode="vector", release=large.release)
@@ -229,7 +229,7 @@ def test_what_is_too_much_to_compare_is_only_searched_wider(
     assert results.plan.legs == {SPACE: "index"} and len(results.hits) == query.limit
     assert len(results.plan.notes) == 1 and "searched wider" in results.plan.notes[0]
 
-    monkeypatch.setattr(answering, "choose", lambda *_: "iterative")
+    monkeypatch.setattr(legs, "choose", lambda *_: "iterative")
     most, _ = lacking.unrelated(0.9)
     results = engine.search(replace(query, filters=(most,)))
     assert results.plan.legs == {SPACE: "iterative"} and "searched wider" in results.plan.notes[-1]
@@ -242,7 +242,7 @@ def test_what_is_too_much_to_compare_is_only_searched_wider(
 
 def test_too_few_are_never_an_answer(engine: SearchEngine, large: Large, monkeypatch: pytest.MonkeyPatch):
     monkeypatch.setattr(answering, "EXACT_AT_MOST", 0)
-    monkeypatch.setattr(answering, "choose", lambda *_: "iterative")
+    monkeypatch.setattr(legs, "choose", lambda *_: "iterative")
     one, kept = large.unrelated(0.005)
     query = Query(vector=large.vectors[0], space=SPACE, filters=(one,), mode="vector", release=large.release)
     assert recall(large, engine.search(query), large.vectors[0], kept) == 1
