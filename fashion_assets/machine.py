@@ -1,8 +1,10 @@
 """What of this machine is this process's own.
 
-What belongs here: reading the limits the operating system sets. What does not: how work is shared out among cores.
+What belongs here: reading the limits the operating system sets, how this process asks it for memory. What does not: how work is shared out
+among cores.
 """
 
+import ctypes
 import os
 import platform
 from contextlib import suppress
@@ -18,6 +20,22 @@ MEMORY_LIMITS = (
     Path("/sys/fs/cgroup/memory/memory.limit_in_bytes"),
 )
 """Bytes a container's control group may use, in version 2 and version 1; `max` where there is no limit."""
+
+_HEAPS = "MALLOC_ARENA_MAX"
+
+_M_ARENA_MAX = -8
+"""That bound, in glibc's malloc.h."""
+
+
+def share_heaps(most: int = 2) -> None:
+    """Have the threads of this process, and of those it starts, share so many heaps, unless the user says otherwise (`MALLOC_ARENA_MAX`).
+
+    glibc gives each of a few dozen threads a heap of its own, and each keeps what its largest pictures took. To be called before there are
+    many threads: heaps that are there stay. Other C libraries have no such bound, and none of those heaps.
+    """
+    if os.environ.setdefault(_HEAPS, str(most)) == str(most):
+        with suppress(AttributeError, OSError):
+            ctypes.CDLL(None).mallopt(_M_ARENA_MAX, most)
 
 
 def usable_cores(limit: Path = CPU_LIMIT) -> int:

@@ -23,6 +23,7 @@ import uvicorn
 from fastapi import FastAPI
 from uvicorn.supervisors import Multiprocess
 
+from fashion_assets.machine import share_heaps
 from fashion_assets.postgres import server
 from fashion_assets.serving import metrics
 from fashion_assets.serving.api.application import application
@@ -47,6 +48,7 @@ def run(settings: Settings, ready: Callable[[str], None] = lambda address: None)
 
     `ready` is called with the address once it answers. Raises `UIError`.
     """
+    share_heaps()
     workers = settings.api_workers
     with listening(settings.api_host, settings.api_port, "the API") as socket:
         where = address(settings.api_host, socket)
