@@ -13,12 +13,12 @@ again over another one, for as long as `SERVER_AWAY_SECONDS`.
 import asyncio
 import threading
 import time
-from collections import defaultdict
 from collections.abc import Callable, Hashable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from contextvars import ContextVar
 from types import TracebackType
 from typing import Any, Self, TypeVar
+from weakref import WeakValueDictionary
 
 import psycopg
 from psycopg_pool import AsyncConnectionPool, ConnectionPool, PoolTimeout
@@ -31,8 +31,9 @@ from fashion_assets.search import inspiration, looks, people, statements, styles
 from fashion_assets.search.answering import Answering
 from fashion_assets.search.filters import Filters, as_filters
 from fashion_assets.search.inspiration import Inspiration
+from fashion_assets.search.kept import CacheFigures
 from fashion_assets.search.looks import Look
-from fashion_assets.search.meaning import CacheFigures, Encoders
+from fashion_assets.search.meaning import Encoders
 from fashion_assets.search.query import Query, Results
 from fashion_assets.search.reading import AsyncReadingConnection, ReadingConnection, Statement
 from fashion_assets.search.styles import Style
@@ -59,7 +60,9 @@ class SearchEngine:
         self._answering = answering
         self._suggesting = Suggesting(answering)
         self._settings = settings
-        self._locks: defaultdict[Hashable, threading.Lock] = defaultdict(threading.Lock)
+        # Only as long as somebody holds one: callers make up names of releases.
+        self._locks: WeakValueDictionary[Hashable, Any] = WeakValueDictionary()
+        self._choosing = threading.Lock()
 
     @classmethod
     def open(
@@ -207,7 +210,9 @@ class SearchEngine:
             return step.make()
         if isinstance(step, Read):
             return self._read(step)
-        with self._locks[step.key]:
+        with self._choosing:
+            lock = self._locks.setdefault(step.key, threading.Lock())
+        with lock:
             known = step.known()
             return self._drive(step.work()) if known is None else known
 
@@ -243,7 +248,8 @@ class AsyncSearchEngine:
         self._answering = answering
         self._suggesting = Suggesting(answering)
         self._settings = settings
-        self._locks: defaultdict[Hashable, asyncio.Lock] = defaultdict(asyncio.Lock)
+        # Only as long as somebody holds one: callers make up names of releases.
+        self._locks: WeakValueDictionary[Hashable, asyncio.Lock] = WeakValueDictionary()
 
     @classmethod
     def open(
@@ -365,7 +371,8 @@ class AsyncSearchEngine:
             return await asyncio.to_thread(step.make)
         if isinstance(step, Read):
             return await self._read(step)
-        async with self._locks[step.key]:
+        lock = self._locks.setdefault(step.key, asyncio.Lock())
+        async with lock:
             known = step.known()
             return await self._drive(step.work()) if known is None else known
 

@@ -20,7 +20,7 @@ from fashion_assets.catalog.ontology.named import line_of
 from fashion_assets.catalog.ontology.phrases import every_phrase
 from fashion_assets.search import spoken, statements
 from fashion_assets.search.filters import COLUMNS, AnyOf
-from fashion_assets.search.meaning import Cache
+from fashion_assets.search.kept import CACHED_BYTES, Cache
 from fashion_assets.search.path import Facts
 from fashion_assets.search.reading import Statement
 from fashion_assets.search.served import ServedReleases
@@ -79,7 +79,7 @@ class LackingWords:
     def __init__(self, releases: ServedReleases, values: FilterValues):
         self._releases = releases
         self._values = values
-        self._there: Cache[bool] = Cache(65_536)
+        self._there: Cache[bool] = Cache(65_536, CACHED_BYTES)
 
     def of(self, facts: Facts, terms: Sequence[Term], absent: Sequence[Absent]) -> Work[tuple[Lacking, ...]]:
         """What a question lacks, in its order: terms that name values, and words that name none."""

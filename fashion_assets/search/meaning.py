@@ -1,17 +1,14 @@
 """The parts of a question as vectors of a space: words and pictures encoded once, mixed by weight.
 
-What belongs here: the encoders at hand, the cache of what they made, refusing pictures that are none. What does not: the
+What belongs here: the encoders at hand, what they made, refusing pictures that are none. What does not: the
 models (`embedding`), vectors of stored products, which the engine reads.
 """
 
 import hashlib
 import math
-from collections import OrderedDict
-from collections.abc import Callable, Hashable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from pathlib import Path
-from threading import Lock
-from typing import Generic, NamedTuple, TypeVar
 
 import numpy as np
 
@@ -19,6 +16,7 @@ from fashion_assets.catalog.pictures import Limits, PictureError, PictureFile
 from fashion_assets.embedding.encoder import Encoder, encoder_of
 from fashion_assets.embedding.spaces import embedding_space
 from fashion_assets.search.filters import SearchError
+from fashion_assets.search.kept import CACHED_BYTES, Cache, CacheFigures
 from fashion_assets.search.query import Query
 from fashion_assets.settings import Settings
 
@@ -34,61 +32,6 @@ PARTS = 6
 Box = tuple[int, int, int, int]
 """Left, top, right and bottom of a part of a picture, in pixels."""
 
-Kept = TypeVar("Kept")
-
-
-class CacheFigures(NamedTuple):
-    """How often something asked for was there."""
-
-    hits: int
-    misses: int
-    size: int
-
-
-class Cache(Generic[Kept]):
-    """The values used last, up to `size`; safe to use from several threads."""
-
-    def __init__(self, size: int):
-        self._size = size
-        self._kept: OrderedDict[Hashable, Kept] = OrderedDict()
-        self._lock = Lock()
-        self._hits = self._misses = 0
-
-    def get(self, key: Hashable, make: Callable[[], Kept]) -> Kept:
-        """The value of the key, made if it is not there; side by side it may be made twice."""
-        with self._lock:
-            if key in self._kept:
-                self._hits += 1
-                self._kept.move_to_end(key)
-                return self._kept[key]
-            self._misses += 1
-        value = make()
-        self.put(key, value)
-        return value
-
-    def put(self, key: Hashable, value: Kept) -> None:
-        """Keep a value."""
-        with self._lock:
-            self._kept[key] = value
-            self._kept.move_to_end(key)
-            while len(self._kept) > self._size:
-                self._kept.popitem(last=False)
-
-    def peek(self, key: Hashable) -> Kept | None:
-        """The value, if it is there."""
-        with self._lock:
-            return self._kept.get(key)
-
-    def drop(self, key: Hashable) -> None:
-        """Forget a value, if it is there."""
-        with self._lock:
-            self._kept.pop(key, None)
-
-    def figures(self) -> CacheFigures:
-        """Since the cache was made."""
-        with self._lock:
-            return CacheFigures(self._hits, self._misses, len(self._kept))
-
 
 class Encoders:
     """The encoders at hand, by space; the one of the settings is loaded when it is first needed."""
@@ -103,7 +46,7 @@ class Encoders:
                     f"the encoder given for the space {space} makes vectors of {encoder.space.name}"
                 )
         self._own = embedding_space(settings.model, settings.model_revision).name
-        self._vectors: Cache[np.ndarray] = Cache(CACHED_VECTORS)
+        self._vectors: Cache[np.ndarray] = Cache(CACHED_VECTORS, CACHED_BYTES)
         self.spaces: tuple[str, ...] = tuple(dict.fromkeys((self._own, *self._further)))
         """Names of the spaces there is an encoder of."""
 
@@ -127,7 +70,8 @@ class Encoders:
         new = [text for text in dict.fromkeys(texts) if text and self._vectors.peek((space, text)) is None]
         if new:
             for text, vector in zip(new, self._encoder(space).texts(new), strict=True):
-                self._vectors.put((space, text), vector)
+                # By itself: a row of what was encoded together would keep all of it.
+                self._vectors.put((space, text), vector.copy())
 
     def picture(self, space: str, data: bytes) -> np.ndarray:
         """The unit vector [d] of a picture's bytes. Raises `SearchError` where they are none, and says why."""

@@ -5,10 +5,10 @@ say (`paging`).
 """
 
 from collections.abc import Sequence
-from functools import lru_cache
 
 from psycopg import sql
 
+from fashion_assets.search.kept import remembered
 from fashion_assets.search.query import HIT_COLUMNS
 from fashion_assets.search.statements import (
     Shape,
@@ -251,7 +251,7 @@ def _read(
     return sql.SQL(" UNION ALL ").join(parts)
 
 
-@lru_cache(maxsize=1_024)
+@remembered(1_024)
 def search(shape: Shape) -> bytes:
     """The text of the statement that answers a page.
 

@@ -18,7 +18,7 @@ from typing import Any
 import numpy as np
 
 from fashion_assets.search.filters import AnyOf, Filter, Holds
-from fashion_assets.search.meaning import Cache
+from fashion_assets.search.kept import CACHED_BYTES, Cache
 from fashion_assets.search.query import WINDOW
 from fashion_assets.search.statements import EF_SEARCH, MAX_EF_SEARCH, Path
 
@@ -143,7 +143,9 @@ class Facts:
     """How often it had been changed when this was read; None where it does not say."""
     at: float = field(default=0.0, compare=False)
     """When this was read (`time.monotonic`)."""
-    _masks: Cache[np.ndarray] = field(default_factory=lambda: Cache(256), repr=False, compare=False)
+    _masks: Cache[np.ndarray] = field(
+        default_factory=lambda: Cache(256, CACHED_BYTES), repr=False, compare=False
+    )
     _codes: Cache[tuple[list[Any], np.ndarray]] = field(
         default_factory=lambda: Cache(64), repr=False, compare=False
     )

@@ -22,9 +22,13 @@ from psycopg.abc import Buffer, PQGen
 from psycopg.adapt import PyFormat, Transformer
 
 from fashion_assets.postgres import session
+from fashion_assets.search.kept import remembered
 
 PREPARED = 256
 """Statements kept prepared on a connection; with more, all are let go. A shop asks in a few dozen shapes."""
+
+PREPARED_BYTES = 2 * 2**20
+"""The same of their texts: twice what so many have. What the server makes of a text is many times as large."""
 
 _PLACEHOLDER = re.compile(rb"%(?:\((\w+)\)s|%)")
 
@@ -36,7 +40,7 @@ class Statement(NamedTuple):
     parameters: Mapping[str, Any]
 
 
-@lru_cache(maxsize=2_048)
+@remembered(2_048)
 def numbered(text: bytes) -> tuple[bytes, tuple[str, ...]]:
     """A statement's text with `$1`, `$2`, … for its placeholders, and their names in that order."""
     numbers: dict[str, int] = {}
@@ -63,6 +67,7 @@ class Reader:
         self._pgconn = conn.pgconn
         self._adapting = Transformer(conn)
         self._prepared: dict[tuple[bytes, tuple[int, ...]], bytes] = {}
+        self._bytes = 0
         self._names: Iterator[int] = count()
         self._forget = False
 
@@ -75,8 +80,13 @@ class Reader:
         try:
             # For each command sent, whether its rows are wanted.
             wanted: list[bool] = []
-            if self._forget or len(self._prepared) + len(bound) > PREPARED:
+            if (
+                self._forget
+                or len(self._prepared) + len(bound) > PREPARED
+                or self._bytes + sum(len(each.text) for each in bound) > PREPARED_BYTES
+            ):
                 self._prepared.clear()
+                self._bytes = 0
                 pgconn.send_query_params(b"DEALLOCATE ALL", None)
                 wanted.append(False)
             # Until all went well: a plan may be of columns that are no longer there.
@@ -110,6 +120,7 @@ class Reader:
         wanted = [True]
         if name is None:
             name = self._prepared[key] = b"read_%d" % next(self._names)
+            self._bytes += len(bound.text)
             self._pgconn.send_prepare(name, bound.text, bound.types)
             wanted = [False, True]
         self._pgconn.send_query_prepared(name, bound.values, bound.formats, pq.Format.BINARY)

@@ -17,7 +17,7 @@ from pgvector import HalfVector
 from fashion_assets.catalog.attributes import SPARSE
 from fashion_assets.search import statements
 from fashion_assets.search.filters import COLUMNS
-from fashion_assets.search.meaning import Cache
+from fashion_assets.search.kept import Cache
 from fashion_assets.search.path import SAMPLE, Facts, Sample, Space, Width
 from fashion_assets.search.query import Aside, Results
 from fashion_assets.search.reading import Statement

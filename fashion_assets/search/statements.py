@@ -15,6 +15,7 @@ from psycopg import sql
 
 from fashion_assets.catalog.attributes import ATTRIBUTES
 from fashion_assets.search.filters import condition
+from fashion_assets.search.kept import remembered
 from fashion_assets.search.query import HIT_COLUMNS
 from fashion_assets.search.reading import Statement
 from fashion_assets.warehouse.contract import contracts
@@ -157,7 +158,7 @@ def table(schema: str, name: str = "products") -> sql.Identifier:
     return sql.Identifier(schema, name)
 
 
-@lru_cache(maxsize=1_024)
+@remembered(1_024)
 def completed(text: bytes, schema: str, columns: frozenset[str]) -> bytes:
     """The text of a statement on a release whose `products` has these columns alone, as it was built before others came to be: they are
     read as columns without values. As PostgreSQL flattens such a subquery, the release's indexes serve as they do without it."""

@@ -15,7 +15,7 @@ from rapidfuzz.distance import OSA
 from fashion_assets.catalog.attributes import IMPORTANCE
 from fashion_assets.search.answering import Answering
 from fashion_assets.search.filters import SearchError
-from fashion_assets.search.meaning import Cache
+from fashion_assets.search.kept import Cache
 from fashion_assets.search.path import Facts
 from fashion_assets.search.query import MAX_WORDS, SHOWN
 from fashion_assets.search.words import names

@@ -10,8 +10,8 @@ from functools import partial
 from typing import NamedTuple
 
 from fashion_assets.search import spoken, statements, words
+from fashion_assets.search.kept import CACHED_BYTES, Cache
 from fashion_assets.search.lacking import Absent
-from fashion_assets.search.meaning import Cache
 from fashion_assets.search.path import Facts
 from fashion_assets.search.reading import Statement
 from fashion_assets.search.served import ServedReleases
@@ -69,9 +69,9 @@ class Understanding:
 
     def __init__(self, releases: ServedReleases):
         self._releases = releases
-        self._said: Cache[spoken.Said] = Cache(4_096)
-        self._words: Cache[_Reading] = Cache(65_536)
-        self._levels: Cache[int] = Cache(65_536)
+        self._said: Cache[spoken.Said] = Cache(4_096, CACHED_BYTES)
+        self._words: Cache[_Reading] = Cache(65_536, CACHED_BYTES)
+        self._levels: Cache[int] = Cache(65_536, CACHED_BYTES)
         self._lexicons: Cache[Mapping[str, int]] = Cache(2)
 
     def understand(self, facts: Facts, text: str, synonyms: Synonyms | None = None) -> Work[Understood]:

@@ -6,14 +6,14 @@ not: reading filters (`filters`), unknown words (`understanding`).
 
 from collections import Counter
 from collections.abc import Iterator, Mapping, Sequence
-from functools import lru_cache, partial
+from functools import partial
 
 from psycopg import sql
 from rapidfuzz import fuzz, process, utils
 
 from fashion_assets.search import statements
 from fashion_assets.search.filters import COLUMNS, AnyOf, Filter, Holds
-from fashion_assets.search.meaning import Cache
+from fashion_assets.search.kept import CACHED_BYTES, Cache, remembered
 from fashion_assets.search.path import Facts
 from fashion_assets.search.reading import Statement
 from fashion_assets.search.served import ServedReleases
@@ -39,7 +39,7 @@ class FilterValues:
 
     def __init__(self, releases: ServedReleases):
         self._releases = releases
-        self._present: Cache[bool] = Cache(65_536)
+        self._present: Cache[bool] = Cache(65_536, CACHED_BYTES)
         self._known: Cache[Mapping[str, int]] = Cache(64)
 
     def strange(self, facts: Facts, filters: Sequence[Filter]) -> Work[list[str]]:
@@ -96,7 +96,7 @@ def _looked_for(facts: Facts, filters: Sequence[Filter]) -> Iterator[AnyOf | Hol
             yield each
 
 
-@lru_cache(maxsize=1_024)
+@remembered(1_024)
 def _exists(schema: str, shape: tuple) -> bytes:
     """The text of the statement that says whether any product meets a filter."""
     (where,) = statements.conditions((shape,))

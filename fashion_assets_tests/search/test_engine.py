@@ -394,6 +394,37 @@ def test_nothing_live_is_said(candidate: Candidate):
                 engine.search(Query("red", release=unknown))
 
 
+def test_names_of_releases_that_callers_make_up_are_not_kept(live: Candidate, engine: SearchEngine):
+    made_up = [f"{SERVING_SCHEMA}_r{number}" for number in range(9_000, 9_020)]
+
+    async def asked() -> int:
+        async with AsyncSearchEngine.open(live.settings) as other:
+            for name in made_up:
+                with pytest.raises(ReleaseError):
+                    await other.search(Query("red", release=name))
+            return len(other._locks)
+
+    for name in made_up:
+        with pytest.raises(ReleaseError):
+            engine.search(Query("red", release=name))
+    assert len(engine._locks) == 0 and asyncio.run(asked()) == 0
+
+
+def test_words_and_filters_nobody_types_are_kept_up_to_so_many_bytes(engine: SearchEngine):
+    answering = engine._answering
+    engine.search(Query("x" * 1_900, avoid="y" * 1_900, filters={"brand": "z" * 900}))
+    asked = [
+        answering.encoders._vectors,
+        answering._understanding._said,
+        answering._understanding._words,
+        answering._understanding._levels,
+        answering._values._present,
+        answering._lacking._there,
+    ]
+    assert all(each._most is not None for each in asked)
+    assert sum(each._bytes > 1_900 for each in asked) >= 3
+
+
 def test_reading_is_all_an_engine_can_do(live: Candidate, engine: SearchEngine):
     def run(text: bytes, role: bool) -> list:
         settings = {"role": live.settings.reader_role} if role else {}

@@ -107,6 +107,11 @@ def test_what_is_prepared_does_not_grow_for_ever(conn: ReadingConnection, monkey
     for number in range(30):
         assert read(conn, Statement(b"SELECT %d" % number, {})) == [[(number,)]]
     assert prepared(conn) <= 8
+    monkeypatch.setattr(reading, "PREPARED", 256)
+    monkeypatch.setattr(reading, "PREPARED_BYTES", 50_000)
+    for number in range(30):
+        assert read(conn, Statement(b"SELECT %d -- " % number + b"x" * 10_000, {})) == [[(number,)]]
+    assert prepared(conn) <= 5
 
 
 def test_a_lost_connection_is_an_error_of_the_database(conn: ReadingConnection, database: Connection):
