@@ -56,6 +56,9 @@ FRESH_SECONDS = 5.0
 KNOWN = 4_096
 """Keys that are remembered, good ones or such as were."""
 
+CALLERS = 4_096
+"""Callers that are counted before those are let go of that asked nothing for a minute."""
+
 UNASKABLE = (psycopg.OperationalError, WarehouseError)
 """The registers cannot be asked: what was last known of a key holds until they can."""
 
@@ -90,7 +93,9 @@ class Access:
         self._local = here.host in LOOPBACK
         self._keys: OrderedDict[bytes, tuple[float, Key]] = OrderedDict()
         self._needed: tuple[float, bool] = (-math.inf, True)
-        self._limiter = MovingWindowRateLimiter(MemoryStorage())
+        self._asked = MemoryStorage()
+        self._forget_at = CALLERS
+        self._limiter = MovingWindowRateLimiter(self._asked)
         per_process = max(1, -(-settings.api_requests_per_minute // settings.api_workers))
         self._limit = RateLimitItemPerMinute(per_process)
         self._wrong = RateLimitItemPerMinute(WRONG_PER_MINUTE)
@@ -116,6 +121,8 @@ class Access:
         return Caller(key.name, frozenset(key.scopes), within)
 
     def _count(self, limit: RateLimitItemPerMinute, who: str) -> None:
+        if len(self._asked.events) >= self._forget_at:
+            self._forget()
         if self._limiter.hit(limit, who):
             return
         again = max(1, round(self._limiter.get_window_stats(limit, who).reset_time - time.time()))
@@ -126,6 +133,13 @@ class Access:
             429,
             headers={"Retry-After": str(again)},
         )
+
+    def _forget(self) -> None:
+        """Let go of callers that asked nothing for a minute: the storage keeps the name of each for ever, and there is no end of addresses."""
+        for who in [who for who, times in list(self._asked.events.items()) if not times]:
+            self._asked.clear(who)
+        # Looked for again only when there are as many more, so that it costs a request nothing to speak of.
+        self._forget_at = max(CALLERS, 2 * len(self._asked.events))
 
     async def _is_open(self) -> bool:
         if not self._local:

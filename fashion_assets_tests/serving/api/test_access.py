@@ -2,6 +2,7 @@
 
 from collections.abc import Iterator
 from datetime import UTC, datetime, timedelta
+from types import SimpleNamespace
 
 import httpx
 import pytest
@@ -129,6 +130,31 @@ def test_who_asks_too_often_is_told_when_to_ask_again(guarded: httpx.Client, set
     answers = [guarded.get("/api/v1/search?limit=1", headers=own) for _ in range(41)]
     assert [each.status_code for each in answers] == [200] * 40 + [429]
     assert int(answers[-1].headers["retry-after"]) >= 1
+
+
+def test_addresses_that_ask_no_more_are_let_go_of(settings: Settings, monkeypatch: pytest.MonkeyPatch):
+    monkeypatch.setattr(access, "CALLERS", 50)
+    asked = access.Access(SimpleNamespace(settings=settings, host="0.0.0.0"))
+    storage = asked._asked
+    most = 0
+    for number in range(400):
+        asked._count(asked._limit, f"address 2001:db8::{number:x}")
+        if number % 20 == 19:
+            # A minute later; what has run out the storage lets go of by itself, but for the name.
+            for times in list(storage.events.values()):
+                for each in times:
+                    each.expiry = 0.0
+            storage._MemoryStorage__expire_events()  # type: ignore[attr-defined]
+        most = max(most, len(storage.events))
+    assert most <= 100
+    # Who is within the minute is counted on.
+    limit = access.RateLimitItemPerMinute(2)
+    asked._count(limit, "key 1")
+    for number in range(200):
+        asked._count(asked._limit, f"address {number}")
+    asked._count(limit, "key 1")
+    with pytest.raises(access.Problem):
+        asked._count(limit, "key 1")
 
 
 def test_wrong_keys_are_looked_for_only_so_often(
