@@ -6,7 +6,9 @@ In a home below the folder three drawn old systems are migrated, a candidate is 
 for searches, one narrowed to a colour, one expired, one revoked. `fashion-assets serve` is then sent requests drawn from the seed, byte by byte
 over sockets. Of every answer must hold: no status of 500 and more, but for 501 of calls that are left out; errors are problem details; nothing of the
 inside is in it, no path of the home, no key, nothing of the candidate for who may not see it, no product beyond the filters of its key. At the end
-the server must live, and neither its memory nor its open files may have grown. `--first`: the number of the first request, by which a fault is
+the server must live, and neither its memory nor its open files may have grown since the middle. Until then the process has met each kind of request and
+its threads the largest pictures; from then on only texts of statements are new, half a megabyte in a thousand requests, up to their bound
+(`search/kept`). `--first`: the number of the first request, by which a fault is
 repeated. Exit code 0 where all held.
 """
 
@@ -22,7 +24,7 @@ from api_server import Server, prepared
 from fashion_assets_tests.serving import hostility
 
 MEMORY = 32 * 2**20
-"""Bytes by which the API's processes may have grown from the middle to the end."""
+"""Bytes by which the API's processes may have grown from the middle to the end: what a few pictures at once leave behind in their heaps."""
 
 FILES = 8
 """The same of open files: connections that come and go."""
@@ -93,7 +95,6 @@ def attacked(server: Server, world: hostility.World, given: argparse.Namespace) 
         f"{given.requests:,} requests, seed {given.seed}, {time.monotonic() - began:.0f} s: "
         + (f"{broken:,} answers did not hold" if broken else "all held")
     )
-    # Caches fill in the first half.
     (memory, files), (memory_after, files_after) = used[len(used) // 2], used[-1]
     grew = memory_after - memory > MEMORY or files_after > files + FILES
     return 1 if broken or grew or server.process.poll() is not None else 0
