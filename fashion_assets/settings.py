@@ -177,8 +177,8 @@ class Settings(Thresholds, BaseSettings):
     ray_wait_seconds: float = Field(
         default=60,
         gt=0,
-        description="Seconds to wait for the cluster: until it answers, and until there is room for an encoder. Longer where an "
-        "autoscaler has to start machines.",
+        description="Seconds to wait for the cluster: until it answers, and until an encoder does. Not below 60: Ray takes up to a "
+        "minute to notice that a node is gone. Longer where an autoscaler has to start machines.",
     )
     ray_idle_seconds: float = Field(
         default=30,

@@ -8,6 +8,7 @@ its process or its node is gone; the part it had is sent again.
 """
 
 import hashlib
+import time
 from collections.abc import Sequence
 from functools import lru_cache
 from typing import Any
@@ -15,7 +16,7 @@ from typing import Any
 import numpy as np
 import ray
 from ray import ObjectRef
-from ray.exceptions import GetTimeoutError, RayActorError
+from ray.exceptions import ActorUnavailableError, GetTimeoutError, RayActorError
 
 from fashion_assets import __version__
 from fashion_assets.compute.cluster import NAMESPACE, ClusterError, lacking, tasks
@@ -28,6 +29,11 @@ from fashion_assets.settings import Settings
 PICTURES = 128
 """Pictures of a part at the least: small ones are decoded and encoded in some tenths of a second."""
 
+AGAIN = 0.5
+"""Seconds after which an encoder that is unavailable is asked again; Ray itself looks after its nodes every few seconds."""
+
+NOT_YET = ("DEPENDENCIES_UNREADY", "PENDING_CREATION")
+"""States of an actor that has never lived. One that has is RESTARTING when it waits for room."""
 
 _made: dict[tuple[str, str, str], "ClusterEncoder"] = {}
 
@@ -116,29 +122,64 @@ class ClusterEncoder:
         return self._known
 
     def _found(self) -> Description:
-        numbers = range(self._settings.ray_encoders)
-        holders = {number: self._holder(number) for number in numbers}
-        asked = {holders[number].describe.remote(__version__): number for number in numbers}
-        done, _ = ray.wait(list(asked), num_returns=len(asked), timeout=self._settings.ray_wait_seconds)
-        if not done:
-            for holder in holders.values():  # else they would wait for room for ever
-                ray.kill(holder)
-            raise ClusterError(
-                lacking(self._settings)
-                or f"No encoder found room on the Ray cluster in {self._settings.ray_wait_seconds:g} seconds: others use it. Wait, or raise "
-                "FASHION_ASSETS_RAY_WAIT_SECONDS."
-            )
-        described: list[Description] = [answer(ref) for ref in done]
-        for each in described:
+        holders = {number: self._holder(number) for number in range(self._settings.ray_encoders)}
+        described = self._answers(holders)
+        if not described:
+            raise ClusterError(self._unanswered(holders))
+        for each in described.values():
             if each.space != self._space.name:
                 raise ModelError(
                     f"A node of the Ray cluster has the model {each.space}, and {self._space.name} is meant: put the same files "
                     "there (FASHION_ASSETS_MODEL)."
                 )
-        self._holders = {asked[ref]: holders[asked[ref]] for ref in done}
+        self._holders = {number: holders[number] for number in described}
         self._asked = dict.fromkeys(self._holders, 0)
         self._is_room_for_tasks()
-        return described[0]
+        return next(iter(described.values()))
+
+    def _answers(self, holders: dict[int, Any]) -> dict[int, Description]:
+        """What those say that answer in time. One whose process or node has just gone is unavailable until Ray knows: it is asked
+        again. Raises as `answer` does of one that is gone for good."""
+        until = time.monotonic() + self._settings.ray_wait_seconds
+        described: dict[int, Description] = {}
+        unasked = set(holders)
+        asked: dict[ObjectRef, int] = {}
+        while unasked or asked:
+            asked |= {holders[number].describe.remote(__version__): number for number in unasked}
+            unasked = set()
+            done, _ = ray.wait(list(asked), num_returns=len(asked), timeout=max(0, until - time.monotonic()))
+            for ref in done:
+                number = asked.pop(ref)
+                try:
+                    described[number] = answer(ref)
+                except ActorUnavailableError:
+                    unasked.add(number)
+            if time.monotonic() >= until:
+                break
+            if unasked:
+                time.sleep(AGAIN)
+        return described
+
+    def _unanswered(self, holders: dict[int, Any]) -> str:
+        """Why none of them answered. Those that have not lived yet end: else they would wait for room for ever, and have an autoscaler
+        start machines. The others stay: other runs may have them, and Ray starts one anew whose process or node is gone."""
+        states = {number: _state(holder) for number, holder in holders.items()}
+        for number, holder in holders.items():
+            if states[number] in NOT_YET:
+                ray.kill(holder)
+        if lacks := lacking(self._settings):
+            return lacks
+        seconds = f"{self._settings.ray_wait_seconds:g} seconds"
+        if "RESTARTING" in states.values():
+            why = f"No encoder of the Ray cluster was there again in {seconds}: its process or its node is gone, and another one not ready yet."
+        elif "ALIVE" in states.values():
+            why = (
+                f"No encoder of the Ray cluster answered in {seconds}: it is busy or still loads the model, or its node is gone and Ray has "
+                "not noticed yet."
+            )
+        else:
+            why = f"No encoder found room on the Ray cluster in {seconds}: others use it."
+        return f"{why} Wait, or raise FASHION_ASSETS_RAY_WAIT_SECONDS."
 
     def _is_room_for_tasks(self) -> None:
         """Actors keep their processors: where they have them all, nothing would ever be decoded."""
@@ -176,6 +217,14 @@ class ClusterEncoder:
             )
             .remote(self._loading, settings.ray_idle_seconds)
         )
+
+
+def _state(holder: Any) -> str:
+    """The actor's state, as the cluster's head knows it."""
+    # What Ray has for it in public (ray.util.state) asks its dashboard, which a cluster need not have.
+    from ray._private.state import actors
+
+    return actors(holder._actor_id.hex()).get("State", "DEAD")
 
 
 def _loading(settings: Settings, model: Settings) -> Loading:
