@@ -3,9 +3,9 @@
 One cluster of two nodes, started once: its head has one processor, the other node three. So an encoder that needs two is on the latter.
 """
 
+import multiprocessing
 import os
 import signal
-import subprocess
 import sys
 import time
 from collections.abc import Callable, Iterator
@@ -27,10 +27,10 @@ from fashion_assets.compute.cluster import ClusterError, OnCluster, Refused, con
 from fashion_assets.compute.here import compute_of
 from fashion_assets.compute.remote import on_rows
 from fashion_assets.embedding.encoder import InstalledModel, encoder_of
-from fashion_assets.outcome import MigrationResult
 from fashion_assets.places import CHECKOUT
 from fashion_assets.postgres.connections import connect as connect_to_database
 from fashion_assets.release.scan import scan_active_sources
+from fashion_assets.runs import Runs, prepare_workers
 from fashion_assets.settings import Settings
 from fashion_assets.warehouse.parquet import ParquetStore
 from fashion_assets.warehouse.sources import activate_source
@@ -39,7 +39,8 @@ from fashion_assets_tests.conftest import Template
 
 ray = pytest.importorskip("ray", reason="the extra `ray` is not installed")
 
-PICTURES = 300
+PICTURES = 70
+"""Three parts, of 32 pictures at the most."""
 
 
 class Nodes(NamedTuple):
@@ -53,14 +54,14 @@ class Nodes(NamedTuple):
 def nodes() -> Iterator[Nodes]:
     from ray.cluster_utils import Cluster
 
-    here = {"object_store_memory": 128 * 2**20}
+    here = {"object_store_memory": 128 * 2**20, "include_log_monitor": False}
     with pytest.MonkeyPatch.context() as environment:
         environment.setenv("RAY_AUTH_MODE", "disabled")
         environment.setenv("RAY_USAGE_STATS_ENABLED", "0")
         # A node that says nothing is gone after a second or two, not after half a minute.
         checks = {"initial_delay_ms": 500, "period_ms": 500, "timeout_ms": 1000, "failure_threshold": 3}
         told = {f"health_check_{name}": value for name, value in checks.items()}
-        head = {**here, "num_cpus": 1, "include_dashboard": False, "_system_config": told}
+        head = {**here, "num_cpus": 1, "include_dashboard": False, "no_monitor": True, "_system_config": told}
         cluster = Cluster(initialize_head=True, head_node_args=head)
         others = [cluster.add_node(num_cpus=3, **here)]
 
@@ -80,9 +81,16 @@ def catalogue(tmp_path_factory: pytest.TempPathFactory) -> Path:
     return write_catalogue(tmp_path_factory.mktemp("catalogue"), PICTURES)
 
 
+@pytest.fixture(scope="module")
+def expected(catalogue: Path) -> np.ndarray:
+    """The vectors of the catalogue's pictures, computed here."""
+    return encoder_of(Settings(compute="local")).files(files(catalogue)).vectors
+
+
 @pytest.fixture
 def on_cluster(settings: Settings, nodes: Nodes, monkeypatch: pytest.MonkeyPatch) -> Settings:
     """Settings of an installation whose batches go to the cluster."""
+    monkeypatch.setattr("fashion_assets.compute.encoders.PICTURES", 1)  # as few as the model takes at once
     how = {"COMPUTE": "ray", "RAY_ADDRESS": nodes.address, "RAY_ENCODER_CPUS": "2", "RAY_WAIT_SECONDS": "20"}
     for name, value in how.items():
         monkeypatch.setenv(f"FASHION_ASSETS_{name}", value)
@@ -93,7 +101,7 @@ def on_cluster(settings: Settings, nodes: Nodes, monkeypatch: pytest.MonkeyPatch
 def batches_of(settings: Settings, catalogue: Path) -> list[Work]:
     """The batches of a catalogue that was just scanned, and what their stages need."""
     with connect_to_database(settings) as conn:
-        activate_source(conn, "shop", "folder", str(catalogue))
+        activate_source(conn, settings.source_name, "folder", str(catalogue))
         scan_active_sources(conn, settings)
         names = [batch.name for batch in active_batches(conn)]
 
@@ -165,20 +173,19 @@ def bucket(monkeypatch: pytest.MonkeyPatch) -> Iterator[str]:
 
 
 @pytest.mark.parametrize("place", ["folder", "bucket"])
-def test_a_migration_on_a_cluster_makes_the_same_files_bit_for_bit(
+def test_runs_on_a_cluster_make_the_same_files_bit_for_bit(
     on_cluster: Settings,
-    migrate: Callable[..., MigrationResult],
     candidate_template: Template,
     request: pytest.FixtureRequest,
-    tmp_path: Path,
     monkeypatch: pytest.MonkeyPatch,
     place: str,
 ):
     monkeypatch.setenv("FASHION_ASSETS_BATCH_SIZE", "20")
     if place == "bucket":
         monkeypatch.setenv("FASHION_ASSETS_STORAGE_URL", request.getfixturevalue("bucket"))
-    result = migrate(write_catalogue(tmp_path / "catalogue", 40), promote=False)
-    assert result.products == 40
+    names = [work.name for work in batches_of(Settings(), candidate_template.home / "catalogue")]
+    with Runs() as runs:
+        assert sorted(runs.batches(names)) == [(name, None) for name in names]
     made = ParquetStore(Settings().assets_url)
     here = ParquetStore(str(candidate_template.home / "assets"))
     files = [(file.name, batch) for file in OF_LISTINGS.files for batch in sorted(here.batches(file.name))]
@@ -195,8 +202,8 @@ def test_a_migration_on_a_cluster_makes_the_same_files_bit_for_bit(
 
 def test_rows_whose_worker_is_killed_are_done_again(on_cluster: Settings, tmp_path: Path):
     def doubled(part: pa.Table, killed: Path) -> list[int]:
-        mark = killed / str(part["number"][0])
-        if not mark.exists():
+        mark = killed / "mark"
+        if part["number"][0].as_py() == 250 and not mark.exists():  # the second of three
             mark.touch()
             os.kill(os.getpid(), signal.SIGKILL)
         return [2 * number for number in part["number"].to_pylist()]
@@ -204,7 +211,7 @@ def test_rows_whose_worker_is_killed_are_done_again(on_cluster: Settings, tmp_pa
     table = pa.table({"number": list(range(600))})
     made = OnCluster(on_cluster).rows(doubled, table, tmp_path)
     assert [number for part in made for number in part] == list(range(0, 1200, 2))
-    assert len(list(tmp_path.iterdir())) == 3
+    assert (tmp_path / "mark").exists()
 
 
 def test_rows_that_kill_every_worker_fail_alone_and_say_so(on_cluster: Settings):
@@ -218,7 +225,12 @@ def test_rows_that_kill_every_worker_fail_alone_and_say_so(on_cluster: Settings)
 
 @pytest.mark.parametrize("what", ["worker", "node"])
 def test_pictures_whose_encoder_is_killed_are_encoded_all_the_same(
-    on_cluster: Settings, nodes: Nodes, catalogue: Path, monkeypatch: pytest.MonkeyPatch, what: str
+    on_cluster: Settings,
+    nodes: Nodes,
+    catalogue: Path,
+    expected: np.ndarray,
+    monkeypatch: pytest.MonkeyPatch,
+    what: str,
 ):
     encoder = OnCluster(on_cluster).encoder(InstalledModel(on_cluster))
     before = process_of(holder_of(encoder))
@@ -227,40 +239,68 @@ def test_pictures_whose_encoder_is_killed_are_encoded_all_the_same(
     made = encoder.files([*files(catalogue), "/nowhere.jpg"])
     assert len(asked) >= 3 and process_of(holder_of(encoder)) != before
     assert [failure.uri for failure in made.failures] == ["/nowhere.jpg"]
-    expected = encoder_of(Settings(compute="local")).files(files(catalogue)).vectors
     np.testing.assert_array_equal(made.vectors[:-1], expected)
 
 
-DRIVER = """
-import os, signal, sys
-from pathlib import Path
-from fashion_assets.batches.stages import IMAGES
-from fashion_assets.settings import Settings
-from fashion_assets_tests.compute.test_cluster import batches_of, validated
-first, second, *_ = batches_of(Settings(), Path(sys.argv[1]))
-IMAGES.make(first, validated(first))
-tables, encoder = validated(second), second.encoder()
-encoder._ask = lambda what, given: os.kill(os.getpid(), signal.SIGKILL)
-IMAGES.make(second, tables)
-"""
+def drive(environment: dict[str, str], catalogue: Path) -> None:
+    """A process of its own, which makes the pictures of one batch and is gone amidst those of the next."""
+    os.environ.update(environment)
+    first, second, *_ = batches_of(Settings(), catalogue)
+    IMAGES.make(first, validated(first))
+    tables, encoder = validated(second), second.encoder()
+    encoder._ask = lambda what, given: os.kill(os.getpid(), signal.SIGKILL)
+    IMAGES.make(second, tables)
 
 
 def test_what_a_killed_driver_stored_is_not_encoded_again(
     on_cluster: Settings, catalogue: Path, monkeypatch: pytest.MonkeyPatch
 ):
-    monkeypatch.setenv("FASHION_ASSETS_BATCH_SIZE", "150")
+    monkeypatch.setenv("FASHION_ASSETS_BATCH_SIZE", "35")
     settings = Settings()
-    ran = subprocess.run([sys.executable, "-c", DRIVER, str(catalogue)], capture_output=True, text=True)
-    assert ran.returncode == -signal.SIGKILL, ran.stderr
+    prepare_workers()
+    driver = multiprocessing.get_context("forkserver").Process(
+        target=drive, args=(dict(os.environ), catalogue)
+    )
+    driver.start()
+    driver.join()
+    assert driver.exitcode == -signal.SIGKILL
     figures = [IMAGES.make(work, validated(work)).figures for work in batches_of(settings, catalogue)]
-    assert [each["embedded_anew"] for each in figures] == [0, 150]
-    assert [each["found_in_store"] for each in figures] == [150, 0]
+    assert [each["embedded_anew"] for each in figures] == [0, 35]
+    assert [each["found_in_store"] for each in figures] == [35, 0]
+
+
+@pytest.mark.parametrize(
+    ("blow", "said"),
+    [
+        (signal.SIGSTOP, r"answered in 0\.2 seconds: it is busy or still"),
+        (signal.SIGKILL, r"was there again in 0\.2 seconds: its process or its node is gone"),
+    ],
+)
+def test_an_encoder_that_is_away_for_a_while_is_told_of_and_left_to_others(
+    on_cluster: Settings, monkeypatch: pytest.MonkeyPatch, blow: signal.Signals, said: str
+):
+    from fashion_assets.compute.encoders import _state
+
+    holder = holder_of(OnCluster(on_cluster).encoder(InstalledModel(on_cluster)))
+    process = process_of(holder)
+    monkeypatch.setenv("FASHION_ASSETS_RAY_WAIT_SECONDS", "0.2")
+    hasty = Settings()
+    os.kill(process, blow)
+    try:
+        while blow == signal.SIGKILL and _state(holder) == "ALIVE":
+            time.sleep(0.01)
+        with pytest.raises(ClusterError, match=f"No encoder of the Ray cluster {said}"):
+            OnCluster(hasty).encoder(InstalledModel(hasty)).texts(["shirt"])
+    finally:
+        if blow == signal.SIGSTOP:
+            os.kill(process, signal.SIGCONT)
+    assert (process_of(holder) == process) == (blow == signal.SIGSTOP)
 
 
 def test_an_encoder_nobody_asks_gives_its_processors_back(
     on_cluster: Settings, catalogue: Path, monkeypatch: pytest.MonkeyPatch
 ):
-    monkeypatch.setenv("FASHION_ASSETS_RAY_IDLE_SECONDS", "0.2")
+    monkeypatch.setenv("FASHION_ASSETS_RAY_IDLE_SECONDS", "1")  # longer than decoding takes
     monkeypatch.setenv("FASHION_ASSETS_RAY_ENCODER_CPUS", "1")  # an actor of its own
     settings = Settings()
     encoder = OnCluster(settings).encoder(InstalledModel(settings))
@@ -308,7 +348,7 @@ def test_a_cluster_without_what_is_asked_for_is_told_of_instead_of_waited_for(
 ):
     monkeypatch.setenv(f"FASHION_ASSETS_{setting}", value)
     monkeypatch.setenv("FASHION_ASSETS_RAY_ENCODERS", "2" if setting == "RAY_ENCODER_CPUS" else "1")
-    monkeypatch.setenv("FASHION_ASSETS_RAY_WAIT_SECONDS", "1")
+    monkeypatch.setenv("FASHION_ASSETS_RAY_WAIT_SECONDS", "0.3")
     settings = Settings()
     with pytest.raises(ClusterError, match=said):
         OnCluster(settings).encoder(InstalledModel(settings)).files(["/nowhere.jpg"])
