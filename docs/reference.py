@@ -105,6 +105,7 @@ SETTINGS_BY_GROUP = {
         "old_snapshots",
         "old_snapshot_seconds",
     ),
+    "A live release that follows": ("reindex_after", "changes_channel"),
     "The Dagster UI": ("sensor_runs_per_tick", "stale_after_days", "ui_url", "ui_hosts"),
     "The search API": (
         "api_host",
@@ -117,9 +118,11 @@ SETTINGS_BY_GROUP = {
         "api_search_seconds",
         "api_max_body",
         "api_cors_origins",
+        "shadow_release",
+        "shadow_share",
     ),
     "Former clients": ("former_hosts", "former_source"),
-    "What people look for": ("searches_kept_days",),
+    "What people look for and like": ("searches_kept_days", "feedback_kept_days"),
     "Being told": ("notify_webhook", "notify_email", "notify_from", "smtp_url"),
     "When something goes wrong": ("debug", "plain_dagster_storage"),
     "Criteria: how sure": (
