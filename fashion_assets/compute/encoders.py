@@ -214,6 +214,8 @@ class ClusterEncoder:
                 num_gpus=settings.ray_encoder_gpus,
                 max_restarts=-1,
                 max_task_retries=TRIES,
+                # Parts are told apart by themselves. In order, one whose pictures a gone node had holds up the others, up to 30 seconds.
+                allow_out_of_order_execution=True,
             )
             .remote(self._loading, settings.ray_idle_seconds)
         )
