@@ -207,13 +207,16 @@ def check_release(settings: Settings, release: str | None) -> None:
 
 
 def hit_as_json(hit: "Hit") -> dict[str, Any]:
-    """A hit with all its attributes."""
+    """A hit with all its attributes, and with what the question asked to be told of it."""
+    told = {name: getattr(hit, name) for name in ("product_id", "external_id", "source", "image_path")}
+    asked = {name: getattr(hit, name) for name in ("highlights", "variants")}
     return {
         name: float(value) if isinstance(value, Decimal) else value
-        for name, value in {**vars(hit), **hit.attributes}.items()
-        if name not in ("attributes", "score", "explanation", "rules")
-        and (name, value) != ("highlights", None)
-    } | {"score": round(hit.score, 6)}
+        for name, value in {**told, **hit.attributes}.items()
+    } | {
+        **{name: asdict(value) for name, value in asked.items() if value is not None},
+        "score": round(hit.score, 6),
+    }
 
 
 def results_as_json(results: "Results", explain: bool) -> dict[str, Any]:

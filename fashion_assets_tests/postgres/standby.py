@@ -11,6 +11,7 @@ from pathlib import Path
 from typing import Any, LiteralString
 
 import psycopg
+from psycopg import sql
 from pydantic import SecretStr
 
 from fashion_assets.postgres.embedded import USER, as_user, programs_of, server_user
@@ -67,6 +68,12 @@ class Following:
             row = conn.execute(asked, given).fetchone()
         assert row is not None
         return row[0]
+
+    def set(self, name: str, value: str) -> None:
+        """Change what it is set to, while it runs."""
+        with self.connect() as conn:
+            conn.execute(sql.SQL("ALTER SYSTEM SET {} = {}").format(sql.Identifier(name), sql.Literal(value)))
+            conn.execute("SELECT pg_reload_conf()")
 
     def follows(self, source: "Following") -> None:
         """Return once all that was committed on the other is seen here."""

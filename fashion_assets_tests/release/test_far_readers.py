@@ -211,7 +211,7 @@ def servers(tmp_path_factory: pytest.TempPathFactory) -> Iterator[tuple[Followin
         settings = primary.settings(folder / "home")
         prepare(settings)
         standby = Following(folder / "standby", primary)
-        standby.start(max_standby_streaming_delay="400ms")
+        standby.start()
         try:
             yield primary, standby, settings
         finally:
@@ -248,6 +248,7 @@ def test_a_standby_that_says_nothing_of_its_readers_is_not_waited_for_and_they_f
     servers: tuple[Following, Following, Settings],
 ):
     primary, standby, settings = servers
+    standby.set("max_standby_streaming_delay", "400ms")
     with connect(settings) as conn, standby.connect() as early, standby.connect() as holding:
         put_live(conn, settings, tiny(conn))
         standby.follows(primary)
@@ -262,6 +263,7 @@ def test_a_standby_that_says_nothing_of_its_readers_is_not_waited_for_and_they_f
         with pytest.raises(psycopg.OperationalError):
             holding.execute(EVERYTHING)
         assert early.execute(EVERYTHING).fetchall() == []
+    standby.set("max_standby_streaming_delay", "30s")
 
 
 def test_a_standby_that_says_what_its_readers_need_is_waited_for(
