@@ -67,6 +67,10 @@ ELSEWHERE = {
     "catalog/stories/writing.py": "what there are phrases for in five languages: a story tells of nothing else",
     "catalog/stories/checking.py": "the claims that are looked for in a story",
     "criteria/stories.py": "what a story may have been told",
+    "catalog/variants.py": "of which attributes words are no name of an article's own",
+    "search/lacking.py": "the columns of kinds of things, which stand under headings",
+    "search/words.py": "the same",
+    "search/spoken.py": "the properties whose words people say otherwise",
 }
 """Modules that may name several attributes in a row: they say what another system has, or have words of their own for each."""
 
