@@ -83,9 +83,6 @@ export function parted(text) {
 /** Whether nothing is asked for but a style's products. */
 export const onlyStyle = (state) => Boolean(state.style && !state.q && !state.like && !state.picture && !state.filters.size);
 
-const DIVERSITY = "0.2";
-/** How much it counts that the best products are unlike each other: a row of the same shirt says little. */
-
 /**
  * A search as the state asks it; facets are counted only where they are asked for, since that takes longer than finding. One that is
  * `typed`, and may be typed on, is not noted as what somebody looked for.
@@ -101,7 +98,6 @@ export function search(state, { limit, page = "", facets = "", typed = false, si
     ["sort", state.sort],
     ["product", state.like],
     ["facets", facets],
-    ["diversity", facets || state.sort ? "" : DIVERSITY],
     ["highlight", q ? "true" : ""],
     ["limit", limit],
     ["page", page],
