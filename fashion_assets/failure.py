@@ -2,7 +2,7 @@
 
 What belongs here: the one way from an exception, or from what is left of one, to that line. What does not: the words of
 errors that are foreseen (`errors`, `postgres.errors`, and whoever raises them), and where lines are printed (`cli`,
-`runs`, `defs.failures`).
+`worker`, `defs.failures`).
 """
 
 import os

@@ -13,7 +13,7 @@ import atexit  # noqa: E402
 import os  # noqa: E402
 from importlib import import_module  # noqa: E402
 
-from fashion_assets.runs import IMPORTED_ONCE, repository  # noqa: E402
+from fashion_assets.worker import IMPORTED_ONCE, repository  # noqa: E402
 
 for _module in IMPORTED_ONCE:
     import_module(_module)

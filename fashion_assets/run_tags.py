@@ -1,7 +1,7 @@
 """Tags of the Dagster runs that commands execute, in processes of their own.
 
 What belongs here: what is written on such runs, and read of them by whoever meets one. What does not: executing them
-(`runs`).
+(`worker`).
 """
 
 import os

@@ -15,9 +15,10 @@ from fashion_assets.places import DAGSTER_FILES
 from fashion_assets.postgres.connections import connect
 from fashion_assets.release.scan import scan_active_sources
 from fashion_assets.run_tags import RUNNER, is_of_a_command
-from fashion_assets.runs import Runs, _encode_on, shares
+from fashion_assets.runs import Runs, shares
 from fashion_assets.settings import Settings
 from fashion_assets.warehouse.sources import activate_source
+from fashion_assets.worker import encode_on
 from fashion_assets_tests.catalogue import write_catalogue
 
 
@@ -83,7 +84,7 @@ def test_a_worker_computes_on_its_share_unless_the_user_says_otherwise(
     with Runs() as runs:
         first = runs._pool(2)
         assert first.submit(_threads).result() == int(chosen or 2)
-        first.submit(_encode_on, "5").result()
+        first.submit(encode_on, "5").result()
         assert first.submit(_threads).result() == int(chosen or 5)
 
 

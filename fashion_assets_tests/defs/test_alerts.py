@@ -24,10 +24,10 @@ from fashion_assets.defs.alerts import (
 from fashion_assets.defs.resources import WarehouseResource
 from fashion_assets.release.scan import scan_active_sources
 from fashion_assets.run_tags import RUNNER
-from fashion_assets.runs import repository
 from fashion_assets.settings import Settings
 from fashion_assets.warehouse import releases
 from fashion_assets.warehouse.sources import activate_source
+from fashion_assets.worker import repository
 from fashion_assets_tests.catalogue import write_catalogue
 from fashion_assets_tests.defs.test_automation import evaluate, skipped
 from fashion_assets_tests.receivers import Webhook, webhook

@@ -9,8 +9,8 @@ from fashion_assets.criteria.candidate import judge
 from fashion_assets.criteria.subject import Candidate
 from fashion_assets.release.status import report_page
 from fashion_assets.reports import report
-from fashion_assets.runs import repository
 from fashion_assets.warehouse import releases
+from fashion_assets.worker import repository
 
 
 def launch(

@@ -13,9 +13,9 @@ from fashion_assets.criteria.expectations import EXPECTATIONS
 from fashion_assets.criteria.subject import Candidate
 from fashion_assets.places import DAGSTER_FILES
 from fashion_assets.release.swap import promote
-from fashion_assets.runs import repository
 from fashion_assets.settings import Settings
 from fashion_assets.warehouse.parquet import ParquetStore
+from fashion_assets.worker import repository
 
 BATCH, OTHER = "fashion_demo-00001", "fashion_demo-00002"
 

@@ -12,9 +12,9 @@ from fashion_assets.outcome import MigrationResult
 from fashion_assets.release.plan import plan
 from fashion_assets.release.recovery import recovered_plan
 from fashion_assets.release.scan import scan_active_sources
-from fashion_assets.runs import repository
 from fashion_assets.settings import Settings
 from fashion_assets.warehouse.sources import activate_source
+from fashion_assets.worker import repository
 from fashion_assets_tests.catalogue import draw_picture, write_catalogue
 from fashion_assets_tests.defs.test_automation import add_run, evaluate, nightly, skipped
 

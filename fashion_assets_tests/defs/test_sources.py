@@ -11,10 +11,10 @@ from fashion_assets.batches.files import OF_LISTINGS
 from fashion_assets.defs.metadata import kind_in_words
 from fashion_assets.defs.sources import CatalogueResource, note
 from fashion_assets.outcome import MigrationResult
-from fashion_assets.runs import repository
 from fashion_assets.settings import Settings
 from fashion_assets.warehouse.parquet import ParquetStore
 from fashion_assets.warehouse.sources import active_sources
+from fashion_assets.worker import repository
 from fashion_assets_tests.catalogue import line, replace_line, write_catalogue
 from fashion_assets_tests.defs.test_automation import evaluate, skipped
 from fashion_assets_tests.defs.test_checking import execute, failure

@@ -9,10 +9,10 @@ import pytest
 
 from fashion_assets.release.scan import scan_active_sources
 from fashion_assets.run_tags import RUNNER, this_process
-from fashion_assets.runs import repository
 from fashion_assets.settings import Settings
 from fashion_assets.warehouse.locks import run_lock
 from fashion_assets.warehouse.sources import activate_source
+from fashion_assets.worker import repository
 from fashion_assets_tests.catalogue import write_catalogue
 from fashion_assets_tests.defs.test_automation import evaluate, skipped
 

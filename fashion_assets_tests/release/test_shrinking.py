@@ -10,9 +10,9 @@ from typer.testing import CliRunner
 from fashion_assets.cli import app
 from fashion_assets.criteria.losses import NOTHING_MUCH_IS_LOST
 from fashion_assets.outcome import MigrationResult
-from fashion_assets.runs import repository
 from fashion_assets.warehouse import releases
 from fashion_assets.warehouse.releases import Release
+from fashion_assets.worker import repository
 from fashion_assets_tests.catalogue import line, write_lines
 from fashion_assets_tests.defs.test_automation import evaluate, nightly, skipped
 
