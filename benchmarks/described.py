@@ -15,7 +15,8 @@ from pathlib import Path
 from api_server import Server, prepared
 
 from fashion_assets.serving.former.mounting import APIS
-from fashion_assets_tests.serving import described, hostility
+from fashion_assets_tests.serving import described
+from fashion_assets_tests.serving.hostility.world import world_of
 
 
 def main() -> int:
@@ -29,7 +30,7 @@ def main() -> int:
     settings = prepared(given.work.resolve())
     server, broken, routes, began = Server(settings.home), 0, 0, time.monotonic()
     try:
-        world = hostility.world_of(settings, server.port)
+        world = world_of(settings, server.port)
         server.wait_for("/api/v1/search", 401)
         for path in described.descriptions(APIS):
             asked, wrong = described.ask_as_described(

@@ -21,7 +21,9 @@ from pathlib import Path
 
 from api_server import Server, prepared
 
-from fashion_assets_tests.serving import hostility
+from fashion_assets_tests.serving.hostility.answers import faults, send
+from fashion_assets_tests.serving.hostility.drawing import drawn
+from fashion_assets_tests.serving.hostility.world import Answer, Attack, World, world_of
 
 MEMORY = 32 * 2**20
 """Bytes by which the API's processes may have grown from the middle to the end: what a few pictures at once leave behind in their heaps."""
@@ -44,7 +46,7 @@ def main() -> int:
     settings = prepared(given.work.resolve())
     server = Server(settings.home, given.workers)
     try:
-        world = hostility.world_of(settings, server.port)
+        world = world_of(settings, server.port)
         server.wait_for("/api/v1/search", 401)
         return attacked(server, world, given)
     finally:
@@ -52,20 +54,20 @@ def main() -> int:
             print(f"the API ended with {server.end()}")
 
 
-def attacked(server: Server, world: hostility.World, given: argparse.Namespace) -> int:
+def attacked(server: Server, world: World, given: argparse.Namespace) -> int:
     """Send the requests, print what became of them; the program's exit code."""
     kinds: collections.Counter[str] = collections.Counter()
     statuses: dict[str, collections.Counter[int]] = collections.defaultdict(collections.Counter)
     slowest: dict[str, float] = collections.defaultdict(float)
     broken = 0
 
-    def one(number: int) -> tuple[int, hostility.Attack, hostility.Answer, list[str]]:
-        attack = hostility.drawn(world, given.seed, number)
+    def one(number: int) -> tuple[int, Attack, Answer, list[str]]:
+        attack = drawn(world, given.seed, number)
         try:
-            answer = hostility.send(server.port, attack)
+            answer = send(server.port, attack)
         except OSError as error:
-            return number, attack, hostility.Answer(0, {}, b"", 0), [f"{type(error).__name__}: {error}"]
-        return number, attack, answer, hostility.faults(world, attack, answer)
+            return number, attack, Answer(0, {}, b"", 0), [f"{type(error).__name__}: {error}"]
+        return number, attack, answer, faults(world, attack, answer)
 
     used, began = [], time.monotonic()
     thousands = range(given.first, given.first + given.requests, 1_000)

@@ -13,7 +13,10 @@ from fashion_assets.serving.api.application import application
 from fashion_assets.serving.api.connections import Bounded
 from fashion_assets.settings import Settings
 from fashion_assets.warehouse import keys
-from fashion_assets_tests.serving import hostility
+from fashion_assets_tests.serving.hostility.answers import faults, send
+from fashion_assets_tests.serving.hostility.drawing import drawn
+from fashion_assets_tests.serving.hostility.texts import request
+from fashion_assets_tests.serving.hostility.world import MARK, Answer, Attack, World, world_of
 from fashion_assets_tests.serving.web import Server, running
 
 REQUESTS = 150
@@ -32,19 +35,19 @@ def test_no_hostile_request_is_answered_by_a_fault_or_by_what_is_not_its_to_know
     monkeypatch.setattr(access, "FRESH_SECONDS", 0.0)
     monkeypatch.setenv("FASHION_ASSETS_API_REQUESTS_PER_MINUTE", "100000")
     with running(application(Settings()), lifespan="on", http=Bounded, ws="none") as server:
-        world = hostility.world_of(settings, server.port)
+        world = world_of(settings, server.port)
         files = psutil.Process().num_fds()
         for number in range(REQUESTS):
-            attack = hostility.drawn(world, 0, number)
-            answer = hostility.send(server.port, attack, patience=0.1)
-            assert not hostility.faults(world, attack, answer), (number, attack.head[:400], answer.body[:400])
+            attack = drawn(world, 0, number)
+            answer = send(server.port, attack, patience=0.1)
+            assert not faults(world, attack, answer), (number, attack.head[:400], answer.body[:400])
         assert psutil.Process().num_fds() <= files + 8
         assert server.ask("GET", "/healthz").status == 200
 
 
 def test_what_leaks_or_fails_would_be_seen():
     secrets = ("/home/of/it", "fa_secret", keys.digest("fa_secret").hex())
-    world = hostility.World(
+    world = World(
         {"within": "fa_w"},
         "fashion_sota_r0001",
         "fashion_sota_r0002",
@@ -55,14 +58,10 @@ def test_what_leaks_or_fails_would_be_seen():
         1,
         {},
     )
-    attack = hostility.request(world, "key", "GET", "/api/v1/search", key="within")
+    attack = request(world, "key", "GET", "/api/v1/search", key="within")
 
-    def seen(
-        status: int, body: bytes, kind: str = "application/json", asked: hostility.Attack = attack
-    ) -> str:
-        return "; ".join(
-            hostility.faults(world, asked, hostility.Answer(status, {"content-type": kind}, body, 0))
-        )
+    def seen(status: int, body: bytes, kind: str = "application/json", asked: Attack = attack) -> str:
+        return "; ".join(faults(world, asked, Answer(status, {"content-type": kind}, body, 0)))
 
     assert not seen(200, b'{"hits": []}')
     assert "status 500" in seen(500, b'{"title": "x", "status": 500}', "application/problem+json")
@@ -71,11 +70,11 @@ def test_what_leaks_or_fails_would_be_seen():
     assert "'psycopg'" in seen(200, b"psycopg.errors.X")
     for secret in secrets:
         assert "a secret" in seen(200, secret.encode())
-    assert "another release" in seen(200, f'{{"title": "{hostility.MARK}"}}'.encode())
+    assert "another release" in seen(200, f'{{"title": "{MARK}"}}'.encode())
     assert "another release" in seen(200, world.candidate.encode())
     outside = b'{"hits": [{"external_id": "1", "attributes": {"colour": "no such"}}]}'
     assert "was told" in seen(200, outside) and "counted" in seen(200, b'{"facets": {"colour": []}}')
-    late = hostility.request(world, "key", "GET", "/api/v1/search", key="revoked")
+    late = request(world, "key", "GET", "/api/v1/search", key="revoked")
     assert "none any more" in seen(200, b"{}", asked=late)
 
 
@@ -104,9 +103,9 @@ def test_a_body_that_comes_too_slowly_is_refused(server: Server, path: str, monk
     monkeypatch.setattr(passing, "BODY_SECONDS", 0.1)
     head = f"POST {path} HTTP/1.1\r\nHost: 127.0.0.1\r\nContent-Type: {{}}\r\nContent-Length: 50\r\n\r\n"
     kind = "multipart/form-data; boundary=x" if path == "/api/v1/search" else "application/json"
-    answer = hostility.send(
+    answer = send(
         server.port,
-        hostility.Attack("slow", head.format(kind).encode(), (b"-" if path == "/api/v1/search" else b"{",)),
+        Attack("slow", head.format(kind).encode(), (b"-" if path == "/api/v1/search" else b"{",)),
     )
     assert answer.status == 408 and answer.headers["connection"] == "close"
     # The next one, whose body is there, is not bound by that.
