@@ -103,7 +103,7 @@ class Decisions:
         if not query.avoid and (ranked or query.words):
             pins = _pins(each for each in own if str(each.product) not in hidden.ids)
         boosts: list[Boost] = []
-        if ranked and query.has_meaning:
+        if ranked:
             for each in (*own, *(each for each in self.everywhere if holds(each, at))):
                 if each.action == "boost" and each.id in self.filters and each.factor is not None:
                     boosts.append(Boost(each.id, self.filters[each.id], each.factor))

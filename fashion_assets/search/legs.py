@@ -6,7 +6,8 @@ and what is done where an index is in doubt (`answering`).
 """
 
 from collections.abc import Mapping, Sequence
-from typing import Any, Literal
+from decimal import Decimal
+from typing import Any
 
 from pgvector import HalfVector
 
@@ -16,7 +17,7 @@ from fashion_assets.search.nearness import BESIDE_WORDS, cut_off, reach
 from fashion_assets.search.paging import Leg
 from fashion_assets.search.path import Facts, choose, probes
 from fashion_assets.search.query import MAX_LIMIT
-from fashion_assets.search.statements import Path, Shape, VectorLeg
+from fashion_assets.search.statements import After, Path, Shape, VectorLeg
 
 
 def legs_of(facts: Facts, asked: Asked, *, wide: bool = False) -> list[Leg]:
@@ -78,7 +79,7 @@ def shape_of(facts: Facts, asked: Asked, legs: Sequence[Leg]) -> Shape:
         bool(asked.pins),
         tuple(
             (tuple(one.shape for one in each.filters), each.factor > 1)
-            for each in (asked.boosts if asked.vectors or asked.ranked else ())
+            for each in asked.boosts
         ),
         asked.level is not None,
         None if asked.counted is None else tuple(each for each in asked.counted if each not in asked.apart),
@@ -96,9 +97,14 @@ def _at_once(legs: Sequence[Leg]) -> bool:
     return all(leg.shape.whole for leg in legs)
 
 
-def _after(asked: Asked) -> Literal["value", "none", "id"] | None:
+def _after(asked: Asked) -> After | None:
     if asked.after is None or asked.vectors or asked.terms:
         return None
+    if asked.sort is None and asked.boosts:
+        if asked.after.value is None:
+            return None  # nothing was boosted when the page before was read: so many stand before it
+        factor = Decimal(asked.after.value)
+        return "above" if factor > 1 else "below" if factor < 1 else "id"
     if asked.sort is None:
         return "id"
     return "none" if asked.after.value is None else "value"

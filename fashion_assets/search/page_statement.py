@@ -393,18 +393,23 @@ def _ranked(shape: Shape) -> list[sql.Composable]:
     return tables
 
 
-def _boosted(shape: Shape) -> list[sql.Composable]:
-    """What is ranked, its scores multiplied by the factors of the boosts it meets. What a boost lifts, and whose words are found, is among
-    it: as if the text leg had it last, if that leg did not get to it."""
-    placeholders = [f"boost_{number}" for number in range(len(shape.boosts))]
+def _factors(shape: Shape) -> tuple[list[sql.Composed], sql.Composed]:
+    """Whether a product meets each of the boosts, and the product of the factors of those it meets."""
     met = [
-        sql.SQL("(({}) IS TRUE)").format(where(each_condition(filters, name)))
-        for (filters, _), name in zip(shape.boosts, placeholders, strict=True)
+        sql.SQL("(({}) IS TRUE)").format(where(each_condition(filters, f"boost_{number}")))
+        for number, (filters, _) in enumerate(shape.boosts)
     ]
     factors = sql.SQL(" * ").join(
         sql.SQL("CASE WHEN {} THEN {}::float8 ELSE 1 END").format(each, sql.Placeholder(f"factor_{number}"))
         for number, each in enumerate(met)
     )
+    return met, factors
+
+
+def _boosted(shape: Shape) -> list[sql.Composable]:
+    """What is ranked, its scores multiplied by the factors of the boosts it meets. What a boost lifts, and whose words are found, is among
+    it: as if the text leg had it last, if that leg did not get to it."""
+    met, factors = _factors(shape)
     ranked = sql.SQL("SELECT * FROM fused")
     tables: list[sql.Composable] = []
     lifting = [each for each, (_, lifts) in zip(met, shape.boosts, strict=True) if lifts]
@@ -430,7 +435,7 @@ def _boosted(shape: Shape) -> list[sql.Composable]:
 
 def _order(shape: Shape) -> sql.Composed:
     if shape.sort is None:
-        return sql.SQL("score DESC, product_id").format()
+        return sql.SQL("{} DESC, product_id").format(sql.SQL("key" if shape.lists_boosted else "score"))
     return sql.SQL("key {}, product_id").format(_direction(shape.sort[1]))
 
 
@@ -439,31 +444,60 @@ def _direction(largest_first: bool) -> sql.SQL:
 
 
 def _listing(shape: Shape) -> sql.Composed:
-    """A page of what the filters leave, and of nothing before it. Ordered by a column, which has an index, those without a value are read apart."""
+    """A page of what the filters leave, and of nothing before it. Ordered by a column, which has an index, those without a value are read
+    apart; ordered by the factors of boosts, those that meet none of them are, which the index by ids has in their order."""
     narrowed = narrowing(shape)
     behind: list[sql.Composable] = []
     if shape.after in ("id", "none"):
         behind.append(sql.SQL("product_id > %(after_id)s::uuid"))
     reach = sql.SQL("%(limit)s" if shape.after else "(%(limit)s + %(offset)s)")
 
-    def read(key: sql.Composable, kept: Sequence[sql.Composable], order: sql.Composable) -> sql.Composed:
+    def read(
+        key: sql.Composable,
+        kept: Sequence[sql.Composable],
+        order: sql.Composable,
+        met: Sequence[sql.Composable] = (),
+    ) -> sql.Composed:
         return sql.SQL(
             "SELECT product_id, 0::float8 AS score, ARRAY[0] AS legs, "
-            "NULL::int[] AS ranks, ARRAY[NULL]::float8[] AS values, {key} AS key FROM {products} WHERE {where} "
-            "ORDER BY {order} LIMIT {reach}"
+            "NULL::int[] AS ranks, ARRAY[NULL]::float8[] AS values, ARRAY[{met}]::bool[] AS boosts, {key} AS key "
+            "FROM {products} WHERE {where} ORDER BY {order} LIMIT {reach}"
         ).format(
-            key=key, products=table(shape.schema), where=where([*narrowed, *kept]), order=order, reach=reach
+            met=sql.SQL(", ").join(met),
+            key=key,
+            products=table(shape.schema),
+            where=where([*narrowed, *kept]),
+            order=order,
+            reach=reach,
         )
 
     by_id = sql.SQL("product_id")
     nothing = sql.SQL("NULL::numeric")
+    parts: list[sql.Composable] = []
+    if shape.lists_boosted:
+        met, factors = _factors(shape)
+        # By one boost all have the same factor, so that they are in their order, too.
+        factor = sql.SQL("({})::numeric").format(
+            factors if len(met) > 1 else sql.SQL("{}::float8").format(sql.Placeholder("factor_0"))
+        )
+        any_met = sql.SQL("({})").format(sql.SQL(" OR ").join(met))
+        kept: list[sql.Composable] = [any_met]
+        if shape.after is not None:
+            kept.append(
+                sql.SQL(
+                    "{0} <= %(after_value)s::numeric AND ({0} < %(after_value)s::numeric OR product_id > %(after_id)s::uuid)"
+                ).format(factor)
+            )
+        parts.append(read(factor, kept, sql.SQL("{} DESC, product_id").format(factor), met))
+        if shape.after != "below":
+            parts.append(read(sql.SQL("1::numeric"), [sql.SQL("NOT {}").format(any_met), *behind], by_id))
+        return sql.SQL(" UNION ALL ").join(sql.SQL("({})").format(part) for part in parts)
     if shape.sort is None:
         return read(nothing, behind, by_id)
     column, largest_first = shape.sort
     key = sql.Identifier(column)
-    parts: list[sql.Composable] = []
     if shape.after != "none":
-        kept: list[sql.Composable] = [sql.SQL("{} IS NOT NULL").format(key)]
+        kept = [sql.SQL("{} IS NOT NULL").format(key)]
         if shape.after == "value":
             beyond = sql.SQL("<" if largest_first else ">")
             kept.append(

@@ -34,6 +34,11 @@ MAX_EF_SEARCH = 1_000
 """What pgvector takes."""
 
 
+After = Literal["value", "none", "id", "above", "below"]
+"""What a listing goes on after: a value and an id, an id among those without a value, an id; where boosts order it, a product that is lifted, `above`
+those that meet none of them, or buried, `below` them."""
+
+
 @dataclass(frozen=True)
 class VectorLeg:
     """The vector search of one space."""
@@ -77,13 +82,18 @@ class Shape:
     """Column the hits are ordered by, and whether the largest comes first."""
     whole: bool = False
     """Whether a page reaches beyond what the legs rank, into the rest of what is found."""
-    after: Literal["value", "none", "id"] | None = None
-    """What a listing goes on after: a value and an id, an id among those without a value, an id."""
+    after: "After | None" = None
+    """What a listing goes on after."""
 
     @property
     def legs(self) -> list[str]:
         """Names of the legs, in the order of the statement's `legs`."""
         return [leg.space for leg in self.vectors] + ["text"] * bool(self.terms) or ["listing"]
+
+    @property
+    def lists_boosted(self) -> bool:
+        """Whether nothing is ranked, and boosts alone order what the filters leave."""
+        return self.legs == ["listing"] and self.sort is None and bool(self.boosts)
 
 
 def settings_of(shape: Shape, ef_search: int) -> dict[str, str]:

@@ -218,6 +218,8 @@ def decided(drawn: tuple[Settings, Large]) -> Iterator[SearchEngine]:
             Rule("pin-listed", "pin", filters=["colour=red"], product=thing(14), place=3),
             Rule("cheap", "boost", products=["price=..9"], factor=3),
             Rule("dear", "boost", "blue kind 7", products=["price=100.."], factor=0.2),
+            Rule("evens", "boost", filters=["colour=blue"], products=["year=2012"], factor=1 / 3),
+            Rule("bury", "boost", filters=["colour=blue"], products=["year=2013"], factor=0.5),
         )
     with SearchEngine.open(settings, size=1) as engine:
         yield engine
@@ -290,11 +292,11 @@ def test_pins_stand_at_their_places_on_whatever_page_those_are(
     one = decided.search(replace(query, limit=9, filters={"colour": COLOURS[17 % 7 % 4]}))
     assert {hit.rules[0].rule for hit in one.hits if hit.rules and hit.rules[0].action == "pin"} >= {"pin-17"}
     listed = decided.search(Query(filters={"colour": "red"}, release=query.release, limit=2))
-    assert not any(hit.rules for hit in listed.hits)
+    assert [hit.rules[0].rule for hit in listed.hits] == ["cheap", "cheap"]
     rest = decided.search(
         Query(filters={"colour": "red"}, release=query.release, limit=2, page=listed.next_page)
     )
-    assert [hit.rules[0].rule if hit.rules else None for hit in rest.hits] == ["pin-listed", None]
+    assert [hit.rules[0].rule for hit in rest.hits] == ["pin-listed", "cheap"]
 
 
 def test_boosts_lift_and_bury_what_they_are_for(searched: tuple[SearchEngine, Large], decided: SearchEngine):
@@ -310,6 +312,35 @@ def test_boosts_lift_and_bury_what_they_are_for(searched: tuple[SearchEngine, La
     )
     widened = decided.search(Query("crimson thing", release=searched[1].release))
     assert widened.plan.synonyms == ("crimson → red",) and widened.plan.understood == "crimson thing"
+
+
+@pytest.mark.parametrize("filters", [{}, {"colour": "red"}, {"colour": "blue"}])
+def test_boosts_order_a_list_by_filters_alone(
+    searched: tuple[SearchEngine, Large], decided: SearchEngine, filters: dict
+):
+    query = Query(filters=filters, release=searched[1].release, limit=700)
+    first, hits = walked(decided, query)
+    assert first.total is not None and len({hit.product_id for hit in hits}) == first.total.value
+    stands = []
+    for hit in (hit for hit in hits if not any(each.action == "pin" for each in hit.rules)):
+        own = {"cheap"} if hit.price is not None and hit.price <= 9 else set()
+        if filters.get("colour") == "blue":
+            row = int(hit.external_id)  # whose year is 2010 + row % 9, where it has one
+            own |= {2: {"evens"}, 3: {"bury"}}.get(row % 9, set()) if row % 5 else set()
+        assert {each.rule for each in hit.rules} == own
+        stands.append((-round(np.prod([each.factor or 1 for each in hit.rules]), 9), hit.product_id))
+    assert stands == sorted(stands)
+    assert len({factor for factor, _ in stands}) == (5 if filters.get("colour") == "blue" else 2)
+
+
+def test_a_list_goes_on_where_it_was_ordered_otherwise_before(
+    searched: tuple[SearchEngine, Large], decided: SearchEngine
+):
+    plain, large = searched
+    query = Query(filters={"colour": "blue"}, release=large.release, limit=5)
+    for one, other in ((plain, decided), (decided, plain)):
+        rest = other.search(replace(query, page=one.search(query).next_page))
+        assert len(rest.hits) == 5 and rest.plan.notes[-1].startswith("rules for these words changed")
 
 
 def test_a_page_says_that_the_rules_are_others_than_on_the_first(
