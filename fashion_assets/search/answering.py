@@ -97,12 +97,11 @@ class Answering:
             # As a query has them, for what is kept is looked up by it.
             asked = [Query(words=text).words for text in texts]
             yield from self._understanding.learn(facts, asked)
-            understood = []
+            understood: list[str] = []
             decided = yield from self.curation.known()
             for text in asked:
-                understood.append(
-                    (yield from self._understanding.understand(facts, text, decided.synonyms)).text
-                )
+                read = yield from self._understanding.understand(facts, text, decided.synonyms)
+                understood += read.texts
             for space in facts.spaces:
                 if space.name in self.encoders.spaces:
                     yield Compute(partial(self.encoders.learn, space.name, understood))
@@ -182,20 +181,19 @@ class Answering:
             if like.vector is None:
                 query = _by_its_title(query, like, notes)
         decided = yield from self.curation.known()
-        understood, terms, absent = yield from self._understanding.understand(
-            facts, query.words, decided.synonyms
-        )
+        read = yield from self._understanding.understand(facts, query.words, decided.synonyms)
+        understood, terms, absent, _ = read
         lacking = yield from self._lacking.of(facts, terms, absent)
         chosen = curated.chosen(decided, query, understood)
         pins = yield from curated.pinned(self.releases, facts, chosen.pins, query.narrowed)
         avoided = (yield from self._understanding.understand(facts, query.avoid)).terms
         vectors: dict[str, np.ndarray] = {}
         if query.mode != "text" and query.has_meaning:
-            if self.encoders.has(query, understood):
+            if self.encoders.has(query, read.texts):
                 # To hand it to another thread would take longer.
-                vectors = self._vectors(query, understood, facts, like)
+                vectors = self._vectors(query, read.texts, facts, like)
             else:
-                vectors = yield Compute(lambda: self._vectors(query, understood, facts, like))
+                vectors = yield Compute(lambda: self._vectors(query, read.texts, facts, like))
             silent = [space.name for space in facts.spaces if space.name not in vectors]
             if silent and (vectors or (query.words and query.mode == "hybrid")):
                 notes.append(
@@ -228,7 +226,7 @@ class Answering:
             facts.selectivity(query.narrowed),
             understood,
             tuple(term.written for term in terms),
-            curated.applied(terms) if with_text else (),
+            curated.applied(terms) if with_text or vectors else (),
             tuple(notes),
             facts.revision,
             lacking,
@@ -261,12 +259,12 @@ class Answering:
         return asked, plan, chosen
 
     def _vectors(
-        self, query: Query, understood: str, facts: Facts, like: Stored | None
+        self, query: Query, texts: Sequence[str], facts: Facts, like: Stored | None
     ) -> dict[str, np.ndarray]:
         made = {}
         for space in facts.spaces:
             stored = like.vector if like and like.space == space.name else None
-            vector = self.encoders.vector(query, understood, space.name, stored)
+            vector = self.encoders.vector(query, texts, space.name, stored)
             if vector is not None:
                 made[space.name] = vector
         return made

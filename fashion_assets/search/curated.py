@@ -185,7 +185,9 @@ def _synonyms(synonyms: Sequence[Synonym]) -> Synonyms | None:
             others = each.becomes or [other for other in each.words if other != word]
             sign = "→" if each.becomes else "="
             for other in others:
-                found.setdefault(word, {}).setdefault(other, Other(f"{word} {sign} {other}", read(other)))
+                found.setdefault(word, {}).setdefault(
+                    other, Other(f"{word} {sign} {other}", read(other), other)
+                )
     return {word: tuple(others.values()) for word, others in found.items()} or None
 
 

@@ -77,10 +77,7 @@ def shape_of(facts: Facts, asked: Asked, legs: Sequence[Leg]) -> Shape:
         bool(asked.excluded),
         bool(asked.hidden and asked.hidden.ids),
         bool(asked.pins),
-        tuple(
-            (tuple(one.shape for one in each.filters), each.factor > 1)
-            for each in asked.boosts
-        ),
+        tuple((tuple(one.shape for one in each.filters), each.factor > 1) for each in asked.boosts),
         asked.level is not None,
         None if asked.counted is None else tuple(each for each in asked.counted if each not in asked.apart),
         tuple((column, asked.beside(column)) for column in asked.apart)

@@ -58,9 +58,19 @@ class Encoders:
         """The unit vector [d] of words."""
         return self._vectors.get((space, words), lambda: self._encoder(space).texts([words])[0])
 
-    def has(self, query: Query, words: str) -> bool:
+    def meaning(self, space: str, texts: Sequence[str]) -> np.ndarray:
+        """The unit vector [d] of what several texts say together, the mean of theirs. Words that the model does not know are drawn to what a merchant
+        says they are, and those it knows stay where they are."""
+        if len(texts) == 1:
+            return self.words(space, texts[0])
+        self.learn(space, texts)
+        mixed = np.sum([self.words(space, text) for text in texts], axis=0)
+        length = math.sqrt(np.vecdot(mixed, mixed))
+        return self.words(space, texts[0]) if length < 1e-3 else mixed / length
+
+    def has(self, query: Query, words: Sequence[str]) -> bool:
         """Whether the vectors of all words of a question are at hand, so that it takes no time to speak of."""
-        texts = [text for text in (words, query.avoid) if text]
+        texts = [text for text in (*words, query.avoid) if text]
         return query.picture is None and all(
             self._vectors.peek((space, text)) is not None for space in self.spaces for text in texts
         )
@@ -133,16 +143,18 @@ class Encoders:
             return self._further[space]
         return encoder_of(self._settings)
 
-    def vector(self, query: Query, words: str, space: str, product: np.ndarray | None) -> np.ndarray | None:
+    def vector(
+        self, query: Query, words: Sequence[str], space: str, product: np.ndarray | None
+    ) -> np.ndarray | None:
         """The unit vector [d] of a question in a space: see `Weights`. None where no part of it can be in the space.
 
-        `words` are the query's, corrected; `product` is the stored product's vector, where it has one in the space.
+        `words` are the query's, corrected, and what a merchant has them stand for; `product` is the stored product's vector, where it has one in the space.
         Raises `SearchError` where the parts cancel each other out.
         """
         weights, parts = query.weights, []
         if space in self.spaces:
-            if words:
-                parts.append(weights.words * self.words(space, words))
+            if words and words[0]:
+                parts.append(weights.words * self.meaning(space, words))
             if query.picture is not None:
                 parts.append(weights.picture * self.picture(space, query.picture))
         if product is not None:

@@ -50,6 +50,14 @@ class Understood(NamedTuple):
     terms: tuple[Term, ...]
     """Without words that say nothing."""
     absent: tuple[Absent, ...] = ()
+    otherwise: tuple[str, ...] = ()
+    """The text as a merchant's synonyms say it, too."""
+
+    @property
+    def texts(self) -> tuple[str, ...]:
+        """All that its meaning is made of."""
+        return (self.text, *self.otherwise)
+
     """Words that name no value, and that no product has."""
 
 
@@ -86,7 +94,8 @@ class Understanding:
         terms = words.read(text, synonyms)
         asked = words.strangers(terms)
         if not asked:
-            return Understood(text, words.with_what_was_said(words.without_company(text, synonyms), also))
+            terms = words.with_what_was_said(words.without_company(text, synonyms), also)
+            return Understood(text, terms, (), words.otherwise(text, synonyms))
         known = {word: self._words.peek((facts.release, word)) for word in asked}
         new = [word for word, reading in known.items() if reading is None]
         if new:
@@ -111,7 +120,8 @@ class Understanding:
         telling = tuple(
             term for term in left if term.column is not None or not spoken.is_filler(term.phrases[0])
         )
-        return Understood(text, words.with_what_was_said(telling or left, also), absent)
+        terms = words.with_what_was_said(telling or left, also)
+        return Understood(text, terms, absent, words.otherwise(text, synonyms))
 
     def level(
         self, facts: Facts, ranked: Sequence[Term], avoid: str | None, *, alone: bool

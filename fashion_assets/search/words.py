@@ -111,6 +111,8 @@ class Other:
     told: str
     """By which synonym, for whoever asks: `teal → turquoise`. Empty: these are the term's own words."""
     terms: tuple[Term, ...]
+    words: str = ""
+    """As they are written."""
 
 
 Synonyms = Mapping[str, tuple[Other, ...]]
@@ -197,6 +199,37 @@ def _read(words: Sequence[Word], synonyms: Synonyms | None) -> list[Term]:
             terms.append(Term(_phrases(own.word, own.written), PLAIN_IMPORTANCE, said=own.word))
         start += count
     return list({term.phrases[0]: term for term in terms}.values())
+
+
+MOST_READINGS = 8
+"""Ways a text is read by synonyms beside its own: each is encoded once, which takes a CLIP some 10 ms of a core."""
+
+
+def otherwise(text: str, synonyms: Synonyms | None) -> tuple[str, ...]:
+    """A text with the others in place of the words that have synonyms: the first of each, the second of each, …; of words that have fewer, theirs again
+    from the first."""
+    if not synonyms:
+        return ()
+    found = [(term.said, others) for term in read(text, synonyms) if (others := _with_words(term.also))]
+    inside = of_words(text)
+    readings = []
+    for number in range(min(MOST_READINGS, max((len(others) for _, others in found), default=0))):
+        reading = text
+        for said, others in found:
+            phrase = r"\W+".join(map(re.escape, said.split()))
+            other = others[number % len(others)].words
+            reading = re.sub(
+                rf"(?<!{inside}){phrase}(?!{inside})",
+                lambda _, other=other: other,
+                reading,
+                flags=re.IGNORECASE,
+            )
+        readings.append(reading)
+    return tuple(each for each in dict.fromkeys(readings) if each != text)
+
+
+def _with_words(others: "tuple[Other, ...]") -> "list[Other]":
+    return [other for other in others if other.words]
 
 
 def has_synonyms(text: str, synonyms: Synonyms) -> bool:

@@ -125,6 +125,27 @@ def test_a_synonym_adds_and_replaces_nothing():
     assert words.read("kicks", None)[0].also == ()
 
 
+@pytest.mark.parametrize(
+    ("text", "otherwise"),
+    [
+        ("Red KICKS for men", ["Red blazer for men"]),
+        ("teal kicks", ["blue green blazer"]),
+        ("a business  look", ["a blazer"]),
+        ("kicksy", []),
+        ("", []),
+    ],
+)
+def test_a_text_is_read_as_its_synonyms_say_it_too(text: str, otherwise: list[str]):
+    assert list(words.otherwise(text, SYNONYMS)) == otherwise
+    assert words.otherwise(text, None) == ()
+
+
+def test_each_synonym_is_a_reading_up_to_some():
+    many = compiled(1, [Synonym("1", ["sole", *(f"w{number}" for number in range(12))])], []).synonyms
+    readings = words.otherwise("red sole", many)
+    assert readings[:2] == ("red w0", "red w1") and len(readings) == words.MOST_READINGS
+
+
 def test_rules_hold_for_their_words_and_in_their_time():
     rules = [
         Rule("always", "hide", product=PRODUCT),

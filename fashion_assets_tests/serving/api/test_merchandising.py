@@ -49,11 +49,16 @@ def test_a_synonym_is_followed_as_soon_as_it_is_put(undecided: httpx.Client):
     said = api.get("/api/v1/search", params={"q": "zzteal", "mode": "text"}).json()
     assert said["synonyms"] == ["zzteal → blue"] and said["hits"]
     assert {hit["attributes"]["colour"] for hit in said["hits"]} == {"blue"}
+    # By its vector as well, of which the model knows nothing.
+    near = api.get("/api/v1/search", params={"q": "zzteal", "mode": "vector", "limit": 5}).json()
+    assert near["synonyms"] == said["synonyms"]
+    assert {hit["attributes"]["colour"] for hit in near["hits"]} == {"blue"}
     circle = api.put(f"{BASE}/synonyms/back", json={"words": ["blue"], "becomes": ["zzteal"]})
     assert circle.status_code == 400 and "goes round in a circle" in circle.json()["detail"]
     assert api.delete(f"{BASE}/synonyms/teal").status_code == 204
     assert api.delete(f"{BASE}/synonyms/teal").status_code == 404
-    assert api.get("/api/v1/search", params={"q": "zzteal"}).json()["synonyms"] == []
+    near = api.get("/api/v1/search", params={"q": "zzteal", "mode": "vector", "limit": 5}).json()
+    assert near["synonyms"] == [] and {hit["attributes"]["colour"] for hit in near["hits"]} != {"blue"}
 
 
 def test_products_are_pinned_and_hidden_and_hits_say_so(undecided: httpx.Client):
