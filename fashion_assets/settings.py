@@ -226,6 +226,13 @@ class Settings(Thresholds, BaseSettings):
         description="Share of the products whose vectors syncs replaced or took out after which the live release's index of vectors is built "
         "anew by itself, while it is read. At a quarter recall is measured to be .997, at a half .985. 0: never.",
     )
+    index_memory: int | None = Field(
+        default=None,
+        ge=64 * 2**20,
+        description="Bytes that the server may take to build an index over vectors; one that does not fit takes several times as long. "
+        "A million vectors of 512 numbers take 2 GB. Unset: a quarter of the machine's memory on the embedded server, on others what they "
+        "are set to (maintenance_work_mem).",
+    )
     keep_releases: int = Field(
         default=3,
         ge=1,

@@ -19,6 +19,11 @@ FILE = "fashion_assets.conf"
 """In the data folder, which includes it."""
 
 
+def index_memory() -> int:
+    """Bytes that the embedded server may take to build an index over vectors: a quarter of the machine's (or container's) memory."""
+    return max(256 * MEBIBYTE, memory() // 4)
+
+
 def write(data: Path, sockets: Path) -> None:
     """Write the server's settings, where they are not what they were: a full disk keeps those there are."""
     path, values = data / FILE, _tuned(sockets)
@@ -38,7 +43,7 @@ def write(data: Path, sockets: Path) -> None:
 
 def _tuned(sockets: Path) -> str:
     available, cores = memory(), usable_cores()
-    sort_memory = max(64 * MEBIBYTE, min(1024 * MEBIBYTE, available // 8))
+    sort_memory = max(64 * MEBIBYTE, min(256 * MEBIBYTE, available // 16))
     values = {
         "listen_addresses": "",
         "unix_socket_directories": str(sockets),
@@ -48,8 +53,7 @@ def _tuned(sockets: Path) -> str:
         # it; what does not fit is in the page cache, one copy away.
         "shared_buffers": _kilobytes(min(192 * MEBIBYTE, available // 16)),
         "effective_cache_size": _kilobytes(available // 2),
-        # An HNSW build that fits in here is several times faster than one that does not: 1 GB holds 600,000 x
-        # 512.
+        # Whoever builds an index over vectors asks for what that takes, up to `index_memory`.
         "maintenance_work_mem": _kilobytes(sort_memory),
         "autovacuum_work_mem": "64MB",
         "work_mem": "16MB",
@@ -74,7 +78,7 @@ def _tuned(sockets: Path) -> str:
         "log_timezone": "UTC",
         "log_checkpoints": "off",
     }
-    if sys.platform == "linux" and _shared_memory() < sort_memory + 64 * MEBIBYTE:
+    if sys.platform == "linux" and _shared_memory() < index_memory() + 64 * MEBIBYTE:
         # Containers often have 64 MB of /dev/shm; a parallel index build would end with "no space left on
         # device".
         values["dynamic_shared_memory_type"] = "mmap"

@@ -363,7 +363,7 @@ def index(settings: Settings, release: Release, progress: Callable[[str], None] 
 
     products, embeddings = release.table("products"), release.table("product_embeddings")
     with connect(settings, autocommit=True) as conn:
-        vector_indexes = [each.statement() for each in indexes.of_vectors(conn, release)]
+        of_vectors = indexes.of_vectors(conn, release)
     others = [each.statement() for each in indexes.others(release)]
     workers = sql.SQL("SET max_parallel_maintenance_workers = {}")
     with ThreadPoolExecutor(2) as pool:
@@ -377,7 +377,11 @@ def index(settings: Settings, release: Release, progress: Callable[[str], None] 
         progress("indexes")
         # Whichever index begins first takes the workers there are, and the vector index gains most by them.
         beside = pool.submit(execute, workers.format(sql.Literal(0)), *others)
-        execute(workers.format(sql.Literal(usable_cores())), *vector_indexes)
+        with connect(settings, autocommit=True) as conn:
+            conn.execute(workers.format(sql.Literal(usable_cores())))
+            for each in of_vectors:
+                indexes.memory_for(conn, settings, each)
+                conn.execute(each.statement())
         with connect(settings) as conn:
             widths.measure(conn, release)
         beside.result()

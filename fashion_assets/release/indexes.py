@@ -21,6 +21,7 @@ from fashion_assets.machine import usable_cores
 from fashion_assets.origins import nearest
 from fashion_assets.postgres.connections import LOCK_SECONDS, connect, holding
 from fashion_assets.postgres.errors import Busy, WarehouseError
+from fashion_assets.postgres.tuning import MEBIBYTE, index_memory
 from fashion_assets.settings import Settings
 from fashion_assets.warehouse import release_indexes, releases
 from fashion_assets.warehouse.releases import Release
@@ -49,6 +50,8 @@ class Wanted(NamedTuple):
     unique: bool
     over: sql.Composed
     """What CREATE INDEX has behind its name."""
+    memory: int = 0
+    """Bytes in which it is built in one go, where that matters (`graph_bytes`)."""
 
     def statement(self, *, concurrently: bool = False) -> sql.Composed:
         return sql.SQL("CREATE {}INDEX {}{} {}").format(
@@ -83,12 +86,30 @@ class Rebuilt(NamedTuple):
     seconds: float
 
 
+def graph_bytes(vectors: int, dimension: int) -> int:
+    """Memory in which pgvector builds an HNSW index over so many `halfvec` without going to the index's pages meanwhile: two bytes a number, 16
+    for each of 2 m neighbours (`HnswCandidate`), 250 for the element, its lock, its higher layers and what allocating adds (measured); and a twentieth."""
+    return round(1.05 * vectors * (2 * dimension + 2 * HNSW_M * 16 + 250)) + 8 * MEBIBYTE
+
+
+def memory_for(conn: psycopg.Connection[Any], settings: Settings, wanted: Wanted) -> None:
+    """Let the session build an index in the memory it takes, and in no more: a parallel build takes all it may as it begins. A graph that
+    does not fit is finished row by row in the table's pages, several times slower. The bound is `index_memory`; unset, of the embedded server
+    a quarter of the machine's memory, of others what they are set to."""
+    most = settings.index_memory
+    if most is None and settings.database_url is None:
+        most = index_memory()
+    if wanted.memory and most is not None:
+        size = max(64 * MEBIBYTE, min(most, wanted.memory))
+        conn.execute("SELECT set_config('maintenance_work_mem', %s, false)", (f"{size // 1024}kB",))
+
+
 def of_vectors(conn: psycopg.Connection[Any], release: Release) -> list[Wanted]:
     """One for each space of the vectors that are served, the one with the most first."""
     products = release.table("products")
     found = conn.execute(
         sql.SQL(
-            "SELECT embedding_space, max(vector_dims(embedding)) FROM {} WHERE embedding IS NOT NULL "
+            "SELECT embedding_space, max(vector_dims(embedding)), count(*) FROM {} WHERE embedding IS NOT NULL "
             "GROUP BY 1 ORDER BY count(*) DESC, 1"
         ).format(products)
     ).fetchall()
@@ -107,8 +128,9 @@ def of_vectors(conn: psycopg.Connection[Any], release: Release) -> list[Wanted]:
                 ef=sql.Literal(HNSW_EF_CONSTRUCTION),
                 space=sql.Literal(space),
             ),
+            graph_bytes(vectors, dimension),
         )
-        for position, (space, dimension) in enumerate(found, start=1)
+        for position, (space, dimension, vectors) in enumerate(found, start=1)
     ]
 
 
@@ -257,6 +279,8 @@ def rebuild_by(
         for name in [name for name in known if name in names or not names]:
             progress(name)
             began = time.monotonic()
+            if name in wanted:
+                memory_for(conn, settings, wanted[name])
             if name in before:
                 conn.execute(
                     sql.SQL("REINDEX INDEX CONCURRENTLY {}").format(sql.Identifier(release.release, name))

@@ -6,6 +6,7 @@ from concurrent.futures import ThreadPoolExecutor
 import psycopg
 import pytest
 from psycopg import sql
+from pydantic import SecretStr
 from typer.testing import CliRunner
 
 from fashion_assets.cli import app
@@ -51,6 +52,26 @@ def test_every_index_is_built_anew_and_valid(candidate):
     assert all(after[name] != before[name] for name in before)
     assert {each.was for each in done} == {"valid"}
     assert all(each.valid for each in indexes.standing(candidate.conn, candidate.release))
+
+
+def test_a_vector_index_is_built_in_the_memory_it_takes_and_in_no_more_than_it_may(candidate):
+    conn, settings = candidate.conn, candidate.settings.model_copy(update={"database_url": None})
+
+    def given(vectors: int, **changed) -> str:
+        wanted = indexes.Wanted("any", "products", False, sql.SQL(""), indexes.graph_bytes(vectors, 512))
+        indexes.memory_for(conn, settings.model_copy(update=changed), wanted)
+        return conn.execute("SHOW maintenance_work_mem").fetchone()[0]
+
+    assert given(1_000) == "64MB"
+    assert given(100_000) == f"{indexes.graph_bytes(100_000, 512) // 1024}kB"
+    assert given(1_000_000, index_memory=256 * 2**20) == "256MB"
+    # The owner of any other server says what it may take, unless a setting does.
+    conn.rollback()
+    elsewhere = {"database_url": SecretStr("postgresql://elsewhere")}
+    before = conn.execute("SHOW maintenance_work_mem").fetchone()[0]
+    assert given(1_000_000, **elsewhere) == before
+    assert given(1_000_000, **elsewhere, index_memory=512 * 2**20) == "512MB"
+    conn.rollback()
 
 
 @pytest.mark.parametrize("leftover", [NEW, OLD])
