@@ -5,6 +5,7 @@ What belongs here: the one digest of a row of such a format. What does not: wher
 
 import json
 from collections.abc import Sequence
+from functools import cache
 from hashlib import blake2b
 from typing import Any
 
@@ -25,12 +26,15 @@ def _said(value: Any) -> Any:
     """What JSON has no way to write, with its type."""
     kind = type(value).__name__
     if hasattr(value, "tobytes"):  # an array of numpy, a memoryview
-        return [kind, str(getattr(value, "dtype", "")), blake2b(value.tobytes()).hexdigest()]
+        return [kind, _name(getattr(value, "dtype", "")), blake2b(value.tobytes()).hexdigest()]
     if isinstance(value, bytes | bytearray):
         return [kind, blake2b(value).hexdigest()]
     if isinstance(value, set | frozenset):
         return [kind, *sorted(map(str, value))]
     return [kind, value.isoformat() if hasattr(value, "isoformat") else str(value)]
 
+
+_name = cache(str)
+"""What a type of numbers is called, which numpy puts together each time anew."""
 
 _encode = json.JSONEncoder(ensure_ascii=False, separators=(",", ":"), default=_said).encode

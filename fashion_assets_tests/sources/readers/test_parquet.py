@@ -107,7 +107,9 @@ def test_a_folder_of_files(tmp_path):
     with pytest.raises(
         SourceError, match=r"not the same columns: part 3.parquet and part 1.parquet differ in id, sku"
     ):
-        Parquet(str(tmp_path))
+        list(Parquet(str(tmp_path)).rows())
+    with pytest.raises(SourceError, match=r"not the same columns: part 3"):
+        list(Parquet(str(tmp_path)).again(["part%203.parquet/0:0"]))
 
 
 def test_text_that_is_none_is_a_row_with_a_defect(tmp_path):
