@@ -28,6 +28,14 @@ from fashion_assets.warehouse.register import REFERENCES_SCHEMA, on_tables
 CHUNK = 5_000
 """Listings fingerprinted at once. Fingerprinting opens pictures: this bounds what a source has in hand."""
 
+MOST_BATCHES = 10_000
+"""Batches of a source whose listings are scanned at once: more are a burden to Dagster, which has a partition for each, and to people who look for
+one. Larger catalogues have larger batches."""
+
+SPARE_BATCHES = 10
+"""Batches that a source may have beside twice as many as its listings fill, before new listings go into the last one: a watch that finds some
+each second would make one each second."""
+
 LONGEST_ID = 255
 """Characters of an id that are its key; of a longer one the key is a hash. The register's own key is in an index, whose entries
 PostgreSQL lets have 2,704 bytes. No such listing becomes a product (`catalog.rules.LONGEST`)."""
@@ -78,8 +86,8 @@ def sync(
     """Bring the register in line with the source, and say what was found. Rows of a table that a source declares are registered
     under `register_name`, which also their batches are called after; `of` is that source.
 
-    New listings fill new batches of `batch_size`, in the source's order; a known one stays where it is, also
-    when it goes and comes back. Only listings that are new, or whose signature changed, are fingerprinted:
+    New listings fill new batches of `batch_size`, larger where that made more than `MOST_BATCHES`, in the source's order; or first the last
+    one, where there are many small ones (`SPARE_BATCHES`). A known one stays where it is, also when it goes and comes back. Only listings that are new, or whose signature changed, are fingerprinted:
     `progress` is told how many of them are done, and how many there are. Commits, unless the caller has a
     transaction open. Raises what the source raises, and `LookupError` for a source that was never activated; then nothing
     has changed.
@@ -366,7 +374,11 @@ def _apply(
     connection: psycopg.Connection[Any], source: str, batch_size: int, gone_keys: Sequence[str] | None
 ) -> SyncReport:
     """`gone_keys`: the listings that are no more; None: whatever was not scanned."""
-    values = {"source": source, "batch_size": batch_size, "gone": list(gone_keys or ())}
+    values = {
+        "source": source,
+        "gone": list(gone_keys or ()),
+        **_filling(connection, source, batch_size),
+    }
 
     def touched(steps: str) -> dict[str, int]:
         # Counted in the database: a first sync touches every listing there is.
@@ -423,8 +435,7 @@ def _apply(
                    locator, signature, content_hash, true
             FROM (
                 SELECT i.*, f.content_hash,
-                       1 + coalesce((SELECT max(number) FROM {batches} WHERE source = %(source)s), 0)
-                         + (row_number() OVER (ORDER BY position) - 1) / %(batch_size)s AS number
+                       %(last)s + (%(filled)s + row_number() OVER (ORDER BY position) - 1) / %(batch_size)s AS number
                 FROM pg_temp.identified i JOIN pg_temp.fingerprinted f USING (position) WHERE i.is_new
             ) numbered
             RETURNING batch
@@ -445,6 +456,31 @@ def _apply(
         unchanged=listings - sum(new.values()) - sum(changed.values()),
         batches_touched=tuple(names),
     )
+
+
+def _filling(connection: psycopg.Connection[Any], source: str, batch_size: int) -> dict[str, int]:
+    """How new listings of a source fill batches: `batch_size`, the number of the `last` batch (0 where there is none), and how far it is `filled`,
+    as far as a new one is begun or not at all."""
+    row = connection.execute(
+        on_tables(
+            "SELECT count(*), coalesce(max(number), 0), coalesce(sum(listings), 0)::bigint, "
+            "(SELECT count(*) FROM pg_temp.identified WHERE is_new) FROM {batches} WHERE source = %s"
+        ),
+        (source,),
+    ).fetchone()
+    assert row is not None
+    known, last, listings, new = row
+    size = max(batch_size, -(-(listings + new) // MOST_BATCHES))
+    filled = size
+    if new and known > SPARE_BATCHES + 2 * -(-(listings + new) // size):
+        row = connection.execute(
+            on_tables(
+                "SELECT count(*) FROM {listings} WHERE batch = (SELECT batch FROM {batches} WHERE source = %s AND number = %s)"
+            ),
+            (source, last),
+        ).fetchone()
+        filled = min(size, row[0] if row else size)
+    return {"batch_size": size, "last": last, "filled": filled}
 
 
 def _holdable(ids: pa.ChunkedArray) -> pa.ChunkedArray:

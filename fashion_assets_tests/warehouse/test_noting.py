@@ -148,6 +148,27 @@ def test_new_listings_never_enter_an_old_batch(database: Connection):
     assert sync(database, source, 10).batches_touched == ("shop-00002",)
 
 
+def test_syncs_that_find_one_new_listing_each_make_no_batches_without_end(database: Connection, monkeypatch):
+    monkeypatch.setattr(noting, "SPARE_BATCHES", 2)
+    source = ListedSource()
+    for number in range(24):
+        source.records.append((str(number), "new"))
+        assert len(sync(database, source, 3).batches_touched) == 1
+    sizes = [batch.listings for batch in register.batches(database)]
+    assert sum(sizes) == 24 and len(sizes) == 2 + 2 * (24 // 3) + 1 and max(sizes) <= 3
+    # What goes beyond the last one begins others, full ones.
+    source.records += [(f"more {number}", "new") for number in range(9)]
+    sync(database, source, 3)
+    assert [batch.listings for batch in register.batches(database)][len(sizes) :] == [3, 3, 3]
+
+
+def test_a_large_catalogue_has_large_batches(database: Connection, monkeypatch):
+    monkeypatch.setattr(noting, "MOST_BATCHES", 4)
+    source = ListedSource(*many(10))
+    sync(database, source, 1)
+    assert [batch.listings for batch in register.batches(database)] == [3, 3, 3, 1]
+
+
 def test_repeated_and_missing_ids_have_keys_of_their_own(database: Connection):
     records = [
         ("a", "1"),
