@@ -6,6 +6,7 @@ It is what `dagster dev` starts, with a webserver of ours in the place of Dagste
 that webserver: the modules named `_core` and `_cli` below are Dagster's own, its version is pinned, and a test starts it all.
 """
 
+import os
 import shutil
 import subprocess
 import sys
@@ -39,6 +40,9 @@ from fashion_assets.settings import CODE_LOCATION, Settings
 
 STATEMENT_TIMEOUT_MS = 15_000
 """How long a question of the webserver to Dagster's storage may take; what Dagster's own has."""
+
+SENSOR_SECONDS = 3_600
+"""How long a sensor may look before Dagster gives it up; it gives 60 s itself, in which about a million listings are read."""
 
 END_SECONDS = 30
 """How long a process that is told to end may take."""
@@ -86,6 +90,8 @@ def serve(
     `workspace`: a file that names code locations that run elsewhere; by default ours is started. `port` 0: a free one.
     `ready` is called with the UI's address. Raises `UIError`.
     """
+    # Read by the daemon, and by what stands between it and the code: both are started here.
+    os.environ.setdefault("DAGSTER_SENSOR_GRPC_TIMEOUT_SECONDS", str(SENSOR_SECONDS))
     with ExitStack() as stack:
         socket = stack.enter_context(listening(host, port, "the UI"))
         where = address(host, socket)

@@ -195,6 +195,9 @@ def test_a_ui_that_only_shows_changes_nothing_may_lie_below_a_path_and_ends_when
 def test_a_daemon_that_dies_ends_the_ui_and_is_told(settings: Settings):
     with started() as ui:
         (daemon,) = [each for each in ui.own if "dagster._daemon" in each.cmdline()]
+        # Both who asks a sensor and who hands that on give it time for a large catalogue.
+        patient = [each for each in ui.own if "DAGSTER_SENSOR_GRPC_TIMEOUT_SECONDS" in each.environ()]
+        assert daemon in patient and len(patient) >= 3
         daemon.kill()
         assert ui.process.wait(120) == 1
         assert ui.process.stdout is not None and "daemon ended by itself" in ui.process.stdout.read().replace(
