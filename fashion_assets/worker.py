@@ -185,7 +185,8 @@ def calibrate(batch: str) -> str | None:
     try:
         with connect(settings) as conn:
             files = pictures_of(conn, settings, batch, PICTURES)
-        calibrated(settings, files)
+        if files:  # else nothing is embedded, and nothing to find out
+            calibrated(settings, files)
     except Exception as error:  # it only saves time; what is wrong the batches will say
         return str(error) or type(error).__name__
     return None
