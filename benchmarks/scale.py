@@ -5,10 +5,11 @@
 Draws, for each size, Parquet files of listings with vectors of 512 dimensions (float32), and in a fresh home of its own: a first run; the
 same again, nothing changed; a sync after every hundredth price changed; a second release after as many more; a rollback and a promotion. Vectors lie
 as those of pictures do: in groups by type, gender and colour, within them in smaller groups, and near these in few directions. One
-listing in 500 has no title, and must be found in quarantine. Memory is the peak of all processes' proportional set sizes, Postgres too,
- Homes are deleted unless `--keep` is given.
+listing in 500 has no title, and must be found in quarantine. Memory is the peak of the proportional set sizes of all processes, Postgres too, and of
+either alone. Homes are deleted unless `--keep` is given.
 
-Prints each step's seconds, what it takes for each 100,000 listings, peak memory, and the ratios of the largest to the smallest. Exit code 1
+Prints of each step the seconds, those of all cores (the product's and Postgres'), which other work on the machine changes little, what it takes
+for each 100,000 listings, peak memory; of a run also what each step of Dagster took; and the ratios of the largest to the smallest. Exit code 1
 where a listing is lost.
 """
 
@@ -19,6 +20,7 @@ import subprocess
 import sys
 import time
 from collections.abc import Iterator
+from contextlib import suppress
 from pathlib import Path
 from typing import Any, NamedTuple
 
@@ -26,9 +28,11 @@ import numpy as np
 import psutil
 import pyarrow as pa
 import pyarrow.parquet as pq
-from memory import INTERVAL, proportional
+from memory import proportional
 from processes import tree
 
+from fashion_assets.postgres.connections import connect
+from fashion_assets.settings import Settings
 from fashion_assets.sources.drawn.pictures import ARTICLES
 from fashion_assets.sources.drawn.shop import BRANDS
 
@@ -37,6 +41,9 @@ FILE_ROWS = 50_000
 GROUP_ROWS = 2_000
 UNTITLED = 500
 """One listing in so many has no title."""
+
+INTERVAL = 1.0
+"""Seconds between looks at memory and cores; each takes some hundredths of a second of a core."""
 
 CHANGED = 100
 """One listing in so many has another price later."""
@@ -162,26 +169,93 @@ def draw(folder: Path, listings: int, changes: int = 0) -> None:
 
 
 class Step(NamedTuple):
-    """What a command took: seconds, and peak bytes of all processes."""
+    """What a command took. Of the product's processes and of Postgres': seconds of cores, and bytes at the peak of either; at the
+    peak of both together."""
 
     seconds: float
+    cores: float
+    cores_postgres: float
     peak: int
+    peak_product: int
+    peak_postgres: int
+
+    def __str__(self) -> str:
+        return (
+            f"{self.seconds:9.1f} s {self.cores:8.1f} + {self.cores_postgres:8.1f} s of cores {self.peak / 1e6:7,.0f} MB "
+            f"({self.peak_product / 1e6:,.0f}; {self.peak_postgres / 1e6:,.0f})"
+        )
+
+
+class Spent:
+    """Seconds of cores that processes spent since they were first seen, or since they began: what one spends between the last look and its
+    end is missed."""
+
+    def __init__(self, running: list[psutil.Process]) -> None:
+        self._before = {each: spent(each) for each in running}
+        self._last = dict(self._before)
+
+    def look(self, running: list[psutil.Process]) -> None:
+        for each in running:
+            self._last[each] = max(self._last.get(each, 0), spent(each))
+
+    @property
+    def seconds(self) -> float:
+        return sum(self._last.values()) - sum(self._before.values())
+
+
+def spent(process: psutil.Process) -> float:
+    """Seconds of cores a process has spent; 0 of one that has ended."""
+    try:
+        times = process.cpu_times()
+    except psutil.Error:
+        return 0
+    return times.user + times.system
+
+
+def of_postgres(processes: list[psutil.Process]) -> tuple[list[psutil.Process], list[psutil.Process]]:
+    """Processes, those of the product and those of Postgres."""
+    own, postgres = [], []
+    for each in processes:
+        with suppress(psutil.Error):
+            (postgres if each.name() == "postgres" else own).append(each)
+    return own, postgres
 
 
 def command(home: Path, *arguments: str) -> Step:
     """A command of the product. Raises `CalledProcessError` where it fails."""
     program = [str(Path(sys.executable).with_name("fashion-assets")), "--home", str(home), *arguments]
     log = home.with_suffix(".log")
-    started, most = time.monotonic(), 0
+    server = Spent(of_postgres(tree(None, home))[1])
+    product = Spent([])
+    started, peaks = time.monotonic(), [0, 0, 0]
     with log.open("a") as told, subprocess.Popen(program, stdout=told, stderr=told) as running:
         own = psutil.Process(running.pid)
         while running.poll() is None:
-            most = max(most, sum(map(proportional, tree(own, home))))
+            both = of_postgres(tree(own, home))
+            for counted, each in zip((product, server), both, strict=True):
+                counted.look(each)
+            sizes = [sum(map(proportional, each)) for each in both]
+            peaks = [max(*pair) for pair in zip(peaks, [sum(sizes), *sizes], strict=True)]
             time.sleep(INTERVAL)
+    seconds = time.monotonic() - started
     if running.returncode:
         print(f"failed, as {log} tells: {' '.join(arguments)}", file=sys.stderr)
         raise subprocess.CalledProcessError(running.returncode, program)
-    return Step(time.monotonic() - started, most)
+    return Step(seconds, product.seconds, server.seconds, *peaks)
+
+
+def of_dagster(home: Path, least: float = 1) -> list[tuple[str, float]]:
+    """What the steps of the last release and of all batches before it took, by name, in seconds, of all batches together: those of
+    `least` and more."""
+    settings = Settings(home=home)
+    with connect(settings) as conn:
+        return conn.execute(
+            "WITH timed AS (SELECT run_id, step_key, max(timestamp) - min(timestamp) AS took FROM dagster.event_logs "
+            "WHERE step_key IS NOT NULL AND dagster_event_type IN ('STEP_START', 'STEP_SUCCESS', 'STEP_FAILURE') GROUP BY 1, 2) "
+            "SELECT step_key, extract(epoch FROM sum(took))::float8 FROM timed GROUP BY 1 "
+            "HAVING extract(epoch FROM sum(took)) >= %s ORDER BY 2 DESC",
+            (least,),
+        ).fetchall()
 
 
 def told(home: Path, *arguments: str) -> Any:
@@ -232,10 +306,10 @@ def main() -> int:
         for name, step in steps(folder / f"listings-{listings}", home, mapping, listings):
             took[listings][name] = step
             each = step.seconds / listings * 100_000
-            print(
-                f"{listings:>10,} {name:20} {step.seconds:9.1f} s {each:8.2f} s/100,000 {step.peak / 1e6:8,.0f} MB",
-                flush=True,
-            )
+            print(f"{listings:>10,} {name:20} {step}; {each:.2f} s/100,000", flush=True)
+            if name == "first run":
+                for key, seconds in of_dagster(home):
+                    print(f"{'':>10} {seconds:12.1f} s {key}", flush=True)
         found = told(home, "status")["live"]
         quarantined = -(-listings // UNTITLED)
         print(
@@ -247,9 +321,12 @@ def main() -> int:
             shutil.rmtree(home)
     least, most = min(took), max(took)
     for name, step in took[most].items():
-        time_ratio, peak_ratio = step.seconds / took[least][name].seconds, step.peak / took[least][name].peak
+        other = took[least][name]
+        cores = (step.cores + step.cores_postgres) / (other.cores + other.cores_postgres)
         print(
-            f"{most / least:.1f} x the listings, {name}: {time_ratio:.2f} x the time, {peak_ratio:.2f} x the memory"
+            f"{most / least:.1f} x the listings, {name}: {step.seconds / other.seconds:.2f} x the time, {cores:.2f} x the cores', "
+            f"{step.peak / other.peak:.2f} x the memory ({step.peak_product / other.peak_product:.2f}; "
+            f"{step.peak_postgres / other.peak_postgres:.2f})"
         )
     return 1 if lost else 0
 
