@@ -3,10 +3,10 @@
     python benchmarks/scale.py FOLDER --listings 100000 1000000
 
 Draws, for each size, Parquet files of listings with vectors of 512 dimensions (float32), and in a fresh home of its own: a first run; the
-same again, nothing changed; a sync after every hundredth price changed; a second release after as many more; a rollback and a promotion. Vectors lie
-as those of pictures do: in groups by type, gender and colour, within them in smaller groups, and near these in few directions. One
-listing in 500 has no title, and must be found in quarantine. Memory is the peak of the proportional set sizes of all processes, Postgres too, and of
-either alone. Homes are deleted unless `--keep` is given.
+same again, nothing changed; a plan and a sync after every hundredth price changed; a second release after as many more; a rollback, swaps alone,
+and a promotion, which judges anew. Vectors lie as those of pictures do: in groups by type, gender and colour, within them in smaller groups,
+and near these in few directions. One listing in 500 has no title, and must be found in quarantine. Memory is the peak of the proportional set
+sizes of all processes, Postgres too, and of either alone. Homes and catalogues are deleted unless `--keep` is given.
 
 Prints of each step the seconds, those of all cores (the product's and Postgres'), which other work on the machine changes little, what it takes
 for each 100,000 listings, peak memory; of a run also what each step of Dagster took; and the ratios of the largest to the smallest. Exit code 1
@@ -32,6 +32,7 @@ from memory import proportional
 from processes import tree
 
 from fashion_assets.postgres.connections import connect
+from fashion_assets.release import swap
 from fashion_assets.settings import Settings
 from fashion_assets.sources.drawn.pictures import ARTICLES
 from fashion_assets.sources.drawn.shop import BRANDS
@@ -151,21 +152,16 @@ def table(first: int, size: int, changes: int) -> pa.Table:
 
 
 def draw(folder: Path, listings: int, changes: int = 0) -> None:
-    """The catalogue's files, after so many changes of one price in every hundred; those that are there are kept without."""
+    """The catalogue's files, after so many changes of one price in every hundred."""
     folder.mkdir(parents=True, exist_ok=True)
     for first in range(0, listings, FILE_ROWS):
         path = folder / f"part-{first // FILE_ROWS:05}.parquet"
-        if changes or not path.exists():
-            rows = table(first, min(FILE_ROWS, listings - first), changes)
-            beside = path.with_suffix(".new")
-            pq.write_table(
-                rows,
-                beside,
-                row_group_size=GROUP_ROWS,
-                compression="zstd",
-                use_dictionary=["brand", "gender"],
-            )
-            beside.replace(path)
+        rows = table(first, min(FILE_ROWS, listings - first), changes)
+        beside = path.with_suffix(".new")
+        pq.write_table(
+            rows, beside, row_group_size=GROUP_ROWS, compression="zstd", use_dictionary=["brand", "gender"]
+        )
+        beside.replace(path)
 
 
 class Step(NamedTuple):
@@ -277,12 +273,17 @@ def steps(folder: Path, home: Path, mapping: Path, listings: int) -> Iterator[tu
     yield "first run", command(home, "run", "--accept-rejections")
     yield "nothing changed", command(home, "run")
     draw(folder, listings, 1)
+    yield "plan, 1 % changed", command(home, "plan")
     yield "1 % changed, sync", command(home, "sync")
     draw(folder, listings, 2)
     yield "1 % changed, run", command(home, "run")
-    yield "rollback", command(home, "rollback")
-    yield "promote", command(home, "promote", "fashion_sota_r0002")
-    shutil.rmtree(folder)  # its prices are no longer those that are drawn first
+    with connect(Settings(home=home)) as conn:  # the server is up, as where people are served
+        yield "rollback", command(home, "rollback")
+        for release in ("fashion_sota_r0002", "fashion_sota_r0001"):
+            began = time.monotonic()
+            swap.rollback(conn, Settings(home=home), release)
+            print(f"{listings:>10,} swap to {release}: {time.monotonic() - began:.3f} s", flush=True)
+    yield "promote, judged", command(home, "promote", "fashion_sota_r0002")
 
 
 def main() -> int:
@@ -301,7 +302,8 @@ def main() -> int:
     lost = False
     for listings in given.listings:
         home = folder / f"home-{listings}"
-        shutil.rmtree(home, ignore_errors=True)
+        for each in (home, folder / f"listings-{listings}"):  # one that was kept has other prices
+            shutil.rmtree(each, ignore_errors=True)
         took[listings] = {}
         for name, step in steps(folder / f"listings-{listings}", home, mapping, listings):
             took[listings][name] = step
@@ -319,6 +321,7 @@ def main() -> int:
         lost |= (found["products"], found["quarantined"]) != (listings - quarantined, quarantined)
         if not given.keep:
             shutil.rmtree(home)
+            shutil.rmtree(folder / f"listings-{listings}")
     least, most = min(took), max(took)
     for name, step in took[most].items():
         other = took[least][name]
