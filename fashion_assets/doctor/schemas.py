@@ -95,7 +95,7 @@ def of_schemas(known: Collection[Release], there: Collection[str], running: bool
                 note(
                     "schemas",
                     f"{name} was left half built by a run that ended",
-                    "The next run that builds a release drops it.",
+                    "The next run that builds a release goes on with it if the catalogue is the same, and else drops it.",
                 )
             )
     for release in known:

@@ -196,18 +196,21 @@ def load(
     progress: Callable[[int, int], None] = lambda done, total: None,
 ) -> Release:
     """Build the next candidate of all batches of the active sources, batch by batch, in one transaction. One at a time
-    (`warehouse.locks.run_lock`). What the database has lost of the batches is written again before.
+    (`warehouse.locks.run_lock`). What the database has lost of the batches is written again before. One of the same content that a run
+    loaded before it was cut off is gone on with instead: a load is there whole or not at all.
 
     Batches without finished files of their current version are left out; `every_batch_is_loaded` names them. No source is opened:
     everything comes from the batches' files. Memory holds two batches: one is read and encoded while the one before is written.
     Raises the database's errors, and `Damaged` for a file that only looked whole, whose batch the next run makes again; nothing of
     a failed load remains.
     """
-    tidy(conn, settings, building=True)
     wanted, _ = recovered_plan(conn, settings, space, vectors=False)
-    conn.commit()  # so that the load is a transaction of its own
-    with conn.transaction():
-        release = _load(conn, settings, wanted, run_id, progress)
+    begun = releases.begun(conn, wanted.version_of_finished, wanted.made_with)
+    tidy(conn, settings, building=True, begun=begun)
+    with conn.transaction():  # one of its own
+        release = begun or _load(conn, settings, wanted, run_id, progress)
+        if begun is not None:
+            releases.go_on(conn, begun, run_id)
     return releases.get(conn, release.release)
 
 
@@ -350,10 +353,10 @@ def _map_ids(conn: psycopg.Connection, release: Release) -> None:
 
 
 def index(settings: Settings, release: Release, progress: Callable[[str], None] = lambda step: None) -> None:
-    """VACUUM (ANALYZE) a loaded candidate, so that whoever asks it has statistics, and build every index of it.
+    """VACUUM (ANALYZE) a loaded candidate, so that whoever asks it has statistics, and build every index that it lacks.
 
     The vector index is built beside the others, on its own connection, with the server's parallel workers. Reading goes
-    on meanwhile.
+    on meanwhile. What a run that was cut off had built stays, and what its connection still builds is waited for.
     """
 
     def execute(*statements: sql.Composed) -> None:
@@ -363,8 +366,10 @@ def index(settings: Settings, release: Release, progress: Callable[[str], None] 
 
     products, embeddings = release.table("products"), release.table("product_embeddings")
     with connect(settings, autocommit=True) as conn:
-        of_vectors = indexes.of_vectors(conn, release)
-    others = [each.statement() for each in indexes.others(release)]
+        indexes.wait_for_builds(conn, release, progress)
+        there = {each.name for each in indexes.standing(conn, release) if each.valid}
+        of_vectors = [each for each in indexes.of_vectors(conn, release) if each.name not in there]
+    others = [each.statement() for each in indexes.others(release) if each.name not in there]
     workers = sql.SQL("SET max_parallel_maintenance_workers = {}")
     with ThreadPoolExecutor(2) as pool:
         progress("statistics")

@@ -104,6 +104,23 @@ def memory_for(conn: psycopg.Connection[Any], settings: Settings, wanted: Wanted
         conn.execute("SELECT set_config('maintenance_work_mem', %s, false)", (f"{size // 1024}kB",))
 
 
+def wait_for_builds(
+    conn: psycopg.Connection[Any], release: Release, progress: Callable[[str], None] = lambda said: None
+) -> None:
+    """Wait until nobody builds an index of a release: the server goes on with what a process that was killed had asked for. The connection must
+    be in autocommit: within a transaction the server's statistics stand still."""
+    said = False
+    while conn.execute(
+        "SELECT EXISTS (SELECT FROM pg_stat_progress_create_index p JOIN pg_class c ON c.oid = p.relid "
+        "WHERE c.relnamespace = to_regnamespace(%s))",
+        (release.release,),
+    ).fetchone() == (True,):
+        if not said:
+            progress("waiting for an index that a run before began")
+        said = True
+        time.sleep(0.1)
+
+
 def of_vectors(conn: psycopg.Connection[Any], release: Release) -> list[Wanted]:
     """One for each space of the vectors that are served, the one with the most first."""
     products = release.table("products")

@@ -257,13 +257,17 @@ def retire(conn: psycopg.Connection, name: str) -> bool:
     return name not in _drop(conn)
 
 
-def tidy(conn: psycopg.Connection, settings: Settings, building: bool = False) -> None:
+def tidy(
+    conn: psycopg.Connection, settings: Settings, building: bool = False, begun: Release | None = None
+) -> None:
     """Let go what nobody needs: retired releases and candidates beyond those that are kept, candidates that something
-    later replaced, and, before one is built (`building`, under the run's lock), what dead runs left half built."""
+    later replaced, and, before one is built (`building`, under the run's lock), what dead runs left half built, but for the one that is gone on
+    with (`begun`)."""
     conn.commit()
     with conn.transaction():
         lock_swaps(conn)
-        releases.mark_dropping(conn, _beyond(releases.releases(conn), settings, building))
+        gone = _beyond(releases.releases(conn), settings, building)
+        releases.mark_dropping(conn, [name for name in gone if begun is None or name != begun.release])
         changes.prune(conn)
     _drop(conn)
 

@@ -191,6 +191,23 @@ def begin(conn: psycopg.Connection, content_version: str, space: str | None, run
     return get(conn, name)
 
 
+def begun(conn: psycopg.Connection, content_version: str, made_with: str) -> Release | None:
+    """The newest release of exactly this content that was loaded and not finished: a run was cut off. One at a time (`locks.run_lock`)."""
+    found = Release._select(
+        conn,
+        sql.SQL(
+            "WHERE state = 'building' AND content_version = %s AND made_with = %s ORDER BY number DESC LIMIT 1"
+        ),
+        (content_version, made_with),
+    )
+    return found[0] if found else None
+
+
+def go_on(conn: psycopg.Connection, release: Release, run_id: str | None) -> None:
+    """Note that another run finishes a release that was begun."""
+    conn.execute("UPDATE fashion_ops.releases SET run_id = %s WHERE release = %s", (run_id, release.release))
+
+
 def count(conn: psycopg.Connection, release: Release) -> None:
     """Have a release say how many products, rejections and listings its batches have."""
     conn.execute(

@@ -2,6 +2,7 @@
 
 import json
 from concurrent.futures import ThreadPoolExecutor
+from dataclasses import replace
 
 import psycopg
 import pytest
@@ -11,8 +12,10 @@ from typer.testing import CliRunner
 
 from fashion_assets.cli import app
 from fashion_assets.criteria.subject import Candidate
+from fashion_assets.embedding.spaces import embedding_space
 from fashion_assets.postgres.connections import connect
-from fashion_assets.release import indexes
+from fashion_assets.release import build, indexes
+from fashion_assets.warehouse import releases
 from fashion_assets.warehouse.release_indexes import VECTOR_INDEX
 
 NEW, OLD = f"{VECTOR_INDEX}_ccnew", f"{VECTOR_INDEX}_ccold"
@@ -135,3 +138,50 @@ def test_the_command_checks_and_rebuilds(candidate):
     assert done.exit_code == 0 and "every index is valid" in done.stdout
     assert CliRunner().invoke(app, ["reindex", release, "--check"]).exit_code == 0
     assert "no release is live" in CliRunner().invoke(app, ["reindex"]).output
+
+
+def test_a_build_that_was_cut_off_is_gone_on_with(candidate: Candidate):
+    conn, settings, space = candidate.conn, candidate.settings, embedding_space(None)
+    begun = build.load(conn, settings, space, "one")
+    (of_vectors,) = indexes.of_vectors(conn, begun)
+    conn.execute(of_vectors.statement())
+    conn.commit()
+    built = oids(replace(candidate, release=begun))
+
+    again = build.load(conn, settings, space, "two")
+    assert again.release == begun.release and releases.built_by(conn, "two") == again
+    build.index(settings, again)
+    assert oids(replace(candidate, release=again)).items() >= built.items()
+    assert indexes.lacking(conn, again, oids(replace(candidate, release=again))) == []
+    assert releases.get(conn, again.release).state == "candidate"
+
+    # What is not of the content that is wanted is not gone on with, and goes.
+    conn.execute(
+        "UPDATE fashion_ops.releases SET state = 'building', content_version = 'another' WHERE release = %s",
+        (again.release,),
+    )
+    conn.commit()
+    another = build.load(conn, settings, space, "three")
+    assert another.number == again.number + 1
+    assert releases.get(conn, again.release).state == "dropped"
+
+
+def test_an_index_that_a_killed_process_had_asked_for_is_waited_for(candidate: Candidate):
+    conn, products = candidate.conn, candidate.release.table("products")
+    conn.execute(
+        "CREATE FUNCTION slow(id uuid) RETURNS uuid IMMUTABLE LANGUAGE plpgsql AS 'BEGIN PERFORM pg_sleep(.01); RETURN id; END'"
+    )
+    conn.commit()
+    said: list[str] = []
+    with (
+        ThreadPoolExecutor(1) as pool,
+        connect(candidate.settings, autocommit=True) as other,
+        connect(candidate.settings, autocommit=True) as looking,
+    ):
+        building = pool.submit(
+            other.execute, sql.SQL("CREATE INDEX slow ON {} (public.slow(product_id))").format(products)
+        )
+        while not said and not building.done():
+            indexes.wait_for_builds(looking, candidate.release, said.append)
+        there = {each.name for each in indexes.standing(conn, candidate.release)}
+    assert said == ["waiting for an index that a run before began"] and "slow" in there
