@@ -270,9 +270,9 @@ class Answering:
         return made
 
     def answer(self, facts: Facts, asked: Asked) -> Work[Answered]:
-        """One page of hits. Where an index left out what the sample proves to be nearer, it searches wider, and where
-        that does not help or too few were found, all that the filters leave is compared: at once if it is little, and
-        if it is very much only where too few were found. Where the filters leave nothing near, the nearest of what they leave are found."""
+        """One page of hits. Where an index left out what the sample proves to be nearer, what is of the nearest styles is compared, or, in a
+        release without these, it searches wider; and where that does not help or too few were found, all that the filters leave is compared:
+        at once if it is little, and if it is very much only where too few were found. Where the filters leave nothing near, the nearest of what they leave are found."""
         if asked.hidden is None:
             hidden = yield from self.curation.hidden()
             asked = replace(asked, hidden=hidden)
@@ -325,7 +325,8 @@ class Answering:
         legs = legs_of(facts, asked)
         ef_search = ef_search_of(legs)
         shape, rows = yield from self._page(facts, asked, legs, ef_search)
-        if any(leg.is_full(proof) and not leg.most for leg, proof in proofs(rows, legs)):
+        wide = any(leg.is_full(proof) and not leg.most for leg, proof in proofs(rows, legs))
+        if wide:
             # The sample promised fewer within the cut-off. Filters have a leg to themselves then.
             legs = legs_of(facts, asked, wide=True)
             ef_search = ef_search_of(legs)
@@ -333,10 +334,21 @@ class Answering:
         notes: list[str] = []
         doubt = doubted(rows, legs)
         left = facts.left(asked.filters) if doubt else 0
-        if doubt == PASSED_OVER and left > EXACT_AT_ONCE and ef_search < MAX_EF_SEARCH:
-            notes.append(Aside("the index passed over nearer products, so it searched wider"))
-            shape, rows = yield from self._page(facts, asked, legs, MAX_EF_SEARCH)
-            doubt = doubted(rows, legs)
+        if doubt == PASSED_OVER and left > EXACT_AT_ONCE:
+            by_styles = legs_of(facts, asked, wide=wide, by_styles=True)
+            if any(leg.styles for leg in by_styles):
+                notes.append(
+                    Aside(
+                        "the index passed over nearer products, so those of the nearest styles were compared"
+                    )
+                )
+                legs = by_styles
+                shape, rows = yield from self._page(facts, asked, legs, ef_search)
+                doubt = doubted(rows, legs)
+            elif ef_search < MAX_EF_SEARCH:
+                notes.append(Aside("the index passed over nearer products, so it searched wider"))
+                shape, rows = yield from self._page(facts, asked, legs, MAX_EF_SEARCH)
+                doubt = doubted(rows, legs)
         if doubt == TOO_FEW or (doubt == PASSED_OVER and left <= EXACT_AT_MOST):
             notes.append(Aside(f"the index {doubt}, so all was compared"))
             legs = legs_of(facts, replace(asked, exact=True), wide=True)

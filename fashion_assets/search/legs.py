@@ -20,8 +20,9 @@ from fashion_assets.search.query import MAX_LIMIT
 from fashion_assets.search.statements import After, Path, Shape, VectorLeg
 
 
-def legs_of(facts: Facts, asked: Asked, *, wide: bool = False) -> list[Leg]:
-    """The vector leg of each space that is asked. `wide`: as many candidates before the cut-off as there may be."""
+def legs_of(facts: Facts, asked: Asked, *, wide: bool = False, by_styles: bool = False) -> list[Leg]:
+    """The vector leg of each space that is asked. `wide`: as many candidates before the cut-off as there may be. `by_styles`: what an index would
+    be asked for is looked for among the products of the nearest styles, where these are known."""
     legs = []
     for name, vector in asked.vectors.items():
         space = facts.space(name)
@@ -29,6 +30,7 @@ def legs_of(facts: Facts, asked: Asked, *, wide: bool = False) -> list[Leg]:
         path: Path = "exact"
         nearest: Mapping[str, float] = {}
         cut, window, whole, most = None, asked.window, False, False
+        near: tuple[int, ...] = ()
         width = walked = facts.ef_search
         if name in facts.sample.vectors:
             nearness = facts.nearness(space, vector)
@@ -51,12 +53,14 @@ def legs_of(facts: Facts, asked: Asked, *, wide: bool = False) -> list[Leg]:
                     path, window = "index", everything
             if path == "index" and window >= MAX_LIMIT and asked.ends and asked.level is not None:
                 window, most = BESIDE_WORDS, True
+            if by_styles and path != "exact" and (near := facts.styles_near(name, vector)):
+                path = "styles"
             if path != "exact" and not most:
                 filters, excluded = ((), ()) if whole else (asked.filters, asked.leaves_out)
                 nearest = probes(facts, space, nearness, filters, excluded)
         shape = VectorLeg(name, space.dimension, path, cut is not None, whole)
         width = max(window, walked if path == "iterative" else width)
-        legs.append(Leg(shape, vector, nearest, window, cut, most or window >= MAX_LIMIT, width))
+        legs.append(Leg(shape, vector, nearest, window, cut, most or window >= MAX_LIMIT, near, width))
     return legs
 
 
@@ -130,6 +134,7 @@ def parameters_of(asked: Asked, legs: Sequence[Leg]) -> dict[str, Any]:
         # An array as Postgres writes it, which is read in C; a list would be written in Python.
         parameters[f"window_{place}"], parameters[f"cut_{place}"] = leg.window, leg.cut
         parameters[f"probes_{place}"] = f"{{{','.join(leg.probes)}}}"
+        parameters[f"styles_{place}"] = f"{{{','.join(map(str, leg.styles))}}}"
     for place, weight in enumerate(asked.weights):
         parameters[f"weight_{place}"] = weight
     for place, tier in enumerate(asked.tiers):

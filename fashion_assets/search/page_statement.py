@@ -11,6 +11,7 @@ from psycopg import sql
 from fashion_assets.search.kept import remembered
 from fashion_assets.search.query import HIT_COLUMNS
 from fashion_assets.search.statements import (
+    COMPARING,
     Shape,
     conditions,
     distance,
@@ -20,6 +21,7 @@ from fashion_assets.search.statements import (
     where,
 )
 from fashion_assets.search.tallies import FOUND_MOST, counted, tally
+from fashion_assets.warehouse.serving import PRODUCT_STYLE_AFFINITY
 
 RANK_CONSTANT = 60
 """k of reciprocal rank fusion (Cormack, Clarke, Büttcher: Reciprocal Rank Fusion, SIGIR 2009)."""
@@ -51,10 +53,16 @@ def vector_leg(shape: Shape, position: int) -> sql.Composed:
     """The `%(window_<position>)s` products nearest to `%(vector_<position>)s` in a leg's space, with their distance and what is carried."""
     leg = shape.vectors[position]
     nearness = distance(leg, f"vector_{position}")
-    if leg.path == "exact":
+    if leg.path in COMPARING:
         # Which no index is built on; as the rows' own column, so that it is computed once.
         nearness = sql.SQL("({}) + 0").format(nearness)
     own: list[sql.Composable] = [sql.SQL("embedding_space = {}").format(sql.Literal(leg.space))]
+    if leg.path == "styles":
+        own.append(
+            sql.SQL(
+                "product_id IN (SELECT product_id FROM {} WHERE rank = 1 AND cluster = ANY({}::smallint[]))"
+            ).format(table(shape.schema, PRODUCT_STYLE_AFFINITY.name), sql.Placeholder(f"styles_{position}"))
+        )
     narrowed = narrowing(shape)
     met = [
         sql.SQL("{} AS {}").format(each, _meets(place))
@@ -255,7 +263,7 @@ def _read(
 def search(shape: Shape) -> bytes:
     """The text of the statement that answers a page.
 
-    Placeholders: `hidden`, `pinned`, `boost_<n>_<m>`, `factor_<n>`, `vector_<n>`, `window_<n>` and `cut_<n>` of each vector leg, `tier_<n>`, `term_<n>`, `value_<n>`, `importance_<n>`,
+    Placeholders: `hidden`, `pinned`, `boost_<n>_<m>`, `factor_<n>`, `vector_<n>`, `window_<n>`, `cut_<n>` and `styles_<n>` of each vector leg, `tier_<n>`, `term_<n>`, `value_<n>`, `importance_<n>`,
     `any_term`, `matched`, `avoid`, `filter_<n>`, `excluded`, `weight_<n>` of each leg, `window`, `limit`, `offset`, `after_value`,
     `after_id`. Rows: `product_id`, the hit's columns, `legs`, `ranks` and `values` (distance or coverage) of the legs that brought it; which
     boosts it meets; what it is ordered by, as text; for each vector leg how many it found, the largest distance, and which of `probes_<n>` are among them, as the

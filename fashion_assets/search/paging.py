@@ -44,6 +44,8 @@ class Leg:
     """Cosine distance up to which they are found; None: all are."""
     most: bool = False
     """Whether it looks at no more, however many are within the cut-off."""
+    styles: tuple[int, ...] = ()
+    """Numbers of the styles whose products it compares; none: it goes by no styles."""
     width: int = 0
     """Candidates its index keeps while it is searched; no fewer than it looks at."""
 

@@ -54,6 +54,9 @@ EXACT_AT_MOST = 500_000
 vector search may take (A8). Where it would be more, the wider search's answer stands."""
 
 
+STYLES_COMPARED = 4
+"""Styles whose products are compared where the index is in doubt."""
+
 NEAREST = 3
 """Products of the sample that say how near the nearest are: one may be there by chance."""
 
@@ -122,6 +125,18 @@ class Sample:
 
 
 @dataclass(frozen=True)
+class Styles:
+    """The styles of a release in one space."""
+
+    numbers: np.ndarray
+    """int [k]."""
+    products: np.ndarray
+    """How many are nearest to each, int [k]."""
+    centres: np.ndarray
+    """Unit vectors, float32 [k, d]."""
+
+
+@dataclass(frozen=True)
 class Facts:
     """What a release is like, in one of its revisions."""
 
@@ -141,6 +156,8 @@ class Facts:
     """Of its products, where it was built before others came to be, which have no values in it; None: it has all."""
     revision: int | None = None
     """How often it had been changed when this was read; None where it does not say."""
+    styles: Mapping[str, Styles] = field(default_factory=dict, compare=False)
+    """By space, of a release that is large enough to need them."""
     at: float = field(default=0.0, compare=False)
     """When this was read (`time.monotonic`)."""
     _masks: Cache[np.ndarray] = field(
@@ -172,6 +189,17 @@ class Facts:
         numbers: dict[Any, int] = {}
         codes = [numbers.setdefault(row[column], len(numbers)) for row in self.sample.rows]
         return list(numbers), np.array(codes, np.int64)
+
+    def styles_near(self, space: str, vector: np.ndarray) -> tuple[int, ...]:
+        """Numbers of the styles nearest to a unit vector [d] of a space; none where they are not known, or where as many products are of them
+        as would all be compared."""
+        known = self.styles.get(space)
+        if known is None:
+            return ()
+        nearest = np.argsort(-(known.centres @ vector), kind="stable")[:STYLES_COMPARED]
+        if known.products[nearest].sum() > min(EXACT_AT_MOST, self.products / 2):
+            return ()
+        return tuple(known.numbers[nearest].tolist())
 
     def nearness(self, space: Space, vector: np.ndarray) -> np.ndarray:
         """Cosine similarity of the sample's products in a space to a unit vector [d], float32 [products of the space]."""

@@ -18,7 +18,7 @@ from fashion_assets.catalog.attributes import SPARSE
 from fashion_assets.search import statements
 from fashion_assets.search.filters import COLUMNS
 from fashion_assets.search.kept import Cache
-from fashion_assets.search.path import SAMPLE, Facts, Sample, Space, Width
+from fashion_assets.search.path import EXACT_AT_ONCE, SAMPLE, Facts, Sample, Space, Styles, Width
 from fashion_assets.search.query import Aside, Results
 from fashion_assets.search.reading import Statement
 from fashion_assets.search.work import Answer, Once, Read, Work
@@ -26,7 +26,7 @@ from fashion_assets.settings import Settings
 from fashion_assets.warehouse.reader import MISSING_GRANT, searches_as_owner
 from fashion_assets.warehouse.release_indexes import BARE_INDEX
 from fashion_assets.warehouse.releases import SERVING_SCHEMA, ReleaseError
-from fashion_assets.warehouse.serving import REVISION
+from fashion_assets.warehouse.serving import REVISION, STYLE_CLUSTERS
 
 TRIES = 5
 """Times a search starts over because the release it reads was dropped: each time others were live meanwhile."""
@@ -41,6 +41,7 @@ _PREDICATE = re.compile(r"(\w+) = '((?:[^']|'')*)'::text")
 
 _PLACE = b"""
 SELECT c.oid::bigint, c.reltuples::bigint, to_regclass(%(bare)s) IS NOT NULL, to_regclass(%(revision)s) IS NOT NULL,
+       to_regclass(%(styles)s) IS NOT NULL,
        ARRAY(SELECT attname::text FROM pg_attribute WHERE attrelid = c.oid AND attnum > 0 AND NOT attisdropped),
        coalesce(has_schema_privilege((SELECT oid FROM pg_roles WHERE rolname = %(role)s), c.relnamespace, 'USAGE'), false)
 FROM pg_class c WHERE c.oid = to_regclass(%(products)s)
@@ -65,6 +66,7 @@ _FILLED = "SELECT " + ", ".join(
 )
 _COUNT = "SELECT count(*) FROM {products} WHERE %(products)s::bigint IS NOT NULL"
 _COUNTED = "SELECT %(products)s::bigint"
+_STYLES = "SELECT embedding_space, cluster, products, centre FROM {other} ORDER BY cluster"
 _BARE = "SELECT count(*) FROM {products} WHERE embedding IS NULL"
 _SPACES = (
     "SELECT embedding_space, max(vector_dims(embedding)) FROM {products} WHERE embedding IS NOT NULL "
@@ -174,19 +176,27 @@ class ServedReleases:
             "products": f"{release}.products",
             "bare": f"{release}.{BARE_INDEX}",
             "revision": f"{release}.{REVISION.name}",
+            "styles": f"{release}.{STYLE_CLUSTERS.name}",
             "role": self._settings.reader_role,
         }
         try:
             (rows,) = yield Read([Statement(_PLACE, about)], {})
             if not rows:
                 raise _no_longer_there(release)
-            relation, products, counts_bare, tells_revision, there, open_to_readers = rows[0]
+            relation, products, counts_bare, tells_revision, has_styles, there, open_to_readers = rows[0]
             own = None if set(there) >= statements.LATER else frozenset(there)
             # A release that never was live is its owner's alone.
             reader = self._reader if open_to_readers else None
             role = {} if reader is None else {"role": reader}
             # In releases built before that index, no product is without a vector.
             bare = [Statement(statements.on_products(release, _BARE), {})] if counts_bare else []
+            # A smaller release is compared whole where an index is in doubt.
+            has_styles = has_styles and products > EXACT_AT_ONCE
+            of_styles = (
+                [Statement(statements.on_products(release, _STYLES, STYLE_CLUSTERS.name), {})]
+                if has_styles
+                else []
+            )
             # First: what is read behind it may be newer, and is read again then.
             revision = [Statement(statements.revision(release), {})] if tells_revision else []
             read = yield Read(
@@ -200,12 +210,14 @@ class ServedReleases:
                         {"products": products},
                     ),
                     _completed(Statement(statements.on_products(release, _FILLED), {}), release, own),
+                    *of_styles,
                     *bare,
                 ],
                 role,
             )
             of_revision = _served(read.pop(0)) if tells_revision else None
             indexes, columns, rows, ((counted,),), (filled,), *without = read
+            styles = _styles(without.pop(0)) if has_styles else {}
             spaces = _spaces(indexes)
             if not spaces:
                 (found,) = yield Read([Statement(statements.on_products(release, _SPACES), {})], role)
@@ -225,6 +237,7 @@ class ServedReleases:
             empty=frozenset(name for name, there in zip(SPARSE, filled, strict=True) if not there),
             columns=own,
             revision=of_revision,
+            styles=styles,
             at=time.monotonic(),
         )
         self._facts.put(release, facts)
@@ -327,6 +340,15 @@ def _spaces(indexes: Sequence[tuple[str | None, int, str | None]]) -> tuple[Spac
         Space(name, dimension, True, tuple(partial.get(name, ())), widths[name])
         for name, dimension in whole.items()
     )
+
+
+def _styles(rows: Sequence[tuple]) -> dict[str, Styles]:
+    found = {}
+    for space in dict.fromkeys(row[0] for row in rows):
+        own = [row for row in rows if row[0] == space]
+        centres = np.stack([np.asarray(centre.to_numpy(), np.float32) for _, _, _, centre in own])
+        found[space] = Styles(np.array([row[1] for row in own]), np.array([row[2] for row in own]), centres)
+    return found
 
 
 def array(vector: HalfVector) -> np.ndarray:

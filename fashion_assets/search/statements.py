@@ -21,7 +21,11 @@ from fashion_assets.search.reading import Statement
 from fashion_assets.warehouse.contract import contracts
 from fashion_assets.warehouse.serving import PRODUCTS, REVISION
 
-Path = Literal["exact", "index", "iterative", "partial"]
+Path = Literal["exact", "index", "iterative", "partial", "styles"]
+"""`styles`: what is of the styles nearest to the question is compared, and nothing else."""
+
+COMPARING: frozenset[Path] = frozenset({"exact", "styles"})
+"""Paths along no index of vectors."""
 
 LATER = frozenset(each.name for each in ATTRIBUTES)
 """Columns that may have come to be after a release was built: each attribute has one."""
@@ -103,7 +107,7 @@ def settings_of(shape: Shape, ef_search: int) -> dict[str, str]:
     leg the only plan without a sort is the one that reads the vector index in its order.
     """
     chosen = {"synchronize_seqscans": "off"}
-    if any(leg.path != "exact" for leg in shape.vectors):
+    if any(leg.path not in COMPARING for leg in shape.vectors):
         chosen |= {
             "enable_sort": "off",
             "enable_seqscan": "off",
@@ -112,8 +116,9 @@ def settings_of(shape: Shape, ef_search: int) -> dict[str, str]:
         }
     elif shape.terms:
         chosen["enable_seqscan"] = "off"
-    # Under filters and terms the right plan depends on their values, and so it does where all that is found is put in order.
-    varies = bool(shape.filters or shape.terms or shape.sort or shape.whole)
+    # Under filters, styles and terms the right plan depends on their values, and so it does where all that is found is put in order.
+    of_styles = any(leg.path == "styles" for leg in shape.vectors)
+    varies = bool(shape.filters or of_styles or shape.terms or shape.sort or shape.whole)
     if shape.vectors and not varies:
         # A plan that is kept knows no limits: it would read all ids to look up those of a page.
         chosen |= {"enable_hashjoin": "off", "enable_mergejoin": "off"}

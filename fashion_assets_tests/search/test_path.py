@@ -9,8 +9,8 @@ import pytest
 from psycopg import sql
 
 from fashion_assets.criteria.subject import Candidate
-from fashion_assets.release import widths
-from fashion_assets.search import answering, legs
+from fashion_assets.release import styles, widths
+from fashion_assets.search import answering, legs, served
 from fashion_assets.search.engine import SearchEngine
 from fashion_assets.search.filters import AnyOf, Filter
 from fashion_assets.search.path import TIE, Facts, Sample, Width
@@ -218,6 +218,34 @@ def test_an_index_that_lacks_what_is_near_is_not_believed(
     assert "passed over" in results.plan.notes[-1] and "all was compared" in results.plan.notes[-1]
 
 
+def test_what_an_index_lacks_is_found_among_the_nearest_styles(
+    candidate: Candidate, lacking: Large, monkeypatch: pytest.MonkeyPatch
+):
+    """In a release too large to be compared whole, stood for by lower thresholds."""
+    for module in (answering, served):
+        monkeypatch.setattr(module, "EXACT_AT_ONCE", 0)
+    monkeypatch.setattr(answering, "EXACT_AT_MOST", 0)
+    styles.find(candidate.conn, candidate.release)
+    candidate.conn.commit()
+    styles.assign(candidate.settings, candidate.release)
+    most, kept = lacking.unrelated(0.9)
+    with SearchEngine.open(candidate.settings, size=1) as engine:
+        for filters, rows in (((), np.ones(len(lacking.vectors), bool)), ((most,), kept)):
+            query = Query(
+                vector=lacking.vectors[0],
+                space=SPACE,
+                filters=filters,
+                mode="vector",
+                release=lacking.release,
+            )
+            results = engine.search(query)
+            assert results.plan.legs == {SPACE: "styles"}
+            assert len(results.plan.notes) == 1 and "of the nearest styles" in results.plan.notes[0]
+            assert recall(lacking, results, lacking.vectors[0], rows) == 1
+            used = scans(engine.explain(query))
+            assert "product_embeddings_index" in used  # which it goes by first
+
+
 def test_what_is_too_much_to_compare_is_only_searched_wider(
     engine: SearchEngine, lacking: Large, monkeypatch: pytest.MonkeyPatch
 ):
@@ -292,12 +320,20 @@ def test_an_index_is_walked_as_wide_as_was_measured_when_it_was_built(
 
 
 def test_too_narrow_a_walk_is_not_enough():
-    recalls = np.ones((4, len(widths.WIDTHS)))
-    assert widths._enough(recalls) == widths.WIDTHS[0]
+    found = np.zeros((4, len(widths.WIDTHS), 2))
+    recalls, doubted = found[:, :, 0], found[:, :, 1]
+    recalls[:] = 1
+    assert widths._enough(found, 1e6) == widths.WIDTHS[0]
     recalls[0, 2] = 0.9  # finding less with more candidates is chance: what finds more before it is no proof
-    assert widths._enough(recalls) == widths.WIDTHS[3]
+    assert widths._enough(found, 1e6) == widths.WIDTHS[3]
     recalls[0, -1] = 0.9
-    assert widths._enough(recalls) == widths.WIDTHS[-1]
+    assert widths._enough(found, 1e6) == widths.WIDTHS[-1]
+    # Where no walk finds all, the narrowest of those that find about as much; and one that is doubted less where doubts cost more than it does.
+    recalls[:, :2], recalls[:, 2:] = 0.9, 0.97
+    assert widths._enough(found, 1e6) == widths.WIDTHS[2]
+    doubted[0, 2:4] = 1
+    assert widths._enough(found, 1e6) == widths.WIDTHS[4]
+    assert widths._enough(found, 100) == widths.WIDTHS[2]
 
 
 def test_the_fewer_a_filter_leaves_the_wider_the_index_is_searched():
