@@ -116,7 +116,9 @@ def _measured(
             break
     found = np.stack(tried, axis=1)
     far = found[~near] if (~near).any() else found
-    return Width(_enough(found[near], compared), _enough(far, compared), border)
+    kinds = [(each, _enough(each, compared)) for each in (found[near], far)]
+    shares = [float(each[:, WIDTHS.index(width), 0].mean()) for each, width in kinds]
+    return Width(kinds[0][1], kinds[1][1], border, (shares[0], shares[1]))
 
 
 def _probes(ids: np.ndarray, nearness: np.ndarray) -> dict[str, float]:

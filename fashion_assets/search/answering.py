@@ -334,7 +334,7 @@ class Answering:
         notes: list[str] = []
         doubt = doubted(rows, legs)
         left = facts.left(asked.filters) if doubt else 0
-        if doubt == PASSED_OVER and left > EXACT_AT_ONCE:
+        if doubt == PASSED_OVER and left > EXACT_AT_ONCE and not any(leg.styles for leg in legs):
             by_styles = legs_of(facts, asked, wide=wide, by_styles=True)
             if any(leg.styles for leg in by_styles):
                 notes.append(

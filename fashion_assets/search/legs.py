@@ -22,7 +22,8 @@ from fashion_assets.search.statements import After, Path, Shape, VectorLeg
 
 def legs_of(facts: Facts, asked: Asked, *, wide: bool = False, by_styles: bool = False) -> list[Leg]:
     """The vector leg of each space that is asked. `wide`: as many candidates before the cut-off as there may be. `by_styles`: what an index would
-    be asked for is looked for among the products of the nearest styles, where these are known."""
+    be asked for is looked for among the products of the nearest styles, where these are known; so it is, too, where the index was measured not to
+    suffice."""
     legs = []
     for name, vector in asked.vectors.items():
         space = facts.space(name)
@@ -53,8 +54,9 @@ def legs_of(facts: Facts, asked: Asked, *, wide: bool = False, by_styles: bool =
                     path, window = "index", everything
             if path == "index" and window >= MAX_LIMIT and asked.ends and asked.level is not None:
                 window, most = BESIDE_WORDS, True
-            if by_styles and path != "exact" and (near := facts.styles_near(name, vector)):
-                path = "styles"
+            if path != "exact" and (by_styles or not facts.suffices(space, nearness)):
+                near = facts.styles_near(name, vector)
+                path = "styles" if near else path
             if path != "exact" and not most:
                 filters, excluded = ((), ()) if whole else (asked.filters, asked.leaves_out)
                 nearest = probes(facts, space, nearness, filters, excluded)

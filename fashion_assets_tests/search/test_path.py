@@ -245,6 +245,21 @@ def test_what_an_index_lacks_is_found_among_the_nearest_styles(
             used = scans(engine.explain(query))
             assert "product_embeddings_index" in used  # which it goes by first
 
+    # Where the index was measured to miss too much, it is not asked at all.
+    for share, at_once in ((0.98, True), (0.995, False)):
+        candidate.conn.execute(
+            sql.SQL("COMMENT ON INDEX {} IS {}").format(
+                candidate.release.table(VECTOR_INDEX),
+                sql.Literal(Width(100, 100, 0.0, (share, share)).written()),
+            )
+        )
+        candidate.conn.commit()
+        with SearchEngine.open(candidate.settings, size=1) as engine:
+            results = engine.search(replace(query, filters=()))
+            assert results.plan.legs == {SPACE: "styles"}
+            assert (results.plan.notes == ()) == at_once
+            assert recall(lacking, results, lacking.vectors[0], np.ones(len(lacking.vectors), bool)) == 1
+
 
 def test_what_is_too_much_to_compare_is_only_searched_wider(
     engine: SearchEngine, lacking: Large, monkeypatch: pytest.MonkeyPatch
