@@ -40,6 +40,9 @@ QUESTIONS = 60
 K = WINDOW
 """Nearest products that are to be found: as many as a search looks at, the least near of which are the first to be missed."""
 
+FIRST = 10
+"""Of these so many fill a first page, of which a share is promised (`search.path.PROMISED`)."""
+
 ENOUGH = 0.998
 """Mean share of them that is found, by the index or, where the sample shows that it passed over some, without it. 0.99 is promised of the first page
 (G3)."""
@@ -117,7 +120,7 @@ def _measured(
     found = np.stack(tried, axis=1)
     far = found[~near] if (~near).any() else found
     kinds = [(each, _enough(each, compared)) for each in (found[near], far)]
-    shares = [float(each[:, WIDTHS.index(width), 0].mean()) for each, width in kinds]
+    shares = [float(each[:, WIDTHS.index(width), 2].mean()) for each, width in kinds]
     return Width(kinds[0][1], kinds[1][1], border, (shares[0], shares[1]))
 
 
@@ -129,8 +132,8 @@ def _probes(ids: np.ndarray, nearness: np.ndarray) -> dict[str, float]:
 
 def _enough(found: np.ndarray, compared: float) -> int:
     """The width that takes least of those from which on enough is found. `found`: of questions and widths, the share found and whether the index was
-    doubted, float [n, w, 2]; `compared`: vectors that are compared then."""
-    recall, doubted = found.mean(axis=0).T
+    doubted, float [n, w, 2 or more]; `compared`: vectors that are compared then."""
+    recall, doubted, *_ = found.mean(axis=0).T
     short = np.flatnonzero(recall < min(ENOUGH, recall.max() - LITTLE))
     first = min(len(recall) - 1, int(short[-1]) + 1 if len(short) else 0)
     takes = ROWS_PER_CANDIDATE * np.array(WIDTHS[: len(recall)]) + doubted * compared
@@ -161,12 +164,12 @@ def _drawn(
 def _farthest(
     conn: psycopg.Connection[Any], release: Release, space: str, dimension: int, asked: np.ndarray
 ) -> np.ndarray:
-    """How far the K-th nearest product is from each question, by comparing all: cosine distance, float [n]."""
+    """How far the `FIRST`-th and the K-th nearest product are from each question, by comparing all: cosine distances, float [n, 2]."""
     nearest = np.full((len(asked), K), -np.inf, np.float32)
     for _, vectors in styles.read_vectors(conn, release, space, dimension):
         both = np.concatenate([nearest, asked @ vectors.T], axis=1)
         nearest = -np.partition(-both, K - 1, axis=1)[:, :K]
-    return 1 - nearest.min(axis=1)
+    return 1 - np.sort(nearest, axis=1)[:, [K - FIRST, 0]]
 
 
 def _found(
@@ -176,11 +179,12 @@ def _found(
     dimension: int,
     question: np.ndarray,
     width: int,
-    farthest: float,
+    farthest: np.ndarray,
     probes: Mapping[str, float],
-) -> tuple[float, bool]:
+) -> tuple[float, bool, float]:
     """The share of a question's nearest products that are found with so many candidates: by the index, or, where the sample shows that it passed
-    over some, without it (`search.answering`). And whether it shows that."""
+    over some, without it (`search.answering`). Whether it shows that. And the same share of the `FIRST`
+    ones. `farthest`: of those and of all, float [2]."""
     with conn.transaction():
         for name, value in (
             ("hnsw.ef_search", str(width)),
@@ -199,5 +203,9 @@ def _found(
     found = dict(rows)
     last = max(found.values(), default=0.0)
     if any(gap < last - TIE and product not in found for product, gap in probes.items()):
-        return 1.0, True
-    return min(1.0, sum(distance <= farthest + TIE for distance in found.values()) / K), False
+        return 1.0, True, 1.0
+    first, whole = (
+        min(1.0, sum(distance <= last + TIE for distance in found.values()) / number)
+        for number, last in zip((FIRST, K), farthest, strict=True)
+    )
+    return whole, False, first

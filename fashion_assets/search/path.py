@@ -59,7 +59,7 @@ STYLES_COMPARED = 4
 .998 of the hundred nearest, with a twenty-fifth of all; three styles .981, six 1.000."""
 
 PROMISED = 0.99
-"""Share of what is nearest that a search finds (G3)."""
+"""Share of the ten nearest that a search finds (G3)."""
 
 NEAREST = 3
 """Products of the sample that say how near the nearest are: one may be there by chance."""
@@ -81,7 +81,7 @@ class Width:
     border: float
     """`best_of` the sample, cosine similarity."""
     found: tuple[float, float] = (1.0, 1.0)
-    """Mean share of what is nearest that is found so, of questions of either kind."""
+    """Mean share of the ten nearest that is found so, of questions of either kind."""
 
     def _is_near(self, nearness: np.ndarray) -> bool:
         return best_of(nearness) >= self.border
