@@ -35,9 +35,9 @@ from fashion_assets.release.scan import (
 )
 from fashion_assets.release.status import report_page, unmet_expectations
 from fashion_assets.runs import Runs
-from fashion_assets.settings import Settings, place
+from fashion_assets.settings import Settings
 from fashion_assets.sources import SourceError, open_source
-from fashion_assets.sources.locations import CATALOGUES, placed, without_password
+from fashion_assets.sources.locations import CATALOGUES, placed, placed_pictures, without_password
 from fashion_assets.warehouse import releases
 from fashion_assets.warehouse.database import is_installed, prepare
 from fashion_assets.warehouse.locks import RunLock, run_lock
@@ -91,14 +91,14 @@ class Migration:
         dry_run: bool,
         promote: bool,
         mapping: str | None = None,
-        pictures: Path | None = None,
+        pictures: str | None = None,
         wait: bool = True,
         allow_shrink: bool = False,
         accept_rejections: bool = False,
         source: str | None = None,
     ) -> MigrationResult:
         """Migrate what changed: of `catalog` (a folder, a file, a database's URL), read by `mapping` or by the one that fits, with
-        its pictures in the folder `pictures` if they are not beside it; of a sample, of `source` (`KIND:LOCATION`, for a reader of any kind), or
+        its pictures in `pictures` (a folder, a place in a bucket) if they are not beside it; of a sample, of `source` (`KIND:LOCATION`, for a reader of any kind), or
         of what was migrated before. One run at a time: another one is waited for, or with `wait` false left alone (`Busy`).
         `allow_shrink`: the release goes live although much of the live one is gone; `accept_rejections`: batches go through
         although many of their listings are rejected. Raises what a person can mend (`SourceError`, `WarehouseError` …)."""
@@ -176,7 +176,7 @@ class Migration:
         sample: int | None,
         source: str | None,
         mapping: str | None,
-        pictures: Path | None,
+        pictures: str | None,
     ) -> Choice | None:
         """The source asked for; None for whatever is active. What reads it is found out later (`_found_out`)."""
         if source is not None and ":" not in source:
@@ -190,14 +190,8 @@ class Migration:
             return None
         kind, location = placed(str(where))
         name = "sample" if kind == "sample" else self._settings.source_name
-        if pictures is not None:
-            try:
-                pictures = place(pictures)
-            except ValueError as error:
-                raise SourceError(str(error)) from None
-        return Choice(
-            name, kind, location, mapping=mapping, pictures=None if pictures is None else str(pictures)
-        )
+        where = None if pictures is None else placed_pictures(pictures)
+        return Choice(name, kind, location, mapping=mapping, pictures=where)
 
     def _found_out(self, choice: Choice, conn: psycopg.Connection | None = None) -> Choice:
         """The choice with what reads it: as it is registered, or the mapping that fits what is there."""

@@ -107,7 +107,8 @@ class Settings(Thresholds, BaseSettings):
     fetch_hosts: str = Field(
         default="",
         description="Hosts, with commas between, whose pictures are fetched even where their address is not public: "
-        "`images.shop.internal,10.0.0.5:8080`. All others must have public addresses.",
+        "`images.shop.internal,10.0.0.5:8080`. All others must have public addresses. Also the places in buckets from which listings may name "
+        "pictures: `s3://shop-pictures/products`.",
     )
     fetch_seconds: float = Field(
         default=30, gt=0, description="Seconds in which one picture must have come, redirects included."

@@ -8,6 +8,7 @@ migration of a catalogue folder, every run of it a Dagster run in that database.
 in that database. `candidate` — a finished
 candidate (40 products, two batches) in a database of its own, free to be damaged; `live` — the same, gone live. `shop` — the
 catalogue such a release was made of, where `settings` begin with it. `server_settings` — the server itself: the embedded one, started once for the whole test run. No test mocks it.
+`bucket` — an empty bucket on an S3 server of this machine (`object_storage`), which counts what it is asked.
 """
 
 import os
@@ -38,6 +39,7 @@ from fashion_assets.settings import Settings
 from fashion_assets.warehouse import releases
 from fashion_assets.warehouse.database import prepare
 from fashion_assets_tests.catalogue import write_catalogue
+from fashion_assets_tests.object_storage import ObjectStorage, serving
 
 if TYPE_CHECKING:
     import dagster as dg
@@ -221,6 +223,29 @@ def live_template(server_settings: Settings, candidate_template: Template) -> It
         server_settings, candidate_template, lambda each: promote(each.conn, each.settings, each.release)
     ) as template:
         yield template
+
+
+@pytest.fixture(scope="session")
+def object_storage() -> Iterator[ObjectStorage]:
+    """An S3 server of this machine."""
+    pytest.importorskip("s3fs", reason="the extra `s3` is not installed")
+    pytest.importorskip("moto", reason="moto, an S3 server for tests, is not installed")
+    with serving() as storage:
+        yield storage
+
+
+@pytest.fixture
+def bucket(object_storage: ObjectStorage, monkeypatch: pytest.MonkeyPatch) -> str:
+    """The URL of an empty bucket there, which the environment leads to; nothing was asked for yet."""
+    import s3fs
+
+    for name, value in object_storage.environment.items():
+        monkeypatch.setenv(name, value)
+    object_storage.buckets += 1
+    name = f"shop-assets-{object_storage.buckets}"
+    s3fs.S3FileSystem().mkdir(name)
+    object_storage.requests.clear()
+    return f"s3://{name}"
 
 
 @contextmanager

@@ -59,6 +59,11 @@ def folder(text: str) -> Path:
     return Path(text)
 
 
+def pictures_place(text: str) -> str:
+    """What an option that names a place of pictures says: a folder, or a place in a bucket."""
+    return str(folder(text)) if "://" not in text else text
+
+
 def location(text: str) -> str:
     """What an option that names a catalogue says: a path, a URL, a variable of the environment."""
     if not text.strip():
@@ -194,12 +199,12 @@ ChosenMapping = Annotated[
 ]
 
 PicturesFolder = Annotated[
-    Path | None,
+    str | None,
     typer.Option(
         "--pictures",
-        parser=folder,
+        parser=pictures_place,
         metavar="DIR",
-        help="Where its pictures lie, if not beside it.",
+        help="Where its pictures lie, if not beside it: a folder, or s3://BUCKET/FOLDER.",
         show_default=False,
     ),
 ]

@@ -58,10 +58,8 @@ def inspect(
     kind, where = placed(location)
     if kind not in ("catalogue", "folder"):
         fail(f"only what a mapping reads can be inspected, and {kind} has a reader of its own", 2)
-    recognised = recognise(
-        where, mapping=mapping, pictures=str(pictures) if pictures else None, home=settings.home
-    )
-    found = look(recognised, settings, pictures=str(pictures) if pictures else None, most=limit)
+    recognised = recognise(where, mapping=mapping, pictures=pictures, home=settings.home)
+    found = look(recognised, settings, pictures=pictures, most=limit)
     if write is not None:
         written(write, recognised.mapping, found.notes, found.left_over)
     if as_json:

@@ -6,17 +6,16 @@ what sources have (`scan`), how it is shown (`cli`, `report`).
 
 from collections.abc import Iterator, Mapping
 from dataclasses import asdict, dataclass
-from pathlib import Path
 from typing import Any, NamedTuple
 
 import psycopg
 from psycopg import sql
 
 from fashion_assets.criteria.losses import TABLES
-from fashion_assets.settings import Settings, place
+from fashion_assets.settings import Settings
 from fashion_assets.sources import SourceError, open_source
 from fashion_assets.sources.known_mappings import PUBLIC
-from fashion_assets.sources.locations import CATALOGUES, named, placed, without_password
+from fashion_assets.sources.locations import CATALOGUES, named, placed, placed_pictures, without_password
 from fashion_assets.warehouse import releases
 from fashion_assets.warehouse.releases import Release
 from fashion_assets.warehouse.sources import SourceRecord, activate_source, source, sources
@@ -151,7 +150,7 @@ def add_source(
     location: str,
     *,
     mapping: str | None = None,
-    pictures: Path | None = None,
+    pictures: str | None = None,
     moved: bool = False,
 ) -> Added:
     """Register one more source, in use, once it was seen that it can be read; nothing is migrated. `moved`: it is a registered one,
@@ -171,7 +170,7 @@ def add_source(
     if kind in CATALOGUES:
         from fashion_assets.sources.recognition import recognise  # here: it knows every mapping
 
-        beside = None if pictures is None else str(place(pictures))
+        beside = None if pictures is None else placed_pictures(pictures)
         kept = same is not None and not moved and mapping is None and beside is None
         if kept and same is not None and same.kind in CATALOGUES and same.location == where:
             kind, options = same.kind, same.said

@@ -134,7 +134,7 @@ def fetch_pictures(
                 source.name,
                 chain([first], urls),
                 cache,
-                Policy.from_settings(settings),
+                Policy.from_settings(settings, source.bucket),
                 partial(progress, source.name),
             )
         said.append(f"{source.name}: {done}")

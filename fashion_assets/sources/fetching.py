@@ -1,7 +1,7 @@
 """Fetching the pictures that listings name by URL, into the cache.
 
 What belongs here: what may be asked of whom, how often, and for how long. What does not: keeping pictures (`picture_cache`), which
-listings have which (`mapped`), judging them (`catalog.pictures`).
+listings have which (`mapped`), judging them (`catalog.pictures`), addresses of what is in buckets (`buckets`).
 
 A catalogue is a stranger's: its URLs may name the machine this runs on, or its neighbours. So only http and https are asked, and only
 addresses that are public, unless a host is named in the settings. Each address is looked at before a connection is made, and again
@@ -31,6 +31,7 @@ from fashion_assets.catalog.formats.outlines import (
     IMAGE_URL_REFUSED,
 )
 from fashion_assets.settings import Settings
+from fashion_assets.sources.buckets import Signing, bucket_of, in_bucket, may_ask, placed_in_bucket
 from fashion_assets.sources.picture_cache import Held, PictureCache, Writer
 
 # What passes by itself is nothing to tell; what does not is told once, in the figures.
@@ -62,6 +63,8 @@ class Policy:
 
     hosts: frozenset[str] = frozenset()
     """Hosts (`name` or `name:port`, lower case) that are asked even where their address is not public."""
+    buckets: tuple[str, ...] = ()
+    """Places in buckets that are asked for pictures."""
     seconds: float = 30.0
     """For one picture, redirects included."""
     max_bytes: int = 64 * 2**20
@@ -71,11 +74,14 @@ class Policy:
     """Seconds after which a URL that was answered is asked whether it has changed."""
 
     @classmethod
-    def from_settings(cls, settings: Settings) -> "Policy":
-        """As the user has set it."""
-        named = (host.strip().lower() for host in settings.fetch_hosts.split(","))
+    def from_settings(cls, settings: Settings, bucket: str | None = None) -> "Policy":
+        """As the user has set it; `bucket`: where a source's pictures are, as somebody named it. Raises `SourceError` for a place that
+        cannot be one."""
+        named = [host.strip() for host in settings.fetch_hosts.split(",")]
+        places = [placed_in_bucket(each) for each in named if in_bucket(each)]
         return cls(
-            frozenset(filter(None, named)),
+            frozenset(each.lower() for each in named if each and not in_bucket(each)),
+            tuple(places if bucket is None else [bucket, *places]),
             settings.fetch_seconds,
             settings.max_image_bytes,
             settings.fetch_per_host,
@@ -137,19 +143,26 @@ def fetch(
 ) -> Fetched:
     """Fetch the pictures of a source's URLs that the cache lacks, or that were asked for too long ago; `progress` is told how many URLs
     are done. A picture that cannot be had is noted with its reason, and stops nothing; one that was had stays. What is killed goes on
-    where it was. Memory does not grow with the URLs."""
+    where it was. Memory does not grow with the URLs. Raises `SourceError` where buckets are to be asked and cannot be."""
+    signing = Signing(policy.buckets, policy.seconds) if policy.buckets else None
     with cache.writing() as writer:
         writer.serve(source)
-        return asyncio.run(_Fetch(cache, writer, policy, progress).all(iter(urls)))
+        return asyncio.run(_Fetch(cache, writer, policy, progress, signing).all(iter(urls)))
 
 
 class _Fetch:
     """One fetch."""
 
     def __init__(
-        self, cache: PictureCache, writer: Writer, policy: Policy, progress: Callable[[int], None]
+        self,
+        cache: PictureCache,
+        writer: Writer,
+        policy: Policy,
+        progress: Callable[[int], None],
+        signing: Signing | None,
     ) -> None:
         self._cache, self._writer, self._policy, self._progress = cache, writer, policy, progress
+        self._signing = signing
         self._done = 0
         self._fetched = Fetched()
         self._places: dict[str, asyncio.Semaphore] = {}
@@ -164,25 +177,30 @@ class _Fetch:
             "Accept": "image/*",
             "Accept-Encoding": "identity",
         }
-        async with httpx.AsyncClient(
-            limits=limits,
-            headers=headers,
-            timeout=httpx.Timeout(self._policy.seconds, connect=min(CONNECTING, self._policy.seconds)),
-            trust_env=False,  # a proxy would resolve names where nobody looks at the address
-            follow_redirects=False,
-        ) as client:
+
+        def client() -> httpx.AsyncClient:
+            return httpx.AsyncClient(
+                limits=limits,
+                headers=headers,
+                timeout=httpx.Timeout(self._policy.seconds, connect=min(CONNECTING, self._policy.seconds)),
+                trust_env=False,  # a proxy would resolve names where nobody looks at the address
+                follow_redirects=False,
+            )
+
+        async with client() as hosts, client() as storage:
+            # What a bucket is asked by comes from the environment, and no catalogue can say where that leads.
             httpx_ssrf_protection(
-                client, check_globally_reachable=False, custom_validator=self._may_connect, dns_cache_ttl=60
+                hosts, check_globally_reachable=False, custom_validator=self._may_connect, dns_cache_ttl=60
             )
             async with asyncio.TaskGroup() as tasks:
                 for _ in range(AT_ONCE):
-                    tasks.create_task(self._some(client, urls))
+                    tasks.create_task(self._some(hosts, storage, urls))
         return self._fetched
 
-    async def _some(self, client: httpx.AsyncClient, urls: Iterator[str]) -> None:
+    async def _some(self, hosts: httpx.AsyncClient, storage: httpx.AsyncClient, urls: Iterator[str]) -> None:
         """Takes one URL after the other, until there are none."""
         for url in urls:
-            await self._one(client, url)
+            await self._one(storage if in_bucket(url) else hosts, url)
             self._done += 1
             self._progress(self._done)
 
@@ -247,11 +265,21 @@ class _Fetch:
         if held is not None and held.sha256 is not None:
             named = {"If-None-Match": held.etag, "If-Modified-Since": held.last_modified}
             asked = {header: value for header, value in named.items() if value}
-        target = url
+        signed = self._signed(url) if in_bucket(url) else None
+        if signed is not None and "If-None-Match" in asked:
+            asked.pop(
+                "If-Modified-Since", None
+            )  # whole seconds, which an object store may go by although the content is another
+        target = signed or url
         for _ in range(MAX_REDIRECTS + 1):
-            await self._admit(target)
+            if signed is None:
+                await self._admit(target)
             async with client.stream("GET", target, headers=asked) as response:
                 if response.next_request is not None:
+                    if signed is not None:
+                        raise _Refused(
+                            IMAGE_UNREACHABLE, "its bucket is in another region: set AWS_DEFAULT_REGION"
+                        )
                     target = str(response.next_request.url)
                     continue
                 if response.status_code == httpx.codes.NOT_MODIFIED and held is not None:
@@ -282,6 +310,20 @@ class _Fetch:
         self._fetched.new += 1
         self._fetched.bytes += size
 
+    def _signed(self, url: str) -> str:
+        """The address of a picture in a bucket. Raises `_Refused` for a place that nobody named."""
+        if self._signing is None or not may_ask(url, self._policy.buckets):
+            raise _Refused(
+                IMAGE_URL_REFUSED,
+                "nobody named this place in a bucket; if it is meant, name it in FASHION_ASSETS_FETCH_HOSTS, as s3://BUCKET/FOLDER",
+            )
+        try:
+            return self._signing.signed(url)
+        except (
+            Exception
+        ) as error:  # keys that were good as it began; the client has errors of its own, of no common kind
+            raise _Refused(IMAGE_UNREACHABLE, " ".join(str(error).split())) from error
+
     async def _admit(self, url: str) -> None:
         """That the URL may be asked. Raises `_Refused`. Names are resolved, and nothing is connected to."""
         host, port = _parts(url)
@@ -306,7 +348,12 @@ class _Fetch:
 
 
 def _parts(url: str) -> tuple[str, int]:
-    """Host and port of a URL that may be asked. Raises `_Refused` for any other."""
+    """Host, or bucket, and port of a URL that may be asked. Raises `_Refused` for any other."""
+    if in_bucket(url):
+        bucket = bucket_of(url)
+        if bucket is None or len(url) > LONGEST_URL:
+            raise _Refused(IMAGE_URL_REFUSED, "no URL of a bucket: it looks like s3://BUCKET/FOLDER/PICTURE")
+        return bucket, 443
     try:
         parts = urlsplit(url)
         port = parts.port

@@ -11,6 +11,7 @@ from typing import NamedTuple
 
 from fashion_assets.origins import shown
 from fashion_assets.settings import place
+from fashion_assets.sources.buckets import in_bucket, placed_in_bucket
 from fashion_assets.sources.source import SourceError
 
 CATALOGUE = "catalogue"
@@ -81,6 +82,16 @@ def placed(text: str) -> Place:
             return Place(kind, text)
     try:
         return Place(CATALOGUE, str(place(Path(text))))
+    except ValueError as error:
+        raise SourceError(str(error)) from None
+
+
+def placed_pictures(text: str) -> str:
+    """Where somebody says a source's pictures are: a folder, in full, or a place in a bucket. Nothing is opened. Raises SourceError."""
+    if in_bucket(text.strip()):
+        return placed_in_bucket(text)
+    try:
+        return str(place(Path(text)))
     except ValueError as error:
         raise SourceError(str(error)) from None
 

@@ -29,6 +29,7 @@ from fashion_assets.catalog.pictures import Limits
 from fashion_assets.catalog.profile import Profile
 from fashion_assets.origins import shown
 from fashion_assets.sources import mapping as mappings
+from fashion_assets.sources.buckets import below, in_bucket
 from fashion_assets.sources.declared import MappedTable
 from fashion_assets.sources.details import DetailFiles
 from fashion_assets.sources.listings import CURRENCY, PRICE, Price, Reading
@@ -109,7 +110,7 @@ class Mapped(Source):
         """
         Args:
             location: file, folder, or URL of a database. Nothing is opened yet.
-            pictures: folder of the pictures; None: beside the file.
+            pictures: folder of the pictures, or a place in a bucket (`s3://…`); None: beside the file.
             found: what an earlier scan found (`found`).
             fetched: the pictures of this home that were fetched by their URLs.
             max_image_bytes: of a larger picture nothing is read, not even for its hash, which then is null.
@@ -117,7 +118,9 @@ class Mapped(Source):
         self.name = name
         self.location = os.fspath(location)
         self.mapping = mapping
-        self.pictures = None if pictures is None else os.fspath(pictures)
+        stated = None if pictures is None else os.fspath(pictures)
+        self._bucket = stated if stated is not None and in_bucket(stated) else None
+        self.pictures = None if self._bucket else stated
         self.fetched = fetched if fetched is not None and fetched.serves(name) else None
         self.max_image_bytes = max_image_bytes
         self._found: dict[str, Any] = dict(found or {})
@@ -144,6 +147,10 @@ class Mapped(Source):
         return PictureFolders(
             self.root, None if self.fetched is None else os.path.realpath(self.fetched.folder)
         )
+
+    @property
+    def bucket(self) -> str | None:
+        return self._bucket
 
     @property
     def profile(self) -> Profile:
@@ -259,7 +266,7 @@ class Mapped(Source):
         with self.opened() as (reader, reading):
             files = self.picture_files()
             for record in grouped(reader.rows(), reading.group):
-                for stated in () if record.defect else reading.said(record).pictures:
+                for stated in () if record.defect else map(self._stated, reading.said(record).pictures):
                     known = self.pictures is not None or not is_url(stated)
                     if known and files.find(stated).path is not None:
                         break
@@ -335,12 +342,16 @@ class Mapped(Source):
             return _UNREADABLE
         said = reading.said(record)
         first: _Seen | None = None
-        for stated in said.pictures:
+        for stated in map(self._stated, said.pictures):
             seen = self._picture(said.external_id, stated, places)
             if seen.found.path is not None:
                 return seen
             first = first or seen
         return first or _Seen(said.external_id, None, NOT_THERE, None, None)
+
+    def _stated(self, picture: str) -> str:
+        """A picture as it is looked for: where pictures are in a bucket, a path is one there."""
+        return picture if self._bucket is None or is_url(picture) else below(self._bucket, picture)
 
     def _picture(self, identity: str | None, stated: str, places: _Places) -> _Seen:
         url = is_url(stated)

@@ -27,7 +27,7 @@ MOST_NAMES = 500_000
 MOST_FOLDERS = 64
 """Folders whose names are known at once."""
 
-URL = re.compile(r"(?i)https?://")
+URL = re.compile(r"(?i)(?:https?|s3)://")
 
 _DRIVE = re.compile(r"[A-Za-z]:")
 _SCHEME = re.compile(r"(?i)[a-z][a-z0-9+.-]+://")

@@ -225,6 +225,11 @@ class Source(Rows):
         """What the last scan met that is no record, by what it is, and how often: people are told."""
         return {}
 
+    @property
+    def bucket(self) -> str | None:
+        """Where in object storage its pictures are, as whoever named the source said: `s3://bucket/folder`."""
+        return None
+
     def picture_urls(self) -> Iterator[str]:
         """The URL of each listing's picture, in the source's order, where it states pictures as URLs. Raises SourceError as `scan`
         does."""
