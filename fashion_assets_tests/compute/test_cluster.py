@@ -5,18 +5,22 @@ One cluster of two nodes, started once: its head has one processor, the other no
 
 import multiprocessing
 import os
+import shutil
 import signal
 import sys
 import time
+from collections import Counter
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Any, NamedTuple
 
 import numpy as np
+import psycopg
 import pyarrow as pa
 import pytest
 import yaml
+from psycopg import sql
 from pydantic import SecretStr
 
 from fashion_assets.batches.files import OF_LISTINGS
@@ -28,14 +32,16 @@ from fashion_assets.compute.here import compute_of
 from fashion_assets.compute.remote import on_rows
 from fashion_assets.embedding.encoder import InstalledModel, encoder_of
 from fashion_assets.places import CHECKOUT
+from fashion_assets.postgres import server
 from fashion_assets.postgres.connections import connect as connect_to_database
 from fashion_assets.release.scan import scan_active_sources
-from fashion_assets.runs import Runs, prepare_workers
+from fashion_assets.runs import prepare_workers
 from fashion_assets.settings import Settings
 from fashion_assets.warehouse.parquet import ParquetStore
 from fashion_assets.warehouse.sources import activate_source
 from fashion_assets_tests.catalogue import write_catalogue
-from fashion_assets_tests.conftest import Template
+from fashion_assets_tests.conftest import Template, run_migration
+from fashion_assets_tests.object_storage import ObjectStorage
 
 ray = pytest.importorskip("ray", reason="the extra `ray` is not installed")
 
@@ -151,53 +157,70 @@ def strike(monkeypatch: pytest.MonkeyPatch, encoder: Any, blow: Callable[[], Non
     return asked
 
 
-@pytest.fixture
-def bucket(monkeypatch: pytest.MonkeyPatch) -> Iterator[str]:
-    """The URL of a bucket on an S3 server of this machine."""
-    s3fs = pytest.importorskip("s3fs", reason="the extra `s3` is not installed")
-    server = pytest.importorskip(
-        "moto.server", reason="moto[server], an S3 server for tests, is not installed"
+ELSEWHERE = ["image", "image_uri", "image_path"]
+"""Columns that say where a picture is."""
+
+
+def rows_of(database: psycopg.Connection, table: str) -> list[dict[str, Any]]:
+    """A release's rows, but for when they were made, and where pictures are."""
+    found = database.execute(
+        sql.SQL("SELECT to_jsonb(t) FROM {} t ORDER BY product_id").format(
+            sql.Identifier("fashion_sota_r0001", table)
+        )
     )
-    running = server.ThreadedMotoServer(ip_address="127.0.0.1", port=0)
-    running.start()
-    host, port = running.get_host_and_port()
-    monkeypatch.setenv("AWS_ENDPOINT_URL", f"http://{host}:{port}")
-    monkeypatch.setenv("AWS_ACCESS_KEY_ID", "me")
-    monkeypatch.setenv("AWS_SECRET_ACCESS_KEY", "s3cret")
-    monkeypatch.setenv("AWS_DEFAULT_REGION", "us-east-1")
-    try:
-        s3fs.S3FileSystem(skip_instance_cache=True).mkdir("shop-assets")
-        yield "s3://shop-assets/fashion"
-    finally:
-        running.stop()
+    rows = [row[0] for row in found.fetchall()]
+    for row in rows:
+        for name in ELSEWHERE:
+            row.pop(name, None)
+        row.get("normalized", {}).pop("normalized_at", None)
+    return rows
 
 
-@pytest.mark.parametrize("place", ["folder", "bucket"])
-def test_runs_on_a_cluster_make_the_same_files_bit_for_bit(
+def test_a_migration_on_a_cluster_out_of_buckets_makes_the_same_release(
     on_cluster: Settings,
     candidate_template: Template,
-    request: pytest.FixtureRequest,
+    object_storage: ObjectStorage,
+    bucket: str,
+    tmp_path: Path,
     monkeypatch: pytest.MonkeyPatch,
-    place: str,
 ):
-    monkeypatch.setenv("FASHION_ASSETS_BATCH_SIZE", "20")
-    if place == "bucket":
-        monkeypatch.setenv("FASHION_ASSETS_STORAGE_URL", request.getfixturevalue("bucket"))
-    names = [work.name for work in batches_of(Settings(), candidate_template.home / "catalogue")]
-    with Runs() as runs:
-        assert sorted(runs.batches(names)) == [(name, None) for name in names]
-    made = ParquetStore(Settings().assets_url)
-    here = ParquetStore(str(candidate_template.home / "assets"))
+    import s3fs
+
+    local = candidate_template.home / "catalogue"
+    s3fs.S3FileSystem().put(f"{local}/images/", f"{bucket}/images/", recursive=True)
+    catalogue = tmp_path / "catalogue"
+    catalogue.mkdir()
+    shutil.copy(local / "styles.csv", catalogue)
+    told = {"BATCH_SIZE": "20", "STORAGE_URL": f"{bucket}/assets", "FETCH_PICTURES": "true"}
+    for name, value in told.items():
+        monkeypatch.setenv(f"FASHION_ASSETS_{name}", value)
+    object_storage.requests.clear()
+    result = run_migration(catalogue, pictures=f"{bucket}/images")
+    assert result.live and result.batches_run == 2, (result.refusal, result.lines)
+    asked = Counter(request.path.rpartition("/")[2] for request in object_storage.asked(".jpg"))
+    assert asked == {path.name: 1 for path in (local / "images").iterdir()}
+
+    made, here = (
+        ParquetStore(url) for url in (Settings().assets_url, str(candidate_template.home / "assets"))
+    )
     files = [(file.name, batch) for file in OF_LISTINGS.files for batch in sorted(here.batches(file.name))]
-    assert len(files) == 16
+    assert len(files) == 16 and not (on_cluster.home / "assets").exists()
     for file, batch in files:
         there, expected = (each.read(file, batch) for each in (made, here))
-        there, expected = (
-            each.drop_columns(["normalized"]) if "normalized" in each.column_names else each  # has the time
-            for each in (there, expected)
-        )
-        assert there.equals(expected, check_metadata=True), file
-    assert (on_cluster.home / "assets").exists() == (place == "folder")
+        other = [name for name in ("normalized", *ELSEWHERE) if name in expected.column_names]
+        assert there.drop_columns(other).equals(expected.drop_columns(other)), file
+    template = {**server.parameters(on_cluster), "dbname": candidate_template.database}
+    with connect_to_database(on_cluster) as conn, psycopg.connect(**template) as before:
+        for table in ("products", "product_embeddings"):
+            assert rows_of(conn, table) == rows_of(before, table) != [], table
+
+    object_storage.requests.clear()
+    again = run_migration(catalogue)
+    assert again.batches_run == 0, again.lines
+    # What there is, is listed; nothing of it is read.
+    assert (
+        object_storage.requests and not object_storage.asked(".jpg") and not object_storage.asked(".parquet")
+    )
 
 
 def test_rows_whose_worker_is_killed_are_done_again(on_cluster: Settings, tmp_path: Path):
