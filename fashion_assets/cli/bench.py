@@ -1,5 +1,6 @@
 """The `bench` commands: measure this machine and the product on it."""
 
+import json
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Annotated, Any
@@ -79,6 +80,77 @@ def bench_encoder(
             *(f"{value:,.3f}" if isinstance(value, float) else str(value) for value in row.values())
         )
     out.print(table)
+
+
+@bench.command("cost")
+def bench_cost(
+    listings: Annotated[
+        list[int] | None,
+        typer.Option(
+            metavar="N",
+            min=1,
+            help="Listings of the catalogue; may be given several times. Default: 1, 10 and 100 million.",
+            show_default=False,
+        ),
+    ] = None,
+    picture_bytes: Annotated[int, typer.Option(min=0, help="Bytes of a picture's file.")] = 50_000,
+    machines: Annotated[int, typer.Option(min=1, help="Machines that make the batches.")] = 1,
+    pictures_per_second: Annotated[
+        float | None,
+        typer.Option(
+            help="What bench encoder says of your model and pictures here; default: the shipped model, small pictures.",
+            show_default=False,
+        ),
+    ] = None,
+    cores: Annotated[
+        int | None, typer.Option(min=1, help="Cores it was measured on; default: 2.", show_default=False)
+    ] = None,
+    dimension: Annotated[int, typer.Option(min=1, help="Numbers of a vector.")] = 512,
+    floor: Annotated[
+        Path | None,
+        typer.Option(
+            parser=folder, metavar="FILE", help="What bench floor --json printed here.", show_default=False
+        ),
+    ] = None,
+    as_json: Json = False,
+) -> None:
+    """What a catalogue costs: hours, memory, disk, requests and money, reckoned from measured pieces. Nothing is read or run."""
+    from dataclasses import asdict, replace
+
+    from fashion_assets.benchmarks.cost import (
+        COMPUTE,
+        PRICED_ON,
+        Asked,
+        CostError,
+        Rates,
+        of_floor,
+        reckon,
+        rows,
+    )
+
+    rates = Rates()
+    given = {"pictures": pictures_per_second, "cores": cores, "dimension": dimension}
+    if floor is not None:
+        try:
+            rates = of_floor(json.loads(floor.read_text("utf-8")), rates)
+        except (OSError, ValueError) as error:
+            raise CostError(f"{shown(floor)} cannot be read as a floor's figures: {error}") from error
+    rates = replace(rates, **{name: value for name, value in given.items() if value is not None})
+    costs = [reckon(Asked(n, picture_bytes, machines), rates) for n in listings or (10**6, 10**7, 10**8)]
+    if as_json:
+        return print_json(
+            [asdict(each) | {"database": each.database and each.database.name} for each in costs]
+        )
+    names = [f"{each.listings:,}" for each in costs]
+    table = plain_table("listings", *names, figures=names)
+    for row in rows(costs):
+        table.add_row(*row)
+    out.print(table)
+    out.print(
+        f"Batches on {machines} {COMPUTE.name}; prices of {PRICED_ON}, on demand, us-east-1: check them. What is behind each line, and "
+        "where it ends: docs/what-it-costs.md",
+        style="dim",
+    )
 
 
 MeasuredRelease = Annotated[
