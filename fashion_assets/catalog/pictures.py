@@ -36,10 +36,12 @@ from fashion_assets.catalog.formats.outlines import (
     IMAGE_MISSING,
     IMAGE_NOT_AN_IMAGE,
     IMAGE_TOO_LARGE,
+    IMAGE_TOO_SMALL,
     IMAGE_TRUNCATED,
     IMAGE_UNDECODABLE,
     IMAGE_UNREADABLE,
     MAX_EDGE,
+    MIN_EDGE,
     Outline,
     Picture,
     PictureError,
@@ -105,13 +107,16 @@ class PictureFile:
         """The picture's size. Everything is decoded (a JPEG at an eighth of its size, which still reads the whole stream),
         so that a picture that ends too early is seen. Raises `PictureError` for one that cannot be shown."""
         size = self._everyday()
-        if size is not None and _decoded_jpeg(self.data, size, _PROBED_AT) is not None:
-            return size
-        outline = self._outline()
-        with self._decoded(outline, _PROBED_AT if outline.format == "JPEG" else 1, 0) as decoded:
-            if outline.format == "JPEG" or isinstance(decoded, np.ndarray):
-                return outline.size
-            return Picture(*decoded.size)
+        if size is None or _decoded_jpeg(self.data, size, _PROBED_AT) is None:
+            outline = self._outline()
+            with self._decoded(outline, _PROBED_AT if outline.format == "JPEG" else 1, 0) as decoded:
+                if outline.format == "JPEG" or isinstance(decoded, np.ndarray):
+                    size = outline.size
+                else:
+                    size = Picture(*decoded.size)
+        if min(size) < MIN_EDGE:
+            raise PictureError(IMAGE_TOO_SMALL)
+        return size
 
     @contextmanager
     def pixels(self, size_hint: int | None = None) -> Iterator[np.ndarray]:

@@ -18,17 +18,19 @@ from fashion_assets.catalog.formats.outlines import (
     IMAGE_NOT_FETCHED,
     IMAGE_TOO_COSTLY,
     IMAGE_TOO_LARGE,
+    IMAGE_TOO_SMALL,
     IMAGE_TRUNCATED,
     IMAGE_UNDECODABLE,
     IMAGE_UNREACHABLE,
     IMAGE_UNREADABLE,
     IMAGE_URL_REFUSED,
+    MIN_EDGE,
 )
 from fashion_assets.catalog.pictures import IMAGE_CHANGED, Limits
 from fashion_assets.catalog.profile import Profile
 from fashion_assets.settings import Settings
 
-RULES_VERSION = "3"
+RULES_VERSION = "4"
 """Raise it when a rule here changes its mind, so that earlier verdicts are not reused."""
 
 VALIDATION_VERSION = f"{RULES_VERSION}-{attributes.version('kind', 'longest')}"
@@ -142,6 +144,11 @@ RULES = (
         IMAGE_TOO_LARGE,
         "A2",
         "The picture has more pixels than allowed, or an edge longer than any JPEG's; it was not decoded.",
+    ),
+    Rule(
+        IMAGE_TOO_SMALL,
+        "A2",
+        f"An edge of the picture has fewer than {MIN_EDGE} pixels: there is no garment to be seen.",
     ),
     Rule(
         IMAGE_TOO_COSTLY,

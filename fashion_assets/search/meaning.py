@@ -12,6 +12,7 @@ from pathlib import Path
 
 import numpy as np
 
+from fashion_assets.catalog.formats.outlines import MIN_EDGE
 from fashion_assets.catalog.pictures import Limits, PictureError, PictureFile
 from fashion_assets.embedding.encoder import Encoder, encoder_of
 from fashion_assets.embedding.spaces import embedding_space
@@ -22,9 +23,6 @@ from fashion_assets.settings import Settings
 
 CACHED_VECTORS = 4_096
 """Vectors of words and pictures kept; 8 MB at 512 dimensions."""
-
-SMALLEST_EDGE = 8
-"""Pixels. Scaled to the 64 a model sees, a picture narrower than this is stripes and no garment."""
 
 PARTS = 6
 """Times as large as the model sees a picture, at which one is decoded whose parts it is to see: a part has a sixth of it or more."""
@@ -111,10 +109,10 @@ class Encoders:
             height, width, _ = pixels.shape
             cut = list(boxes(width, height))
             for left, top, right, bottom in cut:
-                if min(right - left, bottom - top) < SMALLEST_EDGE:
+                if min(right - left, bottom - top) < MIN_EDGE:
                     raise SearchError(
                         f"cannot search by parts of this picture: of {width} by {height} pixels a part has {right - left} by "
-                        f"{bottom - top}, and {SMALLEST_EDGE} is the least for an edge"
+                        f"{bottom - top}, and {MIN_EDGE} is the least for an edge"
                     )
             prepared = [
                 encoder.prepared(np.ascontiguousarray(pixels[top:bottom, left:right]))
@@ -128,10 +126,10 @@ class Encoders:
         try:
             picture = PictureFile(data, self._limits)
             width, height = picture.size
-            if min(width, height) < SMALLEST_EDGE:
+            if min(width, height) < MIN_EDGE:
                 raise SearchError(
                     f"cannot search by this picture: it is {width} by {height} pixels, "
-                    f"and {SMALLEST_EDGE} is the least for an edge"
+                    f"and {MIN_EDGE} is the least for an edge"
                 )
             with picture.pixels(edge) as pixels:
                 yield pixels

@@ -4,7 +4,8 @@ What belongs here: from a stated path to a file inside the folder, whatever an e
 does not: whether the file is a picture (`catalog.pictures`), pictures elsewhere (a URL is fetched before).
 
 The stated path itself is tried first. Only where nothing lies there a folder's names are compared without what systems change:
-case, suffix, Unicode form, escapes of URLs, folders before the name.
+case, suffix, Unicode form, escapes of URLs, folders before the name, and the case of a folder. A folder that holds folders alone, as exports
+that split a great many pictures make it, is looked through one level down; a name that several of those have is none's.
 """
 
 import hashlib
@@ -25,7 +26,7 @@ MOST_NAMES = 500_000
 """Names of one folder that are compared loosely, about 100 MB. In a larger folder only a few spellings are tried."""
 
 MOST_FOLDERS = 64
-"""Folders whose names are known at once."""
+"""Folders whose names are known at once; a folder with more in it is not looked through."""
 
 URL = re.compile(r"(?i)(?:https?|s3)://")
 
@@ -61,6 +62,8 @@ class PictureFiles:
         """Folders with more than `MOST_NAMES` names, in which names are not compared loosely."""
         self._inside: dict[str, bool] = {}  # folders, by path
         self._names: dict[str, dict[str, list[str]] | None] = {}  # by folder: names by their loose form
+        self._written: dict[str, str] = {}  # folders, by how they are stated
+        self._below: dict[str, tuple[str, ...]] = {}  # by folder without pictures: those in it
 
     def find(self, stated: str) -> Found:
         """The file that is meant by a stated path, which may be a URL whose last part is the name."""
@@ -120,13 +123,69 @@ class PictureFiles:
             return NOT_THERE
         steps = [step for step in folder.split("/") if step not in ("", ".")]
         # `a/b/images/1.jpg` may be here `b/images/1.jpg`, `images/1.jpg` or `1.jpg`.
-        places = ["/".join(steps[start:]) for start in range(len(steps))]
-        for place in dict.fromkeys((*places, *self.folders)):
-            for spelling in self._spellings(place, name):
-                found = self.exactly(f"{place}/{spelling}" if place else spelling)
-                if found is not NOT_THERE and not found.outside:
-                    return found
+        stated = ["/".join(steps[start:]) for start in range(len(steps))]
+        places = [self._as_written(place) for place in dict.fromkeys((*stated, *self.folders))]
+        for place in places:
+            found = self._in_place(place, name)
+            if found is not NOT_THERE:
+                return found
+        for place in filter(None, places):
+            several = [self._in_place(f"{place}/{below}", name) for below in self._folders_below(place)]
+            there = [found for found in several if found is not NOT_THERE]
+            if len(there) == 1:
+                return there[0]
         return NOT_THERE
+
+    def _in_place(self, place: str, name: str) -> Found:
+        for spelling in self._spellings(place, name):
+            found = self.exactly(f"{place}/{spelling}" if place else spelling)
+            if found is not NOT_THERE and not found.outside:
+                return found
+        return NOT_THERE
+
+    def _as_written(self, folder: str) -> str:
+        """A stated folder as it is written here, where another case is all that differs; else as it is stated."""
+        known = self._written.get(folder)
+        if known is None:
+            if len(self._written) > 10_000:
+                self._written.clear()
+            above = ""
+            for step in folder.split("/") if folder else ():
+                if not os.path.isdir(f"{self.root}/{above}{step}"):
+                    alike = [each for each in self._folders(above) if each.casefold() == step.casefold()]
+                    step = min(alike, default=step)
+                above += f"{step}/"
+            known = self._written[folder] = above.rstrip("/")
+        return known
+
+    def _folders_below(self, folder: str) -> tuple[str, ...]:
+        """The folders in one that has no picture of its own, without those that systems keep for themselves; none where there are too many."""
+        known = self._below.get(folder)
+        if known is None:
+            if len(self._below) > 10_000:
+                self._below.clear()
+            there = (
+                [
+                    each
+                    for each in sorted(self._folders(folder))
+                    if not each.startswith((".", "@", "__MACOSX"))
+                ]
+                if self._in(folder) == {}
+                else []
+            )
+            known = self._below[folder] = tuple(there) if len(there) <= MOST_FOLDERS - 1 else ()
+        return known
+
+    def _folders(self, above: str) -> list[str]:
+        """The names of a folder's folders; none of a folder outside."""
+        path = f"{self.root}/{above}".rstrip("/")
+        try:
+            if not self.root or not self._is_inside(path):
+                return []
+            with os.scandir(path) as entries:
+                return [entry.name for entry in entries if entry.is_dir()]
+        except (OSError, ValueError):
+            return []
 
     def _spellings(self, folder: str, name: str) -> Iterator[str]:
         """How a name may be written in a folder, the likeliest first. As it stands, it is tried before the folder's other names are read: who asks

@@ -196,8 +196,10 @@ def test_parts_without_end_are_not_walked_to_their_end(content: bytes):
 
 def test_an_edge_longer_than_any_jpeg_s_is_too_large():
     longest = outlines.MAX_EDGE
-    assert probe_bytes(hostile.png(1, longest, colour=0), LIMITS) == (1, longest)
-    assert probe_bytes(hostile.png(1, longest + 1, colour=0), LIMITS) == "image_too_large"
+    least = outlines.MIN_EDGE
+    assert probe_bytes(hostile.png(least, longest, colour=0), LIMITS) == (least, longest)
+    assert probe_bytes(hostile.png(least, longest + 1, colour=0), LIMITS) == "image_too_large"
+    assert probe_bytes(hostile.png(least - 1, longest, colour=0), LIMITS) == "image_too_small"
     assert probe_bytes(hostile.grey_tiff(longest + 1, 1, 1), LIMITS) == "image_too_large"
 
 

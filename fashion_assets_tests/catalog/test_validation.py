@@ -9,7 +9,7 @@ from hypothesis import strategies as st
 from PIL import Image
 
 from fashion_assets.catalog import validation
-from fashion_assets.catalog.formats.outlines import NOT_HAD
+from fashion_assets.catalog.formats.outlines import MIN_EDGE, NOT_HAD
 from fashion_assets.catalog.listing import (
     ATTRIBUTES,
     LISTING_SCHEMA,
@@ -106,6 +106,8 @@ def failing(tmp_path, picture: str) -> dict[str, dict]:
     cut.write_bytes(cut.read_bytes()[:-100])
     large = tmp_path / "large.png"
     Image.new("1", (8001, 8000)).save(large)
+    narrow = tmp_path / "narrow.png"
+    Image.new("RGB", (MIN_EDGE - 1, 80)).save(narrow)
     long, scans, damaged = (tmp_path / name for name in ("long.jpg", "scans.jpg", "damaged.png"))
     hostile.write_sparse(str(long), 1 << 32)
     scans.write_bytes(hostile.progressive(200, 64))
@@ -134,6 +136,7 @@ def failing(tmp_path, picture: str) -> dict[str, dict]:
         "image_file_too_large": {"image_uri": str(long), "image_sha256": None},
         "image_not_an_image": {"image_uri": str(text)},
         "image_too_large": {"image_uri": str(large)},
+        "image_too_small": {"image_uri": str(narrow)},
         "image_too_costly": {"image_uri": str(scans)},
         "image_truncated": {"image_uri": str(cut)},
         "image_undecodable": {"image_uri": str(damaged)},

@@ -343,6 +343,21 @@ def test_users_and_favourites(tmp_path):
         read_table(source, "favourites")
 
 
+def test_ids_that_went_through_a_float_are_whole_again_wherever_they_stand(tmp_path):
+    source = write(tmp_path, f"{HEADER}\n{SHIRT.replace('1,', '1.0,', 1)}\n")
+    (tmp_path / "users.csv").write_text("user_id,name\n7,Ada\n")
+    (tmp_path / "favourites.csv").write_text("user_id,external_id\n7.0,1\n7,1.0\n")
+    (references,) = source.scan()
+    assert references["external_id"].to_pylist() == ["1"]
+    keyed = references.append_column("listing_key", references["locator"]).append_column(
+        "occurrence", pa.array([0], pa.int32())
+    )
+    (listing,) = source.read(keyed).to_pylist()
+    assert listing["image_uri"] is not None and json.loads(listing["record"])["id"] == "1.0"
+    favourites = [json.loads(row["values"]) for row in read_table(source, "favourites")]
+    assert favourites == [{"user_id": "7", "external_id": "1"}] * 2
+
+
 def test_open_source(tmp_path):
     chosen = Settings(home=tmp_path)
     assert open_source("folder", "shop", str(tmp_path), chosen).kind == "catalogue"

@@ -30,10 +30,15 @@ def found(root: Path, stated: str) -> str | None:
         (unicodedata.normalize("NFD", "images/grün.jpg"), unicodedata.normalize("NFC", "images/grün.jpg")),
         (unicodedata.normalize("NFC", "images/grün.jpg"), unicodedata.normalize("NFD", "images/grün.jpg")),
         ("images/1.jpg", "1"),
+        ("Images/1.jpg", "images/1.jpg"),
+        ("Images/1.jpg", "1.jpg"),
+        ("shop/Men/1.jpg", "/x/shop/men/1.jpg"),
+        ("images/00/1.jpg", "images/1.jpg"),
+        ("IMAGES/Shoes/1.JPG", "1.jpg"),
     ],
 )
 def test_a_picture_is_found_whatever_an_export_made_of_its_name(tmp_path, there, stated):
-    (tmp_path / there).parent.mkdir(exist_ok=True)
+    (tmp_path / there).parent.mkdir(parents=True, exist_ok=True)
     (tmp_path / there).write_bytes(b"x")
     assert found(tmp_path, stated) == there
 
@@ -54,6 +59,24 @@ def test_a_name_with_another_stem_is_another_picture(tmp_path):
     (tmp_path / "images" / "11.jpg").write_bytes(b"x")
     assert found(tmp_path, "images/1.jpg") is None
     assert found(tmp_path, "") is None
+
+
+def test_a_folder_of_folders_is_looked_through_where_a_name_is_there_once(tmp_path, monkeypatch):
+    for name in ("front/1.jpg", "back/1.jpg", "back/2.jpg", "back/deep/3.jpg", ".thumbnails/4.jpg"):
+        path = tmp_path / "images" / name
+        path.parent.mkdir(parents=True, exist_ok=True)
+        path.write_bytes(b"x")
+    assert [found(tmp_path, f"{number}.jpg") for number in range(1, 5)] == [
+        None,
+        "images/back/2.jpg",
+        None,
+        None,
+    ]
+    monkeypatch.setattr(picture_files, "MOST_FOLDERS", 2)
+    assert found(tmp_path, "2.jpg") is None  # a picture may lie in any of so many
+    monkeypatch.undo()
+    (tmp_path / "images" / "own.jpg").write_bytes(b"x")
+    assert found(tmp_path, "2.jpg") is None  # the folder's pictures are those in it
 
 
 def test_of_a_large_folder_no_names_are_held(tmp_path, monkeypatch):
@@ -85,7 +108,9 @@ def test_links_that_lead_out_are_not_found_by_looser_names_either(tmp_path):
     (shop / "images").mkdir(parents=True)
     (shop / "images" / "A.jpg").symlink_to(tmp_path / "secret.jpg")
     (shop / "linked").symlink_to(tmp_path)
-    files = PictureFiles(str(shop), ("images", "linked"))
+    (shop / "split").mkdir()
+    (shop / "split" / "linked").symlink_to(tmp_path)
+    files = PictureFiles(str(shop), ("images", "linked", "Linked", "split"))
     assert [
         files.find(stated).path for stated in ("a.JPG", "secret.jpg", "/x/secret.jpg", "../secret.jpg")
     ] == [None] * 4

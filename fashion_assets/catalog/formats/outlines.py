@@ -12,6 +12,7 @@ IMAGE_UNREADABLE = "image_unreadable"
 IMAGE_FILE_TOO_LARGE = "image_file_too_large"
 IMAGE_NOT_AN_IMAGE = "image_not_an_image"
 IMAGE_TOO_LARGE = "image_too_large"
+IMAGE_TOO_SMALL = "image_too_small"
 IMAGE_TOO_COSTLY = "image_too_costly"
 IMAGE_TRUNCATED = "image_truncated"
 IMAGE_UNDECODABLE = "image_undecodable"
@@ -23,6 +24,9 @@ IMAGE_GONE = "image_gone"
 
 NOT_HAD = (IMAGE_NOT_FETCHED, IMAGE_URL_REFUSED, IMAGE_UNREACHABLE, IMAGE_GONE)
 """Those of pictures that are stated as URLs, and are not here."""
+
+MIN_EDGE = 8
+"""Pixels. Scaled to the 64 a model sees, a picture narrower than this is stripes and no garment: most are a page's counting pixels."""
 
 MAX_EDGE = 65_535
 """Pixels of an edge, which is as long as a JPEG's can be. Decoders keep an account of each line: a picture of one pixel's
