@@ -36,6 +36,8 @@ _PLAIN = re.compile(r"(?:0|[1-9]\d{0,17})(?:\.\d{1,2})?")
 _RUN = re.compile(rf"[0-9](?:[0-9.,'{ARABIC} ]*[0-9])?")
 _PARTS = re.compile(rf"([.,'{ARABIC} ])")
 _NO_CENTS = re.compile(r"([.,]) ?-{1,2}")
+_NOTHING_FOLLOWS = re.compile(r" ?(?:/[-=]|:-)(?: only)?| only", re.IGNORECASE)
+"""How an amount is closed in India and Kenya (`899/-`, `1,500/=`) and Sweden (`499:-`): no further cents come."""
 _GROUPS = re.compile(
     r"[0-9]{1,3}(?:S[0-9]{3})+|[0-9]{1,2}(?:S[0-9]{2})*S[0-9]{3}"
 )  # the second one is Indian
@@ -277,9 +279,11 @@ def _taken_apart(value: object) -> _Taken | None:
         if _PARTS.search(digits):
             return None
         before, digits = before[:-1], f"0{before[-1]}{digits}"  # `.50`; a point behind letters is their own
-    without_cents = None
+    without_cents, closed = None, _NOTHING_FOLLOWS.match(after)
     if none := _NO_CENTS.match(after):
         without_cents, after = none[1], after[none.end() :]
+    elif closed:
+        after = after[closed.end() :]
     elif after[:1] in (".", ","):
         after = after[1:]
     negative, before, after = _sign(before.strip(), after.strip())
@@ -291,7 +295,7 @@ def _taken_apart(value: object) -> _Taken | None:
     if split is None or len(split[0]) > _MOST_DIGITS or (without_cents and split[2] and not split[4]):
         return None
     whole, fraction, sign, grouping, undecided = split
-    if undecided and without_cents:
+    if undecided and (without_cents or closed):
         if sign == without_cents:
             return None
         whole, fraction, grouping, sign, undecided = whole + fraction, "", sign, None, False

@@ -45,6 +45,11 @@ def alone(text: object) -> ReadPrice:
         ("¥7300", "7300", "JPY"),
         ("¥7,300", "7300", "JPY"),  # yen have no decimals
         ("kr 1.199,-", "1199", None),  # crowns of four countries
+        ("₹899/-", "899", "INR"),
+        ("₹1,299/- only", "1299", "INR"),
+        ("₹1,299.50 /-", "1299.50", "INR"),
+        ("KSh 1,500/=", "1500", "KES"),
+        ("499:-", "499", None),
         ("1.199,\u2013", "1199", None),
         ("CHF 29.\u2014", "29", "CHF"),
         ("$299", "299", "USD"),
