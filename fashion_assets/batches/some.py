@@ -25,7 +25,7 @@ from fashion_assets.batches.stage import Opening, Work
 from fashion_assets.batches.stages import STAGES
 from fashion_assets.catalog.listing import REJECTION_SCHEMA
 from fashion_assets.criteria.verdict import Verdict
-from fashion_assets.embedding.encoder import Model
+from fashion_assets.embedding.encoder import LookedUp, Model
 from fashion_assets.errors import FashionAssetsError
 from fashion_assets.settings import Settings
 from fashion_assets.sources import Source
@@ -99,7 +99,9 @@ def through_stages(
 
     Raises `Refused` where a criterion fails, and what the source raises.
     """
-    work = SomeListings(of.name, settings, nothing, connect, model, of=of, opened=source, asked=references)
+    work = SomeListings(
+        of.name, settings, nothing, connect, LookedUp(model), of=of, opened=source, asked=references
+    )
     tables: dict[str, pa.Table] = {}
     for stage in STAGES:
         tables.update(stage.make(work, tables).tables)

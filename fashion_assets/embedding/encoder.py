@@ -384,6 +384,28 @@ class InstalledModel:
         return encoder_of(self.settings)
 
 
+class LookedUp:
+    """A model whose space is looked up once, for a piece of work that asks for it often and ends soon: each look goes over the model's files."""
+
+    def __init__(self, of: Model):
+        self._of = of
+        self._space = of.space
+
+    @property
+    def settings(self) -> Settings:
+        """What it is loaded by."""
+        return self._of.settings
+
+    @property
+    def space(self) -> EmbeddingSpace:
+        """The space of its vectors."""
+        return self._space
+
+    def encoder(self) -> Encoder:
+        """The model, loaded once per process."""
+        return self._of.encoder()
+
+
 def encoder_of(settings: Settings) -> Encoder:
     """The encoder of an installation's settings, loaded once per process, whoever asks."""
     return encoder(

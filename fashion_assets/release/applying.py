@@ -44,6 +44,9 @@ from fashion_assets.warehouse.sources import SourceRecord
 IDS = sql.Identifier("pg_temp", "followed")
 """Temporary table of the products a transaction writes or takes out."""
 
+MOVED = sql.Identifier("pg_temp", "followed_vectors")
+"""Temporary table of those of them whose vector becomes another one, comes or goes."""
+
 
 class NeedsSnapshot(FashionAssetsError):
     """The release cannot follow: a new one must be built. The message says why."""
@@ -194,9 +197,12 @@ class Applying:
             copy_encoded(conn, arriving, block)
         for block in () if rows is None else rows.vectors:
             copy_encoded(conn, vectors, block.rows)
-        conn.execute(
-            "CREATE TEMPORARY TABLE IF NOT EXISTS followed (product_id uuid PRIMARY KEY) ON COMMIT DELETE ROWS"
-        )
+        for table in (IDS, MOVED):
+            conn.execute(
+                sql.SQL(
+                    "CREATE TEMPORARY TABLE IF NOT EXISTS {} (product_id uuid PRIMARY KEY) ON COMMIT DELETE ROWS"
+                ).format(table)
+            )
         conn.execute(
             sql.SQL(
                 "INSERT INTO {} SELECT product_id FROM {} UNION SELECT unnest(%s::uuid[]) UNION "
@@ -205,7 +211,7 @@ class Applying:
             (portion.gone, source, _first(portion, rejections)),
         )
         before = counted(conn, release, IDS)
-        replaced = _replaced(conn, release, arriving)
+        replaced = _note_moved(conn, release, arriving)
         if portion.gone or portion.gone_keys or (rejections is not None and rejections.num_rows):
             # Two that each take out what may be gone would take out too much together.
             lock_figures(conn, release)
@@ -219,8 +225,9 @@ class Applying:
             self._hold_up(release, source)
         written = _upsert(conn, release, arriving)
         _replace_vectors(conn, release, vectors)
+        of_styles = styles.reassign(conn, release, self._styles_of(release), MOVED)
         lock_figures(conn, release)
-        styles.reassign(conn, release, self._styles_of(release), IDS)
+        styles.count(conn, release, of_styles)
         judged = [*portion.listings["listing_key"].to_pylist(), *portion.gone_keys]
         rejected = REJECTION_SCHEMA.empty_table() if rejections is None else rejections
         if judged:
@@ -309,13 +316,19 @@ def _arriving(conn: psycopg.Connection, release: Release, name: str) -> sql.Iden
     return sql.Identifier("pg_temp", table)
 
 
-def _replaced(conn: psycopg.Connection, release: Release, arriving: sql.Identifier) -> int:
-    """Of how many products the graph of vectors will have an entry that leads to nothing: their vector will be another, or they go."""
+def _note_moved(conn: psycopg.Connection, release: Release, arriving: sql.Identifier) -> int:
+    """Note the products whose vector will be another (`MOVED`). Returns of how many the graph of vectors will have an entry that leads to
+    nothing: they had one before."""
     row = conn.execute(
         sql.SQL(
-            "SELECT count(*) FROM {} p JOIN {} USING (product_id) LEFT JOIN {} a USING (product_id) "
-            "WHERE p.embedding IS NOT NULL AND a.embedding IS DISTINCT FROM p.embedding"
-        ).format(release.table(PRODUCTS.name), IDS, arriving)
+            """
+            WITH moved AS (
+                SELECT product_id, p.embedding IS NOT NULL AS had FROM {} LEFT JOIN {} p USING (product_id) LEFT JOIN {} a USING (product_id)
+                WHERE a.embedding IS DISTINCT FROM p.embedding OR a.embedding_space IS DISTINCT FROM p.embedding_space
+            ), noted AS (INSERT INTO {} SELECT product_id FROM moved)
+            SELECT count(*) FROM moved WHERE had
+            """
+        ).format(IDS, release.table(PRODUCTS.name), arriving, MOVED)
     ).fetchone()
     assert row is not None
     return row[0]

@@ -219,7 +219,7 @@ def _embeddings(conn: psycopg.Connection, live: Release, to: Release, kept: sql.
 
 def _affinity(conn: psycopg.Connection, to: Release) -> None:
     if styles.kept(conn, to):
-        styles.reassign(conn, to, styles.read(conn, to), CARRIED)
+        styles.count(conn, to, styles.reassign(conn, to, styles.read(conn, to), CARRIED))
 
 
 def _count(conn: psycopg.Connection, to: Release, before: Counted, live: Release) -> None:
