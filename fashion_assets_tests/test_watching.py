@@ -3,7 +3,7 @@
 import threading
 import time
 from collections.abc import Callable, Iterator
-from contextlib import closing, contextmanager
+from contextlib import ExitStack, closing, contextmanager
 from pathlib import Path
 
 import psycopg
@@ -189,6 +189,21 @@ def test_what_changes_in_a_table_is_live_soon(
         database.execute("UPDATE old.shop SET \"productDisplayName\" = 'Felt Cape' WHERE id = 8")
         database.commit()
         shown(settings, title % 8, [("Felt Cape",)])
+    # While much changes, what changed is gathered: the next look waits a moment, but for none that found nothing.
+    monkeypatch.setattr("fashion_assets.watching.GATHERED_SECONDS", 3600.0)
+    with closing(Watch(settings, Console(quiet=True), interval=0.05)) as watch, ExitStack() as stack:
+        ((each, feed),) = [(each, each.feed) for each in watch._opened(stack)]
+        assert feed is not None
+        feed.poll()
+        soon = time.monotonic() + 1800
+        watch._look(each, feed)
+        assert each.due < soon and each.rested < soon
+        database.execute("UPDATE old.shop SET \"productDisplayName\" = 'Tulle Cape' WHERE id = 8")
+        database.commit()
+        watch._look(each, feed)
+        assert each.due > soon and each.rested > soon
+        shown(settings, title % 8, [("Tulle Cape",)])
+        watch._settle()
     with connect(settings) as conn:
         row = conn.execute(
             "SELECT products, quarantined, listings, revision > 2 FROM fashion_ops.releases WHERE state = 'live'"
