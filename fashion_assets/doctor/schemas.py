@@ -161,10 +161,25 @@ def of_indexes(conn: psycopg.Connection[Any], known: Collection[Release]) -> lis
     ).fetchall()
     standing = [each for each in known if each.state in STANDING]
     names = {each.release for each in standing}
+    dropped = {
+        (each.release, name)
+        for each in standing
+        if each.state == "live"
+        for name in indexes.leftovers(conn, each)
+    }
     for oid, schema, index in bad:
         if oid in rebuilt:
             findings.append(
                 note("indexes", f"{schema}.{index} is being built", "It is valid when that has ended.")
+            )
+            continue
+        if (schema, index) in dropped:
+            findings.append(
+                note(
+                    "indexes",
+                    f"{schema}.{index} is left of a rebuild that was cut off: it costs every write and answers nothing",
+                    f"The next sync drops it; at once: fashion-assets reindex {schema}",
+                )
             )
             continue
         remedy = (

@@ -308,7 +308,19 @@ def test_each_fault_of_an_installation_is_found(candidate: Candidate):
     (found,) = wanting(settings)
     assert (found.check, found.remedy) == ("indexes", f"fashion-assets reindex {name}")
     candidate.conn.execute("UPDATE pg_index SET indisvalid = true WHERE NOT indisvalid")
+    # What a rebuild beside an index left is the next sync's to drop, and nobody's work.
+    candidate.conn.execute(
+        sql.SQL("CREATE INDEX products_gender_ccnew ON {} (gender)").format(
+            candidate.release.table("products")
+        )
+    )
+    candidate.conn.execute(
+        "UPDATE pg_index SET indisvalid = false WHERE indexrelid = to_regclass(%s)",
+        (f"{name}.products_gender_ccnew",),
+    )
     candidate.conn.commit()
+    (left,) = wanting(settings)
+    assert (left.check, left.state) == ("indexes", "note") and "The next sync drops it" in left.remedy
 
 
 def test_files_that_are_gone_are_named_and_the_command_says_so(candidate: Candidate):
