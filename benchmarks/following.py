@@ -4,8 +4,9 @@
 
 The listings of a catalogue folder (`styles.csv`, `images/`) become a table of a database of their own, which is migrated. Then `sync --watch` follows
 it in a process of its own, while titles and prices change, products come and go, at an even rate, each by a transaction of its own; some of these
-commit late. Searching readers ask all the time: before it, and meanwhile. Recall@10 of the index against exact search is measured before, meanwhile and afterwards. At the end the release is compared with the table row by row. Exit code 0
-where nothing differs and no search failed.
+commit late. Two searching readers, in a process of their own, ask all the time: while nothing else is done, while the table is written to and nobody follows, and while it
+is followed. What each process takes of a core meanwhile is told, and Recall@10 of the index against exact search before, meanwhile and afterwards. At the end the release
+is compared with the table row by row. Exit code 0 where nothing differs and no search failed.
 
 With `--notify` the table has the trigger that `docs/how-to/sync.md` shows, and is looked at when it was written to.
 """
@@ -13,17 +14,21 @@ With `--notify` the table has the trigger that `docs/how-to/sync.md` shows, and 
 import argparse
 import csv
 import json
+import os
 import random
 import signal
 import subprocess
 import sys
 import threading
 import time
+from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
+from contextlib import suppress
 from pathlib import Path
 from urllib.parse import quote
 
 import numpy as np
+import psutil
 import psycopg
 from psycopg import sql
 
@@ -39,7 +44,7 @@ from fashion_assets.warehouse.database import prepare
 
 WORDS = ("red shirt", "women dress", "blue jeans", "black shoes", "watch", "summer top", "bag", "kurta")
 DATABASE = "followed_source"
-LOOK_SECONDS = 0.02
+LOOK_SECONDS = 0.05
 TITLE = 9
 """Place of the title in the table's columns."""
 
@@ -84,32 +89,91 @@ def make_source(
 
 
 class Readers:
-    """Two searching threads; how long their answers took, in milliseconds."""
+    """Two searching threads in a process of their own; how long their answers took, in milliseconds."""
 
-    def __init__(self, settings: Settings, count: int = 2):
-        self._engine = SearchEngine.open(settings, size=count)
+    def __init__(self, settings: Settings):
+        self._process = subprocess.Popen(
+            [sys.executable, __file__, READ, str(settings.home)],
+            stdin=subprocess.PIPE,
+            stdout=subprocess.PIPE,
+            text=True,
+        )
+        assert self._process.stdout is not None
+        self._process.stdout.readline()
+        self.pid = self._process.pid
         self.times: list[float] = []
         self.failed: list[str] = []
-        self._stop = threading.Event()
-        self._threads = [threading.Thread(target=self._search, args=(n,)) for n in range(count)]
-        for thread in self._threads:
-            thread.start()
-
-    def _search(self, seed: int) -> None:
-        chance = random.Random(seed)
-        while not self._stop.wait(0.05):
-            began = time.perf_counter()
-            try:
-                self._engine.search(Query(chance.choice(WORDS), limit=10))
-            except Exception as error:
-                self.failed.append(repr(error))
-            self.times.append((time.perf_counter() - began) * 1000)
 
     def close(self) -> None:
-        self._stop.set()
-        for thread in self._threads:
+        self.times, self.failed = json.loads(self._process.communicate("")[0])
+
+
+READ = "--read"
+"""First argument of a process of readers."""
+
+
+def read(home: Path, count: int = 2) -> None:
+    """Search until the standard input ends; then print what was taken and what failed. Says so once it begins."""
+    times: list[float] = []
+    failed: list[str] = []
+    stop = threading.Event()
+    with SearchEngine.open(Settings(home=home), size=count) as engine:
+        for words in WORDS:
+            engine.search(Query(words, limit=10))
+
+        def search(seed: int) -> None:
+            chance = random.Random(seed)
+            while not stop.wait(0.05):
+                began = time.perf_counter()
+                try:
+                    engine.search(Query(chance.choice(WORDS), limit=10))
+                except Exception as error:
+                    failed.append(repr(error))
+                times.append((time.perf_counter() - began) * 1000)
+
+        threads = [threading.Thread(target=search, args=(n,)) for n in range(count)]
+        for thread in threads:
+            thread.start()
+        print("reading", flush=True)
+        sys.stdin.read()
+        stop.set()
+        for thread in threads:
             thread.join()
-        self._engine.close()
+    print(json.dumps([times, failed]))
+
+
+class Cores:
+    """What processes take of a core, from now on."""
+
+    def __init__(self, home: Path, **processes: int):
+        self._groups = {name: psutil.Process(pid) for name, pid in processes.items()}
+        [self._groups["server"]] = [
+            each
+            for each in psutil.process_iter(["name", "cmdline"])
+            if each.info["name"] == "postgres"
+            and "-D" in (each.info["cmdline"] or ())
+            and str(home) in " ".join(each.info["cmdline"])
+        ]
+        self._before, self._began = self._seconds(), time.monotonic()
+
+    def _seconds(self) -> dict[str, float]:
+        found = dict.fromkeys(self._groups, 0.0)
+        for name, root in self._groups.items():
+            for each in (root, *root.children(recursive=True)):
+                with suppress(psutil.NoSuchProcess):
+                    times = each.cpu_times()
+                    # Sessions that ended meanwhile are counted with who started them.
+                    found[name] += (
+                        times.user
+                        + times.system
+                        + (each is root) * (times.children_user + times.children_system)
+                    )
+        return found
+
+    def taken(self) -> dict[str, float]:
+        """Share of a core, of each."""
+        passed, now = time.monotonic() - self._began, self._seconds()
+        return {name: round((now[name] - self._before[name]) / passed, 3) for name in now}
 
 
 class Recall:
@@ -157,6 +221,7 @@ class Seen:
 
     def __init__(self, settings: Settings):
         self._conn = connect(settings, autocommit=True)
+        [(self._source,)] = self._conn.execute("SELECT name FROM fashion_ops.sources WHERE active").fetchall()
         self._waiting: dict[str, tuple[str | None, float]] = {}
         self._lock = threading.Lock()
         self._stop = threading.Event()
@@ -179,8 +244,8 @@ class Seen:
                 continue
             rows = dict(
                 self._conn.execute(
-                    "SELECT external_id, title FROM fashion_sota.products WHERE external_id = ANY (%s)",
-                    (list(waiting),),
+                    "SELECT external_id, title FROM fashion_sota.products WHERE source = %s AND external_id = ANY (%s)",
+                    (self._source, list(waiting)),
                 ).fetchall()
             )
             now = time.monotonic()
@@ -203,11 +268,12 @@ class Seen:
         return len(self._waiting)
 
 
-def change(parameters: dict[str, str], seen: Seen, rate: float, seconds: float) -> dict[str, int]:
-    """Change the source at an even rate; how many changes of each kind."""
+def change(parameters: dict[str, str], seen: Seen | None, rate: float, seconds: float) -> dict[str, int]:
+    """Change the source at an even rate; how many changes of each kind. `seen` is told what readers are to see."""
     chance = random.Random(7)
     done = {"titles": 0, "prices": 0, "gone": 0, "new": 0}
     late: list[threading.Thread] = []
+    expect = seen.expect if seen is not None else lambda *_: None
     with psycopg.connect(**parameters, autocommit=True) as conn:  # type: ignore[arg-type]
         ids = [row[0] for row in conn.execute("SELECT id FROM products ORDER BY id").fetchall()]
         taken: list[tuple] = []
@@ -221,25 +287,25 @@ def change(parameters: dict[str, str], seen: Seen, rate: float, seconds: float) 
                 if row is not None:
                     taken.append(row)
                     ids.remove(one)
-                    seen.expect(str(one), None, time.monotonic())
+                    expect(str(one), None, time.monotonic())
                     done["gone"] += 1
             elif what < 0.1 and taken:
                 row = taken.pop(0)
                 marks = sql.SQL(", ").join([sql.Placeholder()] * len(row))
                 conn.execute(sql.SQL("INSERT INTO products VALUES ({})").format(marks), row)
                 ids.append(row[0])
-                seen.expect(str(row[0]), row[TITLE], time.monotonic())
+                expect(str(row[0]), row[TITLE], time.monotonic())
                 done["new"] += 1
             elif what < 0.6:
                 title = f"Renamed {number} Garment"
                 statement = 'UPDATE products SET "productDisplayName" = %s WHERE id = %s'
                 if chance.random() < 0.05:
-                    thread = threading.Thread(target=_late, args=(parameters, statement, title, one, seen))
+                    thread = threading.Thread(target=_late, args=(parameters, statement, title, one, expect))
                     thread.start()
                     late.append(thread)
                 else:
                     conn.execute(statement, (title, one))
-                    seen.expect(str(one), title, time.monotonic())
+                    expect(str(one), title, time.monotonic())
                 done["titles"] += 1
             else:
                 conn.execute("UPDATE products SET price = %s WHERE id = %s", (10 + number % 500, one))
@@ -249,13 +315,18 @@ def change(parameters: dict[str, str], seen: Seen, rate: float, seconds: float) 
     return done
 
 
-def _late(parameters: dict[str, str], statement: str, title: str, one: int, seen: Seen) -> None:
+def _late(
+    parameters: dict[str, str],
+    statement: str,
+    title: str,
+    one: int,
+    expect: Callable[[str, str, float], None],
+) -> None:
     with psycopg.connect(**parameters) as conn:  # type: ignore[arg-type]
         conn.execute(statement, (title, one))  # type: ignore[arg-type]
         time.sleep(LATE_SECONDS)
-        seen.expect(
-            str(one), title, time.monotonic()
-        )  # while the row is locked, so that a later change is expected later
+        # While the row is locked, so that a later change is expected later.
+        expect(str(one), title, time.monotonic())
         conn.commit()
 
 
@@ -294,6 +365,9 @@ def spread(values: list[float]) -> dict[str, float]:
 
 
 def main() -> int:
+    if sys.argv[1:2] == [READ]:
+        read(Path(sys.argv[2]))
+        return 0
     parser = argparse.ArgumentParser(
         description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
     )
@@ -321,23 +395,37 @@ def main() -> int:
             check=True,
             stdout=subprocess.DEVNULL,
         )
-        quiet = Readers(settings)
-        time.sleep(min(30.0, seconds / 4))
-        quiet.close()
         recall = Recall(settings)
         recall_before = recall.all()
+
+        def meanwhile(seen: Seen | None, seconds: float) -> tuple[dict[str, int], list[float]]:
+            """The source changes, and recall is measured."""
+            stop = threading.Event()
+            with ThreadPoolExecutor(1) as pool:
+                recalls = pool.submit(recall.until, stop)
+                done = change(parameters, seen, rate, seconds)
+                stop.set()
+                return done, recalls.result()
+
+        quiet = Readers(settings)
+        cores = Cores(settings.home, readers=quiet.pid)
+        time.sleep(min(30.0, seconds / 4))
+        taken = {"quiet": cores.taken()}
+        quiet.close()
+        written = Readers(settings)
+        cores = Cores(settings.home, readers=written.pid, writer=os.getpid())
+        meanwhile(None, min(30.0, seconds / 4))
+        taken["written"] = cores.taken()
+        written.close()
         log = (folder / "watch.log").open("w")
         watching = subprocess.Popen(
             [*command, "sync", "--watch", *at_home], stdout=log, stderr=subprocess.STDOUT
         )
         time.sleep(8)
         seen, readers = Seen(settings), Readers(settings)
-        stop = threading.Event()
-        with ThreadPoolExecutor(1) as pool:
-            meanwhile = pool.submit(recall.until, stop)
-            done = change(parameters, seen, rate, seconds)
-            stop.set()
-            recall_meanwhile = meanwhile.result()
+        cores = Cores(settings.home, readers=readers.pid, writer=os.getpid(), watch=watching.pid)
+        done, recall_meanwhile = meanwhile(seen, seconds)
+        taken["followed"] = cores.taken()
         unseen = seen.close(10.0)
         readers.close()
         time.sleep(3)
@@ -346,7 +434,7 @@ def main() -> int:
         found = differing(settings, parameters)
         recall_after = recall.all()
         recall.close()
-        before, during = spread(quiet.times), spread(readers.times)
+        before, beside, during = (spread(each.times) for each in (quiet, written, readers))
         figures = {
             "changes": done,
             "a_second": round(sum(done.values()) / seconds, 1),
@@ -355,8 +443,13 @@ def main() -> int:
             "overtaken_by_the_next": seen.superseded,
             "never_seen": unseen,
             "search_ms_quiet": before,
-            "search_ms_meanwhile": during,
-            "p95_ratio": round(during["p95"] / before["p95"], 2),
+            "search_ms_written": beside,
+            "search_ms_followed": during,
+            "p95_of_quiet": {
+                "written": round(beside["p95"] / before["p95"], 2),
+                "followed": round(during["p95"] / before["p95"], 2),
+            },
+            "of_a_core": taken,
             "recall_at_10": {
                 "before": round(recall_before, 4),
                 "meanwhile": round(float(np.mean(recall_meanwhile)), 4),
