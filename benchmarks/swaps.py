@@ -1,12 +1,13 @@
-"""Readers while releases swap: what they wait for, and that no answer fails or mixes two releases.
+"""Readers and writers while releases swap: what they wait for, that no answer fails or mixes two releases, and that no write is lost.
 
 Usage: python benchmarks/swaps.py WORK_FOLDER [SWAPS [LISTINGS]]
 
 Two releases of a drawn catalogue, every title of one marked, and with other columns: either has one the other lacks. Eight searching connections,
 four of SQL that look at the views in any order, one and several statements a transaction, one that has prepared `SELECT *`, one whose
-transactions are REPEATABLE READ, and one that is idle in a transaction after it looked at one view. First nothing swaps, then releases swap back to back; what waits for a lock, and how long, the server itself says
+transactions are REPEATABLE READ, and one that is idle in a transaction after it looked at one view. Two writers mark favourites through the view, each mark in a
+transaction of its own: in the end every one that was committed must be there once, in the live release and in the one gone back to. First nothing swaps, then releases swap back to back; what waits for a lock, and how long, the server itself says
 (`log_lock_waits`), so that it is told from waiting for a core. Then a rollback is asked for while a run builds, a `pg_dump`
-reads, and a retirement waits for it. Exit code 0 where no query failed and no statement's answer was of two releases.
+reads, and a retirement waits for it. Exit code 0 where no query and no write failed, no statement's answer was of two releases and no write is lost.
 """
 
 import collections
@@ -209,15 +210,83 @@ class Readers:
                 time.sleep(0.002)
 
     def figures(self) -> dict[str, dict[str, float]]:
-        return {
-            kind: {
-                "answers": len(taken),
-                "p50_ms": round(1000 * sorted(taken)[len(taken) // 2], 1),
-                "p99_ms": round(1000 * sorted(taken)[int(len(taken) * 0.99)], 1),
-                "max_ms": round(1000 * max(taken), 1),
+        return {kind: _spread(taken) for kind, taken in sorted(self.taken.items())}
+
+
+class Writers:
+    """Two threads that mark favourites as an application does; what they committed, and how long each write took."""
+
+    def __init__(self, settings: Settings, name: str, count: int = 2):
+        self._settings = settings
+        self._stop = threading.Event()
+        self._threads = [threading.Thread(target=self._write, args=(f"{name}-{n}",)) for n in range(count)]
+        self.written: list[str] = []
+        self.taken: list[float] = []
+        self.failed: collections.Counter[str] = collections.Counter()
+
+    def __enter__(self) -> "Writers":
+        for thread in self._threads:
+            thread.start()
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self._stop.set()
+        for thread in self._threads:
+            thread.join()
+
+    def _write(self, name: str) -> None:
+        with psycopg.connect(**server.parameters(self._settings), autocommit=True) as conn:  # pyright: ignore[reportArgumentType]
+            conn.execute("SET ROLE fashion_writer")
+            number = 0
+            while not self._stop.is_set():
+                number += 1
+                user, began = f"{name}-{number}", time.perf_counter()
+                try:
+                    conn.execute(
+                        "INSERT INTO fashion_sota.favourites (user_id, source, external_id, record) VALUES (%s, 'written', 'x', '{}')",
+                        (user,),
+                    )
+                except psycopg.Error as error:
+                    self.failed[f"{type(error).__name__}: {str(error)[:120]}"] += 1
+                else:
+                    self.written.append(user)
+                    self.taken.append(time.perf_counter() - began)
+                time.sleep(0.005)
+
+    def figures(self) -> dict[str, float]:
+        return _spread(self.taken)
+
+
+def amiss(settings: Settings, written: list[str]) -> dict[str, dict[str, int]]:
+    """How many of these marks are lost, and how many are there more than once: in the live release, and in the other one once it is live."""
+    found = {}
+    with connect(settings) as conn:
+        for _ in range(2):
+            live = releases.live(conn)
+            assert live is not None
+            rows = conn.execute(
+                "SELECT user_id FROM fashion_sota.favourites WHERE source = 'written'"
+            ).fetchall()
+            there = collections.Counter(user for (user,) in rows)
+            found[live.release] = {
+                "lost": len(set(written) - there.keys()),
+                "twice": sum(count > 1 for count in there.values()),
+                "there": len(there),
             }
-            for kind, taken in sorted(self.taken.items())
-        }
+            conn.commit()
+            swap.rollback(conn, settings, swap.previous(conn).release)
+            conn.commit()
+    return found
+
+
+def _spread(taken: list[float]) -> dict[str, float]:
+    ordered = sorted(taken)
+    return {
+        "answers": len(ordered),
+        "p50_ms": round(1000 * ordered[len(ordered) // 2], 1),
+        "p99_ms": round(1000 * ordered[int(len(ordered) * 0.99)], 1),
+        "max_ms": round(1000 * ordered[-1], 1),
+    }
 
 
 def _titles(conn: psycopg.Connection, text: str) -> list[str]:
@@ -362,29 +431,53 @@ def main() -> int:
     with connect(settings) as conn:
         marked = max(releases.releases(conn), key=lambda r: r.number).release
     differ(settings)
-    with Readers(settings, marked) as quiet:
+    with Readers(settings, marked) as quiet, Writers(settings, "quiet") as before:
         time.sleep(QUIET_SECONDS)
-    print(json.dumps({"nothing swaps": quiet.figures(), "failed": quiet.failed, "mixed": quiet.mixed}))
+    print(
+        json.dumps(
+            {
+                "nothing swaps": quiet.figures(),
+                "writes": before.figures(),
+                "failed": quiet.failed + before.failed,
+                "mixed": quiet.mixed,
+            }
+        )
+    )
     waits = LockWaits(settings)
-    with Readers(settings, marked) as readers:
+    with Readers(settings, marked) as readers, Writers(settings, "swaps") as writers:
         taken = swaps(home, count)
     print(json.dumps({f"waits for locks longer than {WAITS_FROM_MS} ms": waits.figures()}))
-    print(json.dumps({"swaps": readers.figures(), "failed": readers.failed, "mixed": readers.mixed}))
+    print(
+        json.dumps(
+            {
+                "swaps": readers.figures(),
+                "writes": writers.figures(),
+                "failed": readers.failed + writers.failed,
+                "mixed": readers.mixed,
+            }
+        )
+    )
+    over = {
+        kind: round(figures["max_ms"] - quiet.figures()[kind]["max_ms"], 1)
+        for kind, figures in readers.figures().items()
+    }
+    over["writes"] = round(writers.figures()["max_ms"] - before.figures()["max_ms"], 1)
     print(
         json.dumps(
             {
                 "swap_p50_ms": round(1000 * taken[len(taken) // 2], 1),
                 "swap_max_ms": round(1000 * taken[-1], 1),
-                "longest_wait_over_quiet_ms": {
-                    kind: round(figures["max_ms"] - quiet.figures()[kind]["max_ms"], 1)
-                    for kind, figures in readers.figures().items()
-                },
+                "longest_wait_over_quiet_ms": over,
             }
         )
     )
+    wrong = amiss(settings, before.written + writers.written)
+    print(json.dumps({"written": len(before.written + writers.written), "of these": wrong}))
     mark_titles(catalogue)
     print(json.dumps(rollback_beside(settings, home, catalogue)))
-    return 0 if not (readers.failed or readers.mixed or quiet.failed) else 1
+    failed = quiet.failed + before.failed + readers.failed + writers.failed
+    lost = any(each["lost"] or each["twice"] for each in wrong.values())
+    return 1 if failed or readers.mixed or quiet.mixed or lost else 0
 
 
 if __name__ == "__main__":
