@@ -259,6 +259,9 @@ def status(home: Home = None, as_json: Json = False) -> None:
     out.print(
         f"batches   {batches['through']} of {batches['total']} through, {batches['listings']:,} listings"
     )
+    for what, those in (("batches", batches), ("batches of tables", state["tables"])):
+        if those["why"]:
+            out.print(f"[yellow]stale[/]     {what}: {shown(those['why'])}", soft_wrap=True)
     for release in state["releases"]:
         if said := release["approval"]:
             out.print(

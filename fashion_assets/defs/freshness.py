@@ -2,19 +2,24 @@
 
 What belongs here: when to tell it of which asset. What does not: whether it is (`release.freshness`), when an asset is overdue (`described`).
 
+Of batches one word for each asset says how many are stale, since when and why: partitions have no freshness in Dagster.
+
 A release is materialized once and then kept fresh by syncs, of which commands and watchers tell Dagster nothing. So what is served is
 materialized again, as far as Dagster is told, whenever a look at the sources found it in step: else its freshness policy would call it overdue.
 """
 
 import json
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from datetime import datetime, timedelta
 
 import dagster as dg
 
+from fashion_assets.batches.rows import ROW_STAGES
+from fashion_assets.batches.stage import Stage
+from fashion_assets.batches.stages import STAGES
 from fashion_assets.defs.described import SERVED
 from fashion_assets.defs.resources import WarehouseResource
-from fashion_assets.release.freshness import Freshness, freshness
+from fashion_assets.release.freshness import Freshness, Unmade, freshness, unmade
 from fashion_assets.release.plan import plan
 from fashion_assets.warehouse import releases
 
@@ -36,9 +41,16 @@ def served_is_in_step(context: dg.SensorEvaluationContext, warehouse: WarehouseR
         wanted = plan(conn, warehouse.settings)
         found = freshness(conn, wanted)
         candidates = bool(releases.candidates(conn))
+        batches = [
+            (stages, unmade(conn, of))
+            for stages, of in ((STAGES, wanted.of_listings), (ROW_STAGES, wanted.of_rows))
+            if of.batches
+        ]
     if found is None or wanted.live is None:
         return dg.SkipReason("nothing is live yet")
     told = json.loads(context.cursor or "{}")
+    told["batches"] = _tell_of_batches(context.instance, batches, told.get("batches", {}))
+    context.update_cursor(json.dumps(told))
     if not found.is_in_step:
         why = found.why()
         key = [
@@ -49,9 +61,9 @@ def served_is_in_step(context: dg.SensorEvaluationContext, warehouse: WarehouseR
             *(each.source for each in found.behind),
         ]
         if told.get("why") != key:
-            context.instance.report_runless_asset_event(
-                dg.AssetObservation("live_release", metadata=_said(found))
-            )
+            # With a candidate there, the other assets are its tables.
+            for name in ("live_release",) if candidates else SERVED:
+                context.instance.report_runless_asset_event(dg.AssetObservation(name, metadata=_said(found)))
             context.update_cursor(json.dumps({**told, "why": key}))
         return dg.SkipReason("; ".join(why))
     if found.as_of is None:
@@ -65,12 +77,37 @@ def served_is_in_step(context: dg.SensorEvaluationContext, warehouse: WarehouseR
                     "release": found.release,
                     "revision": found.revision,
                     "as_of": found.as_of.isoformat(),
+                    "batches": told["batches"],
                 }
             )
         )
     return dg.SkipReason(
         f"{found.release}, revision {found.revision}, is in step as of {found.as_of:%Y-%m-%d %H:%M}"
     )
+
+
+def _tell_of_batches(
+    instance: dg.DagsterInstance,
+    batches: Sequence[tuple[Sequence[Stage], Unmade | None]],
+    told: dict[str, str],
+) -> dict[str, str]:
+    """Observe each asset of batches where since when and why some are stale is not what was told before; returns what is told by now."""
+    now = {}
+    for stages, found in batches:
+        name = stages[0].name
+        key = "" if found is None else f"{found.since:%Y-%m-%d %H:%M:%S} {found.stale}"
+        if key:
+            now[name] = key
+        if key == told.get(name, ""):
+            continue
+        said = (
+            {"in_step": True}
+            if found is None
+            else {"in_step": False, "stale_batches": found.stale, "batches": found.of, **found.to_dict()}
+        )
+        for file in (file for stage in stages for file in stage.makes):
+            instance.report_runless_asset_event(dg.AssetObservation(file.name, metadata=said))
+    return now
 
 
 def _is_due(found: Freshness, told: dict) -> bool:

@@ -1,4 +1,4 @@
-"""Whether what is served is in step with its sources, since when not, and why.
+"""Whether what is served, and what batches made, is in step with the sources; since when not, and why.
 
 What belongs here: saying it from what the register knows, without a look at any source. What does not: looking at them (`scan`), bringing the
 release in step (`fashion_assets.sync`), telling people (`defs`, `cli`).
@@ -10,6 +10,7 @@ from typing import Any
 
 import psycopg
 
+from fashion_assets.batches.plan import BatchPlan
 from fashion_assets.release.plan import Plan, tables_version
 
 
@@ -106,3 +107,53 @@ def freshness(conn: psycopg.Connection, wanted: Plan) -> Freshness | None:
         if wanted.existing is not None and wanted.existing.state == "candidate"
         else None,
     )
+
+
+@dataclass(frozen=True)
+class Unmade:
+    """Batches of which a run has something to make: what is in their files is not what their source has, or not as it is read by now."""
+
+    stale: int
+    of: int
+    since: datetime
+    """When the one that changed longest ago did. What is read otherwise, or whose files are gone, is so since a later day that nobody noted."""
+    why: tuple[str, ...]
+
+    def __str__(self) -> str:
+        return f"{'; '.join(self.why)}; first changed {self.since:%Y-%m-%d %H:%M}: fashion-assets run"
+
+    def to_dict(self) -> dict[str, Any]:
+        """For people and programs."""
+        return {"stale_since": self.since.isoformat(timespec="seconds"), "why": str(self)}
+
+
+def unmade(conn: psycopg.Connection, batches: BatchPlan) -> Unmade | None:
+    """Those of one kind; None where all are made."""
+    stale = [batch.name for batch in batches.stale]
+    row = conn.execute(
+        "SELECT min(updated_at) FROM fashion_ops.batches WHERE batch = ANY (%s)", (stale,)
+    ).fetchone()
+    if row is None or row[0] is None:
+        return None
+    lost = {batch.name for batch in batches.lost}
+    counts = dict.fromkeys(_WHY, 0)
+    for name in stale:
+        if name in batches.incomplete:
+            counts["have pictures that could not be embedded"] += 1
+        elif name in lost:
+            counts["have rejections that the database lost"] += 1
+        elif not batches.held[name].look:
+            counts["have no files"] += 1
+        else:
+            counts["changed, or are read otherwise by now"] += 1
+    why = tuple(f"{count:,} {said}" for said, count in counts.items() if count)
+    return Unmade(len(stale), len(batches.batches), row[0], why)
+
+
+_WHY = (
+    "changed, or are read otherwise by now",
+    "have no files",
+    "have pictures that could not be embedded",
+    "have rejections that the database lost",
+)
+"""Why batches are stale."""

@@ -6,10 +6,11 @@ from typing import Any
 
 import psycopg
 
+from fashion_assets.batches.plan import BatchPlan
 from fashion_assets.postgres.server import describe
 from fashion_assets.release import upkeep
 from fashion_assets.release.approval import is_lacking
-from fashion_assets.release.freshness import freshness
+from fashion_assets.release.freshness import freshness, unmade
 from fashion_assets.release.known_sources import of_sources
 from fashion_assets.release.plan import plan
 from fashion_assets.release.way_back import way_back
@@ -44,12 +45,14 @@ def status(conn: psycopg.Connection, settings: Settings) -> dict[str, Any]:
             "through": len(wanted.batches) - len(wanted.stale),
             "listings": wanted.listings,
             "stale": [batch.name for batch in wanted.stale],
+            **_unmade(conn, wanted.of_listings),
         },
         "tables": {
             "total": len(wanted.of_rows.batches),
             "through": len(wanted.of_rows.batches) - len(wanted.of_rows.stale),
             "rows": sum(batch.listings for batch in wanted.of_rows.batches),
             "stale": [batch.name for batch in wanted.of_rows.stale],
+            **_unmade(conn, wanted.of_rows),
         },
         "release_is_due": wanted.release_is_due,
         "releases": [
@@ -75,6 +78,11 @@ def status(conn: psycopg.Connection, settings: Settings) -> dict[str, Any]:
         },
         "home": str(settings.home),
     }
+
+
+def _unmade(conn: psycopg.Connection, batches: BatchPlan) -> dict[str, Any]:
+    found = unmade(conn, batches)
+    return {"stale_since": None, "why": None} if found is None else found.to_dict()
 
 
 def report_page(settings: Settings, release: Release) -> Path:

@@ -91,6 +91,13 @@ def test_syncs_keep_what_is_served_fresh_and_what_is_stale_says_why(
         stale["in_step"] is False and stale["stale_since"].startswith("20") and "fashion_demo" in stale["why"]
     )
     assert "stale     fashion_demo changed in 1 batches, first noticed 20" in status()
+    for name in SERVED:
+        assert len(told(instance, name, observed=True)) == 1
+    # So do the batches', once, however often it is asked.
+    for name in ("raw_listings", "product_embeddings"):
+        (unmade,) = told(instance, name, observed=True)
+        assert (unmade["in_step"], unmade["stale_batches"]) == (False, 1)
+        assert unmade["stale_since"].startswith("20") and "1 changed, or are read otherwise" in unmade["why"]
 
     # A sync that failed, as one does whose source went away, is asked for again, an hour later.
     add_run(instance, asked._replace(job_name="sync_release"), dg.DagsterRunStatus.FAILURE)
@@ -107,7 +114,10 @@ def test_syncs_keep_what_is_served_fresh_and_what_is_stale_says_why(
     cursor, _ = tick(instance, cursor)
     latest, _ = told(instance, "live_release")
     assert (latest["revision"], latest["in_step"], latest["dagster/row_count"]) == (1, True, 40)
-    assert "fresh     in step with its sources as of 20" in status()
+    assert "fresh     in step with its sources as of 20" in (said := status())
+    # The files are a run's to make.
+    assert "stale     batches: 1 changed, or are read otherwise by now; first changed 20" in said
+    assert len(told(instance, "raw_listings", observed=True)) == 1
 
     # A source that is away is told, and everything stays.
     (shop / "styles.csv").rename(shop / "away.csv")
