@@ -86,7 +86,8 @@ class Answering:
         cursor = Cursor.decode(query)
         release = cursor.release if cursor else query.release
         results = yield from self.releases.on(
-            release, lambda facts: preferences.lifted(self, facts, query, self._search(query, facts, cursor))
+            release,
+            lambda facts: preferences.lifted(self.releases, facts, query, self._search(query, facts, cursor)),
         )
         return self.releases.told(results)
 

@@ -8,9 +8,8 @@ takes .1 ms for a text of 2,000 characters, which is why it is done for the prod
 """
 
 from collections.abc import Iterator, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from functools import lru_cache
-from typing import NamedTuple
 
 from psycopg import sql
 
@@ -19,6 +18,7 @@ from fashion_assets.search.path import Facts
 from fashion_assets.search.query import Hit
 from fashion_assets.search.reading import Statement
 from fashion_assets.search.served import ServedReleases
+from fashion_assets.search.told import Fragment, Highlights, Marks
 from fashion_assets.search.words import Term
 from fashion_assets.search.work import Work
 
@@ -30,30 +30,6 @@ FRAGMENT = 160
 
 _BEGIN, _END = "\x01", "\x02"
 """What stands before and behind a word that matched, between the database and here; a text that holds them has blanks in their place."""
-
-Marks = tuple[tuple[int, int], ...]
-"""Where matched words begin and end, in characters (code points) from 0, the end not included; in order, none over another."""
-
-
-class Fragment(NamedTuple):
-    """A part of a text."""
-
-    text: str
-    start: int
-    """Where in the whole text it begins, in characters."""
-    marks: Marks
-    """Within the part."""
-
-
-@dataclass(frozen=True)
-class Highlights:
-    """What of a question a hit has."""
-
-    words: tuple[str, ...]
-    """Words of the question that the product has, in whichever of its texts and values that are searched."""
-    title: Marks = ()
-    description: Fragment | None = None
-    """None where none of the words stands in it."""
 
 
 def highlighted(

@@ -9,7 +9,6 @@ value as to another.
 """
 
 from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import dataclass
 from functools import lru_cache, partial
 from typing import Literal, NamedTuple
 
@@ -24,6 +23,7 @@ from fashion_assets.search.kept import CACHED_BYTES, Cache
 from fashion_assets.search.path import Facts
 from fashion_assets.search.reading import Statement
 from fashion_assets.search.served import ServedReleases
+from fashion_assets.search.told import Lacking, Near
 from fashion_assets.search.values import FilterValues
 from fashion_assets.search.words import Term
 from fashion_assets.search.work import Compute, Work
@@ -33,37 +33,6 @@ TOLD = 3
 
 _COLUMNS = {"subcategory": "article_type", "category": "article_type"}
 """Columns of the properties that are called otherwise."""
-
-
-@dataclass(frozen=True)
-class Near:
-    """A value a release has."""
-
-    value: str
-    column: str | None
-    """None: a word of titles."""
-    products: int | None
-    """How many products have it; None where it is a word."""
-
-
-@dataclass(frozen=True)
-class Lacking:
-    """A word of the question that no product has."""
-
-    word: str
-    """As it was asked."""
-    kind: str
-    """The column whose value it is, where that is known, else `word`."""
-    nearest: tuple[Near, ...] = ()
-    by: Literal["colour", "vocabulary", "spelling"] | None = None
-    """What they are near by: how colours look, what a vocabulary has under the same heading, how the word is spelt; None where nothing is near."""
-
-    def __str__(self) -> str:
-        near = ", ".join(
-            each.value if each.products is None else f"{each.value} ({each.products:,})"
-            for each in self.nearest
-        )
-        return f"no product has {self.word!r}" + (f"; nearest: {near}" if near else "")
 
 
 class Absent(NamedTuple):

@@ -42,7 +42,7 @@ def recommend(
 def _recommend(
     answering: Answering, facts: Facts, user_id: str, source: str | None, limit: int
 ) -> Work[Results]:
-    known = yield from preferences(answering, facts, user_id, source)
+    known = yield from preferences(answering.releases, facts, user_id, source)
     if not known.is_known:
         raise SearchError(f"there is no person {user_id[:80]!r} in {facts.release}")
     style = _together(known.styles)

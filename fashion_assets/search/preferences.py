@@ -9,7 +9,6 @@ read with the rights of the connection itself; where these do not reach it, noth
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
-from typing import TYPE_CHECKING
 
 import numpy as np
 import psycopg
@@ -20,13 +19,10 @@ from fashion_assets.search.page_statement import RANK_CONSTANT
 from fashion_assets.search.path import Facts
 from fashion_assets.search.query import Found, Hit, Query, Results
 from fashion_assets.search.reading import Statement
-from fashion_assets.search.served import array
+from fashion_assets.search.served import ServedReleases, array
 from fashion_assets.search.taste import ACTS, LIKE, Act, Leaning, away_from, tastes, weight
 from fashion_assets.search.work import Read, Work
 from fashion_assets.warehouse.feedback import MOST_PER_PERSON
-
-if TYPE_CHECKING:
-    from fashion_assets.search.answering import Answering
 
 FAVOURITES = 500
 """Favourites that are looked at, of those a person has; with what they did here twice as many."""
@@ -109,12 +105,12 @@ def require_id(person: str) -> None:
 
 
 def preferences(
-    answering: "Answering", facts: Facts, person: str, source: str | None = None
+    releases: ServedReleases, facts: Facts, person: str, source: str | None = None
 ) -> Work[Preferences]:
     """What is known of a person, by the id a source has for them (of one source, or of any), or by that of a visit."""
     acts = yield from _acts(person)
     asked = {"user": person, "source": source, "rows": FAVOURITES}
-    ((styles,),), favourites, of_acts = yield from answering.releases.read(
+    ((styles,),), favourites, of_acts = yield from releases.read(
         facts,
         [
             Statement(statements.on_products(facts.release, _PERSON, "users"), asked),
@@ -127,7 +123,7 @@ def preferences(
     owned = [row[0] for row in favourites if row[0] is not None]
     if len(favourites) == FAVOURITES:
         # Those not looked at are not to be recommended either.
-        (rows,) = yield from answering.releases.read(
+        (rows,) = yield from releases.read(
             facts, [Statement(statements.on_products(facts.release, _OWNED), asked)]
         )
         owned = [product_id for (product_id,) in rows]
@@ -198,7 +194,7 @@ def _many(number: int, name: str) -> str:
 # A search, in an order that suits somebody
 
 
-def lifted(answering: "Answering", facts: Facts, query: Query, found: Work[Results]) -> Work[Results]:
+def lifted(releases: ServedReleases, facts: Facts, query: Query, found: Work[Results]) -> Work[Results]:
     """A page of hits, with what the person of the query likes somewhat further up.
 
     The page has the hits it has for anybody, so that nothing is found less for it, none comes twice on another page, and what changes of
@@ -210,11 +206,11 @@ def lifted(answering: "Answering", facts: Facts, query: Query, found: Work[Resul
     if query.person is None or not query.has_meaning or query.sort != "relevance" or not results.hits:
         return results
     require_id(query.person)
-    known = yield from preferences(answering, facts, query.person)
+    known = yield from preferences(releases, facts, query.person)
     if not known.liked:
         return _noting(results, "the order is everybody's, as nothing is known that the person likes")
     ids = [hit.product_id for hit in results.hits]
-    (rows,) = yield from answering.releases.read(
+    (rows,) = yield from releases.read(
         facts, [Statement(statements.on_products(facts.release, _VECTORS), {"ids": ids})]
     )
     likeness = _likeness(known.tastes(), rows)

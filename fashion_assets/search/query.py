@@ -11,17 +11,14 @@ import math
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, fields, replace
 from decimal import Decimal, DecimalException
-from typing import TYPE_CHECKING, Any, Literal, LiteralString, get_args
+from typing import Any, Literal, LiteralString, get_args
 from uuid import UUID
 
 import numpy as np
 
 from fashion_assets.catalog.attributes import ATTRIBUTES
 from fashion_assets.search.filters import Filter, Filters, SearchError, as_filters
-
-if TYPE_CHECKING:
-    from fashion_assets.search.highlighting import Highlights
-    from fashion_assets.search.lacking import Lacking
+from fashion_assets.search.told import Highlights, Lacking
 
 MAX_LIMIT = 1_000
 """Hits of one page, and candidates of a leg at the most."""
@@ -306,7 +303,7 @@ class Hit:
     """Those a hit has (`Attribute.shown`), in the table's order; each is found under its own name, too: `hit.title`."""
     score: float
     explanation: tuple[Found, ...] = ()
-    highlights: "Highlights | None" = None
+    highlights: Highlights | None = None
     """Which of the question's words it has, where that is asked for; None where it has none."""
     rules: tuple[Decision, ...] = ()
     """Why it stands where it does, beside its score, which they leave as it is."""
@@ -356,7 +353,7 @@ class Plan:
     """What one should know of the answer; those that are no matter of people who shop are `Aside`s."""
     revision: int | None = None
     """Of the release, as far as it is known: at most half a minute old."""
-    lacking: "tuple[Lacking, ...]" = ()
+    lacking: tuple[Lacking, ...] = ()
     """Words of the question that no product has, with the nearest there are."""
 
     @property

@@ -8,8 +8,9 @@ from psycopg import sql
 from fashion_assets.catalog import colours
 from fashion_assets.criteria.subject import Candidate
 from fashion_assets.search.engine import SearchEngine
-from fashion_assets.search.lacking import Lacking, nearest_values
+from fashion_assets.search.lacking import nearest_values
 from fashion_assets.search.query import Query
+from fashion_assets.search.told import Lacking
 
 
 @pytest.fixture
