@@ -298,7 +298,7 @@ class Answering:
                 tally, found = tally.joined(tallied.tally), tallied.tally.found
             if found == len(aside.pinned) and aside.ends and others and aside.vectors:
                 # As that search would by itself, below.
-                tallied = yield from self._answer(facts, replace(aside, ends=False))
+                tallied = yield from self._answer(facts, replace(aside, ends=False, level=None))
                 assert tallied.tally is not None
                 tally = tally.joined(tallied.tally)
         answered = replace(answered, tally=tally)
@@ -306,7 +306,8 @@ class Answering:
         beside = len(asked.pinned)
         found = tally.found - beside if tally is not None else len(answered.hits)
         if not found and asked.ends and asked.filters and asked.vectors and asked.limit:
-            asked = replace(asked, ends=False)
+            # No words match what the filters leave, or it would have been found.
+            asked = replace(asked, ends=False, level=None, whole=False)
             answered = yield from self._answer(facts, asked)
             if answered.hits:
                 answered = replace(answered, notes=(*answered.notes, NOTHING_NEAR))

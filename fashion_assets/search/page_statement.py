@@ -52,10 +52,7 @@ def _meets(place: int) -> sql.Identifier:
 def vector_leg(shape: Shape, position: int) -> sql.Composed:
     """The `%(window_<position>)s` products nearest to `%(vector_<position>)s` in a leg's space, with their distance and what is carried."""
     leg = shape.vectors[position]
-    nearness = distance(leg, f"vector_{position}")
-    if leg.path in COMPARING:
-        # Which no index is built on; as the rows' own column, so that it is computed once.
-        nearness = sql.SQL("({}) + 0").format(nearness)
+    carried = _carried(shape)
     own: list[sql.Composable] = [sql.SQL("embedding_space = {}").format(sql.Literal(leg.space))]
     if leg.path == "styles":
         own.append(
@@ -64,18 +61,48 @@ def vector_leg(shape: Shape, position: int) -> sql.Composed:
             ).format(table(shape.schema, PRODUCT_STYLE_AFFINITY.name), sql.Placeholder(f"styles_{position}"))
         )
     narrowed = narrowing(shape)
+    if leg.path in COMPARING:
+        # The bare column, which no index is on.
+        nearest = _nearest(
+            shape,
+            position,
+            sql.SQL("embedding <=> {}::halfvec").format(sql.Placeholder(f"vector_{position}")),
+            [],
+            [*own, *narrowed],
+        )
+        if not carried:
+            return nearest
+        # Of the nearest alone: each row that is compared is copied to be sorted, with whatever is read of it.
+        return sql.SQL(
+            "SELECT product_id, distance{carried} FROM ({nearest}) AS nearest JOIN {products} USING (product_id)"
+        ).format(carried=_with(carried), nearest=nearest, products=table(shape.schema))
     met = [
         sql.SQL("{} AS {}").format(each, _meets(place))
         for place, each in enumerate(narrowed if leg.whole else ())
     ]
+    return _nearest(
+        shape,
+        position,
+        distance(leg, f"vector_{position}"),
+        [*carried, *met],
+        own + ([] if leg.whole else narrowed),
+    )
+
+
+def _nearest(
+    shape: Shape,
+    position: int,
+    nearness: sql.Composable,
+    columns: Sequence[sql.Composable],
+    kept: Sequence[sql.Composable],
+) -> sql.Composed:
     return sql.SQL(
-        "SELECT product_id, {distance} AS distance{carried} FROM {products} WHERE {where} ORDER BY {order} LIMIT {window}"
+        "SELECT product_id, {nearness} AS distance{columns} FROM {products} WHERE {where} ORDER BY {nearness} LIMIT {window}"
     ).format(
-        distance=nearness,
-        carried=_with([*_carried(shape), *met]),
+        nearness=nearness,
+        columns=_with(columns),
         products=table(shape.schema),
-        where=where(own + ([] if leg.whole else narrowed)),
-        order=nearness,
+        where=where(kept),
         window=sql.Placeholder(f"window_{position}"),
     )
 
