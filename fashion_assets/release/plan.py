@@ -27,7 +27,7 @@ from fashion_assets.warehouse.register import Batch, batches
 from fashion_assets.warehouse.releases import Release
 from fashion_assets.warehouse.serving import SERVING_VERSION
 
-RELEASE_VERSION = f"5-{SERVING_VERSION}"
+RELEASE_VERSION = f"6-{SERVING_VERSION}"
 """Raise its number when the serving schema's tables change: the same batches then make a new release."""
 
 

@@ -43,6 +43,15 @@ class Table:
     name: str
     comment: str
     columns: tuple[Column, ...]
+    first: tuple[str, ...] = ()
+    """Columns that lie first in a row, in this order: PostgreSQL steps over all that lies before what it reads, and each long value
+    stepped over is another place in memory to look at."""
+
+    @property
+    def laid_out(self) -> tuple[Column, ...]:
+        """The columns as they lie in a row."""
+        places = {name: place for place, name in enumerate(self.first)}
+        return tuple(sorted(self.columns, key=lambda each: places.get(each.name, len(places))))
 
     @property
     def comments(self) -> dict[str, str]:
@@ -190,6 +199,13 @@ PRODUCTS = Table(
             None,
             "Words of title, kind, colour, brand and description for full-text search, weighted A to D.",
         ),
+    ),
+    # What a search reads of each product it compares or counts.
+    first=(
+        "product_id",
+        *(each.name for each in ATTRIBUTES if each.facet or each.kind.compared == "number"),
+        "embedding_space",
+        "embedding",
     ),
 )
 
@@ -446,7 +462,7 @@ def definition(table: Table) -> sql.Composed:
             else sql.SQL(""),
             sql.SQL(" NOT NULL" if column.required else ""),
         )
-        for column in table.columns
+        for column in table.laid_out
     )
 
 

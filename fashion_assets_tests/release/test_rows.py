@@ -1,6 +1,7 @@
 """What a batch's files bring into a release's tables."""
 
 import json
+import uuid
 from datetime import UTC, datetime
 
 import pyarrow as pa
@@ -15,6 +16,7 @@ from fashion_assets.catalog.rules import Rules
 from fashion_assets.catalog.validation import validate
 from fashion_assets.embedding.joining import PRODUCT_VECTORS
 from fashion_assets.release.build import serving_rows
+from fashion_assets.warehouse.serving import PRODUCTS
 from fashion_assets.warehouse.spaces import WrongDimension
 from fashion_assets_tests.catalog.test_validation import listing, table
 
@@ -55,6 +57,26 @@ def test_products_come_with_the_vector_that_is_served_and_all_vectors_beside(nor
         ("old", "product", 2),
     ]
     assert rows.figures == (3, 1, 0, counts)
+
+
+def test_products_of_one_kind_lie_side_by_side(normalized: pa.Table):
+    kinds = ["shoes", "shirts", "shoes"]
+    place = normalized.schema.get_field_index("article_type")
+    normalized = normalized.set_column(place, "article_type", [kinds])
+    ids = normalized["product_id"].to_pylist()
+    came = vectors(*((each, "old", "image", [3.0, 4.0], True) for each in ids))
+    (rows,) = serving_rows(
+        normalized, read_properties(normalized, "1"), came, "shop-00001", PictureFolders("/shop")
+    ).products
+    ((block, count),) = rows.blocks
+    written = sorted(ids, key=lambda each: bytes(block).index(uuid.UUID(each).bytes))
+    assert count == 3 and written[0] == ids[1]
+
+
+def test_what_searches_read_of_every_product_lies_first_in_a_row():
+    laid = [column.name for column in PRODUCTS.laid_out]
+    assert sorted(laid) == sorted(column.name for column in PRODUCTS.columns)
+    assert laid[0] == "product_id" and laid.index("colour") < laid.index("embedding") < laid.index("title")
 
 
 def test_a_file_says_which_vectors_it_refused():
