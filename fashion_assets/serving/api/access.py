@@ -12,6 +12,7 @@ import binascii
 import math
 import time
 from collections import OrderedDict
+from collections.abc import Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from typing import Annotated, Any
@@ -262,11 +263,16 @@ async def caller(
     __: Annotated[Any, Depends(_HEADER)] = None,
 ) -> Caller:
     """Who asks; a `Problem` where they may not."""
+    return await caller_of(request, asked.scopes)
+
+
+async def caller_of(request: Request, scopes: Sequence[str]) -> Caller:
+    """Who asks, who must have these scopes; a `Problem` where they have not."""
     access: Access = request.app.state.access
     found = await access.caller(
         request.method, request.headers, request.client.host if request.client else ""
     )
-    for scope in asked.scopes:
+    for scope in scopes:
         require(found, scope)
     return found
 

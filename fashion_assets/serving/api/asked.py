@@ -4,13 +4,13 @@ What belongs here: reading and bounding them. What does not: answering (`searchi
 """
 
 import re
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from typing import Annotated, Any, Literal
 
 from fastapi import Request
 from fastapi.exceptions import RequestValidationError
 from pydantic import BaseModel, ConfigDict, Field, StringConstraints, ValidationError, field_validator
-from starlette.datastructures import FormData, UploadFile
+from starlette.datastructures import FormData, QueryParams, UploadFile
 
 from fashion_assets.search.filters import COLUMNS, Filter, FilterError, parse_filters
 from fashion_assets.search.query import FACETS, MAX_WORDS, Group, Query, Sort
@@ -174,16 +174,31 @@ async def with_picture(request: Request, most: int) -> tuple[Asked, bytes | None
 
 def asked_by(form: FormData) -> Asked:
     """What a form's fields ask. Raises `RequestValidationError`."""
+    given = _given((name, value) for name, value in form.multi_items() if isinstance(value, str))
+    given.pop("picture", None)
+    return _validated({name: value for name, value in given.items() if value not in (None, "")}, "body")
+
+
+def asked_in(parameters: QueryParams) -> Asked:
+    """What the parameters of an address ask, as FastAPI reads them. Raises `RequestValidationError`."""
+    return _validated(_given(parameters.multi_items()), "query")
+
+
+def _given(items: Iterable[tuple[str, str]]) -> dict[str, Any]:
+    """Of what is said several times the last, but for what may be."""
     given: dict[str, Any] = {}
-    for name in form:
-        if name == "picture":
-            continue
-        values = [value for value in form.getlist(name) if isinstance(value, str)]
-        several = name in ("filter", "facets")
-        given[name] = values if several else (values[-1] if values else None)
+    for name, value in items:
+        if name in ("filter", "facets"):
+            given.setdefault(name, []).append(value)
+        else:
+            given[name] = value
+    return given
+
+
+def _validated(given: dict[str, Any], place: str) -> Asked:
     try:
-        return Asked.model_validate({name: value for name, value in given.items() if value not in (None, "")})
+        return Asked.model_validate(given)
     except ValidationError as error:
         raise RequestValidationError(
-            [{**each, "loc": ("body", *each["loc"])} for each in error.errors()]
+            [{**each, "loc": (place, *each["loc"])} for each in error.errors()]
         ) from None

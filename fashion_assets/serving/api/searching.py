@@ -5,11 +5,13 @@ What belongs here: the routes of searches. What does not: their parameters (`ask
 
 import asyncio
 import time
+from collections.abc import Callable, Coroutine
 from dataclasses import replace
 from typing import Annotated, Any
 
 import psycopg
 from fastapi import APIRouter, Query, Request, Response
+from fastapi.routing import APIRoute
 from fastapi_problem.error import Problem
 from starlette.background import BackgroundTask
 
@@ -19,9 +21,16 @@ from fashion_assets.search.query import Plan, Range, Results
 from fashion_assets.search.query import Query as Question
 from fashion_assets.serving.analytics import may_be_kept
 from fashion_assets.serving.api import documents, problems
-from fashion_assets.serving.api.access import Caller, Searcher, require, require_speaks_for, require_whole
+from fashion_assets.serving.api.access import (
+    Caller,
+    Searcher,
+    caller_of,
+    require,
+    require_speaks_for,
+    require_whole,
+)
 from fashion_assets.serving.api.answers import conditional, hit_documents, json_answer, value_of
-from fashion_assets.serving.api.asked import Asked, with_picture
+from fashion_assets.serving.api.asked import Asked, asked_in, with_picture
 from fashion_assets.serving.api.served import Served, ServedHere
 from fashion_assets.serving.shadowing import Shadowing
 from fashion_assets.warehouse.releases import ReleaseError
@@ -57,12 +66,34 @@ _FORM = {
 }
 
 
-@router.get("/search", responses={200: {"model": documents.SearchAnswer}, 304: {"description": "As it was."}})
+class _Direct(APIRoute):
+    """The route of searches. It is described by what its function takes, as every other is; for a request the same is read without FastAPI,
+    which goes through the fields of a model one by one each time: a fifth of what the API's process does for a search."""
+
+    def get_route_handler(self) -> Callable[[Request], Coroutine[Any, Any, Response]]:
+        """As FastAPI has it."""
+
+        async def handle(request: Request) -> Response:
+            who = await caller_of(request, ["search"])
+            return await search(request, asked_in(request.query_params), who, request.app.state.served)
+
+        return handle
+
+
 async def search(
     request: Request, asked: Annotated[Asked, Query()], caller: Searcher, here: ServedHere
 ) -> Response:
     """Search by words, by a product, or by nothing but filters, which lists what they leave."""
     return await answer(request, here, caller, asked)
+
+
+router.add_api_route(
+    "/search",
+    search,
+    methods=["GET"],
+    responses={200: {"model": documents.SearchAnswer}, 304: {"description": "As it was."}},
+    route_class_override=_Direct,
+)
 
 
 @router.post("/search", responses={200: {"model": documents.SearchAnswer}}, openapi_extra=_FORM)

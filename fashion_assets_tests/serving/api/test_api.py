@@ -2,13 +2,19 @@
 
 import io
 from pathlib import Path
+from typing import Annotated
 
 import httpx
 import pytest
+from fastapi import FastAPI, Query
+from fastapi.exceptions import RequestValidationError
+from fastapi.testclient import TestClient
 from PIL import Image
+from starlette.datastructures import QueryParams
 
 from fashion_assets.search.query import Results
 from fashion_assets.serving.api import documents
+from fashion_assets.serving.api.asked import Asked, asked_in
 from fashion_assets.settings import Settings
 
 FIRST = "/api/v1/search?limit=5"
@@ -185,6 +191,34 @@ def test_what_cannot_be_answered_is_a_problem_that_says_why(
     assert answer.status_code == status and answer.headers["content-type"] == "application/problem+json"
     problem = answer.json()
     assert problem["status"] == status and said in problem["detail"]
+
+
+def test_parameters_are_read_as_fastapi_reads_them():
+    alike = FastAPI()
+
+    @alike.get("/")
+    async def read(asked: Annotated[Asked, Query()]) -> Asked:
+        return asked
+
+    with TestClient(alike) as client:
+        for said in (
+            "",
+            "q=a&q=b&limit=3",
+            "filter=colour%3Dred&filter=price%3C%3D5&facets=colour,brand",
+            "facets=usual&highlight=true&explain=0&diversity=.5",
+            "q=",
+            "page=&product=",
+            "limit=many&nothing=1&nothing=2",
+            "filter=",
+        ):
+            answer = client.get(f"/?{said}")
+            try:
+                ours = asked_in(QueryParams(said)).model_dump()
+            except RequestValidationError as error:
+                ours = [(list(each["loc"]), each["msg"]) for each in error.errors()]
+                assert [(each["loc"], each["msg"]) for each in answer.json()["detail"]] == ours, said
+            else:
+                assert answer.json() == ours, said
 
 
 def test_each_request_has_a_number_and_a_bound(api: httpx.Client, served_settings: Settings):
