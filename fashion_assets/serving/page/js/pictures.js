@@ -21,12 +21,35 @@ const near = new IntersectionObserver(
     for (const { isIntersecting, target } of entries) {
       if (!isIntersecting) continue;
       near.unobserve(target);
-      load.get(target)?.();
+      waiting.add(target);
     }
+    more();
   },
   { rootMargin: NEAR },
 );
 const load = new WeakMap();
+
+const AT_ONCE = performance.getEntriesByType("navigation")[0]?.nextHopProtocol === "http/1.1" ? 4 : Infinity;
+/** Pictures loaded at once. By HTTP/1.1 a browser has six connections to a server: what is asked next finds one that is free. */
+
+const loading = new Set();
+const waiting = new Set();
+
+/** Begin with those that wait, the first ones first, as far as may be. */
+function more() {
+  for (const image of waiting) {
+    if (loading.size >= AT_ONCE) return;
+    waiting.delete(image);
+    loading.add(image);
+    load.get(image)();
+  }
+}
+
+/** A picture is there, or will not be. */
+function over(image) {
+  waiting.delete(image);
+  if (loading.delete(image)) more();
+}
 
 /** Load no more of the pictures in an element that has gone: what is asked next need not wait for them. */
 export function forget(element) {
@@ -34,6 +57,7 @@ export function forget(element) {
     near.unobserve(image);
     image.removeAttribute("srcset");
     image.removeAttribute("src");
+    over(image);
   }
 }
 
@@ -60,11 +84,20 @@ export function picture(hit, { size = "small", sizes = "240px", eager = false } 
     decoding: "async",
     width: 240,
     height: 320,
-    on: { load: () => image.classList.add("there"), error: missing },
+    on: {
+      load: () => {
+        image.classList.add("there");
+        over(image);
+      },
+      error: () => {
+        missing();
+        over(image);
+      },
+    },
   });
   const begin = () => {
     if (key.get()) {
-      keyed(image, source, missing);
+      keyed(image, source);
       return;
     }
     image.sizes = sizes;
@@ -83,7 +116,7 @@ export function picture(hit, { size = "small", sizes = "240px", eager = false } 
 }
 
 /** A picture behind a key: an element cannot send one, so it is fetched. */
-async function keyed(image, source, missing) {
+async function keyed(image, source) {
   try {
     const response = await fetch(source, { headers: { Authorization: `Bearer ${key.get()}` } });
     if (!response.ok) throw new Error(String(response.status));
@@ -91,7 +124,7 @@ async function keyed(image, source, missing) {
     image.addEventListener("load", () => URL.revokeObjectURL(url), { once: true });
     image.src = url;
   } catch {
-    missing();
+    image.dispatchEvent(new Event("error"));
   }
 }
 
