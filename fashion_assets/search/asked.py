@@ -100,6 +100,9 @@ class Asked:
     """Counted among what is found, if they meet the filters. Where the hits have an order of their own, they are among them, too; else they
     are not."""
     boosts: tuple[Boost, ...] = ()
+    near: dict[str, np.ndarray] = field(default_factory=dict, compare=False)
+    """The sample's similarities to the vectors, by space, once somebody asked for them; those of the same vectors, however the question is
+    changed."""
 
     @cached_property
     def pinned(self) -> tuple[Pinned, ...]:

@@ -34,7 +34,9 @@ def legs_of(facts: Facts, asked: Asked, *, wide: bool = False, by_styles: bool =
         near: tuple[int, ...] = ()
         width = walked = facts.ef_search
         if name in facts.sample.vectors:
-            nearness = facts.nearness(space, vector)
+            nearness = asked.near.get(name)
+            if nearness is None:
+                nearness = asked.near[name] = facts.nearness(space, vector)
             width = facts.width(space, nearness)
             # Beside a text leg no more than without filters: searching wider took hybrid queries twice as long, and their page is not
             # the vectors' alone.

@@ -84,7 +84,9 @@ class Understanding:
 
     def understand(self, facts: Facts, text: str, synonyms: Synonyms | None = None) -> Work[Understood]:
         """A text as a release reads it. What a merchant has synonyms of is read as it is said."""
-        said = self._said.peek(text) if text else spoken.Said(text)
+        if not text:
+            return Understood(text, ())
+        said = self._said.peek(text)
         if said is None:
             said = yield Compute(partial(spoken.replaced, text))
             self._said.put(text, said)
