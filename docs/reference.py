@@ -104,6 +104,7 @@ SETTINGS_BY_GROUP = {
         "approval_required",
         "old_snapshots",
         "old_snapshot_seconds",
+        "index_memory",
     ),
     "A live release that follows": ("reindex_after", "changes_channel"),
     "The Dagster UI": ("sensor_runs_per_tick", "stale_after_days", "ui_url", "ui_hosts"),
