@@ -17,7 +17,8 @@ from fashion_assets.settings import Settings
 from fashion_assets.warehouse.noting import MOST_BATCHES
 
 PRICED_ON = "2026-06"
-"""When the prices below stood in the provider's public list: on demand, Linux, us-east-1, dollars. They change: look at
+"""What the prices below are assumed for: on demand, Linux, us-east-1, dollars. They are of the order of the provider's public list, and were not
+compared with it one by one: look at
 https://aws.amazon.com/ec2/pricing/on-demand/, /ebs/pricing/ and /s3/pricing/."""
 
 

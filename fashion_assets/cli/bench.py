@@ -147,7 +147,7 @@ def bench_cost(
         table.add_row(*row)
     out.print(table)
     out.print(
-        f"Batches on {machines} {COMPUTE.name}; prices of {PRICED_ON}, on demand, us-east-1: check them. What is behind each line, and "
+        f"Batches on {machines} {COMPUTE.name}; prices assumed for {PRICED_ON}, on demand, us-east-1: check them. What is behind each line, and "
         "where it ends: docs/what-it-costs.md",
         style="dim",
     )
