@@ -41,7 +41,8 @@ def decisions(settings: Settings, words: Sequence[str], own: bool) -> list[Synon
                 (HIDDEN + PINNED,),
             )
         ]
-    asked = list(dict.fromkeys(word for text in words for word in text.split()))[: SYNONYMS // 10]
+    asked = list(dict.fromkeys(word for text in words for word in merchandising.normalized(text).split()))
+    asked = asked[: SYNONYMS // 10]
     found: list[Synonym | Rule] = [
         Synonym(f"s{number}", [asked[number] if number < len(asked) else f"zz{number}"], [f"qq{number}"])
         for number in range(SYNONYMS)

@@ -186,7 +186,7 @@ class Answering:
         understood, terms, absent, _ = read
         lacking = yield from self._lacking.of(facts, terms, absent)
         chosen = curated.chosen(decided, query, understood)
-        pins = yield from curated.pinned(self.releases, facts, chosen.pins, query.narrowed)
+        pins = yield from self.curation.pinned(self.releases, facts, chosen.pins, query.narrowed)
         avoided = (yield from self._understanding.understand(facts, query.avoid)).terms
         vectors: dict[str, np.ndarray] = {}
         if query.mode != "text" and query.has_meaning:

@@ -20,6 +20,7 @@ from psycopg import sql
 from fashion_assets.search import words
 from fashion_assets.search.asked import Boost, Hidden, Pinned
 from fashion_assets.search.filters import AnyOf, Between, Filter, FilterError, parse_filters
+from fashion_assets.search.kept import CACHED_BYTES, Cache
 from fashion_assets.search.merchandising import holds, normalized
 from fashion_assets.search.path import Facts
 from fashion_assets.search.query import HIT_COLUMNS, Decision, Hit, Query
@@ -203,6 +204,7 @@ class Curation:
         self._followed = followed
         self._known: Decisions | None = None
         self._looked = float("-inf")
+        self._pinned: Cache[tuple[Pinned, ...]] = Cache(1_024, CACHED_BYTES)
 
     def known(self) -> Work[Decisions]:
         """What was decided, `FRESH_SECONDS` ago at most."""
@@ -255,6 +257,21 @@ class Curation:
         return decisions.hidden(datetime.now(UTC)) if decisions.everywhere else NOBODY
 
 
+    def pinned(
+        self, releases: ServedReleases, facts: Facts, pins: Sequence[Rule], filters: Sequence[Filter]
+    ) -> Work[tuple[Pinned, ...]]:
+        """The pinned products that a release has, in the order of their places; read once for each of its revisions."""
+        if not pins:
+            return ()
+        key = facts.release, facts.revision, tuple((each.id, each.product, each.place) for each in pins), filters
+        found = None if facts.revision is None else self._pinned.peek(key)
+        if found is None:
+            found = yield from _read_pinned(releases, facts, pins, filters)
+            if facts.revision is not None:
+                self._pinned.put(key, found)
+        return found
+
+
 def chosen(decisions: Decisions, query: Query, understood: str) -> Chosen:
     """What is decided for a question now, whose words were read as `understood`."""
     if decisions is NOTHING:
@@ -265,12 +282,9 @@ def chosen(decisions: Decisions, query: Query, understood: str) -> Chosen:
 # Pins
 
 
-def pinned(
+def _read_pinned(
     releases: ServedReleases, facts: Facts, pins: Sequence[Rule], filters: Sequence[Filter]
 ) -> Work[tuple[Pinned, ...]]:
-    """The pinned products that a release has, in the order of their places."""
-    if not pins:
-        return ()
     text = _pinned(facts.release, tuple(each.shape for each in filters))
     asked = {"ids": [str(each.product) for each in pins], **condition_parameters(filters, "filter")}
     (rows,) = yield from releases.read(facts, [Statement(text, asked)])
