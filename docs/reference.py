@@ -58,6 +58,7 @@ SETTINGS_BY_GROUP = {
         "storage_url",
         "reader_role",
         "writer_role",
+        "keeper_role",
         "source_code_url",
     ),
     "Environments of a backfill": (

@@ -111,7 +111,7 @@ def restore(settings: Settings, folder: Path) -> None:
 def _make_what_a_dump_refers_to(conn: psycopg.Connection, settings: Settings) -> None:
     conn.execute("CREATE EXTENSION IF NOT EXISTS vector")
     # The dump has their rights.
-    for role in (settings.reader_role, settings.writer_role):
+    for role in (settings.reader_role, settings.writer_role, settings.keeper_role):
         if missing := writer.make(conn, role):
             raise BackupError(
                 f"There is no role {role} on this server, and this one may not make it ({server.describe(settings)}). Let an "

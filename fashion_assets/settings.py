@@ -266,6 +266,12 @@ class Settings(Thresholds, BaseSettings):
         description="Database role that may write favourites through their serving view and nothing else. Made where this one may make "
         "roles; nothing here needs it.",
     )
+    keeper_role: str = Field(
+        default="fashion_keeper",
+        pattern=r"^[a-z_][a-z0-9_]*$",
+        description="Database role the search API writes by: what people like, what was searched for, synonyms and rules, and nothing else. Made "
+        "where this one may make roles; without it the API writes with the owner's rights.",
+    )
     debug: bool = Field(default=False, description="Print the traceback of an error beside its line.")
     plain_dagster_storage: bool = Field(
         default=False,

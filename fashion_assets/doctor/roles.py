@@ -1,6 +1,7 @@
-"""The three roles: the owner, who this is, the reader, the writer; whether each may do what it is for, and no more.
+"""The roles: the owner, who this is, the reader, the writer, the keeper; whether each may do what it is for, and no more.
 
-What belongs here: looking at rights. What does not: giving them (`warehouse.reader`, `warehouse.writer`, `warehouse.release_tables`).
+What belongs here: looking at rights. What does not: giving them (`warehouse.reader`, `warehouse.writer`, `warehouse.keeper`,
+`warehouse.release_tables`).
 """
 
 from typing import Any, NamedTuple
@@ -9,6 +10,7 @@ import psycopg
 
 from fashion_assets.doctor.finding import Finding, mend, note, well
 from fashion_assets.settings import Settings
+from fashion_assets.warehouse.keeper import KEPT, READ
 from fashion_assets.warehouse.reader import missing_grant, searches_as_owner
 from fashion_assets.warehouse.schemas import DAGSTER, OPS, SERVING
 from fashion_assets.warehouse.serving import SERVED
@@ -155,9 +157,108 @@ def _views(names: Any) -> str:
     return ", ".join(f"{SERVING}.{name}" for name in dict.fromkeys(names))
 
 
+class Keeping(NamedTuple):
+    """What a role may do in the product's schemas and releases, of what it is to keep and of the rest."""
+
+    lacking: list[str]
+    """Rights it has not, as `INSERT on feedback`."""
+    more: list[str]
+    """Tables beyond those it may do something to, or more than it is to."""
+    is_mighty: bool
+
+
+def keeping_of(conn: psycopg.Connection[Any], role: str) -> Keeping | None:
+    """What the role that keeps may do; None where there is none of the name."""
+    row = conn.execute(
+        "SELECT rolsuper OR rolcreaterole OR rolcreatedb OR rolbypassrls FROM pg_roles WHERE rolname = %s",
+        (role,),
+    ).fetchone()
+    if row is None:
+        return None
+    tables = conn.execute(
+        """
+        SELECT n.nspname::text, c.relname::text,
+               ARRAY(SELECT each FROM unnest(ARRAY['SELECT', 'INSERT', 'UPDATE']) AS each
+                     WHERE has_any_column_privilege(%(role)s, c.oid, each))
+               || ARRAY(SELECT each FROM unnest(ARRAY['DELETE', 'TRUNCATE', 'TRIGGER', 'REFERENCES']) AS each
+                     WHERE has_table_privilege(%(role)s, c.oid, each)),
+               has_table_privilege(%(role)s, c.oid, 'SELECT')
+        FROM pg_class c JOIN pg_namespace n ON n.oid = c.relnamespace
+        WHERE c.relkind IN ('r', 'v', 'm', 'p') AND has_schema_privilege(%(role)s, n.oid, 'USAGE')
+          AND (n.nspname IN (%(ops)s, %(dagster)s) OR starts_with(n.nspname, %(releases)s))
+        """,
+        {"role": role, "ops": OPS, "dagster": DAGSTER, "releases": SERVING},
+    ).fetchall()
+    may = {name: set(rights) for schema, name, rights, _ in tables if schema == OPS}
+    lacking = [
+        f"{right} on {name}"
+        for name, rights in {**KEPT, **dict.fromkeys(READ, ("SELECT",))}.items()
+        for right in rights
+        if right not in may.get(name, set())
+    ]
+    more = [
+        f"{schema}.{name}"
+        for schema, name, rights, whole in tables
+        if set(rights) - set(_kept(schema, name)) or (whole and schema == OPS and name in READ)
+    ]
+    return Keeping(lacking, sorted(more), row[0])
+
+
+def _kept(schema: str, name: str) -> tuple[str, ...]:
+    if schema != OPS:
+        return ()
+    return KEPT.get(name, ("SELECT",) if name in READ else ())
+
+
+def of_keeper(role: str, keeping: Keeping | None, grant: str | None = None) -> list[Finding]:
+    """Whether the role that the API writes by keeps what it is to, and nothing else. `grant`: what would let the API become it."""
+    if keeping is None:
+        return [
+            note(
+                "keeper",
+                f"there is no role {role}: the search API writes what people like and a merchant decides with the owner's rights",
+                "fashion-assets migrate, as a role that may make roles.",
+            )
+        ]
+    findings = []
+    if keeping.is_mighty:
+        findings.append(
+            mend(
+                "keeper",
+                f"{role} is a superuser, or may make roles or databases, or pass row security by",
+                f"`ALTER ROLE {role} NOSUPERUSER NOCREATEROLE NOCREATEDB NOBYPASSRLS`",
+            )
+        )
+    elif keeping.more:
+        some = ", ".join(keeping.more[:5])
+        findings.append(
+            mend(
+                "keeper",
+                f"{role} may do more than it is for to {some}",
+                f"`REVOKE ALL ON {some} FROM {role}`, also of roles it is a member of and of PUBLIC. {GIVE}",
+            )
+        )
+    if keeping.lacking and not keeping.is_mighty:
+        findings.append(mend("keeper", f"{role} lacks {', '.join(keeping.lacking[:5])}", GIVE))
+    if grant is not None:
+        findings.append(
+            note(
+                "keeper",
+                f"the search API writes with the owner's rights, as its role may not become {role}",
+                f"`{grant}`",
+            )
+        )
+    return findings or [well("keeper", f"{role} may keep {', '.join(KEPT)}, and nothing else")]
+
+
 def of_roles(conn: psycopg.Connection[Any], settings: Settings) -> list[Finding]:
-    """Reader and writer."""
-    reader, writer = settings.reader_role, settings.writer_role
+    """Reader, writer and keeper."""
+    reader, writer, keeper = settings.reader_role, settings.writer_role, settings.keeper_role
     rights = rights_of(conn, reader)
     grant = missing_grant(conn, reader) if rights is not None else None
-    return [*of_reader(reader, rights, grant), *of_writer(writer, rights_of(conn, writer))]
+    keeping = keeping_of(conn, keeper)
+    return [
+        *of_reader(reader, rights, grant),
+        *of_writer(writer, rights_of(conn, writer)),
+        *of_keeper(keeper, keeping, None if keeping is None else missing_grant(conn, keeper)),
+    ]

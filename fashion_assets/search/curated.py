@@ -256,14 +256,18 @@ class Curation:
         decisions = yield from self.known()
         return decisions.hidden(datetime.now(UTC)) if decisions.everywhere else NOBODY
 
-
     def pinned(
         self, releases: ServedReleases, facts: Facts, pins: Sequence[Rule], filters: Sequence[Filter]
     ) -> Work[tuple[Pinned, ...]]:
         """The pinned products that a release has, in the order of their places; read once for each of its revisions."""
         if not pins:
             return ()
-        key = facts.release, facts.revision, tuple((each.id, each.product, each.place) for each in pins), filters
+        key = (
+            facts.release,
+            facts.revision,
+            tuple((each.id, each.product, each.place) for each in pins),
+            filters,
+        )
         found = None if facts.revision is None else self._pinned.peek(key)
         if found is None:
             found = yield from _read_pinned(releases, facts, pins, filters)

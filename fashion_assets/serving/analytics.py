@@ -18,7 +18,7 @@ from fashion_assets.errors import FashionAssetsError
 from fashion_assets.postgres.connections import connect
 from fashion_assets.search.query import Query, Results
 from fashion_assets.settings import Settings
-from fashion_assets.warehouse import feedback, searches
+from fashion_assets.warehouse import feedback, keeper, searches
 from fashion_assets.warehouse.searches import Counts, Key, Kind
 
 WRITE_SECONDS = 30.0
@@ -107,7 +107,7 @@ class Analytics:
         if not taken:
             return
         try:
-            with connect(self._settings, vectors=False) as conn:
+            with self._connected() as conn:
                 searches.add(conn, taken)
         except BaseException:
             self._give_back(taken)
@@ -141,12 +141,22 @@ class Analytics:
             try:
                 self.write()
                 if waited >= PRUNE_SECONDS:
-                    with connect(self._settings, vectors=False) as conn:
+                    with self._connected() as conn:
                         self._prune(conn)
                     waited = 0.0
             except (psycopg.Error, FashionAssetsError) as error:
                 # A search is never held up by it; the counts are tried again.
                 log.warning("what was searched for could not be written: %s", error)
+
+    def _connected(self) -> psycopg.Connection:
+        conn = connect(self._settings, vectors=False)
+        try:
+            # Where it cannot, doctor says so, and so does what writes the rest.
+            keeper.become(conn, self._settings.keeper_role)
+        except BaseException:
+            conn.close()
+            raise
+        return conn
 
     def _prune(self, conn: psycopg.Connection) -> None:
         # Of what is not kept any more at all nothing goes by itself: 0 says that nothing is added.

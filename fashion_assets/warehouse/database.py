@@ -15,7 +15,7 @@ from fashion_assets.postgres import server, session
 from fashion_assets.postgres.connections import Connection, connect, wait_for
 from fashion_assets.postgres.errors import Busy, MadeByNewer, NoRights, NotInstalled, explained
 from fashion_assets.settings import Settings
-from fashion_assets.warehouse import reader, release_tables, writer
+from fashion_assets.warehouse import keeper, reader, release_tables, writer
 from fashion_assets.warehouse.migrations import HEAD
 from fashion_assets.warehouse.requirements import check_server
 from fashion_assets.warehouse.schemas import DAGSTER, OPS, SERVING, VERSION_TABLE
@@ -54,6 +54,7 @@ def give_rights(settings: Settings) -> str | None:
     with explained(where), connect(settings, vectors=False) as connection, connection.transaction():
         reader.make(connection, settings.reader_role, where)
         missing = writer.make(connection, settings.writer_role)
+        keeper.make(connection, settings.keeper_role)
         _let_read_and_write(connection, settings)
         return missing
 
@@ -163,6 +164,7 @@ def _bring_up_to_date(connection: Connection, settings: Settings, where: str) ->
             connection.execute(sql.SQL("CREATE SCHEMA IF NOT EXISTS {}").format(sql.Identifier(schema)))
         reader.make(connection, settings.reader_role, where)
         writer.make(connection, settings.writer_role)
+        keeper.make(connection, settings.keeper_role)
         migrations.upgrade(same)
         _let_read_and_write(connection, settings)
 
@@ -173,6 +175,7 @@ def _let_read_and_write(connection: Connection, settings: Settings) -> None:
     for schema in (SERVING, *(name for (name,) in live)):
         release_tables.let_read(connection, schema, settings.reader_role)
     writer.let_write(connection, SERVING, settings.writer_role)
+    keeper.let_keep(connection, settings.keeper_role)
 
 
 _LIVE = sql.SQL("SELECT release FROM {} WHERE state = 'live'").format(sql.Identifier(OPS, "releases"))

@@ -59,8 +59,13 @@ def make(connection: psycopg.Connection[Any], reader: str, where: str) -> None:
     _granted(connection, MISSING_GRANT, reader)
 
 
+def let_become(connection: psycopg.Connection[Any], role: str) -> None:
+    """Let this session's role become another one that is there, where it may say so, in the caller's transaction."""
+    _granted(connection, MISSING_GRANT, role)
+
+
 def missing_grant(connection: psycopg.Connection[Any], reader: str) -> str | None:
-    """The statement that would let searches over this session's role have a reader's rights; None where they have them."""
+    """The statement that would let this session's role become another one, as searches become the reader; None where it may."""
     return _first(connection, MISSING_GRANT, reader)
 
 

@@ -8,6 +8,7 @@ from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from types import SimpleNamespace
 from typing import Any
+from uuid import uuid4
 
 import psycopg
 import pytest
@@ -21,10 +22,13 @@ from fashion_assets.doctor import examination, machine, roles, schemas, server, 
 from fashion_assets.doctor.finding import Finding
 from fashion_assets.postgres.connections import connect
 from fashion_assets.release import swap
+from fashion_assets.search import merchandising
 from fashion_assets.settings import Settings
-from fashion_assets.warehouse import migrations, writer
+from fashion_assets.warehouse import feedback, keeper, migrations, searches, writer
 from fashion_assets.warehouse.database import give_rights
+from fashion_assets.warehouse.feedback import Event
 from fashion_assets.warehouse.locks import Holder
+from fashion_assets.warehouse.merchandising import Rule, Synonym
 
 HERE = work.this_host()
 
@@ -241,6 +245,18 @@ FAULTS = {
         "REVOKE DELETE ON fashion_sota.favourites FROM fashion_writer",
         "GRANT DELETE ON fashion_sota.favourites TO fashion_writer",
     ),
+    "a keeper that may do more": (
+        "keeper",
+        "may do more than it is for to fashion_ops.releases",
+        "GRANT SELECT (release) ON fashion_ops.releases TO fashion_keeper",
+        "REVOKE SELECT (release) ON fashion_ops.releases FROM fashion_keeper",
+    ),
+    "a keeper that may not keep": (
+        "keeper",
+        "lacks DELETE on synonyms",
+        "REVOKE DELETE ON fashion_ops.synonyms FROM fashion_keeper",
+        "GRANT DELETE ON fashion_ops.synonyms TO fashion_keeper",
+    ),
     "an index that is gone": (
         "indexes",
         "lacks products_brand",
@@ -270,6 +286,7 @@ def test_each_fault_of_an_installation_is_found(candidate: Candidate):
     looks = {
         "reader": lambda: roles.of_roles(candidate.conn, settings),
         "writer": lambda: roles.of_roles(candidate.conn, settings),
+        "keeper": lambda: roles.of_roles(candidate.conn, settings),
         "indexes": lambda: schemas.of_indexes(candidate.conn, schemas.registered(candidate.conn)),
     }
     for what, (check, said, wrong, right) in FAULTS.items():
@@ -391,6 +408,52 @@ def test_the_writer_writes_favourites_through_the_view_and_nothing_else(candidat
         conn.rollback()
 
 
+def test_the_keeper_keeps_what_the_api_is_told_and_nothing_else(candidate: Candidate):
+    settings, conn = candidate.settings, candidate.conn
+    swap.promote(conn, settings, candidate.release)
+    product = conn.execute("SELECT product_id FROM fashion_sota.products LIMIT 1").fetchone()
+    assert product is not None
+    conn.commit()
+    assert keeper.become(conn, settings.keeper_role)
+    conn.commit()
+    assert feedback.note(
+        conn, [Event("u", product[0], kind, uuid4()) for kind in ("like", "view")]
+    ).noted == [0, 1]
+    assert feedback.forget(conn, "u") == 1 and feedback.prune(conn, 1) == 0
+    key = searches.Key(searches.date.today(), "r", "words", "w")
+    for _ in range(2):
+        searches.add(conn, {key: searches.Counts(1)})
+    assert searches.prune(conn, 1) == 0
+    merchandising.put(conn, Synonym("s", ["a", "b"]), Rule("r", "hide", product=product[0]))
+    merchandising.put(conn, Synonym("s", ["a", "c"]))
+    merchandising.remove(conn, ["s", "r"])
+    (external_id,) = conn.execute("SELECT external_id FROM fashion_ops.id_map LIMIT 1").fetchone() or ("",)
+    assert merchandising.product(conn, external_id)
+    conn.commit()
+    for refused in (
+        "SELECT title FROM fashion_sota.products",
+        f"SELECT FROM {candidate.release.release}.products",
+        f"DELETE FROM {candidate.release.release}.products",
+        "INSERT INTO fashion_sota.favourites (user_id) VALUES ('u')",
+        "SELECT first_release FROM fashion_ops.id_map",
+        "UPDATE fashion_ops.id_map SET source = 's'",
+        "SELECT location FROM fashion_ops.sources",
+        "SELECT FROM fashion_ops.api_keys",
+        "DELETE FROM fashion_ops.releases",
+        "DELETE FROM fashion_ops.merchandising",
+        "TRUNCATE fashion_ops.feedback",
+        "LOCK TABLE fashion_ops.run_lock IN SHARE MODE",
+        "CREATE TABLE fashion_ops.more ()",
+        "SELECT FROM dagster.runs",
+        "CREATE ROLE another",
+    ):
+        with pytest.raises(psycopg.errors.InsufficientPrivilege):
+            conn.execute(refused)  # pyright: ignore[reportArgumentType, reportCallIssue]
+        conn.rollback()
+    conn.execute("RESET ROLE")
+    conn.commit()
+
+
 def test_an_owner_who_may_make_no_roles_is_told_the_statement(
     settings: Settings, database: psycopg.Connection
 ):
@@ -399,8 +462,14 @@ def test_an_owner_who_may_make_no_roles_is_told_the_statement(
     assert writer.make(database, "another_writer") == 'CREATE ROLE "another_writer" NOLOGIN'
     assert roles.rights_of(database, "another_writer") is None
     assert states(roles.of_writer("another_writer", None)) == {"note"}
+    assert keeper.make(database, "another_writer") and not keeper.become(database, "another_writer")
+    assert states(roles.of_keeper("another_writer", roles.keeping_of(database, "another_writer"))) == {"note"}
+    assert states(roles.of_keeper("fashion_keeper", roles.keeping_of(database, "fashion_keeper"), "x")) == {
+        "note"
+    }
     database.rollback()
     assert give_rights(settings) is None
     assert states(roles.of_reader("none", None)) == {"mend"}
     mighty = roles.rights_of(database, "postgres")
     assert states(roles.of_reader("postgres", mighty)) == {"mend"}
+    assert states(roles.of_keeper("postgres", roles.keeping_of(database, "postgres"))) == {"mend"}

@@ -4,6 +4,7 @@ What belongs here: opening and closing them, and how a route comes by them. What
 """
 
 import asyncio
+import logging
 from collections.abc import Callable, Sequence
 from contextlib import suppress
 from types import TracebackType
@@ -15,14 +16,13 @@ from psycopg_pool import ConnectionPool
 
 from fashion_assets.embedding.encoder import encoder_of
 from fashion_assets.postgres import server, session
-from fashion_assets.postgres.connections import connect
 from fashion_assets.postgres.errors import explained
 from fashion_assets.search.engine import AsyncSearchEngine
 from fashion_assets.search.filters import Filter
 from fashion_assets.search.stored import Products, products
 from fashion_assets.serving.api.problems import not_found
 from fashion_assets.settings import Settings
-from fashion_assets.warehouse import releases
+from fashion_assets.warehouse import keeper, releases
 from fashion_assets.warehouse.releases import ReleaseError
 
 REGISTER_CONNECTIONS = 2
@@ -32,9 +32,11 @@ REGISTER_SECONDS = 3.0
 """How long a connection to the registers is waited for: what asks is mostly a person, or Prometheus, who wait no longer."""
 
 WRITING_CONNECTIONS = 2
-"""Connections that write what people think of products, of the owner: nobody else's role reaches that table."""
+"""Connections that write what people think of products, and what a merchant decides: they do nothing else (`warehouse.keeper`)."""
 
 Answer = TypeVar("Answer")
+
+log = logging.getLogger(__name__)
 
 
 class Served:
@@ -96,8 +98,8 @@ class Served:
         return await self._in_transaction(self._register, work)
 
     async def written(self, work: Callable[[psycopg.Connection[Any]], Answer]) -> Answer:
-        """What a function writes of feedback, in one transaction. Raises a `WarehouseError`, also of a database that takes nothing, as a
-        standby."""
+        """What a function writes of what the API keeps, in one transaction, by the role that may write nothing else. Raises a `WarehouseError`, also of
+        a database that takes nothing, as a standby."""
         return await self._in_transaction(self._writing, work)
 
     async def _in_transaction(
@@ -117,6 +119,11 @@ class Served:
 
 
 def _pool(settings: Settings, size: int, *, read_only: bool) -> ConnectionPool[psycopg.Connection[Any]]:
+    def configure(connection: psycopg.Connection[Any]) -> None:
+        session.settle(connection, read_only=read_only)
+        if not read_only and not keeper.become(connection, settings.keeper_role):
+            log.warning(keeper.WRITES_AS_OWNER, settings.keeper_role)
+
     return ConnectionPool(
         kwargs=lambda: {
             "application_name": "fashion-assets api",
@@ -125,25 +132,12 @@ def _pool(settings: Settings, size: int, *, read_only: bool) -> ConnectionPool[p
         },
         min_size=0,
         max_size=size,
-        configure=lambda connection: session.settle(connection, read_only=read_only),
+        configure=configure,
         timeout=REGISTER_SECONDS,
         # Short: else a server that was away for long would be looked for again only after a while.
         reconnect_timeout=REGISTER_SECONDS,
         open=False,
     )
-
-    async def written(self, work: Callable[[psycopg.Connection[Any]], Answer]) -> Answer:
-        """What a function does to the registers, in one transaction, over a connection made for it alone: those that are kept read only.
-        Raises a `WarehouseError`."""
-
-        def write() -> Answer:
-            with (
-                explained(server.describe(self.settings)),
-                connect(self.settings, vectors=False) as connection,
-            ):
-                return work(connection)
-
-        return await asyncio.to_thread(write)
 
 
 async def served(request: Request) -> Served:

@@ -1,5 +1,6 @@
 """What people like is told, taken once, forgotten, and not taken where nobody wants it."""
 
+import asyncio
 from uuid import uuid4
 
 import httpx
@@ -9,6 +10,7 @@ from typer.testing import CliRunner
 
 from fashion_assets.cli import app
 from fashion_assets.postgres.connections import connect
+from fashion_assets.serving.api.served import Served
 from fashion_assets.settings import Settings
 from fashion_assets.warehouse import searches
 from fashion_assets_tests.serving.api.test_access import guarded as guarded
@@ -33,6 +35,16 @@ def kept(settings: Settings, person: str) -> list[tuple]:
             "SELECT product_id::text, opinion, clicks FROM fashion_ops.feedback WHERE person = %s ORDER BY at, 1",
             (person,),
         ).fetchall()
+
+
+def test_what_is_told_is_written_by_a_role_that_may_do_nothing_else(
+    served_app: FastAPI, served_settings: Settings, api: httpx.Client
+):
+    served: Served = served_app.state.served
+    role = asyncio.run(
+        served.written(lambda connection: connection.execute("SELECT current_user").fetchone())
+    )
+    assert role == (served_settings.keeper_role,)
 
 
 def test_likes_lead_to_recommendations_and_are_forgotten(
