@@ -118,6 +118,7 @@ def test_a_scrape_tells_all_that_rules_and_the_dashboard_ask_for(api: TestClient
     ):
         assert api.get(path).status_code == 200
     assert api.get("/api/v1/search?limit=nonsense").status_code == 422
+    _beside(1.0, 0.01, 0.01)
     answer = api.get("/metrics")
     assert answer.status_code == 200 and answer.headers["content-type"].startswith("text/plain")
     said = scraped(answer.text)
@@ -167,6 +168,16 @@ def _requests(seconds: float, kind: str = "search", status: str = "2xx", times: 
     for _ in range(times):
         metrics.REQUESTS.labels(kind).observe(seconds)
         metrics.ANSWERS.labels(kind, status).inc()
+
+
+def _beside(overlap: float, served: float, shadow: float, failed: float = 0) -> None:
+    """A search that another release was asked as well, and others at which it failed."""
+    metrics.SHADOWED.labels("beside", "compared").inc()
+    metrics.SHADOWED.labels("beside", "failed").inc(failed)
+    metrics.SHADOW_OVERLAP.labels("beside").observe(overlap)
+    metrics.SHADOW_SECONDS.labels("beside", "served").observe(served)
+    metrics.SHADOW_SECONDS.labels("beside", "shadow").observe(shadow)
+    metrics.SHADOW_TOTALS.labels("beside").inc()
 
 
 def _fed(*told: Figure) -> Scrape:
@@ -219,9 +230,20 @@ def test_every_other_rule_fires_by_its_values():
     full = _fed(Figure("gpu_memory_used_bytes", gpu, 79e9), Figure("gpu_memory_bytes", gpu, 80e9))
     free = _fed(Figure("gpu_memory_used_bytes", gpu, 9e9), Figure("gpu_memory_bytes", gpu, 80e9))
     assert fires(known["FashionAssetsGpuFull"], full) and not fires(known["FashionAssetsGpuFull"], free)
+    beside = {"FashionAssetsShadowFails", "FashionAssetsShadowDiffers", "FashionAssetsShadowSlow"}
+    for which, told in (
+        (set(), (0.9, 0.02, 0.03)),
+        ({"FashionAssetsShadowFails"}, (0.9, 0.02, 0.03, 1)),
+        ({"FashionAssetsShadowDiffers"}, (0.3, 0.02, 0.03)),
+        ({"FashionAssetsShadowSlow"}, (0.9, 0.02, 0.05)),
+    ):
+        earlier = _counted()
+        _beside(*told)
+        later = _counted()
+        assert {name for name in beside if fires(known[name], later, earlier)} == which
     down = {("up", frozenset({("job", "fashion-assets")})): 0.0}
     assert fires(known["FashionAssetsDown"], down)
-    held = {*FAULTS, "FashionAssetsSearchSlow", "FashionAssetsErrors", "FashionAssetsPoolWaits"}
+    held = {*FAULTS, *beside, "FashionAssetsSearchSlow", "FashionAssetsErrors", "FashionAssetsPoolWaits"}
     held |= {
         "FashionAssetsDatabaseUnreadable",
         "FashionAssetsCanaryLost",
