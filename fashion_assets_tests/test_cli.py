@@ -107,6 +107,13 @@ def test_a_candidate_is_told_promoted_and_searched(candidate: Candidate):
     }
     assert all(Path(hit["image_path"]).is_file() for hit in hits)
     assert [hit["score"] for hit in hits] == sorted((hit["score"] for hit in hits), reverse=True)
+    told = answer(
+        "search", "red", "tshirts", "--group", "variants", "--diversity", 0.3, "--highlight", "--limit", 3
+    )
+    assert isinstance(told, dict) and told["hits"][0]["highlights"]["words"] == ["red", "tshirts"]
+    shown = call("search", "red", "tshirts", "--group", "variants", "--highlight").stdout
+    assert "variants" in shown and "red" in shown
+    assert "there is no group 'sizes'" in refusal("search", "red", "--group", "sizes")
     # The next page follows, and is the last.
     rest = answer(
         *("search", "red", "tshirts", "--filter", "colour=red", "--limit", 3, "--page", found["next_page"]),

@@ -65,6 +65,19 @@ def search(
     exact: Annotated[bool, typer.Option("--exact", help="Compare with every product; no index.")] = False,
     facets: Annotated[bool, typer.Option("--facets", help="Count what could be narrowed down by.")] = False,
     sort: Annotated[str, typer.Option(help="relevance, price, -price or newest.")] = "relevance",
+    group: Annotated[
+        str | None,
+        typer.Option(
+            help="variants: one hit for an article in several colours and sizes.", show_default=False
+        ),
+    ] = None,
+    diversity: Annotated[
+        float,
+        typer.Option(metavar="SHARE", min=0, max=1, help="How unlike each other the best hits are to be."),
+    ] = 0.0,
+    highlight: Annotated[
+        bool, typer.Option("--highlight", help="Say which words of the question each hit has.")
+    ] = False,
     explain: Annotated[bool, typer.Option("--explain", help="Say what brought each hit.")] = False,
     limit: Annotated[int, typer.Option(metavar="N", min=1, max=1000, help="So many hits at the most.")] = 10,
     page: Annotated[
@@ -99,6 +112,9 @@ def search(
         page=page,
         facets=COUNTED if facets else (),
         sort=sort,  # pyright: ignore[reportArgumentType]
+        group=group,  # pyright: ignore[reportArgumentType]
+        diversity=diversity,
+        highlight=highlight,
         release=release,
     )
     settings = existing_installation()
@@ -115,6 +131,8 @@ def search(
     columns = (
         *("score", "id", "title", "picture"),
         *(("rules",) if ruled else ()),
+        *(("variants",) if group else ()),
+        *(("has",) if highlight else ()),
         *(("brought by",) if explain else ()),
     )
     table = plain_table(*columns)
@@ -133,6 +151,8 @@ def search(
             for each in hit.rules
         )
         cells += (rules,) if ruled else ()
+        cells += (f"{hit.variants.count:,} more" if hit.variants else "",) if group else ()
+        cells += (", ".join(hit.highlights.words) if hit.highlights else "",) if highlight else ()
         table.add_row(*map(shown, cells), *((brought,) if explain else ()))
     plan = results.plan
     if plan.understood not in ("", " ".join(text.split())):

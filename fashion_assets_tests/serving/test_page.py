@@ -450,6 +450,15 @@ def test_the_page_says_what_is_live_and_what_did_not_come_with_it(page: Page):
     expect(page.locator("footer")).to_contain_text("40 products")
 
 
+def test_a_search_is_for_the_person_that_was_chosen(page: Page):
+    with page.expect_response(lambda answer: "person=somebody" in answer.url) as asked:
+        page.goto("/?q=shirt&person=somebody")
+    assert asked.value.ok
+    with page.expect_response(lambda answer: "/search" in answer.url and "person" not in answer.url):
+        page.get_by_role("button", name="Remove: For somebody").click()
+    expect(page).to_have_url(re.compile(r"\?q=shirt$"))
+
+
 def test_a_heart_leads_to_recommendations_and_is_forgotten(page: Page):
     told = "**/api/v1/feedback"
     first = cards(page).first

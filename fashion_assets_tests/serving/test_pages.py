@@ -48,8 +48,12 @@ def test_reports_are_listed_newest_first_and_open(pages: Server, home: Settings)
         listed.index(name) for name in ("fashion_sota_r0003", "fashion_sota_r0002", "a &lt;b&gt; &amp; c")
     ]
     assert places == sorted(places) and "<b>" not in listed
-    assert "fashion_sota_r0002.json" in listed and "20260102T000000.0Z" in listed and "20260101" not in listed
-    # The UI's links are short ones.
+    assert "fashion_sota_r0002.json" in listed and "data_docs" not in listed
+    assert (
+        expectations_link(home, "fashion_sota_r0003") in listed
+        and "expectations/fashion_sota_r0002" not in listed
+    )
+    # These links, and the UI's, are short ones.
     newest = pages.ask("GET", expectations_link(home, "fashion_sota_r0003"))
     assert newest.status == 307
     assert pages.ask("GET", newest.headers["location"]).text == "20260102T000000.0Z"

@@ -97,6 +97,7 @@ export function search(state, { limit, page = "", facets = "", typed = false, si
     ...filterTexts(state.filters).map((filter) => ["filter", filter]),
     ["sort", state.sort],
     ["product", state.like],
+    ["person", state.person],
     ["facets", facets],
     ["highlight", q ? "true" : ""],
     ["limit", limit],

@@ -35,10 +35,12 @@ export class Asking {
     if (state.picture) parts.push(this.#part(h("span", { class: "tile" }, h("img", { src: state.picture.url, alt: "", class: "there" })), "This picture", "picture", { picture: null }));
     if (state.like) parts.push(this.#part(this.#likeness(state.like), this.#names.get(state.like)?.title ?? "This product", "product", { like: "" }));
     if (state.style) parts.push(this.#part(null, `Style: ${state.style}`, "style", { style: "" }));
+    const likened = parts.length > 0;
+    if (state.person && state.view === "search") parts.push(this.#part(null, `For ${state.person}`, "person", { person: "" }));
     redraw($("parts"), parts);
     $("parts").hidden = !parts.length;
     $("clear").hidden = !(this.input.value || parts.length);
-    this.input.placeholder = parts.length ? "… but in red, or striped, or for the rain" : "Words, a picture, or both";
+    this.input.placeholder = likened ? "… but in red, or striped, or for the rain" : "Words, a picture, or both";
   }
 
   /** A product's title, for its chip: whoever knows it tells. */
@@ -85,7 +87,7 @@ export class Asking {
     });
     $("clear").addEventListener("click", () => {
       input.value = "";
-      this.store.go({ q: "", picture: null, like: "", style: "" });
+      this.store.go({ q: "", picture: null, like: "", style: "", person: "" });
       input.focus();
       this.suggest();
     });

@@ -231,7 +231,7 @@ let pictureCount = 0;
 /** What tells this question from every other. */
 function questionOf(state) {
   if (state.picture && !pictures.has(state.picture)) pictures.set(state.picture, ++pictureCount);
-  return JSON.stringify([state.q, state.like, state.style, state.sort, filterTexts(state.filters), pictures.get(state.picture) ?? 0]);
+  return JSON.stringify([state.q, state.like, state.style, state.sort, state.person, filterTexts(state.filters), pictures.get(state.picture) ?? 0]);
 }
 
 export const asksAnything = (state) => Boolean(state.q || state.like || state.picture || state.style || state.filters.size);
