@@ -64,7 +64,15 @@ def test_a_candidate_is_told_promoted_and_searched(candidate: Candidate):
     assert isinstance(status, dict)
     assert status["live"] is None
     assert status["sources"][0]["name"] == "fashion_demo"
-    assert status["batches"] == {"total": 2, "through": 2, "listings": 40, "stale": [], "failed": {}}
+    assert status["batches"] == {
+        "total": 2,
+        "through": 2,
+        "listings": 40,
+        "stale": [],
+        "failed": {},
+        "stale_since": None,
+        "why": None,
+    }
     assert status["release_is_due"] is False
     assert [(known["release"], known["state"], known["products"]) for known in status["releases"]] == [
         (release, "candidate", 40)
