@@ -261,7 +261,7 @@ def status(home: Home = None, as_json: Json = False) -> None:
     )
     for what, those in (("batches", batches), ("batches of tables", state["tables"])):
         if those["why"]:
-            out.print(f"[yellow]stale[/]     {what}: {shown(those['why'])}", soft_wrap=True)
+            out.print(f"[yellow]stale[/]     {what}: {shown(those['why'])}")
     for release in state["releases"]:
         if said := release["approval"]:
             out.print(
