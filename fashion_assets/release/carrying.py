@@ -11,8 +11,10 @@ Releases may differ in shape. What both have is carried. A vector of a space the
 its own vector where picture and title are the same, and else has none until the next run, and is found by words.
 """
 
-from collections.abc import Mapping, Sequence
+import json
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
+from itertools import groupby, islice
 
 import psycopg
 from psycopg import sql
@@ -30,6 +32,9 @@ from fashion_assets.warehouse.serving import (
 CARRIED = sql.Identifier("pg_temp", "carried")
 """Temporary table of the products that are carried."""
 
+
+AT_ONCE = 1_000
+"""Rows of the log written by one statement, where so many of a kind follow each other: one by one, two busy writers write more than is carried."""
 
 EVER = 2**62
 """No transaction: nothing is of it or of a later one."""
@@ -323,28 +328,44 @@ def _replay(
     """As `_rows`, into one table."""
     own = to.table(name)
     listed = sql.SQL(", ").join(map(sql.Identifier, columns))
-    given = sql.SQL("jsonb_populate_record(NULL::{}, %s)").format(own)
     done = 0
     with conn.cursor("log") as log, conn.cursor() as writing:
+        log.itersize = AT_ONCE
         log.execute(
             "SELECT operation, row FROM fashion_ops.changes WHERE name = %s AND product_id IS NULL AND release <> %s "
             "AND (transaction >= %s OR (%s AND NOT starts_with(origin, %s))) ORDER BY change",
             (name, but, since, written, changes.SYNC),
         )
-        for operation, row in log:
-            same = _same(columns, row)
-            statement = (
-                sql.SQL(
-                    "INSERT INTO {own} ({listed}) SELECT {listed} FROM {given} r WHERE NOT EXISTS (SELECT FROM {own} t WHERE {same})"
-                )
-                if operation == "insert"
-                else sql.SQL(
-                    "DELETE FROM {own} WHERE ctid = (SELECT t.ctid FROM {own} t, {given} r WHERE {same} LIMIT 1)"
-                )
-            )
-            writing.execute(statement.format(own=own, listed=listed, given=given, same=same), (Jsonb(row),))
-            done += writing.rowcount
+        for operation, rows in _runs(log, columns):
+            same = _same(columns, rows[0])
+            if operation == "insert":
+                statement = sql.SQL(
+                    "INSERT INTO {own} ({listed}) SELECT {listed} FROM unnest(%s::jsonb[]) AS e(entry) "
+                    "CROSS JOIN LATERAL jsonb_populate_record(NULL::{own}, e.entry) r WHERE NOT EXISTS (SELECT FROM {own} t WHERE {same})"
+                ).format(own=own, listed=listed, same=same)
+                once = {json.dumps(row, sort_keys=True): Jsonb(row) for row in rows}
+                # Not prepared: how it is best done hangs on how many they are.
+                done += writing.execute(statement, (list(once.values()),), prepare=False).rowcount
+                continue
+            statement = sql.SQL(
+                "DELETE FROM {own} WHERE ctid = (SELECT t.ctid FROM {own} t, jsonb_populate_record(NULL::{own}, %s) r WHERE {same} LIMIT 1)"
+            ).format(own=own, same=same)
+            for row in rows:
+                done += writing.execute(statement, (Jsonb(row),)).rowcount
     return done
+
+
+def _runs(
+    log: Iterable[tuple[str, Mapping[str, object]]], columns: Mapping[str, str]
+) -> Iterator[tuple[str, list[Mapping[str, object]]]]:
+    """Entries of the log that follow each other and are compared alike (`_same`): what was done, and with which rows, some at a time."""
+
+    def alike(entry: tuple[str, Mapping[str, object]]) -> tuple[str, tuple[bool, ...]]:
+        return entry[0], tuple(entry[1].get(name) is None for name in columns)
+
+    for (operation, _), entries in groupby(log, key=alike):
+        while rows := [row for _, row in islice(entries, AT_ONCE)]:
+            yield operation, rows
 
 
 def _same(columns: Mapping[str, str], row: Mapping[str, object]) -> sql.Composed:

@@ -429,3 +429,16 @@ def test_the_log_keeps_what_a_release_may_lack_and_what_people_wrote(live: Candi
         "SELECT origin, transaction > 1, at > now() - interval '30 days' FROM fashion_ops.changes ORDER BY 1, 2, 3"
     ).fetchall()
     assert left == [("app", False, False), ("sync shop", False, True), ("sync shop", True, False)]
+
+
+def test_the_log_is_read_in_its_order_and_what_is_compared_alike_together(monkeypatch: pytest.MonkeyPatch):
+    monkeypatch.setattr(carrying, "AT_ONCE", 2)
+    one, other = {"a": 1, "b": 2}, {"a": 1, "b": None}
+    log = [("insert", one)] * 3 + [("insert", other), ("delete", one), ("insert", one)]
+    assert list(carrying._runs(log, {"a": "integer", "b": "integer"})) == [
+        ("insert", [one, one]),
+        ("insert", [one]),
+        ("insert", [other]),
+        ("delete", [one]),
+        ("insert", [one]),
+    ]
