@@ -261,21 +261,22 @@ def amiss(settings: Settings, written: list[str]) -> dict[str, dict[str, int]]:
     """How many of these marks are lost, and how many are there more than once: in the live release, and in the other one once it is live."""
     found = {}
     with connect(settings) as conn:
-        for _ in range(2):
-            live = releases.live(conn)
-            assert live is not None
+        live = releases.live(conn)
+        assert live is not None
+        for name in (live.release, swap.previous(conn).release, live.release):
+            conn.commit()
+            if name != live.release or found:
+                swap.rollback(conn, settings, name)
             rows = conn.execute(
                 "SELECT user_id FROM fashion_sota.favourites WHERE source = 'written'"
             ).fetchall()
             there = collections.Counter(user for (user,) in rows)
-            found[live.release] = {
+            found[name] = {
                 "lost": len(set(written) - there.keys()),
                 "twice": sum(count > 1 for count in there.values()),
                 "there": len(there),
             }
-            conn.commit()
-            swap.rollback(conn, settings, swap.previous(conn).release)
-            conn.commit()
+        conn.commit()
     return found
 
 
