@@ -6,6 +6,7 @@ What belongs here: the order of things, progress and what is told to the person.
 
 from contextlib import ExitStack
 from dataclasses import dataclass, replace
+from os import PathLike
 from pathlib import Path
 from typing import Any
 
@@ -91,7 +92,7 @@ class Migration:
         dry_run: bool,
         promote: bool,
         mapping: str | None = None,
-        pictures: str | None = None,
+        pictures: str | PathLike[str] | None = None,
         wait: bool = True,
         allow_shrink: bool = False,
         accept_rejections: bool = False,
@@ -176,7 +177,7 @@ class Migration:
         sample: int | None,
         source: str | None,
         mapping: str | None,
-        pictures: str | None,
+        pictures: str | PathLike[str] | None,
     ) -> Choice | None:
         """The source asked for; None for whatever is active. What reads it is found out later (`_found_out`)."""
         if source is not None and ":" not in source:

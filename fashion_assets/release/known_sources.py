@@ -6,6 +6,7 @@ what sources have (`scan`), how it is shown (`cli`, `report`).
 
 from collections.abc import Iterator, Mapping
 from dataclasses import asdict, dataclass
+from os import PathLike
 from typing import Any, NamedTuple
 
 import psycopg
@@ -150,7 +151,7 @@ def add_source(
     location: str,
     *,
     mapping: str | None = None,
-    pictures: str | None = None,
+    pictures: str | PathLike[str] | None = None,
     moved: bool = False,
 ) -> Added:
     """Register one more source, in use, once it was seen that it can be read; nothing is migrated. `moved`: it is a registered one,

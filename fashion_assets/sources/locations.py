@@ -86,8 +86,9 @@ def placed(text: str) -> Place:
         raise SourceError(str(error)) from None
 
 
-def placed_pictures(text: str) -> str:
+def placed_pictures(said: str | os.PathLike[str]) -> str:
     """Where somebody says a source's pictures are: a folder, in full, or a place in a bucket. Nothing is opened. Raises SourceError."""
+    text = os.fspath(said)
     if in_bucket(text.strip()):
         return placed_in_bucket(text)
     try:
