@@ -51,7 +51,7 @@ LITTLE = 0.005
 """Where no width finds `ENOUGH`, as large graphs may have regions that no walk enters: what wider walks may find more."""
 
 ROWS_PER_CANDIDATE = 15
-"""Vectors compared one by one in the time that one candidate takes: some 25 µs, in which its neighbours are read and compared."""
+"""Vectors compared one by one in about the time that one candidate takes, whose neighbours are read and compared: estimated from times on a busy machine."""
 
 WIDTHS = (100, 125, 150, 200, 250, 300, 400, 500, 700, 1_000)
 """Candidates that are tried, the fewest first; pgvector takes no more than the last."""
