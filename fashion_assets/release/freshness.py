@@ -4,6 +4,7 @@ What belongs here: saying it from what the register knows, without a look at any
 release in step (`fashion_assets.sync`), telling people (`defs`, `cli`).
 """
 
+from collections import Counter
 from dataclasses import dataclass
 from datetime import datetime
 from typing import Any
@@ -136,24 +137,14 @@ def unmade(conn: psycopg.Connection, batches: BatchPlan) -> Unmade | None:
     if row is None or row[0] is None:
         return None
     lost = {batch.name for batch in batches.lost}
-    counts = dict.fromkeys(_WHY, 0)
-    for name in stale:
+
+    def reason(name: str) -> str:
         if name in batches.incomplete:
-            counts["have pictures that could not be embedded"] += 1
-        elif name in lost:
-            counts["have rejections that the database lost"] += 1
-        elif not batches.held[name].look:
-            counts["have no files"] += 1
-        else:
-            counts["changed, or are read otherwise by now"] += 1
-    why = tuple(f"{count:,} {said}" for said, count in counts.items() if count)
+            return "have pictures that could not be embedded"
+        if name in lost:
+            return "have rejections that the database lost"
+        return "changed, or are read otherwise by now" if batches.held[name].look else "have no files"
+
+    counts = Counter(map(reason, stale)).most_common()
+    why = tuple(f"{count:,} {said}" for said, count in counts)
     return Unmade(len(stale), len(batches.batches), row[0], why)
-
-
-_WHY = (
-    "changed, or are read otherwise by now",
-    "have no files",
-    "have pictures that could not be embedded",
-    "have rejections that the database lost",
-)
-"""Why batches are stale."""

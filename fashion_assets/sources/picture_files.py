@@ -164,16 +164,9 @@ class PictureFiles:
         if known is None:
             if len(self._below) > 10_000:
                 self._below.clear()
-            there = (
-                [
-                    each
-                    for each in sorted(self._folders(folder))
-                    if not each.startswith((".", "@", "__MACOSX"))
-                ]
-                if self._in(folder) == {}
-                else []
-            )
-            known = self._below[folder] = tuple(there) if len(there) <= MOST_FOLDERS - 1 else ()
+            there = self._folders(folder) if self._in(folder) == {} else []
+            own = sorted(each for each in there if not each.startswith((".", "@", "__MACOSX")))
+            known = self._below[folder] = tuple(own) if len(own) < MOST_FOLDERS else ()
         return known
 
     def _folders(self, above: str) -> list[str]:
