@@ -44,13 +44,13 @@ def doubled(catalog: Path, target: Path) -> Path:
     return target
 
 
-def proportional(process: psutil.Process) -> int:
-    """Bytes of its proportional set size; 0 for one that has ended."""
+def proportional(process: psutil.Process, part: str = "Pss") -> int:
+    """Bytes of its proportional set size, or of a part of that as Linux names it (`Pss_Shmem`: shared memory); 0 for one that has ended."""
     try:
         text = Path(f"/proc/{process.pid}/smaps_rollup").read_text()
     except OSError:
         return 0
-    found = re.search(r"^Pss:\s+(\d+) kB", text, re.MULTILINE)
+    found = re.search(rf"^{part}:\s+(\d+) kB", text, re.MULTILINE)
     return 1024 * int(found[1]) if found else 0
 
 

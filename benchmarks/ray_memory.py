@@ -10,8 +10,6 @@ cluster's processes.
 """
 
 import argparse
-import os
-import re
 import subprocess
 import sys
 import time
@@ -20,7 +18,7 @@ from pathlib import Path
 import psutil
 from memory import INTERVAL, MOST, proportional
 from processes import tree
-from ray_workers import cluster, part_of
+from ray_workers import cluster, command_of, part_of
 
 PARTS = ("command", "cluster", "shared", "largest", "postgres")
 """Of the cluster's processes what each has of its own, their shared memory, in which parts are handed over, and the largest of them."""
@@ -29,23 +27,8 @@ PARTS = ("command", "cluster", "shared", "largest", "postgres")
 def peaks(catalogue: Path, home: Path, batch: int) -> tuple[dict[str, int], float]:
     """Peak bytes of each part, and seconds, of a run in a fresh home. Raises `CalledProcessError` where it fails."""
     with cluster(1) as address:
-        told = {
-            "HOME": home,
-            "BATCH_SIZE": batch,
-            "BENCHMARK_SECONDS": 0.5,
-            "COMPUTE": "ray",
-            "RAY_ADDRESS": address,
-            "RAY_BATCHES": 2,
-        }
-        environment = {**os.environ, **{f"FASHION_ASSETS_{name}": str(value) for name, value in told.items()}}
-        command = [
-            sys.executable,
-            "-c",
-            "from fashion_assets.cli import main; main()",
-            "run",
-            "--catalog",
-            str(catalogue),
-        ]
+        how = {"COMPUTE": "ray", "RAY_ADDRESS": address, "RAY_BATCHES": 2}
+        command, environment = command_of(catalogue, home, batch, how)
         most = dict.fromkeys(PARTS, 0)
         started = time.monotonic()
         with subprocess.Popen(command, env=environment, stdout=subprocess.DEVNULL) as running:
@@ -67,22 +50,12 @@ def sizes(command: psutil.Process, home: Path) -> dict[str, int]:
         found["postgres" if named(process).startswith("postgres") else "command"] += proportional(process)
     for process in psutil.Process().children(recursive=True):
         if process.pid not in of_run:
-            shared = shared_by(process)
+            shared = proportional(process, "Pss_Shmem")
             own = proportional(process) - shared
             found["shared"] += shared
             found["cluster"] += own
             found["largest"] = max(found["largest"], own)
     return found
-
-
-def shared_by(process: psutil.Process) -> int:
-    """Bytes of shared memory in its proportional set size."""
-    try:
-        text = Path(f"/proc/{process.pid}/smaps_rollup").read_text()
-    except OSError:
-        return 0
-    found = re.search(r"^Pss_Shmem:\s+(\d+) kB", text, re.MULTILINE)
-    return 1024 * int(found[1]) if found else 0
 
 
 def named(process: psutil.Process) -> str:

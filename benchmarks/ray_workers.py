@@ -61,18 +61,19 @@ def part_of(catalogue: Path, folder: Path, listings: int) -> Path:
     return folder
 
 
-def migrated(catalogue: Path, home: Path, batch: int, how: dict[str, Any]) -> tuple[float, float]:
-    """Seconds until the last file of the last batch was written, and of the whole command."""
+def command_of(
+    catalogue: Path, home: Path, batch: int, how: dict[str, Any]
+) -> tuple[list[str], dict[str, str]]:
+    """The command that migrates a catalogue under these settings, and its environment."""
     settings = {"HOME": home, "BATCH_SIZE": batch, "BENCHMARK_SECONDS": 0.5, **how}
     environment = {**os.environ, **{f"FASHION_ASSETS_{name}": str(value) for name, value in settings.items()}}
-    command = [
-        sys.executable,
-        "-c",
-        "from fashion_assets.cli import main; main()",
-        "run",
-        "--catalog",
-        str(catalogue),
-    ]
+    program = [sys.executable, "-c", "from fashion_assets.cli import main; main()"]
+    return [*program, "run", "--catalog", str(catalogue)], environment
+
+
+def migrated(catalogue: Path, home: Path, batch: int, how: dict[str, Any]) -> tuple[float, float]:
+    """Seconds until the last file of the last batch was written, and of the whole command."""
+    command, environment = command_of(catalogue, home, batch, how)
     began, started = time.time(), time.perf_counter()
     ran = subprocess.run(command, env=environment, capture_output=True, text=True)
     whole = time.perf_counter() - started
