@@ -15,9 +15,9 @@ import numpy as np
 from fashion_assets.catalog.variants import variant_key
 from fashion_assets.search.asked import Answered, Asked
 from fashion_assets.search.diversity import spread_out
-from fashion_assets.search.page_statement import RANK_CONSTANT
 from fashion_assets.search.path import Facts
 from fashion_assets.search.query import MAX_LIMIT, Hit, Query, Variants
+from fashion_assets.search.ranked_statement import RANK_CONSTANT
 from fashion_assets.search.served import ServedReleases
 from fashion_assets.search.work import Work
 

@@ -13,9 +13,9 @@ from typing import NamedTuple
 import numpy as np
 
 from fashion_assets.search.asked import Boost
-from fashion_assets.search.page_statement import RANK_CONSTANT
 from fashion_assets.search.path import TIE
 from fashion_assets.search.query import Decision, Found, Hit
+from fashion_assets.search.ranked_statement import RANK_CONSTANT
 from fashion_assets.search.statements import Shape, VectorLeg
 
 TOO_FEW = "found too few"

@@ -15,9 +15,9 @@ import psycopg
 
 from fashion_assets.search import statements
 from fashion_assets.search.filters import SearchError
-from fashion_assets.search.page_statement import RANK_CONSTANT
 from fashion_assets.search.path import Facts
 from fashion_assets.search.query import Found, Hit, Query, Results
+from fashion_assets.search.ranked_statement import RANK_CONSTANT
 from fashion_assets.search.reading import Statement
 from fashion_assets.search.served import ServedReleases, array
 from fashion_assets.search.taste import ACTS, LIKE, Act, Leaning, away_from, tastes, weight
