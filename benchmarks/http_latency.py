@@ -7,7 +7,8 @@ seconds: by one, then by several at once. They speak HTTP over plain sockets, as
 engine is asked the same in this process, one question after the other; of vectors, also the statement as one writes it by hand, which finds ten
 products, beside the engine's search for the same ones, in turns. Printed as JSON: milliseconds at the median and the 95th percentile,
 and questions a second; through HTTP also what a question takes of a core, in milliseconds: of the API's processes, of the database's, of the callers, and how
-many a second two cores could answer at that, whatever else they did meanwhile. Exit code 1 where an answer failed.
+many a second two cores could answer at that, whatever else they did meanwhile; and how the callers' connections were shared out between the API's
+processes. Exit code 1 where an answer failed.
 """
 
 import asyncio
@@ -117,10 +118,22 @@ def core_ms(settings: Settings, answered: list[float]) -> Iterator[dict[str, flo
     told["two_cores_a_second"] = round(2000 / sum(told.values()), 1)
 
 
+def connections(port: int) -> list[int]:
+    """Open connections of each process that this one started and that has any."""
+    of_each = [
+        sum(
+            each.laddr[1] == port and each.status == psutil.CONN_ESTABLISHED for each in one.net_connections()
+        )
+        for one in psutil.Process().children(recursive=True)
+        if one.name() != "postgres"
+    ]
+    return sorted(filter(None, of_each))
+
+
 async def asked(
     port: int, queries: list[Query], seconds: float, callers: int
-) -> tuple[list[float], int, float]:
-    """Milliseconds of each answer, how many failed, and the seconds it took."""
+) -> tuple[list[float], int, float, list[int]]:
+    """Milliseconds of each answer, how many failed, the seconds it took, and how many connections each process of the API had."""
     times: list[float] = []
     failed = 0
     sent = [
@@ -143,8 +156,11 @@ async def asked(
         writing.close()
 
     begun = time.perf_counter()
-    await asyncio.gather(*(calling(seed) for seed in range(callers)))
-    return times, failed, time.perf_counter() - begun
+    all_of_them = asyncio.gather(*(calling(seed) for seed in range(callers)))
+    await asyncio.sleep(seconds / 2)
+    shared = connections(port)
+    await all_of_them
+    return times, failed, time.perf_counter() - begun, shared
 
 
 def by_hand(settings: Settings, seconds: float) -> dict[str, dict[str, float]]:
@@ -209,10 +225,11 @@ def main() -> int:
             for count in (1, callers):
                 answered: list[float] = []
                 with core_ms(settings, answered) as spent:
-                    times, failed, took = asyncio.run(asked(port, queries, seconds, count))
+                    times, failed, took, shared = asyncio.run(asked(port, queries, seconds, count))
                     answered += times
                 wrong += failed
-                found[f"{kind}: HTTP, {count} at once"] = figures(times, took) | spent
+                told = figures(times, took) | spent | {"connections": shared}
+                found[f"{kind}: HTTP, {count} at once"] = told
     with SearchEngine.open(settings, size=1) as engine:
         for kind, queries in of_kinds.items():
             chance, times = random.Random(0), []

@@ -2,8 +2,9 @@
 
 What belongs here: their start and their end. What does not: what they answer (`application`).
 
-One process serves by itself. Several are started by one that only watches over them, and holds the embedded server, if there is one,
-so that it is started once and outlives any of them; one that dies is replaced within seconds, and where the watching one is gone they end.
+One process serves by itself. Several are started by one that only watches over them, hands them connections (`sharing`), and holds the embedded
+server, if there is one, so that it is started once and outlives any of them; one that dies is replaced within seconds, and where the watching one is
+gone they end.
 Whoever is told to end takes no more connections, and lets those under way go on for `CLOSING_SECONDS`. To be told to is no fault: the exit code
 is 0.
 """
@@ -11,6 +12,7 @@ is 0.
 import multiprocessing
 import os
 import signal
+import socket
 import threading
 import urllib.request
 from collections.abc import Callable, Iterator
@@ -21,13 +23,15 @@ from tempfile import TemporaryDirectory
 
 import uvicorn
 from fastapi import FastAPI
-from uvicorn.supervisors import Multiprocess
+from uvicorn.config import STARTUP_FAILURE
+from uvicorn.supervisors.multiprocess import Process
 
 from fashion_assets.machine import share_heaps
 from fashion_assets.postgres import server
-from fashion_assets.serving import metrics
+from fashion_assets.serving import UIError, metrics
 from fashion_assets.serving.api.application import application
 from fashion_assets.serving.api.connections import Bounded, most_connections
+from fashion_assets.serving.api.sharing import Handed, Sharing
 from fashion_assets.serving.listening import CLOSING_SECONDS, address, listening
 from fashion_assets.settings import Settings
 
@@ -38,6 +42,9 @@ IDLE_SECONDS = 30
 
 HUNG_SECONDS = 20
 """How long a process may not answer the one that watches over it before it is replaced: on a busy machine one takes some to begin."""
+
+LOOK_SECONDS = 0.5
+"""How often it is looked whether all of them are there."""
 
 STARTING_SECONDS = 300
 """How long the first answer is waited for, before nothing is said of being ready."""
@@ -50,8 +57,8 @@ def run(settings: Settings, ready: Callable[[str], None] = lambda address: None)
     """
     share_heaps()
     workers = settings.api_workers
-    with listening(settings.api_host, settings.api_port, "the API") as socket:
-        where = address(settings.api_host, socket)
+    with listening(settings.api_host, settings.api_port, "the API") as listens:
+        where = address(settings.api_host, listens)
         config = uvicorn.Config(
             application(settings, settings.api_host) if workers == 1 else OF_A_WORKER,
             factory=workers > 1,
@@ -67,25 +74,69 @@ def run(settings: Settings, ready: Callable[[str], None] = lambda address: None)
             timeout_worker_healthcheck=HUNG_SECONDS,
         )
         # It waits until a process takes its connection, which is when one has begun.
-        threading.Thread(target=_tell, args=(socket.getsockname(), where, ready), daemon=True).start()
+        threading.Thread(target=_tell, args=(listens.getsockname(), where, ready), daemon=True).start()
         with suppress(KeyboardInterrupt), _told_to_end():
             if workers == 1:
-                uvicorn.Server(config).run(sockets=[socket])
+                uvicorn.Server(config).run(sockets=[listens])
             else:
                 server.parameters(settings)
                 with TemporaryDirectory(prefix="fashion-assets-metrics-") as folder:
                     metrics.share(Path(folder))
-                    _Watching(config, sockets=[socket]).run()
+                    _watch(config, listens)
 
 
-class _Watching(Multiprocess):
-    """Watches over the processes that answer."""
+class _Worker(Process):
+    """A process that answers what it is handed."""
 
-    def terminate_all(self) -> None:
-        """Have them end. Their socket is this process's, too: while it is open connections are taken that nobody answers."""
-        for each in self.sockets:
-            each.close()
-        super().terminate_all()
+    @property
+    def server(self) -> uvicorn.Server:
+        """The server in this process."""
+        if self._server is None:
+            self._server = Handed(self.config)
+        return self._server
+
+    def ping(self, timeout: float = HUNG_SECONDS) -> bool:
+        """Whether it answers within so many seconds; one that dies meanwhile is not waited for."""
+        with suppress(OSError, EOFError):
+            self.parent_conn.send(b"ping")
+            if self.parent_conn in wait([self.parent_conn, self.process.sentinel], timeout):
+                self.parent_conn.recv()
+                return True
+        return False
+
+
+def _watch(config: uvicorn.Config, listening: socket.socket) -> None:
+    """Have as many processes answer as are wanted, until this one is told to end. Raises `UIError` where one cannot begin."""
+    told = threading.Event()
+    for each in (signal.SIGINT, signal.SIGTERM):
+        signal.signal(each, lambda *_: told.set())
+    failed = False
+    # Told to end they are once nobody accepts any more: a connection is taken by somebody who answers it, or it is refused.
+    with Sharing(listening) as sharing:
+        workers = [_started(config, sharing) for _ in range(config.workers)]
+        while not failed and not told.wait(LOOK_SECONDS):
+            for place, worker in enumerate(workers):
+                if worker.is_alive(HUNG_SECONDS) or told.is_set():
+                    continue
+                worker.kill()
+                worker.join()
+                failed = worker.exitcode == STARTUP_FAILURE
+                if failed:
+                    break
+                workers[place] = _started(config, sharing)
+    for worker in workers:
+        worker.terminate()
+    for worker in workers:
+        worker.join()
+    if failed:
+        raise UIError("a process of the API could not begin; why not stands above")
+
+
+def _started(config: uvicorn.Config, sharing: Sharing) -> _Worker:
+    with sharing.channel() as channel:
+        worker = _Worker(config, [channel])
+        worker.start()
+    return worker
 
 
 @contextmanager

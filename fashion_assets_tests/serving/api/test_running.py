@@ -9,7 +9,7 @@ import subprocess
 import sys
 import time
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager, suppress
+from contextlib import ExitStack, contextmanager, suppress
 from pathlib import Path
 
 import httpx
@@ -20,8 +20,9 @@ from psycopg import sql
 from fashion_assets.postgres import server as postgres
 from fashion_assets.postgres.connections import connect
 from fashion_assets.search import engine
-from fashion_assets.serving import metrics
+from fashion_assets.serving import UIError, metrics
 from fashion_assets.serving.api import access, served
+from fashion_assets.serving.api import running as running_
 from fashion_assets.serving.api.application import application
 from fashion_assets.serving.api.running import end_with
 from fashion_assets.settings import Settings
@@ -54,6 +55,23 @@ def serving(*options: str) -> Iterator[tuple[subprocess.Popen[str], int]]:
             process.kill()
 
 
+def shares(port: int, processes: list[psutil.Process], number: int) -> list[int]:
+    """How many of so many connections that come at once, and are kept, each process has."""
+
+    def counted() -> list[int]:
+        return [
+            sum(each.laddr[1] == port and each.status == "ESTABLISHED" for each in one.net_connections())
+            for one in processes
+        ]
+
+    until(lambda: not any(counted()), "those before are closed")
+    with ExitStack() as stack:
+        for _ in range(number):
+            stack.enter_context(socket.create_connection(("127.0.0.1", port), SECONDS))
+        until(lambda: sum(counted()) == number, "all are taken")
+        return counted()
+
+
 def test_several_processes_answer_as_one_and_end_well(
     settings: Settings, shop: object, monkeypatch: pytest.MonkeyPatch
 ):
@@ -64,12 +82,11 @@ def test_several_processes_answer_as_one_and_end_well(
         # From the first key on it is counted how often somebody asks.
         secret, _ = keys.create(conn, "Prometheus", ("metrics", "search"))
         conn.commit()
-    with serving("--workers", "2") as (process, port):
-        address = f"http://127.0.0.1:{port}"
+    with serving("--workers", "2") as (process, port), httpx.Client(timeout=SECONDS) as client:
 
         def ask(path: str = "/api/v1/search?q=shirt&limit=1", **headers: str) -> httpx.Response:
             # On a connection of its own: either process may take it.
-            return httpx.get(address + path, timeout=SECONDS, headers=headers)
+            return client.get(f"http://127.0.0.1:{port}{path}", headers={"Connection": "close", **headers})
 
         def workers() -> list[psutil.Process]:
             found = []
@@ -78,6 +95,9 @@ def test_several_processes_answer_as_one_and_end_well(
                     with suppress(psutil.NoSuchProcess):
                         found += [each] if "spawn_main" in " ".join(each.cmdline()) else []
             return found
+
+        until(lambda: all(shares(port, workers(), 4)), "both have begun")
+        assert shares(port, workers(), 40) == [20, 20]
 
         answers = [ask().status_code for _ in range(2 * LIMIT)]
         assert set(answers) == {200, 429}
@@ -92,6 +112,8 @@ def test_several_processes_answer_as_one_and_end_well(
         until(lambda: len(workers()) == 2 and killed not in workers(), "a process that died is replaced")
         # The other has let through what it may: it is the new one that answers.
         until(lambda: ask().status_code == 200, "the new one answers")
+
+        assert shares(port, workers(), 40) == [20, 20]
 
         # A search that waits for its table is under way as they are told to end.
         with connect(settings) as conn:
@@ -174,3 +196,13 @@ def test_a_database_that_goes_away_is_told_and_its_return_is_noticed(
         conn.execute(sql.SQL("ALTER DATABASE {} ALLOW_CONNECTIONS true").format(name))
         until(lambda: client.get("/readyz").status_code == 200, "it is ready again")
         assert client.get(search).status_code == 200
+
+
+def test_a_process_that_cannot_begin_is_told(
+    served_settings: Settings, capfd: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+):
+    monkeypatch.setattr(running_, "OF_A_WORKER", "fashion_assets.serving.api.running:nothing_of_that_name")
+    monkeypatch.setattr(signal, "signal", lambda *_: None)
+    with pytest.raises(UIError, match="could not begin"):
+        running_.run(served_settings.model_copy(update={"api_workers": 2, "api_port": 0}))
+    assert "nothing_of_that_name" in capfd.readouterr().err
