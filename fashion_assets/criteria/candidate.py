@@ -196,7 +196,7 @@ CANDIDATE_CRITERIA: list[Criterion[Candidate]] = [
         Criterion(
             "vector_search_uses_the_index",
             "A4",
-            "The engine's own statement for a vector search is answered from the index",
+            "The engine's own statement for a vector search is answered from the index, or from the nearest styles where that finds too few",
             "index scan",
             "product_embeddings_index",
             indexed.vector_search_uses_the_index,

@@ -58,8 +58,6 @@ class PictureFiles:
     def __init__(self, root: str, folders: Sequence[str] = ("images",)) -> None:
         self.root = root
         self.folders = tuple(dict.fromkeys([*(folder.strip("/") for folder in folders), ""]))
-        self.too_large: set[str] = set()
-        """Folders with more than `MOST_NAMES` names, in which names are not compared loosely."""
         self._inside: dict[str, bool] = {}  # folders, by path
         self._names: dict[str, dict[str, list[str]] | None] = {}  # by folder: names by their loose form
         self._written: dict[str, str] = {}  # folders, by how they are stated
@@ -213,7 +211,6 @@ class PictureFiles:
                     for count, entry in enumerate(entries):
                         if count == MOST_NAMES:
                             names = None
-                            self.too_large.add(folder or ".")
                             break
                         stem, suffix = _loose(entry.name)
                         if suffix in SUFFIXES:

@@ -8,6 +8,7 @@ import numpy as np
 import pytest
 from psycopg import sql
 
+from fashion_assets.criteria.indexed import vector_search_uses_the_index
 from fashion_assets.criteria.subject import Candidate
 from fashion_assets.release import styles, widths
 from fashion_assets.search import answering, legs, served
@@ -259,6 +260,8 @@ def test_what_an_index_lacks_is_found_among_the_nearest_styles(
             assert results.plan.legs == {SPACE: "styles"}
             assert (results.plan.notes == ()) == at_once
             assert recall(lacking, results, lacking.vectors[0], np.ones(len(lacking.vectors), bool)) == 1
+        with candidate.searching() as searching:
+            assert vector_search_uses_the_index(searching).outcome == "pass"
 
 
 def test_what_is_too_much_to_compare_is_only_searched_wider(

@@ -84,10 +84,13 @@ def test_of_a_large_folder_no_names_are_held(tmp_path, monkeypatch):
     (tmp_path / "images").mkdir()
     for number in range(5):
         (tmp_path / "images" / f"{number}.jpg").write_bytes(b"x")
+    (tmp_path / "images" / "Shirt 7.jpg").write_bytes(b"x")
     files = PictureFiles(str(tmp_path))
     assert files.find("4.jpg").path and files.find("4.png").path  # a few spellings are tried all the same
     assert files.find("9.jpg").path is None
-    assert files.too_large == {"images"}
+    assert files.find("shirt 7.jpg").path is None  # another case is found by the names of a folder alone
+    monkeypatch.undo()
+    assert PictureFiles(str(tmp_path)).find("shirt 7.jpg").path
 
 
 def test_names_of_a_folder_are_not_read_while_those_stated_are_there(tmp_path, monkeypatch):
