@@ -107,7 +107,7 @@ SETTINGS_BY_GROUP = {
         "old_snapshot_seconds",
         "index_memory",
     ),
-    "A live release that follows": ("reindex_after", "changes_channel"),
+    "A live release that follows": ("reindex_after", "changes_channel", "watch_nice"),
     "The Dagster UI": ("sensor_runs_per_tick", "stale_after_days", "ui_url", "ui_hosts"),
     "The search API": (
         "api_host",

@@ -389,6 +389,13 @@ class Settings(Thresholds, BaseSettings):
         description="Channel on which `sync --watch` listens in the databases of its Postgres sources: whoever notifies it (NOTIFY) has it look "
         "at once.",
     )
+    watch_nice: int = Field(
+        default=5,
+        ge=0,
+        le=19,
+        description="How far `sync --watch` stands back where others want the cores (`nice`): at 5 it gets a third of what a reader's process gets, at "
+        "0 as much.",
+    )
     notify_webhook: SecretStr | None = Field(
         default=None,
         description="URL that is sent a JSON document by POST when something waits for a person; what Slack, Mattermost "

@@ -72,6 +72,11 @@ def plan_batches(
     lost = [batch for batch in whole if held[batch.name].quarantined != in_quarantine.get(batch.name, 0)]
     through = {batch.name for batch in whole} - {batch.name for batch in lost}
     incomplete = frozenset(name for name in through if held[name].without_vector)
+    of = {batch.name: batch.content_version for batch in versions}
+    unknown = {
+        name: each._replace(content=of[name]) if each.version == wanted[name] else each
+        for name, each in unknown.items()
+    }
     return BatchPlan(
         batches=list(versions),
         versions=wanted,

@@ -383,7 +383,7 @@ def keep_what_is_held(work: RowsWork) -> None:
     """Have the database know what the batch's files hold, once the last of them is written."""
     held = held_by(work.store, OF_ROWS, work.name)
     with work.connect() as conn:
-        batch_files.keep(conn, {work.name: held})
+        batch_files.keep(conn, {work.name: held._replace(content=work.batch.content_version)})
 
 
 READING_ROWS: Stage[RowsWork] = Stage(

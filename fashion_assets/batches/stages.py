@@ -151,7 +151,7 @@ def keep_what_is_held(work: Work) -> None:
     """Have the database know what the batch's files hold, once the last of them is written."""
     held = held_by(work.store, OF_LISTINGS, work.name)
     with work.connect() as conn:
-        batch_files.keep(conn, {work.name: held})
+        batch_files.keep(conn, {work.name: held._replace(content=work.batch.content_version)})
 
 
 STAGES = (READING, VALIDATION, NORMALIZATION, IMAGES, FILLING, TEXTS, VECTORS)

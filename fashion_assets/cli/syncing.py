@@ -14,9 +14,6 @@ from fashion_assets.terminal import shown
 
 MODES = ("auto", "triggered", "snapshot")
 
-NICE = 5
-"""How far a watch stands back where others want the cores: it gets a third of what a reader's process gets."""
-
 
 @app.command()
 def sync(
@@ -92,7 +89,7 @@ def _watch(settings: Settings, source: str | None, interval: float) -> None:
     def tell(said: str) -> None:
         out.print(shown(said), soft_wrap=True)
 
-    os.nice(NICE)
+    os.nice(settings.watch_nice)
     with closing(Watch(settings, err, interval=interval, source=source, tell=tell)) as work:
         # Ended by a signal as by a key: what is under way is written whole, or not at all.
         signal.signal(signal.SIGTERM, lambda *_: work.stop())

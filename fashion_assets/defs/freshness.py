@@ -95,16 +95,15 @@ def _tell_of_batches(
     now = {}
     for stages, found in batches:
         name = stages[0].name
-        key = "" if found is None else f"{found.since:%Y-%m-%d %H:%M:%S} {found.stale}"
+        key = "" if found is None else str(found)
         if key:
             now[name] = key
         if key == told.get(name, ""):
             continue
-        said = (
-            {"in_step": True}
-            if found is None
-            else {"in_step": False, "stale_batches": found.stale, "batches": found.of, **found.to_dict()}
-        )
+        said = {"in_step": found is None}
+        if found is not None:
+            said |= {"stale_batches": found.stale, "batches": found.of}
+            said |= {name: value for name, value in found.to_dict().items() if value is not None}
         for file in (file for stage in stages for file in stage.makes):
             instance.report_runless_asset_event(dg.AssetObservation(file.name, metadata=said))
     return now

@@ -5,6 +5,7 @@ release in step (`fashion_assets.sync`), telling people (`defs`, `cli`).
 """
 
 from collections import Counter
+from collections.abc import Collection
 from dataclasses import dataclass
 from datetime import datetime
 from typing import Any
@@ -13,6 +14,7 @@ import psycopg
 
 from fashion_assets.batches.plan import BatchPlan
 from fashion_assets.release.plan import Plan, tables_version
+from fashion_assets.warehouse.register import Batch
 
 
 @dataclass(frozen=True)
@@ -116,35 +118,50 @@ class Unmade:
 
     stale: int
     of: int
-    since: datetime
-    """When the one that changed longest ago did. What is read otherwise, or whose files are gone, is so since a later day that nobody noted."""
+    since: datetime | None
+    """When the one that changed longest ago did; None where none did. Since when others are stale nobody noted."""
     why: tuple[str, ...]
 
     def __str__(self) -> str:
-        return f"{'; '.join(self.why)}; first changed {self.since:%Y-%m-%d %H:%M}: fashion-assets run"
+        since = f"; first changed {self.since:%Y-%m-%d %H:%M}" if self.since else ""
+        return f"{'; '.join(self.why)}{since}: fashion-assets run"
 
     def to_dict(self) -> dict[str, Any]:
         """For people and programs."""
-        return {"stale_since": self.since.isoformat(timespec="seconds"), "why": str(self)}
+        return {"stale_since": self.since and self.since.isoformat(timespec="seconds"), "why": str(self)}
 
 
 def unmade(conn: psycopg.Connection, batches: BatchPlan) -> Unmade | None:
     """Those of one kind; None where all are made."""
-    stale = [batch.name for batch in batches.stale]
-    row = conn.execute(
-        "SELECT min(updated_at) FROM fashion_ops.batches WHERE batch = ANY (%s)", (stale,)
-    ).fetchone()
-    if row is None or row[0] is None:
+    if not batches.stale:
         return None
     lost = {batch.name for batch in batches.lost}
+    reasons = {batch.name: _reason(batch, batches, lost) for batch in batches.stale}
+    row = conn.execute(
+        "SELECT min(updated_at) FROM fashion_ops.batches WHERE batch = ANY (%s)",
+        ([name for name, said in reasons.items() if said in (_CHANGED, _EITHER)],),
+    ).fetchone()
+    why = tuple(f"{count:,} {said}" for said, count in Counter(reasons.values()).most_common())
+    return Unmade(len(batches.stale), len(batches.batches), row[0] if row else None, why)
 
-    def reason(name: str) -> str:
-        if name in batches.incomplete:
-            return "have pictures that could not be embedded"
-        if name in lost:
-            return "have rejections that the database lost"
-        return "changed, or are read otherwise by now" if batches.held[name].look else "have no files"
 
-    counts = Counter(map(reason, stale)).most_common()
-    why = tuple(f"{count:,} {said}" for said, count in counts)
-    return Unmade(len(stale), len(batches.batches), row[0], why)
+_CHANGED = "changed"
+_OTHERWISE = "are read otherwise by now"
+_EITHER = f"{_CHANGED}, or {_OTHERWISE}"
+"""Of a batch of which a former version did not note the content."""
+
+
+def _reason(batch: Batch, batches: BatchPlan, lost: Collection[str]) -> str:
+    """Why a stale batch is to be made."""
+    held = batches.held[batch.name]
+    if batch.name in batches.incomplete:
+        return "have pictures that could not be embedded"
+    if batch.name in lost:
+        return "have rejections that the database lost"
+    if not held.look:
+        return "have no files"
+    if held.version is None:
+        return "have files that are damaged or do not go together"
+    if held.content is None:
+        return _EITHER
+    return _CHANGED if held.content != batch.content_version else _OTHERWISE

@@ -25,6 +25,7 @@ _COLUMNS = {
     "rows": "int4",
     "quarantined": "int4",
     "without_vector": "text",
+    "content_version": "text",
 }
 
 
@@ -41,6 +42,8 @@ class Held(NamedTuple):
     """Rows that were rejected, or lack a vector: so many of the batch are in quarantine."""
     without_vector: str = ""
     """Which products have no vector and why, as the file says it; empty where all have one."""
+    content: str | None = None
+    """Which content of the batch they were made of; None where it is not known. No file says it: it tells apart why a batch is stale."""
 
 
 def known(connection: psycopg.Connection[Any]) -> dict[str, Held]:

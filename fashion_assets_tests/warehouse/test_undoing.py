@@ -33,6 +33,7 @@ STEPS = (
     "0015",
     "0016",
     "0017",
+    "0018",
 )
 
 
@@ -54,8 +55,8 @@ def fill(connection: psycopg.Connection[Any]) -> None:
             (),
         ),
         (
-            "INSERT INTO fashion_ops.batch_files (batch, look, version, rows, quarantined, without_vector) "
-            "VALUES ('shop-00001', 'look', 'v', 1, 0, '{}')",
+            "INSERT INTO fashion_ops.batch_files (batch, look, version, rows, quarantined, without_vector, content_version) "
+            "VALUES ('shop-00001', 'look', 'v', 1, 0, '{}', 'c')",
             (),
         ),
         (

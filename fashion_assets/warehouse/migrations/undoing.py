@@ -74,6 +74,7 @@ LOST: dict[str, tuple[Loses, ...]] = {
         Loses("feedback_events", ("event",)),
         Loses("searches", ("day", "release", "kind", "words"), "clicks > 0", ("clicks", "places")),
     ),
+    "0018": (Loses("batch_files", ("batch",), columns=("content_version",)),),
 }
 """By step."""
 

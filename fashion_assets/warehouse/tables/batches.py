@@ -137,6 +137,11 @@ batch_files = Table(
         nullable=False,
         comment="JSON object of the products without a vector, and why; empty where all have one.",
     ),
+    Column(
+        "content_version",
+        Text,
+        comment="The content of the batch (batches.content_version) they were made of; null where it is not known.",
+    ),
     comment="What the files of each batch hold, so that nobody opens them to learn that nothing changed.",
 )
 
