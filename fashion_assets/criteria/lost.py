@@ -17,7 +17,8 @@ import pyarrow as pa
 import pyarrow.compute as pc
 from psycopg import sql
 
-from fashion_assets.catalog.listing import LISTING_SCHEMA
+from fashion_assets.catalog.listing import LISTING_SCHEMA, LISTING_VERSION
+from fashion_assets.catalog.normalization import NORMALIZATION_VERSION
 from fashion_assets.catalog.rules import Rules
 from fashion_assets.criteria.stated import (
     ALTERED,
@@ -28,7 +29,10 @@ from fashion_assets.criteria.stated import (
     UNKNOWN,
     Comparison,
     comparing,
+    hashes,
+    state,
 )
+from fashion_assets.criteria.statements import kept_or_made
 from fashion_assets.criteria.verdict import OFFENDERS_SHOWN, Finding, holds, not_applicable
 from fashion_assets.settings import Settings
 from fashion_assets.sources import open_source
@@ -38,6 +42,9 @@ from fashion_assets.warehouse.sources import SourceRecord, sources
 
 LISTINGS, CANONICAL = "raw_listings", "normalized_attributes"
 """The files it goes by: listings as they were read, and which rows of the release were made of which run of their batch."""
+
+STATED_VERSION = "1"
+"""Raise it when something else is hashed of the same listing."""
 
 IN_WORDS = {
     LOST: "neither a product nor in quarantine",
@@ -104,8 +111,32 @@ def _add(comparison: Comparison, store: ParquetStore, batch: str, rules: Rules |
         return False
     if not set(LISTING_SCHEMA.names) <= set(listings.column_names):
         return False
-    comparison.add(listings, rules, batch=batch)
+    listings = listings.select(LISTING_SCHEMA.names).combine_chunks()
+    hashed = kept_or_made(
+        store,
+        batch,
+        f"{STATED_VERSION};{LISTING_VERSION};{NORMALIZATION_VERSION};{rules.version};{' '.join(comparison.columns)}",
+        listings,
+        _rows(listings),
+        lambda some: comparison.hashed(some, state(some, rules)),
+    )
+    comparison.put(listings, hashed, batch=batch)
     return True
+
+
+def _rows(listings: pa.Table) -> pa.Array:
+    """A hash of each listing's row (LISTING_SCHEMA); null where a list in it says something."""
+    plain = [
+        name for name in listings.column_names if not pa.types.is_nested(listings.schema.field(name).type)
+    ]
+    nested = [listings[name] for name in listings.column_names if name not in plain]
+    says = [
+        pc.fill_null(pc.greater(pc.list_value_length(each), 0), False).combine_chunks() for each in nested
+    ]
+    rows = hashes([listings[name] for name in plain])
+    for each in says:
+        rows = pc.if_else(each, pa.scalar(None, pa.string()), rows)
+    return rows
 
 
 def excuse_made_anew(

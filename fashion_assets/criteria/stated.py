@@ -134,15 +134,32 @@ class Comparison:
         """Put listings (LISTING_SCHEMA, and where they are to be read again `locator` and `signature`) beside the release; returns
         what they state."""
         said = state(listings, rules)
-        rows = self._rows(listings, said, batch)
-        copy_rows(self._conn, sql.Identifier("pg_temp", "stated"), _STATED, rows)
+        self.put(listings, self.hashed(listings, said), batch=batch)
         return said
 
-    def _rows(self, listings: pa.Table, said: Statement, batch: str | None) -> pa.Table:
+    def hashed(self, listings: pa.Table, said: Statement) -> pa.Table:
+        """What listings state, as it is held beside the release (`statements.OF_A_LISTING`), in their order."""
         keys = listings["listing_key"].combine_chunks()
         products = said.products
         place = pc.index_in(keys, value_set=products["listing_key"].combine_chunks())
         refused = pc.index_in(keys, value_set=said.rejections["listing_key"].combine_chunks())
+        return pa.table(
+            {
+                "reasons": said.rejections["reasons"].combine_chunks().take(refused),
+                "record_hash": hashes([products["record"]]).take(place),
+                "columns_hash": hashes([products[name] for name in ("external_id", *self.columns)]).take(
+                    place
+                ),
+            }
+        )
+
+    def put(self, listings: pa.Table, hashed: pa.Table, *, batch: str | None = None) -> None:
+        """Put listings and what they state (`hashed`) beside the release."""
+        rows = self._rows(listings, hashed, batch)
+        copy_rows(self._conn, sql.Identifier("pg_temp", "stated"), _STATED, rows)
+
+    def _rows(self, listings: pa.Table, hashed: pa.Table, batch: str | None) -> pa.Table:
+        keys = listings["listing_key"].combine_chunks()
         none = pa.nulls(listings.num_rows, pa.string())
         first = pc.equal(listings["occurrence"], 0)
         ids = [
@@ -160,9 +177,7 @@ class Comparison:
             "batch": none if batch is None else pa.repeat(batch, listings.num_rows),
             "product_id": pa.array(ids, pa.string()),
             "content_hash": listings["content_hash"],
-            "reasons": said.rejections["reasons"].combine_chunks().take(refused),
-            "record_hash": hashes([products["record"]]).take(place),
-            "columns_hash": hashes([products[name] for name in ("external_id", *self.columns)]).take(place),
+            **{name: hashed[name] for name in hashed.column_names},
             "locator": listings["locator"] if "locator" in listings.column_names else none,
             "signature": listings["signature"] if "signature" in listings.column_names else none,
             "external_id": listings["external_id"],

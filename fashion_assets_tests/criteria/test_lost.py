@@ -7,6 +7,7 @@ import pytest
 from psycopg import sql
 
 from fashion_assets.criteria import lost
+from fashion_assets.criteria.statements import FILE
 from fashion_assets.criteria.subject import Candidate
 from fashion_assets.criteria.verdict import Finding
 from fashion_assets.warehouse.parquet import ParquetStore
@@ -123,3 +124,23 @@ def test_what_changed_since_is_not_judged_by_what_it_was(candidate: Candidate):
     )
     candidate.conn.execute("UPDATE fashion_ops.batches SET content_version = 'another'")
     assert found(candidate).outcome == "not applicable"
+
+
+def test_what_a_listing_stated_is_kept_for_its_very_row_alone(candidate: Candidate):
+    store = ParquetStore(candidate.settings.assets_url)
+    assert found(candidate).outcome == "pass"
+    kept = store.read(FILE, FIRST)
+    assert kept.num_rows == 20
+    rewrite(candidate, "raw_listings", with_value("title", "7", "Nike Women Skirt"))
+    assert found(candidate).offenders == [f"{FIRST} 7: a product that says something else than its listing"]
+    # Of the others it was read, of this one it was worked out anew.
+    now = store.read(FILE, FIRST)
+    assert [one == other for one, other in zip(kept.to_pylist(), now.to_pylist(), strict=True)].count(
+        False
+    ) == 1
+    place = now.schema.get_field_index("columns_hash")
+    wrong = now.set_column(place, "columns_hash", pa.array(["another"] * 20))
+    store.write(wrong, FILE, FIRST)
+    assert found(candidate).value == 20
+    store.write(wrong, FILE, FIRST, {"stated_with": "other rules"})
+    assert found(candidate).value == 1
