@@ -101,6 +101,7 @@ SETTINGS_BY_GROUP = {
     "Releases": (
         "keep_releases",
         "keep_candidates",
+        "keep_spare",
         "promote_automatically",
         "approval_required",
         "old_snapshots",

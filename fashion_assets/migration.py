@@ -465,6 +465,8 @@ class Migration:
             )
             result.report, result.live = self._report(newest), newest.state == "live"
             result.lacks_approval = is_lacking(newest, self._settings)
+            if newest.made_from is not None:
+                result.lines.append(newest.said_of_sharing)
             result.verdicts = [Verdict.from_dict(verdict) for verdict in newest.criteria or []]
             with connect(self._settings) as conn:
                 result.sources = of_release(conn, newest)

@@ -21,7 +21,7 @@ from fashion_assets.embedding.tuning import measured_speed
 from fashion_assets.errors import amount
 from fashion_assets.postgres.connections import connect
 from fashion_assets.progress import steps
-from fashion_assets.release import views
+from fashion_assets.release import renewal, views
 from fashion_assets.release.contracts import in_the_way
 from fashion_assets.release.declared import KNOWN, shapes
 from fashion_assets.release.dependents import dependents
@@ -31,7 +31,7 @@ from fashion_assets.release.plan import Plan, plan, tables_version
 from fashion_assets.release.scan import Scanned, scan_active_sources
 from fashion_assets.settings import Settings
 from fashion_assets.sync import can_follow, require_source, takes_longer, writing_seconds
-from fashion_assets.warehouse import contract
+from fashion_assets.warehouse import contract, releases
 from fashion_assets.warehouse.contract import Columns
 from fashion_assets.warehouse.declared import Declared
 from fashion_assets.warehouse.releases import Release
@@ -67,6 +67,12 @@ class Planned:
     in_the_way: list[str] = field(default_factory=list)
     dependents: list[str] = field(default_factory=list)
     """What of others hangs on the serving views."""
+    made_from: str | None = None
+    """The spare that the new release would be made from; None where it would be built whole."""
+    shared: int = 0
+    """Listings that would stay as they lie in it."""
+    whole: str = ""
+    """Why the new release would be built whole; empty where it would not."""
     seconds: dict[str, float | None] = field(default_factory=dict)
     """Estimated, by what they are spent on; None where nothing is known to estimate them from."""
     bytes: int | None = None
@@ -101,6 +107,9 @@ class Planned:
             "not_promised": self.not_promised,
             "in_the_way": self.in_the_way,
             "dependents": self.dependents,
+            "made_from": self.made_from,
+            "shared": self.shared,
+            "whole": self.whole,
             "seconds": self.seconds,
             "bytes": self.bytes,
             "said": self.said,
@@ -151,6 +160,12 @@ class Planned:
                 *lines,
                 f"{self.live} is in step with its sources: nothing would change{self.why and f'. {self.why}'}",
             ]
+        if self.made_from:
+            lines.append(
+                f"shares    {self.shared:,} listings with {self.made_from}, which was let go: what differs is written into it"
+            )
+        elif self.whole:
+            lines.append(f"shares    nothing, the release is built whole: {self.whole}")
         known = {name: seconds for name, seconds in self.seconds.items() if seconds is not None}
         unknown = [name for name, seconds in self.seconds.items() if seconds is None]
         cost = f"about {sum(known.values()):,.1f} s ({', '.join(f'{n} {s:,.1f}' for n, s in known.items())})"
@@ -318,10 +333,21 @@ def _cost(conn: psycopg.Connection, settings: Settings, wanted: Plan, result: Pl
         result.seconds["writing"] = round(rows * writing_seconds(conn), 1)
         written = result.to_judge
     else:
-        share = wanted.listings / live.listings if live and live.listings else 0
-        building = live.build_seconds if live else None
-        result.seconds["building"] = None if building is None or not share else round(building * share, 1)
-        written = wanted.listings
+        made = renewal.chosen(conn, settings, wanted, wanted.batches)
+        result.whole, written = made.why if live else "", wanted.listings
+        if made.spare is not None:
+            result.made_from, result.shared = made.spare.release, wanted.listings - made.differing
+            written = made.differing
+        # By the last one that was built in this way, else by the last.
+        built = sorted(
+            (each for each in releases.releases(conn) if each.build_seconds and each.listings),
+            key=lambda each: ((each.made_from is None) == (made.spare is None), each.number),
+        )
+        result.seconds["building"] = (
+            round((built[-1].build_seconds or 0) * wanted.listings / (built[-1].listings or 1), 1)
+            if built
+            else None
+        )
     if size is not None and live is not None and live.listings:
         result.bytes = round(size * written / live.listings)
 

@@ -239,6 +239,12 @@ class Settings(Thresholds, BaseSettings):
         ge=1,
         description="Retired releases kept beside the live one, for rollback; older ones are dropped.",
     )
+    keep_spare: bool = Field(
+        default=True,
+        description="Whether of the releases that are let go the newest stays as a spare, of which the next release of little change is made: "
+        "only what differs is written, rows and their places in the indexes stay. Takes the room of one release. Off: all are dropped, and "
+        "each release is built whole.",
+    )
     keep_candidates: int = Field(
         default=2,
         ge=1,

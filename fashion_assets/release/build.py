@@ -10,7 +10,7 @@ live (`swap`).
 from collections.abc import Callable, Iterator, Mapping
 from concurrent.futures import ThreadPoolExecutor
 from itertools import zip_longest
-from typing import Any, NamedTuple
+from typing import Any, NamedTuple, Protocol
 
 import numpy as np
 import psycopg
@@ -35,7 +35,7 @@ from fashion_assets.embedding.spaces import EmbeddingSpace
 from fashion_assets.machine import usable_cores
 from fashion_assets.postgres.connections import connect
 from fashion_assets.postgres.copy import EncodedRows, copy_encoded, encode_rows
-from fashion_assets.release import declared, garments, indexes, json_vectors, widths
+from fashion_assets.release import declared, garments, indexes, json_vectors, renewal, widths
 from fashion_assets.release.plan import Plan, tables_version
 from fashion_assets.release.recovery import recovered_plan
 from fashion_assets.release.swap import tidy
@@ -54,7 +54,7 @@ from fashion_assets.warehouse.serving import (
 )
 from fashion_assets.warehouse.spaces import PreservedSpace, WrongDimension
 
-_OF_A_SPACE = sql.Identifier("product_embeddings_space_check")
+_OF_A_SPACE = sql.Identifier(renewal.OF_A_SPACE)
 
 LAID_BY = ("article_type", "gender")
 """What the rows of a batch are ordered by as they are written: what is found by words, or left by a filter, then lies on fewer pages. Of 39,976
@@ -199,10 +199,13 @@ def load(
     space: EmbeddingSpace,
     run_id: str | None,
     progress: Callable[[int, int], None] = lambda done, total: None,
+    told: Callable[[str], None] = lambda said: None,
 ) -> Release:
     """Build the next candidate of all batches of the active sources, batch by batch, in one transaction. One at a time
     (`warehouse.locks.run_lock`). What the database has lost of the batches is written again before. One of the same content that a run
     loaded before it was cut off is gone on with instead: a load is there whole or not at all.
+
+    Where there is a spare in which little differs, the release is made from it (`renewal`), and has the same rows.
 
     Batches without finished files of their current version are left out; `every_batch_is_loaded` names them. No source is opened:
     everything comes from the batches' files. Memory holds two batches: one is read and encoded while the one before is written.
@@ -213,10 +216,41 @@ def load(
     begun = releases.begun(conn, wanted.version_of_finished, wanted.made_with)
     tidy(conn, settings, building=True, begun=begun)
     with conn.transaction():  # one of its own
-        release = begun or _load(conn, settings, wanted, run_id, progress)
+        release = begun or _load(conn, settings, wanted, run_id, progress, told)
         if begun is not None:
             releases.go_on(conn, begun, run_id)
     return releases.get(conn, release.release)
+
+
+class _Rows(Protocol):
+    """Where a release's rows are written to, batch by batch."""
+
+    def hold_to(self, dimensions: Mapping[str, int]) -> None: ...
+    def products(self, rows: EncodedRows) -> int: ...
+    def vectors(self, rows: EncodedRows) -> int: ...
+    def settle(self) -> None: ...
+
+
+class _Whole:
+    """The empty tables of a release that is built whole."""
+
+    def __init__(self, conn: psycopg.Connection, release: Release) -> None:
+        self._conn, self._release = conn, release
+
+    def hold_to(self, dimensions: Mapping[str, int]) -> None:
+        """Let there be vectors of these spaces alone, from now on."""
+        _hold_to_spaces(self._conn, self._release, dimensions)
+
+    def products(self, rows: EncodedRows) -> int:
+        """Rows of `products`; returns how many."""
+        return copy_encoded(self._conn, self._release.table(PRODUCTS.name), rows)
+
+    def vectors(self, rows: EncodedRows) -> int:
+        """Rows of `product_embeddings`; returns how many."""
+        return copy_encoded(self._conn, self._release.table(EMBEDDINGS.name), rows)
+
+    def settle(self) -> None:
+        """They are written."""
 
 
 def _load(
@@ -225,8 +259,32 @@ def _load(
     wanted: Plan,
     run_id: str | None,
     progress: Callable[[int, int], None],
+    told: Callable[[str], None],
 ) -> Release:
-    """Load what is planned, in the caller's transaction."""
+    """Load what is planned, in the caller's transaction; into a spare's tables, where that is less to do."""
+    spare, _, why = renewal.chosen(conn, settings, wanted)
+    if spare is not None:
+        try:
+            with conn.transaction():
+                return _loaded(conn, settings, wanted, run_id, progress, spare)
+        except psycopg.errors.LockNotAvailable:
+            why = f"somebody reads {spare.release}"
+        except (renewal.NotAsMade, psycopg.IntegrityError) as error:
+            # Nobody can make anything of it: the next one that is let go takes its place.
+            releases.mark_dropping(conn, [spare.release])
+            why = f"{spare.release} cannot be made from: {str(error).partition(chr(10))[0]}"
+    told(f"built whole: {why}")
+    return _loaded(conn, settings, wanted, run_id, progress, None)
+
+
+def _loaded(
+    conn: psycopg.Connection,
+    settings: Settings,
+    wanted: Plan,
+    run_id: str | None,
+    progress: Callable[[int, int], None],
+    spare: Release | None,
+) -> Release:
     store, space, finished = ParquetStore(settings.assets_url), wanted.space, wanted.finished
     total, done = len(finished) + len(wanted.of_rows.finished), 0
 
@@ -239,13 +297,19 @@ def _load(
     release = releases.begin(conn, wanted.version_of_finished, space.name, run_id)
     create_tables(conn, release)
     declared.create(conn, release, wanted.tables)
+    renewed = renewal.Renewal(conn, release, spare) if spare is not None else None
+    into: _Rows = renewed or _Whole(conn, release)
     dimensions = {space.name: space.dimension}
-    _hold_to_spaces(conn, release, dimensions)
+    into.hold_to(dimensions)
     for batch, rows in _read_ahead(store, wanted):
         quarantined = wanted.of_listings.held[batch.name].quarantined
-        _load_batch(conn, release, batch, rows, quarantined, dimensions)
+        _load_batch(conn, release, into, batch, rows, quarantined, dimensions)
         one_more()
-    _add_keys(conn, release)
+    if renewed is not None:
+        renewed.finish()
+        _hold_to_spaces(conn, release, dimensions)
+    else:
+        _add_keys(conn, release)
     _map_ids(conn, release)
     declared.load(conn, store, release, wanted.tables, wanted.of_rows, one_more)
     releases.count(conn, release)
@@ -254,6 +318,11 @@ def _load(
         "(SELECT coalesce(min(coalesce(has_changes_before, 0)), 0) FROM fashion_ops.sources WHERE active) WHERE release = %s",
         (wanted.made_with, tables_version(wanted.of_rows), release.release),
     )
+    if spare is not None and renewed is not None:
+        conn.execute(
+            "UPDATE fashion_ops.releases SET made_from = %s, shared = products - %s, replaced_vectors = %s WHERE release = %s",
+            (spare.release, renewed.written, renewed.replaced, release.release),
+        )
     return release
 
 
@@ -281,6 +350,7 @@ def _read_ahead(store: ParquetStore, wanted: Plan) -> Iterator[tuple[Batch, Serv
 def _load_batch(
     conn: psycopg.Connection,
     release: Release,
+    into: _Rows,
     batch: Batch,
     serving: ServingRows,
     quarantined: int,
@@ -294,18 +364,19 @@ def _load_batch(
             filled = {"numbers": own} if own < dimension else {}
             spaces.register(conn, PreservedSpace(space, dimension, preprocessing=filled))
             dimensions[space] = dimension
-            _hold_to_spaces(conn, release, dimensions)
+            into.hold_to(dimensions)
         elif dimensions[space] != dimension:
             raise WrongDimension(
                 f"space {space!r} has {dimensions[space]} dimensions, and vectors of batch {batch.name} have {dimension}"
             )
-        vectors = copy_encoded(conn, release.table("product_embeddings"), of_vectors)
+        vectors = into.vectors(of_vectors)
         conn.execute(
             "INSERT INTO fashion_ops.release_spaces AS known (release, space, kind, vectors) VALUES (%s, %s, %s, %s) "
             "ON CONFLICT (release, space, kind) DO UPDATE SET vectors = known.vectors + excluded.vectors",
             (release.release, space, kind, vectors),
         )
-    products = sum(copy_encoded(conn, release.table("products"), rows) for rows in serving.products)
+    products = sum(map(into.products, serving.products))
+    into.settle()
     figures = serving.figures
     conn.execute(
         "INSERT INTO fashion_ops.release_batches (release, batch, content_version, products, quarantined, listings, "
@@ -379,9 +450,12 @@ def index(settings: Settings, release: Release, progress: Callable[[str], None] 
     with ThreadPoolExecutor(2) as pool:
         progress("statistics")
         # First: it takes a core, while the judging of the rows takes the other. Building indexes takes all there are.
+        # What was replaced in a spare's graph is counted, and leads to nothing until somebody builds that anew: linking all around each
+        # anew takes as long as building it.
+        how = sql.SQL("ANALYZE, INDEX_CLEANUP OFF" if release.made_from else "ANALYZE")
         list(
             pool.map(
-                execute, [sql.SQL("VACUUM (ANALYZE) {}").format(table) for table in (products, embeddings)]
+                execute, [sql.SQL("VACUUM ({}) {}").format(how, table) for table in (products, embeddings)]
             )
         )
         progress("indexes")

@@ -54,6 +54,19 @@ def carry_over(conn: psycopg.Connection[Any], before: Release, after: Release, v
         _carry_rights(conn, before, after, invoking)
 
 
+def clear(conn: psycopg.Connection[Any], release: Release) -> None:
+    """Take the row security from a release's tables, in the caller's transaction."""
+    for table, has in _row_security(conn, release.release).items():
+        if has == _NONE:
+            continue
+        name = release.table(table)
+        for each in has.policies:
+            conn.execute(sql.SQL("DROP POLICY {} ON {}").format(sql.Identifier(each.name), name))
+        conn.execute(
+            sql.SQL("ALTER TABLE {} DISABLE ROW LEVEL SECURITY, NO FORCE ROW LEVEL SECURITY").format(name)
+        )
+
+
 def _carry_policies(conn: psycopg.Connection[Any], before: Release, after: Release) -> None:
     wanted, there = _row_security(conn, before.release), _row_security(conn, after.release)
     for table in sorted(there):

@@ -64,6 +64,8 @@ def status(conn: psycopg.Connection, settings: Settings) -> dict[str, Any]:
                 "created_at": r.created_at.isoformat(timespec="seconds"),
                 "promoted_at": r.promoted_at and r.promoted_at.isoformat(timespec="seconds"),
                 "report": r.report and str(report_page(settings, r)),
+                "made_from": r.made_from,
+                "shared": r.shared,
                 "approval": r.approval,
                 "approval_is_lacking": is_lacking(r, settings),
             }

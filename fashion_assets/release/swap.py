@@ -261,13 +261,17 @@ def tidy(
     conn: psycopg.Connection, settings: Settings, building: bool = False, begun: Release | None = None
 ) -> None:
     """Let go what nobody needs: retired releases and candidates beyond those that are kept, candidates that something
-    later replaced, and, before one is built (`building`, under the run's lock), what dead runs left half built, but for the one that is gone on
+    later replaced, all but one spare to make the next one from; and, before one is built (`building`, under the run's lock), what dead runs left half built, but for the one that is gone on
     with (`begun`)."""
     conn.commit()
     with conn.transaction():
         lock_swaps(conn)
-        gone = _beyond(releases.releases(conn), settings, building)
-        releases.mark_dropping(conn, [name for name in gone if begun is None or name != begun.release])
+        known = releases.releases(conn)
+        gone = _beyond(known, settings, building)
+        spare = _spare(known, gone) if settings.keep_spare else None
+        kept = {each.release for each in (begun, spare) if each is not None}
+        releases.mark_dropping(conn, [name for name in gone if name not in kept])
+        releases.keep_as_spare(conn, spare.release if spare else "")
         changes.prune(conn)
     _drop(conn)
 
@@ -291,6 +295,20 @@ def _beyond(known: Collection[Release], settings: Settings, building: bool) -> l
     unfinished = [release for release in known if building and release.state in ("building", "failed")]
     gone = [*retired[settings.keep_releases :], *outdated, *standing[kept:], *unfinished]
     return [release.release for release in gone]
+
+
+def _spare(known: Collection[Release], gone: Collection[str]) -> Release | None:
+    """The newest of those that go and of the spare there is, of which the next one can be made: what it was made with is what is live."""
+    live = next((release for release in known if release.state == "live"), None)
+    fit = [
+        each
+        for each in known
+        if (each.state == "spare" or (each.release in gone and each.state in ("retired", "candidate")))
+        and live is not None
+        and each.made_with is not None
+        and each.made_with == live.made_with
+    ]
+    return max(fit, key=lambda each: each.number, default=None)
 
 
 def _drop(conn: psycopg.Connection) -> list[str]:

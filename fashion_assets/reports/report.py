@@ -88,6 +88,8 @@ def gather(
         "release": release.release,
         "state": release.state,
         "approval": release.approval,
+        "made_from": release.made_from,
+        "shared": release.said_of_sharing,
         "back": _way_back(conn, settings, release),
         "beside": beside(conn, settings, release),
         "written_at": datetime.now(UTC).isoformat(timespec="seconds"),
@@ -189,7 +191,7 @@ def note(settings: Settings, release: Release, **said: Any) -> None:
     except (OSError, ValueError):
         return
     # One of a former version says nothing of some of it.
-    _put(page, {"back": None, "beside": None, "approval": None, **content, **said}, settings)
+    _put(page, {"back": None, "beside": None, "approval": None, "shared": "", **content, **said}, settings)
 
 
 def _put(page: Path, content: dict[str, Any], settings: Settings) -> None:

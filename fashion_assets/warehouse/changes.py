@@ -38,6 +38,10 @@ _ROW_EVENTS: dict[str, LiteralString] = {
 }
 
 
+TRIGGERS = tuple(f"log_{event}" for event in _EVENTS)
+"""Names of the triggers."""
+
+
 def begin(conn: psycopg.Connection[Any], release: Release) -> None:
     """Have what is written to a release be logged from now on, in the caller's transaction; again is fine. Its tables are locked against
     writers for that moment."""
@@ -51,6 +55,17 @@ def begin(conn: psycopg.Connection[Any], release: Release) -> None:
                     sql.Identifier(f"log_{event}"),
                     release.table(name),
                     sql.Identifier("fashion_ops", function),
+                )
+            )
+
+
+def end(conn: psycopg.Connection[Any], release: Release) -> None:
+    """Have what is written to a release be logged no longer, in the caller's transaction."""
+    for name in _tables(conn, release):
+        for trigger in TRIGGERS:
+            conn.execute(
+                sql.SQL("DROP TRIGGER IF EXISTS {} ON {}").format(
+                    sql.Identifier(trigger), release.table(name)
                 )
             )
 

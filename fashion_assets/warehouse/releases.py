@@ -25,7 +25,7 @@ PREVIEW_OF = "Preview of "
 _COLUMNS = sql.SQL(
     "release, number, state, content_version, space, products, quarantined, listings, criteria, report, "
     "created_at, promoted_at, retired_at, run_id, replaced, revision, made_with, tables_version, build_seconds, has_changes_before, "
-    "approved_at, approved_by, approved_why, replaced_vectors"
+    "approved_at, approved_by, approved_why, replaced_vectors, made_from, shared"
 )
 
 
@@ -70,6 +70,25 @@ class Release:
     approved_why: str | None = None
     replaced_vectors: int = 0
     """Products whose vector was replaced or taken out since the index of vectors was built."""
+    made_from: str | None = None
+    """The spare it was made from (`release.renewal`); None where it was built whole."""
+    shared: int | None = None
+    """Products that lie as they lay in that one."""
+
+    @property
+    def written(self) -> int | None:
+        """Products that were written into what it was made from; None where it was built whole."""
+        return None if self.shared is None else (self.products or 0) - self.shared
+
+    @property
+    def said_of_sharing(self) -> str:
+        """What it was made from, and how much of that is in it; empty where it was built whole."""
+        if self.made_from is None:
+            return ""
+        return (
+            f"{self.release} is made from {self.made_from}, which was let go: {self.shared or 0:,} products stay as they lay, with their "
+            f"vectors and their places in the indexes; {self.written or 0:,} are written"
+        )
 
     @property
     def approval(self) -> dict[str, str] | None:
@@ -225,6 +244,21 @@ def count_replaced(conn: psycopg.Connection, release: Release, more: int) -> Non
             "UPDATE fashion_ops.releases SET replaced_vectors = greatest(0, replaced_vectors + %s) WHERE release = %s",
             (more, release.release),
         )
+
+
+def spare(conn: psycopg.Connection) -> Release | None:
+    """The release that was let go and kept to make the next one of."""
+    found = Release._select(conn, sql.SQL("WHERE state = 'spare' ORDER BY number DESC LIMIT 1"))
+    return found[0] if found else None
+
+
+def keep_as_spare(conn: psycopg.Connection, name: str) -> None:
+    """Keep a release that is let go, and no other, to make the next one of: nothing leads to it any more."""
+    conn.execute(
+        "UPDATE fashion_ops.releases SET state = CASE WHEN release = %s THEN 'spare' ELSE 'dropping' END "
+        "WHERE (release = %s AND state NOT IN ('live', 'dropping', 'dropped')) OR state = 'spare'",
+        (name, name),
+    )
 
 
 def mark_dropping(conn: psycopg.Connection, names: Collection[str]) -> None:

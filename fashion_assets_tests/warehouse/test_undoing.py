@@ -34,6 +34,7 @@ STEPS = (
     "0016",
     "0017",
     "0018",
+    "0019",
 )
 
 
@@ -106,7 +107,7 @@ def fill(connection: psycopg.Connection[Any]) -> None:
         ),
         (
             "UPDATE fashion_ops.releases SET revision = 2, made_with = 'm', tables_version = 't', build_seconds = 3, has_changes_before = 1, "
-            "approved_at = now(), approved_by = 'ann', approved_why = 'the autumn range', replaced_vectors = 3",
+            "approved_at = now(), approved_by = 'ann', approved_why = 'the autumn range', replaced_vectors = 3, made_from = 'r0', shared = 1",
             (),
         ),
         (
@@ -215,7 +216,7 @@ def test_the_command_checks_and_undoes(full):
     done = invoke(app, ["migrate", "--undo-to", "0008", "--yes"])
     assert (
         done.exit_code == 0
-        and "undone: 0017\nundone: 0016\nundone: 0015\nundone: 0014\nundone: 0013\nundone: 0012\nundone: 0011\nundone: 0010\nundone: 0009"
+        and "undone: 0019\nundone: 0018\nundone: 0017\nundone: 0016\nundone: 0015\nundone: 0014\nundone: 0013\nundone: 0012\nundone: 0011\nundone: 0010\nundone: 0009"
         in done.stdout
     ), done.output
     looked = invoke(app, ["migrate", "--check"])

@@ -127,7 +127,10 @@ def products(
             encoder.space,
             context.run.run_id,
             lambda done, total: context.log.debug(f"loaded {done} of {total} batches"),
+            context.log.info,
         )
+        if release.made_from is not None:
+            context.log.info(release.said_of_sharing)
         sample = conn.execute(
             sql.SQL("SELECT {} FROM {} ORDER BY product_id LIMIT 5").format(
                 sql.SQL(", ").join(map(sql.Identifier, BRIEFLY)), release.table("products")
@@ -151,6 +154,15 @@ def products(
             "listings": release.listings or 0,
             "quarantined": release.quarantined or 0,
             "rejection_rate": (release.quarantined or 0) / max(1, release.listings or 0),
+            **(
+                {
+                    "made_from": release.made_from,
+                    "products_shared": release.shared or 0,
+                    "products_written": release.written or 0,
+                }
+                if release.made_from is not None
+                else {}
+            ),
             "sample": dg.MetadataValue.table(
                 records=[
                     dg.TableRecord({n: str(v) for n, v in zip(BRIEFLY, row, strict=True)}) for row in sample

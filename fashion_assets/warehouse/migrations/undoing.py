@@ -75,6 +75,8 @@ LOST: dict[str, tuple[Loses, ...]] = {
         Loses("searches", ("day", "release", "kind", "words"), "clicks > 0", ("clicks", "places")),
     ),
     "0018": (Loses("batch_files", ("batch",), columns=("content_version",)),),
+    # A spare's state is lost: a former version drops it.
+    "0019": (Loses("releases", ("release",), columns=("made_from", "shared")),),
 }
 """By step."""
 

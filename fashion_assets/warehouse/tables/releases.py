@@ -37,7 +37,7 @@ releases = Table(
         "state",
         Text,
         nullable=False,
-        comment="building, candidate, live, retired, failed, dropping or dropped.",
+        comment="building, candidate, live, retired, failed, spare, dropping or dropped.",
     ),
     Column(
         "content_version",
@@ -98,9 +98,13 @@ releases = Table(
         server_default="0",
         comment="Products whose vector was replaced or taken out since the index of vectors was built.",
     ),
+    Column("made_from", Text, comment="The spare it was made from; null where it was built whole."),
+    Column(
+        "shared", BigInteger, comment="Products that lie as they lay in it; null where it was built whole."
+    ),
     UniqueConstraint("number"),
     CheckConstraint(
-        "state IN ('building', 'candidate', 'live', 'retired', 'failed', 'dropped', 'dropping')",
+        "state IN ('building', 'candidate', 'live', 'retired', 'failed', 'dropped', 'dropping', 'spare')",
         name="state",
     ),
     Index("releases_one_live_idx", "state", unique=True, postgresql_where=text("state = 'live'")),
