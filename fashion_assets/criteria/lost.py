@@ -67,7 +67,8 @@ def finding(conn: psycopg.Connection, release: Release, settings: Settings) -> F
         (release.release,),
     ).fetchall()
     with comparing(conn, release) as comparison:
-        judged = [batch for batch, source in batches if _add(comparison, store, batch, rules.get(source))]
+        known = {batch: _add(comparison, store, batch, rules.get(source)) for batch, source in batches}
+        judged = [batch for batch, count in known.items() if count is not None]
         if not judged:
             return not_applicable("its batches have changed since, or their files are not there")
         counts = comparison.judge(sorted(rules), whole=False)
@@ -90,8 +91,13 @@ def finding(conn: psycopg.Connection, release: Release, settings: Settings) -> F
     ).fetchone()
     left = (total[0] if total else 0) - len(judged)
     said = f"{counts.get(EQUAL, 0):,} products as their listings state them, {counts.get(REJECTED, 0):,} in quarantine"
+    carried = sum(filter(None, known.values()))
     reason = "; ".join(
-        [said, *([f"{left:,} batches have changed since and were not judged"] if left else [])]
+        [
+            said,
+            *([f"what {carried:,} listings state was known from before"] if carried else []),
+            *([f"{left:,} batches have changed since and were not judged"] if left else []),
+        ]
     )
     return holds(not bad, sum(bad.values()), offenders, reason)
 
@@ -101,18 +107,19 @@ def _rules(entry: SourceRecord, settings: Settings) -> Rules:
     return Rules.from_settings(settings, source.profile, source.version)
 
 
-def _add(comparison: Comparison, store: ParquetStore, batch: str, rules: Rules | None) -> bool:
-    """Put a batch's listings beside the release; False where its file is not there, or its source is unknown by now."""
+def _add(comparison: Comparison, store: ParquetStore, batch: str, rules: Rules | None) -> int | None:
+    """Put a batch's listings beside the release; returns of how many it was known what they state, None where the batch's file is not there, or its
+    source is unknown by now."""
     if rules is None:
-        return False
+        return None
     try:
         listings = store.read(LISTINGS, batch)
     except (FileNotFoundError, pa.ArrowInvalid):
-        return False
+        return None
     if not set(LISTING_SCHEMA.names) <= set(listings.column_names):
-        return False
+        return None
     listings = listings.select(LISTING_SCHEMA.names).combine_chunks()
-    hashed = kept_or_made(
+    stated = kept_or_made(
         store,
         batch,
         f"{STATED_VERSION};{LISTING_VERSION};{NORMALIZATION_VERSION};{rules.version};{' '.join(comparison.columns)}",
@@ -120,8 +127,8 @@ def _add(comparison: Comparison, store: ParquetStore, batch: str, rules: Rules |
         _rows(listings),
         lambda some: comparison.hashed(some, state(some, rules)),
     )
-    comparison.put(listings, hashed, batch=batch)
-    return True
+    comparison.put(listings, stated.table, batch=batch)
+    return stated.known
 
 
 def _rows(listings: pa.Table) -> pa.Array:

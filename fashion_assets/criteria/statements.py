@@ -12,6 +12,7 @@ rules, and it is worked out anew. Rows with a list in them (vectors that came, f
 
 from collections.abc import Callable
 from contextlib import suppress
+from typing import NamedTuple
 
 import numpy as np
 import pyarrow as pa
@@ -35,6 +36,15 @@ _KEPT = pa.schema([pa.field("row", pa.string(), nullable=False), *OF_A_LISTING])
 _WITH = "stated_with"
 
 
+class Stated(NamedTuple):
+    """What listings state."""
+
+    table: pa.Table
+    """`OF_A_LISTING`, in their order."""
+    known: int
+    """Of so many it was kept from before."""
+
+
 def kept_or_made(
     store: ParquetStore,
     batch: str,
@@ -42,8 +52,8 @@ def kept_or_made(
     listings: pa.Table,
     rows: pa.Array,
     make: Callable[[pa.Table], pa.Table],
-) -> pa.Table:
-    """What a batch's listings state (`OF_A_LISTING`), in their order.
+) -> Stated:
+    """What a batch's listings state.
 
     Args:
         version: what decides it beside the listings themselves.
@@ -54,7 +64,7 @@ def kept_or_made(
     places = pc.index_in(rows, value_set=known["row"].combine_chunks())
     lacking = np.asarray(pc.is_null(places))
     if not lacking.any():
-        return known.take(places).select(OF_A_LISTING.names)
+        return Stated(known.take(places).select(OF_A_LISTING.names), listings.num_rows)
     made = make(listings.filter(pa.array(lacking))).select(OF_A_LISTING.names).cast(OF_A_LISTING)
     order = np.asarray(pc.fill_null(places, 0), np.int64).copy()
     order[lacking] = known.num_rows + np.arange(made.num_rows)
@@ -63,7 +73,7 @@ def kept_or_made(
     # It only saves time, which a full disk must not keep a release from being judged for.
     with suppress(OSError):
         store.write(table, FILE, batch, {_WITH: version})
-    return stated
+    return Stated(stated, listings.num_rows - made.num_rows)
 
 
 def _read(store: ParquetStore, batch: str, version: str) -> pa.Table:

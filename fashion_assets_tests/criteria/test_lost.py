@@ -14,6 +14,9 @@ from fashion_assets.warehouse.parquet import ParquetStore
 
 FIRST = "fashion_demo-00001"
 
+KNOWN = "what 40 listings state was known from before"
+"""The run that built the candidate has judged it."""
+
 
 def found(candidate: Candidate) -> Finding:
     return lost.finding(candidate.conn, candidate.release, candidate.settings)
@@ -73,7 +76,7 @@ def with_value(column: str, external_id: str, value: str | None) -> Callable[[pa
 def test_a_product_that_was_changed_taken_away_or_put_in(candidate: Candidate, damage: str, offender: str):
     whole = found(candidate)
     assert (whole.outcome, whole.value) == ("pass", 0)
-    assert whole.reason == "40 products as their listings state them, 0 in quarantine"
+    assert whole.reason == f"40 products as their listings state them, 0 in quarantine; {KNOWN}"
     change(candidate, damage)
     finding = found(candidate)
     assert finding.outcome == "fail" and finding.value >= 1
@@ -106,7 +109,7 @@ def test_a_rejection_that_is_in_quarantine_is_none_and_one_that_is_nowhere_is_lo
     )
     finding = found(candidate)
     assert finding.outcome == "pass"
-    assert finding.reason == "39 products as their listings state them, 1 in quarantine"
+    assert finding.reason == f"39 products as their listings state them, 1 in quarantine; {KNOWN}"
 
 
 def test_what_changed_since_is_not_judged_by_what_it_was(candidate: Candidate):
@@ -132,8 +135,13 @@ def test_what_a_listing_stated_is_kept_for_its_very_row_alone(candidate: Candida
     kept = store.read(FILE, FIRST)
     assert kept.num_rows == 20
     rewrite(candidate, "raw_listings", with_value("title", "7", "Nike Women Skirt"))
-    assert found(candidate).offenders == [f"{FIRST} 7: a product that says something else than its listing"]
-    # Of the others it was read, of this one it was worked out anew.
+    finding = found(candidate)
+    assert finding.offenders == [f"{FIRST} 7: a product that says something else than its listing"]
+    assert "what 39 listings state was known" in finding.reason
+    # Of the others it was known, of this one it was worked out anew, and is known by now.
+    assert KNOWN in found(candidate).reason
+    store.delete(FILE, FIRST)
+    assert "what 20 listings state was known" in found(candidate).reason
     now = store.read(FILE, FIRST)
     assert [one == other for one, other in zip(kept.to_pylist(), now.to_pylist(), strict=True)].count(
         False
