@@ -458,6 +458,9 @@ def index(settings: Settings, release: Release, progress: Callable[[str], None] 
                 execute, [sql.SQL("VACUUM ({}) {}").format(how, table) for table in (products, embeddings)]
             )
         )
+        if release.made_from:
+            with connect(settings, autocommit=True) as conn:
+                renewal.clean_up(conn, release)
         progress("indexes")
         # Whichever index begins first takes the workers there are, and the vector index gains most by them.
         beside = pool.submit(execute, workers.format(sql.Literal(0)), *others)

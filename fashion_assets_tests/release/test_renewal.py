@@ -69,6 +69,14 @@ def figures(conn: psycopg.Connection, release: Release) -> list[tuple]:
     ]
 
 
+class CutOff(Exception):
+    """The end of a process, between two batches."""
+
+
+def cut_off(done: int, total: int) -> None:
+    raise CutOff
+
+
 def damage(conn: psycopg.Connection, release: Release) -> None:
     """All that can become of rows while nobody looks: one byte of a title, of a vector and of a record, rows gone, moved, made up."""
     for statement in (
@@ -101,6 +109,10 @@ def test_what_was_wrong_in_the_spare_is_written_and_the_rest_stays_where_it_lies
     graph = conn.execute(
         "SELECT to_regclass(%s)::oid", (f"{former.release}.product_embeddings_index",)
     ).fetchone()
+    with pytest.raises(CutOff):
+        build.load(conn, settings, embedding_space(settings.model, settings.model_revision), None, cut_off)
+    # As if nothing had been: whoever comes next begins with it again.
+    assert releases.spare(conn) == former
     renewed = built(live, settings)
     assert (renewed.made_from, renewed.shared, renewed.written) == (former.release, 37, 3)
     # The graph is the spare's, not another one.
@@ -111,6 +123,10 @@ def test_what_was_wrong_in_the_spare_is_written_and_the_rest_stays_where_it_lies
         == graph
     )
     assert releases.get(conn, former.release).state == "dropped"
+    # Nothing lies beside an index of words.
+    assert conn.execute(
+        "SELECT gin_clean_pending_list(%s)", (f"{renewed.release}.products_search_vector",)
+    ).fetchone() == (0,)
     whole = built(live, settings.model_copy(update={"keep_spare": False}))
     assert whole.made_from is None
     assert rows(conn, renewed) == rows(conn, whole)
