@@ -186,6 +186,8 @@ class _Looked(NamedTuple):
     scans: list[Scanned]
     entries: dict[str, SourceRecord]
     listings: dict[str, pa.Table]
+    made: renewal.Chosen
+    """What a new release would be made from."""
 
 
 def planned(
@@ -207,7 +209,7 @@ def planned(
             result.forecast = forecast(
                 conn, settings, model, looked.wanted.live, looked.entries, looked.listings
             )
-            _cost(conn, settings, looked.wanted, result)
+            _cost(conn, settings, looked.wanted, looked.made, result)
     return result
 
 
@@ -249,7 +251,9 @@ def _look(
     result.in_the_way = in_the_way(conn, wanted.tables)
     schemas = {view.schema for view in views.views(conn)}
     result.dependents = sorted({str(each) for each in dependents(conn, schemas)})
-    return _Looked(wanted, scans, {each.name: each for each in active_sources(conn)}, listings)
+    # Beside the register as it was scanned, which is what the release would be made of.
+    made = renewal.chosen(conn, settings, wanted, wanted.batches)
+    return _Looked(wanted, scans, {each.name: each for each in active_sources(conn)}, listings, made)
 
 
 def _differing(conn: psycopg.Connection, live: Release | None, source: str | None, result: Planned) -> None:
@@ -314,7 +318,9 @@ def _schema(conn: psycopg.Connection, live: Release | None, tables: list[Declare
     return said
 
 
-def _cost(conn: psycopg.Connection, settings: Settings, wanted: Plan, result: Planned) -> None:
+def _cost(
+    conn: psycopg.Connection, settings: Settings, wanted: Plan, made: renewal.Chosen, result: Planned
+) -> None:
     """Estimate seconds and room."""
     if result.how == "nothing":
         return
@@ -333,7 +339,6 @@ def _cost(conn: psycopg.Connection, settings: Settings, wanted: Plan, result: Pl
         result.seconds["writing"] = round(rows * writing_seconds(conn), 1)
         written = result.to_judge
     else:
-        made = renewal.chosen(conn, settings, wanted, wanted.batches)
         result.whole, written = made.why if live else "", wanted.listings
         if made.spare is not None:
             result.made_from, result.shared = made.spare.release, wanted.listings - made.differing

@@ -102,6 +102,35 @@ def test_a_plan_says_what_changes_and_changes_nothing(
     assert any("2 of 5 listings were looked at, drawn by chance" in said for said in some.summary())
 
 
+def test_a_plan_says_what_a_release_shares_with_a_spare(
+    settings: Settings, database: psycopg.Connection, shop: Path
+):
+    database.execute("CREATE SCHEMA fashion_sota_r0000")
+    database.execute("CREATE TABLE fashion_sota_r0000.products AS SELECT * FROM fashion_sota_r0001.products")
+    database.execute(
+        "INSERT INTO fashion_ops.releases (release, number, state, made_with, products) "
+        "SELECT 'fashion_sota_r0000', 0, 'spare', made_with, products FROM fashion_ops.releases"
+    )
+    database.execute(
+        "INSERT INTO fashion_ops.release_batches (release, batch, content_version, products, quarantined, listings) "
+        "SELECT 'fashion_sota_r0000', batch, content_version, products, quarantined, listings FROM fashion_ops.release_batches"
+    )
+    # So quick that writing one row takes longer.
+    database.execute("UPDATE fashion_ops.releases SET build_seconds = .0001 WHERE number = 1")
+    database.commit()
+    replace_line(shop, 3, line(3, "Nike Women Purple Blazer 3"))
+    found = asked(settings)
+    assert (found.how, found.made_from, found.shared, found.whole) == (
+        "release",
+        "fashion_sota_r0000",
+        39,
+        "",
+    )
+    assert any("shares    39 listings with fashion_sota_r0000" in said for said in found.summary())
+    off = asked(settings.model_copy(update={"keep_spare": False}))
+    assert (off.made_from, off.shared, off.whole) == (None, 0, "keep_spare is off")
+
+
 def test_what_a_sync_cannot_do_is_due_as_a_release_and_prices_are_named(
     settings: Settings, database: psycopg.Connection, shop: Path
 ):
@@ -126,6 +155,7 @@ def test_what_a_sync_cannot_do_is_due_as_a_release_and_prices_are_named(
     assert found.dependents == ["view public.cheap"]
     assert found.seconds["building"] == 8.0
     assert any("price     6 of fashion_demo: 10.00 → 40.00" in said for said in found.summary())
+    assert any("the release is built whole: there is no spare" in said for said in found.summary())
 
     result = CliRunner().invoke(app, ["plan", "--source", "nowhere"])
     assert result.exit_code == 1 and "There is no source 'nowhere' in use" in result.stderr
