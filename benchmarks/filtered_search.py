@@ -7,8 +7,9 @@ without any, each question is put in four ways, in turns:
 
 - exact: the engine, told to compare everything the filters leave. It says which ten are right.
 - engine: the engine as it is.
-- plain: the ten nearest under a WHERE clause, `hnsw.ef_search` 40, no iterative scan, on the release's own table, as the server's planner likes.
-- iterative: the same with `hnsw.iterative_scan = strict_order`.
+- plain: the ten nearest under a WHERE clause, `hnsw.ef_search` 40, no iterative scan, on the release's own table, as the server's planner likes. Of an index
+  that has lists, as many are read as pgvector's manual begins with: the root of their number.
+- iterative: the same with `iterative_scan`, `strict_order` along a graph, `relaxed_order` along lists.
 
 Half of the questions are products' vectors, half lie between those of two products that are near to each other. Prints, for each row and way, recall@10, the
 recall that the questions leave sure at 95 % (Hoeffding), milliseconds at the median and the 95th percentile; of the engine, how often it took
@@ -17,6 +18,7 @@ which path. Nothing is written into the installation.
 
 import argparse
 import json
+import math
 import sys
 import time
 from collections import Counter
@@ -38,7 +40,7 @@ from fashion_assets.search.engine import SearchEngine
 from fashion_assets.search.filters import Filter
 from fashion_assets.search.query import Query
 from fashion_assets.settings import Settings
-from fashion_assets.warehouse import releases
+from fashion_assets.warehouse import release_indexes, releases
 from fashion_assets.warehouse.releases import Release
 
 ROWS: tuple[tuple[float, Relation], ...] = (
@@ -125,8 +127,8 @@ def measure(
     def put(way: str, question: np.ndarray, filters: tuple[Filter, ...], kept: Measured) -> list[float]:
         if way in ("plain", "iterative"):
             conn.execute(
-                "SELECT set_config('hnsw.iterative_scan', %s, false)",
-                ("off" if way == "plain" else "strict_order",),
+                "SELECT set_config('hnsw.iterative_scan', %s, false), set_config('ivfflat.iterative_scan', %s, false)",
+                ("off", "off") if way == "plain" else ("strict_order", "relaxed_order"),
             )
             began = time.perf_counter()
             distances = by_hand(conn, release, catalogue.space, question, filters)
@@ -181,7 +183,11 @@ def main() -> None:
         release = releases.get(conn, given.release) if given.release else releases.live(conn)
         if release is None:
             raise SystemExit("nothing is live")
-        conn.execute("SELECT set_config('hnsw.ef_search', %s, false)", (str(CANDIDATES),))
+        lists = release_indexes.lists_of(conn, release.table(release_indexes.VECTOR_INDEX))
+        conn.execute(
+            "SELECT set_config('hnsw.ef_search', %s, false), set_config('ivfflat.probes', %s, false)",
+            (str(CANDIDATES), str(max(1, math.isqrt(lists)))),
+        )
         found = measure(conn, engine, release, given.questions, given.tries)
     rows = [
         {"selectivity": share, "filter": relation, "way": way, **each.row()}

@@ -46,6 +46,8 @@ def main() -> int:
         live = releases.live(conn)
         assert live is not None
         products = live.table("products")
+        if release_indexes.lists_of(conn, live.table(release_indexes.vector_index(1))):
+            raise SystemExit("the live release's index has lists, which are read on until enough are found")
         index = live.table(release_indexes.vector_index(1)).as_string(conn)
         ((said,),) = conn.execute("SELECT obj_description(to_regclass(%s), 'pg_class')", (index,)).fetchall()
         width = Width.read(said)

@@ -106,6 +106,7 @@ SETTINGS_BY_GROUP = {
         "approval_required",
         "old_snapshots",
         "old_snapshot_seconds",
+        "index_method",
         "index_memory",
     ),
     "A live release that follows": ("reindex_after", "changes_channel", "watch_nice"),

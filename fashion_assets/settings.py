@@ -227,11 +227,16 @@ class Settings(Thresholds, BaseSettings):
         description="Share of the products whose vectors syncs replaced or took out after which the live release's index of vectors is built "
         "anew by itself, while it is read. At a quarter recall is measured to be .997, at a half .985. 0: never.",
     )
+    index_method: Literal["auto", "hnsw", "ivfflat"] = Field(
+        default="auto",
+        description="How a release's vectors are indexed: as a graph (hnsw), or in lists around centres (ivfflat), which are built in a bounded memory, and of which a search reads "
+        "the nearest. auto: as a graph up to 200,000 vectors, in lists from there on, where a graph misses a tenth of what is nearest. A release keeps what it was built with.",
+    )
     index_memory: int | None = Field(
         default=None,
         ge=64 * 2**20,
         description="Bytes that the server may take to build an index over vectors; one that does not fit takes several times as long. "
-        "A million vectors of 512 numbers take 2 GB. Unset: a quarter of the machine's memory on the embedded server, on others what they "
+        "A million vectors of 512 numbers take 2 GB as a graph, in lists .3 GB; there are fewer lists where they do not fit. Unset: a quarter of the machine's memory on the embedded server, on others what they "
         "are set to (maintenance_work_mem).",
     )
     keep_releases: int = Field(

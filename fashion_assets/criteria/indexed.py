@@ -18,12 +18,14 @@ from fashion_assets.criteria.verdict import (
 )
 from fashion_assets.search import path
 from fashion_assets.search.filters import SearchError
-from fashion_assets.warehouse.release_indexes import VECTOR_INDEX
+from fashion_assets.warehouse.release_indexes import LISTS, METHODS, VECTOR_INDEX
 from fashion_assets.warehouse.serving import PRODUCT_STYLE_AFFINITY
 
 ANSWERED_FROM = (VECTOR_INDEX, PRODUCT_STYLE_AFFINITY.name)
 """What a search by vectors may be answered from: the index, or the index by styles, which the engine goes by where the first was measured
 to find too few of the nearest (`release.widths`)."""
+
+_METHODS = sql.SQL(", ").join(map(sql.Literal, METHODS))
 
 
 def vector_index_is_whole(candidate: Candidate) -> Finding:
@@ -35,16 +37,16 @@ def vector_index_is_whole(candidate: Candidate) -> Finding:
     }
     rows = candidate.rows(
         sql.SQL(
-            "SELECT c.relname, i.indisvalid AND i.indisready, pg_get_expr(i.indpred, i.indrelid) FROM pg_index i "
+            "SELECT c.relname, i.indisvalid AND i.indisready, pg_get_expr(i.indpred, i.indrelid), a.amname, {} FROM pg_index i "
             "JOIN pg_class c ON c.oid = i.indexrelid JOIN pg_am a ON a.oid = c.relam "
-            "WHERE i.indrelid = to_regclass({}) AND a.amname = 'hnsw'"
-        ).format(sql.Literal(candidate.release.table("products").as_string(candidate.conn)))
+            "WHERE i.indrelid = to_regclass({}) AND a.amname IN ({})"
+        ).format(LISTS, sql.Literal(candidate.release.table("products").as_string(candidate.conn)), _METHODS)
     )
-    problems = [f"{name} is not valid" for name, valid, _ in rows if not valid]
+    problems = [f"{name} is not valid" for name, valid, *_ in rows if not valid]
     covered = {
         space
         for space in spaces
-        for _, valid, predicate in rows
+        for _, valid, predicate, *_ in rows
         if valid and f"'{space}'" in (predicate or "")
     }
     problems += [f"no index covers {space}" for space in sorted(spaces - covered)]
@@ -52,7 +54,11 @@ def vector_index_is_whole(candidate: Candidate) -> Finding:
         problems.append(f"there is no {VECTOR_INDEX}")
     if len(rows) > max(1, len(spaces)):
         problems.append(f"{len(rows)} vector indexes for {len(spaces)} spaces")
-    return holds(not problems, f"{len(rows)} index(es), {len(spaces)} space(s)", problems)
+    how = ", ".join(
+        dict.fromkeys(f"{method}, {lists:,} lists" if lists else method for *_, method, lists in rows)
+    )
+    said = f"{len(rows)} index(es){f' ({how})' if how else ''}, {len(spaces)} space(s)"
+    return holds(not problems, said, problems)
 
 
 def vector_search_uses_the_index(searching: Searching) -> Finding:
@@ -93,8 +99,10 @@ def vector_index_is_small(candidate: Candidate) -> Finding:
             f"{vectors} vectors are too few (at least {candidate.settings.min_vectors_for_size})"
         )
     size = candidate.number(
-        "SELECT sum(pg_relation_size(i.indexrelid))::bigint FROM pg_index i JOIN pg_class c ON c.oid = i.indexrelid "
-        "JOIN pg_am a ON a.oid = c.relam WHERE i.indrelid = to_regclass(%s) AND a.amname = 'hnsw'",
+        sql.SQL(
+            "SELECT sum(pg_relation_size(i.indexrelid))::bigint FROM pg_index i JOIN pg_class c ON c.oid = i.indexrelid "
+            "JOIN pg_am a ON a.oid = c.relam WHERE i.indrelid = to_regclass(%s) AND a.amname IN ({})"
+        ).format(_METHODS),
         (f"{candidate.release.release}.products",),
     )
     share = size / 2**20 / vectors * 10_000

@@ -53,6 +53,6 @@ class Candidate:
             )
         return self.conn.execute(query, parameters or None).fetchall()
 
-    def number(self, query: LiteralString, parameters: tuple | dict = ()) -> int:
+    def number(self, query: LiteralString | sql.Composed, parameters: tuple | dict = ()) -> int:
         """The single number a query gives."""
         return self.rows(query, parameters)[0][0] or 0

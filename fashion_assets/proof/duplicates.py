@@ -31,6 +31,9 @@ PROBES = 1_000
 NEIGHBOURS = 3
 """Nearest products of other sources that each is compared with."""
 
+LISTS_READ = 10
+"""Lists read of an index that has lists: what is alike lies in one, and others' beside it."""
+
 WALKED = 2_000
 """Entries of the index that are looked at for one product's nearest, at most: where a source's own are so many of the nearest, none
 of another source is near."""
@@ -179,6 +182,7 @@ def _compare_nearest(
         # A filter by source may leave few of the first that the index gives: it goes on, so far.
         conn.execute("SET LOCAL hnsw.iterative_scan = 'relaxed_order'")
         conn.execute(sql.SQL("SET LOCAL hnsw.max_scan_tuples = {}").format(sql.Literal(WALKED)))
+        conn.execute(sql.SQL("SET LOCAL ivfflat.probes = {}").format(sql.Literal(LISTS_READ)))
         for space, dimension in spaces:
             room = probes - found.probed
             if room <= 0:

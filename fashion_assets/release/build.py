@@ -444,7 +444,7 @@ def index(settings: Settings, release: Release, progress: Callable[[str], None] 
     with connect(settings, autocommit=True) as conn:
         indexes.wait_for_builds(conn, release, progress)
         there = {each.name for each in indexes.standing(conn, release) if each.valid}
-        of_vectors = [each for each in indexes.of_vectors(conn, release) if each.name not in there]
+        of_vectors = [each for each in indexes.of_vectors(conn, settings, release) if each.name not in there]
     others = [each.statement() for each in indexes.others(release) if each.name not in there]
     workers = sql.SQL("SET max_parallel_maintenance_workers = {}")
     with ThreadPoolExecutor(2) as pool:

@@ -103,7 +103,7 @@ def tend(
             [],
             f"the index of vectors of {release.release} waits to be built anew ({state}) for the transactions of {'; '.join(map(str, old))}",
         )
-    names = [each.name for each in indexes.of_vectors(conn, release)] if state.is_due else []
+    names = [each.name for each in indexes.of_vectors(conn, settings, release)] if state.is_due else []
     try:
         if not names:
             return Tended([], indexes.drop_leftovers(conn, release))

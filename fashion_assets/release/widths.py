@@ -3,12 +3,12 @@
 What belongs here: asking an index with more and more candidates, holding it against all vectors, keeping what was enough. What does not: using
 it, and proving by a sample that an answer left nothing out (`search.path`, `search.answering`).
 
-HNSW finds more the more candidates it keeps while it searches (`hnsw.ef_search`), and takes the longer. How many are enough is a property of
-the vectors, of the graph, and of how far the question is from any product: pictures lie among products, words farther off. So it is measured
+HNSW finds more the more candidates it keeps while it searches (`hnsw.ef_search`), IVFFlat the more lists it reads (`ivfflat.probes`), and takes the
+longer. How many are enough is a property of the vectors, of the index, and of how far the question is from any product: pictures lie among products, words farther off. So it is measured
 for questions of both kinds, and a question is taken for one or the other by how near the nearest products of the release's sample are to it.
 """
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 import numpy as np
@@ -21,6 +21,7 @@ from fashion_assets.release import styles
 from fashion_assets.search.path import (
     EXACT_AT_ONCE,
     EXACT_ROWS,
+    OF_A_LIST,
     PROBES,
     SAMPLE,
     STYLES_COMPARED,
@@ -29,6 +30,7 @@ from fashion_assets.search.path import (
     best_of,
 )
 from fashion_assets.search.query import WINDOW
+from fashion_assets.search.statements import settings_along
 from fashion_assets.warehouse import release_indexes
 from fashion_assets.warehouse.embedding_store import EmbeddingStore
 from fashion_assets.warehouse.releases import Release
@@ -56,6 +58,9 @@ ROWS_PER_CANDIDATE = 15
 WIDTHS = (100, 125, 150, 200, 250, 300, 400, 500, 700, 1_000)
 """Candidates that are tried, the fewest first; pgvector takes no more than the last."""
 
+PROBED = (1, 2, 3, 5, 7, 10, 15, 20, 30, 40, 60, 80, 120)
+"""Lists that are read, of an index that has lists; of a thousand the last is an eighth."""
+
 NEAR = 0.05
 """Share of the questions by products that may be farther from the sample than what is taken for near."""
 
@@ -73,13 +78,14 @@ def measure(conn: psycopg.Connection[Any], release: Release) -> dict[str, Width]
     for position, (space, dimension, products) in enumerate(spaces, start=1):
         if products <= max(EXACT_ROWS, SAMPLE + QUESTIONS):
             continue
-        found[space] = _measured(
-            conn, release, space, dimension, _compared_in_doubt(conn, release, space, products)
-        )
+        index = release.table(release_indexes.vector_index(position))
+        lists = release_indexes.lists_of(conn, index)
+        tried = [each for each in PROBED if each <= lists] if lists else WIDTHS
+        one_more = products / lists * OF_A_LIST if lists else ROWS_PER_CANDIDATE
+        compared = _compared_in_doubt(conn, release, space, products)
+        found[space] = _measured(conn, release, space, dimension, tried, lists > 0, one_more, compared)
         conn.execute(
-            sql.SQL("COMMENT ON INDEX {} IS {}").format(
-                release.table(release_indexes.vector_index(position)), sql.Literal(found[space].written())
-            )
+            sql.SQL("COMMENT ON INDEX {} IS {}").format(index, sql.Literal(found[space].written(lists > 0)))
         )
         conn.commit()
     return found
@@ -98,8 +104,16 @@ def _compared_in_doubt(conn: psycopg.Connection[Any], release: Release, space: s
 
 
 def _measured(
-    conn: psycopg.Connection[Any], release: Release, space: str, dimension: int, compared: float
+    conn: psycopg.Connection[Any],
+    release: Release,
+    space: str,
+    dimension: int,
+    widths: Sequence[int],
+    listed: bool,
+    one_more: float,
+    compared: float,
 ) -> Width:
+    """`widths`: those that are tried, of lists if it is `listed`; `one_more`: vectors compared one by one in the time that one of these takes."""
     products, titles, ids, sample = _drawn(conn, release, space)
     asked = np.concatenate([products, titles])
     farthest = _farthest(conn, release, space, dimension, asked)
@@ -109,9 +123,10 @@ def _measured(
     border = float(np.quantile(best[: len(products)], NEAR))
     near = best >= border
     tried: list[np.ndarray] = []
-    for width in WIDTHS:
+    for width in widths:
+        settings = settings_along(width if not listed else 0, width if listed else 0)
         answers = [
-            _found(conn, release, space, dimension, question, width, last, proof)
+            _found(conn, release, space, dimension, question, settings, last, proof)
             for question, last, proof in zip(asked, farthest, probes, strict=True)
         ]
         tried.append(np.array(answers, float))
@@ -119,8 +134,8 @@ def _measured(
             break
     found = np.stack(tried, axis=1)
     far = found[~near] if (~near).any() else found
-    kinds = [(each, _enough(each, compared)) for each in (found[near], far)]
-    shares = [float(each[:, WIDTHS.index(width), 2].mean()) for each, width in kinds]
+    kinds = [(each, _enough(each, widths, one_more, compared)) for each in (found[near], far)]
+    shares = [float(each[:, widths.index(width), 2].mean()) for each, width in kinds]
     return Width(kinds[0][1], kinds[1][1], border, (shares[0], shares[1]))
 
 
@@ -130,14 +145,14 @@ def _probes(ids: np.ndarray, nearness: np.ndarray) -> dict[str, float]:
     return dict(zip(ids[nearest].tolist(), (1 - nearness[nearest]).tolist(), strict=True))
 
 
-def _enough(found: np.ndarray, compared: float) -> int:
-    """The width that takes least of those from which on enough is found. `found`: of questions and widths, the share found and whether the index was
-    doubted, float [n, w, 2 or more]; `compared`: vectors that are compared then."""
+def _enough(found: np.ndarray, widths: Sequence[int], one_more: float, compared: float) -> int:
+    """The width that takes least of those from which on enough is found. `found`: of questions and the first of the widths, the share found and whether the
+    index was doubted, float [n, w, 2 or more]; `compared`: vectors that are compared then."""
     recall, doubted, *_ = found.mean(axis=0).T
     short = np.flatnonzero(recall < min(ENOUGH, recall.max() - LITTLE))
     first = min(len(recall) - 1, int(short[-1]) + 1 if len(short) else 0)
-    takes = ROWS_PER_CANDIDATE * np.array(WIDTHS[: len(recall)]) + doubted * compared
-    return WIDTHS[first + int(takes[first:].argmin())]
+    takes = one_more * np.array(widths[: len(recall)]) + doubted * compared
+    return widths[first + int(takes[first:].argmin())]
 
 
 def _drawn(
@@ -178,19 +193,15 @@ def _found(
     space: str,
     dimension: int,
     question: np.ndarray,
-    width: int,
+    settings: Mapping[str, str],
     farthest: np.ndarray,
     probes: Mapping[str, float],
 ) -> tuple[float, bool, float]:
-    """The share of a question's nearest products that are found with so many candidates: by the index, or, where the sample shows that it passed
+    """The share of a question's nearest products that are found as the settings say: by the index, or, where the sample shows that it passed
     over some, without it (`search.answering`). Whether it shows that. And the same share of the `FIRST`
     ones. `farthest`: of those and of all, float [2]."""
     with conn.transaction():
-        for name, value in (
-            ("hnsw.ef_search", str(width)),
-            ("enable_seqscan", "off"),
-            ("enable_sort", "off"),
-        ):
+        for name, value in settings.items():
             conn.execute("SELECT set_config(%s, %s, true)", (name, value))
         nearness = sql.SQL("embedding::halfvec({}) <=> %(question)s").format(sql.Literal(dimension))
         rows = conn.execute(

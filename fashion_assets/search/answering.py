@@ -19,14 +19,14 @@ from fashion_assets.search.curated import Chosen, Curation
 from fashion_assets.search.filters import COLUMNS, FilterError, SearchError
 from fashion_assets.search.highlighting import highlighted
 from fashion_assets.search.lacking import LackingWords
-from fashion_assets.search.legs import ef_search_of, legs_of, parameters_of, shape_of
+from fashion_assets.search.legs import legs_of, parameters_of, shape_of, walk_of
 from fashion_assets.search.meaning import Encoders
 from fashion_assets.search.paging import PASSED_OVER, TOO_FEW, Leg, doubted, hits_of, proofs
 from fashion_assets.search.path import EXACT_AT_MOST, EXACT_AT_ONCE, Facts
 from fashion_assets.search.query import SORTS, Aside, Cursor, Plan, Query, Results
 from fashion_assets.search.reading import Statement
 from fashion_assets.search.served import ServedReleases, array
-from fashion_assets.search.statements import MAX_EF_SEARCH, Shape
+from fashion_assets.search.statements import Shape, Walk
 from fashion_assets.search.tallies import FOUND_MOST, Tally
 from fashion_assets.search.tallies import read as tallied
 from fashion_assets.search.understanding import Understanding
@@ -120,7 +120,7 @@ class Answering:
                 b"EXPLAIN (FORMAT JSON) " + page_statement.search(shape), parameters_of(asked, legs)
             )
             (((plan,),),) = yield from self.releases.read(
-                facts, [explaining], statements.settings_of(shape, ef_search_of(legs))
+                facts, [explaining], statements.settings_of(shape, walk_of(legs))
             )
             return plan[0]["Plan"]
 
@@ -325,14 +325,14 @@ class Answering:
 
     def _answer(self, facts: Facts, asked: Asked) -> Work[Answered]:
         legs = legs_of(facts, asked)
-        ef_search = ef_search_of(legs)
-        shape, rows = yield from self._page(facts, asked, legs, ef_search)
+        walk = walk_of(legs)
+        shape, rows = yield from self._page(facts, asked, legs, walk)
         wide = any(leg.is_full(proof) and not leg.most for leg, proof in proofs(rows, legs))
         if wide:
             # The sample promised fewer within the cut-off. Filters have a leg to themselves then.
             legs = legs_of(facts, asked, wide=True)
-            ef_search = ef_search_of(legs)
-            shape, rows = yield from self._page(facts, asked, legs, ef_search)
+            walk = walk_of(legs)
+            shape, rows = yield from self._page(facts, asked, legs, walk)
         notes: list[str] = []
         doubt = doubted(rows, legs)
         left = facts.left(asked.filters) if doubt else 0
@@ -345,16 +345,16 @@ class Answering:
                     )
                 )
                 legs = by_styles
-                shape, rows = yield from self._page(facts, asked, legs, ef_search)
+                shape, rows = yield from self._page(facts, asked, legs, walk)
                 doubt = doubted(rows, legs)
-            elif ef_search < MAX_EF_SEARCH:
+            elif walk.wider != walk:
                 notes.append(Aside("the index passed over nearer products, so it searched wider"))
-                shape, rows = yield from self._page(facts, asked, legs, MAX_EF_SEARCH)
+                shape, rows = yield from self._page(facts, asked, legs, walk.wider)
                 doubt = doubted(rows, legs)
         if doubt == TOO_FEW or (doubt == PASSED_OVER and left <= EXACT_AT_MOST):
             notes.append(Aside(f"the index {doubt}, so all was compared"))
             legs = legs_of(facts, replace(asked, exact=True), wide=True)
-            shape, rows = yield from self._page(facts, asked, legs, ef_search)
+            shape, rows = yield from self._page(facts, asked, legs, walk)
         paths: dict[str, str] = {leg.shape.space: leg.shape.path for leg in legs}
         if shape.terms:
             paths["text"] = "terms"
@@ -370,11 +370,11 @@ class Answering:
         )
 
     def _page(
-        self, facts: Facts, asked: Asked, legs: Sequence[Leg], ef_search: int
+        self, facts: Facts, asked: Asked, legs: Sequence[Leg], walk: Walk
     ) -> Work[tuple[Shape, list[tuple]]]:
         shape = shape_of(facts, asked, legs)
         statement = Statement(page_statement.search(shape), parameters_of(asked, legs))
-        settings = statements.settings_of(shape, ef_search)
+        settings = statements.settings_of(shape, walk)
         (rows,) = yield from self.releases.read(facts, [statement], settings)
         return shape, rows
 

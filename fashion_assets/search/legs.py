@@ -17,7 +17,7 @@ from fashion_assets.search.nearness import BESIDE_WORDS, cut_off, reach
 from fashion_assets.search.paging import Leg
 from fashion_assets.search.path import Facts, choose, probes
 from fashion_assets.search.query import MAX_LIMIT
-from fashion_assets.search.statements import After, Path, Shape, VectorLeg
+from fashion_assets.search.statements import After, Path, Shape, VectorLeg, Walk
 
 
 def legs_of(facts: Facts, asked: Asked, *, wide: bool = False, by_styles: bool = False) -> list[Leg]:
@@ -40,7 +40,8 @@ def legs_of(facts: Facts, asked: Asked, *, wide: bool = False, by_styles: bool =
             width = facts.width(space, nearness)
             # Beside a text leg no more than without filters: searching wider took hybrid queries twice as long, and their page is not
             # the vectors' alone.
-            walked = width if asked.ranked else facts.candidates(asked.filters, width)
+            # Lists are read on until enough meet the filters.
+            walked = width if asked.ranked or space.lists else facts.candidates(asked.filters, width)
             if asked.ends:
                 cut = cut_off(facts, nearness)
                 window = MAX_LIMIT if wide else reach(facts, space, nearness, cut, asked.filters)
@@ -62,15 +63,19 @@ def legs_of(facts: Facts, asked: Asked, *, wide: bool = False, by_styles: bool =
             if path != "exact" and not most:
                 filters, excluded = ((), ()) if whole else (asked.filters, asked.leaves_out)
                 nearest = probes(facts, space, nearness, filters, excluded)
-        shape = VectorLeg(name, space.dimension, path, cut is not None, whole)
-        width = max(window, walked if path == "iterative" else width)
+        shape = VectorLeg(name, space.dimension, path, cut is not None, whole, space.lists > 0)
+        if not space.lists:
+            width = max(window, walked if path == "iterative" else width)
         legs.append(Leg(shape, vector, nearest, window, cut, most or window >= MAX_LIMIT, near, width))
     return legs
 
 
-def ef_search_of(legs: Sequence[Leg]) -> int:
-    """What indexes keep while they are searched by a statement: as much as the leg that needs most."""
-    return max((leg.width for leg in legs), default=0)
+def walk_of(legs: Sequence[Leg]) -> Walk:
+    """How far indexes are read by a statement: as far as the leg needs that needs most."""
+    return Walk(
+        max((leg.width for leg in legs if not leg.shape.listed), default=0),
+        max((leg.width for leg in legs if leg.shape.listed), default=0),
+    )
 
 
 def shape_of(facts: Facts, asked: Asked, legs: Sequence[Leg]) -> Shape:

@@ -47,7 +47,7 @@ class Leg:
     styles: tuple[int, ...] = ()
     """Numbers of the styles whose products it compares; none: it goes by no styles."""
     width: int = 0
-    """Candidates its index keeps while it is searched; no fewer than it looks at."""
+    """Candidates its graph keeps while it is searched, no fewer than it looks at; or how many of its index's lists are read."""
 
     def is_full(self, proof: Proof) -> bool:
         """Whether there may be more within the cut-off than it looked at."""

@@ -34,6 +34,15 @@ INDEX_STEP = 7
 the row to ask the filter: 4 to 6 µs against 1.2 to 1.7 µs, and as much again because how far the walk is was read off
 half a dozen products of the sample."""
 
+OF_A_LIST = 0.3
+"""Vectors compared one by one in the time of one of a list, which lies beside the others of its list: .25 to .4 µs."""
+
+LIST_STEP = 2.5
+"""The same of one step along what is read of lists, which fetches the row to ask the filter, and as much again as for a graph."""
+
+LISTS_READ = 30
+"""One list in so many is read where nothing was measured. Of a million drawn vectors in a thousand lists 20 hold 1.000 of the ten and .990 of the
+hundred nearest, 40 all."""
 
 PRODUCTS_PER_CANDIDATE = 200
 """The larger the graph, the more of its regions a search must keep open: over 300,000 drawn vectors the index alone finds
@@ -72,7 +81,7 @@ def best_of(nearness: np.ndarray) -> float:
 
 @dataclass(frozen=True)
 class Width:
-    """How many candidates a search of a release's index keeps, as they were measured when it was built (`release.widths`)."""
+    """How many candidates a search of a release's index keeps, or how many of its lists it reads, as was measured when it was built (`release.widths`)."""
 
     near: int
     """For questions to which the sample has something as near as `border`."""
@@ -94,11 +103,11 @@ class Width:
         """For a question, by the sample's similarities to it."""
         return self.near if self._is_near(nearness) else self.far
 
-    def written(self) -> str:
-        """As it stands beside the index."""
+    def written(self, listed: bool = False) -> str:
+        """As it stands beside the index; `listed`: one that has lists."""
         return json.dumps(
             {
-                "candidates": {"near": self.near, "far": self.far},
+                "lists" if listed else "candidates": {"near": self.near, "far": self.far},
                 "near_from": round(self.border, 4),
                 "found": {"near": round(self.found[0], 4), "far": round(self.found[1], 4)},
             }
@@ -109,9 +118,8 @@ class Width:
         """What `written` wrote; None for what it did not."""
         try:
             said = json.loads(text or "")
-            near, far = (
-                min(MAX_EF_SEARCH, max(1, int(said["candidates"][kind]))) for kind in ("near", "far")
-            )
+            widths = said["lists"] if "lists" in said else said["candidates"]
+            near, far = (min(MAX_EF_SEARCH, max(1, int(widths[kind]))) for kind in ("near", "far"))
             found = said.get("found", {})
             return cls(
                 near,
@@ -134,6 +142,8 @@ class Space:
     """Column and value of each index over the part of the space in which the column has the value."""
     width: Width | None = None
     """None: it was not measured."""
+    lists: int = 0
+    """Lists its index has; 0: it is a graph."""
 
 
 @dataclass(frozen=True)
@@ -234,8 +244,10 @@ class Facts:
         return min(MAX_EF_SEARCH, max(EF_SEARCH, self.products // PRODUCTS_PER_CANDIDATE))
 
     def width(self, space: Space, nearness: np.ndarray) -> int:
-        """Candidates HNSW keeps while it searches a space for what the sample's similarities are to."""
-        return self.ef_search if space.width is None else space.width.of(nearness)
+        """Candidates HNSW keeps while it searches a space for what the sample's similarities are to; or lists that are read, where its index has some."""
+        if space.width is not None:
+            return space.width.of(nearness)
+        return max(1, math.ceil(space.lists / LISTS_READ)) if space.lists else self.ef_search
 
     def suffices(self, space: Space, nearness: np.ndarray) -> bool:
         """Whether the index of a space finds enough of what the sample's similarities are to; where nothing was measured, it is believed."""
@@ -267,7 +279,7 @@ def choose(
 ) -> Path:
     """The path of a search for the `window` nearest products, such that its recall does not suffer and its time stays
     below that of comparing all that the filters leave; `nearness` is the sample's, to what is asked for, `candidates` are what
-    the index would keep while it searches."""
+    the index would keep while it searches, or the lists it would read."""
     if not space.indexed:
         return "exact"
     scale = facts.products / len(facts.sample.rows)
@@ -286,10 +298,14 @@ def choose(
     if sampled < needed:
         return "exact"
     last = np.partition(nearness[meeting], sampled - needed)[sampled - needed]
-    walk = scale * int((nearness >= last).sum()) + candidates
+    walk = scale * int((nearness >= last).sum())
+    if space.lists:
+        takes = walk * LIST_STEP + candidates / space.lists * len(nearness) * scale * OF_A_LIST
+    else:
+        takes = (walk + candidates) * INDEX_STEP
     found_by_index = [each for each in filters if each.name.partition(".")[0] in facts.indexed]
     compared = scale * int(facts.meeting(found_by_index).sum())
-    return "iterative" if walk * INDEX_STEP <= compared else "exact"
+    return "iterative" if takes <= compared else "exact"
 
 
 def probes(

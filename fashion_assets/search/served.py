@@ -13,6 +13,7 @@ from typing import Any
 import numpy as np
 import psycopg
 from pgvector import HalfVector
+from psycopg import sql
 
 from fashion_assets.catalog.attributes import SPARSE
 from fashion_assets.search import statements
@@ -24,7 +25,7 @@ from fashion_assets.search.reading import Statement
 from fashion_assets.search.work import Answer, Once, Read, Work
 from fashion_assets.settings import Settings
 from fashion_assets.warehouse.reader import MISSING_GRANT, searches_as_owner
-from fashion_assets.warehouse.release_indexes import BARE_INDEX
+from fashion_assets.warehouse.release_indexes import BARE_INDEX, LISTS, METHODS
 from fashion_assets.warehouse.releases import SERVING_SCHEMA, ReleaseError
 from fashion_assets.warehouse.serving import REVISION, STYLE_CLUSTERS
 
@@ -47,12 +48,18 @@ SELECT c.oid::bigint, c.reltuples::bigint, to_regclass(%(bare)s) IS NOT NULL, to
 FROM pg_class c WHERE c.oid = to_regclass(%(products)s)
 """
 
-_INDEXES = b"""
-SELECT pg_get_expr(i.indpred, i.indrelid), a.atttypmod, obj_description(c.oid, 'pg_class') FROM pg_index i
-JOIN pg_class c ON c.oid = i.indexrelid JOIN pg_am m ON m.oid = c.relam AND m.amname = 'hnsw'
+_INDEXES = (
+    sql.SQL(
+        """
+SELECT pg_get_expr(i.indpred, i.indrelid), a.atttypmod, obj_description(c.oid, 'pg_class'), {} FROM pg_index i
+JOIN pg_class c ON c.oid = i.indexrelid JOIN pg_am m ON m.oid = c.relam AND m.amname IN ({})
 JOIN pg_attribute a ON a.attrelid = i.indexrelid AND a.attnum = 1
 WHERE i.indrelid = %(relation)s AND i.indisvalid ORDER BY c.relname
 """
+    )
+    .format(LISTS, sql.SQL(", ").join(map(sql.Literal, METHODS)))
+    .as_bytes(None)
+)
 
 _INDEXED = b"""
 SELECT DISTINCT a.attname::text FROM pg_index i
@@ -321,23 +328,24 @@ def _sampled(rows: Sequence[tuple]) -> Sample:
     return Sample(named, [row[0] for row in rows], vectors, positions)
 
 
-def _spaces(indexes: Sequence[tuple[str | None, int, str | None]]) -> tuple[Space, ...]:
+def _spaces(indexes: Sequence[tuple[str | None, int, str | None, int]]) -> tuple[Space, ...]:
     """The spaces the vector indexes are over: each has one over all of it, and maybe partial ones."""
     whole: dict[str, int] = {}
     partial: dict[str, list[tuple[str, str]]] = {}
     widths: dict[str, Width | None] = {}
-    for predicate, dimension, said in indexes:
+    listed: dict[str, int] = {}
+    for predicate, dimension, said, lists in indexes:
         parts = {name: value.replace("''", "'") for name, value in _PREDICATE.findall(predicate or "")}
         space = parts.pop("embedding_space", None)
         if space is None:
             continue
         if not parts:
             whole[space] = dimension
-            widths[space] = Width.read(said)
+            widths[space], listed[space] = Width.read(said), lists
         elif len(parts) == 1:
             partial.setdefault(space, []).extend(parts.items())
     return tuple(
-        Space(name, dimension, True, tuple(partial.get(name, ())), widths[name])
+        Space(name, dimension, True, tuple(partial.get(name, ())), widths[name], listed[name])
         for name, dimension in whole.items()
     )
 

@@ -9,7 +9,7 @@ from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from functools import lru_cache
 from itertools import count
-from typing import Any, Literal, LiteralString
+from typing import Any, Literal, LiteralString, NamedTuple
 
 from psycopg import sql
 
@@ -37,6 +37,12 @@ recall@10 of the index alone is 0.999 for products as questions and 0.96 for wor
 MAX_EF_SEARCH = 1_000
 """What pgvector takes."""
 
+WIDER = 4
+"""So many times as many lists are read where an index that has lists is in doubt."""
+
+FARTHEST = 8
+"""So many times as many are read until enough meet the filters: where they are still too few, all that the filters leave is compared sooner."""
+
 
 After = Literal["value", "none", "id", "above", "below"]
 """What a listing goes on after: a value and an id, an id among those without a value, an id; where boosts order it, a product that is lifted, `above`
@@ -54,6 +60,8 @@ class VectorLeg:
     """Whether products farther than `%(cut_<n>)s` are not found."""
     whole: bool = False
     """Whether all products are searched, and filters look at what is within the cut-off."""
+    listed: bool = False
+    """Whether the space's index has lists (IVFFlat), and is no graph."""
 
 
 @dataclass(frozen=True)
@@ -100,7 +108,32 @@ class Shape:
         return self.legs == ["listing"] and self.sort is None and bool(self.boosts)
 
 
-def settings_of(shape: Shape, ef_search: int) -> dict[str, str]:
+class Walk(NamedTuple):
+    """How far indexes of vectors are read."""
+
+    candidates: int = 0
+    """Candidates a graph keeps while it is searched (`hnsw.ef_search`)."""
+    lists: int = 0
+    """Lists that are read of one that has lists, before it is seen whether enough were found (`ivfflat.probes`)."""
+
+    @property
+    def wider(self) -> "Walk":
+        """As far as helps where it left out what is nearer; the same where it does not."""
+        return Walk(MAX_EF_SEARCH if self.candidates else 0, self.lists * WIDER)
+
+
+def settings_along(candidates: int, lists: int) -> dict[str, str]:
+    """Settings under which the only plan without a sort is the one that reads the index of vectors in its order. `candidates` of graphs, `lists` of those
+    that have lists; 0 where there are none."""
+    chosen = {"enable_sort": "off", "enable_seqscan": "off"}
+    if candidates:
+        chosen["hnsw.ef_search"] = str(min(MAX_EF_SEARCH, candidates))
+    if lists:
+        chosen["ivfflat.probes"] = str(lists)
+    return chosen
+
+
+def settings_of(shape: Shape, walk: Walk) -> dict[str, str]:
     """The settings of the transaction a search statement runs in.
 
     The path never hangs on the planner's estimates: an exact leg orders by an expression no index has, and for an index
@@ -108,12 +141,14 @@ def settings_of(shape: Shape, ef_search: int) -> dict[str, str]:
     """
     chosen = {"synchronize_seqscans": "off"}
     if any(leg.path not in COMPARING for leg in shape.vectors):
-        chosen |= {
-            "enable_sort": "off",
-            "enable_seqscan": "off",
-            "hnsw.ef_search": str(min(MAX_EF_SEARCH, ef_search)),
-            "hnsw.iterative_scan": "relaxed_order",
-        }
+        chosen |= settings_along(*walk)
+        # Either goes on from where it was until enough meet the filters.
+        chosen |= {"hnsw.iterative_scan": "relaxed_order"} if walk.candidates else {}
+        if walk.lists:
+            chosen |= {
+                "ivfflat.iterative_scan": "relaxed_order",
+                "ivfflat.max_probes": str(FARTHEST * walk.lists),
+            }
     elif shape.terms:
         chosen["enable_seqscan"] = "off"
     # Under filters, styles and terms the right plan depends on their values, and so it does where all that is found is put in order.

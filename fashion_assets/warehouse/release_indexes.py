@@ -4,7 +4,9 @@ What belongs here: their names, and what each is over. What does not: building t
 """
 
 from dataclasses import dataclass
+from typing import Any
 
+import psycopg
 from psycopg import sql
 
 from fashion_assets.catalog.attributes import ATTRIBUTES
@@ -13,11 +15,28 @@ from fashion_assets.warehouse.serving import FAVOURITES, PRODUCT_STYLE_AFFINITY,
 VECTOR_INDEX = "product_embeddings_index"
 """The one vector index in place of three (A4); further spaces of a mixed catalogue get `_2`, `_3` …"""
 
+METHODS = ("hnsw", "ivfflat")
+"""The access methods of vector indexes, as PostgreSQL calls them."""
+
 
 def vector_index(position: int) -> str:
     """Name of the index of the space that comes so many-th (1, 2, …), the one with most vectors first."""
     return VECTOR_INDEX if position == 1 else f"{VECTOR_INDEX}_{position}"
 
+
+def lists_of(conn: psycopg.Connection[Any], index: sql.Identifier) -> int:
+    """Lists of an index of vectors that has lists; 0 of one that has none, or that is not there."""
+    row = conn.execute(
+        sql.SQL("SELECT {} FROM pg_class c WHERE c.oid = to_regclass(%s)").format(LISTS),
+        (index.as_string(conn),),
+    ).fetchone()
+    return row[0] if row is not None else 0
+
+
+LISTS = sql.SQL(
+    "coalesce((SELECT option_value::int FROM pg_options_to_table(c.reloptions) WHERE option_name = 'lists'), 0)"
+)
+"""How many lists an index `c` of `pg_class` has that was built with so many; 0: it has none."""
 
 BARE_INDEX = "products_without_vector"
 """The index over products that have no vector, by which they are counted."""

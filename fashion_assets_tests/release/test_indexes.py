@@ -143,7 +143,7 @@ def test_the_command_checks_and_rebuilds(candidate):
 def test_a_build_that_was_cut_off_is_gone_on_with(candidate: Candidate):
     conn, settings, space = candidate.conn, candidate.settings, embedding_space(None)
     begun = build.load(conn, settings, space, "one")
-    (of_vectors,) = indexes.of_vectors(conn, begun)
+    (of_vectors,) = indexes.of_vectors(conn, settings, begun)
     conn.execute(of_vectors.statement())
     conn.commit()
     built = oids(replace(candidate, release=begun))
@@ -185,3 +185,44 @@ def test_an_index_that_a_killed_process_had_asked_for_is_waited_for(candidate: C
             indexes.wait_for_builds(looking, candidate.release, said.append)
         there = {each.name for each in indexes.standing(conn, candidate.release)}
     assert said == ["waiting for an index that a run before began"] and "slow" in there
+
+
+def test_vectors_are_put_into_lists_where_they_are_many_or_somebody_says_so(candidate: Candidate):
+    conn, settings = candidate.conn, candidate.settings
+    assert [indexes.is_listed(settings, n) for n in (199_999, 200_000)] == [False, True]
+    chosen = settings.model_copy(update={"index_method": "ivfflat"})
+    assert indexes.is_listed(chosen, 1) and not indexes.is_listed(
+        settings.model_copy(update={"index_method": "hnsw"}), 10**7
+    )
+    for update, ends in (({}, "hnsw"), ({"index_method": "ivfflat"}, "lists = ")):
+        (wanted,) = indexes.of_vectors(conn, settings.model_copy(update=update), candidate.release)
+        assert ends in wanted.statement().as_string(conn) and wanted.memory
+
+
+def test_there_are_as_many_lists_as_their_centres_are_found_in_the_memory():
+    assert indexes.lists_for(10**6, 512, 2**40) == 1_000
+    assert indexes.lists_bytes(1_000, 512) < 320 * 2**20
+    for most in (64, 128, 256):
+        lists = indexes.lists_for(10**8, 512, most * 2**20)
+        assert indexes.lists_bytes(lists, 512) <= most * 2**20 < indexes.lists_bytes(lists * 10 // 8, 512)
+    assert indexes.lists_for(0, 512, 0) == 1
+
+
+def test_the_server_finds_the_centres_of_lists_in_the_memory_that_was_reckoned(candidate: Candidate):
+    """It says so itself where it has too little."""
+    conn, dimension = candidate.conn, 16
+    conn.execute(
+        "CREATE TEMPORARY TABLE vectors ON COMMIT DROP AS SELECT array_agg(random())::vector::halfvec(16) AS of "
+        "FROM generate_series(1, 10000) AS n, generate_series(1, 16) GROUP BY n"
+    )
+    reckoned = indexes.lists_bytes(200, dimension)
+    build = "CREATE INDEX ON vectors USING ivfflat (of halfvec_cosine_ops) WITH (lists = 200)"
+
+    def build_in(size: float) -> None:
+        with conn.transaction(force_rollback=True):
+            conn.execute("SELECT set_config('maintenance_work_mem', %s, true)", (f"{int(size) // 1024}kB",))
+            conn.execute(build)
+
+    build_in(reckoned)
+    with pytest.raises(psycopg.errors.ProgramLimitExceeded, match="memory required"):
+        build_in(0.9 * (reckoned - 8 * 2**20))

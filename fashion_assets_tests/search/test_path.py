@@ -341,17 +341,17 @@ def test_too_narrow_a_walk_is_not_enough():
     found = np.zeros((4, len(widths.WIDTHS), 2))
     recalls, doubted = found[:, :, 0], found[:, :, 1]
     recalls[:] = 1
-    assert widths._enough(found, 1e6) == widths.WIDTHS[0]
+    assert widths._enough(found, widths.WIDTHS, widths.ROWS_PER_CANDIDATE, 1e6) == widths.WIDTHS[0]
     recalls[0, 2] = 0.9  # finding less with more candidates is chance: what finds more before it is no proof
-    assert widths._enough(found, 1e6) == widths.WIDTHS[3]
+    assert widths._enough(found, widths.WIDTHS, widths.ROWS_PER_CANDIDATE, 1e6) == widths.WIDTHS[3]
     recalls[0, -1] = 0.9
-    assert widths._enough(found, 1e6) == widths.WIDTHS[-1]
+    assert widths._enough(found, widths.WIDTHS, widths.ROWS_PER_CANDIDATE, 1e6) == widths.WIDTHS[-1]
     # Where no walk finds all, the narrowest of those that find about as much; and one that is doubted less where doubts cost more than it does.
     recalls[:, :2], recalls[:, 2:] = 0.9, 0.97
-    assert widths._enough(found, 1e6) == widths.WIDTHS[2]
+    assert widths._enough(found, widths.WIDTHS, widths.ROWS_PER_CANDIDATE, 1e6) == widths.WIDTHS[2]
     doubted[0, 2:4] = 1
-    assert widths._enough(found, 1e6) == widths.WIDTHS[4]
-    assert widths._enough(found, 100) == widths.WIDTHS[2]
+    assert widths._enough(found, widths.WIDTHS, widths.ROWS_PER_CANDIDATE, 1e6) == widths.WIDTHS[4]
+    assert widths._enough(found, widths.WIDTHS, widths.ROWS_PER_CANDIDATE, 100) == widths.WIDTHS[2]
 
 
 def test_the_fewer_a_filter_leaves_the_wider_the_index_is_searched():
