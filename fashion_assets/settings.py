@@ -230,7 +230,7 @@ class Settings(Thresholds, BaseSettings):
     index_method: Literal["auto", "hnsw", "ivfflat"] = Field(
         default="auto",
         description="How a release's vectors are indexed: as a graph (hnsw), or in lists around centres (ivfflat), which are built in a bounded memory, and of which a search reads "
-        "the nearest. auto: as a graph up to 200,000 vectors, in lists from there on, where a graph misses a tenth of what is nearest. A release keeps what it was built with.",
+        "the nearest. auto: as a graph below 100,000 vectors of a space, in lists from there on, where a graph misses some of what is nearest. A release keeps what it was built with.",
     )
     index_memory: int | None = Field(
         default=None,
