@@ -264,14 +264,14 @@ class Renewal:
         afterwards as ever."""
         conn, release = self._conn, self._release
         there = dict(_graphs(conn, release))
-        wanted = {each.name: each for each in indexes.of_vectors(conn, release)}
         spaces = conn.execute(
             sql.SQL(
                 "SELECT quote_literal(embedding_space) FROM {} WHERE embedding IS NOT NULL GROUP BY embedding_space "
                 "ORDER BY count(*) DESC, embedding_space"
             ).format(release.table(PRODUCTS.name))
         ).fetchall()
-        if there.keys() == wanted.keys() and all(
+        wanted = [release_indexes.vector_index(position) for position, _ in enumerate(spaces, start=1)]
+        if there.keys() == set(wanted) and all(
             space in there[name] for name, (space,) in zip(wanted, spaces, strict=True)
         ):
             return True
