@@ -5,8 +5,9 @@ Usage: python benchmarks/swaps.py WORK_FOLDER [SWAPS [LISTINGS]]
 Two releases of a drawn catalogue, every title of one marked, and with other columns: either has one the other lacks. Eight searching connections,
 four of SQL that look at the views in any order, one and several statements a transaction, one that has prepared `SELECT *`, one whose
 transactions are REPEATABLE READ, and one that is idle in a transaction after it looked at one view. Two writers mark favourites through the view, each mark in a
-transaction of its own: in the end every one that was committed must be there once, in the live release and in the one gone back to. First nothing swaps, then releases swap back to back; what waits for a lock, and how long, the server itself says
-(`log_lock_waits`), so that it is told from waiting for a core. Then a rollback is asked for while a run builds, a `pg_dump`
+transaction of its own: in the end every one that was committed must be there once, in the live release and in the one gone back to. First nothing swaps, then
+releases swap back to back, then nothing swaps for as long, which is what answers are held against. What waits for a lock, and how long, the server itself says
+(`log_lock_waits`), and a swap for how long it kept the views locked (`views_locked_ms`), so that either is told from waiting for a core. Then a rollback is asked for while a run builds, a `pg_dump`
 reads, and a retirement waits for it. Exit code 0 where no query and no write failed, no statement's answer was of two releases and no write is lost.
 """
 
@@ -21,13 +22,14 @@ import threading
 import time
 from collections.abc import Callable
 from pathlib import Path
+from typing import Any
 
 import psycopg
 from psycopg import sql
 
 from fashion_assets.postgres import server
 from fashion_assets.postgres.connections import connect
-from fashion_assets.release import swap
+from fashion_assets.release import serving, swap
 from fashion_assets.search.engine import SearchEngine
 from fashion_assets.search.query import Query
 from fashion_assets.settings import Settings
@@ -333,21 +335,24 @@ def differ(settings: Settings) -> None:
         conn.execute(sql.SQL("ALTER TABLE {} DROP COLUMN style, ADD COLUMN of_old text").format(users))
 
 
-def swaps(home: Path, count: int) -> list[float]:
-    """Swap so often in a process of its own, as a command does; seconds of each, in order of size."""
+def swaps(home: Path, count: int) -> tuple[list[float], list[float]]:
+    """Swap so often in a process of its own, as a command does; seconds of each, and for how long readers were locked out (`Locked`), in order of
+    size."""
     ran = subprocess.run(
         [sys.executable, __file__, "--swap", str(home), str(count)],
         check=True,
         stdout=subprocess.PIPE,
         text=True,
     )
-    return sorted(json.loads(ran.stdout))
+    taken, locked = map(sorted, json.loads(ran.stdout))
+    return taken, locked
 
 
 def swap_here(home: Path, count: int, pause: float = 0) -> None:
     """`pause`: seconds from one swap to the next."""
     settings = Settings(home=home, database_url=None)
-    taken = []
+    taken: list[float] = []
+    locked = Locked()
     with connect(settings) as conn:
         for _ in range(count):
             other = max(
@@ -358,7 +363,27 @@ def swap_here(home: Path, count: int, pause: float = 0) -> None:
             swap.rollback(conn, settings, other)
             taken.append(time.perf_counter() - began)
             time.sleep(max(0, pause - taken[-1]))
-    print(json.dumps(taken))
+    print(json.dumps([taken, locked.seconds]))
+
+
+class Locked:
+    """How long each swap kept readers from the views, at the most: from the begin of the statement that locks them, in the try that went
+    through, to the end of the transaction. In the process that swaps."""
+
+    def __init__(self) -> None:
+        self.seconds: list[float] = []
+        self._began = 0.0
+        lock, ended = serving._at_once, swap._catch_up
+
+        def locking(*given: Any) -> None:
+            self._began = time.perf_counter()
+            lock(*given)
+
+        def done(*given: Any) -> None:
+            self.seconds.append(time.perf_counter() - self._began)
+            ended(*given)
+
+        serving._at_once, swap._catch_up = locking, done
 
 
 def rollback_beside(settings: Settings, home: Path, catalogue: Path) -> dict[str, float | str]:
@@ -379,7 +404,7 @@ def rollback_beside(settings: Settings, home: Path, catalogue: Path) -> dict[str
         # As a dump does before it begins: this one never ends.
         for release in releases.releases(conn):
             if release.state in ("live", "retired"):
-                held.execute(f'LOCK TABLE "{release.release}".products IN ACCESS SHARE MODE')  # pyright: ignore[reportArgumentType]
+                held.execute(sql.SQL("LOCK TABLE {} IN ACCESS SHARE MODE").format(release.table("products")))
         dump = subprocess.Popen(
             [program, "--host", parameters["host"], "--port", parameters["port"], "--username", "postgres"],
             stdout=subprocess.DEVNULL,
@@ -446,7 +471,7 @@ def main() -> int:
     )
     waits = LockWaits(settings)
     with Readers(settings, marked) as readers, Writers(settings, "swaps") as writers:
-        taken = swaps(home, count)
+        taken, locked = swaps(home, count)
     print(json.dumps({f"waits for locks longer than {WAITS_FROM_MS} ms": waits.figures()}))
     print(
         json.dumps(
@@ -458,27 +483,39 @@ def main() -> int:
             }
         )
     )
-    over = {
-        kind: round(figures["max_ms"] - quiet.figures()[kind]["max_ms"], 1)
-        for kind, figures in readers.figures().items()
-    }
-    over["writes"] = round(writers.figures()["max_ms"] - before.figures()["max_ms"], 1)
+    # Once more without, for as long: what the cores alone make of the longest answer.
+    with Readers(settings, marked) as after, Writers(settings, "after") as later:
+        time.sleep(max(QUIET_SECONDS, sum(taken)))
+    print(json.dumps({"nothing swaps, for as long": after.figures(), "writes": later.figures()}))
+
+    def over(figure: str) -> dict[str, float]:
+        still = after.figures()
+        return {
+            **{
+                kind: round(figures[figure] - still[kind][figure], 1)
+                for kind, figures in readers.figures().items()
+            },
+            "writes": round(writers.figures()[figure] - later.figures()[figure], 1),
+        }
+
     print(
         json.dumps(
             {
                 "swap_p50_ms": round(1000 * taken[len(taken) // 2], 1),
                 "swap_max_ms": round(1000 * taken[-1], 1),
-                "longest_wait_over_quiet_ms": over,
+                "views_locked_ms": _spread(locked),
+                "answers_over_quiet_ms": {each: over(each) for each in ("p50_ms", "p99_ms", "max_ms")},
             }
         )
     )
-    wrong = amiss(settings, before.written + writers.written)
-    print(json.dumps({"written": len(before.written + writers.written), "of these": wrong}))
+    written = before.written + writers.written + later.written
+    wrong = amiss(settings, written)
+    print(json.dumps({"written": len(written), "of these": wrong}))
     mark_titles(catalogue)
     print(json.dumps(rollback_beside(settings, home, catalogue)))
-    failed = quiet.failed + before.failed + readers.failed + writers.failed
+    failed = quiet.failed + before.failed + readers.failed + writers.failed + after.failed + later.failed
     lost = any(each["lost"] or each["twice"] for each in wrong.values())
-    return 1 if failed or readers.mixed or quiet.mixed or lost else 0
+    return 1 if failed or readers.mixed or quiet.mixed or after.mixed or lost else 0
 
 
 if __name__ == "__main__":

@@ -48,6 +48,9 @@ WRITING_SECONDS = 0.002
 WRITERS = 2
 """Portions written side by side, where there are as many. Each takes a core of the server's; more would leave readers of a small one none."""
 
+JUDGED_AHEAD = 1
+"""Portions that wait, judged, for a writer to be free, so that none waits for the judging of one."""
+
 MOST_OF_IT = 0.5
 """Share of the products from which a new release is built whatever it takes: a graph of vectors of which half was replaced is not as good as a
 new one."""
@@ -243,7 +246,7 @@ class Sync:
                     entry = entries[portion.source]
                     judged = judging.submit(self._applying.judge, entry, portion)
                     under_way.append(writing.submit(write, live, entry, portion, judged, allow_shrink))
-                    settled(WRITERS)
+                    settled(WRITERS + JUDGED_AHEAD)
                 settled(0)
             except BaseException:
                 for pool in (judging, writing):

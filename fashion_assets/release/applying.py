@@ -212,8 +212,10 @@ class Applying:
         )
         before = counted(conn, release, IDS)
         replaced = _note_moved(conn, release, arriving)
+        written = _upsert(conn, release, arriving)
+        _replace_vectors(conn, release, vectors)
         if portion.gone or portion.gone_keys or (rejections is not None and rejections.num_rows):
-            # Two that each take out what may be gone would take out too much together.
+            # Two that each take out what may be gone would take out too much together. Behind what takes long: others wait meanwhile.
             lock_figures(conn, release)
         removed = conn.execute(
             sql.SQL(
@@ -223,8 +225,6 @@ class Applying:
         ).rowcount
         if removed and not allow_shrink:
             self._hold_up(release, source)
-        written = _upsert(conn, release, arriving)
-        _replace_vectors(conn, release, vectors)
         of_styles = styles.reassign(conn, release, self._styles_of(release), MOVED)
         lock_figures(conn, release)
         styles.count(conn, release, of_styles)

@@ -67,6 +67,13 @@ class Carried:
     def __bool__(self) -> bool:
         return bool(self.products or self.rows)
 
+    def __add__(self, later: "Carried") -> "Carried":
+        return Carried(
+            self.products + later.products,
+            self.rows + later.rows,
+            self.without_vector + later.without_vector,
+        )
+
     def __str__(self) -> str:
         said = f"{self.products:,} products and {self.rows:,} other rows that changed since are in it, too"
         if self.without_vector:

@@ -171,6 +171,7 @@ def rollback(
     `ReleaseError` where there is nothing to go back to, `Busy` or `HeldUp`.
     """
     conn.commit()
+    brought = _bring_near(conn, to)
     with conn.transaction():
         target = previous(conn) if to is None else releases.get(conn, to)
         if target.state == "retired":
@@ -188,12 +189,23 @@ def rollback(
                 raise ReleaseError(
                     f"{target.release} is {now.state}; only a retired release can be gone back to"
                 )
-            told(carry(conn, live, now))
+            told(brought + carry(conn, live, now))
             _make_live(conn, target)
 
         point_views_at(conn, settings, target, register, force)
     _catch_up(conn, target)
     return releases.get(conn, target.release)
+
+
+def _bring_near(conn: psycopg.Connection, to: str | None) -> Carried:
+    """Bring most of what changed to the release that is gone back to, in a transaction of its own: the swap has only the rest to write, and to have
+    on disk, while readers wait for its end."""
+    with suppress(Busy), conn.transaction():  # whoever is at it brings it, too
+        lock_changes(conn)
+        target = previous(conn) if to is None else releases.get(conn, to)
+        if target.state == "retired":
+            return carry(conn, releases.live(conn), target)
+    return Carried()
 
 
 def lead_views_again(conn: psycopg.Connection, settings: Settings) -> Release | None:

@@ -6,13 +6,15 @@ replaced (`applying`, `carrying`), when it is looked at (`fashion_assets.sync`, 
 A vector that is replaced leaves its entry in the graph until a vacuum; then the entries around are linked anew, and its place is taken by a
 later one. A graph that has come to be little by little is not as good as one that was built at once, and larger: `benchmarks/ageing.py`
 shows by how much. So replaced vectors are counted, and from a share of the products on (`reindex_after`) the index is built anew beside the
-one in use. Cut off, the count stays as it was, and whoever syncs next drops what was left and begins again.
+one in use, and only then the rows that were replaced are vacuumed. Cut off, the count stays as it was, and whoever syncs next drops what was left and begins again.
 """
 
 from collections.abc import Callable
+from contextlib import suppress
 from typing import Any, NamedTuple
 
 import psycopg
+from psycopg import sql
 
 from fashion_assets.machine import usable_cores
 from fashion_assets.postgres.errors import Busy
@@ -120,7 +122,15 @@ def tend(
         )
     except (Busy, psycopg.errors.LockNotAvailable) as error:
         return Tended([], [], f"{str(error).strip()} The next sync tries again.")
+    _vacuum(conn, release)
     return Tended(done, state.leftovers)
+
+
+def _vacuum(conn: psycopg.Connection[Any], release: Release) -> None:
+    """Free the rows that were replaced, slowly: with the index new, few of its entries lead to one."""
+    conn.execute("SELECT set_config('vacuum_cost_delay', '2ms', false)")
+    with suppress(psycopg.errors.LockNotAvailable):  # somebody else vacuums
+        conn.execute(sql.SQL("VACUUM (PARALLEL 0) {}").format(release.table("products")))
 
 
 def _is_built(conn: psycopg.Connection[Any], release: Release) -> bool:

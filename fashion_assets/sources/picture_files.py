@@ -12,8 +12,10 @@ import hashlib
 import os
 import re
 import stat
+import time
 import unicodedata
 from collections.abc import Iterator, Sequence
+from functools import lru_cache
 from typing import NamedTuple
 from urllib.parse import unquote
 
@@ -27,6 +29,9 @@ MOST_NAMES = 500_000
 
 MOST_FOLDERS = 64
 """Folders whose names are known at once; a folder with more in it is not looked through."""
+
+RECENT_NS = 2_000_000_000
+"""A folder that changed so lately may change once more at what is the same time to the file system."""
 
 URL = re.compile(r"(?i)(?:https?|s3)://")
 
@@ -173,8 +178,9 @@ class PictureFiles:
         try:
             if not self.root or not self._is_inside(path):
                 return []
-            with os.scandir(path) as entries:
-                return [entry.name for entry in entries if entry.is_dir()]
+            changed = os.stat(path).st_mtime_ns
+            look = _folders_in if time.time_ns() - changed > RECENT_NS else _folders_in.__wrapped__
+            return list(look(path, changed))
         except (OSError, ValueError):
             return []
 
@@ -230,6 +236,14 @@ class PictureFiles:
                 self._inside.clear()
             known = self._inside[folder] = self._contains(os.path.realpath(folder))
         return known
+
+
+@lru_cache(maxsize=16)
+def _folders_in(path: str, changed: int) -> tuple[str, ...]:
+    """The names of a folder's folders, as of the time (ns) it changed last. Kept, as a folder of pictures may have a million other names, and a
+    sync asks for each few hundred listings."""
+    with os.scandir(path) as entries:
+        return tuple(entry.name for entry in entries if entry.is_dir())
 
 
 def _loose(name: str) -> tuple[str, str]:

@@ -6,6 +6,7 @@ from psycopg import sql
 from fashion_assets.criteria.subject import Candidate
 from fashion_assets.postgres.connections import connect
 from fashion_assets.release import indexes, upkeep
+from fashion_assets.release.build import DEAD_SHARE
 from fashion_assets.release.upkeep import Tended, Vectors, of_vectors, tend
 from fashion_assets.warehouse import releases
 from fashion_assets.warehouse.release_indexes import VECTOR_INDEX
@@ -63,6 +64,14 @@ def test_an_index_is_built_anew_once_so_much_of_it_was_replaced(live: Candidate)
     assert all(each.valid for each in indexes.standing(live.conn, live.release))
     assert releases.get(live.conn, live.release.release).replaced_vectors == 0
     assert found(live) == answers
+    # What was replaced is freed then, and not before: a vacuum of an index that leads to many rows that are gone takes longer than building it.
+    (vacuums, options), *_ = live.conn.execute(
+        "SELECT s.vacuum_count, c.reloptions FROM pg_stat_user_tables s JOIN pg_class c ON c.oid = s.relid "
+        "WHERE s.schemaname = %s AND s.relname = 'products'",
+        (live.release.release,),
+    ).fetchall()
+    assert vacuums >= 1 and f"autovacuum_vacuum_scale_factor={DEAD_SHARE}" in options
+    live.conn.commit()
     assert tended(live).lines() == []
 
 

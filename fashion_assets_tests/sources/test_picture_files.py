@@ -1,12 +1,13 @@
 """Finding pictures by what records say of them."""
 
+import os
 import unicodedata
 from pathlib import Path
 
 import pytest
 
 from fashion_assets.sources import picture_files
-from fashion_assets.sources.picture_files import PictureFiles
+from fashion_assets.sources.picture_files import PictureFiles, _folders_in
 
 
 def found(root: Path, stated: str) -> str | None:
@@ -117,3 +118,16 @@ def test_links_that_lead_out_are_not_found_by_looser_names_either(tmp_path):
     assert [
         files.find(stated).path for stated in ("a.JPG", "secret.jpg", "/x/secret.jpg", "../secret.jpg")
     ] == [None] * 4
+
+
+def test_a_folder_that_comes_is_seen_though_its_names_are_kept(tmp_path: Path):
+    os.utime(tmp_path, ns=(0, 0))
+    assert found(tmp_path, "images/1.jpg") is None and _folders_in.cache_info().currsize
+    (tmp_path / "IMAGES").mkdir()
+    (tmp_path / "IMAGES" / "1.jpg").write_bytes(b"")
+    assert found(tmp_path, "images/1.jpg") == "IMAGES/1.jpg"
+    # One that came at what is the same time to the file system as another.
+    (tmp_path / "Men").mkdir()
+    assert found(tmp_path, "men/2.jpg") is None
+    (tmp_path / "Men" / "2.jpg").write_bytes(b"")
+    assert found(tmp_path, "men/2.jpg") == "Men/2.jpg"
