@@ -325,7 +325,8 @@ def main() -> int:
     least, most = min(took), max(took)
     for name, step in took[most].items():
         other = took[least][name]
-        cores = (step.cores + step.cores_postgres) / (other.cores + other.cores_postgres)
+        # A command that ended before the first look took none.
+        cores = (step.cores + step.cores_postgres) / ((other.cores + other.cores_postgres) or 1)
         print(
             f"{most / least:.1f} x the listings, {name}: {step.seconds / other.seconds:.2f} x the time, {cores:.2f} x the cores', "
             f"{step.peak / other.peak:.2f} x the memory ({step.peak_product / other.peak_product:.2f}; "

@@ -1,21 +1,24 @@
-"""Examples of the API's requests and answers, made anew: `python docs/examples.py http://127.0.0.1:8000`.
+"""Examples of the APIs' requests and answers, made anew: `python docs/examples.py http://127.0.0.1:8000`.
 
-What belongs here: which request stands for a route. What does not: where examples stand in the description
-(`fashion_assets/serving/api/described.py`). Serve the drawn sample before, as a first `fashion-assets run` makes it: what a real catalogue answers is
-its owner's. A route that is not named here is asked with what its own description gives as examples; it says so where one is missing.
+What belongs here: which request stands for a route, of our own API and of the former ones. What does not: where examples stand in the
+description (`fashion_assets/serving/api/described.py`). Serve the drawn sample before, as a first `fashion-assets run` makes it: what a real
+catalogue answers is its owner's. A route that is not named here is asked with what its own description gives as examples; it says so where one is
+missing.
 """
 
+import base64
 import json
 import sys
+from collections.abc import Mapping
+from io import BytesIO
 from pathlib import Path
-from typing import Any
+from typing import Any, NamedTuple
 
 import httpx
+from PIL import Image
 
-from fashion_assets.serving.api import described
-from fashion_assets.serving.api.described import JSON, operations
-
-FILE = Path(described.__file__).with_name(described.EXAMPLES)
+from fashion_assets.serving.api.described import EXAMPLES, JSON, operations
+from fashion_assets.serving.former import mounting
 
 ORDER = ("PUT", "POST", "GET", "PATCH", "DELETE")
 
@@ -36,46 +39,59 @@ VISIT = "7b0c5f9e-6a31-4f0e-9d57-0d4f0f5a6c11"
 """Somebody with an id drawn at random."""
 
 
-class Examples:
-    """What a server of the drawn sample answers."""
+def _square() -> str:
+    file = BytesIO()
+    Image.new("RGB", (64, 64), (190, 20, 30)).save(file, "PNG")
+    return base64.b64encode(file.getvalue()).decode()
+
+
+SQUARE = _square()
+"""A picture short enough to be read in an example, as base64: a red square."""
+
+
+class Requests(NamedTuple):
+    """What the routes of one API are asked."""
+
+    known: Mapping[str, Any] = {}
+    """Values of parameters that only a run knows, by name."""
+    parameters: Mapping[str, Mapping[str, Any]] = {}
+    """By operation, what is asked otherwise than its description says."""
+    bodies: Mapping[str, Mapping[str, Any]] = {}
+
+
+class Sample:
+    """What is there to be asked for, in a server of the drawn sample."""
 
     def __init__(self, client: httpx.Client):
         self._client = client
-        self._document = client.get("/api/v1/openapi.json").raise_for_status().json()
         self._hits = self._json("/api/v1/search", {"q": "dress", "filter": "source=sample", "limit": 2})[
             "hits"
         ]
-        self._rejected = next(
+        self.picture = client.get(self._hits[0]["image"]).raise_for_status().content
+        """Of a product."""
+
+    def _json(self, path: str, asked: Mapping[str, Any] | None = None) -> Any:
+        return self._client.get(path, params=dict(asked or {})).raise_for_status().json()
+
+    def ours(self) -> Requests:
+        """What our own API is asked."""
+        rejected = next(
             each
             for each in self._json("/api/v1/merchant/quarantine", {"reason": "price_absurd"})["listings"]
             if each["image"]
         )
-
-    def _json(self, path: str, asked: dict[str, Any]) -> dict[str, Any]:
-        return self._client.get(path, params=asked).raise_for_status().json()
-
-    def _release(self) -> str:
-        return self._json("/api/v1/releases", {})["releases"][0]["release"]
-
-    def _known(self) -> dict[str, Any]:
-        """Values of parameters that only a run knows."""
         person = self._json("/api/v1/people", {"limit": 1})["people"][0]
-        style = self._json("/api/v1/styles", {})["styles"][0]
-        uri = httpx.URL(self._rejected["image"]).params["uri"]
-        release = self._release()
-        return {
+        release = self._json("/api/v1/releases")["releases"][0]["release"]
+        known = {
             "id": self._hits[0]["id"],
             "user": person["id"],
-            "style": style["name"],
+            "style": self._json("/api/v1/styles")["styles"][0]["name"],
             "source": person["source"],
-            "uri": uri,
+            "uri": httpx.URL(rejected["image"]).params["uri"],
             "a": release,
             "b": release,
         }
-
-    def _requests(self) -> dict[str, dict[str, Any]]:
-        """By operation, what is asked otherwise than its description says."""
-        return {
+        parameters: dict[str, dict[str, Any]] = {
             "GET /api/v1/search": SEARCH,
             "GET /api/v1/products": {
                 "filter": ["colour=red,blue", "year>=2012"],
@@ -91,7 +107,7 @@ class Examples:
             "GET /api/v1/styles/{style}": {"limit": 2},
             "DELETE /api/v1/people/{id}/feedback": {"id": VISIT},
             "GET /api/v1/merchant/quarantine": {"reason": "price_absurd", "skip": 0, "limit": 1},
-            "GET /api/v1/merchant/quarantine/picture": {"source": self._rejected["source"]},
+            "GET /api/v1/merchant/quarantine/picture": {"source": rejected["source"]},
             "GET /images/{id}": {"size": "small"},
             "GET /api/v1/merchant/searches": {"without_hits": False, "days": 30, "limit": 3},
             "PUT /api/v1/merchant/synonyms/{id}": {"id": "trainers"},
@@ -99,9 +115,7 @@ class Examples:
             "PUT /api/v1/merchant/rules/{id}": {"id": "dress-of-the-week"},
             "DELETE /api/v1/merchant/rules/{id}": {"id": "dress-of-the-week"},
         }
-
-    def _bodies(self) -> dict[str, dict[str, Any]]:
-        return {
+        bodies: dict[str, dict[str, Any]] = {
             "POST /api/v1/search": {"q": "red", "filter": ["gender=women"], "limit": "2"},
             "PUT /api/v1/merchant/synonyms/{id}": {"words": ["trainers", "sneakers"]},
             "PUT /api/v1/merchant/rules/{id}": {
@@ -118,36 +132,115 @@ class Examples:
                 "events": [
                     {
                         **{"person": VISIT, "product": self._hits[0]["id"], "kind": "click", "place": 1},
-                        **{"words": "dress", "by": "words", "release": self._release()},
+                        **{"words": "dress", "by": "words", "release": release},
                     },
                     {"person": VISIT, "product": self._hits[1]["id"], "kind": "like"},
                 ]
             },
         }
+        return Requests(known, parameters, bodies)
+
+    def former(self, name: str) -> Requests:
+        """What a former API is asked."""
+        return {
+            "fashion-ecom": self._fashion_ecom,
+            "second-hand-v2": self._second_hand_v2,
+            "second-hand-v3": self._second_hand_v3,
+            "prethrift": self._prethrift,
+        }[name](f"{mounting.BELOW}/{name}")
+
+    def _fashion_ecom(self, below: str) -> Requests:
+        products = self._json(f"{below}/api/v1/products", {"page_size": 1})["products"]
+        user = self._json(f"{below}/api/v1/users")[0]["user_id"]
+        return Requests(
+            {"product_id": products[0]["product_id"], "user_id": user},
+            {
+                "GET /api/v1/products": {"page": 1, "page_size": 2, "gender": "Women", "sort_by": "price"},
+                "GET /api/v1/images/{path}": {"path": products[0]["image_path"].rpartition("/")[2]},
+            },
+            {
+                "POST /api/v1/search/text": {
+                    "query": "red shirt",
+                    "limit": 2,
+                    "filters": {"gender": "Women"},
+                },
+                "POST /api/v1/search/image": {"limit": "2"},
+                "POST /api/v1/search/cross-modal": {"query": "in blue", "limit": "2"},
+            },
+        )
+
+    def _second_hand_v2(self, below: str) -> Requests:
+        post = self._json(f"{below}/community/sketchbook-feed")["posts"][0]
+        return Requests(
+            {
+                "brand_id": post["author_id"],
+                "sketchbook": str(post["sketchbook_id"]),
+                "post": str(post["id"]),
+            },
+            {},
+            {
+                "POST /search_by_image": {"image_base64": SQUARE},
+                "POST /search_by_text": {"query": "red dress"},
+                "POST /search_combined": {"query": "dress", "image_base64": SQUARE},
+            },
+        )
+
+    def _second_hand_v3(self, below: str) -> Requests:
+        garment = self._json(f"{below}/garments", {"page_size": 1})["items"][0]
+        return Requests(
+            {"garment_id": garment["id"]},
+            {
+                "GET /garments": {"max_price": 50, "page_size": 2},
+                "GET /garments/search": {"q": "dress", "page_size": 2},
+                "GET /discovery": {"q": "a dress for summer", "page_size": 2},
+            },
+            {"POST /discovery": {"text": "a dress for summer", "max_price": 80, "page_size": 2}},
+        )
+
+    def _prethrift(self, below: str) -> Requests:
+        found = self._client.post(f"{below}/search", json={"query": "dress", "limit": 1}).raise_for_status()
+        garment = found.json()["results"][0]["garment_id"]
+        return Requests(
+            {"garment_id": garment},
+            {
+                "GET /api/v2/garments/{garment_id}/similar": {"limit": 2},
+                "GET /api/v2/suggestions": {"q": "dre"},
+            },
+            {
+                "POST /search": {"query": "red dress", "limit": 2},
+                "POST /feedback": {"user_id": VISIT, "garment_id": garment, "action": "like"},
+                "POST /api/v2/search": {"text_query": "red dress", "limit": 2, "min_similarity": 0.1},
+                "POST /api/v2/similar": {"garment_id": garment, "limit": 2, "min_similarity": 0.1},
+            },
+        )
+
+
+class Asking:
+    """The routes of one API, which stands below a path, each asked once."""
+
+    def __init__(
+        self, client: httpx.Client, below: str, document: Mapping[str, Any], asked: Requests, picture: bytes
+    ):
+        self._client = client
+        self._below = below
+        self._document = document
+        self._asked = asked
+        self._picture = picture
 
     def made(self) -> dict[str, Any]:
         """Every example."""
-        known, requests, bodies = self._known(), self._requests(), self._bodies()
         # What is made first is told by the others, and let go in the end.
         order = sorted(operations(self._document), key=lambda each: ORDER.index(each[0].partition(" ")[0]))
-        return {
-            name: self._one(name, operation, known, requests.get(name, {}), bodies.get(name))
-            for name, operation in order
-        }
+        return {name: self._one(name, operation) for name, operation in order}
 
-    def _one(
-        self,
-        name: str,
-        operation: dict[str, Any],
-        known: dict[str, Any],
-        asked: dict[str, Any],
-        body: dict[str, Any] | None,
-    ) -> dict[str, Any]:
+    def _one(self, name: str, operation: dict[str, Any]) -> dict[str, Any]:
         method, path = name.split(" ")
+        asked = self._asked.parameters.get(name, {})
+        body = self._asked.bodies.get(name)
         request = {}
         for parameter in operation.get("parameters", ()):
             key = parameter["name"]
-            value = asked.get(key, known.get(key) if parameter["required"] else None)
+            value = asked.get(key, self._asked.known.get(key) if parameter["required"] else None)
             if value is None and parameter["required"]:
                 value = self._declared(parameter["schema"], f"{name}: {key}")
             if value is not None:
@@ -161,26 +254,37 @@ class Examples:
                 named = [each["value"] for each in taken.get("examples", {}).values()]
                 body = named[0] if named else self._declared(taken["schema"], name)
             example["body"] = body
-            sent = {"json": example["body"]} if media == JSON else self._form(example["body"])
+            sent = {"json": example["body"]} if media == JSON else self._form(taken["schema"], body)
         query = {key: value for key, value in request.items() if f"{{{key}}}" not in path}
         for key, value in request.items():
             path = path.replace(f"{{{key}}}", str(value))
-        answer = self._client.request(method, path, params=query, **sent)
-        if not answer.is_success:
-            sys.exit(f"{name} answers {answer.status_code}: {answer.text[:300]}")
+        answer = self._client.request(method, self._below + path, params=query, **sent)
+        if answer.is_error:
+            sys.exit(f"{self._below}{name} answers {answer.status_code}: {answer.text[:300]}")
         if answer.headers.get("content-type") == JSON:
             example["answer"] = shortened(answer.json())
         return example
 
-    def _form(self, fields: dict[str, Any]) -> dict[str, Any]:
-        """With the picture of a product."""
-        picture = self._client.get(self._hits[0]["image"]).raise_for_status().content
-        return {"data": fields, "files": {"picture": ("dress.jpg", picture, "image/jpeg")}}
-
-    def _declared(self, schema: dict[str, Any], what: str) -> Any:
-        """What a description gives as an example of a value."""
+    def _resolved(self, schema: Mapping[str, Any]) -> Mapping[str, Any]:
         if "$ref" in schema:
-            schema = self._document["components"]["schemas"][schema["$ref"].rpartition("/")[2]]
+            return self._document["components"]["schemas"][schema["$ref"].rpartition("/")[2]]
+        return schema
+
+    def _form(self, schema: Mapping[str, Any], fields: Mapping[str, Any]) -> dict[str, Any]:
+        """With the picture of a product, in the field that takes a file."""
+        (file,) = (
+            key
+            for key, each in self._resolved(schema)["properties"].items()
+            if any(
+                "contentMediaType" in kind or kind.get("format") == "binary"
+                for kind in each.get("anyOf", [each])
+            )
+        )
+        return {"data": dict(fields), "files": {file: ("dress.jpg", self._picture, "image/jpeg")}}
+
+    def _declared(self, schema: Mapping[str, Any], what: str) -> Any:
+        """What a description gives as an example of a value."""
+        schema = self._resolved(schema)
         for found in ("examples", "example", "enum"):
             if found in schema:
                 return schema[found][0] if found != "example" else schema[found]
@@ -208,10 +312,20 @@ def shortened(document: Any) -> Any:
 
 
 def main(address: str) -> None:
-    """Write the file."""
+    """Write the files."""
     with httpx.Client(base_url=address, timeout=60) as client:
-        made = Examples(client).made()
-    FILE.write_text(json.dumps(made, indent=1, ensure_ascii=False, sort_keys=True) + "\n", encoding="utf-8")
+        sample = Sample(client)
+        for name in (None, *mounting.APIS):
+            below = "" if name is None else f"{mounting.BELOW}/{name}"
+            described = f"{below}/openapi.json" if name else "/api/v1/openapi.json"
+            document = client.get(described).raise_for_status().json()
+            asked = sample.ours() if name is None else sample.former(name)
+            made = Asking(client, below, document, asked, sample.picture).made()
+            file = Path(str(EXAMPLES if name is None else mounting.EXAMPLES / f"{name}.json"))
+            file.parent.mkdir(exist_ok=True)
+            file.write_text(
+                json.dumps(made, indent=1, ensure_ascii=False, sort_keys=True) + "\n", encoding="utf-8"
+            )
 
 
 if __name__ == "__main__":

@@ -88,7 +88,7 @@ def application(settings: Settings, host: str = "127.0.0.1") -> FastAPI:
     files.mount(api, settings)
     api.add_middleware(Guarded, access=api.state.access)
     passing(api, settings)
-    described.complete(api)
+    described.complete(api, unchanged=True)
     api.add_middleware(former.FormerHosts, names=former.hosts(settings))
     api.add_middleware(metrics.Measured)
     return api

@@ -1,37 +1,42 @@
-"""The API's description of itself, completed: an example of each request and its answer, and what every route of a kind answers.
+"""What an API says of itself, completed: an example of each request and its answer, and what every route of a kind answers.
 
-What belongs here: what is added to the OpenAPI document that FastAPI makes. What does not: fields and their meaning (`documents`, `asked`), the
-examples themselves, which `docs/examples.py` has a server of the drawn sample answer (`examples.json`).
+What belongs here: what is added to the OpenAPI document that FastAPI makes of ours, and of each former API. What does not: fields and their
+meaning (`documents`, `asked`), the examples themselves, which `docs/examples.py` has a server of the drawn sample answer.
 """
 
 import json
 from collections.abc import Iterator, Mapping
 from functools import cache
 from importlib.resources import files
+from importlib.resources.abc import Traversable
 from typing import Any
 
 from fastapi import FastAPI
 
 JSON = "application/json"
 
-EXAMPLES = "examples.json"
+EXAMPLES = files("fashion_assets.serving.api") / "examples.json"
 """By method and path: `request`, its parameters; `body` and its `media` type, where it has one; `answer`, where that is JSON."""
 
 
 @cache
-def examples() -> Mapping[str, Mapping[str, Any]]:
-    """The examples there are."""
-    return json.loads((files("fashion_assets.serving.api") / EXAMPLES).read_text(encoding="utf-8"))
+def examples(file: Traversable = EXAMPLES) -> Mapping[str, Mapping[str, Any]]:
+    """The examples in a file."""
+    return json.loads(file.read_text(encoding="utf-8"))
 
 
-def complete(api: FastAPI) -> None:
-    """Have an application describe itself with examples; after all that else changes its description."""
+def complete(api: FastAPI, file: Traversable = EXAMPLES, unchanged: bool = False) -> None:
+    """Have an application describe itself with the examples of a file; after all that else changes its description. `unchanged`: what is read
+    of it also answers that nothing changed."""
     made = api.openapi
 
     def completed() -> dict[str, Any]:
         if api.openapi_schema is None:
             document = made()
-            add(document, examples())
+            add(document, examples(file))
+            for name, operation in operations(document):
+                if unchanged and name.startswith("GET /api/"):
+                    operation["responses"].setdefault("304", {"description": "As it was."})
             api.openapi_schema = document
         return api.openapi_schema
 
@@ -46,10 +51,8 @@ def operations(document: Mapping[str, Any]) -> Iterator[tuple[str, dict[str, Any
 
 
 def add(document: dict[str, Any], known: Mapping[str, Mapping[str, Any]]) -> None:
-    """Add the examples, and that a route that is read says where nothing changed."""
+    """Add examples."""
     for name, operation in operations(document):
-        if name.startswith("GET /api/"):
-            operation["responses"].setdefault("304", {"description": "As it was."})
         example = known.get(name)
         if example is None:
             continue
@@ -65,5 +68,5 @@ def add(document: dict[str, Any], known: Mapping[str, Mapping[str, Any]]) -> Non
 
 
 def answered(operation: Mapping[str, Any]) -> dict[str, Any]:
-    """What an operation answers where all is well."""
-    return next(said for status, said in operation["responses"].items() if status.startswith("2"))
+    """What an operation answers where all is well; nothing where it only leads elsewhere."""
+    return next((said for status, said in operation["responses"].items() if status.startswith("2")), {})

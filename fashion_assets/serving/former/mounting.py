@@ -8,17 +8,22 @@ the setting `former_hosts` says which API that name means: what is asked by it i
 """
 
 from collections.abc import Callable, Mapping
+from importlib.resources import files
 
 from fastapi import FastAPI
 from starlette.datastructures import Headers
 from starlette.types import ASGIApp, Receive, Scope, Send
 
 from fashion_assets.origins import SettingsError
+from fashion_assets.serving.api import described
 from fashion_assets.serving.former import fashion_ecom, prethrift, second_hand_v2, second_hand_v3
 from fashion_assets.serving.guard import hostname
 from fashion_assets.settings import Settings
 
 BELOW = "/former"
+
+EXAMPLES = files("fashion_assets.serving.former") / "examples"
+"""A file of examples for each API, by its name (`serving.api.described`)."""
 
 APIS: Mapping[str, Callable[[], FastAPI]] = {
     "fashion-ecom": fashion_ecom.api,
@@ -37,6 +42,7 @@ def mount(app: FastAPI) -> None:
     for name, api in APIS.items():
         former = api()
         former.state = app.state
+        described.complete(former, EXAMPLES / f"{name}.json")
         app.mount(f"{BELOW}/{name}", former, name=name)
 
 

@@ -13,6 +13,7 @@ from schemathesis import GenerationMode
 
 from fashion_assets.serving.api import described
 from fashion_assets.serving.api.described import JSON, answered, operations
+from fashion_assets.serving.former import mounting
 from fashion_assets_tests.serving.described import OURS, ask_as_described
 
 
@@ -61,16 +62,20 @@ def lacking(document: dict[str, Any]) -> list[str]:
     return found
 
 
-def test_every_route_has_an_example_of_its_request_and_its_answer(api: httpx.Client):
-    document = api.get(OURS).json()
+@pytest.mark.parametrize("name", [None, *mounting.APIS])
+def test_every_route_has_an_example_of_its_request_and_its_answer(api: httpx.Client, name: str | None):
+    document = api.get(OURS if name is None else f"{mounting.BELOW}/{name}/openapi.json").json()
     lacks = lacking(document)
     assert not lacks, (
         "serve the drawn sample and run `python docs/examples.py http://127.0.0.1:8000`:\n" + "\n".join(lacks)
     )
     names = {name for name, _ in operations(document)}
-    assert set(described.examples()) == names, "there are examples of routes that are gone"
+    file = described.EXAMPLES if name is None else mounting.EXAMPLES / f"{name}.json"
+    assert set(described.examples(file)) == names, "there are examples of routes that are gone"
 
-    damaged = copy.deepcopy(document)
+
+def test_a_lack_of_examples_is_seen(api: httpx.Client):
+    damaged = copy.deepcopy(api.get(OURS).json())
     answers = damaged["paths"]["/api/v1/search"]["get"]["responses"]["200"]["content"][JSON]
     del answers["example"]["hits"]
     del damaged["paths"]["/api/v1/multi-search"]["post"]["requestBody"]["content"][JSON]["example"]
