@@ -59,7 +59,9 @@ def legs_of(facts: Facts, asked: Asked, *, wide: bool = False, by_styles: bool =
                 window, most = BESIDE_WORDS, True
             if path != "exact" and (by_styles or not facts.suffices(space, nearness)):
                 near = facts.styles_near(name, vector)
-                path = "styles" if near else path
+                if near:
+                    # Among some styles what is near is not whole, whatever the filters: they are asked of each row.
+                    path, whole = "styles", False
             if path != "exact" and not most:
                 filters, excluded = ((), ()) if whole else (asked.filters, asked.leaves_out)
                 nearest = probes(facts, space, nearness, filters, excluded)

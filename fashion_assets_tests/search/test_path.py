@@ -260,6 +260,24 @@ def test_what_an_index_lacks_is_found_among_the_nearest_styles(
             assert results.plan.legs == {SPACE: "styles"}
             assert (results.plan.notes == ()) == at_once
             assert recall(lacking, results, lacking.vectors[0], np.ones(len(lacking.vectors), bool)) == 1
+            # Counted under filters, what is near is looked for without them where an index is walked, and with them here.
+            # What is near is looked for beside its filters where an index is walked, to be counted; here each row is asked.
+            colours = ("red", "blue")
+            with monkeypatch.context() as small:
+                small.setattr(legs, "MAX_LIMIT", len(lacking.vectors))
+                alike = Query(
+                    product=results.hits[0].product_id,
+                    mode="vector",
+                    filters=(AnyOf("colour", colours),),
+                    facets=("colour",),
+                    release=lacking.release,
+                )
+                counted = engine.search(alike)
+            assert counted.plan.legs == {SPACE: "styles"}
+            assert counted.hits and {hit.colour for hit in counted.hits} <= set(colours)
+            assert counted.total is not None
+            found = dict(counted.facets["colour"])
+            assert sum(found[colour] for colour in colours if colour in found) == counted.total.value
         with candidate.searching() as searching:
             assert vector_search_uses_the_index(searching).outcome == "pass"
 
