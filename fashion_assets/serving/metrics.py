@@ -14,7 +14,7 @@ import os
 import sys
 import time
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
-from contextlib import suppress
+from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import Any
 
@@ -104,9 +104,14 @@ TOLD: Mapping[str, str] = {
 """Figures that are read, and what they say."""
 
 
-def share(folder: Path) -> None:
-    """Have the processes that are started after this count into one folder, an empty one. This process itself does not."""
+@contextmanager
+def shared(folder: Path) -> Iterator[None]:
+    """Have the processes that are started meanwhile count into one folder, an empty one. This process itself does not."""
     os.environ[SHARED] = str(folder)
+    try:
+        yield
+    finally:
+        del os.environ[SHARED]
 
 
 own = CollectorRegistry()

@@ -80,8 +80,10 @@ def run(settings: Settings, ready: Callable[[str], None] = lambda address: None)
                 uvicorn.Server(config).run(sockets=[listens])
             else:
                 server.parameters(settings)
-                with TemporaryDirectory(prefix="fashion-assets-metrics-") as folder:
-                    metrics.share(Path(folder))
+                with (
+                    TemporaryDirectory(prefix="fashion-assets-metrics-") as folder,
+                    metrics.shared(Path(folder)),
+                ):
                     _watch(config, listens)
 
 

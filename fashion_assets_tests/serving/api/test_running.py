@@ -206,3 +206,4 @@ def test_a_process_that_cannot_begin_is_told(
     with pytest.raises(UIError, match="could not begin"):
         running_.run(served_settings.model_copy(update={"api_workers": 2, "api_port": 0}))
     assert "nothing_of_that_name" in capfd.readouterr().err
+    assert metrics.SHARED not in os.environ
