@@ -131,6 +131,7 @@ def _vacuum(conn: psycopg.Connection[Any], release: Release) -> None:
     conn.execute("SELECT set_config('vacuum_cost_delay', '2ms', false)")
     with suppress(psycopg.errors.LockNotAvailable):  # somebody else vacuums
         conn.execute(sql.SQL("VACUUM (PARALLEL 0) {}").format(release.table("products")))
+    conn.execute("RESET vacuum_cost_delay")
 
 
 def _is_built(conn: psycopg.Connection[Any], release: Release) -> bool:
