@@ -63,10 +63,14 @@ def test_recall_holds_at_every_selectivity(engine: SearchEngine, large: Large):
     found: dict[str, list[float]] = {}
     paths: set[str] = set()
     rng = np.random.default_rng(3)
-    for row in range(0, 300, 30):
+    # The lists begin at places drawn anew in each build, and a question between two may lose four of ten: of ten questions
+    # one such already tells .98 where .998 of thousands is found.
+    for row in range(200):
         vector = large.vectors[row] + 0.1 * rng.standard_normal(large.vectors.shape[1])
         vector = (vector / np.linalg.norm(vector)).astype(np.float32)
         for name, filters, kept in filters_of(large, row):
+            if filters and row % 20:
+                continue
             results = engine.search(
                 Query(vector=vector, space=SPACE, filters=filters, mode="vector", release=large.release)
             )
