@@ -106,6 +106,8 @@ class ServedReleases:
     def __init__(self, settings: Settings):
         self._settings = settings
         self._facts: Cache[Facts] = Cache(8)
+        self._renewing: set[str] = set()
+        """Releases whose facts a search reads anew, while others go on by what was known before."""
         self._live: str | None = None
         self._reader: str | None = None
         self._reader_known = False
@@ -124,18 +126,21 @@ class ServedReleases:
             return (yield from self._on_the_live_one(work))
         if not _RELEASE.fullmatch(release):
             raise ReleaseError(f"there is no release {release!r}")
+        certain = False
         while True:
             facts = yield from self._known(release)
             try:
-                return (yield from _looking(facts, work(facts), live=False))
+                return (yield from self._reading(facts, work, certain, live=False))
             except _Revised:
-                self._facts.drop(release)
+                certain = True
+                yield from self._renewed(release)
             except _GONE as error:
                 self._facts.drop(release)
                 raise _no_longer_there(release) from error
 
     def _on_the_live_one(self, work: Callable[[Facts], Work[Answer]]) -> Work[Answer]:
         certain, tries = False, 0
+        anew: str | None = None
         while tries < TRIES:
             tries += 1
             live = self._live
@@ -146,14 +151,23 @@ class ServedReleases:
                     raise ReleaseError("nothing is live yet: fashion-assets run")
                 self._live = live
             try:
+                if anew is not None:
+                    live, anew = anew, None
+                    if (yield from self._renewed(live)):
+                        self._live = live
+                    live = self._live or live
                 facts = yield from self._known(live)
-                return (yield from (work(facts) if certain else _looking(facts, work(facts))))
+                return (yield from self._reading(facts, work, certain, live=True))
             except _Revised:
-                self._facts.drop(live)
+                anew, certain = live, True
                 tries -= 1  # what is read anew is not looked at again at once
             except _OtherIsLive as other:
                 # Live while this search goes on, so that it need not look again.
-                self._live, certain = other.live, other.live is not None
+                certain = other.live is not None
+                if other.live is None or self._facts.peek(other.live) is not None:
+                    self._live = other.live
+                else:
+                    anew = other.live
             except (ReleaseError, *_GONE):
                 # Dropped, or about to be: what is live now is another one, or the error stands.
                 self._facts.drop(live)
@@ -162,6 +176,26 @@ class ServedReleases:
                     raise
                 self._live, certain = now, True
         raise ReleaseError("the releases to search were dropped one after another: search again")
+
+    def _reading(
+        self, facts: Facts, work: Callable[[Facts], Work[Answer]], certain: bool, live: bool
+    ) -> Work[Answer]:
+        """The work, with a look whether the facts still hold, unless that is `certain`, or a search finds out by now what holds instead."""
+        return (
+            yield from (work(facts) if certain or self._renewing else _looking(facts, work(facts), live=live))
+        )
+
+    def _renewed(self, release: str) -> Work[bool]:
+        """Whether the release's facts were read anew. They are not where another search reads them: it takes a tenth of a second or more, for which nobody
+        else need wait, as what was known before, and the release that was live before, answer as well."""
+        if release in self._renewing:
+            return False
+        self._renewing.add(release)
+        try:
+            yield from self._gather(release)
+        finally:
+            self._renewing.discard(release)
+        return True
 
     def _known(self, release: str) -> Work[Facts]:
         known = self._facts.peek(release)

@@ -34,11 +34,12 @@ from fashion_assets.search.path import Facts
 from fashion_assets.search.query import Query, Weights
 from fashion_assets.search.reading import Statement
 from fashion_assets.search.served import ServedReleases
-from fashion_assets.search.work import Read, Work
+from fashion_assets.search.work import Compute, Read, Work
 from fashion_assets.settings import Settings
 from fashion_assets.warehouse import changes, releases
 from fashion_assets.warehouse.database import prepare
 from fashion_assets.warehouse.releases import SERVING_SCHEMA, ReleaseError
+from fashion_assets.warehouse.serving import REVISION
 from fashion_assets_tests import hostile
 from fashion_assets_tests.conftest import database_url
 from fashion_assets_tests.release.copies import copy_of
@@ -212,6 +213,60 @@ def test_one_gathers_what_a_release_is_like_and_the_others_wait_for_it(
     with ThreadPoolExecutor(8) as pool:
         found = list(pool.map(lambda _: engine.search(Query("red")).hits, range(8)))
     assert all(hits == found[0] for hits in found) and gathered == [live.release.release]
+
+
+@pytest.mark.parametrize("revised", [False, True])
+def test_while_one_finds_out_what_went_live_the_others_go_on(
+    live: Candidate, engine: SearchEngine, monkeypatch: pytest.MonkeyPatch, revised: bool
+):
+    first = engine.search(Query("red")).plan.release
+    second = second_release(live)
+    begun, told = threading.Event(), threading.Event()
+    gather = ServedReleases._gather
+
+    def held(self: ServedReleases, release: str) -> Work[Facts]:
+        begun.set()
+        yield Compute(lambda: told.wait(30))
+        return (yield from gather(self, release))
+
+    if revised:
+        assert engine.search(Query("red")).plan.release == second
+        monkeypatch.setattr("fashion_assets.search.served.FRESH_SECONDS", 0.0)
+        live.conn.execute(
+            sql.SQL("UPDATE {} SET revision = revision + 1").format(sql.Identifier(second, REVISION.name))
+        )
+        live.conn.commit()
+    monkeypatch.setattr(ServedReleases, "_gather", held)
+    with ThreadPoolExecutor(1) as pool:
+        finding_out = pool.submit(lambda: engine.search(Query("red")).plan.release)
+        try:
+            assert begun.wait(30)
+            assert engine.search(Query("red")).plan.release == (second if revised else first)
+            if revised:
+                assert engine.search(Query("red", release=second)).plan.release == second
+            assert not finding_out.done()
+        finally:
+            told.set()
+        assert finding_out.result() == second
+    assert engine.search(Query("red")).plan.release == second
+
+
+def test_where_finding_out_what_went_live_fails_the_next_search_tries(
+    live: Candidate, engine: SearchEngine, monkeypatch: pytest.MonkeyPatch
+):
+    engine.search(Query("red"))
+    second = second_release(live)
+
+    def failing(self: ServedReleases, release: str) -> Work[Facts]:
+        yield Compute(lambda: None)
+        raise ValueError(release)
+
+    with monkeypatch.context() as patched:
+        patched.setattr(ServedReleases, "_gather", failing)
+        for _ in range(2):
+            with pytest.raises(ValueError, match=second):
+                engine.search(Query("red"))
+    assert engine.search(Query("red")).plan.release == second
 
 
 def test_a_release_from_before_an_attribute_is_searched_without_it(live: Candidate, engine: SearchEngine):
