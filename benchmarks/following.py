@@ -103,9 +103,11 @@ class Readers:
         self.pid = self._process.pid
         self.times: list[float] = []
         self.failed: list[str] = []
+        self.doubted = 0
+        """Searches that held their index's answer for unsound, and searched otherwise, too."""
 
     def close(self) -> None:
-        self.times, self.failed = json.loads(self._process.communicate("")[0])
+        self.times, self.failed, self.doubted = json.loads(self._process.communicate("")[0])
 
 
 READ = "--read"
@@ -116,6 +118,7 @@ def read(home: Path, count: int = 2) -> None:
     """Search until the standard input ends; then print what was taken and what failed. Says so once it begins."""
     times: list[float] = []
     failed: list[str] = []
+    doubted: list[str] = []
     stop = threading.Event()
     with SearchEngine.open(Settings(home=home), size=count) as engine:
         for words in WORDS:
@@ -126,7 +129,8 @@ def read(home: Path, count: int = 2) -> None:
             while not stop.wait(0.05):
                 began = time.perf_counter()
                 try:
-                    engine.search(Query(chance.choice(WORDS), limit=10))
+                    plan = engine.search(Query(chance.choice(WORDS), limit=10)).plan
+                    doubted.extend(note for note in plan.notes if note.startswith("the index"))
                 except Exception as error:
                     failed.append(repr(error))
                 times.append((time.perf_counter() - began) * 1000)
@@ -139,7 +143,7 @@ def read(home: Path, count: int = 2) -> None:
         stop.set()
         for thread in threads:
             thread.join()
-    print(json.dumps([times, failed]))
+    print(json.dumps([times, failed, len(doubted)]))
 
 
 class Cores:
@@ -457,6 +461,7 @@ def main() -> int:
             },
             "searches": len(readers.times),
             "failed": len(readers.failed),
+            "index_doubted": {name: each.doubted for name, each in (("quiet", quiet), ("followed", readers))},
             "release": found,
         }
     print(json.dumps(figures, indent=1))

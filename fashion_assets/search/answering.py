@@ -13,7 +13,15 @@ from uuid import UUID
 
 import numpy as np
 
-from fashion_assets.search import arranging, curated, page_statement, preferences, statements, words
+from fashion_assets.search import (
+    arranging,
+    curated,
+    near_statement,
+    page_statement,
+    preferences,
+    statements,
+    words,
+)
 from fashion_assets.search.asked import NOTHING_NEAR, Answered, Asked, Stored, total_of
 from fashion_assets.search.curated import Chosen, Curation
 from fashion_assets.search.filters import COLUMNS, FilterError, SearchError
@@ -21,7 +29,7 @@ from fashion_assets.search.highlighting import highlighted
 from fashion_assets.search.lacking import LackingWords
 from fashion_assets.search.legs import legs_of, parameters_of, shape_of, walk_of
 from fashion_assets.search.meaning import Encoders
-from fashion_assets.search.paging import PASSED_OVER, TOO_FEW, Leg, doubted, hits_of, proofs
+from fashion_assets.search.paging import PASSED_OVER, TOO_FEW, Leg, hits_of, passed_over, proofs, too_few
 from fashion_assets.search.path import EXACT_AT_MOST, EXACT_AT_ONCE, Facts
 from fashion_assets.search.query import SORTS, Aside, Cursor, Plan, Query, Results
 from fashion_assets.search.reading import Statement
@@ -334,7 +342,7 @@ class Answering:
             walk = walk_of(legs)
             shape, rows = yield from self._page(facts, asked, legs, walk)
         notes: list[str] = []
-        doubt = doubted(rows, legs)
+        doubt = yield from self._doubted(facts, asked, shape, rows, legs)
         left = facts.left(asked.filters) if doubt else 0
         if doubt == PASSED_OVER and left > EXACT_AT_ONCE and not any(leg.styles for leg in legs):
             by_styles = legs_of(facts, asked, wide=wide, by_styles=True)
@@ -346,11 +354,11 @@ class Answering:
                 )
                 legs = by_styles
                 shape, rows = yield from self._page(facts, asked, legs, walk)
-                doubt = doubted(rows, legs)
+                doubt = yield from self._doubted(facts, asked, shape, rows, legs)
             elif walk.wider != walk:
                 notes.append(Aside("the index passed over nearer products, so it searched wider"))
                 shape, rows = yield from self._page(facts, asked, legs, walk.wider)
-                doubt = doubted(rows, legs)
+                doubt = yield from self._doubted(facts, asked, shape, rows, legs)
         if doubt == TOO_FEW or (doubt == PASSED_OVER and left <= EXACT_AT_MOST):
             notes.append(Aside(f"the index {doubt}, so all was compared"))
             legs = legs_of(facts, replace(asked, exact=True), wide=True)
@@ -368,6 +376,25 @@ class Answering:
             {leg.shape.space: leg.cut for leg in legs if leg.cut is not None},
             any(leg.is_full(proof) for leg, proof in proofs(rows, legs)),
         )
+
+    def _doubted(
+        self, facts: Facts, asked: Asked, shape: Shape, rows: Sequence[tuple], legs: Sequence[Leg]
+    ) -> Work[str | None]:
+        """Why the answer of index legs is unsound: they found too few, or passed over one of the probes. Where a release follows its sources a probe may have
+        changed since the sample was drawn, so it is looked up, which takes a tenth of searching again."""
+        if too_few(rows, legs):
+            return TOO_FEW
+        for place, products, nearer_than in passed_over(rows, legs):
+            parameters = {
+                **parameters_of(asked, legs),
+                "passed_over": list(products),
+                "nearer_than": nearer_than,
+            }
+            looking = Statement(near_statement.still_nearer(shape, place), parameters)
+            (nearer,) = yield from self.releases.read(facts, [looking])
+            if nearer:
+                return PASSED_OVER
+        return None
 
     def _page(
         self, facts: Facts, asked: Asked, legs: Sequence[Leg], walk: Walk

@@ -5,6 +5,7 @@ together (`ranked_statement`), what else is found (`found_statement`), which pat
 """
 
 from collections.abc import Sequence
+from functools import lru_cache
 
 from psycopg import sql
 
@@ -97,6 +98,23 @@ def within(shape: Shape, position: int) -> list[sql.Composable]:
     if not shape.vectors[position].cut:
         return []
     return [sql.SQL("distance <= {}").format(sql.Placeholder(f"cut_{position}"))]
+
+
+@lru_cache(maxsize=256)
+def still_nearer(shape: Shape, position: int) -> bytes:
+    """The text of the statement that says which of the products `%(passed_over)s` a leg would find nearer than `%(nearer_than)s`; rows: `product_id`."""
+    leg = shape.vectors[position]
+    kept = [
+        sql.SQL("product_id = ANY(%(passed_over)s::uuid[])"),
+        sql.SQL("embedding_space = {}").format(sql.Literal(leg.space)),
+        *([] if leg.whole else narrowing(shape)),
+        sql.SQL("{} < %(nearer_than)s").format(distance(leg, f"vector_{position}")),
+    ]
+    return (
+        sql.SQL("SELECT product_id::text FROM {} WHERE {}")
+        .format(table(shape.schema), where(kept))
+        .as_bytes(None)
+    )
 
 
 def near(shape: Shape, position: int) -> sql.Composed:

@@ -20,6 +20,7 @@ from fashion_assets.search.statements import Shape, VectorLeg
 
 TOO_FEW = "found too few"
 PASSED_OVER = "passed over nearer products"
+"""Why the answer of an index is unsound."""
 
 
 class Proof(NamedTuple):
@@ -65,20 +66,33 @@ def proofs(rows: Sequence[tuple], legs: Sequence[Leg]) -> Iterator[tuple[Leg, Pr
         yield leg, Proof(*json.loads(text))
 
 
-def doubted(rows: Sequence[tuple], legs: Sequence[Leg]) -> str | None:
-    """Why the answer of index legs may be unsound: they found too few, or passed over one of the probes."""
-    doubt = None
-    for leg, proof in proofs(rows, legs):
+def too_few(rows: Sequence[tuple], legs: Sequence[Leg]) -> bool:
+    """Whether an index leg found fewer than it looks at, and not as all others are beyond its cut-off."""
+    return any(
+        proof.candidates < leg.window and (leg.cut is None or (proof.farthest or 0.0) <= leg.cut)
+        for leg, proof in proofs(rows, legs)
+        if leg.shape.path != "exact"
+    )
+
+
+class PassedOver(NamedTuple):
+    """Probes that a leg, of this place, left out, though they are nearer than a product it found, by what the sample has of them."""
+
+    leg: int
+    products: Sequence[str]
+    nearer_than: float
+
+
+def passed_over(rows: Sequence[tuple], legs: Sequence[Leg]) -> Iterator[PassedOver]:
+    """What index legs left out, as far as the sample tells."""
+    for place, (leg, proof) in enumerate(proofs(rows, legs)):
         if leg.shape.path == "exact":
             continue
         farthest = proof.farthest or 0.0
-        if proof.candidates < leg.window and (leg.cut is None or farthest <= leg.cut):
-            return TOO_FEW
-        within = farthest if leg.cut is None else min(farthest, leg.cut)
-        expected = {product for product, gap in leg.probes.items() if gap < within - TIE}
-        if not expected.issubset(proof.met or ()):
-            doubt = PASSED_OVER
-    return doubt
+        nearer_than = (farthest if leg.cut is None else min(farthest, leg.cut)) - TIE
+        expected = {product for product, gap in leg.probes.items() if gap < nearer_than}
+        if missing := expected.difference(proof.met or ()):
+            yield PassedOver(place, sorted(missing), nearer_than)
 
 
 def hits_of(

@@ -6,6 +6,7 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+from pgvector import HalfVector
 from psycopg import sql
 
 from fashion_assets.criteria.indexed import vector_search_uses_the_index
@@ -203,6 +204,35 @@ def lacking(candidate: Candidate, large: Large) -> Large:
     )
     conn.commit()
     return large
+
+
+def test_what_changed_since_the_sample_was_drawn_puts_no_index_in_doubt(
+    candidate: Candidate, engine: SearchEngine, large: Large
+):
+    """A product of the sample that has moved away from the question, and one that no longer meets the filter."""
+    half, kept = large.unrelated(0.5)
+    inside = np.flatnonzero(kept)
+    query = Query(
+        vector=large.vectors[inside[0]], space=SPACE, mode="vector", filters=(half,), release=large.release
+    )
+    before = engine.search(query)
+    assert set(before.plan.legs.values()) <= {"index", "iterative"} and not before.plan.notes
+    sample = engine._answering.releases._facts.peek(large.release).sample
+    near = [
+        hit.product_id
+        for hit in engine.search(replace(query, limit=100)).hits
+        if hit.product_id in sample.ids
+    ]
+    assert len(near) > 1
+    products = candidate.release.table("products")
+    for product, changed in zip(near, ("embedding = %(far)s::halfvec", "image_width = 1000"), strict=False):
+        candidate.conn.execute(
+            sql.SQL("UPDATE {} SET {} WHERE product_id = %(product)s").format(products, sql.SQL(changed)),
+            {"product": product, "far": HalfVector(-large.vectors[inside[0]])},
+        )
+    candidate.conn.commit()
+    after = engine.search(query)
+    assert after.plan.legs == before.plan.legs and not after.plan.notes
 
 
 @pytest.mark.parametrize("at_once", [True, False])
