@@ -403,6 +403,8 @@ class Answering:
         statement = Statement(page_statement.search(shape), parameters_of(asked, legs))
         settings = statements.settings_of(shape, walk)
         (rows,) = yield from self.releases.read(facts, [statement], settings)
+        if any(leg.falls_short(proof) for leg, proof in proofs(rows, legs)):
+            return (yield from self._page(facts, asked, [leg.unbounded for leg in legs], walk))
         return shape, rows
 
     def product(self, facts: Facts, key: str) -> Work[Stored]:

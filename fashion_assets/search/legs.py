@@ -13,7 +13,7 @@ from pgvector import HalfVector
 
 from fashion_assets.search import statements
 from fashion_assets.search.asked import Asked
-from fashion_assets.search.nearness import BESIDE_WORDS, cut_off, reach
+from fashion_assets.search.nearness import BESIDE_WORDS, cut_off, far_enough, reach
 from fashion_assets.search.paging import Leg
 from fashion_assets.search.path import Facts, choose, probes
 from fashion_assets.search.query import MAX_LIMIT
@@ -30,7 +30,7 @@ def legs_of(facts: Facts, asked: Asked, *, wide: bool = False, by_styles: bool =
         assert space is not None
         path: Path = "exact"
         nearest: Mapping[str, float] = {}
-        cut, window, whole, most = None, asked.window, False, False
+        cut, window, whole, most, bound = None, asked.window, False, False, None
         near: tuple[int, ...] = ()
         width = walked = facts.ef_search
         if name in facts.sample.vectors:
@@ -65,10 +65,15 @@ def legs_of(facts: Facts, asked: Asked, *, wide: bool = False, by_styles: bool =
             if path != "exact" and not most:
                 filters, excluded = ((), ()) if whole else (asked.filters, asked.leaves_out)
                 nearest = probes(facts, space, nearness, filters, excluded)
-        shape = VectorLeg(name, space.dimension, path, cut is not None, whole, space.lists > 0)
+            if path == "exact":
+                bound = far_enough(facts, space, nearness, window, asked.filters) if cut is None else cut
+        alone = len(facts.spaces) == 1 and set(facts.sample.vectors) == {name}
+        listed, bounded = space.lists > 0, bound is not None
+        shape = VectorLeg(name, space.dimension, path, cut is not None, whole, listed, alone, bounded)
         if not space.lists:
             width = max(window, walked if path == "iterative" else width)
-        legs.append(Leg(shape, vector, nearest, window, cut, most or window >= MAX_LIMIT, near, width))
+        full = most or window >= MAX_LIMIT
+        legs.append(Leg(shape, vector, nearest, window, cut, full, near, width, bound))
     return legs
 
 
@@ -144,6 +149,7 @@ def parameters_of(asked: Asked, legs: Sequence[Leg]) -> dict[str, Any]:
         parameters[f"vector_{place}"] = HalfVector(leg.vector)
         # An array as Postgres writes it, which is read in C; a list would be written in Python.
         parameters[f"window_{place}"], parameters[f"cut_{place}"] = leg.window, leg.cut
+        parameters[f"bound_{place}"] = leg.bound
         parameters[f"probes_{place}"] = f"{{{','.join(leg.probes)}}}"
         parameters[f"styles_{place}"] = f"{{{','.join(map(str, leg.styles))}}}"
     for place, weight in enumerate(asked.weights):

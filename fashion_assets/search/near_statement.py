@@ -9,7 +9,7 @@ from functools import lru_cache
 
 from psycopg import sql
 
-from fashion_assets.search.statements import COMPARING, Shape, distance, narrowing, table, where
+from fashion_assets.search.statements import COMPARING, Shape, VectorLeg, distance, narrowing, table, where
 from fashion_assets.warehouse.serving import PRODUCT_STYLE_AFFINITY
 
 
@@ -39,7 +39,7 @@ def vector_leg(shape: Shape, position: int) -> sql.Composed:
     """The `%(window_<position>)s` products nearest to `%(vector_<position>)s` in a leg's space, with their distance and what is carried."""
     leg = shape.vectors[position]
     carried = carried_columns(shape)
-    own: list[sql.Composable] = [sql.SQL("embedding_space = {}").format(sql.Literal(leg.space))]
+    own: list[sql.Composable] = [_of_its_space(leg)]
     if leg.path == "styles":
         own.append(
             sql.SQL(
@@ -49,13 +49,11 @@ def vector_leg(shape: Shape, position: int) -> sql.Composed:
     narrowed = narrowing(shape)
     if leg.path in COMPARING:
         # The bare column, which no index is on.
-        nearest = _nearest(
-            shape,
-            position,
-            sql.SQL("embedding <=> {}::halfvec").format(sql.Placeholder(f"vector_{position}")),
-            [],
-            [*own, *narrowed],
-        )
+        gap = sql.SQL("embedding <=> {}::halfvec").format(sql.Placeholder(f"vector_{position}"))
+        if leg.bounded:
+            # What is too far anyway need not be copied to be sorted.
+            narrowed.append(sql.SQL("{} <= {}").format(gap, sql.Placeholder(f"bound_{position}")))
+        nearest = _nearest(shape, position, gap, [], [*own, *narrowed])
         if not carried:
             return nearest
         # Of the nearest alone: each row that is compared is copied to be sorted, with whatever is read of it.
@@ -73,6 +71,14 @@ def vector_leg(shape: Shape, position: int) -> sql.Composed:
         [*carried, *met],
         own + ([] if leg.whole else narrowed),
     )
+
+
+def _of_its_space(leg: VectorLeg) -> sql.Composed:
+    """The condition of the products a leg is over. Of a release in one space they are those with a vector: it is read anyway, and the space's name is as long
+    to compare as a tenth of a vector."""
+    if leg.alone and leg.path in COMPARING:
+        return sql.SQL("vector_dims(embedding) = {}").format(sql.Literal(leg.dimension))
+    return sql.SQL("embedding_space = {}").format(sql.Literal(leg.space))
 
 
 def _nearest(

@@ -68,5 +68,22 @@ def reach(
     return min(MAX_LIMIT, math.ceil(scale * (seen + unseen)))
 
 
+def far_enough(
+    facts: Facts, space: Space, nearness: np.ndarray, window: int, filters: Sequence[Filter]
+) -> float | None:
+    """A cosine distance within which the `window` nearest are of what the filters leave, as far as the sample tells; None where it is too small to
+    tell, or most would be within it.
+
+    Of the sample so many are among the `window` nearest as a Poisson distribution has it; that more are than are counted off here happens
+    at most in one of some thousand questions. So whoever asks for the nearest within it looks whether there are as many.
+    """
+    expected = window / _scale(facts)
+    place = math.ceil(expected + 3 * math.sqrt(expected) + 5)
+    near = nearness[facts.meeting(filters)[facts.sample.positions[space.name]]] if filters else nearness
+    if len(near) < 2 * place:
+        return None
+    return 1 - float(np.partition(near, len(near) - place)[len(near) - place])
+
+
 def _scale(facts: Facts) -> float:
     return max(1.0, facts.products / max(1, len(facts.sample.rows)))

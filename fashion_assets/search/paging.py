@@ -6,7 +6,7 @@ is in doubt (`answering`), choosing paths (`path`).
 
 import json
 from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from decimal import Decimal
 from typing import NamedTuple
 
@@ -49,6 +49,17 @@ class Leg:
     """Numbers of the styles whose products it compares; none: it goes by no styles."""
     width: int = 0
     """Candidates its graph keeps while it is searched, no fewer than it looks at; or how many of its index's lists are read."""
+    bound: float | None = None
+    """Cosine distance beyond which nothing that is compared is looked at: the cut-off, or what the sample promises to be far enough."""
+
+    @property
+    def unbounded(self) -> "Leg":
+        """The same, looking at all that is compared."""
+        return replace(self, shape=replace(self.shape, bounded=False), bound=None)
+
+    def falls_short(self, proof: Proof) -> bool:
+        """Whether the sample promised more within the bound than there is, so that others are among the nearest."""
+        return self.bound is not None and self.cut is None and proof.candidates < self.window
 
     def is_full(self, proof: Proof) -> bool:
         """Whether there may be more within the cut-off than it looked at."""

@@ -62,6 +62,10 @@ class VectorLeg:
     """Whether all products are searched, and filters look at what is within the cut-off."""
     listed: bool = False
     """Whether the space's index has lists (IVFFlat), and is no graph."""
+    alone: bool = False
+    """Whether the release has no other space."""
+    bounded: bool = False
+    """Whether what is farther than `%(bound_<n>)s` is left out as it is compared."""
 
 
 @dataclass(frozen=True)

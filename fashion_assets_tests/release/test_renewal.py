@@ -142,6 +142,9 @@ WITH_OTHERS_ON_IT = {
     "view": "CREATE VIEW public.cheap AS SELECT * FROM {products}",
     "another shape": "ALTER TABLE {products} ADD COLUMN mine text",
     "another  shape": "ALTER TABLE {products} ALTER title SET NOT NULL",
+    # As of a former version whose columns lay in another order.
+    "its tables are of another shape": "ALTER TABLE {products} RENAME batch TO other; ALTER TABLE {products} RENAME content_hash TO batch; "
+    "ALTER TABLE {products} RENAME other TO content_hash",
     "no valid index products_search_vector": "DROP INDEX {schema}.products_search_vector",
     "no valid index product_embeddings_index": "DROP INDEX {schema}.product_embeddings_index",
     "index": "CREATE INDEX mine ON {products} (title)",

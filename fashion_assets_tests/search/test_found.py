@@ -6,6 +6,7 @@ from collections.abc import Iterator
 from dataclasses import replace
 from datetime import UTC, datetime
 from decimal import Decimal
+from typing import Any
 
 import numpy as np
 import pytest
@@ -13,7 +14,7 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from fashion_assets.postgres.connections import connect
-from fashion_assets.search import merchandising, nearness
+from fashion_assets.search import legs, merchandising, nearness
 from fashion_assets.search.arranging import ARRANGED
 from fashion_assets.search.engine import SearchEngine
 from fashion_assets.search.filters import SearchError
@@ -23,7 +24,7 @@ from fashion_assets.search.tallies import EDGES
 from fashion_assets.settings import Settings
 from fashion_assets.warehouse.merchandising import Rule, Synonym
 from fashion_assets_tests.conftest import Template, release_of
-from fashion_assets_tests.search.large import COLOURS, GROUPS, PRODUCTS, Large
+from fashion_assets_tests.search.large import COLOURS, GROUPS, PRODUCTS, SPACE, Large
 
 FACETS = ("colour", "article_type", "price")
 
@@ -153,6 +154,38 @@ def test_filters_that_leave_nothing_near_leave_the_nearest(searched: tuple[Searc
     assert "100 nearest of what the filters leave" in results.total.rule
     # What other kinds would find, they find within the cut-off.
     assert f"kind {own}" in dict(results.facets["article_type"])
+
+
+def test_what_is_left_out_as_too_far_is_none_of_the_nearest(
+    searched: tuple[SearchEngine, Large], monkeypatch: pytest.MonkeyPatch
+):
+    engine, large = searched
+    half, kept = large.unrelated(0.5)
+    query = Query(
+        vector=large.vectors[0],
+        space=SPACE,
+        mode="vector",
+        filters=(half,),
+        limit=100,
+        exact=True,
+        release=large.release,
+    )
+    told: list[float | None] = []
+
+    def telling(*asked: Any) -> float | None:
+        told.append(nearness.far_enough(*asked))
+        return told[-1]
+
+    found = []
+    # As the sample has it, nothing left out, and by a sample that misleads.
+    for way in (telling, lambda *_: None, lambda *_: 0.05):
+        monkeypatch.setattr(legs, "far_enough", way)
+        found.append([(hit.product_id, hit.score) for hit in engine.search(query).hits])
+    assert found[0] == found[1] == found[2]
+    distances = large.nearest_distances(large.vectors[0], kept, 100)
+    np.testing.assert_allclose([1 - score for _, score in found[0]], distances, atol=1e-3)
+    assert told[0] is not None and distances[-1] < told[0] < 1
+    assert (distances < 0.05).sum() < len(distances)
 
 
 def test_the_cut_off_does_not_hang_on_filters_and_follows_the_question():
