@@ -1,15 +1,17 @@
-"""Connections to the server in use, and waiting for another session's advisory lock.
+"""Connections to the server in use, and how long they wait for others' locks.
 
-What belongs here: `connect`, `wait_for`. What does not: which server (`server`), how a session looks (`session`), what is in the
+What belongs here: `connect`, `waiting_at_most`, `wait_for`. What does not: which server (`server`), how a session looks (`session`), what is in the
 database (`warehouse.database`).
 """
 
 import os
-from contextlib import suppress
+from collections.abc import Iterator
+from contextlib import contextmanager, suppress
 from typing import Any
 
 import psycopg
 from psycopg import sql
+from psycopg.pq import TransactionStatus
 
 from fashion_assets.postgres import server, session
 from fashion_assets.postgres.errors import Busy, explained
@@ -70,6 +72,23 @@ def register_vectors(connection: Connection) -> bool:
     except psycopg.ProgrammingError:  # its way of saying that the type does not exist
         return False
     return True
+
+
+@contextmanager
+def waiting_at_most(connection: Connection, milliseconds: int) -> Iterator[None]:
+    """In here, within a transaction, each lock is waited for no longer than so; afterwards as long as before."""
+    row = connection.execute(
+        "WITH before AS MATERIALIZED (SELECT current_setting('lock_timeout') AS said) "
+        "SELECT said, set_config('lock_timeout', %s, true) FROM before",
+        (f"{milliseconds}ms",),
+    ).fetchone()
+    assert row is not None
+    try:
+        yield
+    finally:
+        # One that failed is rolled back, which has the same effect.
+        if connection.info.transaction_status == TransactionStatus.INTRANS:
+            connection.execute("SELECT set_config('lock_timeout', %s, true)", (row[0],))
 
 
 def wait_for(connection: Connection, lock: int, what: str, *, for_transaction: bool = True) -> None:

@@ -16,6 +16,7 @@ from typing import LiteralString, NamedTuple
 import psycopg
 from psycopg import sql
 
+from fashion_assets.postgres.connections import waiting_at_most
 from fashion_assets.postgres.copy import EncodedRows, copy_encoded
 from fashion_assets.release import indexes, row_security
 from fashion_assets.release.following import behind, counted
@@ -110,7 +111,17 @@ class Renewal:
         """
         self._conn, self._release = conn, release
         self.written, self.replaced = 0, spare.replaced_vectors
-        conn.execute(sql.SQL("SET LOCAL lock_timeout = {}").format(sql.Literal(LOCK_MS)))
+        with waiting_at_most(conn, LOCK_MS):
+            self._take_over(spare)
+        conn.execute("UPDATE fashion_ops.releases SET state = 'dropped' WHERE release = %s", (spare.release,))
+        self._products, self._vectors = (
+            self._arriving(table.name, table.copied) for table in (PRODUCTS, EMBEDDINGS)
+        )
+        conn.execute("CREATE TEMPORARY TABLE renewed_there (product_id uuid) ON COMMIT DROP")
+
+    def _take_over(self, spare: Release) -> None:
+        """Have the spare's tables be the release's, with nothing else of its time on them."""
+        conn, release = self._conn, self._release
         _require_as_made(conn, release, spare)
         had = rights(conn, release)
         conn.execute(sql.SQL("DROP SCHEMA {} CASCADE").format(sql.Identifier(release.release)))
@@ -132,12 +143,6 @@ class Renewal:
             )
         )
         self._empty_others()
-        conn.execute("SET LOCAL lock_timeout = 0")
-        conn.execute("UPDATE fashion_ops.releases SET state = 'dropped' WHERE release = %s", (spare.release,))
-        self._products, self._vectors = (
-            self._arriving(table.name, table.copied) for table in (PRODUCTS, EMBEDDINGS)
-        )
-        conn.execute("CREATE TEMPORARY TABLE renewed_there (product_id uuid) ON COMMIT DROP")
 
     def hold_to(self, dimensions: Mapping[str, int]) -> None:
         """What vectors there may be is seen when all have come."""

@@ -23,7 +23,7 @@ from psycopg import sql
 from psycopg.rows import class_row
 
 from fashion_assets.file_locks import holder, open_lock
-from fashion_assets.postgres.connections import connect
+from fashion_assets.postgres.connections import connect, waiting_at_most
 from fashion_assets.postgres.errors import Busy, ServerGone
 from fashion_assets.settings import Settings
 from fashion_assets.warehouse.releases import Release
@@ -94,19 +94,25 @@ def named(holding: Iterable[Holder]) -> str:
     return "; ".join({each.process: str(each) for each in holding}.values())
 
 
-def keep_from_changing(conn: psycopg.Connection[Any], release: Release) -> None:
-    """Let nobody write to the release's tables, nor drop them, until the open transaction ends. Readers read on. Raises `Busy`."""
+@contextmanager
+def once_nobody_writes(conn: psycopg.Connection[Any], release: Release) -> Iterator[None]:
+    """Do in here what waits for those who write to a release's tables. Raises `Busy`, which names them, where they do not end."""
     tables = [release.table(table) for table in TABLES]
     try:
-        with conn.transaction():
-            conn.execute(sql.SQL("SET LOCAL lock_timeout = {}").format(sql.Literal(STILL_WRITTEN_MS)))
-            conn.execute(sql.SQL("LOCK TABLE {} IN SHARE MODE").format(sql.SQL(", ").join(tables)))
-            conn.execute("SET LOCAL lock_timeout = 0")
-    except psycopg.errors.LockNotAvailable:
+        with waiting_at_most(conn, STILL_WRITTEN_MS), conn.transaction():
+            yield
+    except (psycopg.errors.LockNotAvailable, psycopg.errors.DeadlockDetected):
         who = named(holders(conn, tables)) or "somebody who has just ended"
         raise Busy(
             f"{release.release} is still being written to by {who}. Try again when that has ended."
         ) from None
+
+
+def keep_from_changing(conn: psycopg.Connection[Any], release: Release) -> None:
+    """Let nobody write to the release's tables, nor drop them, until the open transaction ends. Readers read on. Raises `Busy`."""
+    tables = sql.SQL(", ").join(release.table(table) for table in TABLES)
+    with once_nobody_writes(conn, release):
+        conn.execute(sql.SQL("LOCK TABLE {} IN SHARE MODE").format(tables))
 
 
 def lock_swaps(conn: psycopg.Connection[Any]) -> None:
@@ -141,14 +147,13 @@ _CHANGED = "A promotion, rollback or another sync is at it"
 
 
 def _lock_states(conn: psycopg.Connection[Any], mode: LiteralString, wait_ms: int, said: str) -> None:
-    conn.execute(sql.SQL("SET LOCAL lock_timeout = {}").format(sql.Literal(wait_ms)))
     try:
-        with conn.transaction():
+        with waiting_at_most(conn, wait_ms), conn.transaction():
             conn.execute(sql.SQL("LOCK TABLE {} IN {} MODE").format(SWAP_LOCK, sql.SQL(mode)))
-    except psycopg.errors.LockNotAvailable:
+    # Two that wait for each other go on waiting, however often one of them asks again: what it holds already it keeps.
+    except (psycopg.errors.LockNotAvailable, psycopg.errors.DeadlockDetected):
         at_it = named(holders(conn, [SWAP_LOCK])) or "it has just ended"
         raise Busy(f"{said}: {at_it}. Try again.") from None
-    conn.execute("SET LOCAL lock_timeout = 0")
 
 
 @dataclass

@@ -189,7 +189,10 @@ def test_rights_row_security_and_triggers_of_its_time_are_not_the_new_release_s(
     build.create_tables(conn, empty)
     rights = renewal.rights(conn, empty)
     assert renewal.rights(conn, release) != rights
+    conn.execute("SET LOCAL lock_timeout = '7s'")
     renewal.Renewal(conn, empty, release)
+    # It waits no longer than a moment for who reads the spare; what comes behind it waits as long as before.
+    assert conn.execute("SHOW lock_timeout").fetchone() == ("7s",)
     assert renewal.rights(conn, empty) == rights
     assert conn.execute(
         "SELECT relrowsecurity, (SELECT count(*) FROM pg_policy) FROM pg_class WHERE oid = to_regclass(%s)",

@@ -5,13 +5,15 @@ import signal
 import subprocess
 import sys
 import threading
+from concurrent.futures import ThreadPoolExecutor
 
 import pytest
 
-from fashion_assets.postgres.connections import Connection
+from fashion_assets.postgres.connections import Connection, connect
 from fashion_assets.postgres.errors import ServerGone
 from fashion_assets.settings import Settings
-from fashion_assets.warehouse.locks import Busy, run_lock
+from fashion_assets.warehouse import locks
+from fashion_assets.warehouse.locks import Busy, lock_changes, lock_swaps, run_lock
 
 
 def test_a_second_run_is_told_who_is_at_it(settings: Settings):
@@ -127,3 +129,30 @@ def test_a_run_that_looks_after_its_lock_holds_no_snapshot(settings: Settings, d
             "SELECT backend_xmin FROM pg_stat_activity WHERE application_name LIKE 'fashion-assets run%'"
         ).fetchall()
     assert held == [(None,)]
+
+
+def test_two_that_wait_for_each_other_are_told_so(settings: Settings):
+    """Asked for again and again within one transaction, it would never be had: the other one waits for what that has."""
+    with connect(settings) as one, connect(settings) as other, ThreadPoolExecutor(1) as pool:
+        one.execute("LOCK TABLE fashion_ops.sources")
+        one.execute("SET deadlock_timeout = '20ms'")
+        lock_changes(other)
+        waiting = pool.submit(other.execute, "LOCK TABLE fashion_ops.sources")
+        with pytest.raises(Busy, match="is at it: fashion-assets"):
+            lock_swaps(one)
+        one.rollback()
+        waiting.result()
+
+
+def test_a_wait_is_as_long_as_before_behind_one_that_had_an_end(
+    settings: Settings, monkeypatch: pytest.MonkeyPatch
+):
+    with connect(settings) as conn, connect(settings) as other:
+        conn.execute("SET lock_timeout = '7s'")
+        lock_changes(conn)
+        assert conn.execute("SHOW lock_timeout").fetchone() == ("7s",)
+        monkeypatch.setattr(locks, "STILL_WRITTEN_MS", 10)
+        other.execute("SET lock_timeout = '8s'")
+        with pytest.raises(Busy):
+            lock_changes(other)
+        assert other.execute("SHOW lock_timeout").fetchone() == ("8s",)
