@@ -25,7 +25,7 @@ from fashion_assets.outcome import MigrationResult, said_of_scan
 from fashion_assets.postgres.connections import connect
 from fashion_assets.release import following_tables, roots, upkeep
 from fashion_assets.release.applying import Applying, Followed, Judged, NeedsSnapshot
-from fashion_assets.release.carrying import carry, carry_late
+from fashion_assets.release.carrying import carry_ahead, carry_late
 from fashion_assets.release.following import Portion, behind, differing, portions
 from fashion_assets.release.plan import made_with, plan, tables_version
 from fashion_assets.release.scan import Scanned, scan_active_sources
@@ -387,7 +387,7 @@ def bring_back(conn: psycopg.Connection) -> None:
             back = previous(conn)
         except releases.ReleaseError:
             return
-        carry(conn, live, back)
+        carry_ahead(conn, live, back)
 
 
 class UnknownSource(FashionAssetsError):

@@ -13,6 +13,7 @@ its own vector where picture and title are the same, and else has none until the
 
 import json
 from collections.abc import Iterable, Iterator, Mapping, Sequence
+from contextlib import suppress
 from dataclasses import dataclass
 from itertools import groupby, islice
 
@@ -20,6 +21,7 @@ import psycopg
 from psycopg import sql
 from psycopg.types.json import Jsonb
 
+from fashion_assets.postgres.connections import waiting_at_most
 from fashion_assets.release import styles
 from fashion_assets.release.counting import Counted, count_vectors, counted
 from fashion_assets.warehouse import changes, releases
@@ -35,6 +37,10 @@ CARRIED = sql.Identifier("pg_temp", "carried")
 
 AT_ONCE = 1_000
 """Rows of the log written by one statement, where so many of a kind follow each other: one by one, two busy writers write more than is carried."""
+
+AHEAD_WAIT_MS = 500
+"""How long `carry_ahead` waits for a lock: less than after what PostgreSQL looks whether two wait for each other (`deadlock_timeout`, a second), so that a
+swap that has the tables and wants the lock of changes gets it."""
 
 EVER = 2**62
 """No transaction: nothing is of it or of a later one."""
@@ -94,6 +100,18 @@ def carry(conn: psycopg.Connection, live: Release | None, to: Release) -> Carrie
         changes.revise(conn, to)
     _has(conn, to, now)
     return done
+
+
+def carry_ahead(conn: psycopg.Connection, live: Release | None, to: Release) -> Carried:
+    """As `carry`, before it must be; nothing where somebody keeps the tables from being written to for a while: who does puts the release live, and
+    brings along what changed, or whoever comes next."""
+    with (
+        suppress(psycopg.errors.LockNotAvailable, psycopg.errors.DeadlockDetected),
+        waiting_at_most(conn, AHEAD_WAIT_MS),
+        conn.transaction(),
+    ):
+        return carry(conn, live, to)
+    return Carried()
 
 
 def carry_late(conn: psycopg.Connection, live: Release) -> int:

@@ -49,13 +49,16 @@ from fashion_assets.warehouse import release_tables, releases, writer
 from fashion_assets.warehouse.contract import SCHEMA, Columns
 from fashion_assets.warehouse.locks import Holder, holders, lock_swaps, named
 from fashion_assets.warehouse.releases import Release
-from fashion_assets.warehouse.serving import SERVED
+from fashion_assets.warehouse.serving import SERVED, TABLES
 
 READERS_WAIT_MS = 15
 """How long one try waits for the readers of one view, in which others wait behind it."""
 
 PATIENCE_SECONDS = 0.8
 """How long the views are tried to be locked all together, in tries with pauses between them."""
+
+TRYING_SECONDS = 30.0
+"""How long is tried in all: what is not free by then is not the views, beside which there is a way, but tables that somebody reads for long."""
 
 FORCED_SECONDS = 5.0
 """How long a forced swap keeps ending the sessions that hold it up."""
@@ -127,8 +130,19 @@ def point_views_at(
                 raise
             cannot = error
         # A server may be told to look for deadlocks sooner than a try is given up.
-        except (psycopg.errors.LockNotAvailable, psycopg.errors.DeadlockDetected):
+        except (psycopg.errors.LockNotAvailable, psycopg.errors.DeadlockDetected) as error:
+            if waited > TRYING_SECONDS:
+                raise _kept(conn, release, error) from None
             time.sleep(random.uniform(0.01, 0.06))
+
+
+def _kept(conn: psycopg.Connection[Any], release: Release, error: psycopg.Error) -> HeldUp:
+    """What is said where it is not the views that somebody keeps."""
+    who = named(holders(conn, [release.table(each) for each in TABLES])) or "somebody who has just ended"
+    return HeldUp(
+        f"{release.release} cannot be served: for {TRYING_SECONDS:g} s there was no moment in which what must be changed of it was free "
+        f"({str(error).splitlines()[0]}). Its tables are held by {who}. Try again when that has ended."
+    )
 
 
 def _held_up(

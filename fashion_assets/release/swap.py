@@ -18,12 +18,18 @@ from fashion_assets.criteria.subject import Candidate
 from fashion_assets.criteria.verdict import Verdict
 from fashion_assets.errors import FashionAssetsError
 from fashion_assets.release import approval
-from fashion_assets.release.carrying import Carried, carry, carry_late
+from fashion_assets.release.carrying import Carried, carry, carry_ahead, carry_late
 from fashion_assets.release.serving import drop_former_views, point_views_at
 from fashion_assets.release.views import leading
 from fashion_assets.settings import Settings
 from fashion_assets.warehouse import changes, releases
-from fashion_assets.warehouse.locks import Busy, keep_from_changing, lock_changes, lock_swaps
+from fashion_assets.warehouse.locks import (
+    Busy,
+    keep_from_changing,
+    lock_changes,
+    lock_swaps,
+    once_nobody_writes,
+)
 from fashion_assets.warehouse.releases import Release, ReleaseError
 
 DROP_WAIT_MS = 1_000
@@ -97,7 +103,8 @@ def promote(
         if failed:
             raise PromotionRefused(release, failed)
 
-        changes.begin(conn, release)
+        with once_nobody_writes(conn, release):
+            changes.begin(conn, release)
 
         def register() -> None:
             live, now = releases.live(conn), releases.get(conn, release.release)
@@ -175,7 +182,8 @@ def rollback(
     with conn.transaction():
         target = previous(conn) if to is None else releases.get(conn, to)
         if target.state == "retired":
-            changes.begin(conn, target)
+            with once_nobody_writes(conn, target):
+                changes.begin(conn, target)
 
         def register() -> None:
             live = releases.live(conn)
@@ -204,7 +212,7 @@ def _bring_near(conn: psycopg.Connection, to: str | None) -> Carried:
         lock_changes(conn)
         target = previous(conn) if to is None else releases.get(conn, to)
         if target.state == "retired":
-            return carry(conn, releases.live(conn), target)
+            return carry_ahead(conn, releases.live(conn), target)
     return Carried()
 
 

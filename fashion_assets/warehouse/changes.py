@@ -43,11 +43,14 @@ TRIGGERS = tuple(f"log_{event}" for event in _EVENTS)
 
 
 def begin(conn: psycopg.Connection[Any], release: Release) -> None:
-    """Have what is written to a release be logged from now on, in the caller's transaction; again is fine. Its tables are locked against
-    writers for that moment."""
+    """Have what is written to a release be logged from now on, in the caller's transaction. Where it is not, yet, its tables are locked against
+    writers until that ends; where it is, as of every release that was live once, nobody waits."""
+    there = _triggers(conn, release)
     for name in _tables(conn, release):
         events, function = (_EVENTS, "log_products") if name in _OF_PRODUCTS else (_ROW_EVENTS, "log_rows")
         for event, when in events.items():
+            if (name, f"log_{event}", function) in there:
+                continue
             conn.execute(
                 sql.SQL(
                     "CREATE OR REPLACE TRIGGER {} " + when + " FOR EACH STATEMENT EXECUTE FUNCTION {}()"
@@ -68,6 +71,17 @@ def end(conn: psycopg.Connection[Any], release: Release) -> None:
                     sql.Identifier(trigger), release.table(name)
                 )
             )
+
+
+def _triggers(conn: psycopg.Connection[Any], release: Release) -> set[tuple[str, str, str]]:
+    """Those that log what is written to a release: table, name, function."""
+    rows = conn.execute(
+        "SELECT c.relname::text, t.tgname::text, p.proname::text FROM pg_trigger t JOIN pg_class c ON c.oid = t.tgrelid "
+        "JOIN pg_proc p ON p.oid = t.tgfoid WHERE c.relnamespace = to_regnamespace(%s) AND p.pronamespace = to_regnamespace('fashion_ops') "
+        "AND t.tgenabled = 'O'",
+        (release.release,),
+    ).fetchall()
+    return {*rows}  # pyright: ignore[reportReturnType]
 
 
 def _tables(conn: psycopg.Connection[Any], release: Release) -> list[str]:

@@ -226,6 +226,22 @@ def test_readers_in_any_order_neither_fail_nor_see_two_releases_in_one_statement
     assert answers[0] > 10
 
 
+def test_tables_that_somebody_reads_for_long_are_not_tried_for_ever(
+    candidate: Candidate, second: Release, monkeypatch: pytest.MonkeyPatch
+):
+    conn = candidate.conn
+    conn.execute(
+        sql.SQL("CREATE POLICY shown ON {} USING (true)").format(candidate.release.table("products"))
+    )
+    conn.commit()
+    monkeypatch.setattr(serving, "TRYING_SECONDS", 0.1)
+    with connect(candidate.settings, application_name="a dump") as reader:
+        reader.execute("SET idle_in_transaction_session_timeout = '2s'")
+        reader.execute(sql.SQL("SELECT FROM {} LIMIT 1").format(second.table("products")))
+        with pytest.raises(HeldUp, match=r"lock timeout.*held by a dump"):
+            promote(candidate.conn, candidate.settings, second)
+
+
 def test_views_of_others_follow(candidate: Candidate, second: Release):
     candidate.conn.execute("CREATE SCHEMA shop")
     candidate.conn.execute("CREATE VIEW shop.bestsellers AS SELECT title FROM fashion_sota.products")

@@ -170,7 +170,8 @@ def test_retiring_marks_first_and_drops_when_nobody_reads(live: Candidate, monke
 def test_one_swap_at_a_time_and_it_is_said_whose(live: Candidate, monkeypatch: pytest.MonkeyPatch):
     conn, settings = live.conn, live.settings
     promote(conn, settings, copy_of(live, "second"))
-    monkeypatch.setattr("fashion_assets.warehouse.locks.SWAP_WAIT_MS", 50)
+    for waits in ("SWAP_WAIT_MS", "STILL_WRITTEN_MS"):
+        monkeypatch.setattr(f"fashion_assets.warehouse.locks.{waits}", 50)
     with connect(settings, application_name="another swap") as other:
         other.execute("LOCK TABLE fashion_ops.swap_lock IN EXCLUSIVE MODE")
         with pytest.raises(Busy, match=r"another swap \(server process \d+, role .*since \d{4}-"):

@@ -1,18 +1,24 @@
-"""Going back is told before it is done: where it leads, until when, what it would change."""
+"""Going back is told before it is done: where it leads, until when, what it would change. What changed since goes ahead of it."""
 
 import json
 
 import psycopg
+import pytest
 from psycopg import sql
 from typer.testing import CliRunner
 
+from fashion_assets import sync
 from fashion_assets.cli import app
 from fashion_assets.criteria.subject import Candidate
+from fashion_assets.postgres.connections import connect
+from fashion_assets.release import swap
+from fashion_assets.release.carrying import Carried
 from fashion_assets.release.following import behind
 from fashion_assets.release.swap import promote, rollback
 from fashion_assets.release.way_back import Difference, WayBack, way_back
 from fashion_assets.reports.report import note, page_of
 from fashion_assets.warehouse import releases
+from fashion_assets.warehouse.locks import keep_from_changing, lock_changes
 from fashion_assets.warehouse.releases import Release
 from fashion_assets_tests.release.copies import copy_of
 
@@ -132,3 +138,96 @@ def test_what_was_carried_is_not_taken_for_what_was_built(live: Candidate):
     assert rollback(conn, settings, first.release).release == first.release
     assert [(batch,) for _, batch in behind(conn, first)] == changed
     assert releases.with_content(conn, first.content_version) is None
+
+
+class CutOff(Exception):
+    """The end of a process, before the swap."""
+
+
+def test_what_changed_is_brought_before_readers_wait(live: Candidate, monkeypatch: pytest.MonkeyPatch):
+    conn, settings, first = live.conn, live.settings, live.release
+    second = copy_of(live, None)
+    promote(conn, settings, second)
+    conn.execute(
+        "INSERT INTO fashion_sota.favourites (user_id, source, external_id, record) VALUES ('u1', 'app', '3', '{}')"
+    )
+    conn.execute(
+        sql.SQL(
+            "UPDATE {0} SET title = 'later' WHERE product_id = (SELECT min(product_id::text)::uuid FROM {0})"
+        ).format(second.table("products"))
+    )
+    conn.commit()
+    seen: list[tuple[int, int]] = []
+
+    def brought(release: Release) -> tuple[int, int]:
+        """By somebody else: what is committed."""
+        with connect(settings, autocommit=True) as other:
+            (found,) = other.execute(
+                sql.SQL(
+                    "SELECT (SELECT count(*) FROM {} WHERE title = 'later'), (SELECT count(*) FROM {})"
+                ).format(release.table("products"), release.table("favourites"))
+            ).fetchall()
+        return found
+
+    def cut_off(*_: object) -> None:
+        seen.append(brought(first))
+        raise CutOff
+
+    with monkeypatch.context() as patch:
+        patch.setattr(swap, "point_views_at", cut_off)
+        with pytest.raises(CutOff):
+            rollback(conn, settings)
+    assert seen == [(1, 1)]
+    # As if nothing had been, but that there is less to do: what came meanwhile, and nothing twice.
+    assert live_one(conn).release == second.release
+    conn.execute(
+        "INSERT INTO fashion_sota.favourites (user_id, source, external_id, record) VALUES ('u2', 'app', '3', '{}')"
+    )
+    conn.commit()
+    told: list[Carried] = []
+    assert rollback(conn, settings, told=told.append).state == "live"
+    assert (told[-1].products, told[-1].rows) == (0, 1)
+    assert brought(first) == (1, 2)
+
+
+def test_who_brings_changes_along_and_who_swaps_wait_for_one_another_in_one_order(
+    live: Candidate, monkeypatch: pytest.MonkeyPatch
+):
+    conn, settings, first = live.conn, live.settings, live.release
+    promote(conn, settings, copy_of(live, None))
+    point = swap.point_views_at
+
+    def others_bring(*arguments: object) -> None:
+        """As another rollback does, or a sync, which has the lock of changes: it waits for no table, or neither would end."""
+        with connect(settings) as other:
+            other.execute("SET lock_timeout = '1s'")
+            lock_changes(other)
+            other.execute(
+                sql.SQL(
+                    "INSERT INTO {} (user_id, source, external_id, record) VALUES ('u1', 'app', '3', '{{}}')"
+                ).format(first.table("favourites"))
+            )
+            other.commit()
+        point(*arguments)  # type: ignore[arg-type]
+
+    monkeypatch.setattr(swap, "point_views_at", others_bring)
+    assert rollback(conn, settings).state == "live"
+
+
+def test_what_cannot_be_brought_now_is_left_to_the_swap(live: Candidate):
+    """Whoever keeps the release gone back to from being written to, as a promotion of it does while it judges, may want the lock of changes next."""
+    conn, settings, first = live.conn, live.settings, live.release
+    second = copy_of(live, None)
+    promote(conn, settings, second)
+    conn.execute(
+        "INSERT INTO fashion_sota.favourites (user_id, source, external_id, record) VALUES ('u1', 'app', '3', '{}')"
+    )
+    conn.commit()
+    with connect(settings) as promoting, connect(settings, autocommit=True) as syncing:
+        keep_from_changing(promoting, first)
+        sync.bring_back(syncing)
+        assert live.number(f"SELECT count(*) FROM {first.release}.favourites") == 0
+        promoting.commit()
+        sync.bring_back(syncing)
+    conn.commit()
+    assert live.number(f"SELECT count(*) FROM {first.release}.favourites") == 1
