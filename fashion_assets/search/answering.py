@@ -30,7 +30,7 @@ from fashion_assets.search.lacking import LackingWords
 from fashion_assets.search.legs import legs_of, parameters_of, shape_of, walk_of
 from fashion_assets.search.meaning import Encoders
 from fashion_assets.search.paging import PASSED_OVER, TOO_FEW, Leg, hits_of, passed_over, proofs, too_few
-from fashion_assets.search.path import EXACT_AT_MOST, EXACT_AT_ONCE, Facts
+from fashion_assets.search.path import EXACT_AT_MOST, EXACT_AT_ONCE, Detour, Facts
 from fashion_assets.search.query import SORTS, Aside, Cursor, Plan, Query, Results
 from fashion_assets.search.reading import Statement
 from fashion_assets.search.served import ServedReleases, array
@@ -332,16 +332,23 @@ class Answering:
         return answered
 
     def _answer(self, facts: Facts, asked: Asked) -> Work[Answered]:
-        legs = legs_of(facts, asked)
+        before = facts.detour(asked.near_what)
+        notes: list[str] = [] if before is None else [before.note]
+        wide = before is not None and before.path == "exact"
+        legs = legs_of(
+            facts,
+            replace(asked, exact=asked.exact or wide),
+            wide=wide,
+            by_styles=before is not None and before.path == "styles",
+        )
         walk = walk_of(legs)
         shape, rows = yield from self._page(facts, asked, legs, walk)
-        wide = any(leg.is_full(proof) and not leg.most for leg, proof in proofs(rows, legs))
-        if wide:
+        if any(leg.is_full(proof) and not leg.most for leg, proof in proofs(rows, legs)):
             # The sample promised fewer within the cut-off. Filters have a leg to themselves then.
+            wide = True
             legs = legs_of(facts, asked, wide=True)
             walk = walk_of(legs)
             shape, rows = yield from self._page(facts, asked, legs, walk)
-        notes: list[str] = []
         doubt = yield from self._doubted(facts, asked, shape, rows, legs)
         left = facts.left(asked.filters) if doubt else 0
         if doubt == PASSED_OVER and left > EXACT_AT_ONCE and not any(leg.styles for leg in legs):
@@ -355,6 +362,7 @@ class Answering:
                 legs = by_styles
                 shape, rows = yield from self._page(facts, asked, legs, walk)
                 doubt = yield from self._doubted(facts, asked, shape, rows, legs)
+                facts.took(asked.near_what, Detour("styles", notes[-1]))
             elif walk.wider != walk:
                 notes.append(Aside("the index passed over nearer products, so it searched wider"))
                 shape, rows = yield from self._page(facts, asked, legs, walk.wider)
@@ -363,6 +371,7 @@ class Answering:
             notes.append(Aside(f"the index {doubt}, so all was compared"))
             legs = legs_of(facts, replace(asked, exact=True), wide=True)
             shape, rows = yield from self._page(facts, asked, legs, walk)
+            facts.took(asked.near_what, Detour("exact", notes[-1]))
         paths: dict[str, str] = {leg.shape.space: leg.shape.path for leg in legs}
         if shape.terms:
             paths["text"] = "terms"

@@ -4,7 +4,7 @@ What belongs here: the shapes between reading a question and running statements,
 not: doing either (`answering`).
 """
 
-from collections.abc import Mapping
+from collections.abc import Hashable, Mapping
 from dataclasses import dataclass, field
 from decimal import Decimal
 from functools import cached_property
@@ -103,6 +103,12 @@ class Asked:
     near: dict[str, np.ndarray] = field(default_factory=dict, compare=False)
     """The sample's similarities to the vectors, by space, once somebody asked for them; those of the same vectors, however the question is
     changed."""
+
+    @cached_property
+    def near_what(self) -> Hashable:
+        """What tells what is to be near from everything else, and among what it is looked for."""
+        vectors = tuple((space, vector.tobytes()) for space, vector in self.vectors.items())
+        return vectors, self.filters, self.ends
 
     @cached_property
     def pinned(self) -> tuple[Pinned, ...]:

@@ -17,6 +17,7 @@ from fashion_assets.search.engine import SearchEngine
 from fashion_assets.search.filters import AnyOf, Filter
 from fashion_assets.search.path import TIE, Facts, Sample, Width
 from fashion_assets.search.query import Query, Results
+from fashion_assets.search.work import Read
 from fashion_assets.settings import Settings
 from fashion_assets.warehouse.release_indexes import VECTOR_INDEX
 from fashion_assets_tests.conftest import Template, release_of
@@ -247,6 +248,31 @@ def test_an_index_that_lacks_what_is_near_is_not_believed(
     assert results.plan.legs == {SPACE: "exact"}
     assert ["searched wider" in note for note in results.plan.notes] == [True, False][at_once:]
     assert "passed over" in results.plan.notes[-1] and "all was compared" in results.plan.notes[-1]
+
+
+def test_a_question_whose_index_was_in_doubt_goes_round_it_the_next_time(
+    engine: SearchEngine, lacking: Large, monkeypatch: pytest.MonkeyPatch
+):
+    half, kept = lacking.unrelated(0.5)
+    reading, pages = engine._read, []
+
+    def read(step: Read) -> list[list[tuple]]:
+        pages.extend(each for each in step.statements if b"vector_0" in each.text)
+        return reading(step)
+
+    monkeypatch.setattr(engine, "_read", read)
+    for filters, rows in (((), np.ones(len(kept), bool)), ((half,), kept)):
+        query = Query(
+            vector=lacking.vectors[0], space=SPACE, mode="vector", filters=filters, release=lacking.release
+        )
+        asked = []
+        for _ in range(2):
+            pages.clear()
+            asked.append((engine.search(query), len(pages)))
+        (first, more), (second, one) = asked
+        assert more > 1 and one == 1
+        assert first.plan == second.plan and first.hits == second.hits
+        assert recall(lacking, second, lacking.vectors[0], rows) == 1
 
 
 def test_what_an_index_lacks_is_found_among_the_nearest_styles(
