@@ -408,10 +408,14 @@ class Answering:
     def _page(
         self, facts: Facts, asked: Asked, legs: Sequence[Leg], walk: Walk
     ) -> Work[tuple[Shape, list[tuple]]]:
-        shape = shape_of(facts, asked, legs)
-        statement = Statement(page_statement.search(shape), parameters_of(asked, legs))
+        known = None if asked.matching_what is None else facts.matching.peek(asked.matching_what)
+        shape = shape_of(facts, asked, legs, matches_known=known is not None)
+        statement = Statement(page_statement.search(shape), {**parameters_of(asked, legs), "matching": known})
         settings = statements.settings_of(shape, walk)
         (rows,) = yield from self.releases.read(facts, [statement], settings)
+        tally = None if known is not None else _tally(rows[0][-1], shape)
+        if tally is not None and tally.matching is not None:
+            facts.matching.put(asked.matching_what, tally.matching)
         if any(leg.falls_short(proof) for leg, proof in proofs(rows, legs)):
             return (yield from self._page(facts, asked, [leg.unbounded for leg in legs], walk))
         return shape, rows

@@ -105,6 +105,14 @@ class Asked:
     changed."""
 
     @cached_property
+    def matching_what(self) -> Hashable | None:
+        """What tells the products whose words match from those of every other question; None where words find none by themselves."""
+        if self.level is None:
+            return None
+        hidden = self.hidden.digest if self.hidden and self.hidden.ids else None
+        return self.level.tsquery, self.avoid, self.filters, self.excluded, hidden
+
+    @cached_property
     def near_what(self) -> Hashable:
         """What tells what is to be near from everything else, and among what it is looked for."""
         vectors = tuple((space, vector.tobytes()) for space, vector in self.vectors.items())

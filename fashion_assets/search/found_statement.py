@@ -23,13 +23,22 @@ def matching_words(shape: Shape) -> list[sql.Composable]:
     return matching
 
 
-def found_products(shape: Shape, columns: Sequence[sql.Composable], pins: bool = True) -> sql.Composed:
-    """Columns of every product that is found, each once; `pins`: those that are pinned, too."""
+def number_matching(shape: Shape) -> sql.Composed:
+    """How many products' words match, of those that are not left out: as many as are counted at the most."""
+    return sql.SQL("(SELECT count(*) FROM (SELECT FROM {} WHERE {} LIMIT {}) AS matching)").format(
+        table(shape.schema), where([*matching_words(shape), *narrowing(shape)]), sql.Literal(FOUND_MOST)
+    )
+
+
+def found_products(
+    shape: Shape, columns: Sequence[sql.Composable], pins: bool = True, words: bool = True
+) -> sql.Composed:
+    """Columns of every product that is found, each once; `pins`: those that are pinned, too; `words`: those whose words match, too."""
     narrowed = narrowing(shape)
     legs = [
         (sql.Identifier(f"near_{position}"), list[sql.Composable]()) for position in range(len(shape.vectors))
     ]
-    return _read(shape, columns, narrowed, legs, conditions(shape.filters) if pins else None)
+    return _read(shape, columns, narrowed, legs, conditions(shape.filters) if pins else None, words=words)
 
 
 def nearly_found_products(shape: Shape, columns: Sequence[sql.Composable]) -> sql.Composed:
@@ -82,16 +91,17 @@ def _read(
     legs: Sequence[tuple],
     pinned: Sequence[sql.Composable] | None,
     missed: sql.Composable | None = None,
+    words: bool = True,
 ) -> sql.Composed:
-    """Columns of products whose words match and that meet conditions, and of those of legs that meet theirs and whose words do not; and of
-    those that are pinned and meet theirs, if there are any."""
+    """Columns of products whose words match and that meet conditions, unless `words` are left out, and of those of legs that meet theirs and whose
+    words do not; and of those that are pinned and meet theirs, if there are any."""
     products, matching = table(shape.schema), matching_words(shape)
 
     def read(of: sql.Composable | None) -> sql.Composed:
         return sql.SQL(", ").join([*columns, *([] if of is None else [of + sql.SQL(" AS missed")])])
 
     parts: list[sql.Composable] = []
-    if shape.matches:
+    if shape.matches and words:
         parts.append(
             sql.SQL("(SELECT {} FROM {} WHERE {} LIMIT {})").format(
                 read(missed), products, where([*matching, *narrowed]), sql.Literal(FOUND_MOST)
@@ -103,7 +113,8 @@ def _read(
             sql.SQL("SELECT {} FROM {} WHERE {}").format(read(*of or [None]), leg, where([*kept, *told]))
         )
     if not parts:
-        parts.append(sql.SQL("SELECT {} FROM {} WHERE {}").format(read(missed), products, where(narrowed)))
+        kept = [sql.SQL("false")] if shape.matches else narrowed
+        parts.append(sql.SQL("SELECT {} FROM {} WHERE {}").format(read(missed), products, where(kept)))
     if shape.pins and pinned is not None:
         # None of them is among the others, which are found without what is excluded.
         own = [sql.SQL("product_id = ANY(%(pinned)s::uuid[])"), *pinned]

@@ -85,8 +85,8 @@ def walk_of(legs: Sequence[Leg]) -> Walk:
     )
 
 
-def shape_of(facts: Facts, asked: Asked, legs: Sequence[Leg]) -> Shape:
-    """What decides the statement's text."""
+def shape_of(facts: Facts, asked: Asked, legs: Sequence[Leg], matches_known: bool = False) -> Shape:
+    """What decides the statement's text; `matches_known`: whether it is known how many products' words match."""
     return Shape(
         facts.release,
         tuple(leg.shape for leg in legs),
@@ -100,6 +100,7 @@ def shape_of(facts: Facts, asked: Asked, legs: Sequence[Leg]) -> Shape:
         tuple((tuple(one.shape for one in each.filters), each.factor > 1) for each in asked.boosts),
         asked.level is not None,
         None if asked.counted is None else tuple(each for each in asked.counted if each not in asked.apart),
+        matches_known and asked.counted == (),
         tuple((column, asked.beside(column)) for column in asked.apart)
         if asked.together and _at_once(legs)
         else (),

@@ -8,13 +8,13 @@ from collections.abc import Sequence
 
 from psycopg import sql
 
-from fashion_assets.search.found_statement import found_products, nearly_found_products
+from fashion_assets.search.found_statement import found_products, nearly_found_products, number_matching
 from fashion_assets.search.kept import remembered
 from fashion_assets.search.near_statement import near, vector_leg
 from fashion_assets.search.query import HIT_COLUMNS
 from fashion_assets.search.ranked_statement import boost_factors, ranked_tables
 from fashion_assets.search.statements import Shape, narrowing, table, where
-from fashion_assets.search.tallies import counted, tally
+from fashion_assets.search.tallies import counted, tally, total
 
 
 @remembered(1_024)
@@ -22,7 +22,7 @@ def search(shape: Shape) -> bytes:
     """The text of the statement that answers a page.
 
     Placeholders: `hidden`, `pinned`, `boost_<n>_<m>`, `factor_<n>`, `vector_<n>`, `window_<n>`, `cut_<n>` and `styles_<n>` of each vector leg, `tier_<n>`, `term_<n>`, `value_<n>`, `importance_<n>`,
-    `any_term`, `matched`, `avoid`, `filter_<n>`, `excluded`, `weight_<n>` of each leg, `window`, `limit`, `offset`, `after_value`,
+    `any_term`, `matched`, `matching`, `avoid`, `filter_<n>`, `excluded`, `weight_<n>` of each leg, `window`, `limit`, `offset`, `after_value`,
     `after_id`. Rows: `product_id`, the hit's columns, `legs`, `ranks` and `values` (distance or coverage) of the legs that brought it; which
     boosts it meets; what it is ordered by, as text; for each vector leg how many it found, the largest distance, and which of `probes_<n>` are among them, as the
     text of a JSON array, NULL for an exact leg's probes; and, in the first row, the
@@ -69,7 +69,10 @@ def search(shape: Shape) -> bytes:
         for position, leg in enumerate(shape.vectors)
     ]
     counts: sql.Composable = sql.SQL("NULL")
-    if shape.counted is not None:
+    if shape.counted == () and not shape.aside and shape.matches:
+        matching = sql.SQL("%(matching)s::int8") if shape.matches_known else number_matching(shape)
+        counts = total(matching, found_products(shape, counted(()), words=False))
+    elif shape.counted is not None:
         aside = tuple(column for column, _ in shape.aside)
         columns = (*shape.counted, *aside)
         found = nearly_found_products if aside else found_products

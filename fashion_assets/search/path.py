@@ -211,6 +211,10 @@ class Facts:
     _detours: Cache[Detour] = field(
         default_factory=lambda: Cache(4_096, CACHED_BYTES), repr=False, compare=False
     )
+    matching: Cache[int] = field(
+        default_factory=lambda: Cache(4_096, CACHED_BYTES), repr=False, compare=False
+    )
+    """How many products' words match, by `Asked.matching_what`."""
 
     def detour(self, question: Hashable) -> Detour | None:
         """How a question was answered whose index was in doubt; None where none was."""

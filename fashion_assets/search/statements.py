@@ -91,6 +91,8 @@ class Shape:
     """Whether products whose words meet `%(matched)s` are found beside those of the vector legs."""
     counted: tuple[str, ...] | None = None
     """Columns whose values are counted over all that is found; None: nothing is counted."""
+    matches_known: bool = False
+    """Whether it is known how many products `matches` finds (`%(matching)s`), so that they need not be counted."""
     aside: tuple[tuple[str, tuple[int, ...]], ...] = ()
     """Columns counted over what only some of the filters narrow, with the places of those. Vector legs that are not `whole` do not find
     what the other filters leave out."""

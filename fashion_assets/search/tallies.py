@@ -43,6 +43,8 @@ class Tally:
     """How many products are found without the filters on a column, of the columns counted so."""
     looked: int = 0
     """Products that were looked at for it; `FOUND_MOST` or more: there may be others that were not."""
+    matching: int | None = None
+    """How many of them are found by their words; None where they were not counted apart."""
 
     def joined(self, other: "Tally") -> "Tally":
         """With the values of columns that were counted apart."""
@@ -77,6 +79,14 @@ def counted(columns: Sequence[str]) -> list[sql.Composable]:
 
 def _stretch(column: str) -> sql.Identifier:
     return sql.Identifier(f"stretch of {column}")
+
+
+def total(matching: sql.Composable, beside: sql.Composable) -> sql.Composed:
+    """An expression that counts nothing but how many are found, as `read` takes it: those whose words match, by an expression, and the rows of a query beside
+    them."""
+    return sql.SQL(
+        "(SELECT json_build_array(json_build_array(-1, 0, (SELECT count(*) FROM ({}) AS beside), {}))::text)"
+    ).format(beside, matching)
 
 
 def tally(found: sql.Composable, columns: Sequence[str], aside: int = 0) -> sql.Composed:
@@ -152,9 +162,11 @@ def read(text: str | None, columns: Sequence[str], aside: int = 0) -> Tally:
     rows = [0] * (1 + aside)
     facets: dict[str, Values] = {column: [] for column in columns}
     stretches: dict[str, list[tuple[int, int, Decimal, Decimal]]] = {column: [] for column in columns}
+    matching = None
     for place, value, number, *extremes in json.loads(text or "[]"):
         if place < 0:
-            rows[int(value)] = number
+            matching = extremes[0]
+            rows[int(value)] = number + (matching or 0)
             continue
         column = columns[int(place)]
         if is_range(column):
@@ -171,6 +183,7 @@ def read(text: str | None, columns: Sequence[str], aside: int = 0) -> Tally:
             for column, own in zip(columns[len(columns) - aside :], rows[1:], strict=True)
         },
         sum(rows),
+        matching,
     )
 
 

@@ -19,8 +19,9 @@ from fashion_assets.search.arranging import ARRANGED
 from fashion_assets.search.engine import SearchEngine
 from fashion_assets.search.filters import SearchError
 from fashion_assets.search.path import Facts, Sample, Space
-from fashion_assets.search.query import SORTS, Hit, Query, Results
+from fashion_assets.search.query import SORTS, Hit, Mode, Query, Results
 from fashion_assets.search.tallies import EDGES
+from fashion_assets.search.work import Read
 from fashion_assets.settings import Settings
 from fashion_assets.warehouse.merchandising import Rule, Synonym
 from fashion_assets_tests.conftest import Template, release_of
@@ -131,6 +132,32 @@ def test_what_a_facet_counts_is_what_its_value_finds(searched: tuple[SearchEngin
     for value, count in engine.search(query).facets["colour"]:
         other = engine.search(replace(query, filters={"colour": value}))
         assert other.total is not None and other.total.value == count
+
+
+def test_how_many_have_the_words_is_counted_once(
+    searched: tuple[SearchEngine, Large], monkeypatch: pytest.MonkeyPatch
+):
+    engine, large = searched
+    reading, known = engine._read, []
+
+    def read(step: Read) -> list[list[tuple]]:
+        known.extend(b"%(matching)s" in each.text for each in step.statements if b"page AS" in each.text)
+        return reading(step)
+
+    monkeypatch.setattr(engine, "_read", read)
+    modes: list[tuple[Mode, bool]] = [("hybrid", False), ("text", True)]
+    for colour in ("red", "blue"):
+        for mode, before in modes:
+            query = Query(
+                "thing", product="17", mode=mode, filters={"colour": colour}, limit=7, release=large.release
+            )
+            counted = engine.search(replace(query, facets=("colour",))).total
+            known.clear()
+            first = engine.search(query)
+            assert first.next_page is not None
+            following = engine.search(replace(query, page=first.next_page))
+            assert first.total == following.total == counted
+            assert known == [before, True]
 
 
 def test_words_without_a_letter_are_walked_as_no_words_are(searched: tuple[SearchEngine, Large]):
