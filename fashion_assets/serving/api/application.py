@@ -79,7 +79,7 @@ def application(settings: Settings, host: str = "127.0.0.1") -> FastAPI:
         lifespan=life,
     )
     api.state.served, api.state.settings = served, settings
-    api.state.access = Access(served)
+    api.state.access, api.state.pictures = Access(served), pictures.Pictures(served)
     problems.told_by(api, settings)
     for router in ROUTERS:
         api.include_router(router)

@@ -90,7 +90,7 @@ async def picture(
         return held and picture_of(held, picture_folders(connection, here.settings))
 
     there = None if "\0" in source + uri else await here.registered(place)
-    real = await of(request, here).place(there)
+    real = await of(request).place(there)
     if real is None:
         raise not_found("there is no such picture")
     try:

@@ -9,21 +9,25 @@ What is given out is always made here: a file that only looks like a picture is 
 import asyncio
 import hashlib
 import os
+import time
 from collections import OrderedDict
-from collections.abc import Iterable
+from collections.abc import Callable, Coroutine, Iterable, Mapping
 from io import BytesIO
 from pathlib import Path as File
 from threading import Lock
-from typing import Annotated, Literal
+from typing import Annotated, Any, Literal, get_args
 
 import psycopg
 from fastapi import APIRouter, Path, Query, Request, Response
+from fastapi.routing import APIRoute
 from PIL import Image
 
 from fashion_assets.catalog.pictures import Limits, PictureError, opened
 from fashion_assets.machine import usable_cores
 from fashion_assets.release.roots import opened as source_of
-from fashion_assets.serving.api.access import Searcher
+from fashion_assets.search.kept import Cache
+from fashion_assets.search.query import Hit
+from fashion_assets.serving.api.access import Caller, Searcher, caller_of
 from fashion_assets.serving.api.answers import has
 from fashion_assets.serving.api.asked import PRODUCT_LENGTH
 from fashion_assets.serving.api.problems import not_found
@@ -48,16 +52,31 @@ KEPT = 64 * 2**20
 FRESH_SECONDS = 300
 """So long a browser need not ask again: a picture may change with the next sync."""
 
+LOOKED_SECONDS = 30.0
+"""So long neither the database nor the disk is asked again where a product's picture is: a page asks for two dozen of those it has just found."""
 
-@router.get(
-    "/images/{id}",
-    response_class=Response,
-    responses={
-        200: {"content": {"image/jpeg": {}}, "description": "The picture, as a JPEG."},
-        304: {"description": "As it was."},
-        404: {"description": "There is no such product, or it has no picture that can be shown."},
-    },
-)
+LOOKED = 4_096
+"""Products of which that is known."""
+
+
+class _Direct(APIRoute):
+    """The route of pictures: what is asked as a page asks it is read without FastAPI, as searches are; anything else as every other route has it."""
+
+    def get_route_handler(self) -> Callable[[Request], Coroutine[Any, Any, Response]]:
+        """As FastAPI has it."""
+        described = super().get_route_handler()
+
+        async def handle(request: Request) -> Response:
+            id, asked = request.path_params["id"], request.query_params.multi_items()
+            size = next((each for each in get_args(Size) if asked == [("size", each)]), None)
+            if size is None or len(id) > PRODUCT_LENGTH:
+                return await described(request)
+            who = await caller_of(request, ["search"])
+            return await image(request, id, who, request.app.state.served, size)
+
+        return handle
+
+
 async def image(
     request: Request,
     id: Annotated[str, Path(min_length=1, max_length=PRODUCT_LENGTH, description="The product's id.")],
@@ -66,12 +85,11 @@ async def image(
     size: Annotated[Size, Query(description="How large, at the most: 240, 640 or 1600 pixels.")] = "medium",
 ) -> Response:
     """The picture of a product."""
-    product = await known(here, caller, id)
-    pictures = of(request, here)
-    place = await pictures.place(product.hit.image_path)
+    pictures = of(request)
+    place, tags = await pictures.looked(id, caller)
     if place is None:
         raise not_found(f"the product {id[:80]!r} has no picture that can be shown")
-    tag = await asyncio.to_thread(tag_of, place, size)
+    tag = tags[size]
     headers = {"ETag": tag, "Cache-Control": f"private, max-age={FRESH_SECONDS}"}
     if has(request, tag):
         return Response(status_code=304, headers=headers)
@@ -82,22 +100,41 @@ async def image(
     return Response(made, headers=headers, media_type="image/jpeg")
 
 
-def of(request: Request, here: Served) -> "Pictures":
+def of(request: Request) -> "Pictures":
     """The pictures of the application that was asked."""
-    state = request.app.state
-    if not hasattr(state, "pictures"):
-        state.pictures = Pictures(here)
-    return state.pictures
+    return request.app.state.pictures
 
 
-def tag_of(place: str, size: str) -> str:
-    """What tells a picture of this size from what lies there another time."""
+router.add_api_route(
+    "/images/{id}",
+    image,
+    methods=["GET"],
+    response_class=Response,
+    responses={
+        200: {"content": {"image/jpeg": {}}, "description": "The picture, as a JPEG."},
+        304: {"description": "As it was."},
+        404: {"description": "There is no such product, or it has no picture that can be shown."},
+    },
+    route_class_override=_Direct,
+)
+
+
+Looked = tuple[str | None, Mapping[str, str]]
+"""Where a picture really lies, None where there is none that may be shown; and by size what tells it from what lies there another time."""
+
+
+def tags_of(place: str) -> Mapping[str, str]:
+    """By size, what tells a picture from what lies there another time."""
     try:
         status = os.stat(place)
     except OSError:
-        return '""'
-    about = f"{place}\0{status.st_size}\0{status.st_mtime_ns}\0{size}\0{QUALITY}"
-    return f'"{hashlib.blake2b(about.encode("utf-8", "surrogateescape"), digest_size=12).hexdigest()}"'
+        return dict.fromkeys(EDGES, '""')
+
+    def tag(size: str) -> str:
+        about = f"{place}\0{status.st_size}\0{status.st_mtime_ns}\0{size}\0{QUALITY}"
+        return f'"{hashlib.blake2b(about.encode("utf-8", "surrogateescape"), digest_size=12).hexdigest()}"'
+
+    return {size: tag(size) for size in EDGES}
 
 
 class Pictures:
@@ -108,8 +145,36 @@ class Pictures:
         self._limits = Limits.from_settings(here.settings)
         self._kept = _Kept(KEPT)
         self._folders: tuple[str, ...] = ()
+        self._found: Cache[tuple[float, str | None]] = Cache(LOOKED)
+        self._looked: Cache[tuple[float, Looked]] = Cache(LOOKED)
         # As many as there are cores: searches go on meanwhile.
         self._at_once = asyncio.Semaphore(usable_cores())
+
+    def note(self, hits: Iterable[Hit]) -> None:
+        """Whoever found these, and may see every product of what is served, asks for their pictures next."""
+        now = time.monotonic()
+        for hit in hits:
+            self._found.put(hit.product_id, (now, hit.image_path))
+
+    async def looked(self, id: str, caller: Caller) -> Looked:
+        """Where the picture of a product lies, `LOOKED_SECONDS` ago at most. Raises a `Problem` where the caller may see no such product."""
+        since = time.monotonic() - LOOKED_SECONDS
+        found = None if caller.within else self._found.peek(id)
+        if found is None or found[0] < since:
+            now, product = time.monotonic(), await known(self._here, caller, id)
+            found = now, product.hit.image_path
+            if not caller.within:
+                self._found.put(id, found)
+        path = found[1]
+        if path is None:
+            return None, {}
+        looked = self._looked.peek(path)
+        if looked is None or looked[0] < since:
+            now, place = time.monotonic(), await self.place(path)
+            tags = {} if place is None else await asyncio.to_thread(tags_of, place)
+            looked = now, (place, tags)
+            self._looked.put(path, looked)
+        return looked[1]
 
     async def place(self, path: str | None) -> str | None:
         """Where a picture really lies; None where there is none, or it is in no folder of a source."""

@@ -142,6 +142,8 @@ async def answer(
     """What the engine finds, as a document."""
     query, results, took = await searched(here, caller, asked, picture)
     note(request, query, results)
+    if not caller.within and asked.release is None and asked.page is None:
+        request.app.state.pictures.note(results.hits)
     answered = conditional(request, found(query, results, asked.explain), took_ms=took)
     # Once it is sent, whatever becomes of it.
     answered.background = BackgroundTask(_shadowed, request.app.state.shadowing, query, results, took / 1_000)

@@ -13,7 +13,7 @@ from PIL import Image
 from starlette.datastructures import QueryParams
 
 from fashion_assets.search.query import Results
-from fashion_assets.serving.api import documents
+from fashion_assets.serving.api import documents, pictures
 from fashion_assets.serving.api.asked import Asked, asked_in
 from fashion_assets.settings import Settings
 
@@ -120,6 +120,31 @@ def test_pictures_are_made_small_and_kept(api: httpx.Client):
         == 304
     )
     assert api.get(hit["image"], params={"size": "huge"}).status_code == 422
+
+
+def test_where_a_picture_lies_is_known_for_a_while_once_it_was_found(
+    api: httpx.Client, served_app: FastAPI, monkeypatch: pytest.MonkeyPatch
+):
+    one, other = api.get("/api/v1/search?limit=2").json()["hits"]
+
+    def shown(hit: dict) -> bytes:
+        answer = api.get(hit["image"], params={"size": "small"})
+        assert answer.status_code == 200
+        return answer.content
+
+    own, others = shown(one), shown(other)
+    assert own != others
+    # It stands for what has another picture since.
+    found = served_app.state.pictures._found
+    found.put(one["id"], found.peek(other["id"]))
+    assert shown(one) == others
+    monkeypatch.setattr(pictures, "LOOKED_SECONDS", 0.0)
+    assert shown(one) == own
+    # A search says it anew.
+    found.put(one["id"], found.peek(other["id"]))
+    monkeypatch.undo()
+    api.get("/api/v1/search?limit=2")
+    assert shown(one) == own
 
 
 def test_a_picture_outside_the_sources_folders_is_not_given_out(served_settings: Settings, tmp_path: Path):
