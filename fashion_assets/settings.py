@@ -227,6 +227,12 @@ class Settings(Thresholds, BaseSettings):
         description="Share of the products whose vectors syncs replaced or took out after which the live release's index of vectors is built "
         "anew by itself, while it is read. At a quarter recall is measured to be .997, at a half .985. 0: never.",
     )
+    counts_from: int = Field(
+        default=100_000,
+        ge=0,
+        description="Products of a release from which on it keeps how many have each value, alone and beside each other one, so that pages under one filter or none are "
+        "counted at once; kept are values of a tenth as many products, and syncs correct them. 0: never.",
+    )
     index_method: Literal["auto", "hnsw", "ivfflat"] = Field(
         default="auto",
         description="How a release's vectors are indexed: as a graph (hnsw), or in lists around centres (ivfflat), which are built in a bounded memory, and of which a search reads "

@@ -35,7 +35,7 @@ from fashion_assets.embedding.spaces import EmbeddingSpace
 from fashion_assets.machine import usable_cores
 from fashion_assets.postgres.connections import connect
 from fashion_assets.postgres.copy import EncodedRows, copy_encoded, encode_rows
-from fashion_assets.release import declared, garments, indexes, json_vectors, renewal, widths
+from fashion_assets.release import declared, garments, indexes, json_vectors, renewal, value_counting, widths
 from fashion_assets.release.plan import Plan, tables_version
 from fashion_assets.release.recovery import recovered_plan
 from fashion_assets.release.swap import tidy
@@ -454,6 +454,7 @@ def index(settings: Settings, release: Release, progress: Callable[[str], None] 
     with connect(settings, autocommit=True) as conn:
         indexes.wait_for_builds(conn, release, progress)
         there = {each.name for each in indexes.standing(conn, release) if each.valid}
+        counts = value_counting.is_due(conn, settings, release)
         of_vectors = [each for each in indexes.of_vectors(conn, settings, release) if each.name not in there]
     others = [each.statement() for each in indexes.others(release) if each.name not in there]
     workers = sql.SQL("SET max_parallel_maintenance_workers = {}")
@@ -474,6 +475,7 @@ def index(settings: Settings, release: Release, progress: Callable[[str], None] 
         progress("indexes")
         # Whichever index begins first takes the workers there are, and the vector index gains most by them.
         beside = pool.submit(execute, workers.format(sql.Literal(0)), *others)
+        counting = pool.submit(value_counting.count, settings, release) if counts else None
         with connect(settings, autocommit=True) as conn:
             conn.execute(workers.format(sql.Literal(usable_cores())))
             for each in of_vectors:
@@ -482,6 +484,8 @@ def index(settings: Settings, release: Release, progress: Callable[[str], None] 
         with connect(settings) as conn:
             widths.measure(conn, release)
         beside.result()
+        if counting is not None:
+            counting.result()
     with connect(settings) as conn:
         conn.execute(
             "UPDATE fashion_ops.releases SET state = 'candidate', "

@@ -23,7 +23,7 @@ from fashion_assets.release.following import behind, counted
 from fashion_assets.release.plan import Plan
 from fashion_assets.release.views import trusted
 from fashion_assets.settings import Settings
-from fashion_assets.warehouse import changes, release_indexes, releases
+from fashion_assets.warehouse import changes, release_indexes, releases, value_counts
 from fashion_assets.warehouse.register import Batch
 from fashion_assets.warehouse.releases import Release
 from fashion_assets.warehouse.serving import (
@@ -40,7 +40,7 @@ them: from about a tenth on a release is built whole in the same time, and its g
 LOCK_MS = 2_000
 """How long is waited for somebody who still reads the spare; then the release is built whole."""
 
-_KEPT = frozenset({PRODUCTS.name, EMBEDDINGS.name, REVISION.name})
+_KEPT = frozenset({PRODUCTS.name, EMBEDDINGS.name, REVISION.name, value_counts.TABLE})
 """Tables whose rows stay, as far as they are right. The others are emptied and filled as ever."""
 
 OF_A_SPACE = "product_embeddings_space_check"
@@ -326,7 +326,7 @@ SELECT c.relname::text, c.relkind::text, pg_get_userbyid(c.relowner)::text, c.re
        coalesce(pg_get_expr(d.adbin, d.adrelid), ''), CASE c.relkind WHEN 'v' THEN pg_get_viewdef(c.oid) ELSE '' END
 FROM pg_class c JOIN pg_attribute a ON a.attrelid = c.oid AND a.attnum > 0 AND NOT a.attisdropped
 LEFT JOIN pg_attrdef d ON d.adrelid = c.oid AND d.adnum = a.attnum
-WHERE c.relnamespace = to_regnamespace(%(schema)s) AND c.relkind NOT IN ('i', 'I') ORDER BY c.relname, a.attnum
+WHERE c.relnamespace = to_regnamespace(%(schema)s) AND c.relkind NOT IN ('i', 'I') AND c.relname <> %(counts)s ORDER BY c.relname, a.attnum
 """
 
 _OF_OTHERS = """
@@ -352,7 +352,7 @@ def _require_as_made(conn: psycopg.Connection, made: Release, spare: Release) ->
     """Raise `NotAsMade` where the spare's tables are not what those made a moment ago are, but for their rows, keys and indexes."""
 
     def shape(of: Release) -> list[tuple]:
-        rows = conn.execute(_SHAPE, {"schema": of.release}).fetchall()
+        rows = conn.execute(_SHAPE, {"schema": of.release, "counts": value_counts.TABLE}).fetchall()
         return [tuple(each.replace(of.release, "") for each in row) for row in rows]
 
     if shape(spare) != shape(made):
@@ -367,7 +367,7 @@ def _require_as_made(conn: psycopg.Connection, made: Release, spare: Release) ->
         "schema": spare.release,
         "indexes": known,
         "constraints": [OF_A_SPACE],
-        "triggers": list(changes.TRIGGERS),
+        "triggers": [*changes.TRIGGERS, *value_counts.TRIGGERS],
     }
     if (other := conn.execute(_OF_OTHERS, parts).fetchone()) is not None:
         raise NotAsMade(f"{other[0]} hangs on it")

@@ -15,7 +15,7 @@ from typing import Any, LiteralString, NamedTuple, cast
 import psycopg
 from psycopg import sql
 
-from fashion_assets.warehouse import contract
+from fashion_assets.warehouse import contract, value_counts
 from fashion_assets.warehouse.contract import Columns, ContractError
 from fashion_assets.warehouse.releases import Release
 from fashion_assets.warehouse.serving import SERVED
@@ -122,15 +122,15 @@ def served_by(conn: psycopg.Connection[Any], release: Release) -> list[str]:
 
 
 def relations(conn: psycopg.Connection[Any], schema: str) -> dict[str, Columns]:
-    """The tables and views of a schema, and their columns."""
+    """The tables and views of a schema, and their columns; not the counts of values, which are nobody's but the engine's."""
     rows = conn.execute(
         """
         SELECT c.relname::text, (
             SELECT array_agg(ARRAY[a.attname::text, format_type(a.atttypid, a.atttypmod)] ORDER BY a.attnum)
             FROM pg_attribute a WHERE a.attrelid = c.oid AND a.attnum > 0 AND NOT a.attisdropped)
-        FROM pg_class c WHERE c.relnamespace = to_regnamespace(%s) AND c.relkind IN ('r', 'v') ORDER BY 1
+        FROM pg_class c WHERE c.relnamespace = to_regnamespace(%s) AND c.relkind IN ('r', 'v') AND c.relname <> %s ORDER BY 1
         """,
-        (schema,),
+        (schema, value_counts.TABLE),
     ).fetchall()
     return {name: dict(columns) for name, columns in rows}
 

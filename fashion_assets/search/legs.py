@@ -107,6 +107,7 @@ def shape_of(facts: Facts, asked: Asked, legs: Sequence[Leg], matches_known: boo
         asked.sort,
         asked.whole,
         _after(asked),
+        facts.keeps_counts,
     )
 
 

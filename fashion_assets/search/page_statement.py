@@ -8,6 +8,7 @@ from collections.abc import Sequence
 
 from psycopg import sql
 
+from fashion_assets.search import kept_counts
 from fashion_assets.search.found_statement import found_products, nearly_found_products, number_matching
 from fashion_assets.search.kept import remembered
 from fashion_assets.search.near_statement import near, vector_leg
@@ -77,6 +78,8 @@ def search(shape: Shape) -> bytes:
         columns = (*shape.counted, *aside)
         found = nearly_found_products if aside else found_products
         counts = tally(found(shape, counted(columns)), columns, len(aside))
+        if kept_counts.hold(shape, columns):
+            counts = kept_counts.kept(shape, columns, counts)
     return (
         sql.SQL(
             "WITH {tables} SELECT page.product_id::text, {columns}, page.legs, page.ranks, page.values, {boosts}, page.key, "

@@ -200,6 +200,8 @@ class Facts:
     """How often it had been changed when this was read; None where it does not say."""
     styles: Mapping[str, Styles] = field(default_factory=dict, compare=False)
     """By space, of a release that is large enough to need them."""
+    keeps_counts: bool = False
+    """Whether it has counts of its values (`warehouse.value_counts`)."""
     at: float = field(default=0.0, compare=False)
     """When this was read (`time.monotonic`)."""
     _masks: Cache[np.ndarray] = field(

@@ -24,6 +24,7 @@ from fashion_assets.search.query import Aside, Results
 from fashion_assets.search.reading import Statement
 from fashion_assets.search.work import Answer, Once, Read, Work
 from fashion_assets.settings import Settings
+from fashion_assets.warehouse import value_counts
 from fashion_assets.warehouse.reader import MISSING_GRANT, searches_as_owner
 from fashion_assets.warehouse.release_indexes import BARE_INDEX, LISTS, METHODS
 from fashion_assets.warehouse.releases import SERVING_SCHEMA, ReleaseError
@@ -42,7 +43,7 @@ _PREDICATE = re.compile(r"(\w+) = '((?:[^']|'')*)'::text")
 
 _PLACE = b"""
 SELECT c.oid::bigint, c.reltuples::bigint, to_regclass(%(bare)s) IS NOT NULL, to_regclass(%(revision)s) IS NOT NULL,
-       to_regclass(%(styles)s) IS NOT NULL,
+       to_regclass(%(styles)s) IS NOT NULL, to_regclass(%(counts)s) IS NOT NULL,
        ARRAY(SELECT attname::text FROM pg_attribute WHERE attrelid = c.oid AND attnum > 0 AND NOT attisdropped),
        coalesce(has_schema_privilege((SELECT oid FROM pg_roles WHERE rolname = %(role)s), c.relnamespace, 'USAGE'), false)
 FROM pg_class c WHERE c.oid = to_regclass(%(products)s)
@@ -218,13 +219,23 @@ class ServedReleases:
             "bare": f"{release}.{BARE_INDEX}",
             "revision": f"{release}.{REVISION.name}",
             "styles": f"{release}.{STYLE_CLUSTERS.name}",
+            "counts": f"{release}.{value_counts.TABLE}",
             "role": self._settings.reader_role,
         }
         try:
             (rows,) = yield Read([Statement(_PLACE, about)], {})
             if not rows:
                 raise _no_longer_there(release)
-            relation, products, counts_bare, tells_revision, has_styles, there, open_to_readers = rows[0]
+            (
+                relation,
+                products,
+                counts_bare,
+                tells_revision,
+                has_styles,
+                keeps_counts,
+                there,
+                open_to_readers,
+            ) = rows[0]
             own = None if set(there) >= statements.LATER else frozenset(there)
             # A release that never was live is its owner's alone.
             reader = self._reader if open_to_readers else None
@@ -279,6 +290,7 @@ class ServedReleases:
             columns=own,
             revision=of_revision,
             styles=styles,
+            keeps_counts=keeps_counts,
             at=time.monotonic(),
         )
         self._facts.put(release, facts)

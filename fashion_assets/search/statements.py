@@ -102,6 +102,8 @@ class Shape:
     """Whether a page reaches beyond what the legs rank, into the rest of what is found."""
     after: "After | None" = None
     """What a listing goes on after."""
+    keeps_counts: bool = False
+    """Whether the release keeps counts of its values."""
 
     @property
     def legs(self) -> list[str]:

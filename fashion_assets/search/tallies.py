@@ -15,16 +15,12 @@ from psycopg import sql
 
 from fashion_assets.search.filters import COLUMNS
 from fashion_assets.search.query import Bucket, Range
+from fashion_assets.warehouse.value_counts import EDGES
 
 FOUND_MOST = 200_000
 """Products counted at the most of those whose words match; beyond, there are at least so many."""
 
 FACET_VALUES = 50
-
-EDGES = tuple(
-    Decimal(f"{step}e{power}") for power in range(-1, 9) for step in ("1", "1.5", "2", "3", "5", "7")
-)
-"""Where one stretch of prices ends and the next begins: round numbers, each half as large again as the last."""
 
 CENT = Decimal("0.01")
 """Prices have two decimal places."""

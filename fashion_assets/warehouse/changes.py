@@ -15,6 +15,7 @@ from typing import Any, LiteralString
 import psycopg
 from psycopg import sql
 
+from fashion_assets.warehouse import value_counts
 from fashion_assets.warehouse.releases import Release
 from fashion_assets.warehouse.serving import EMBEDDINGS, LATER_TABLES, PRODUCTS, REVISION
 
@@ -89,7 +90,7 @@ def _tables(conn: psycopg.Connection[Any], release: Release) -> list[str]:
     rows = conn.execute(
         "SELECT relname::text FROM pg_class WHERE relnamespace = to_regnamespace(%s) AND relkind = 'r' AND relname <> ALL (%s) "
         "ORDER BY 1",
-        (release.release, list(LATER_TABLES)),
+        (release.release, [*LATER_TABLES, value_counts.TABLE]),
     ).fetchall()
     return [name for (name,) in rows]
 

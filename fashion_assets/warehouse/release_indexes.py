@@ -57,6 +57,8 @@ INDEXES = (
     Index("products_external_id", PRODUCTS, sql.SQL("(source, external_id)"), unique=True),
     Index("products_search_vector", PRODUCTS, sql.SQL("USING gin (search_vector)")),
     Index("products_normalized", PRODUCTS, sql.SQL("USING gin (normalized jsonb_path_ops)")),
+    # Of a batch's products, among any number, there are as many as ever.
+    Index("products_batch", PRODUCTS, sql.SQL("(batch)")),
     Index(BARE_INDEX, PRODUCTS, sql.SQL("(product_id) WHERE embedding IS NULL")),
     # Former clients know products by the numbers of the system before; most catalogues have none.
     Index(

@@ -10,6 +10,7 @@ from typing import Any
 import psycopg
 from psycopg import sql
 
+from fashion_assets.warehouse import value_counts
 from fashion_assets.warehouse.schemas import SERVING
 from fashion_assets.warehouse.serving import SERVED, TABLES
 
@@ -59,6 +60,12 @@ def let_read(connection: psycopg.Connection[Any], schema: str, reader: str) -> N
             statements += _grants(schema, table, present, reader)
         else:
             statements.append(sql.SQL("GRANT SELECT ON {} TO {}").format(name, role))
+    if connection.execute("SELECT to_regclass(%s)", (f"{schema}.{value_counts.TABLE}",)).fetchone() != (
+        None,
+    ):
+        statements.append(
+            sql.SQL("GRANT SELECT ON {} TO {}").format(sql.Identifier(schema, value_counts.TABLE), role)
+        )
     _all(connection, statements)
 
 

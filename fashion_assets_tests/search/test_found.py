@@ -20,10 +20,10 @@ from fashion_assets.search.engine import SearchEngine
 from fashion_assets.search.filters import SearchError
 from fashion_assets.search.path import Facts, Sample, Space
 from fashion_assets.search.query import SORTS, Hit, Mode, Query, Results
-from fashion_assets.search.tallies import EDGES
 from fashion_assets.search.work import Read
 from fashion_assets.settings import Settings
 from fashion_assets.warehouse.merchandising import Rule, Synonym
+from fashion_assets.warehouse.value_counts import EDGES
 from fashion_assets_tests.conftest import Template, release_of
 from fashion_assets_tests.search.large import COLOURS, GROUPS, PRODUCTS, SPACE, Large
 

@@ -1,0 +1,160 @@
+"""The counts a large release keeps are those of its rows: as it is built, and whatever is written to it."""
+
+from collections.abc import Iterator
+from dataclasses import replace
+
+import pytest
+from hypothesis import HealthCheck, given, settings
+from hypothesis import strategies as st
+from psycopg import sql
+
+from fashion_assets.criteria.subject import Candidate
+from fashion_assets.release import build, value_counting
+from fashion_assets.search.engine import SearchEngine
+from fashion_assets.search.query import Query
+from fashion_assets.warehouse.value_counts import TABLE
+from fashion_assets_tests.conftest import Template, release_of
+from fashion_assets_tests.search.large import COLOURS, GROUPS, Large
+
+FACETS = ("colour", "article_type", "price", "year", "gender", "source")
+
+
+@pytest.fixture(scope="module")
+def counted(
+    server_settings, filled: tuple[Template, Large], tmp_path_factory: pytest.TempPathFactory
+) -> Iterator[Candidate]:
+    """Thousands of drawn products, whose values are counted; a filter is kept from 200 products on."""
+    with (
+        pytest.MonkeyPatch.context() as monkeypatch,
+        release_of(server_settings, filled[0], tmp_path_factory.mktemp("counted"), monkeypatch) as candidate,
+    ):
+        candidate = replace(candidate, settings=candidate.settings.model_copy(update={"counts_from": 2_000}))
+        build.index(candidate.settings, candidate.release)
+        yield candidate
+
+
+def answers(engine: SearchEngine, query: Query) -> tuple:
+    found = engine.search(query)
+    return found.total, found.facets, found.ranges, [hit.product_id for hit in found.hits]
+
+
+narrowed = st.fixed_dictionaries(
+    {},
+    optional={
+        "colour": st.lists(st.sampled_from((*COLOURS, "mauve")), min_size=1, max_size=2, unique=True),
+        "article_type": st.sampled_from([f"kind {group}" for group in range(GROUPS)]),
+        "year": st.sampled_from([2011, [2012, 2013], {"from": 2014}]),
+        "price": st.sampled_from([{"from": "20"}, {"to": "50.5"}]),
+    },
+)
+
+
+@settings(max_examples=30, deadline=None, suppress_health_check=[HealthCheck.too_slow], derandomize=True)
+@given(filters=narrowed, facets=st.lists(st.sampled_from(FACETS), unique=True, max_size=4))
+def test_pages_by_kept_counts_say_what_pages_by_rows_do(
+    counted: Candidate, engines: tuple[SearchEngine, SearchEngine], filters: dict, facets: list
+):
+    by_counts, by_rows = engines
+    query = Query(filters=filters, facets=tuple(facets), limit=5, release=counted.release.release)
+    assert answers(by_counts, query) == answers(by_rows, query)
+
+
+@pytest.fixture(scope="module")
+def engines(counted: Candidate) -> Iterator[tuple[SearchEngine, SearchEngine]]:
+    """One that goes by the counts, and one that learnt of the release while it had none."""
+    conn, release = counted.conn, counted.release
+    hide = sql.SQL("ALTER TABLE {} RENAME TO {}")
+    aside = sql.Identifier("aside")
+    conn.commit()
+    with (
+        SearchEngine.open(counted.settings, size=1, curated=False) as by_counts,
+        SearchEngine.open(counted.settings, size=1, curated=False) as by_rows,
+    ):
+        by_counts.search(Query(release=release.release))
+        conn.execute(hide.format(release.table(TABLE), aside))
+        conn.commit()
+        by_rows.search(Query(release=release.release))
+        conn.execute(hide.format(release.table("aside"), sql.Identifier(TABLE)))
+        conn.commit()
+        yield by_counts, by_rows
+
+
+def kept(candidate: Candidate) -> dict[tuple, int]:
+    rows = candidate.conn.execute(
+        sql.SQL("SELECT filter, value, counted, counted_value, products FROM {} WHERE products <> 0").format(
+            candidate.release.table(TABLE)
+        )
+    ).fetchall()
+    return {row[:4]: row[4] for row in rows}
+
+
+def test_a_page_is_read_from_the_counts_and_not_from_rows(counted, engines):
+    table = counted.release.table(TABLE)
+    query = Query(filters={"gender": "women"}, facets=("colour",), limit=1, release=counted.release.release)
+    lie = sql.SQL("UPDATE {} SET products = products + {} WHERE filter = 'gender' AND counted = 'colour'")
+    _, before, *_ = answers(engines[0], query)
+    counted.conn.execute(lie.format(table, sql.Literal(1)))
+    counted.conn.commit()
+    _, told, *_ = answers(engines[0], query)
+    counted.conn.execute(lie.format(table, sql.Literal(-1)))
+    counted.conn.commit()
+    assert told["colour"] == [(value, count + 1) for value, count in before["colour"]]
+
+
+def test_whatever_is_written_the_counts_are_those_made_anew(counted):
+    conn, products = counted.conn, counted.release.table("products")
+    before = kept(counted)
+    named = conn.execute(
+        "SELECT quote_ident(attname) FROM pg_attribute WHERE attrelid = %s::regclass AND attnum > 0 "
+        "AND attgenerated = '' AND NOT attisdropped AND attname NOT IN ('product_id', 'external_id', 'colour')",
+        (products.as_string(conn),),
+    ).fetchall()
+    columns = sql.SQL(", ".join(name for (name,) in named))
+    for statement in (
+        "UPDATE {products} SET colour = 'mauve', price = NULL WHERE image_width < 100",
+        "UPDATE {products} SET title = title || '!' WHERE image_width < 300",
+        "UPDATE {products} SET article_type = NULL, brand = repeat('ß', 255) WHERE image_width BETWEEN 50 AND 60",
+        "DELETE FROM {products} WHERE image_width > 900",
+        "INSERT INTO {products} (product_id, external_id, colour, {columns}) SELECT gen_random_uuid(), 'n' || external_id, 'red', {columns} "
+        "FROM {products} WHERE image_width > 800",
+    ):
+        conn.execute(sql.SQL(statement).format(products=products, columns=columns))
+    followed = kept(counted)
+    conn.commit()
+    assert followed != before and value_counting.differing(conn, counted.release) == []
+    conn.commit()
+    value_counting.count(counted.settings, counted.release)
+    anew = kept(counted)
+    filters = {each[:2] for each in before} | {each[:2] for each in anew}
+    both = {each[:2] for each in before} & {each[:2] for each in anew}
+    assert filters - both <= {("colour", "mauve")} | {each[:2] for each in before}
+    assert {key: many for key, many in followed.items() if key[:2] in both} == {
+        key: many for key, many in anew.items() if key[:2] in both
+    }
+
+
+def test_counts_that_lie_are_told(counted):
+    conn = counted.conn
+    conn.execute(
+        sql.SQL("UPDATE {} SET products = products + 1 WHERE filter = '' AND counted = 'gender'").format(
+            counted.release.table(TABLE)
+        )
+    )
+    assert value_counting.differing(conn, counted.release) == ["gender"]
+    conn.rollback()
+
+
+def test_they_are_made_where_they_are_due_alone(counted):
+    conn, release, settings = counted.conn, counted.release, counted.settings
+    assert not value_counting.is_due(conn, settings, release)
+    assert not value_counting.is_due(conn, settings.model_copy(update={"counts_from": 0}), release)
+    assert value_counting.is_due(
+        conn, settings.model_copy(update={"counts_from": 20}), release
+    )  # rarer values are frequent
+    conn.execute(sql.SQL("ALTER TABLE {} DISABLE TRIGGER count_deleted").format(release.table("products")))
+    assert value_counting.is_due(conn, settings, release)
+    conn.rollback()
+    conn.execute(sql.SQL("DROP TABLE {}").format(release.table(TABLE)))
+    assert value_counting.is_due(conn, settings, release)
+    assert not value_counting.is_due(conn, settings.model_copy(update={"counts_from": 100_000}), release)
+    conn.rollback()
