@@ -108,6 +108,7 @@ SETTINGS_BY_GROUP = {
         "old_snapshot_seconds",
         "index_method",
         "index_memory",
+        "counts_from",
     ),
     "A live release that follows": ("reindex_after", "changes_channel", "watch_nice"),
     "The Dagster UI": ("sensor_runs_per_tick", "stale_after_days", "ui_url", "ui_hosts"),

@@ -36,7 +36,7 @@ def reindex(
 ) -> None:
     """Build a release's indexes anew, one after another, while it is read; drop what a cancelled rebuild left."""
     from fashion_assets.postgres.connections import connect
-    from fashion_assets.release import indexes
+    from fashion_assets.release import indexes, value_counting
     from fashion_assets.warehouse import releases
 
     settings = existing_installation()
@@ -61,6 +61,9 @@ def reindex(
     done = indexes.rebuild(
         settings, chosen, index or (), lambda said: err.print(shown(said), style="dim", soft_wrap=True)
     )
+    if not index and value_counting.keeps(settings, chosen):
+        err.print("counts of values", style="dim")
+        value_counting.count(settings, chosen)
     if as_json:
         print_json([each._asdict() for each in done])
         return

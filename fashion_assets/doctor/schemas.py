@@ -10,7 +10,7 @@ from typing import Any
 import psycopg
 
 from fashion_assets.doctor.finding import Finding, mend, note, well
-from fashion_assets.release import indexes
+from fashion_assets.release import indexes, value_counting
 from fashion_assets.warehouse import migrations, releases
 from fashion_assets.warehouse.releases import Release
 from fashion_assets.warehouse.schemas import DAGSTER, OPS, SERVING
@@ -201,6 +201,14 @@ def of_indexes(conn: psycopg.Connection[Any], known: Collection[Release]) -> lis
                 mend(
                     "indexes",
                     f"{release.release} lacks {', '.join(lacking)}",
+                    f"fashion-assets reindex {release.release}",
+                )
+            )
+        if there and value_counting.do_not_follow(conn, release):
+            findings.append(
+                mend(
+                    "indexes",
+                    f"the counts of values of {release.release} do not follow what is written: pages under one filter are counted wrong",
                     f"fashion-assets reindex {release.release}",
                 )
             )

@@ -472,6 +472,7 @@ def index(settings: Settings, release: Release, progress: Callable[[str], None] 
         if release.made_from:
             with connect(settings, autocommit=True) as conn:
                 renewal.clean_up(conn, release)
+                value_counting.settle(conn, release)
         progress("indexes")
         # Whichever index begins first takes the workers there are, and the vector index gains most by them.
         beside = pool.submit(execute, workers.format(sql.Literal(0)), *others)

@@ -365,7 +365,7 @@ def _require_as_made(conn: psycopg.Connection, made: Release, spare: Release) ->
         raise NotAsMade(f"it has no valid index {', '.join(sorted(lacking)) or release_indexes.VECTOR_INDEX}")
     parts = {
         "schema": spare.release,
-        "indexes": known,
+        "indexes": [*known, *value_counts.INDEXES],
         "constraints": [OF_A_SPACE],
         "triggers": [*changes.TRIGGERS, *value_counts.TRIGGERS],
     }
@@ -374,19 +374,19 @@ def _require_as_made(conn: psycopg.Connection, made: Release, spare: Release) ->
 
 
 def rights(conn: psycopg.Connection, release: Release) -> list[tuple]:
-    """Who may do what with a release's schema, tables and columns."""
+    """Who may do what with a release's schema, tables and columns; but for counts of values, which not every release has."""
     return conn.execute(
         """
         SELECT '', '', e::text FROM pg_namespace n, unnest(coalesce(nspacl, acldefault('n', nspowner))) e WHERE nspname = %(schema)s
         UNION ALL
         SELECT relname::text, '', e::text FROM pg_class c, unnest(coalesce(relacl, acldefault('r', relowner))) e
-        WHERE relnamespace = to_regnamespace(%(schema)s) AND relkind IN ('r', 'v')
+        WHERE relnamespace = to_regnamespace(%(schema)s) AND relkind IN ('r', 'v') AND relname <> %(counts)s
         UNION ALL
         SELECT relname::text, attname::text, e::text FROM pg_class c JOIN pg_attribute a ON a.attrelid = c.oid, unnest(attacl) e
-        WHERE relnamespace = to_regnamespace(%(schema)s) AND relkind IN ('r', 'v')
+        WHERE relnamespace = to_regnamespace(%(schema)s) AND relkind IN ('r', 'v') AND relname <> %(counts)s
         ORDER BY 1, 2, 3
         """,
-        {"schema": release.release},
+        {"schema": release.release, "counts": value_counts.TABLE},
     ).fetchall()
 
 

@@ -18,7 +18,7 @@ from psycopg import sql
 
 from fashion_assets.machine import usable_cores
 from fashion_assets.postgres.errors import Busy
-from fashion_assets.release import indexes
+from fashion_assets.release import indexes, value_counting
 from fashion_assets.release.indexes import Rebuilt
 from fashion_assets.release.snapshots import Snapshot
 from fashion_assets.settings import Settings
@@ -94,8 +94,9 @@ def tend(
     release: Release,
     progress: Callable[[str], None] = lambda said: None,
 ) -> Tended:
-    """Build the index of vectors anew where it is due, and drop what a rebuild that was cut off left. `conn` is in autocommit, the caller's alone,
+    """Sum up what was added to the counts of values, build the index of vectors anew where it is due, and drop what a rebuild that was cut off left. `conn` is in autocommit, the caller's alone,
     and closed afterwards. Readers and writers wait for nothing. Raises what the server does, where it does not end well."""
+    value_counting.settle(conn, release)
     state = of_vectors(conn, settings, release)
     if not (state.is_due or state.leftovers) or _is_built(conn, release):
         return Tended([], [])

@@ -4,7 +4,7 @@ What belongs here: making the table (`warehouse.value_counts`), its triggers, wh
 (`search.kept_counts`).
 
 The counts are written in the transaction that writes products, by triggers for each statement: whoever writes, a page and its counts are of one
-snapshot. Two writers that change counts of the same value wait for each other.
+snapshot. They only add rows, so that no writer waits for another; `settle` sums those up.
 """
 
 from typing import Any
@@ -20,6 +20,9 @@ from fashion_assets.warehouse.value_counts import COUNTED, FUNCTION, NARROWED_BY
 
 FREQUENT_SHARE = 10
 """A value is kept as a filter from a tenth of `counts_from` on: those of fewer products are counted as they are read, 10,000 of 2 KB in 10 ms."""
+
+UNSETTLED = 20_000
+"""Rows added to the counts from which on they are summed up. A page reads those of its filter: of so many of one value in some ms."""
 
 _SHIFTED = 2
 """So many times as many products of a value that is not kept as a filter make the counts be made anew with the next release."""
@@ -50,26 +53,19 @@ _FOLLOW = sql.SQL(
     """
 WITH changed AS ({changed}),
 differing AS (SELECT {named}, sum(sign) AS more FROM changed GROUP BY {named} HAVING sum(sign) <> 0)
-INSERT INTO {table} AS kept
-SELECT f.name, f.value, g.name, g.value, sum(more) FROM differing
+INSERT INTO {table}
+SELECT f.name, f.value, g.name, g.value, sum(more), false FROM differing
 CROSS JOIN LATERAL {filters} AS f (name, value) CROSS JOIN LATERAL {values} AS g (name, value)
 WHERE f.value IS NOT NULL AND g.value IS NOT NULL AND (f.name <> g.name OR f.name = '')
-  AND EXISTS (SELECT FROM {table} k WHERE (k.filter, k.value, k.counted, k.counted_value) = (f.name, f.value, '', ''))
-GROUP BY 1, 2, 3, 4 HAVING sum(more) <> 0 ORDER BY 1, 2, 3, 4
-ON CONFLICT (filter, value, counted, counted_value) DO UPDATE SET products = kept.products + excluded.products
+  AND EXISTS (SELECT FROM {table} k WHERE (k.filter, k.value, k.counted) = (f.name, f.value, ''))
+GROUP BY 1, 2, 3, 4 HAVING sum(more) <> 0
 """
 )
 """What a statement changed, value by value. Rows of which it changed nothing that is counted are none of it."""
 
 
-def is_wanted(settings: Settings, products: int) -> bool:
-    """Whether a release of so many products keeps counts."""
-    return bool(settings.counts_from) and products >= settings.counts_from
-
-
-def is_due(conn: psycopg.Connection[Any], settings: Settings, release: Release) -> bool:
-    """Whether counts are to be made: the release is large enough, and has none, or they do not follow what is written, or leave out a value that
-    is frequent by now."""
+def is_wanted(conn: psycopg.Connection[Any], settings: Settings, release: Release) -> bool:
+    """Whether a release has so many products that it keeps counts (`counts_from`)."""
     if not settings.counts_from:
         return False
     row = conn.execute(
@@ -77,10 +73,21 @@ def is_due(conn: psycopg.Connection[Any], settings: Settings, release: Release) 
             release.table("products"), sql.Literal(settings.counts_from)
         )
     ).fetchone()
-    assert row is not None
-    return is_wanted(settings, row[0]) and not (
-        follows(conn, release) and not _has_shifted(conn, settings, release)
+    return row == (settings.counts_from,)
+
+
+def is_due(conn: psycopg.Connection[Any], settings: Settings, release: Release) -> bool:
+    """Whether counts are to be made: the release is large enough, and has none, or they do not follow what is written, or leave out a value that
+    is frequent by now."""
+    return is_wanted(conn, settings, release) and (
+        not follows(conn, release) or _has_shifted(conn, settings, release)
     )
+
+
+def keeps(settings: Settings, release: Release) -> bool:
+    """Whether a release is to keep counts, or does."""
+    with connect(settings) as conn:
+        return follows(conn, release) or is_wanted(conn, settings, release)
 
 
 def follows(conn: psycopg.Connection[Any], release: Release) -> bool:
@@ -98,11 +105,18 @@ def follows(conn: psycopg.Connection[Any], release: Release) -> bool:
     return row == (True,)
 
 
+def do_not_follow(conn: psycopg.Connection[Any], release: Release) -> bool:
+    """Whether a release has counts that searches read and nobody keeps."""
+    row = conn.execute("SELECT to_regclass(%s) IS NOT NULL", (f"{release.release}.{TABLE}",)).fetchone()
+    return row == (True,) and not follows(conn, release)
+
+
 def _has_shifted(conn: psycopg.Connection[Any], settings: Settings, release: Release) -> bool:
     row = conn.execute(
         sql.SQL(
-            "SELECT EXISTS (SELECT FROM {table} v WHERE filter = '' AND counted = ANY (%(columns)s) AND products >= %(many)s AND NOT EXISTS ("
-            "SELECT FROM {table} k WHERE (k.filter, k.value, k.counted, k.counted_value) = (v.counted, v.counted_value, '', '')))"
+            "SELECT EXISTS (SELECT FROM {table} v WHERE filter = '' AND counted = ANY (%(columns)s) AND NOT EXISTS ("
+            "SELECT FROM {table} k WHERE (k.filter, k.value, k.counted) = (v.counted, v.counted_value, '')) "
+            "GROUP BY counted, counted_value HAVING sum(products) >= %(many)s)"
         ).format(table=release.table(TABLE)),
         {"columns": list(NARROWED_BY), "many": _SHIFTED * _frequent(settings)},
     ).fetchone()
@@ -142,9 +156,38 @@ def count(settings: Settings, release: Release) -> None:
         conn.execute(sql.SQL("CREATE TABLE IF NOT EXISTS {} ({})").format(table, value_counts.DEFINITION))
         conn.execute(sql.SQL("DELETE FROM {}").format(table))
         conn.execute(sql.SQL("INSERT INTO {} SELECT * FROM pg_temp.tallied").format(table))
+        for name, over in value_counts.INDEXES.items():
+            conn.execute(
+                sql.SQL("CREATE INDEX IF NOT EXISTS {} ON {} {}").format(sql.Identifier(name), table, over)
+            )
         conn.execute(sql.SQL("ANALYZE {}").format(table))
         _follow(conn, release)
         _open(conn, settings, release)
+
+
+def settle(conn: psycopg.Connection[Any], release: Release) -> bool:
+    """Sum up what was added to a release's counts, where it is much; returns whether it was. Nobody waits for it: what others add meanwhile stays
+    as it is, and two that do it at once each sum up what the other has not."""
+    if not follows(conn, release):
+        return False
+    parts = {"table": release.table(TABLE), "most": sql.Literal(UNSETTLED)}
+    row = conn.execute(
+        sql.SQL("SELECT count(*) FROM (SELECT FROM {table} WHERE NOT settled LIMIT {most}) AS added").format(
+            **parts
+        )
+    ).fetchone()
+    if row is None or row[0] < UNSETTLED:
+        return False
+    conn.execute(
+        sql.SQL(
+            "WITH added AS (DELETE FROM {table} WHERE NOT settled RETURNING *), summed AS (SELECT filter, value, counted, counted_value, "
+            "sum(products) AS more FROM added GROUP BY 1, 2, 3, 4), known AS (UPDATE {table} k SET products = products + more FROM summed s "
+            "WHERE k.settled AND (k.filter, k.value, k.counted, k.counted_value) = (s.filter, s.value, s.counted, s.counted_value) RETURNING k.*) "
+            "INSERT INTO {table} SELECT s.*, true FROM summed s LEFT JOIN known k USING (filter, value, counted, counted_value) "
+            "WHERE k.filter IS NULL AND more <> 0"
+        ).format(**parts)
+    )
+    return True
 
 
 def _tally(conn: psycopg.Connection[Any], column: str, counted: tuple[str, ...], least: int) -> None:
@@ -173,7 +216,7 @@ def _tally(conn: psycopg.Connection[Any], column: str, counted: tuple[str, ...],
     )
     conn.execute(
         sql.SQL(
-            "INSERT INTO pg_temp.tallied SELECT * FROM (SELECT {name}, {own}, {which} AS counted, {value} AS counted_value, count(*) "
+            "INSERT INTO pg_temp.tallied SELECT * FROM (SELECT {name}, {own}, {which} AS counted, {value} AS counted_value, count(*), true "
             "FROM pg_temp.said {kept} GROUP BY GROUPING SETS ({sets})) AS counts WHERE counted_value IS NOT NULL"
         ).format(
             name=sql.Literal(column),
@@ -246,7 +289,8 @@ def differing(conn: psycopg.Connection[Any], release: Release) -> list[str]:
         sql.SQL(
             "WITH said AS (SELECT f.name, f.value, count(*) AS products FROM (SELECT {listed} FROM {products}) AS p "
             "CROSS JOIN LATERAL {values} AS f (name, value) WHERE f.value IS NOT NULL GROUP BY 1, 2) "
-            "SELECT DISTINCT coalesce(s.name, k.counted) FROM said s FULL JOIN (SELECT * FROM {table} WHERE filter = '' AND products <> 0) k "
+            "SELECT DISTINCT coalesce(s.name, k.counted) FROM said s FULL JOIN (SELECT counted, counted_value, sum(products) AS products "
+            "FROM {table} WHERE filter = '' GROUP BY 1, 2 HAVING sum(products) <> 0) k "
             "ON (k.counted, k.counted_value) = (s.name, s.value) WHERE s.products IS DISTINCT FROM k.products ORDER BY 1"
         ).format(
             listed=_LISTED,

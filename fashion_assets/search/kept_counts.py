@@ -70,7 +70,7 @@ def kept(shape: Shape, columns: Sequence[str], otherwise: sql.Composed) -> sql.C
         for extreme in ("min", "max")
     )
     return sql.SQL(
-        "CASE WHEN (SELECT count(*) FROM {counts} WHERE {asked} AND counted = '') = {values} "
+        "CASE WHEN (SELECT count(DISTINCT value) FROM {counts} WHERE {asked} AND counted = '') = {values} "
         "AND NOT (SELECT relrowsecurity FROM pg_class WHERE oid = {products}::regclass) THEN "
         "(SELECT json_agg(json_build_array(CASE counted {which} END, CASE counted WHEN '' THEN '0' ELSE counted_value END, number, "
         "({least})::text, ({greatest})::text))::text FROM ("

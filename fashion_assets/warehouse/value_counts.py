@@ -3,8 +3,10 @@
 What belongs here: its columns, which columns of products are counted in it, where one stretch of prices ends. What does not: making it and having
 it follow what is written (`release.value_counting`), reading it for a page (`search.kept_counts`).
 
-A row says how many products have `value` in the column `filter` and `counted_value` in the column `counted`. Where `counted` is empty, how many
-have `value` at all; where `filter` is, how many there are without a filter. Prices are counted by the stretch they are in (`EDGES`).
+Rows say how many products have `value` in the column `filter` and `counted_value` in the column `counted`. Where `counted` is empty, how many
+have `value` at all; where `filter` is, how many there are without a filter. Prices are counted by the stretch they are in (`EDGES`). A count is
+the sum of its rows: who writes products adds rows that are not `settled`, so that no two writers wait for each other, and these are summed up
+from time to time.
 """
 
 from decimal import Decimal
@@ -43,9 +45,15 @@ COUNTED = (*NARROWED_BY, *STRETCHES)
 
 DEFINITION = sql.SQL(
     "filter text NOT NULL, value text NOT NULL, counted text NOT NULL, counted_value text NOT NULL, products bigint NOT NULL, "
-    "PRIMARY KEY (filter, value, counted, counted_value)"
+    "settled boolean NOT NULL"
 )
-"""Its columns, as CREATE TABLE takes them. Two values of 255 characters fit an entry of the key, of at most 2,704 bytes."""
+"""Its columns, as CREATE TABLE takes them."""
+
+INDEXES = {
+    "value_counts_value": sql.SQL("(filter, value, counted)"),
+    "value_counts_unsettled": sql.SQL("(filter) WHERE NOT settled"),
+}
+"""Its indexes, and what each is over. Entries have the room for a value of 255 characters of four bytes."""
 
 
 def counted_value(column: str) -> sql.Composed:

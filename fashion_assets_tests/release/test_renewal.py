@@ -1,6 +1,7 @@
 """A release made from a spare has the rows of one that is built whole, whatever was in the spare."""
 
 import re
+from dataclasses import replace
 
 import psycopg
 import pytest
@@ -9,7 +10,7 @@ from psycopg import sql
 from fashion_assets.criteria.candidate import judge
 from fashion_assets.criteria.subject import Candidate
 from fashion_assets.embedding.spaces import embedding_space
-from fashion_assets.release import build, renewal, styles
+from fashion_assets.release import build, renewal, styles, value_counting
 from fashion_assets.release.plan import plan
 from fashion_assets.release.swap import tidy
 from fashion_assets.settings import Settings
@@ -103,6 +104,7 @@ def damage(conn: psycopg.Connection, release: Release) -> None:
 
 
 def test_what_was_wrong_in_the_spare_is_written_and_the_rest_stays_where_it_lies(live: Candidate):
+    live = replace(live, settings=live.settings.model_copy(update={"counts_from": 10}))
     conn, settings = live.conn, live.settings
     former = let_go(live)
     damage(conn, former)
@@ -131,6 +133,8 @@ def test_what_was_wrong_in_the_spare_is_written_and_the_rest_stays_where_it_lies
     assert whole.made_from is None
     assert rows(conn, renewed) == rows(conn, whole)
     assert figures(conn, renewed) == figures(conn, whole)
+    # Its counts came along, and followed what was written.
+    assert value_counting.follows(conn, renewed) and value_counting.differing(conn, renewed) == []
     verdicts = judge(Candidate(conn, renewed, settings))
     assert [each.name for each in verdicts if not each.passed] == []
     # The comparison tells one byte.

@@ -8,10 +8,14 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 from psycopg import sql
 
+from fashion_assets.criteria.questions import Searching
+from fashion_assets.criteria.searching import SEARCH_CRITERIA
 from fashion_assets.criteria.subject import Candidate
+from fashion_assets.doctor.schemas import of_indexes
 from fashion_assets.release import build, value_counting
 from fashion_assets.search.engine import SearchEngine
 from fashion_assets.search.query import Query
+from fashion_assets.warehouse import release_tables
 from fashion_assets.warehouse.value_counts import TABLE
 from fashion_assets_tests.conftest import Template, release_of
 from fashion_assets_tests.search.large import COLOURS, GROUPS, Large
@@ -81,9 +85,9 @@ def engines(counted: Candidate) -> Iterator[tuple[SearchEngine, SearchEngine]]:
 
 def kept(candidate: Candidate) -> dict[tuple, int]:
     rows = candidate.conn.execute(
-        sql.SQL("SELECT filter, value, counted, counted_value, products FROM {} WHERE products <> 0").format(
-            candidate.release.table(TABLE)
-        )
+        sql.SQL(
+            "SELECT filter, value, counted, counted_value, sum(products)::int8 FROM {} GROUP BY 1, 2, 3, 4 HAVING sum(products) <> 0"
+        ).format(candidate.release.table(TABLE))
     ).fetchall()
     return {row[:4]: row[4] for row in rows}
 
@@ -96,12 +100,19 @@ def test_a_page_is_read_from_the_counts_and_not_from_rows(counted, engines):
     counted.conn.execute(lie.format(table, sql.Literal(1)))
     counted.conn.commit()
     _, told, *_ = answers(engines[0], query)
+    policies = sql.SQL("ALTER TABLE {} {} ROW LEVEL SECURITY")
+    products = counted.release.table("products")
+    counted.conn.execute(policies.format(products, sql.SQL("ENABLE")))
+    counted.conn.commit()
+    # From whom a policy may keep rows, counts of all are kept, too.
+    assert answers(engines[0], query)[1] == before
+    counted.conn.execute(policies.format(products, sql.SQL("DISABLE")))
     counted.conn.execute(lie.format(table, sql.Literal(-1)))
     counted.conn.commit()
     assert told["colour"] == [(value, count + 1) for value, count in before["colour"]]
 
 
-def test_whatever_is_written_the_counts_are_those_made_anew(counted):
+def test_whatever_is_written_the_counts_are_those_made_anew(counted, monkeypatch):
     conn, products = counted.conn, counted.release.table("products")
     before = kept(counted)
     named = conn.execute(
@@ -121,6 +132,10 @@ def test_whatever_is_written_the_counts_are_those_made_anew(counted):
         conn.execute(sql.SQL(statement).format(products=products, columns=columns))
     followed = kept(counted)
     conn.commit()
+    monkeypatch.setattr(value_counting, "UNSETTLED", 1)
+    assert value_counting.settle(conn, counted.release) and kept(counted) == followed
+    assert not value_counting.settle(conn, counted.release)
+    conn.commit()
     assert followed != before and value_counting.differing(conn, counted.release) == []
     conn.commit()
     value_counting.count(counted.settings, counted.release)
@@ -131,6 +146,25 @@ def test_whatever_is_written_the_counts_are_those_made_anew(counted):
     assert {key: many for key, many in followed.items() if key[:2] in both} == {
         key: many for key, many in anew.items() if key[:2] in both
     }
+
+
+def test_readers_read_the_counts_and_writers_need_no_right_on_them(counted):
+    conn, release, roles = counted.conn, counted.release, counted.settings
+    release_tables.let_read(conn, release.release, roles.reader_role)
+    conn.execute(
+        sql.SQL("GRANT USAGE ON SCHEMA {0} TO {1}; GRANT SELECT, UPDATE ON {2} TO {1}").format(
+            sql.Identifier(release.release), sql.Identifier(roles.writer_role), release.table("products")
+        )
+    )
+    conn.execute(sql.SQL("SET LOCAL ROLE {}").format(sql.Identifier(roles.reader_role)))
+    assert kept(counted)
+    conn.execute(sql.SQL("SET LOCAL ROLE {}").format(sql.Identifier(roles.writer_role)))
+    conn.execute(
+        sql.SQL("UPDATE {} SET colour = 'mauve' WHERE image_width < 9").format(release.table("products"))
+    )
+    conn.execute("RESET ROLE")
+    assert value_counting.differing(conn, release) == []
+    conn.rollback()
 
 
 def test_counts_that_lie_are_told(counted):
@@ -144,6 +178,22 @@ def test_counts_that_lie_are_told(counted):
     conn.rollback()
 
 
+@pytest.mark.parametrize("more", [0, 1])
+def test_a_release_whose_counts_lie_is_refused(counted, more):
+    lie = sql.SQL(
+        "UPDATE {} SET products = products + {} WHERE filter = 'gender' AND counted = 'embedding_space'"
+    )
+    table = counted.release.table(TABLE)
+    counted.conn.execute(lie.format(table, sql.Literal(more)))
+    counted.conn.commit()
+    (criterion,) = [each for each in SEARCH_CRITERIA if each.name == "filters_leave_what_meets_them"]
+    with Searching(counted.conn, counted.release, counted.settings) as searching:
+        found = criterion.measure(searching)
+    counted.conn.execute(lie.format(table, sql.Literal(-more)))
+    counted.conn.commit()
+    assert (found.outcome, len(found.offenders)) == (("fail", 1) if more else ("pass", 0))
+
+
 def test_they_are_made_where_they_are_due_alone(counted):
     conn, release, settings = counted.conn, counted.release, counted.settings
     assert not value_counting.is_due(conn, settings, release)
@@ -153,7 +203,10 @@ def test_they_are_made_where_they_are_due_alone(counted):
     )  # rarer values are frequent
     conn.execute(sql.SQL("ALTER TABLE {} DISABLE TRIGGER count_deleted").format(release.table("products")))
     assert value_counting.is_due(conn, settings, release)
+    (found,) = of_indexes(conn, [release])
+    assert "do not follow" in found.said and found.remedy == f"fashion-assets reindex {release.release}"
     conn.rollback()
+    assert "do not follow" not in of_indexes(conn, [release])[0].said
     conn.execute(sql.SQL("DROP TABLE {}").format(release.table(TABLE)))
     assert value_counting.is_due(conn, settings, release)
     assert not value_counting.is_due(conn, settings.model_copy(update={"counts_from": 100_000}), release)
