@@ -29,7 +29,16 @@ from fashion_assets.search.highlighting import highlighted
 from fashion_assets.search.lacking import LackingWords
 from fashion_assets.search.legs import legs_of, parameters_of, shape_of, walk_of
 from fashion_assets.search.meaning import Encoders
-from fashion_assets.search.paging import PASSED_OVER, TOO_FEW, Leg, hits_of, passed_over, proofs, too_few
+from fashion_assets.search.paging import (
+    PASSED_OVER,
+    TOO_FEW,
+    Leg,
+    Page,
+    hits_of,
+    page_of,
+    passed_over,
+    too_few,
+)
 from fashion_assets.search.path import EXACT_AT_MOST, EXACT_AT_ONCE, Detour, Facts
 from fashion_assets.search.query import SORTS, Aside, Cursor, Plan, Query, Results
 from fashion_assets.search.reading import Statement
@@ -337,19 +346,19 @@ class Answering:
         wide = before is not None and before.path == "exact"
         legs = legs_of(
             facts,
-            replace(asked, exact=asked.exact or wide),
+            replace(asked, exact=True) if wide else asked,
             wide=wide,
             by_styles=before is not None and before.path == "styles",
         )
         walk = walk_of(legs)
-        shape, rows = yield from self._page(facts, asked, legs, walk)
-        if any(leg.is_full(proof) and not leg.most for leg, proof in proofs(rows, legs)):
+        page = yield from self._page(facts, asked, legs, walk)
+        if any(leg.is_full(proof) and not leg.most for leg, proof in page.proofs):
             # The sample promised fewer within the cut-off. Filters have a leg to themselves then.
             wide = True
             legs = legs_of(facts, asked, wide=True)
             walk = walk_of(legs)
-            shape, rows = yield from self._page(facts, asked, legs, walk)
-        doubt = yield from self._doubted(facts, asked, shape, rows, legs)
+            page = yield from self._page(facts, asked, legs, walk)
+        doubt = yield from self._doubted(facts, asked, page, legs)
         left = facts.left(asked.filters) if doubt else 0
         if doubt == PASSED_OVER and left > EXACT_AT_ONCE and not any(leg.styles for leg in legs):
             by_styles = legs_of(facts, asked, wide=wide, by_styles=True)
@@ -360,65 +369,62 @@ class Answering:
                     )
                 )
                 legs = by_styles
-                shape, rows = yield from self._page(facts, asked, legs, walk)
-                doubt = yield from self._doubted(facts, asked, shape, rows, legs)
+                page = yield from self._page(facts, asked, legs, walk)
+                doubt = yield from self._doubted(facts, asked, page, legs)
                 facts.took(asked.near_what, Detour("styles", notes[-1]))
             elif walk.wider != walk:
                 notes.append(Aside("the index passed over nearer products, so it searched wider"))
-                shape, rows = yield from self._page(facts, asked, legs, walk.wider)
-                doubt = yield from self._doubted(facts, asked, shape, rows, legs)
+                page = yield from self._page(facts, asked, legs, walk.wider)
+                doubt = yield from self._doubted(facts, asked, page, legs)
         if doubt == TOO_FEW or (doubt == PASSED_OVER and left <= EXACT_AT_MOST):
             notes.append(Aside(f"the index {doubt}, so all was compared"))
             legs = legs_of(facts, replace(asked, exact=True), wide=True)
-            shape, rows = yield from self._page(facts, asked, legs, walk)
+            page = yield from self._page(facts, asked, legs, walk)
             facts.took(asked.near_what, Detour("exact", notes[-1]))
         paths: dict[str, str] = {leg.shape.space: leg.shape.path for leg in legs}
-        if shape.terms:
+        if page.shape.terms:
             paths["text"] = "terms"
-        hits, keys = hits_of(rows, shape, asked.weights, asked.offset, asked.boosts)
+        hits, keys = hits_of(page.rows, page.shape, asked.weights, asked.offset, asked.boosts)
         return Answered(
             hits,
             paths or {"listing": "exact"},
             tuple(notes),
             keys,
-            _tally(rows[0][-1], shape),
+            page.tally,
             {leg.shape.space: leg.cut for leg in legs if leg.cut is not None},
-            any(leg.is_full(proof) for leg, proof in proofs(rows, legs)),
+            page.is_full,
         )
 
-    def _doubted(
-        self, facts: Facts, asked: Asked, shape: Shape, rows: Sequence[tuple], legs: Sequence[Leg]
-    ) -> Work[str | None]:
+    def _doubted(self, facts: Facts, asked: Asked, page: Page, legs: Sequence[Leg]) -> Work[str | None]:
         """Why the answer of index legs is unsound: they found too few, or passed over one of the probes. Where a release follows its sources a probe may have
         changed since the sample was drawn, so it is looked up, which takes a tenth of searching again."""
-        if too_few(rows, legs):
+        if too_few(page):
             return TOO_FEW
-        for place, products, nearer_than in passed_over(rows, legs):
+        for place, products, nearer_than in passed_over(page):
             parameters = {
                 **parameters_of(asked, legs),
                 "passed_over": list(products),
                 "nearer_than": nearer_than,
             }
-            looking = Statement(near_statement.still_nearer(shape, place), parameters)
+            looking = Statement(near_statement.still_nearer(page.shape, place), parameters)
             (nearer,) = yield from self.releases.read(facts, [looking])
             if nearer:
                 return PASSED_OVER
         return None
 
-    def _page(
-        self, facts: Facts, asked: Asked, legs: Sequence[Leg], walk: Walk
-    ) -> Work[tuple[Shape, list[tuple]]]:
+    def _page(self, facts: Facts, asked: Asked, legs: Sequence[Leg], walk: Walk) -> Work[Page]:
         known = None if asked.matching_what is None else facts.matching.peek(asked.matching_what)
         shape = shape_of(facts, asked, legs, matches_known=known is not None)
         statement = Statement(page_statement.search(shape), {**parameters_of(asked, legs), "matching": known})
         settings = statements.settings_of(shape, walk)
         (rows,) = yield from self.releases.read(facts, [statement], settings)
-        tally = None if known is not None else _tally(rows[0][-1], shape)
-        if tally is not None and tally.matching is not None:
+        tally = _tally(rows[0][-1], shape)
+        if tally is not None and tally.matching is not None and known is None:
             facts.matching.put(asked.matching_what, tally.matching)
-        if any(leg.falls_short(proof) for leg, proof in proofs(rows, legs)):
+        page = page_of(rows, shape, legs, tally)
+        if any(leg.falls_short(proof) for leg, proof in page.proofs):
             return (yield from self._page(facts, asked, [leg.unbounded for leg in legs], walk))
-        return shape, rows
+        return page
 
     def product(self, facts: Facts, key: str) -> Work[Stored]:
         """A stored product, by its id or its external id. Raises `SearchError`."""

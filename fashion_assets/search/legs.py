@@ -37,7 +37,7 @@ def legs_of(facts: Facts, asked: Asked, *, wide: bool = False, by_styles: bool =
             nearness = asked.near.get(name)
             if nearness is None:
                 nearness = asked.near[name] = facts.nearness(space, vector)
-            width = facts.width(space, nearness)
+            width, suffices = facts.width(space, nearness)
             # Beside a text leg no more than without filters: searching wider took hybrid queries twice as long, and their page is not
             # the vectors' alone.
             # Lists are read on until enough meet the filters.
@@ -57,7 +57,7 @@ def legs_of(facts: Facts, asked: Asked, *, wide: bool = False, by_styles: bool =
                     path, window = "index", everything
             if path == "index" and window >= MAX_LIMIT and asked.ends and asked.level is not None:
                 window, most = BESIDE_WORDS, True
-            if path != "exact" and (by_styles or not facts.suffices(space, nearness)):
+            if path != "exact" and (by_styles or not suffices):
                 near = facts.styles_near(name, vector)
                 if near:
                     # Among some styles what is near is not whole, whatever the filters: they are asked of each row.

@@ -17,6 +17,7 @@ from fashion_assets.search.path import TIE
 from fashion_assets.search.query import Decision, Found, Hit
 from fashion_assets.search.ranked_statement import RANK_CONSTANT
 from fashion_assets.search.statements import Shape, VectorLeg
+from fashion_assets.search.tallies import Tally
 
 TOO_FEW = "found too few"
 PASSED_OVER = "passed over nearer products"
@@ -71,17 +72,33 @@ class Leg:
         )
 
 
-def proofs(rows: Sequence[tuple], legs: Sequence[Leg]) -> Iterator[tuple[Leg, Proof]]:
+class Page(NamedTuple):
+    """The rows of a page, and what the first of them says of all."""
+
+    shape: Shape
+    rows: Sequence[tuple]
+    proofs: Sequence[tuple[Leg, Proof]]
     """Each leg with what it says of itself."""
-    for leg, text in zip(legs, rows[0][-2], strict=True):
-        yield leg, Proof(*json.loads(text))
+    tally: Tally | None
+    """None where nothing was counted."""
+
+    @property
+    def is_full(self) -> bool:
+        """Whether there may be more within a leg's cut-off than it looked at."""
+        return any(leg.is_full(proof) for leg, proof in self.proofs)
 
 
-def too_few(rows: Sequence[tuple], legs: Sequence[Leg]) -> bool:
+def page_of(rows: Sequence[tuple], shape: Shape, legs: Sequence[Leg], tally: Tally | None) -> Page:
+    """A page as its rows have it, but for the tally, which is read already."""
+    proofs = [(leg, Proof(*json.loads(text))) for leg, text in zip(legs, rows[0][-2], strict=True)]
+    return Page(shape, rows, proofs, tally)
+
+
+def too_few(page: Page) -> bool:
     """Whether an index leg found fewer than it looks at, and not as all others are beyond its cut-off."""
     return any(
         proof.candidates < leg.window and (leg.cut is None or (proof.farthest or 0.0) <= leg.cut)
-        for leg, proof in proofs(rows, legs)
+        for leg, proof in page.proofs
         if leg.shape.path != "exact"
     )
 
@@ -94,9 +111,9 @@ class PassedOver(NamedTuple):
     nearer_than: float
 
 
-def passed_over(rows: Sequence[tuple], legs: Sequence[Leg]) -> Iterator[PassedOver]:
+def passed_over(page: Page) -> Iterator[PassedOver]:
     """What index legs left out, as far as the sample tells."""
-    for place, (leg, proof) in enumerate(proofs(rows, legs)):
+    for place, (leg, proof) in enumerate(page.proofs):
         if leg.shape.path == "exact":
             continue
         farthest = proof.farthest or 0.0

@@ -77,7 +77,8 @@ NEAREST = 3
 
 def best_of(nearness: np.ndarray) -> float:
     """How near the nearest products of a sample are, of its similarities to what is asked for: the mean of `NEAREST`."""
-    return float(np.partition(nearness, -min(NEAREST, len(nearness)))[-NEAREST:].mean())
+    nearest = np.partition(nearness, -min(NEAREST, len(nearness)))[-NEAREST:].tolist()
+    return sum(nearest) / len(nearest)
 
 
 @dataclass(frozen=True)
@@ -93,16 +94,10 @@ class Width:
     found: tuple[float, float] = (1.0, 1.0)
     """Mean share of the ten nearest that is found so, of questions of either kind."""
 
-    def _is_near(self, nearness: np.ndarray) -> bool:
-        return best_of(nearness) >= self.border
-
-    def suffices(self, nearness: np.ndarray) -> bool:
-        """Whether the index finds what is promised (`PROMISED`), for a question by the sample's similarities to it."""
-        return self.found[not self._is_near(nearness)] >= PROMISED
-
-    def of(self, nearness: np.ndarray) -> int:
-        """For a question, by the sample's similarities to it."""
-        return self.near if self._is_near(nearness) else self.far
+    def of(self, nearness: np.ndarray) -> tuple[int, bool]:
+        """For a question, by the sample's similarities to it; and whether the index finds what is promised (`PROMISED`)."""
+        is_near = best_of(nearness) >= self.border
+        return self.near if is_near else self.far, self.found[not is_near] >= PROMISED
 
     def written(self, listed: bool = False) -> str:
         """As it stands beside the index; `listed`: one that has lists."""
@@ -269,15 +264,12 @@ class Facts:
         """Candidates HNSW keeps while it searches this release, where nothing was measured."""
         return min(MAX_EF_SEARCH, max(EF_SEARCH, self.products // PRODUCTS_PER_CANDIDATE))
 
-    def width(self, space: Space, nearness: np.ndarray) -> int:
-        """Candidates HNSW keeps while it searches a space for what the sample's similarities are to; or lists that are read, where its index has some."""
+    def width(self, space: Space, nearness: np.ndarray) -> tuple[int, bool]:
+        """Candidates HNSW keeps while it searches a space for what the sample's similarities are to, or lists that are read, where its index has some; and
+        whether the index finds enough so. Where nothing was measured, it is believed."""
         if space.width is not None:
             return space.width.of(nearness)
-        return max(1, math.ceil(space.lists / LISTS_READ)) if space.lists else self.ef_search
-
-    def suffices(self, space: Space, nearness: np.ndarray) -> bool:
-        """Whether the index of a space finds enough of what the sample's similarities are to; where nothing was measured, it is believed."""
-        return space.width is None or space.width.suffices(nearness)
+        return max(1, math.ceil(space.lists / LISTS_READ)) if space.lists else self.ef_search, True
 
     def candidates(self, filters: Sequence[Filter], width: int | None = None) -> int:
         """Candidates HNSW keeps while it looks for products that meet filters: the ten nearest of a third of the products are

@@ -165,4 +165,4 @@ def test_a_walk_of_lists_is_weighed_by_their_length():
     assert path.choose(facts, space, nearness, red, 100, 900) == "exact"  # nearly all of them
     far = nearness - (np.arange(2_048) % 10 == 0)
     assert path.choose(facts, space, far, red, 100, 20) == "exact"
-    assert facts.width(space, nearness) == 34
+    assert facts.width(space, nearness) == (34, True)
