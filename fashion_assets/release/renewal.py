@@ -286,14 +286,20 @@ class Renewal:
 
 
 def clean_up(conn: psycopg.Connection, release: Release) -> None:
-    """Sort in what was written beside the indexes of words: as it lies, every search by words reads it from end to end. Statistics and
-    the rest of a vacuum are not waited for (`build.index`)."""
+    """Sort in what was written beside the indexes of words: as it lies, every search by words reads it from end to end. One of a former version is to
+    keep as little there as others from now on. Statistics and the rest of a vacuum are not waited for (`build.index`)."""
     rows = conn.execute(
-        "SELECT c.oid FROM pg_class c JOIN pg_am a ON a.oid = c.relam WHERE c.relnamespace = to_regnamespace(%s) AND a.amname = 'gin'",
+        "SELECT c.oid, c.relname::text FROM pg_class c JOIN pg_am a ON a.oid = c.relam "
+        "WHERE c.relnamespace = to_regnamespace(%s) AND a.amname = 'gin'",
         (release.release,),
     ).fetchall()
-    for (index,) in rows:
+    for index, name in rows:
         conn.execute("SELECT gin_clean_pending_list(%s::oid::regclass)", (index,))
+        conn.execute(
+            sql.SQL("ALTER INDEX {} SET (gin_pending_list_limit = {})").format(
+                release.table(name), sql.Literal(release_indexes.BESIDE_KB)
+            )
+        )
 
 
 def _listed(columns: Collection[str]) -> sql.Composed:

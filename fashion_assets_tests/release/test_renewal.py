@@ -14,7 +14,7 @@ from fashion_assets.release import build, renewal, styles, value_counting
 from fashion_assets.release.plan import plan
 from fashion_assets.release.swap import tidy
 from fashion_assets.settings import Settings
-from fashion_assets.warehouse import changes, releases
+from fashion_assets.warehouse import changes, release_indexes, releases
 from fashion_assets.warehouse.releases import Release
 from fashion_assets.warehouse.serving import LATER_TABLES, REVISION, TABLES
 
@@ -108,6 +108,12 @@ def test_what_was_wrong_in_the_spare_is_written_and_the_rest_stays_where_it_lies
     conn, settings = live.conn, live.settings
     former = let_go(live)
     damage(conn, former)
+    conn.execute(
+        sql.SQL("ALTER INDEX {} RESET (gin_pending_list_limit)").format(
+            former.table("products_search_vector")
+        )
+    )
+    conn.commit()
     graph = conn.execute(
         "SELECT to_regclass(%s)::oid", (f"{former.release}.product_embeddings_index",)
     ).fetchone()
@@ -125,10 +131,12 @@ def test_what_was_wrong_in_the_spare_is_written_and_the_rest_stays_where_it_lies
         == graph
     )
     assert releases.get(conn, former.release).state == "dropped"
-    # Nothing lies beside an index of words.
+    # Nothing lies beside an index of words, nor will much.
+    words = f"{renewed.release}.products_search_vector"
+    assert conn.execute("SELECT gin_clean_pending_list(%s)", (words,)).fetchone() == (0,)
     assert conn.execute(
-        "SELECT gin_clean_pending_list(%s)", (f"{renewed.release}.products_search_vector",)
-    ).fetchone() == (0,)
+        "SELECT reloptions FROM pg_class WHERE oid = to_regclass(%s)", (words,)
+    ).fetchone() == ([f"gin_pending_list_limit={release_indexes.BESIDE_KB}"],)
     whole = built(live, settings.model_copy(update={"keep_spare": False}))
     assert whole.made_from is None
     assert rows(conn, renewed) == rows(conn, whole)
