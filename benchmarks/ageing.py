@@ -1,13 +1,13 @@
 """What syncs leave of a live release's graph of vectors: how well and how fast it answers after so much of it was replaced.
 
-Usage: python benchmarks/ageing.py WORK_FOLDER CATALOGUE_FOLDER [--listings N] [--share SHARE] [--rounds N] [--vacuum]
+Usage: python benchmarks/ageing.py WORK_FOLDER CATALOGUE_FOLDER [--listings N] [--share SHARE] [--rounds N] [--vacuum] [--candidates N]
 
 The first listings of a catalogue folder (`styles.csv`, `images/`) are migrated. Then, round by round, a share of them exchange their titles, so that
 their products' vectors move, and a sync brings the live release in step, without rebuilding its index by itself. Each time it is asked: 200
 questions, half of them a product's vector, half a point between two products'. Figures: recall@10 against exact search and
 milliseconds, with the candidates the engine keeps (`wide`) and with 40 (`narrow`), which shows earlier what a graph has lost; the index's megabytes
-and dead rows. No vacuum runs but those told: at the end, behind the index's being built anew; with `--vacuum` after each round. Prints a line of JSON
-for each.
+and dead rows. No vacuum runs but those told: at the end, behind the index's being built anew; with `--vacuum` after each round. `--candidates`: how many
+what comes later is linked with (`release.graphs`). Prints a line of JSON for each.
 """
 
 import argparse
@@ -27,7 +27,7 @@ from psycopg import sql
 from rich.console import Console
 
 from fashion_assets.postgres.connections import connect
-from fashion_assets.release import indexes
+from fashion_assets.release import graphs, indexes
 from fashion_assets.search.statements import EF_SEARCH
 from fashion_assets.settings import Settings
 from fashion_assets.sync import Sync
@@ -120,6 +120,7 @@ def main() -> None:
     options.add_argument("--share", type=float, default=0.1)
     options.add_argument("--rounds", type=int, default=6)
     options.add_argument("--vacuum", action="store_true")
+    options.add_argument("--candidates", type=int, default=graphs.LATER_WITH)
     given = options.parse_args()
     folder, origin = given.work.resolve(), given.origin.resolve()
     settings = Settings(home=folder / "home", reindex_after=0)
@@ -138,6 +139,7 @@ def main() -> None:
             assert live is not None
             products = live.table("products")
             conn.execute(sql.SQL("ALTER TABLE {} SET (autovacuum_enabled = off)").format(products))
+            assert graphs.take(conn, live, VECTOR_INDEX, given.candidates, 5)
             replaced, began = 0, time.monotonic()
 
             def tell(after: str) -> None:

@@ -1,10 +1,11 @@
 """How many changed listings a sync brings into the live release in a second, where their vectors are at hand.
 
-Usage: python benchmarks/changed_rows.py WORK_FOLDER CATALOGUE_FOLDER [--listings N] [--share SHARE] [--times N]
+Usage: python benchmarks/changed_rows.py WORK_FOLDER CATALOGUE_FOLDER [--listings N] [--share SHARE] [--times N] [--candidates N …]
 
 The first listings of a catalogue folder (`styles.csv`, `images/`), or all of them, are migrated, once for a work folder. Then a share of them exchange
 their titles, whose vectors are all known, and a sync changes the live release; several times. Prints a line of JSON for each: rows
-written, seconds by what they were spent on, rows a second of judging and writing. The index is not built anew meanwhile.
+written, seconds by what they were spent on, rows a second of judging and writing. The index is not built anew meanwhile. `--candidates`: how many what comes
+later is linked with (`release.graphs`); of several each in its turn, as many times.
 """
 
 import argparse
@@ -20,8 +21,18 @@ from ageing import exchange, make_catalogue, write
 from rich.console import Console
 
 from fashion_assets.postgres.connections import connect
+from fashion_assets.release import graphs
 from fashion_assets.settings import Settings
 from fashion_assets.sync import Sync
+from fashion_assets.warehouse import releases
+
+
+def _link_with(settings: Settings, candidates: int) -> None:
+    with connect(settings, autocommit=True) as conn:
+        live = releases.live(conn)
+        assert live is not None
+        for name in graphs.standing(conn, live):
+            assert graphs.take(conn, live, name, candidates, 5)
 
 
 def main() -> None:
@@ -31,6 +42,7 @@ def main() -> None:
     options.add_argument("--listings", type=int, default=1_000_000)
     options.add_argument("--share", type=float, default=0.1)
     options.add_argument("--times", type=int, default=3)
+    options.add_argument("--candidates", type=int, nargs="+", default=[graphs.LATER_WITH])
     given = options.parse_args()
     folder, origin = given.work.resolve(), given.origin.resolve()
     settings, catalogue = Settings(home=folder / "home", reindex_after=0), folder / "catalogue"
@@ -41,7 +53,8 @@ def main() -> None:
             [sys.executable, "-m", "fashion_assets", "run", *where], check=True, stdout=subprocess.DEVNULL
         )
         with closing(Sync(settings, Console(quiet=True))) as sync:
-            for _ in range(given.times):
+            for candidates in given.candidates * given.times:
+                _link_with(settings, candidates)
                 exchange(rows, given.share, chance)
                 write(catalogue, rows)
                 done = sync.once("triggered")
@@ -49,7 +62,12 @@ def main() -> None:
                 seconds = {name: round(each, 2) for name, each in done.seconds.items()}
                 print(
                     json.dumps(
-                        {"written": done.followed.written, "seconds": seconds, "a_second": round(rate)}
+                        {
+                            "candidates": candidates,
+                            "written": done.followed.written,
+                            "seconds": seconds,
+                            "a_second": round(rate),
+                        }
                     ),
                     flush=True,
                 )

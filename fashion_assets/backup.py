@@ -15,8 +15,9 @@ from psycopg.conninfo import make_conninfo
 from fashion_assets.postgres import server
 from fashion_assets.postgres.connections import connect
 from fashion_assets.postgres.errors import WarehouseError
+from fashion_assets.release import graphs, indexes
 from fashion_assets.settings import Settings
-from fashion_assets.warehouse import writer
+from fashion_assets.warehouse import releases, writer
 from fashion_assets.warehouse.database import prepare
 from fashion_assets.warehouse.schemas import DAGSTER, OPS, SERVING
 
@@ -105,7 +106,13 @@ def restore(settings: Settings, folder: Path) -> None:
     prepare(settings)
     with connect(settings, autocommit=True, vectors=False) as conn:
         conn.execute("ANALYZE")
+        kept = [each for each in releases.releases(conn) if each.state in ("candidate", "live", "retired")]
+        of_graphs = [(each, [*graphs.standing(conn, each)]) for each in kept]
     begun.unlink()
+    for release, names in of_graphs:
+        if names:
+            # The dump has an index's options, which are those of rows that come into it later.
+            indexes.rebuild(settings, release, names)
 
 
 def _make_what_a_dump_refers_to(conn: psycopg.Connection, settings: Settings) -> None:

@@ -15,6 +15,7 @@ from fashion_assets.cli import app
 from fashion_assets.criteria.subject import Candidate
 from fashion_assets.postgres import server
 from fashion_assets.postgres.connections import connect
+from fashion_assets.release import graphs
 from fashion_assets.release.swap import promote
 from fashion_assets.settings import Settings
 from fashion_assets_tests.conftest import create_database, database_url
@@ -78,8 +79,12 @@ def test_an_installation_moves_home_and_server_with_all_it_has(
     monkeypatch.delenv("FASHION_ASSETS_DATABASE_URL")
     embedded = tmp_path / "another home"
     settings = Settings(home=embedded, database_url=None)
+    take, taken = graphs.take, list[int]()
+    monkeypatch.setattr(graphs, "take", lambda *given: taken.append(given[3]) or take(*given))
     try:
         assert "restored into" in told("restore", kept, "--home", embedded)
+        # A dump knows of an index what is linked with it from then on, not what it was built with.
+        assert taken == [graphs.BUILT_WITH, graphs.LATER_WITH]
         assert contents(settings) == before
         assert not (embedded / "restoring").exists()
         assert "nothing changed" in told("run", "--home", embedded)

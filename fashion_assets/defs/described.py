@@ -26,7 +26,7 @@ from fashion_assets.batches.stage import Given
 from fashion_assets.batches.stages import STAGES
 from fashion_assets.defs.metadata import table_schema
 from fashion_assets.defs.sources import SOURCE_LISTINGS
-from fashion_assets.release.indexes import HNSW_EF_CONSTRUCTION, HNSW_M
+from fashion_assets.release import graphs
 from fashion_assets.release.plan import RELEASE_VERSION
 from fashion_assets.release.styles import STYLES_VERSION
 from fashion_assets.settings import Settings
@@ -70,7 +70,7 @@ class Described:
 def _described(settings: Settings) -> dict[str, Described]:
     model = "@".join(filter(None, (settings.model or "shipped", settings.model_revision)))
     given = Given(settings, model)
-    index = f"{RELEASE_VERSION};m={HNSW_M};ef_construction={HNSW_EF_CONSTRUCTION}"
+    index = f"{RELEASE_VERSION};m={graphs.LINKS};ef_construction={graphs.BUILT_WITH}"
     return {
         SOURCE_LISTINGS: Described("source"),
         **{

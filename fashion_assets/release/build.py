@@ -35,7 +35,16 @@ from fashion_assets.embedding.spaces import EmbeddingSpace
 from fashion_assets.machine import usable_cores
 from fashion_assets.postgres.connections import connect
 from fashion_assets.postgres.copy import EncodedRows, copy_encoded, encode_rows
-from fashion_assets.release import declared, garments, indexes, json_vectors, renewal, value_counting, widths
+from fashion_assets.release import (
+    declared,
+    garments,
+    graphs,
+    indexes,
+    json_vectors,
+    renewal,
+    value_counting,
+    widths,
+)
 from fashion_assets.release.plan import Plan, tables_version
 from fashion_assets.release.recovery import recovered_plan
 from fashion_assets.release.swap import tidy
@@ -56,8 +65,8 @@ from fashion_assets.warehouse.spaces import PreservedSpace, WrongDimension
 
 _OF_A_SPACE = sql.Identifier(renewal.OF_A_SPACE)
 
-DEAD_SHARE = 0.5
-"""Share of a release's products from which PostgreSQL vacuums by itself: twice that from which the index of vectors is built anew (`reindex_after`)."""
+DEAD_SHARE = 1.0
+"""Share of a release's products from which PostgreSQL vacuums by itself, where nobody has from half of them on, with more care (`upkeep.VACUUMED_FROM`)."""
 
 MEMORY_BESIDE = "64MB"
 """For each index beside that of vectors. Of a million products the one over words takes 67 MB with it, with 256 MB 172, and 4.4 s in place of 4.7."""
@@ -494,6 +503,9 @@ def index(settings: Settings, release: Release, progress: Callable[[str], None] 
         with connect(settings) as conn:
             widths.measure(conn, release)
         beside.result()
+    with connect(settings, autocommit=True) as conn:
+        # Not before the others are built: they, too, look at the indexes there are.
+        graphs.finish(conn, release)
     with connect(settings) as conn:
         conn.execute(
             "UPDATE fashion_ops.releases SET state = 'candidate', "

@@ -23,14 +23,11 @@ from fashion_assets.origins import nearest
 from fashion_assets.postgres.connections import LOCK_SECONDS, connect, holding
 from fashion_assets.postgres.errors import Busy, WarehouseError
 from fashion_assets.postgres.tuning import MEBIBYTE, index_memory
+from fashion_assets.release import graphs
 from fashion_assets.settings import Settings
 from fashion_assets.warehouse import release_indexes, releases
 from fashion_assets.warehouse.releases import Release
 from fashion_assets.warehouse.serving import PRODUCTS
-
-HNSW_M = 16
-HNSW_EF_CONSTRUCTION = 64
-"""B3's start values."""
 
 LISTS_FROM = 100_000
 """Vectors of a space from which on they are put into lists where nobody chose. Of so many drawn ones (512 dimensions) a graph finds .95 to .985 of the ten nearest, and of 300,000
@@ -98,7 +95,7 @@ class Rebuilt(NamedTuple):
 def graph_bytes(vectors: int, dimension: int) -> int:
     """Memory in which pgvector builds an HNSW index over so many `halfvec` without going to the index's pages meanwhile: two bytes a number, 16
     for each of 2 m neighbours (`HnswCandidate`), 250 for the element, its lock, its higher layers and what allocating adds (measured); and a twentieth."""
-    return round(1.05 * vectors * (2 * dimension + 2 * HNSW_M * 16 + 250)) + 8 * MEBIBYTE
+    return round(1.05 * vectors * (2 * dimension + 2 * graphs.LINKS * 16 + 250)) + 8 * MEBIBYTE
 
 
 def lists_bytes(lists: int, dimension: int) -> int:
@@ -178,7 +175,7 @@ def of_vectors(conn: psycopg.Connection[Any], settings: Settings, release: Relea
         else:
             method = sql.SQL("hnsw ({}) WITH (m = {}, ef_construction = {})")
             options, memory = (
-                (sql.Literal(HNSW_M), sql.Literal(HNSW_EF_CONSTRUCTION)),
+                (sql.Literal(graphs.LINKS), sql.Literal(graphs.BUILT_WITH)),
                 graph_bytes(vectors, dimension),
             )
         over = sql.SQL("(embedding::halfvec({})) halfvec_cosine_ops").format(sql.Literal(dimension))
@@ -297,6 +294,19 @@ def rebuild(
         return rebuild_by(conn, settings, release, names, progress, workers=usable_cores())
 
 
+def _let_build(conn: psycopg.Connection[Any], release: Release, name: str, patience: float) -> None:
+    """Have a graph be built anew as one is built, not as rows come into it: a rebuild takes over what the index is set to. Raises `Busy`."""
+    if not graphs.take(conn, release, name, graphs.BUILT_WITH, patience or math.inf):
+        raise _still_used(release, patience)
+
+
+def _still_used(release: Release, patience: float) -> Busy:
+    return Busy(
+        f"Indexes of {release.release} are not built anew: somebody who may still use them has a transaction open that has not ended "
+        f"after {patience:g} s."
+    )
+
+
 def rebuild_by(
     conn: psycopg.Connection[Any],
     settings: Settings,
@@ -339,12 +349,15 @@ def rebuild_by(
                 raise NoIndex(f"{release.release} has no index {name}. {hint}")
         # What is replaced from here on may be in the new index, and counts as if it were not.
         replaced = releases.get(conn, release.release).replaced_vectors
+        of_graphs = graphs.standing(conn, release)
         conn.execute(sql.SQL("SET max_parallel_maintenance_workers = {}").format(sql.Literal(workers)))
         for name in [name for name in known if name in names or not names]:
             progress(name)
             began = time.monotonic()
             if name in wanted:
                 memory_for(conn, settings, wanted[name])
+            if name in of_graphs:
+                _let_build(conn, release, name, patience)
             if name in before:
                 conn.execute(
                     sql.SQL("REINDEX INDEX CONCURRENTLY {}").format(sql.Identifier(release.release, name))
@@ -354,15 +367,14 @@ def rebuild_by(
             seconds[name] = time.monotonic() - began
         if vectors <= seconds.keys():
             releases.count_replaced(conn, release, -replaced)
+        graphs.finish(conn, release)
     except BaseException as error:
         with suppress(psycopg.Error, WarehouseError), connect(settings, autocommit=True) as another:
             another.execute("SELECT set_config('lock_timeout', %s, false)", (f"{round(patience * 1000)}ms",))
             drop_leftovers(another, release)
+            graphs.finish(another, release)
         if isinstance(error, psycopg.errors.LockNotAvailable):
-            raise Busy(
-                f"Indexes of {release.release} are not built anew: somebody who may still use them has a transaction open that has not ended "
-                f"after {patience:g} s."
-            ) from error
+            raise _still_used(release, patience) from error
         raise
     after = {each.name: each for each in standing(conn, release)}
     if bad := [name for name, each in after.items() if not each.valid]:

@@ -14,9 +14,10 @@ from fashion_assets.cli import app
 from fashion_assets.criteria.subject import Candidate
 from fashion_assets.embedding.spaces import embedding_space
 from fashion_assets.postgres.connections import connect
-from fashion_assets.release import build, indexes
+from fashion_assets.postgres.errors import Busy
+from fashion_assets.release import build, graphs, indexes
 from fashion_assets.warehouse import releases
-from fashion_assets.warehouse.release_indexes import VECTOR_INDEX
+from fashion_assets.warehouse.release_indexes import BESIDE_KB, VECTOR_INDEX
 
 NEW, OLD = f"{VECTOR_INDEX}_ccnew", f"{VECTOR_INDEX}_ccold"
 
@@ -121,11 +122,55 @@ def test_a_missing_index_is_made_and_one_nobody_knows_told(candidate):
         "SELECT indexdef FROM pg_indexes WHERE indexname = %s AND schemaname = %s",
         (VECTOR_INDEX, candidate.release.release),
     ).fetchone()
-    assert definition is not None and "hnsw" in definition[0] and "ef_construction='64'" in definition[0]
+    assert definition is not None and "USING hnsw" in definition[0]
+    assert graphs.standing(candidate.conn, candidate.release) == {VECTOR_INDEX: graphs.LATER_WITH}
     with pytest.raises(
         indexes.NoIndex, match=f"no index product_embeddings_idx. Did you mean {VECTOR_INDEX}"
     ):
         indexes.rebuild(candidate.settings, candidate.release, ["product_embeddings_idx"])
+
+
+def test_what_comes_into_a_graph_later_is_linked_with_less_care_than_what_it_was_built_of(
+    candidate: Candidate, monkeypatch: pytest.MonkeyPatch
+):
+    settings, release, conn = candidate.settings, candidate.release, candidate.conn
+    later, built = {VECTOR_INDEX: graphs.LATER_WITH}, {VECTOR_INDEX: graphs.BUILT_WITH}
+    assert graphs.standing(conn, release) == later
+    # Whoever restores a dump, or builds it by hand, makes an index of the same options.
+    with conn.transaction(force_rollback=True):
+        conn.execute(sql.SQL("REINDEX INDEX {}").format(sql.Identifier(release.release, VECTOR_INDEX)))
+    conn.commit()
+    # Of a process that ends behind the rebuild it is seen what the graph was built with.
+    with monkeypatch.context() as patch:
+        patch.setattr(graphs, "finish", lambda *_: [])
+        indexes.rebuild(settings, release, [VECTOR_INDEX])
+    assert graphs.standing(conn, release) == built
+    conn.commit()
+    with connect(settings, autocommit=True) as other, connect(settings) as reader:
+        reader.execute(sql.SQL("SELECT FROM {} LIMIT 1").format(release.table("products")))
+        other.execute("SELECT '[1]'::vector <=> '[1]'")
+        assert graphs.finish(other, release, 0.1) == [VECTOR_INDEX]
+        with pytest.raises(Busy, match=r"has not ended after 0.1 s"):
+            indexes.rebuild_by(other, settings, release, [VECTOR_INDEX], workers=0, patience=0.1)
+        reader.rollback()
+        assert graphs.finish(other, release, 0.1) == [] and graphs.standing(other, release) == later
+
+
+def test_little_lies_unsorted_beside_an_index_of_words(candidate: Candidate):
+    """Each search by words reads all that does."""
+    conn, products = candidate.conn, candidate.release.table("products")
+    conn.execute("CREATE SEQUENCE pg_temp.word")
+    for _ in range(12):
+        conn.execute(
+            sql.SQL(
+                "UPDATE {} SET title = (SELECT string_agg('word' || nextval('pg_temp.word'), ' ') FROM generate_series(1, 200))"
+            ).format(products)
+        )
+    pages = conn.execute(
+        "SELECT gin_clean_pending_list(%s)", (f"{candidate.release.release}.products_search_vector",)
+    ).fetchone()
+    assert pages is not None and 0 < pages[0] <= BESIDE_KB // 8 + 8
+    conn.rollback()
 
 
 def test_the_command_checks_and_rebuilds(candidate):

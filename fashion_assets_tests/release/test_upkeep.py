@@ -5,7 +5,7 @@ from psycopg import sql
 
 from fashion_assets.criteria.subject import Candidate
 from fashion_assets.postgres.connections import connect
-from fashion_assets.release import indexes, upkeep
+from fashion_assets.release import graphs, indexes, upkeep
 from fashion_assets.release.build import DEAD_SHARE
 from fashion_assets.release.upkeep import Tended, Vectors, of_vectors, tend
 from fashion_assets.warehouse import releases
@@ -72,7 +72,33 @@ def test_an_index_is_built_anew_once_so_much_of_it_was_replaced(live: Candidate)
     ).fetchall()
     assert vacuums >= 1 and f"autovacuum_vacuum_scale_factor={DEAD_SHARE}" in options
     live.conn.commit()
-    assert tended(live).lines() == []
+    # What the rows that come next are linked with is set again, and looked after: a process may end before that.
+    later = {VECTOR_INDEX: graphs.LATER_WITH}
+    assert graphs.standing(live.conn, live.release) == later
+    live.conn.commit()
+    with connect(live.settings, autocommit=True) as conn:
+        assert graphs.take(conn, live.release, VECTOR_INDEX, graphs.BUILT_WITH, 1)
+        assert tended(live).lines() == [] and graphs.standing(conn, live.release) == later
+
+
+def test_dead_rows_are_freed_with_the_care_the_graph_was_built_with(
+    live: Candidate, monkeypatch: pytest.MonkeyPatch
+):
+    take, taken = graphs.take, list[int]()
+    monkeypatch.setattr(graphs, "take", lambda *given: taken.append(given[3]) or take(*given))
+    assert tended(live).lines() == [] and not taken
+    for _ in range(2):
+        live.conn.execute(sql.SQL("UPDATE {} SET price = 7").format(live.release.table("products")))
+        live.conn.commit()
+    live.conn.execute("SELECT pg_stat_force_next_flush()")
+    live.conn.commit()
+    assert tended(live).lines() == [] and taken == [graphs.BUILT_WITH, graphs.LATER_WITH]
+    assert (
+        live.number(
+            f"SELECT vacuum_count FROM pg_stat_user_tables WHERE relid = '{live.release.release}.products'::regclass"
+        )
+        > 0
+    )
 
 
 def test_one_that_nobody_wants_built_anew_is_not(live: Candidate):
