@@ -98,8 +98,8 @@ def tend(
     release: Release,
     progress: Callable[[str], None] = lambda said: None,
 ) -> Tended:
-    """Sum up what was added to the counts of values, build the index of vectors anew where it is due, and drop what a rebuild that was cut off left. `conn` is in autocommit, the caller's alone,
-    and closed afterwards. Readers and writers wait for nothing. Raises what the server does, where it does not end well."""
+    """Sum up what was added to the counts of values, build the index of vectors anew where it is due, and drop what a rebuild that was cut
+    off left. `conn` is in autocommit, the caller's alone, and closed afterwards. Readers and writers wait for nothing. Raises what the server does, where it does not end well."""
     value_counting.settle(conn, release)
     state = of_vectors(conn, settings, release)
     if not (state.is_due or state.leftovers):

@@ -167,27 +167,29 @@ def count(settings: Settings, release: Release) -> None:
 
 
 def settle(conn: psycopg.Connection[Any], release: Release) -> bool:
-    """Sum up what was added to a release's counts, where it is much; returns whether it was. Nobody waits for it: what others add meanwhile stays
-    as it is, and two that do it at once each sum up what the other has not."""
+    """Sum up what was added to a release's counts, where it is much; returns whether it was. Neither readers nor writers wait for it: what is added
+    meanwhile stays as it is. One at a time: two would each bring the sum of a new value, to which the next one added twice."""
     if not follows(conn, release):
         return False
     parts = {"table": release.table(TABLE), "most": sql.Literal(UNSETTLED)}
-    row = conn.execute(
-        sql.SQL("SELECT count(*) FROM (SELECT FROM {table} WHERE NOT settled LIMIT {most}) AS added").format(
-            **parts
+    with conn.transaction():
+        conn.execute(sql.SQL("LOCK TABLE {table} IN SHARE UPDATE EXCLUSIVE MODE").format(**parts))
+        row = conn.execute(
+            sql.SQL(
+                "SELECT count(*) FROM (SELECT FROM {table} WHERE NOT settled LIMIT {most}) AS added"
+            ).format(**parts)
+        ).fetchone()
+        if row is None or row[0] < UNSETTLED:
+            return False
+        conn.execute(
+            sql.SQL(
+                "WITH added AS (DELETE FROM {table} WHERE NOT settled RETURNING *), summed AS (SELECT filter, value, counted, counted_value, "
+                "sum(products) AS more FROM added GROUP BY 1, 2, 3, 4), known AS (UPDATE {table} k SET products = products + more FROM summed s "
+                "WHERE k.settled AND (k.filter, k.value, k.counted, k.counted_value) = (s.filter, s.value, s.counted, s.counted_value) RETURNING k.*) "
+                "INSERT INTO {table} SELECT s.*, true FROM summed s LEFT JOIN known k USING (filter, value, counted, counted_value) "
+                "WHERE k.filter IS NULL AND more <> 0"
+            ).format(**parts)
         )
-    ).fetchone()
-    if row is None or row[0] < UNSETTLED:
-        return False
-    conn.execute(
-        sql.SQL(
-            "WITH added AS (DELETE FROM {table} WHERE NOT settled RETURNING *), summed AS (SELECT filter, value, counted, counted_value, "
-            "sum(products) AS more FROM added GROUP BY 1, 2, 3, 4), known AS (UPDATE {table} k SET products = products + more FROM summed s "
-            "WHERE k.settled AND (k.filter, k.value, k.counted, k.counted_value) = (s.filter, s.value, s.counted, s.counted_value) RETURNING k.*) "
-            "INSERT INTO {table} SELECT s.*, true FROM summed s LEFT JOIN known k USING (filter, value, counted, counted_value) "
-            "WHERE k.filter IS NULL AND more <> 0"
-        ).format(**parts)
-    )
     return True
 
 
