@@ -114,6 +114,7 @@ class Table(DeclaredTable):
     [
         (Table("products"), "one of the release's own"),
         (Table("products_gender"), "one of the release's own"),
+        (Table("value_counts_value"), "one of the release's own"),
         (Table('x"; DROP TABLE y'), "lower-case letters"),
         (Table(columns={"size_id": "text", "record": "text"}), "every table of a release has"),
         (Table(columns={"size_id": "text", "a b": "text"}), "must be called by"),
