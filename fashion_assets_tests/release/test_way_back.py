@@ -200,8 +200,8 @@ def test_who_brings_changes_along_and_who_swaps_wait_for_one_another_in_one_orde
     def others_bring(*arguments: object) -> None:
         """As another rollback does, or a sync, which has the lock of changes: it waits for no table, or neither would end."""
         with connect(settings) as other:
-            other.execute("SET lock_timeout = '1s'")
             lock_changes(other)
+            other.execute("SET LOCAL lock_timeout = '1s'")
             other.execute(
                 sql.SQL(
                     "INSERT INTO {} (user_id, source, external_id, record) VALUES ('u1', 'app', '3', '{{}}')"
