@@ -1,6 +1,6 @@
 """Readers and writers while releases swap: what they wait for, that no answer fails or mixes two releases, and that no write is lost.
 
-Usage: python benchmarks/swaps.py WORK_FOLDER [SWAPS [LISTINGS]]
+Usage: python benchmarks/swaps.py WORK_FOLDER [SWAPS [LISTINGS [PAUSE_MS]]]
 
 Two releases of a drawn catalogue, every title of one marked, and with other columns: either has one the other lacks. Eight searching connections,
 four of SQL that look at the views in any order, one and several statements a transaction, one that has prepared `SELECT *`, one whose
@@ -8,7 +8,8 @@ transactions are REPEATABLE READ, and one that is idle in a transaction after it
 transaction of its own: in the end every one that was committed must be there once, in the live release and in the one gone back to. First nothing swaps, then
 releases swap back to back, then nothing swaps for as long, which is what answers are held against. What waits for a lock, and how long, the server itself says
 (`log_lock_waits`), and a swap for how long it kept the views locked (`views_locked_ms`), so that either is told from waiting for a core. Then a rollback is asked for while a run builds, a `pg_dump`
-reads, and a retirement waits for it. Exit code 0 where no query and no write failed, no statement's answer was of two releases and no write is lost.
+reads, and a retirement waits for it. Without a pause between two questions of a reader the cores are never free, and the longest answer is that of
+whoever was last given one. Exit code 0 where no query and no write failed, no statement's answer was of two releases and no write is lost.
 """
 
 import collections
@@ -80,8 +81,9 @@ class LockWaits:
 class Readers:
     """Searching and SQL readers in threads; what they saw, and how long each answer took."""
 
-    def __init__(self, settings: Settings, marked: str):
-        self._settings, self._marked = settings, marked
+    def __init__(self, settings: Settings, marked: str, pause: float = 0):
+        """`pause`: seconds between two questions of one."""
+        self._settings, self._marked, self._pause = settings, marked, pause
         with connect(settings) as conn:
             # Of damaged lines, which are as they were in both releases.
             self._unmarked = {
@@ -160,6 +162,7 @@ class Readers:
                 return [hit.title for hit in answered[0].hits]
 
             self._timed("search", ask, lambda answered=answered: answered[0].plan.release)
+            time.sleep(self._pause)
 
     def _look(self, number: int) -> None:
         rng = random.Random(100 + number)
@@ -177,7 +180,7 @@ class Readers:
                             self._timed(
                                 "in a transaction", lambda text=counted: _titles(conn, text), lambda: None
                             )
-                time.sleep(0.002)
+                time.sleep(max(0.002, self._pause))
 
     def _repeat_prepared(self) -> None:
         """`SELECT *`, kept prepared by the server for as long as the connection is there."""
@@ -193,7 +196,7 @@ class Readers:
 
             while not self._stop.is_set():
                 self._timed("prepared SELECT *", titles, lambda: None)
-                time.sleep(0.002)
+                time.sleep(max(0.002, self._pause))
 
     def _repeat(self) -> None:
         """A report: transactions that see the database as it was when they began."""
@@ -209,7 +212,7 @@ class Readers:
 
             while not self._stop.is_set():
                 self._timed("repeatable read", titles, lambda: None)
-                time.sleep(0.002)
+                time.sleep(max(0.002, self._pause))
 
     def figures(self) -> dict[str, dict[str, float]]:
         return {kind: _spread(taken) for kind, taken in sorted(self.taken.items())}
@@ -447,6 +450,7 @@ def main() -> int:
     work = Path(sys.argv[1]).resolve()
     count = int(sys.argv[2]) if len(sys.argv) > 2 else 100
     listings = int(sys.argv[3]) if len(sys.argv) > 3 else 2000
+    pause = float(sys.argv[4]) / 1000 if len(sys.argv) > 4 else 0.0
     home, catalogue = work / "home", work / "catalogue"
     if home.exists():
         sys.exit(
@@ -457,7 +461,7 @@ def main() -> int:
     with connect(settings) as conn:
         marked = max(releases.releases(conn), key=lambda r: r.number).release
     differ(settings)
-    with Readers(settings, marked) as quiet, Writers(settings, "quiet") as before:
+    with Readers(settings, marked, pause) as quiet, Writers(settings, "quiet") as before:
         time.sleep(QUIET_SECONDS)
     print(
         json.dumps(
@@ -470,7 +474,7 @@ def main() -> int:
         )
     )
     waits = LockWaits(settings)
-    with Readers(settings, marked) as readers, Writers(settings, "swaps") as writers:
+    with Readers(settings, marked, pause) as readers, Writers(settings, "swaps") as writers:
         taken, locked = swaps(home, count)
     print(json.dumps({f"waits for locks longer than {WAITS_FROM_MS} ms": waits.figures()}))
     print(
@@ -484,7 +488,7 @@ def main() -> int:
         )
     )
     # Once more without, for as long: what the cores alone make of the longest answer.
-    with Readers(settings, marked) as after, Writers(settings, "after") as later:
+    with Readers(settings, marked, pause) as after, Writers(settings, "after") as later:
         time.sleep(max(QUIET_SECONDS, sum(taken)))
     print(json.dumps({"nothing swaps, for as long": after.figures(), "writes": later.figures()}))
 
