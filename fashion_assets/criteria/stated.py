@@ -212,10 +212,11 @@ class Comparison:
                        h.product_id IS NOT NULL AS held, s.locator, s.signature, s.occurrence,
                        CASE
                            WHEN s.listing_key IS NULL THEN %(stranger)s
-                           WHEN h.product_id IS NULL AND (q.listing_key IS NOT NULL OR cardinality(s.reasons) > 0) THEN %(rejected)s
+                           WHEN h.product_id IS NULL AND q.listing_key IS NOT NULL THEN %(rejected)s
                            WHEN h.product_id IS NULL AND (
                                l.listing_key IS NULL OR NOT l.present OR l.content_hash <> s.content_hash
-                               OR b.content_version IS DISTINCT FROM r.content_version) THEN %(changed)s
+                               OR b.content_version IS DISTINCT FROM r.content_version)
+                               THEN CASE WHEN cardinality(s.reasons) > 0 THEN %(rejected)s ELSE %(changed)s END
                            WHEN h.product_id IS NULL THEN %(lost)s
                            WHEN h.content_hash <> s.content_hash THEN %(changed)s
                            WHEN h.record_hash = s.record_hash AND h.columns_hash = s.columns_hash THEN %(equal)s

@@ -33,7 +33,7 @@ from fashion_assets.release.build import ServingRows, serving_rows
 from fashion_assets.release.counting import Counted, count_vectors, counted
 from fashion_assets.release.following import Portion
 from fashion_assets.settings import Settings
-from fashion_assets.warehouse import changes, releases
+from fashion_assets.warehouse import batch_files, changes, releases
 from fashion_assets.warehouse.locks import lock_batches, lock_figures
 from fashion_assets.warehouse.parquet import ParquetStore
 from fashion_assets.warehouse.quarantine import replace_listings
@@ -238,6 +238,7 @@ class Applying:
                 rejected,
                 [portion.batch_of[key] for key in rejected["listing_key"].to_pylist()],
             )
+            batch_files.quarantine_differs(conn, list(portion.batches))
         conn.execute(
             sql.SQL(
                 "INSERT INTO fashion_ops.id_map (source, external_id, product_id, first_release) "

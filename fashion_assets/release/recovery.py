@@ -87,6 +87,8 @@ def recover(conn: psycopg.Connection, settings: Settings, wanted: Plan, *, vecto
         batch_files.keep(conn, wanted.unknown)
         for batch in wanted.lost:
             replace_quarantine(conn, batch.name, _quarantine(store, batch.name, wanted.versions[batch.name]))
+        # How many they reject is read of the files again.
+        batch_files.forget(conn, [batch.name for batch in wanted.lost])
         if vectors:
             lost = wanted.of_listings.lost
             whole = [*lost, *(wanted.finished if wanted.vectors_are_lost else ())]

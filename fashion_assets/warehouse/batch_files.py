@@ -29,6 +29,10 @@ _COLUMNS = {
 }
 
 
+DIFFERS = -1
+"""In place of the number of rejections: no number of rows in quarantine is as many."""
+
+
 class Held(NamedTuple):
     """What the files of a batch hold."""
 
@@ -39,7 +43,7 @@ class Held(NamedTuple):
     rows: int = 0
     """Rows that passed, those without a vector included."""
     quarantined: int = 0
-    """Rows that were rejected, or lack a vector: so many of the batch are in quarantine."""
+    """Rows that were rejected, or lack a vector: so many of the batch are in quarantine. `DIFFERS` where others may be."""
     without_vector: str = ""
     """Which products have no vector and why, as the file says it; empty where all have one."""
     content: str | None = None
@@ -68,3 +72,11 @@ def keep(connection: psycopg.Connection[Any], held: Mapping[str, Held]) -> None:
 def forget(connection: psycopg.Connection[Any], names: list[str]) -> None:
     """Take away what is known of these batches' files."""
     connection.execute(sql.SQL("DELETE FROM {} WHERE batch = ANY (%s)").format(_TABLE), (names,))
+
+
+def quarantine_differs(connection: psycopg.Connection[Any], names: list[str]) -> None:
+    """Say of these batches that their quarantine is no longer what their files say, however many it holds: a sync wrote it, and no files. Where the source goes back
+    to what the files were made of, they are taken for lost from it then (`batches.plan`), and written again."""
+    connection.execute(
+        sql.SQL("UPDATE {} SET quarantined = %s WHERE batch = ANY (%s)").format(_TABLE), (DIFFERS, names)
+    )

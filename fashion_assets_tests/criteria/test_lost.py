@@ -112,6 +112,12 @@ def test_a_rejection_that_is_in_quarantine_is_none_and_one_that_is_nowhere_is_lo
     assert finding.reason == f"39 products as their listings state them, 1 in quarantine; {KNOWN}"
 
 
+def test_a_listing_that_is_to_be_rejected_is_lost_where_nobody_has_it(candidate: Candidate):
+    change(candidate, "DELETE FROM {products} WHERE external_id = '7'")
+    rewrite(candidate, "raw_listings", with_value("title", "7", None))
+    assert found(candidate).offenders == [f"{FIRST} 7: neither a product nor in quarantine"]
+
+
 def test_what_changed_since_is_not_judged_by_what_it_was(candidate: Candidate):
     """An earlier release is compared with files that were made for a later one."""
     rewrite(candidate, "raw_listings", with_value("title", "7", "Nike Women Skirt"))

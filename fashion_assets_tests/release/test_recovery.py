@@ -5,6 +5,7 @@ import json
 import os
 import shutil
 from collections.abc import Callable, Iterator
+from contextlib import closing
 from pathlib import Path
 
 import dagster as dg
@@ -12,6 +13,7 @@ import psycopg
 import pyarrow as pa
 import pytest
 from psycopg import sql
+from rich.console import Console
 from typer.testing import CliRunner
 
 from fashion_assets.batches.files import BATCH_VERSION, OF_LISTINGS, Damaged
@@ -27,6 +29,7 @@ from fashion_assets.release.recovery import recovered_plan
 from fashion_assets.release.status import status
 from fashion_assets.settings import Settings
 from fashion_assets.sources import SourceError
+from fashion_assets.sync import Sync
 from fashion_assets.warehouse import releases
 from fashion_assets.warehouse.embedding_store import KINDS
 from fashion_assets.warehouse.parquet import ParquetStore
@@ -420,3 +423,24 @@ def test_what_a_home_has_lost_is_made_again(
     assert result.succeeded and result.live and result.batches_run == 4
     assert (result.products, result.quarantined) == (47, 3) and held(settings) == before
     assert embedded_anew("fashion_demo-00001") == {"image": 0, "text": 0}
+
+
+def test_a_source_that_goes_back_behind_a_sync_has_its_quarantine_back(settings: Settings, catalogue: Path):
+    """As many are rejected either way, but others: of the batch's files, which are good again, the count tells nothing."""
+    before, first = held(settings)["quarantine"], (catalogue / "styles.csv").read_text(encoding="utf-8")
+    draw_picture(catalogue / "images" / "21.jpg", 21)
+    replace_line(catalogue, 24, line(24).rpartition(",")[0] + ",")
+    with closing(Sync(settings, Console(quiet=True))) as sync:
+        followed = sync.once(mode="triggered")
+    assert (followed.mode, followed.followed.rejected) == ("triggered", 1)
+    (catalogue / "styles.csv").write_text(first, encoding="utf-8")
+    (catalogue / "images" / "21.jpg").unlink()
+    after = run_migration(catalogue)
+    assert after.live and (after.products, after.quarantined) == (42, 3)
+    assert held(settings)["quarantine"] == before
+    with connect(settings) as conn:
+        assert not recovered_plan(conn, settings)[0].lost and recovered_plan(conn, settings)[1] is None
+        assert not answer(
+            conn,
+            "SELECT external_id FROM fashion_sota.products JOIN fashion_ops.quarantine USING (source, external_id)",
+        )

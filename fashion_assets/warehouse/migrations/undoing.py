@@ -77,6 +77,7 @@ LOST: dict[str, tuple[Loses, ...]] = {
     "0018": (Loses("batch_files", ("batch",), columns=("content_version",)),),
     # A spare's state is lost: a former version drops it.
     "0019": (Loses("releases", ("release",), columns=("made_from", "shared")),),
+    "0020": (),
 }
 """By step."""
 
