@@ -24,8 +24,7 @@ from fashion_assets.postgres import server
 from fashion_assets.search.answering import Answering
 from fashion_assets.search.meaning import Encoders
 from fashion_assets.search.query import Query
-from fashion_assets.search.reading import Statement
-from fashion_assets.search.statements import settle
+from fashion_assets.search.reading import Statement, settle
 from fashion_assets.search.work import Compute, Once, Read, Work
 from fashion_assets.settings import Settings
 from fashion_assets.warehouse.releases import Release
@@ -126,7 +125,7 @@ def _drive(conn: psycopg.Connection, work: Work[Any], sent: list[Read]) -> Any:
 
 def _answers(conn: psycopg.Connection, step: Read) -> Iterator[list[tuple]]:
     with conn.transaction(force_rollback=True), conn.cursor(binary=True) as cursor:
-        for place, statement in enumerate([settle(step.settings), *step.statements]):
+        for place, statement in enumerate([settle(step.settings, lasting=False), *step.statements]):
             cursor.execute(statement.text, statement.parameters)
             if place:
                 yield cursor.fetchall()
@@ -149,7 +148,7 @@ def run(
         for number, read in enumerate(reads):
             path = Path(folder, f"{number}.sql")
             lines = [b"\\startpipeline"]
-            for place, statement in enumerate([settle(read.settings), *read.statements]):
+            for place, statement in enumerate([settle(read.settings, lasting=False), *read.statements]):
                 text, values = _as_script(dumping, f"q{number}_{place}_", statement)
                 lines.append(text.strip() + b";")
                 command += [f"--define={name}={value}" for name, value in values.items()]

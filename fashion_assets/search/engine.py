@@ -11,6 +11,7 @@ again over another one, for as long as `SERVER_AWAY_SECONDS`.
 """
 
 import asyncio
+import math
 import threading
 import time
 from collections.abc import Callable, Hashable, Iterator, Mapping, Sequence
@@ -27,7 +28,7 @@ from fashion_assets.embedding.encoder import Encoder
 from fashion_assets.postgres import server
 from fashion_assets.postgres.connections import connect
 from fashion_assets.postgres.errors import ServerGone, ServerUnreachable, explain
-from fashion_assets.search import inspiration, looks, people, statements, styles
+from fashion_assets.search import inspiration, looks, people, styles
 from fashion_assets.search.answering import Answering
 from fashion_assets.search.filters import Filters, as_filters
 from fashion_assets.search.inspiration import Inspiration
@@ -35,7 +36,7 @@ from fashion_assets.search.kept import CacheFigures
 from fashion_assets.search.looks import Look
 from fashion_assets.search.meaning import Encoders
 from fashion_assets.search.query import Query, Results
-from fashion_assets.search.reading import AsyncReadingConnection, ReadingConnection, Statement
+from fashion_assets.search.reading import AsyncReadingConnection, ReadingConnection, Statement, settle
 from fashion_assets.search.styles import Style
 from fashion_assets.search.suggesting import Suggesting, Suggestion
 from fashion_assets.search.work import Compute, Once, Read, Work
@@ -226,7 +227,7 @@ class SearchEngine:
                 patience.ask_why(error)
                 continue
             try:
-                return conn.wait(conn.reader.read(_with_settings(step)))[1:]
+                return conn.wait(conn.reader.read(*_bounded(step)))[-len(step.statements) :]
             except (psycopg.OperationalError, psycopg.InterfaceError) as error:
                 patience.bear(conn, error)
             finally:
@@ -385,7 +386,7 @@ class AsyncSearchEngine:
                 await asyncio.to_thread(patience.ask_why, error)
                 continue
             try:
-                return (await conn.wait(conn.reader.read(_with_settings(step))))[1:]
+                return (await conn.wait(conn.reader.read(*_bounded(step))))[-len(step.statements) :]
             except (psycopg.OperationalError, psycopg.InterfaceError) as error:
                 patience.bear(conn, error)
             finally:
@@ -395,6 +396,8 @@ class AsyncSearchEngine:
 _SERVER_ENDS = "57P"
 """SQLSTATEs of a server that shuts down, restarts, or ends the session."""
 
+
+_LIMIT = "statement_timeout"
 
 _until: ContextVar[float | None] = ContextVar("until", default=None)
 
@@ -453,9 +456,14 @@ def _connection(settings: Settings) -> dict[str, Any]:
     return {"application_name": "fashion-assets search", "autocommit": True, **server.parameters(settings)}
 
 
-def _with_settings(step: Read) -> list[Statement]:
-    settings = step.settings
-    if (until := _until.get()) is not None:
-        left = max(1, round(1_000 * (until - time.monotonic())))
-        settings = {**settings, "statement_timeout": str(left)}
-    return [statements.settle(settings), *step.statements]
+def _bounded(step: Read) -> tuple[Sequence[Statement], Mapping[str, str]]:
+    """What is read, and under which settings, with the time that is left (`within`). Of more than a second to the next tenth of one, so that the session
+    seldom needs another; of less for this transaction alone, as the session's next statements begin under what it holds."""
+    until = _until.get()
+    if until is None:
+        return step.statements, step.settings
+    left = until - time.monotonic()
+    if left >= 1:
+        return step.statements, {**step.settings, _LIMIT: str(100 * math.ceil(10 * left))}
+    hurry = settle({_LIMIT: str(max(1, round(1_000 * left)))}, lasting=False)
+    return (hurry, *step.statements), step.settings

@@ -1,12 +1,15 @@
 """Statements sent over one connection, and their rows: one transaction, one round trip.
 
 What belongs here: preparing, binding and sending statements and taking in what comes back, without waiting for it, so
-that blocking and asynchronous connections are driven alike. What does not: which statements (`answering`), whose
-connections (`engine`).
+that blocking and asynchronous connections are driven alike; the settings they run under. What does not: which statements (`answering`), which
+settings (`statements`), whose connections (`engine`).
 
 On libpq, because psycopg's cursors cost a search half a millisecond of a core: they send each statement of a pipeline by
 itself, wait for the answer to BEGIN and to COMMIT, and read a statement of more than 4 KB anew each time. Statements of
 a pipeline up to its Sync are one transaction without BEGIN (Postgres manual, Pipelining), and are sent at once here.
+
+Settings stay with the session, which is this connection's own (`postgres.session` refuses any other), and are sent where they are not what they were: to set
+them for each transaction costs a search of one statement a sixth of it.
 """
 
 import re
@@ -17,7 +20,7 @@ from typing import Any, NamedTuple
 
 import psycopg
 from pgvector.psycopg import register_vector, register_vector_async
-from psycopg import AsyncConnection, BaseConnection, Connection, generators, pq
+from psycopg import AsyncConnection, BaseConnection, Connection, generators, pq, sql
 from psycopg.abc import Buffer, PQGen
 from psycopg.adapt import PyFormat, Transformer
 
@@ -29,6 +32,8 @@ PREPARED = 256
 
 PREPARED_BYTES = 2 * 2**20
 """The same of their texts: twice what so many have. What the server makes of a text is many times as large."""
+
+NO_SETTINGS: Mapping[str, str] = {}
 
 _PLACEHOLDER = re.compile(rb"%(?:\((\w+)\)s|%)")
 
@@ -53,6 +58,23 @@ def numbered(text: bytes) -> tuple[bytes, tuple[str, ...]]:
     return _PLACEHOLDER.sub(number, text), tuple(numbers)
 
 
+def settle(settings: Mapping[str, str | None], *, lasting: bool) -> Statement:
+    """Make settings hold, for the session if they are to last, else until the transaction ends. None is what the session had at first."""
+    values = {f"value_{position}": value for position, value in enumerate(settings.values())}
+    return Statement(_settle(tuple(settings), lasting), values)
+
+
+@lru_cache(maxsize=64)
+def _settle(names: tuple[str, ...], lasting: bool) -> bytes:
+    each = [
+        sql.SQL("set_config({}, {}::text, {})").format(
+            sql.Literal(name), sql.Placeholder(f"value_{position}"), sql.Literal(not lasting)
+        )
+        for position, name in enumerate(names)
+    ]
+    return sql.SQL("SELECT {}").format(sql.SQL(", ").join(each)).as_bytes(None)
+
+
 class _Bound(NamedTuple):
     text: bytes
     types: tuple[int, ...]
@@ -70,11 +92,17 @@ class Reader:
         self._bytes = 0
         self._names: Iterator[int] = count()
         self._forget = False
+        self._holding: dict[str, str] = {}
+        self._held: set[str] = set()
+        """Every setting there ever was."""
 
-    def read(self, statements: Sequence[Statement]) -> PQGen[list[list[tuple]]]:
-        """The rows of each statement, all run in one transaction; for `wait` of the connection, which must do nothing else
-        meanwhile. Raises the server's error, of the first statement that failed."""
-        bound = [self._bind(statement) for statement in statements]
+    def read(
+        self, statements: Sequence[Statement], settings: Mapping[str, str] = NO_SETTINGS
+    ) -> PQGen[list[list[tuple]]]:
+        """The rows of each statement, all run in one transaction, under these settings and no others; for `wait` of the connection, which must do
+        nothing else meanwhile. Raises the server's error, of the first statement that failed."""
+        settling = self._settling(settings)
+        bound = [self._bind(statement) for statement in (*settling, *statements)]
         pgconn = self._pgconn
         pgconn.enter_pipeline_mode()
         try:
@@ -89,7 +117,7 @@ class Reader:
                 self._bytes = 0
                 pgconn.send_query_params(b"DEALLOCATE ALL", None)
                 wanted.append(False)
-            # Until all went well: a plan may be of columns that are no longer there.
+            # Until all went well: a plan may be of columns that are no longer there, and what was set is taken back.
             self._forget = True
             for each in bound:
                 wanted += self._send(each)
@@ -106,7 +134,18 @@ class Reader:
             if result.status == pq.ExecStatus.FATAL_ERROR:
                 raise psycopg.errors.error_from_result(result, encoding=self._adapting.encoding)
         self._forget = False
-        return [self._rows(result) for result, rows in zip(received, wanted, strict=True) if rows]
+        self._holding = dict(settings)
+        results = [result for result, rows in zip(received, wanted, strict=True) if rows]
+        return [self._rows(result) for result in results[len(settling) :]]
+
+    def _settling(self, settings: Mapping[str, str]) -> tuple[Statement, ...]:
+        """What has the session hold these settings and no others, where it may not."""
+        if settings == self._holding and not self._forget:
+            return ()
+        self._held.update(settings)
+        # All of them each time, so that there are few such statements to prepare. One that is not wanted gets what it had at first.
+        every = {name: settings.get(name, session.SETTINGS.get(name)) for name in sorted(self._held)}
+        return (settle(every, lasting=True),) if every else ()
 
     def _bind(self, statement: Statement) -> "_Bound":
         text, names = numbered(statement.text)

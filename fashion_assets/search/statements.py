@@ -5,7 +5,7 @@ What does not: the statement that answers a page (`page_statement`), the values,
 """
 
 import re
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable
 from dataclasses import dataclass
 from functools import lru_cache
 from itertools import count
@@ -17,7 +17,6 @@ from fashion_assets.catalog.attributes import ATTRIBUTES
 from fashion_assets.search.filters import condition
 from fashion_assets.search.kept import remembered
 from fashion_assets.search.query import HIT_COLUMNS
-from fashion_assets.search.reading import Statement
 from fashion_assets.warehouse.contract import contracts
 from fashion_assets.warehouse.serving import PRODUCTS, REVISION
 
@@ -142,7 +141,7 @@ def settings_along(candidates: int, lists: int) -> dict[str, str]:
 
 
 def settings_of(shape: Shape, walk: Walk) -> dict[str, str]:
-    """The settings of the transaction a search statement runs in.
+    """The settings a search statement runs under.
 
     The path never hangs on the planner's estimates: an exact leg orders by an expression no index has, and for an index
     leg the only plan without a sort is the one that reads the vector index in its order.
@@ -192,23 +191,6 @@ WHERE r.ev_class IN ({}) LIMIT 1
 def revision(release: str) -> bytes:
     """The revision of a release."""
     return sql.SQL("SELECT revision FROM {}").format(table(release, REVISION.name)).as_bytes(None)
-
-
-def settle(settings: Mapping[str, str]) -> Statement:
-    """Make settings hold until the transaction ends."""
-    values = {f"value_{position}": value for position, value in enumerate(settings.values())}
-    return Statement(_settle(tuple(settings)), values)
-
-
-@lru_cache(maxsize=64)
-def _settle(names: tuple[str, ...]) -> bytes:
-    each = [
-        sql.SQL("set_config({}, {}::text, true)").format(
-            sql.Literal(name), sql.Placeholder(f"value_{position}")
-        )
-        for position, name in enumerate(names)
-    ]
-    return sql.SQL("SELECT {}").format(sql.SQL(", ").join(each)).as_bytes(None)
 
 
 def table(schema: str, name: str = "products") -> sql.Identifier:

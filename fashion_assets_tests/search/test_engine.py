@@ -28,7 +28,7 @@ from fashion_assets.postgres.connections import connect
 from fashion_assets.postgres.errors import ServerUnreachable
 from fashion_assets.release.status import status
 from fashion_assets.release.swap import rollback
-from fashion_assets.search.engine import AsyncSearchEngine, SearchEngine
+from fashion_assets.search.engine import AsyncSearchEngine, SearchEngine, within
 from fashion_assets.search.filters import FilterError, SearchError, parse_filters
 from fashion_assets.search.path import Facts
 from fashion_assets.search.query import Query, Weights
@@ -497,6 +497,24 @@ def test_reading_is_all_an_engine_can_do(live: Candidate, engine: SearchEngine):
     releases.live(live.conn)
     with connect(live.settings) as other:
         assert other.execute("SHOW enable_sort").fetchone() == ("on",)
+
+
+def test_the_time_a_search_is_given_bounds_it_and_no_other(live: Candidate):
+    def limit(_: object) -> Work[int]:
+        asked = Statement(b"SELECT setting::int FROM pg_settings WHERE name = 'statement_timeout'", {})
+        ((row,),) = yield Read([asked], {})
+        return row[0]
+
+    async def ask() -> None:
+        async with AsyncSearchEngine.open(live.settings, size=1) as engine:
+            for _ in range(2):
+                with within(30):
+                    assert 29_000 < await engine.ask(limit) <= 30_000
+                with within(0.8):
+                    assert 0 < await engine.ask(limit) <= 800
+                assert await engine.ask(limit) == 0
+
+    asyncio.run(ask())
 
 
 def test_searches_that_have_the_owners_rights_say_so_once(live: Candidate):

@@ -3,6 +3,7 @@
 import asyncio
 import threading
 from collections.abc import Iterator
+from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -27,8 +28,8 @@ def conn(settings: Settings) -> Iterator[ReadingConnection]:
         yield conn
 
 
-def read(conn: ReadingConnection, *statements: Statement) -> list[list[tuple]]:
-    return conn.wait(conn.reader.read(statements))
+def read(conn: ReadingConnection, *statements: Statement, **settings: str) -> list[list[tuple]]:
+    return conn.wait(conn.reader.read(statements, settings))
 
 
 def prepared(conn: ReadingConnection) -> int:
@@ -59,6 +60,60 @@ def test_statements_share_a_transaction_and_its_settings(conn: ReadingConnection
     assert first == second and first[0][1] == "off"
     assert third[0][0] > first[0][0] and third[0][1] == "on"
     assert conn.info.transaction_status == psycopg.pq.TransactionStatus.IDLE
+
+
+SHOWN = Statement(b"SELECT current_setting('enable_sort'), current_setting('statement_timeout')", {})
+BY_DEFAULT = [[("on", "0")]]
+
+
+def sent(conn: ReadingConnection, tmp_path: Path, *statements: Statement, **settings: str) -> int:
+    """How many statements went to the server."""
+    trace = tmp_path / "trace"
+    with trace.open("w") as file:
+        conn.pgconn.trace(file.fileno())
+        read(conn, *statements, **settings)
+        conn.pgconn.untrace()
+    return trace.read_text().count("\tBind\t")
+
+
+def test_a_read_has_its_settings_and_no_others(conn: ReadingConnection):
+    for _ in range(2):
+        assert read(conn, SHOWN, enable_sort="off") == [[("off", "0")]]
+        assert read(conn, SHOWN, statement_timeout="3000", enable_sort="off") == [[("off", "3s")]]
+        assert read(conn, SHOWN, statement_timeout="3000") == [[("on", "3s")]]
+        assert read(conn, SHOWN) == BY_DEFAULT
+
+
+def test_settings_are_sent_where_they_are_not_what_they_were(conn: ReadingConnection, tmp_path: Path):
+    several = {"enable_sort": "off", "statement_timeout": "3000"}
+    assert [sent(conn, tmp_path, SHOWN, **several) for _ in range(3)] == [2, 1, 1]
+    assert [sent(conn, tmp_path, SHOWN) for _ in range(2)] == [2, 1]
+
+
+def test_settings_of_a_read_that_failed_hold_for_no_other(conn: ReadingConnection):
+    broken = Statement(b"SELECT 1 / %(zero)s::int", {"zero": 0})
+    assert read(conn, SHOWN, statement_timeout="3000") == [[("on", "3s")]]
+    with pytest.raises(psycopg.errors.DivisionByZero):
+        read(conn, broken, enable_sort="off")
+    # The server took back what that read had set.
+    assert read(conn, SHOWN, enable_sort="off") == [[("off", "0")]]
+    with pytest.raises(psycopg.errors.DivisionByZero):
+        read(conn, broken)
+    assert read(conn, SHOWN) == BY_DEFAULT
+
+
+def test_what_a_role_has_set_is_not_what_a_read_goes_back_to(settings: Settings, database: Connection):
+    database.execute("ALTER ROLE CURRENT_USER SET statement_timeout = '7s'")
+    database.commit()
+    try:
+        parameters: dict[str, Any] = {"autocommit": True, **server.parameters(settings)}
+        with ReadingConnection.connect(**parameters) as other:
+            other.configure()
+            assert read(other, SHOWN, statement_timeout="3000") == [[("on", "3s")]]
+            assert read(other, SHOWN) == BY_DEFAULT
+    finally:
+        database.execute("ALTER ROLE CURRENT_USER RESET statement_timeout")
+        database.commit()
 
 
 def test_nothing_is_written(conn: ReadingConnection):
