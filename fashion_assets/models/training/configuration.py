@@ -28,7 +28,7 @@ class TrainingConfig:
     text_hidden_size: int = 256
     """Width of the text tower."""
     text_layers: int = 1
-    """Transformer layers of the text tower: three or six tell no more (docs/performance.md) and cost as many times more."""
+    """Transformer layers of the text tower: three or six told no more in training and cost as many times more."""
     text_heads: int = 4
     """Attention heads of the text tower; divides `text_hidden_size`."""
     text_intermediate_size: int = 512
