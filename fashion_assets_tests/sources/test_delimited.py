@@ -149,6 +149,28 @@ def test_encodings_are_found_out(tmp_path: Path, encoding: str, mark: bool):
     assert told(read(path), "title") == [(words,) for words in WORDS[encoding]]
 
 
+FEW = [
+    ("cp1252", "Women’s Shirt"),
+    ("cp1252", "Nike® Air"),
+    ("cp1252", "Dri-FIT™ top"),
+    ("cp1252", "Puma\u00a0Shirt"),
+    ("cp1252", "Robe d’été"),
+    ("mac_roman", "Gore-Tex® jacket"),
+    ("cp1250", "Sukienka żółta"),
+    ("cp1255", "שמלה אדומה"),
+    ("gb18030", "红色连衣裙"),
+    ("gb18030", "女士短袖T恤"),
+    ("cp874", "เดรสสีดำ"),
+]
+"""Titles by which alone an encoding is told; each was taken for one of another alphabet, or of older machines."""
+
+
+@pytest.mark.parametrize(("encoding", "title"), FEW)
+def test_one_title_tells_the_encoding(tmp_path: Path, encoding: str, title: str):
+    path = written(tmp_path, f"{COLUMNS}\n1{FRONT}{title}\n2{FRONT}Puma Shirt\n".encode(encoding))
+    assert told(read(path), "title") == [(title,), ("Puma Shirt",)]
+
+
 def test_damaged_lines_do_not_make_another_encoding_of_utf_8(tmp_path: Path):
     content = f"{COLUMNS}\n".encode() + b"".join(
         f"{n}{FRONT}gr".encode() + ("ü".encode() if n % 3 else b"\xfc") + b"n\n" for n in range(9)

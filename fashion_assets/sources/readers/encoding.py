@@ -1,17 +1,17 @@
 """Which encoding a text file has.
 
 What belongs here: byte order marks, UTF-8 by whether the whole file is, older encodings by which of them gives words. What does not:
-delimiters and quotes (`dialect`).
+what looks like words (`words`), delimiters and quotes (`dialect`).
 
 charset-normalizer says which encodings the bytes may be in; among those and the usual ones the words decide, for it often prefers
 `niño` as `nińo`.
 """
 
-import unicodedata
 from collections.abc import Iterator
 from typing import NamedTuple
 
 from fashion_assets.sources.readers.opening import OpenFile, wide
+from fashion_assets.sources.readers.words import is_latin, plausibility
 
 SAMPLE_BYTES = 1 << 16
 """Of the lines that are no UTF-8, so many bytes are looked at."""
@@ -28,30 +28,9 @@ _MARKS = (
 )
 _USUAL = (
     "cp1252", "cp1250", "cp1254", "cp1257", "cp1251", "koi8_r", "cp1253", "cp1255", "cp1256", "cp874", "cp932", "euc_jp",
-    "gb18030", "big5", "cp949", "iso8859_2", "mac_roman", "cp850",
+    "cp949", "gb18030", "big5", "iso8859_2", "mac_roman", "cp850",
 )  # fmt: skip
 """In this order where they are equally plausible."""
-
-_ALPHABETS = {
-    "cp1252": (
-        "äöüß", "àâæçéèêëîïôœùûüÿ", "áéíñóúüªº", "àèéìíîòóùú", "áâãàçéêíóôõúü", "ëïéèóöüêç", "åäöéü", "æøåéöäü",
-        "àçèéíïòóúü", "áðéíóúýþæö",
-    ),
-    "cp1250": ("ąćęłńóśźż", "áčďéěíňóřšťúůýž", "áäčďéíĺľňóôŕšťúýž", "áéíóöőúüű", "ăâîşţ", "čćđšž", "äöüß"),
-    "cp1254": ("çğıöşüâîûİ",),
-    "cp1257": ("ąčęėįšųūž", "āčēģīķļņšūž", "äõöüšž"),
-}  # fmt: skip
-"""Letters beyond a to z of the languages written in each."""
-_ALPHABETS |= {
-    "mac_roman": _ALPHABETS["cp1252"],
-    "cp850": _ALPHABETS["cp1252"],
-    "iso8859_2": _ALPHABETS["cp1250"],
-}
-
-_SIGNS = frozenset("“”„‘’‚–—…€£¥°®™©«»·•½¼¾×²³¡¿§ªº´¨、。・「」『』ー（）　！？～：／")  # noqa: RUF001
-_WORDS = frozenset("àèéìòóáöøåœíúâ")
-"""Letters that are words by themselves."""
-_JOINING = frozenset("’·ー・ªº°")  # noqa: RUF001
 
 
 class Encoding(NamedTuple):
@@ -98,61 +77,6 @@ def marked(first: bytes) -> Encoding | None:
     return next((Encoding(name, len(mark)) for mark, name in _MARKS if first.startswith(mark)), None)
 
 
-def plausibility(text: str, encoding: str) -> float:
-    """How much the characters beyond ASCII look like words: some 2 to 5 for text, 0 and less for what was decoded wrongly."""
-    total, count = 0.0, 0
-    letters: list[str] = []
-    padded = f" {text} "
-    for position, letter in enumerate(padded):
-        if letter < "\x80":
-            continue
-        count += 1
-        before, after = padded[position - 1], padded[position + 1]
-        if letter.isalpha():
-            total += _letter(letter, before, after)
-            letters.append(letter.lower())
-        elif letter in _SIGNS:
-            between = before.isalpha() and after.isalpha() and letter not in _JOINING
-            total += -3 if between else 2
-        else:
-            total += -10 if unicodedata.category(letter).startswith("C") else -2
-    if not count:
-        return 0.0
-    alphabets = _ALPHABETS.get(encoding, ())
-    covered = max((sum(letter in alphabet for letter in letters) for alphabet in alphabets), default=0)
-    if any("\u4e00" <= letter <= "\u9fff" for letter in letters) and encoding in ("cp932", "euc_jp"):
-        total -= (
-            0 if any("\u3041" <= letter <= "\u30ff" for letter in letters) else count
-        )  # Japanese has kana
-    mean = total / count
-    return mean + 2.0 * covered / len(letters) if letters and mean > 0 else mean
-
-
-def _letter(letter: str, before: str, after: str) -> float:
-    script = _script(letter)
-    score = 0.5 if script != "LATIN" else 0.0
-    for neighbour in (before, after):
-        if not neighbour.isalpha():
-            continue
-        score += 1 if _script(neighbour) == script else -2
-        if script == "LATIN" and neighbour >= "\x80":
-            score -= 1  # accented letters seldom stand side by side
-    if (letter.isupper() and before.islower()) or (letter.islower() and after.isupper()):
-        score -= 3
-    if script == "LATIN" and not before.isalpha() and not after.isalpha() and letter.lower() not in _WORDS:
-        score -= 1
-    if "\uff61" <= letter <= "\uff9f":
-        score -= 2  # half-width katakana
-    return score
-
-
-def _script(letter: str) -> str:
-    if letter < "\x80":
-        return "LATIN"
-    script = unicodedata.name(letter, "none").partition(" ")[0]
-    return "CJK" if script in ("HIRAGANA", "KATAKANA", "KATAKANA-HIRAGANA", "FULLWIDTH") else script
-
-
 def _by_words(sample: list[bytes]) -> str:
     from charset_normalizer import from_bytes
 
@@ -164,7 +88,7 @@ def _by_words(sample: list[bytes]) -> str:
         if lost * 10 > len(sample):
             continue
         score = plausibility(text, encoding) - lost / len(sample)
-        if encoding in said[:1] and encoding not in _ALPHABETS:
+        if encoding in said[:1] and not is_latin(encoding):
             score += 0.5
         if encoding not in _USUAL:
             score -= 1
