@@ -30,7 +30,7 @@ from fashion_assets.catalog.pictures import IMAGE_CHANGED, Limits
 from fashion_assets.catalog.profile import Profile
 from fashion_assets.settings import Settings
 
-RULES_VERSION = "4"
+RULES_VERSION = "5"
 """Raise it when a rule here changes its mind, so that earlier verdicts are not reused."""
 
 VALIDATION_VERSION = f"{RULES_VERSION}-{attributes.version('kind', 'longest')}"

@@ -48,6 +48,9 @@ from fashion_assets.catalog.rules import (
 )
 from fashion_assets.memory import MemoryBudget
 
+_UNSEEN = " \t\n\r\u00a0\u00ad\u115f\u1160\u200b\u200c\u200d\u200e\u200f\u2060\u2800\u3164\ufeff\uffa0"
+"""Blanks, joiners and marks without width, and letters that are drawn as nothing."""
+
 NULL_WORDS = (
     "",
     "na",
@@ -100,9 +103,10 @@ class Reused(NamedTuple):
 
 
 def null_like(column: pa.ChunkedArray | pa.Array, further: Sequence[str] = ()) -> pa.Array:
-    """Which values state nothing: null, or one of `NULL_WORDS` or of `further` in any case, blanks around it ignored."""
+    """Which values state nothing: null, or one of `NULL_WORDS` or of `further` in any case, blanks and what does not show ignored
+    around it."""
     column = _one(column)
-    words = pc.utf8_trim_whitespace(pc.utf8_lower(column))
+    words = pc.utf8_trim_whitespace(pc.utf8_trim(pc.utf8_lower(column), characters=_UNSEEN))
     return pc.or_(
         pc.is_null(column), pc.is_in(words, value_set=pa.array((*NULL_WORDS, *further)))
     )  # is_in says False for null

@@ -91,6 +91,8 @@ class PictureFiles:
         else:
             relative = _DRIVE.sub("", relative, count=1).lstrip("/")
         found = self._loosely(relative)
+        if found is NOT_THERE and "?" in relative:  # `1.jpg?v=3`: what a shop puts behind to get past caches
+            found = self._loosely(relative.partition("?")[0])
         # A path from a system's own root that leads to nothing here points elsewhere: it is never followed.
         return OUTSIDE if found is NOT_THERE and whole_path else found
 

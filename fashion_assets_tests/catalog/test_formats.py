@@ -153,6 +153,13 @@ def test_what_is_cut_off_is_said_to_end_early(name: str, share: float):
         assert not isinstance(loaded(content, None), str)
 
 
+def test_a_copy_that_was_broken_off_and_filled_with_zeros_ends_early():
+    whole = saved(Image.effect_noise((240, 320), 80).convert("RGB"), "JPEG", quality=90)
+    filled = whole[: len(whole) // 2] + bytes(len(whole) - len(whole) // 2)
+    assert probe_bytes(filled, LIMITS) == loaded(filled, None) == "image_truncated"
+    assert probe_bytes(whole + bytes(4096), LIMITS) == (240, 320)
+
+
 # What costs much: known before it is decoded
 
 

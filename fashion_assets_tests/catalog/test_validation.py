@@ -198,6 +198,7 @@ def test_nothing_in_nothing_out():
 def test_null_words_in_any_case():
     words = pa.array([word.upper() for word in NULL_WORDS] + [f"  {word}\t" for word in NULL_WORDS] + [None])
     assert all(null_like(words).to_pylist())
+    assert all(null_like(pa.array(["\u200b", "\ufeff NA\u200e", "\u3164"])).to_pylist())
     assert not any(null_like(pa.array(["Nantes", "no", "0", "nude", "a-b"])).to_pylist())
 
 

@@ -171,6 +171,12 @@ def test_one_title_tells_the_encoding(tmp_path: Path, encoding: str, title: str)
     assert told(read(path), "title") == [(title,), ("Puma Shirt",)]
 
 
+def test_another_file_in_utf_16_behind_one_is_no_text_and_changes_nothing(tmp_path: Path):
+    front, behind = f"{COLUMNS}\n1{FRONT}A\n", f"\n2{FRONT}B\n3{FRONT}C\n"
+    rows = read(written(tmp_path, front.encode() + behind.encode("utf-16-le")))
+    assert told(rows, "id")[0] == ("1",) and {row.defect for row in rows[1:]} == {"wrong_encoding"}
+
+
 def test_damaged_lines_do_not_make_another_encoding_of_utf_8(tmp_path: Path):
     content = f"{COLUMNS}\n".encode() + b"".join(
         f"{n}{FRONT}gr".encode() + ("ü".encode() if n % 3 else b"\xfc") + b"n\n" for n in range(9)
@@ -368,6 +374,11 @@ def test_a_surplus_that_may_be_decimals_is_unreadable(tmp_path: Path):
     assert rows == [("Hat", "19"), "unreadable_line", ("Shoe, red", "21"), ("Sock", "5")]
 
 
+def test_a_row_moved_to_the_right_makes_no_id_of_a_comma(tmp_path: Path):
+    path = written(tmp_path, f"{COLUMNS}\n1{FRONT}A\n2{FRONT}B\n,3{FRONT}C\n")
+    assert told(read(path), "id") == [("1",), ("2",), "unreadable_line"]
+
+
 def test_where_a_surplus_goes_is_part_of_the_digest(tmp_path: Path):
     path = written(tmp_path, f"{COLUMNS}\n1{FRONT}A\n2{FRONT}B, red\n")
     placed, unplaced = read(path)[1], read(path, prose=())[1]
@@ -468,6 +479,10 @@ def test_nothing_of_a_mutated_file_is_lost(tmp_path: Path, seed: int, count: int
         (b"<?xml version='1.0'?><a/>", "XML"),
         (bytes(range(256)) * 20, "control characters"),
         (b",".join([b"a"] * 4000) + b"\n", "names 4,000 columns 'a'"),
+        (
+            f"1{FRONT}Hat\n2{FRONT}Cap\n3{FRONT}Sock\n".encode(),
+            "Line 1 .* is a row and no header: 'Men' and 'Apparel'",
+        ),
         (b"id," + b",".join(b"c%d" % n for n in range(20_000)) + b"\n", "20,001 fields, more than"),
     ],
 )

@@ -36,6 +36,8 @@ def found(root: Path, stated: str) -> str | None:
         ("shop/Men/1.jpg", "/x/shop/men/1.jpg"),
         ("images/00/1.jpg", "images/1.jpg"),
         ("IMAGES/Shoes/1.JPG", "1.jpg"),
+        ("images/1.jpg", "images/1.jpg?v=3"),
+        ("images/a?b.jpg", "images/a?b.jpg"),
     ],
 )
 def test_a_picture_is_found_whatever_an_export_made_of_its_name(tmp_path, there, stated):

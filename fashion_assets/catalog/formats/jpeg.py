@@ -23,6 +23,9 @@ MAX_SCANS = 100
 Issues with the JPEG Standard", which led libjpeg-turbo to give its fuzzers a limit of 500). Encoders write about ten. Skia
 (`SkJpegDecoderMgr`) and libtiff (`LIBTIFF_JPEG_MAX_ALLOWED_SCAN_NUMBER`) stop at a hundred, too."""
 
+_FILLED = bytes(64)
+"""What stands at the end of a file whose place was taken before it was copied, and the copying broken off. Decoders make grey of it."""
+
 _START, _END, _SCAN = 0xD8, 0xD9, 0xDA
 _WITHOUT_LENGTH = {0x01, *range(0xD0, 0xD9)}
 _FRAMES = set(range(0xC0, 0xD0)) - {0xC4, 0xC8, 0xCC}
@@ -77,6 +80,8 @@ def outline(data: bytes) -> Outline:
                     else:
                         kept.append(view[start:position])
     size, blocks, components = _frame(frame)
+    if data.endswith(_FILLED) and data.find(b"\xff\xd9", position) < 0:
+        raise PictureError(IMAGE_TRUNCATED)
     several = data[content : content + 1] != bytes([components])
     scans = _scans(data, position) if data.count(b"\xff\xda", position) else 1
     if scans > MAX_SCANS:

@@ -13,6 +13,7 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Literal, NamedTuple, get_args
 
+from fashion_assets.sources.columns import folded, synonyms
 from fashion_assets.sources.readers.encoding import Encoding, find_encoding, marked
 from fashion_assets.sources.readers.fields import Readings
 from fashion_assets.sources.readers.opening import OpenFile, require_text, wide
@@ -31,6 +32,8 @@ MAX_COLUMNS = 16_384
 MAX_SAME_NAMES = 100
 MAX_LINES_BEFORE_HEADER = 30
 MAX_HEADER_LINES = 100
+ROW_SHARE = 0.25
+"""Of the fields of a first line, how many other rows have in the same columns where it is no header."""
 
 _NAMES = {",": "comma", ";": "semicolon", "\t": "tab", "|": "pipe"}
 _USUAL = tuple(_NAMES)
@@ -203,6 +206,25 @@ class _Table(NamedTuple):
                 f"{where} names {times:,} columns {name[:50]!r}. Name each column once, and differently."
             )
         self._require_as_many_names(where)
+        if told := self._as_in_rows():
+            raise SourceError(
+                f"{where} is a row and no header: {' and '.join(map(repr, told[:2]))} stand in the same columns of other rows, too. "
+                "Put a line before it that names the columns, in the rows' order."
+            )
+
+    def _as_in_rows(self) -> list[str]:
+        """Of a first line that is a row like the others, what others have in the same columns; nothing of a header."""
+        if any(folded(name) in names for names in synonyms().values() for name in self.header):
+            return []
+        known = [name.casefold() for name in self.header]
+        rows = [fields for _, fields in self.records if [field.casefold() for field in fields] != known]
+        told = [
+            name
+            for position, name in enumerate(self.header)
+            if any(map(str.isalpha, name))
+            and any(name == row[position] for row in rows if position < len(row))
+        ]
+        return told if len(told) >= max(2, ROW_SHARE * self.columns) else []
 
     def _require_as_many_names(self, where: str) -> None:
         if len(self.records) < 3 or self.columns < 2:

@@ -29,6 +29,7 @@ MAX_VALUES = 1000
 """Values kept by column."""
 
 _NUMBER = re.compile(r"[-+]?[\d.,' ]*\d[\d.,' ]*%?")
+_DECIMALS = re.compile(r"[-+]?\d.*\d%?")
 _DATE = re.compile(r"\d{1,4}[-/.]\d{1,2}[-/.]\d{1,4}([ T].*)?")
 _PATH = re.compile(r"\S*(://|/|\.\w{3,4}$)\S*")
 _RUNS = re.compile(r"[^\W\d_]+|\d+")
@@ -136,9 +137,12 @@ class Likeness:
             return _by_blanks(fields, surplus, prose)
         found: int | None = None
         for position, column in enumerate(self._columns):
-            if prose is not None and position not in prose and not column.shapes <= {"", "number"}:
-                continue
-            if self._fits(put_back(fields, surplus, position, delimiter), position):
+            fields_then = put_back(fields, surplus, position, delimiter)
+            if prose is not None and position not in prose:
+                decimals = _DECIMALS.fullmatch(fields_then[position].strip())
+                if not decimals or not column.shapes <= {"", "number"}:
+                    continue
+            if self._fits(fields_then, position):
                 if found is not None:
                     return None
                 found = position

@@ -150,8 +150,11 @@ def wide(first: bytes) -> str | None:
     """UTF-16 without a mark: what it makes of the header has ASCII letters or delimiters and no zero.
 
     The header alone decides: in Latin and Cyrillic rows, say, any byte may occur at any place. Of another text every second byte
-    would have to be zero for a letter to be ASCII.
+    would have to be zero for a letter to be ASCII. A first line without a zero is no UTF-16, whatever was put behind it.
     """
+    line, end, _ = first.partition(b"\n")
+    if end and b"\0" not in line:
+        return None
     for encoding in ("utf-16-le", "utf-16-be"):
         header = _LINE_END.split(first[: len(first) // 2 * 2].decode(encoding, "replace"), maxsplit=1)[0]
         plain = sum(letter < "\x80" for letter in header)

@@ -86,7 +86,7 @@ def plausibility(text: str, encoding: str) -> float:
         elif letter.isalpha() or unicodedata.category(letter).startswith("M"):
             score = _letter(letter, before, after)
             total += score
-            if score > 0:
+            if score >= 0:
                 letters.append(letter.lower())
         elif letter in _SIGNS:
             joins = letter in _JOINING or letter >= "\u3000"
