@@ -1,4 +1,4 @@
-"""Characters that do something where they are shown, made such that are seen.
+"""Characters that do something where they are shown, made such that are seen; and those that show nothing at all.
 
 What belongs here: which those are, and what is shown instead; what anybody prints or draws goes through here. What does
 not: terminals (`terminal`), pages (`html`), and what a listing may hold (`catalog.validation`).
@@ -14,8 +14,20 @@ from typing import Any
 # C0 without tab and line feed, DEL, C1; line and paragraph separators; embeddings, overrides and isolates of directions;
 # interlinear annotations; halves of surrogate pairs, which no encoding has.
 _ACTING = "\x00-\x08\x0b-\x1f\x7f-\x9f\u2028-\u202e\u2066-\u2069\ufff9-\ufffb\ud800-\udfff"
+UNSEEN = (
+    "\u00ad\u034f\u115f\u1160\u180e\u200b\u200e\u200f\u202a-\u202e\u2060\u2066-\u2069\u2800\u3164\ufeff\uffa0"
+)
+"""Characters, as a set of a regular expression has them, that show nothing and say nothing: soft hyphens, blanks without width, byte order
+marks, marks of direction, fillers. Joiners between letters are none of them: they change how words of several scripts are written."""
+
+_UNSEEN = re.compile(f"[{UNSEEN}]")
 _IN_TEXT = re.compile(f"[{_ACTING}]")
 _IN_LINE = re.compile(f"[{_ACTING}\t\n]")
+
+
+def seen(text: str) -> str:
+    """The text without characters that show nothing."""
+    return text if text.isascii() else _UNSEEN.sub("", text)
 
 
 def visible(text: str) -> str:

@@ -11,7 +11,7 @@ from importlib import resources
 from typing import Any
 
 from fashion_assets.catalog.normalization import canonical
-from fashion_assets.sources.expressions import states, texts
+from fashion_assets.sources.expressions import states, texts, unwrapped
 from fashion_assets.sources.prices import PriceColumn, read_price
 
 WORDS = resources.files("fashion_assets.sources").joinpath("words.toml")
@@ -80,6 +80,29 @@ class Column:
 
 
 _ANY = PriceColumn().notation()
+
+
+def columns_of(names: Sequence[str], rows: Sequence[Mapping[str, Any]]) -> list[Column]:
+    """The columns with their values; the members of objects are columns of their own, called by the way to them."""
+    every: dict[str, list[Any]] = {name: [] for name in names}
+    for row in rows:
+        for name, stated in row.items():
+            value = unwrapped(stated)
+            every.setdefault(name, []).append(value)
+            if isinstance(value, Mapping):
+                for inner, held in value.items():
+                    if not isinstance(held, Mapping) and "." not in str(inner):
+                        every.setdefault(f"{name}.{inner}", []).append(held)
+    found = []
+    for name, values in every.items():
+        if any(isinstance(value, Mapping) for value in values):
+            continue
+        if any(
+            isinstance(member, Mapping) for value in values if isinstance(value, list) for member in value
+        ):
+            continue
+        found.append(Column(name, values, len(rows)))
+    return found
 
 
 @cache

@@ -20,7 +20,9 @@ def folded(name: str) -> str:
     return "".join(
         character
         for character in plain
-        if character not in " _-\t\u00a0\ufeff" and not unicodedata.combining(character)
+        if character not in " _-\t"
+        and not unicodedata.combining(character)
+        and unicodedata.category(character) != "Cf"  # what does not show, a byte order mark for one
     )
 
 

@@ -105,6 +105,11 @@ _WORDS = {
     "cad$": "CAD",
     "c$": "CAD",
     "au$": "AUD",
+    "sfr": "CHF",
+    "円": "JPY",
+    "元": "CNY",
+    "人民币": "CNY",
+    "rmb": "CNY",
 }
 """What people write that CLDR does not have."""
 

@@ -18,6 +18,7 @@ from typing import Any
 
 from fashion_assets.catalog.listing import uuid_of
 from fashion_assets.catalog.validation import NULL_WORDS
+from fashion_assets.characters import seen
 from fashion_assets.sources.columns import Columns
 from fashion_assets.sources.mapping import Condition, Expression, Named
 from fashion_assets.sources.notations import read_id, read_year
@@ -35,7 +36,7 @@ _SECONDS = re.compile(r"\d{9,10}(\.\d*)?|\d{12,13}(\.\d*)?")
 
 def states(text: str, nothing: frozenset[str] = frozenset(NULL_WORDS)) -> bool:
     """Whether a text states anything: it is none of the words that do not."""
-    return text.strip().lower() not in nothing
+    return seen(text).strip().lower() not in nothing
 
 
 def as_text(value: Any) -> str:
@@ -60,6 +61,22 @@ def as_text(value: Any) -> str:
     return str(value)
 
 
+_EXTENDED = frozenset(
+    ("$oid", "$date", "$numberInt", "$numberLong", "$numberDouble", "$numberDecimal", "$uuid", "$symbol")
+)
+"""Keys by which MongoDB's exports say of what type a value is (Extended JSON)."""
+
+
+def unwrapped(value: Any) -> Any:
+    """A value without the object that says its type: `{"$numberDecimal": "19.90"}` is 19.90."""
+    while isinstance(value, Mapping) and len(value) == 1:
+        ((key, inner),) = value.items()
+        if key not in _EXTENDED:
+            break
+        value = inner
+    return value
+
+
 def as_texts(found: Texts) -> Texts:
     """Values of which some may be numbers, as texts."""
     return tuple(map(as_text, found))
@@ -71,7 +88,7 @@ def numbers(value: Any) -> tuple[Any, ...]:
         return (value,)
     if isinstance(value, list | tuple):
         return tuple(number for member in value for number in numbers(member))
-    return texts(value)
+    return texts(value) if (inner := unwrapped(value)) is value else numbers(inner)
 
 
 def texts(value: Any) -> Texts:
@@ -82,7 +99,7 @@ def texts(value: Any) -> Texts:
         return (value,)
     if isinstance(value, list | tuple):
         return tuple(text for member in value for text in texts(member))
-    return (as_text(value),)
+    return (as_text(value),) if (inner := unwrapped(value)) is value else texts(inner)
 
 
 class Compiler:

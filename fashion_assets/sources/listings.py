@@ -13,7 +13,9 @@ import pyarrow as pa
 
 from fashion_assets.catalog import attributes
 from fashion_assets.catalog.listing import ATTRIBUTES, LISTING_SCHEMA
+from fashion_assets.characters import seen
 from fashion_assets.sources.columns import Columns, stated_currency, synonyms
+from fashion_assets.sources.damage import undamaged
 from fashion_assets.sources.expressions import Compiler, Evaluator, Texts, Values, as_text
 from fashion_assets.sources.mapping import Expression, Mapping, Vector
 from fashion_assets.sources.notations import read_id
@@ -126,7 +128,7 @@ class Reading:
         for row in record.rows:
             for text in self.id(row.values):
                 if self._compiler.states(text):
-                    return text.strip()
+                    return seen(text).strip()
         return None
 
     def said(self, record: Record) -> Said:
@@ -161,14 +163,14 @@ class Reading:
 
     def learn(self, record: Record) -> None:
         """Look at a record's price, for what it proves of how the source writes them."""
-        for text in self.attribute(PRICE, record)[:1]:
+        for text in self._price(record):
             if self._compiler.states(text):
                 self.prices.add(text)
 
     def price(self, record: Record) -> Price:
         """A record's price under the notation of its column, and its currency: stated in a column, in the price, in the column's
         name, or that all other prices have."""
-        found = self.attribute(PRICE, record)
+        found = self._price(record)
         currency = self.value(CURRENCY, record)
         if not found or not self._compiler.states(found[0]):
             return Price(as_text(found[0]) if found else None, currency)
@@ -179,9 +181,15 @@ class Reading:
             return Price(as_text(found[0]), currency, read.problem)
         return Price(read.amount, currency)
 
+    def _price(self, record: Record) -> tuple[Any, ...]:
+        """What stands for a record's price: one text or number, or nothing."""
+        return tuple(
+            undamaged(said) if isinstance(said, str) else said for said in self.attribute(PRICE, record)[:1]
+        )
+
     def value(self, name: str, record: Record) -> Any:
         """An attribute as LISTING_SCHEMA has it: a text or null, or a list of texts."""
-        found = self.attribute(name, record)
+        found = tuple(map(undamaged, self.attribute(name, record)))
         if name in MANY:
             return [text for text in found if self._compiler.states(text)] or None
         if len(found) > 1:

@@ -8,6 +8,7 @@ import re
 from typing import NamedTuple
 
 from fashion_assets.catalog.rules import ID_IN_SCIENTIFIC_NOTATION
+from fashion_assets.characters import seen
 
 _THROUGH_A_FLOAT = re.compile(r"(\d+)\.0+")
 _ROUNDED = re.compile(r"\d(?:[.,]\d+)?[eE]\+\d{1,3}")
@@ -42,7 +43,7 @@ def read_id(value: object) -> ReadId:
         if value != value or value in (float("inf"), float("-inf")):
             return ReadId(None)
         value = str(int(value)) if value.is_integer() and abs(value) <= 1 << 53 else repr(value)
-    text = str(value).strip()
+    text = seen(str(value)).strip()
     if not text:
         return ReadId(None)
     if whole := _THROUGH_A_FLOAT.fullmatch(text):

@@ -7,6 +7,7 @@ Names come first, and are believed only where the values do not speak against th
 that is not mapped stays in the record.
 """
 
+import json
 import os
 import re
 from collections.abc import Iterable, Mapping, Sequence
@@ -25,7 +26,7 @@ from fashion_assets.catalog.attributes import (
 from fashion_assets.catalog.normalization import canonical
 from fashion_assets.origins import shown
 from fashion_assets.sources import mapping as mappings
-from fashion_assets.sources.column_values import Column, foreign
+from fashion_assets.sources.column_values import Column, columns_of, foreign
 from fashion_assets.sources.columns import Columns, folded, synonyms
 from fashion_assets.sources.mapping import Expression, Held, Pictures, Recognise
 from fashion_assets.sources.notations import read_id, read_year
@@ -54,6 +55,14 @@ FILLED = 0.9
 
 UNIQUE = 0.98
 """Share of different ids; a few listings occur twice."""
+
+_SCALES = frozenset(
+    map(
+        folded,
+        ("precision", "fraction_digits", "exponent", "scale", "decimals", "minor_units", "decimal_places"),
+    )
+)
+"""Members of an object beside an amount that say that it is no number of whole currency."""
 
 _HTML = re.compile(r"<(?:p|br|ul|li|div|span|b|strong|h\d)\b[^>]*>", re.I)
 TITLE = "title"
@@ -94,10 +103,17 @@ def propose(
     """
     with open_rows(format, location, options) as reader:
         names = list(reader.columns)
-        rows = [row.values for row in islice(reader.rows(), SAMPLE_ROWS) if row.defect is None]
+        found = list(islice(reader.rows(), SAMPLE_ROWS))
+        rows = [row.values for row in found if row.defect is None]
+        first = found[0].text if found else None
     if not rows:
-        raise SourceError(f"{_place(location)} has no rows that can be read.")
-    return _Proposing(location, format, _columns(names, rows), rows, pictures, dict(options or {})).proposal()
+        said = f" Its first begins {json.dumps(first[:40], ensure_ascii=False)}." if first else ""
+        raise SourceError(
+            f"{_place(location)} has no rows that can be read as {format.replace('_', ' ')}.{said} Export it anew."
+        )
+    return _Proposing(
+        location, format, columns_of(names, rows), rows, pictures, dict(options or {})
+    ).proposal()
 
 
 def propose_for_database(location: str, pictures: str | None) -> Proposal:
@@ -138,28 +154,6 @@ def _place(location: str) -> str:
 
         return databases.told(location)
     return shown(location)
-
-
-def _columns(names: Sequence[str], rows: Sequence[Mapping[str, Any]]) -> list[Column]:
-    """The columns with their values; the members of objects are columns of their own, called by the way to them."""
-    every: dict[str, list[Any]] = {name: [] for name in names}
-    for row in rows:
-        for name, value in row.items():
-            every.setdefault(name, []).append(value)
-            if isinstance(value, Mapping):
-                for inner, held in value.items():
-                    if not isinstance(held, Mapping) and "." not in str(inner):
-                        every.setdefault(f"{name}.{inner}", []).append(held)
-    found = []
-    for name, values in every.items():
-        if any(isinstance(value, Mapping) for value in values):
-            continue
-        if any(
-            isinstance(member, Mapping) for value in values if isinstance(value, list) for member in value
-        ):
-            continue
-        found.append(Column(name, values, len(rows)))
-    return found
 
 
 class _Proposing:
@@ -255,8 +249,27 @@ class _Proposing:
             column = plain.get(name) or next(filter(None, inside), None)
             if column is None and attribute in (PRICE, CURRENCY):
                 column = last.get(name)  # of an object like {"amount": …, "currency": …}
+            if attribute == PRICE and column is not None and (beside := self._counted_in(column.name)):
+                self.notes.append(
+                    f'{column.name} stands beside {beside}, and may count cents: left out (a mapping can say so: scale = "0.01")'
+                )
+                continue
             if column is not None and column.name not in self.taken and column.stated:
                 yield column
+
+    def _counted_in(self, name: str) -> str | None:
+        """What stands beside a member of an object and says how many of its digits are a fraction's."""
+        beside, inside, _ = name.rpartition(".")
+        if not inside:
+            return None
+        return next(
+            (
+                each
+                for each in self.by_name
+                if each.rpartition(".")[0] == beside and folded(each.rpartition(".")[2]) in _SCALES
+            ),
+            None,
+        )
 
     def _take(self, attribute: str, column: Column) -> Column:
         self.taken[column.name] = attribute

@@ -417,6 +417,18 @@ def test_lines_that_are_no_rows_are_counted(tmp_path: Path):
         list(reader.rows())
 
 
+@pytest.mark.parametrize("encoding", ["utf-8", "utf-16-le"])
+@pytest.mark.parametrize("end", ["\n", "\r\n"])
+def test_files_put_one_behind_the_other_and_what_fills_their_end(tmp_path: Path, encoding: str, end: str):
+    one = end.join((COLUMNS, f"1{FRONT}a", f'2{FRONT}"b"', ""))
+    text = f"\ufeff{one}\ufeff{COLUMNS.upper()}{end}3{FRONT}c{end}\ufeff4{FRONT}d{end}\ufeff5{FRONT}{chr(34)}e{chr(34)}{end}\x1a\0\0"
+    path = written(tmp_path, text.encode(encoding))
+    assert told(read(path), "id", "title") == [*zip("12345", "abcde", strict=True)]
+    with Delimited(path) as reader:
+        list(reader.rows())
+        assert reader.left_out == {"blank lines": 1, "repeated headers": 1}
+
+
 @pytest.mark.parametrize("before", ["sep=,\r\n", "# exported today\nReport: all, of it\n\n", "\n\n"])
 def test_what_stands_before_the_header(tmp_path: Path, before: str):
     path = written(tmp_path, f"{before}{COLUMNS}\n1{FRONT}a\n2{FRONT}b\n")

@@ -9,9 +9,11 @@ from pathlib import Path
 import pytest
 
 from fashion_assets.sources.known_mappings import PUBLIC, load_mapping, parse_mapping, shipped
+from fashion_assets.sources.mapped import Mapped
 from fashion_assets.sources.mapping_file import as_toml, written
 from fashion_assets.sources.recognition import Recognised, recognise
 from fashion_assets.sources.source import SourceError
+from fashion_assets_tests.catalog.keyed import read_all
 from fashion_assets_tests.catalogue import draw_picture, write_catalogue
 from fashion_assets_tests.sources.exports import LAYOUTS, listings
 
@@ -176,6 +178,43 @@ def test_columns_without_telling_names_are_proposed_by_their_values(tmp_path: Pa
     assert made_of(found) == {"title": "b", "gender": "c", "article_type": "d", "colour": "e", "price": "f"}
     assert [each.column for each in found.mapping.pictures.columns] == ["g"]
     assert any("not fetched unless asked for" in note for note in found.notes)
+
+
+def test_types_in_objects_are_no_objects_and_cents_no_prices(tmp_path: Path) -> None:
+    more = {"category": "Tshirts", "brand": "Puma"}
+    file = write_lines(
+        tmp_path / "export.jsonl",
+        *(
+            {
+                "_id": {"$oid": f"{n:024x}"},
+                "title": f"Red shirt {n}",
+                "price": {"$numberDecimal": "19.90"},
+                **more,
+            }
+            for n in range(5)
+        ),
+    )
+    found = recognise(str(file))
+    assert (found.mapping.id.column, made_of(found)["price"]) == ("_id", "price")
+    source = Mapped("shop", str(file), found.mapping)
+    assert [(row["external_id"], row["price"]) for row in read_all(source).to_pylist()] == [
+        (f"{n:024x}", "19.90") for n in range(5)
+    ]
+    write_lines(
+        file,
+        *(
+            {
+                "id": n,
+                "title": f"Red shirt {n}",
+                "price": {"value": 1990, "currencyCode": "EUR", "precision": 2},
+                **more,
+            }
+            for n in range(5)
+        ),
+    )
+    found = recognise(str(file))
+    assert "price" not in made_of(found)
+    assert any("price.value stands beside price.precision" in note for note in found.notes)
 
 
 def test_values_that_speak_against_a_name_are_believed(tmp_path: Path) -> None:

@@ -10,6 +10,7 @@ from collections.abc import Collection, Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import ClassVar
 
+from fashion_assets.sources.damage import out_of_formula
 from fashion_assets.sources.readers.dialect import Dialect, Quoting, find_dialect, from_how, looks_delimited
 from fashion_assets.sources.readers.fields import MAX_RECORD_BYTES
 from fashion_assets.sources.readers.lines import BEGINNING_BYTES, Line
@@ -116,7 +117,7 @@ class Delimited(RowReader):
         if fields is None:
             shown = line.raw.decode(self._encoding, "backslashreplace").replace("\0", "\\x00")
             return Row(locator, digest.hexdigest(), {}, defect, shown + said, line.number)
-        values = dict(zip(self.columns, fields, strict=True))
+        values = dict(zip(self.columns, map(out_of_formula, fields), strict=True))
         return Row(locator, digest.hexdigest(), values, None, None, line.number)
 
 

@@ -25,6 +25,7 @@ from fashion_assets.sources.readers.files import CHUNK_BYTES, Place, SourceFile
 from fashion_assets.sources.readers.pieces import (
     MAX_DEPTH,
     MAX_PIECE_BYTES,
+    EndOf,
     Looked,
     Piece,
     Window,
@@ -45,6 +46,8 @@ _OTHER_UNICODE = (b"\xff\xfe", b"\xfe\xff", b"\0\0\xfe\xff")
 _STRING = rb'"[^"\\]*+(?:\\.[^"\\]*+)*+"'
 _STRING_REST = re.compile(rb'[^"\\]*+(?:\\.[^"\\]*+)*+', re.S)
 _TO_BRACKET = re.compile(rb'(?:[^"\[\]{}]++|' + _STRING + rb")*+", re.S)
+_OBJECT = re.compile(rb"\s*+\{")
+_BEHIND_ARRAY = re.compile(rb"[\s,;\0\x1a]*+")
 _BETWEEN_ITEMS = re.compile(rb"[\s,]*+")
 _KEY_OR_BRACKET = re.compile(rb"(?P<key>" + _STRING + rb")\s*+:|" + _STRING + rb"|[\[\]{},]", re.S)
 _BEHIND_SCALAR = re.compile(rb"[,\]]")
@@ -58,6 +61,8 @@ def looks_like(location: str, head: bytes) -> bool:
     """Whether a file begins as JSON does, or a folder holds nothing but JSON files."""
     if not head:
         return holds_only(location, ".json")
+    if head.startswith(_OTHER_UNICODE):
+        head = head.replace(b"\0", b"")[2:]  # opening it says which encoding JSON has
     begin = head.removeprefix(_BOM).lstrip()
     # Of a bracket alone some delimited file could begin, too.
     return re.match(rb'\{\s*("|\})|\[\s*(\{|\])', begin) is not None
@@ -81,6 +86,7 @@ class JsonRecords(RowReader):
         self._columns: list[str] | None = None
         layout = options.get("layout")
         self._offset, self._line = 0, 1  # of the first object
+        self._within = 0  # objects around the array
         if self.location.is_dir():
             layout = "files"
         elif layout not in (None, "lines", "array", "objects"):
@@ -109,9 +115,33 @@ class JsonRecords(RowReader):
             if self._layout == "lines":
                 pieces = _lines(file, self._offset, self._line)
             else:
-                pieces = _items(file, self._offset, self._line, closed=self._layout == "array")
+                pieces = self._pieces(Window(file, self._offset, self._line))
             for piece in pieces:
                 yield _row(piece)
+
+    def _pieces(self, window: Window) -> Iterator[Piece]:
+        """The objects from where the window stands. Raises SourceError where something follows that would be passed over."""
+        if self._layout == "objects":
+            yield from _items(window, closed=False)
+            return
+        more = True
+        while more:
+            yield from _items(window, closed=True)
+            if not window.skip(_BEHIND_ARRAY):
+                return
+            window.advance(window.at + 1)  # its bracket
+            if self._within:
+                window.take(_end_of_objects(self._within))
+            if not window.skip(_BEHIND_ARRAY):
+                return
+            more = not self._within and window.data.startswith(b"[", window.at)
+            if more:
+                window.advance(window.at + 1)
+        what = "array" if not self._within else f"object that holds {self.how['items']}"
+        raise SourceError(
+            f"In line {window.line} of {self.location}, behind the {what}, something else begins: several exports in one file? Give "
+            "each as a file of its own, or all objects as one array."
+        )
 
     def again(self, locators: Sequence[str]) -> Iterator[Row]:
         if self._layout == "files":
@@ -166,17 +196,24 @@ class JsonRecords(RowReader):
         begins = sample[first : first + 1]
         if layout is None and not items:
             layout = self._layout_of(sample[start:], begins)
+        if layout != "array" and not items and len(keys := _by_key(sample, first)) > 1:
+            raise SourceError(
+                f"{self.location} is one object that holds {len(keys):,} others by their keys ({', '.join(keys[:3])} …), and no array "
+                "of them. Write it as an array, each with its key as a member: "
+                f"jq '[.. | objects | select(.[\"{keys[0]}\"]?) | to_entries[] | .value + {{id: .key}}]'."
+            )
         if layout == "lines":
             self._offset = start
             return layout
         if layout == "array" and begins == b"[" and not items:
             self._set_begin(sample, first + 1)
             return layout
-        held = {} if _ends_before_another(sample[first:]) else _arrays(sample, first)
+        held = {} if _ends_before_another(sample, first) else _arrays(sample, first)
         usual = next((path for path in held if path.rpartition(".")[2] in _USUAL), next(iter(held), None))
         path = items or usual
         if path in held and layout != "objects":
-            self._set_begin(sample, held[path])
+            offset, self._within = held[path]
+            self._set_begin(sample, offset)
             self.how["items"] = path
             return "array"
         if items or layout == "array":
@@ -225,15 +262,15 @@ def _is_lines(sample: bytes, whole: bool) -> bool:
     return sound * 2 > len(lines)
 
 
-def _ends_before_another(sample: bytes) -> bool:
-    """Whether the object that `sample` begins with ends in it, and another follows."""
-    end = _item_end(sample, Looked(0))
-    return end is not None and sample[end:].lstrip().startswith(b"{")
+def _ends_before_another(sample: bytes, start: int) -> bool:
+    """Whether the object that begins there ends in the sample, and another follows."""
+    end = _item_end(sample, Looked(start))
+    return end is not None and _OBJECT.match(sample, end) is not None
 
 
-def _arrays(sample: bytes, start: int) -> dict[str, int]:
-    """The arrays of objects that stand in objects only, by dotted path, and where each one's first item begins."""
-    found: dict[str, int] = {}
+def _arrays(sample: bytes, start: int) -> dict[str, tuple[int, int]]:
+    """The arrays of objects that stand in objects only, by dotted path: where each one's first item begins, in how many objects."""
+    found: dict[str, tuple[int, int]] = {}
     path: list[str] = []  # the keys of the objects that are open, and of what stands behind them
     brackets: list[bytes] = []
     arrays = 0
@@ -245,7 +282,7 @@ def _arrays(sample: bytes, start: int) -> dict[str, int]:
                 path[len(brackets) - 1 :] = [_name(match["key"])]
         elif token in (b"{", b"["):
             if token == b"{" and previous[0] == b"[" and arrays == 1 and path:
-                found.setdefault(".".join(path), previous[1])
+                found.setdefault(".".join(path), (previous[1], len(brackets) - 1))
             brackets.append(token)
             arrays += token == b"["
         elif token in (b"}", b"]") and brackets:
@@ -254,6 +291,32 @@ def _arrays(sample: bytes, start: int) -> dict[str, int]:
                 del path[len(brackets) :]
         previous = (token, match.end())
     return found
+
+
+def _by_key(sample: bytes, start: int) -> list[str]:
+    """The keys of an object that holds nothing but objects, or of one that is all it holds; none where another object follows."""
+    level = 1
+    while not _ends_before_another(sample, start):
+        keys: list[str] = []
+        depth = 0
+        for match in _KEY_OR_BRACKET.finditer(sample, start):
+            token = match[0]
+            if match["key"] is not None:
+                if depth == level:
+                    follows = sample[match.end() : match.end() + 100].lstrip()[:1]
+                    if follows != b"{":
+                        return []
+                    keys.append(_name(match["key"]))
+            elif token in (b"{", b"["):
+                depth += 1
+            elif token in (b"}", b"]"):
+                depth -= 1
+                if not depth:
+                    break
+        if len(keys) != 1 or level == 3:
+            return keys
+        level += 1
+    return []
 
 
 def _name(key: bytes) -> str:
@@ -279,10 +342,9 @@ def _lines(file: BinaryIO, offset: int, line: int) -> Iterator[Piece]:
         line += 1
 
 
-def _items(file: BinaryIO, offset: int, line: int, *, closed: bool) -> Iterator[Piece]:
-    """The items of an array from where the open file stands, behind its bracket. Where the file ends before the array does
+def _items(window: Window, *, closed: bool) -> Iterator[Piece]:
+    """The items of an array from where the window stands, behind its bracket, up to the other. Where the file ends before the array does
     (which must be `closed`), what is left of it is a last item, if only an empty one."""
-    window = Window(file, offset, line)
     while True:
         if not window.skip(_BETWEEN_ITEMS):
             if closed:
@@ -297,6 +359,17 @@ def _items(file: BinaryIO, offset: int, line: int, *, closed: bool) -> Iterator[
             if len(raw) < len(piece.raw)
             else piece
         )
+
+
+def _end_of_objects(depth: int) -> EndOf:
+    """Where so many objects have ended."""
+
+    def end(data: bytes, looked: Looked) -> int | None:
+        if not looked.kind:
+            looked.kind, looked.depth = b"{", depth
+        return _item_end(data, looked)
+
+    return end
 
 
 def _item_end(data: bytes, looked: Looked) -> int | None:
@@ -345,7 +418,8 @@ def _row(piece: Piece) -> Row:
     except UnicodeDecodeError:
         return piece.row({}, "wrong_encoding")
     try:
-        values = _decode(text)
+        # An array whose brackets are gone has a comma behind each object.
+        values = _decode(text.rstrip().removesuffix(","))
     except (ValueError, RecursionError):  # no JSON; an integer of thousands of digits
         return piece.row({}, "unreadable_line")
     if not isinstance(values, dict):

@@ -19,6 +19,13 @@ from fashion_assets.sources.readers.lines import Line, lines
 from fashion_assets.sources.readers.opening import OpenFile
 from fashion_assets.sources.source import SourceError
 
+_MARK = "\ufeff"
+_PADDING = "\0\x1a\ufeff \t\r\n"
+"""What stands behind the last row of files that were written in blocks, by DOS or one behind the other: no text."""
+
+_NO_TEXT = "\0?"
+"""In place of a line that is no text in its encoding."""
+
 LEARNT_BYTES, LEARNT_ROWS = 1 << 20, 2_000
 """What rows look like is learnt from the first ones: at most so much."""
 
@@ -48,6 +55,7 @@ class Records:
         self._end = dialect.end.encode(dialect.encoding)
         self._other = "\n" if dialect.end == "\r" else "\r"
         self._strippable = tuple(end.encode(dialect.encoding) for end in "\r\n")
+        self._mark = _MARK.encode(dialect.encoding) if dialect.encoding.startswith("utf") else None
         self.header, self._begin = self._read_header()
         self._count = len(self.header)
         self._names = {name.strip().lower() for name in self.header if name.strip()}
@@ -82,7 +90,7 @@ class Records:
         encoding, delimiter, count = self._dialect.encoding, self._dialect.delimiter, self._count
         quote, other = self._readings.quote, self._other
         escape = "\\" if self._readings.backslash else "\0"
-        names = frozenset(self.header)
+        names = frozenset(way(name) for name in self.header for way in (str, str.lower, str.upper))
         plain = self._end == b"\n"
         self.left_out, self._unclosed_to = {}, 0
         blank = 0
@@ -96,11 +104,17 @@ class Records:
             try:
                 text = bare.raw.decode(encoding)
             except UnicodeDecodeError:
-                text = "\0"
+                text = _NO_TEXT
             if not text or text.isspace():
                 blank += 1
                 continue
-            if not ((quote and quote in text) or "\0" in text or other in text or escape in text):
+            if not (
+                (quote and quote in text)
+                or "\0" in text
+                or other in text
+                or escape in text
+                or text[0] == _MARK
+            ):
                 fields = text.split(delimiter)
                 if len(fields) == count + 1 and not fields[count]:
                     fields.pop()  # a delimiter at the line's end
@@ -110,13 +124,19 @@ class Records:
                     else:
                         blank += 1
                     continue
+            if not text.strip(_PADDING):
+                blank += 1
+                continue
             yield from self._with_care(line, ahead, following)
         if blank:
             self._leave_out("blank lines", blank)
 
     def bare(self, line: Line) -> Line:
-        """A line without what ends it."""
+        """A line without what ends it, and without the mark with which a file begins that was put behind another."""
         raw, offset = line.raw, line.offset
+        if self._mark is not None and raw.startswith(self._mark):
+            raw, offset = raw[len(self._mark) :], offset + len(self._mark)
+            line = Line(offset, raw, line.number, len(raw))
         if len(self._end) == 1:
             if raw[-1:] in b"\r\n" and raw:
                 raw = raw.rstrip(b"\r\n")

@@ -10,7 +10,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from fashion_assets.sources import SourceError
-from fashion_assets.sources.readers import FORMATS, format_of, open_rows
+from fashion_assets.sources.readers import FORMATS, format_of, json_records, open_rows
 from fashion_assets.sources.readers.json_records import JsonRecords
 from fashion_assets.sources.readers.pieces import MAX_PIECE_BYTES
 from fashion_assets_tests.sources.readers.reading import count, found_again, peak
@@ -195,6 +195,13 @@ def test_what_was_changed_has_another_digest(tmp_path):
     ("data", "options", "said"),
     [
         (b"\xff\xfe{\0", {}, "UTF-16"),
+        (
+            b'{"a": {"title": "Shirt"}, "b": {"title": "Dress"}}',
+            {},
+            r"one object that holds 2 others by their keys \(a, b",
+        ),
+        (b'{"shop": {"a": {"t": 1},\n "b": {"t": [2]}}}', {}, r"one object that holds 2 others"),
+        (b'[{"id": 1}]\n{"id": 2}', {}, "In line 2 of .*behind the array, something else begins"),
         (b"id,title\n1,Shirt\n", {"layout": "objects"}, "no JSON of objects"),
         (b'{"products": [{"id": 1}]}', {"items": "goods"}, "called goods.*but products"),
         (b"{}", {"layout": "tree"}, "no layout 'tree'"),
@@ -205,6 +212,32 @@ def test_what_cannot_be_read_is_told(tmp_path, data, options, said):
     path = put(tmp_path / "a.json", data)
     with pytest.raises(SourceError, match=said):
         list(JsonRecords(path, options).rows())
+
+
+def test_an_export_behind_another_is_not_passed_over(tmp_path, monkeypatch):
+    monkeypatch.setattr(json_records, "SAMPLE_BYTES", 40)
+    pages = "\n\n".join(
+        json.dumps({"x": {"products": [{"id": n, "t": "a" * 40}], "n": {"]": 1}}}) for n in (1, 2)
+    )
+    with pytest.raises(SourceError, match=r"In line 3 of .*behind the object that holds x\.products"):
+        list(JsonRecords(put(tmp_path / "a.json", pages)).rows())
+
+
+@pytest.mark.parametrize(
+    ("data", "ids"),
+    [
+        (b'[{"id": 1}]\n[{"id": 2},{"id": 3}];\0', [1, 2, 3]),
+        (b'{"id": 1},\n{"id": 2},\n{"id": 3}\n', [1, 2, 3]),
+        (b'{"a": {"b": [{"id": 1}]}, "more": [{"id": 9}], "end": "]}"}\n', [1]),
+        (
+            b'{"id": {"N": "1"}, "title": {"S": "x"}}\n{"id": {"N": "2"}, "title": {"S": "y"}}\n',
+            [{"N": "1"}, {"N": "2"}],
+        ),
+    ],
+)
+def test_what_people_put_behind_and_between_objects(tmp_path, data, ids):
+    rows = found_again(JsonRecords(put(tmp_path / "a.json", data)))
+    assert [row.values["id"] for row in rows] == ids
 
 
 def test_what_is_no_file_is_told_at_once(tmp_path):

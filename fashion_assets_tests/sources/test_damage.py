@@ -1,0 +1,90 @@
+"""What systems did to texts on their way is undone where it shows by itself, and nowhere else."""
+
+# ruff: noqa: RUF001
+
+from pathlib import Path
+
+import pytest
+
+from fashion_assets.characters import seen
+from fashion_assets.sources.damage import out_of_formula, undamaged
+from fashion_assets_tests.sources.test_mapped import HEADER, SHIRT, rows, write
+
+
+@pytest.mark.parametrize(
+    "text",
+    ["Größe für Öl", "Robe d’été – “cœur”", "Żółta sukienka", "Платье", "Shirt 30 € ™", "赤い", "Ínši À"],
+)
+def test_what_was_encoded_twice_is_itself_again(text: str):
+    raw = text.encode()
+    twice = "".join(
+        bytes((byte,)).decode("cp1252" if byte not in b"\x81\x8d\x8f\x90\x9d" else "latin-1") for byte in raw
+    )
+    assert undamaged(twice) == undamaged(raw.decode("latin-1")) == text
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        "Größe",
+        "CAMISA LÃ – VERDE",
+        "São Paulo",
+        "Â",
+        "Ä–",
+        "NESCAFÉ® ROSÉ™",
+        "CAFÉ’S",
+        "50 £ à ©",
+        "“LÃ”",
+        "AT&T",
+        "R&B;",
+        "a & b; c",
+    ],
+)
+def test_what_is_as_it_was_meant_stays(text: str):
+    assert undamaged(text) == text
+
+
+def test_what_was_escaped_for_a_page_is_itself_again():
+    assert undamaged("Levi&#39;s &amp; Co &eacute;t&#xe9;") == "Levi's & Co été"
+
+
+def test_formulas_are_the_text_they_keep():
+    assert [out_of_formula(text) for text in ('="0012"', '="a"b"', "=1+2", '=""')] == [
+        "0012",
+        '="a"b"',
+        "=1+2",
+        "",
+    ]
+
+
+def test_what_does_not_show_is_left_out_and_joiners_are_not():
+    assert seen("\ufeff1\u200b2\u200e") == "12"
+    assert seen("\u0646\u200c\u0645") == "\u0646\u200c\u0645"
+
+
+def test_a_catalogue_is_read_as_it_was_before(tmp_path: Path):
+    twice = SHIRT.replace("Navy Blue Shirt", "GrÃ¼n &amp; BlaÃŸ")
+    header = HEADER.replace(",", "\u00a0,")
+    listing, formula, unseen = rows(
+        write(
+            tmp_path,
+            f"\u200b{header},price\n{twice},12 â‚¬\n"
+            + SHIRT.replace("1,Men", '"=""002""",Men', 1)
+            + ',"=""19.90"""\n'
+            + SHIRT.replace("1,Men", "3\u200b,Men", 1)
+            + ",&euro;5\n",
+            pictures=("1", "002", "3"),
+        )
+    )
+    assert (listing["title"], listing["price"], listing["currency"]) == (
+        "Turtle Check Men Grün & Blaß",
+        "12",
+        "EUR",
+    )
+    assert "GrÃ¼n &amp; BlaÃŸ" in listing["record"]
+    assert (formula["external_id"], formula["image_uri"], formula["price"]) == (
+        "002",
+        "images/002.jpg",
+        "19.90",
+    )
+    assert (unseen["external_id"], unseen["image_uri"], unseen["price"]) == ("3", "images/3.jpg", "5")
