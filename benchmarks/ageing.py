@@ -6,8 +6,8 @@ The first listings of a catalogue folder (`styles.csv`, `images/`) are migrated.
 their products' vectors move, and a sync brings the live release in step, without rebuilding its index by itself. Each time it is asked: 200
 questions, half of them a product's vector, half a point between two products'. Figures: recall@10 against exact search and
 milliseconds, with the candidates the engine keeps (`wide`) and with 40 (`narrow`), which shows earlier what a graph has lost; the index's megabytes
-and dead rows. No vacuum runs but those told: at the end, behind the index's being built anew; with `--vacuum` after each round. `--candidates`: how many
-what comes later is linked with (`release.graphs`). Prints a line of JSON for each.
+and dead rows. No vacuum runs but those told, as `release.upkeep` does them: at the end, behind the index's being built anew; with `--vacuum` after each round.
+`--candidates`: how many what comes later is linked with (`release.graphs`). Prints a line of JSON for each.
 """
 
 import argparse
@@ -27,7 +27,7 @@ from psycopg import sql
 from rich.console import Console
 
 from fashion_assets.postgres.connections import connect
-from fashion_assets.release import graphs, indexes
+from fashion_assets.release import graphs, indexes, upkeep
 from fashion_assets.search.statements import EF_SEARCH
 from fashion_assets.settings import Settings
 from fashion_assets.sync import Sync
@@ -112,6 +112,12 @@ def asked(conn: psycopg.Connection, release: Release) -> dict[str, object]:
     return said | {"index_mb": round(row[0] / 2**20, 1), "dead_rows": row[1]}
 
 
+def vacuum(conn: psycopg.Connection, release: Release, candidates: int) -> None:
+    """As the product does, with more candidates than what comes later is linked with."""
+    upkeep.vacuum(conn, release)
+    assert graphs.take(conn, release, VECTOR_INDEX, candidates, 5)
+
+
 def main() -> None:
     options = argparse.ArgumentParser(usage=__doc__)
     options.add_argument("work", type=Path)
@@ -156,14 +162,14 @@ def main() -> None:
                 tell("sync")
                 if given.vacuum:
                     began = time.monotonic()
-                    conn.execute(sql.SQL("VACUUM (ANALYZE) {}").format(products))
+                    vacuum(conn, live, given.candidates)
                     tell("vacuum")
             if not given.vacuum:
                 began = time.monotonic()
                 indexes.rebuild(settings, live, [VECTOR_INDEX])
                 tell("index built anew")
             began = time.monotonic()
-            conn.execute(sql.SQL("VACUUM (ANALYZE) {}").format(products))
+            vacuum(conn, live, given.candidates)
             tell("vacuum")
             began = time.monotonic()
             indexes.rebuild(settings, live, [VECTOR_INDEX])

@@ -35,7 +35,7 @@ def reindex(
     home: Home = None,
 ) -> None:
     """Build a release's indexes anew, one after another, while it is read; drop what a cancelled rebuild left."""
-    from fashion_assets.postgres.connections import connect
+    from fashion_assets.postgres.connections import LOCK_SECONDS, connect
     from fashion_assets.release import indexes, value_counting
     from fashion_assets.warehouse import releases
 
@@ -63,7 +63,7 @@ def reindex(
     )
     if not index and value_counting.keeps(settings, chosen):
         err.print("counts of values", style="dim")
-        value_counting.count(settings, chosen)
+        value_counting.count(settings, chosen, wait=LOCK_SECONDS)
     if as_json:
         print_json([each._asdict() for each in done])
         return

@@ -80,7 +80,7 @@ def _of_database(conn: psycopg.Connection[Any], settings: Settings) -> Iterator[
             ("roles", lambda: roles.of_roles(conn, settings)),
             ("schemas", lambda: schemas.of_schemas(known, schemas.schemas_there(conn), running)),
             ("views", lambda: schemas.of_views(live, views.leading(conn))),
-            ("indexes", lambda: schemas.of_indexes(conn, known)),
+            ("indexes", lambda: schemas.of_indexes(conn, settings, known)),
             ("run lock", lambda: work.of_folder_lock(settings)),
             ("locks", lambda: work.of_locks(held, work.this_host())),
             ("runs", lambda: work.of_runs(work.unfinished_runs(conn), work.this_host())),

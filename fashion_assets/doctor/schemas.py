@@ -11,6 +11,7 @@ import psycopg
 
 from fashion_assets.doctor.finding import Finding, mend, note, well
 from fashion_assets.release import indexes, value_counting
+from fashion_assets.settings import Settings
 from fashion_assets.warehouse import migrations, releases
 from fashion_assets.warehouse.releases import Release
 from fashion_assets.warehouse.schemas import DAGSTER, OPS, SERVING
@@ -147,8 +148,10 @@ def of_views(live: Release | None, leading: Mapping[str, Collection[str]]) -> li
     return found or [well("views", f"all {len(leading)} lead to {live.release}, which is live")]
 
 
-def of_indexes(conn: psycopg.Connection[Any], known: Collection[Release]) -> list[Finding]:
-    """Every index of a standing release and of our own tables is valid, and every release has those it must have."""
+def of_indexes(
+    conn: psycopg.Connection[Any], settings: Settings, known: Collection[Release]
+) -> list[Finding]:
+    """Every index of a standing release and of our own tables is valid, and every release has those it must have, and its counts of values."""
     findings = []
     rebuilt = {oid for (oid,) in conn.execute("SELECT index_relid FROM pg_stat_progress_create_index")}
     bad = conn.execute(
@@ -209,6 +212,15 @@ def of_indexes(conn: psycopg.Connection[Any], known: Collection[Release]) -> lis
                 mend(
                     "indexes",
                     f"the counts of values of {release.release} do not follow what is written: pages under one filter are counted wrong",
+                    f"fashion-assets reindex {release.release}",
+                )
+            )
+        if there and value_counting.are_lacking(conn, settings, release):
+            findings.append(
+                mend(
+                    "indexes",
+                    f"{release.release} has {settings.counts_from:,} products or more (counts_from) and no counts of their values: pages under one "
+                    "filter are counted row by row",
                     f"fashion-assets reindex {release.release}",
                 )
             )

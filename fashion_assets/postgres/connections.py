@@ -1,10 +1,11 @@
 """Connections to the server in use, and how long they wait for others' locks.
 
-What belongs here: `connect`, `waiting_at_most`, `wait_for`. What does not: which server (`server`), how a session looks (`session`), what is in the
+What belongs here: `connect`, `waiting_at_most`, `wait_for`, `ask_for`. What does not: which server (`server`), how a session looks (`session`), what is in the
 database (`warehouse.database`).
 """
 
 import os
+import time
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
 from typing import Any
@@ -107,6 +108,21 @@ def wait_for(connection: Connection, lock: int, what: str, *, for_transaction: b
             "it, or have it ended (pg_terminate_backend), then run the same command again."
         ) from None
     connection.execute("SET lock_timeout = 0")
+
+
+def ask_for(
+    connection: Connection, lock: int, seconds: float, what: str, *, for_transaction: bool = True
+) -> None:
+    """As `wait_for`, but asks again and again: who waits within a statement has a snapshot, for which an index that is built beside its readers
+    waits in turn. `what` says what is done by whom, up to the name. Raises `Busy` after so many seconds."""
+    take = sql.SQL("SELECT {}({})").format(
+        sql.SQL("pg_try_advisory_xact_lock" if for_transaction else "pg_try_advisory_lock"), sql.Literal(lock)
+    )
+    until = time.monotonic() + seconds
+    while connection.execute(take).fetchone() != (True,):
+        if time.monotonic() >= until:
+            raise Busy(f"{what} {holding(connection, lock)}. Try again when that has ended.")
+        time.sleep(0.1)
 
 
 def holding(connection: Connection, lock: int) -> str:

@@ -20,7 +20,7 @@ from psycopg import sql
 
 from fashion_assets.machine import usable_cores
 from fashion_assets.origins import nearest
-from fashion_assets.postgres.connections import LOCK_SECONDS, connect, holding
+from fashion_assets.postgres.connections import LOCK_SECONDS, ask_for, connect
 from fashion_assets.postgres.errors import Busy, WarehouseError
 from fashion_assets.postgres.tuning import MEBIBYTE, index_memory
 from fashion_assets.release import graphs
@@ -264,18 +264,6 @@ def drop_leftovers(conn: psycopg.Connection[Any], release: Release) -> list[str]
     return dropped
 
 
-def _wait_for_others(conn: psycopg.Connection[Any], seconds: float) -> None:
-    """Hold the right to rebuild for the rest of the session. Two rebuilds wait for each other's transactions, and so it is asked for again
-    and again: who waits for it within a statement would be one of those. Raises `Busy`."""
-    until = time.monotonic() + seconds
-    while conn.execute("SELECT pg_try_advisory_lock(%s)", (_REBUILDING,)).fetchone() != (True,):
-        if time.monotonic() >= until:
-            raise Busy(
-                f"Indexes are being rebuilt by {holding(conn, _REBUILDING)}. Try again when that has ended."
-            )
-        time.sleep(0.1)
-
-
 def rebuild(
     settings: Settings,
     release: Release,
@@ -327,7 +315,8 @@ def rebuild_by(
 
     Raises `Busy` where either is over, too.
     """
-    _wait_for_others(conn, wait)
+    # Two rebuilds would wait for each other's transactions.
+    ask_for(conn, _REBUILDING, wait, "Indexes are being rebuilt by", for_transaction=False)
     conn.execute("SELECT set_config('lock_timeout', %s, false)", (f"{round(patience * 1000)}ms",))
     tables = _tables(conn, release)
     wanted = {

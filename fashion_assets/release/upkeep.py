@@ -104,7 +104,7 @@ def tend(
     state = of_vectors(conn, settings, release)
     if not (state.is_due or state.leftovers):
         if _has_many_dead(conn, release):
-            _vacuum(conn, release)
+            vacuum(conn, release)
         graphs.finish(conn, release)
         return Tended([], [])
     if _is_built(conn, release):
@@ -132,7 +132,7 @@ def tend(
         )
     except (Busy, psycopg.errors.LockNotAvailable) as error:
         return Tended([], [], f"{str(error).strip()} The next sync tries again.")
-    _vacuum(conn, release)
+    vacuum(conn, release)
     return Tended(done, state.leftovers)
 
 
@@ -145,8 +145,9 @@ def _has_many_dead(conn: psycopg.Connection[Any], release: Release) -> bool:
     return row == (True,)
 
 
-def _vacuum(conn: psycopg.Connection[Any], release: Release) -> None:
-    """Free the rows that were replaced, slowly. What of a graph led to them is linked anew, with as many candidates as it was built with."""
+def vacuum(conn: psycopg.Connection[Any], release: Release) -> None:
+    """Free the rows that were replaced, slowly. What of a graph led to them is linked anew, with as many candidates as it was built with. `conn` is in
+    autocommit."""
     for name in graphs.standing(conn, release):
         graphs.take(conn, release, name, graphs.BUILT_WITH, graphs.MOMENT_SECONDS)
     conn.execute("SELECT set_config('vacuum_cost_delay', '2ms', false)")

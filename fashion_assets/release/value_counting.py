@@ -7,12 +7,13 @@ The counts are written in the transaction that writes products, by triggers for 
 snapshot. They only add rows, so that no writer waits for another; `settle` sums those up.
 """
 
+import math
 from typing import Any
 
 import psycopg
 from psycopg import sql
 
-from fashion_assets.postgres.connections import connect
+from fashion_assets.postgres.connections import ask_for, connect
 from fashion_assets.settings import Settings
 from fashion_assets.warehouse import value_counts
 from fashion_assets.warehouse.releases import Release
@@ -26,6 +27,9 @@ UNSETTLED = 20_000
 
 _SHIFTED = 2
 """So many times as many products of a value that is not kept as a filter make the counts be made anew with the next release."""
+
+_COUNTING = 7_051_922_400_000
+"""Advisory lock of `count`, to which the release's number is added: any number, the same everywhere."""
 
 _EVENTS = {
     "count_inserted": sql.SQL("INSERT ON {} REFERENCING NEW TABLE AS written"),
@@ -65,8 +69,9 @@ GROUP BY 1, 2, 3, 4 HAVING sum(more) <> 0
 
 
 def is_wanted(conn: psycopg.Connection[Any], settings: Settings, release: Release) -> bool:
-    """Whether a release has so many products that it keeps counts (`counts_from`)."""
-    if not settings.counts_from:
+    """Whether a release has so many products that it keeps counts (`counts_from`). One of a former version does not, which lacks columns that are
+    counted."""
+    if not settings.counts_from or not _has_columns(conn, release):
         return False
     row = conn.execute(
         sql.SQL("SELECT count(*) FROM (SELECT FROM {} LIMIT {}) AS enough").format(
@@ -74,6 +79,14 @@ def is_wanted(conn: psycopg.Connection[Any], settings: Settings, release: Releas
         )
     ).fetchone()
     return row == (settings.counts_from,)
+
+
+def _has_columns(conn: psycopg.Connection[Any], release: Release) -> bool:
+    row = conn.execute(
+        "SELECT count(*) FROM pg_attribute WHERE attrelid = to_regclass(%s) AND attname = ANY (%s) AND NOT attisdropped",
+        (f"{release.release}.products", list(COUNTED)),
+    ).fetchone()
+    return row == (len(COUNTED),)
 
 
 def is_due(conn: psycopg.Connection[Any], settings: Settings, release: Release) -> bool:
@@ -107,8 +120,17 @@ def follows(conn: psycopg.Connection[Any], release: Release) -> bool:
 
 def do_not_follow(conn: psycopg.Connection[Any], release: Release) -> bool:
     """Whether a release has counts that searches read and nobody keeps."""
+    return _has_table(conn, release) and not follows(conn, release)
+
+
+def are_lacking(conn: psycopg.Connection[Any], settings: Settings, release: Release) -> bool:
+    """Whether a release has so many products that it should keep counts, and has none."""
+    return not _has_table(conn, release) and is_wanted(conn, settings, release)
+
+
+def _has_table(conn: psycopg.Connection[Any], release: Release) -> bool:
     row = conn.execute("SELECT to_regclass(%s) IS NOT NULL", (f"{release.release}.{TABLE}",)).fetchone()
-    return row == (True,) and not follows(conn, release)
+    return row == (True,)
 
 
 def _has_shifted(conn: psycopg.Connection[Any], settings: Settings, release: Release) -> bool:
@@ -127,11 +149,14 @@ def _frequent(settings: Settings) -> int:
     return max(1, settings.counts_from // FREQUENT_SHARE)
 
 
-def count(settings: Settings, release: Release) -> None:
+def count(settings: Settings, release: Release, wait: float = math.inf) -> None:
     """Count a release's values, and have the counts follow from then on, in one transaction: cut off, it is as before. Readers wait for nothing,
-    writers until it ends, which at a million products of 13 columns with values is 80 s of a core. Memory is bounded by the server's `work_mem`."""
+    writers until it ends, which at a million products of 13 columns with values is 80 s of a core. Memory is bounded by the server's `work_mem`.
+    Raises `Busy` where somebody else counts them for longer than `wait` seconds."""
     products, table = release.table("products"), release.table(TABLE)
     with connect(settings) as conn:
+        # Two that lock the table and then want to give it triggers would wait for each other.
+        ask_for(conn, _COUNTING + release.number, wait, f"Values of {release.release} are being counted by")
         # Beside who builds an index, but for the triggers at the end.
         conn.execute(sql.SQL("LOCK TABLE {} IN SHARE MODE").format(products))
         # The rows are read once: these are a twentieth as long.

@@ -181,10 +181,26 @@ def test_late_answers_refuse_beyond_chance_alone(settings: Settings):
 
     assert outcome(*[5.0] * 16) == ("pass", "16 asked")
     # One hiccup of four answers is no 95th percentile.
-    assert outcome(5, 900, 5, 5) == ("pass", "4 asked, 1 of them late")
-    assert outcome(*[5.0] * 90, *[900.0] * 10) == ("pass", "100 asked, 10 of them late")
-    assert outcome(*[5.0] * 80, *[900.0] * 20) == ("fail", "100 asked, 20 of them late")
-    assert outcome(900, 900, 900) == ("fail", "3 asked, 3 of them late")
+    sure = "(99.9 % sure of either) come in time"
+    chance = "so that 95 % are within chance"
+    assert outcome(5, 900, 5, 5) == (
+        "pass",
+        f"4 asked, 1 of them late; of all, 0.048 to 1.000 {sure}, {chance}",
+    )
+    assert outcome(*[5.0] * 90, *[900.0] * 10) == (
+        "pass",
+        f"100 asked, 10 of them late; of all, 0.754 to 0.976 {sure}, {chance}",
+    )
+    # A 95th percentile within the time needs no chance.
+    assert outcome(*[5.0] * 98, *[900.0] * 2) == (
+        "pass",
+        f"100 asked, 2 of them late; of all, 0.881 to 1.000 {sure}",
+    )
+    assert outcome(*[5.0] * 80, *[900.0] * 20) == (
+        "fail",
+        f"100 asked, 20 of them late; of all, 0.629 to 0.919 {sure}",
+    )
+    assert outcome(900, 900, 900) == ("fail", f"3 asked, 3 of them late; of all, 0.000 to 0.900 {sure}")
     assert outcome(900, 900) == ("not applicable", "2 asked: too few to be sure of a time")
 
 

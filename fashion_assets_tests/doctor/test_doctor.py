@@ -287,7 +287,7 @@ def test_each_fault_of_an_installation_is_found(candidate: Candidate):
         "reader": lambda: roles.of_roles(candidate.conn, settings),
         "writer": lambda: roles.of_roles(candidate.conn, settings),
         "keeper": lambda: roles.of_roles(candidate.conn, settings),
-        "indexes": lambda: schemas.of_indexes(candidate.conn, schemas.registered(candidate.conn)),
+        "indexes": lambda: schemas.of_indexes(candidate.conn, settings, schemas.registered(candidate.conn)),
     }
     for what, (check, said, wrong, right) in FAULTS.items():
         with broken(candidate, wrong.format(release=name), right.format(release=name)):

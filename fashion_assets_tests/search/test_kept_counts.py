@@ -1,6 +1,7 @@
 """The counts a large release keeps are those of its rows: as it is built, and whatever is written to it."""
 
 from collections.abc import Iterator
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import replace
 
 import pytest
@@ -12,6 +13,8 @@ from fashion_assets.criteria.questions import Searching
 from fashion_assets.criteria.searching import SEARCH_CRITERIA
 from fashion_assets.criteria.subject import Candidate
 from fashion_assets.doctor.schemas import of_indexes
+from fashion_assets.postgres.connections import ask_for, connect
+from fashion_assets.postgres.errors import Busy
 from fashion_assets.release import build, value_counting
 from fashion_assets.search.engine import SearchEngine
 from fashion_assets.search.query import Query
@@ -203,11 +206,36 @@ def test_they_are_made_where_they_are_due_alone(counted):
     )  # rarer values are frequent
     conn.execute(sql.SQL("ALTER TABLE {} DISABLE TRIGGER count_deleted").format(release.table("products")))
     assert value_counting.is_due(conn, settings, release)
-    (found,) = of_indexes(conn, [release])
+    (found,) = of_indexes(conn, settings, [release])
     assert "do not follow" in found.said and found.remedy == f"fashion-assets reindex {release.release}"
     conn.rollback()
-    assert "do not follow" not in of_indexes(conn, [release])[0].said
+    (found,) = of_indexes(conn, settings, [release])
+    assert found.state == "well"
     conn.execute(sql.SQL("DROP TABLE {}").format(release.table(TABLE)))
     assert value_counting.is_due(conn, settings, release)
-    assert not value_counting.is_due(conn, settings.model_copy(update={"counts_from": 100_000}), release)
+    (found,) = of_indexes(conn, settings, [release])
+    assert "2,000 products or more (counts_from) and no counts" in found.said
+    assert (found.state, found.remedy) == ("mend", f"fashion-assets reindex {release.release}")
+    for few in ({"counts_from": 100_000}, {"counts_from": 0}):
+        small = settings.model_copy(update=few)
+        assert not value_counting.is_due(conn, small, release)
+        assert of_indexes(conn, small, [release])[0].state == "well"
+    # One of a former version has not all that is counted, and nothing could make its counts.
+    conn.execute(sql.SQL("ALTER TABLE {} DROP COLUMN gender CASCADE").format(release.table("products")))
+    assert not value_counting.is_due(conn, settings, release)
     conn.rollback()
+
+
+def test_two_that_count_do_so_one_after_the_other(counted):
+    """As two `reindex` at once do: each lets the other keep the table from being written to, and then wants triggers on it."""
+    with ThreadPoolExecutor(2) as pool:
+        for each in [pool.submit(value_counting.count, counted.settings, counted.release) for _ in range(2)]:
+            each.result()
+    assert value_counting.differing(counted.conn, counted.release) == []
+    counted.conn.commit()
+    with connect(counted.settings) as first:
+        ask_for(first, value_counting._COUNTING + counted.release.number, 0, "")
+        with pytest.raises(
+            Busy, match=rf"^Values of {counted.release.release} are being counted by fashion-assets"
+        ):
+            value_counting.count(counted.settings, counted.release, wait=0)

@@ -4,8 +4,8 @@ What belongs here: that last part. What does not: the steps in which both towers
 that stay (`refinement`).
 
 What the towers learn by is captions, and a picture's neighbours are what comes of it, as is what a bare word finds. Asked
-for directly both gain much and captions lose next to nothing, because there are directions enough for all of
-it; and as only one matrix is learnt, of features computed once, it takes two minutes.
+for directly both gain much and captions lose next to nothing, because there are directions enough for all of it;
+and as only one matrix is learnt, of features computed once, it takes two minutes.
 """
 
 import math
