@@ -1,21 +1,24 @@
 """What people say for what a catalogue calls otherwise: slang, abbreviations, needs, words of other languages.
 
 What belongs here: replacing them by the catalogue's words, before a question is read as terms. What does not: names of values and brands, which
-come first (`words`), what a release has (`understanding`), a shop's own synonyms.
+come first (`words`), the list of words of other languages (`languages`), what a release has (`understanding`), a shop's own synonyms.
 
-Languages are those of `catalog.ontology`: a question in one of them is read by its words there. Of a word alone that several languages could have,
+What that list does not know is read as listings are, by the languages of `catalog.ontology`. Of a word alone that several languages could have,
 as "rot", `meaning` tells what it means in any.
 """
 
 import tomllib
-from collections.abc import Iterator, Mapping
+import unicodedata
+from collections.abc import Collection, Iterator, Mapping
 from dataclasses import dataclass, field
 from functools import cache, lru_cache
 from importlib import resources
+from itertools import product
 from typing import NamedTuple
 
 from fashion_assets.catalog.ontology.phrases import Match, every_phrase
 from fashion_assets.catalog.ontology.tokens import words_of
+from fashion_assets.search.languages import Part, parts_of
 from fashion_assets.search.words import Synonyms, has_synonyms, is_name, names
 
 KINDS = (
@@ -34,6 +37,9 @@ KINDS = (
 )
 """Properties whose words are replaced, and of a word that means several the one that is taken."""
 
+THINGS = ("article_type", "sub_category", "category")
+"""Columns of a catalogue that say what a product is."""
+
 LONGEST = 4
 """Words of a phrase that is said."""
 
@@ -50,21 +56,17 @@ class Said:
     """What was said, by what it was replaced with."""
 
 
-class _Part(NamedTuple):
-    start: int
-    end: int
-    meant: str
-
-
 def replaced(text: str, synonyms: Synonyms | None = None) -> Said:
     """A question with what is said in slang, abbreviated, or in another language in the catalogue's words; without what a merchant has
     synonyms of."""
-    parts = [*_slang(text)]
-    parts += [
-        each
-        for each in _foreign(text)
-        if not any(each.start < other.end and other.start < each.end for other in parts)
-    ]
+    text = unicodedata.normalize("NFC", text)
+    parts: list[Part] = []
+    for read in (_slang, _complaint, parts_of, _foreign):
+        parts += [
+            each
+            for each in read(text)
+            if not any(each.start < other.end and other.start < each.end for other in parts)
+        ]
     also: dict[str, str] = {}
     for start, end, meant in sorted(parts, reverse=True):
         if synonyms and has_synonyms(text[start:end], synonyms):
@@ -81,22 +83,6 @@ def _document() -> Mapping[str, Mapping[str, str]]:
 
 
 @cache
-def _words(name: str) -> frozenset[str]:
-    return frozenset(_document()["words"][name].split())
-
-
-def is_filler(word: str) -> bool:
-    """Whether a word says nothing of what is looked for: "something", "wear"."""
-    return word in _words("filler")
-
-
-def is_everyday(word: str) -> bool:
-    """Whether a word is one of everyday English, and no misspelling of another."""
-    plain = word.removesuffix("s")
-    return not _words("everyday").isdisjoint((word, plain)) or is_filler(word)
-
-
-@cache
 def _said() -> Mapping[tuple[str, ...], str]:
     """What is meant, by what is said, in words."""
     known = names()
@@ -110,7 +96,7 @@ def _said() -> Mapping[tuple[str, ...], str]:
     return found
 
 
-def _slang(text: str) -> Iterator[_Part]:
+def _slang(text: str) -> Iterator[Part]:
     words, known = words_of(text), _said()
     first = 0
     while first < len(words.words):
@@ -118,7 +104,7 @@ def _slang(text: str) -> Iterator[_Part]:
             phrase = words.words[first:last]
             meant = known.get(tuple(phrase))
             if meant is not None:
-                yield _Part(words.starts[first], words.ends[last - 1], meant)
+                yield Part(words.starts[first], words.ends[last - 1], meant)
             if meant is not None or is_name(" ".join(phrase)):
                 first = last
                 break
@@ -126,7 +112,52 @@ def _slang(text: str) -> Iterator[_Part]:
             first += 1
 
 
-def _foreign(text: str) -> list[_Part]:
+@cache
+def _complaints() -> list[tuple[str, tuple[frozenset[str], ...]]]:
+    """What is meant, and the words of each kind of which a question has one that says so."""
+    kinds = {name: frozenset(words.split()) for name, words in _document()["kinds"].items()}
+    return [
+        (meant, tuple(kinds.get(kind, frozenset((kind,))) for kind in said.split()))
+        for meant, every in _document()["complaints"].items()
+        for said in every.split(",")
+    ]
+
+
+def _complaint(text: str) -> Iterator[Part]:
+    """The part of a question that says what is wrong, from its first word to its last, where nothing beside it is named that is worn."""
+    words = words_of(text)
+    here = frozenset(words.words)
+    told = [
+        (last - first, meant, first, last)
+        for meant, kinds in _complaints()
+        if not here.isdisjoint(kinds[0]) and (said := _nearest(words.words, kinds)) is not None
+        for first, last in [(min(said), max(said))]
+        if not _names_a_thing(words.words, said)
+    ]
+    if told:
+        _, meant, first, last = min(told)
+        yield Part(words.starts[first], words.ends[last], meant)
+
+
+def _nearest(words: list[str], kinds: tuple[frozenset[str], ...]) -> tuple[int, ...] | None:
+    """Places of words of each kind, those that stand nearest to one another; None where there are none of one."""
+    places = [[place for place, word in enumerate(words) if word in kind] for kind in kinds]
+    told = [each for each in product(*places) if len(set(each)) == len(each)]
+    return min(told, key=lambda each: max(each) - min(each), default=None)
+
+
+def _names_a_thing(words: list[str], said: Collection[int]) -> bool:
+    """Whether words beside those that are `said` name a kind of thing that is worn."""
+    for first in range(len(words)):
+        for last in (first + 1, first + 2):
+            phrase = " ".join(words[first:last])
+            known = names().get(phrase) or names().get(phrase.removesuffix("s"))
+            if known is not None and known[0] in THINGS and not set(range(first, last)) <= set(said):
+                return True
+    return False
+
+
+def _foreign(text: str) -> list[Part]:
     """The parts of a question that another language than English has words for, where it is in that language."""
     words = words_of(text)
     known = names()
@@ -139,7 +170,7 @@ def _foreign(text: str) -> list[_Part]:
     matches = phrases.find(words, language, brands=frozenset(), title=False)
     foreign = _best([each for each in matches if each.language == language])
     parts = [
-        _Part(words.starts[each.first], words.ends[each.last - 1], in_english(each.value)) for each in foreign
+        Part(words.starts[each.first], words.ends[each.last - 1], in_english(each.value)) for each in foreign
     ]
     covered = {place for each in foreign for place in range(each.first, each.last)}
     understood = {place for each in matches if each.kind in KINDS for place in range(each.first, each.last)}
@@ -154,7 +185,7 @@ def _foreign(text: str) -> list[_Part]:
         own = ontology.language_words.get(word) == language or not words.between(place, place + 1).isascii()
         small = len(word) <= 2 or (len(word) <= SMALL and own)
         if parts and place not in covered and small and word not in known and not word.isdigit():
-            parts.append(_Part(words.starts[place], words.ends[place], ""))
+            parts.append(Part(words.starts[place], words.ends[place], ""))
     return parts
 
 

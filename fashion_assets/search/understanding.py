@@ -10,6 +10,7 @@ from functools import partial
 from typing import NamedTuple
 
 from fashion_assets.search import spoken, statements, words
+from fashion_assets.search.everyday import is_everyday, is_filler
 from fashion_assets.search.kept import CACHED_BYTES, Cache
 from fashion_assets.search.lacking import Absent
 from fashion_assets.search.path import Facts
@@ -119,9 +120,7 @@ class Understanding:
             if reading.text and not reading.there and (reading.text == word or not reading.spelt)
         )
         left = tuple(term for term in terms if term.phrases[0] not in silent)
-        telling = tuple(
-            term for term in left if term.column is not None or not spoken.is_filler(term.phrases[0])
-        )
+        telling = tuple(term for term in left if term.column is not None or not is_filler(term.phrases[0]))
         terms = words.with_what_was_said(telling or left, also)
         return Understood(text, terms, absent, words.otherwise(text, synonyms))
 
@@ -202,5 +201,5 @@ def _rare(word: str, there: bool, lexicon: Mapping[str, int]) -> _Reading:
     known = spoken.meaning(word)
     if known is not None:
         return _Reading(word if known.english else spoken.in_english(known.value), there)
-    nearest = None if spoken.is_everyday(word) else words.nearest_word(word, lexicon)
+    nearest = None if is_everyday(word) else words.nearest_word(word, lexicon)
     return _Reading(nearest or word, there, spelt=nearest is None)

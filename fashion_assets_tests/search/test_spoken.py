@@ -1,9 +1,18 @@
 """What people say for what a catalogue calls otherwise."""
 
+import tomllib
+from importlib import resources
+
 import pytest
 
-from fashion_assets.search.spoken import is_everyday, meaning, replaced
-from fashion_assets.search.words import read, with_what_was_said, without_company
+from fashion_assets.catalog.ontology.tokens import plain
+from fashion_assets.search.everyday import is_everyday
+from fashion_assets.search.spoken import meaning, replaced
+from fashion_assets.search.words import is_name, read, with_what_was_said, without_company
+
+
+def document(name: str) -> dict[str, dict[str, str]]:
+    return tomllib.loads(resources.files("fashion_assets.search").joinpath(f"{name}.toml").read_text("utf-8"))
 
 
 @pytest.mark.parametrize(
@@ -18,6 +27,22 @@ from fashion_assets.search.words import read, with_what_was_said, without_compan
         ("zapatos negros para hombre", "shoes black men"),
         ("camicia bianca", "shirt white"),
         ("grüne Jacke", "green jacket"),
+        ("grune jacke", "green jacket"),
+        ("Krawatte fuer die Herren", "tie men"),
+        ("vestido de verao azul", "dresses blue"),
+        ("rode schoenen", "red shoes"),
+        ("красное платье", "red dresses"),
+        ("लाल साड़ी", "red saree"),
+        ("lal saree", "red saree"),
+        # What is wrong, in whatever order.
+        ("my hands are always freezing", "my gloves"),
+        ("cold fingers", "gloves"),
+        ("my lips crack in the wind", "my lip care in the wind"),
+        ("shoes for sore feet", "shoes for sore feet"),
+        ("cold shoulder top", "cold shoulder top"),
+        # Words that are English, too, or a name's, tell no language.
+        ("rock band tshirt", "rock band tshirt"),
+        ("rosso brunello shoes", "rosso brunello shoes"),
         # Names come first: of the vocabularies, and of brands.
         ("bomber jacket", "bomber jacket"),
         ("rouge lipstick", "rouge lipstick"),
@@ -31,6 +56,57 @@ from fashion_assets.search.words import read, with_what_was_said, without_compan
 )
 def test_a_question_is_put_into_the_catalogues_words(said: str, read_as: str):
     assert replaced(said).text == read_as
+
+
+def test_what_is_meant_is_in_the_catalogues_words():
+    """Values of its columns, or what titles say."""
+    in_titles = {
+        "striped",
+        "checked",
+        "floral",
+        "printed",
+        "solid",
+        "leather",
+        "wool",
+        "cotton",
+        "synthetic",
+        "cheap",
+        "wedding",
+        "without",
+    }
+    in_titles |= {
+        "blouse",
+        "slippers",
+        "polo neck",
+        "v neck",
+        "round neck",
+        "short sleeve",
+        "long sleeve",
+        "sleeveless",
+    }
+    in_titles |= {"black dress", "white dress", "black white"}
+    spoken = document("spoken")
+    meant = {
+        each for section in ("slang", "abbreviations", "needs", "complaints") for each in spoken[section]
+    }
+    meant |= {each for language in document("languages").values() for each in language if each != "filler"}
+    assert {each for each in meant if not is_name(each)} <= in_titles
+
+
+def test_words_that_tell_a_language_are_not_everyday_english():
+    english = {
+        (language, word)
+        for language, meanings in document("languages").items()
+        for meant, said in meanings.items()
+        for word in said.split(", ")
+        if meant != "filler" and is_everyday(plain(word))
+    }
+    assert english == set()
+
+
+def test_a_word_with_two_meanings_is_read_in_the_language_of_the_others():
+    assert replaced("cartera roja de mujer").text == "wallet red women"
+    assert replaced("bolsa preta").text == "handbag black" and replaced("bolsa negra").text == "bags black"
 
 
 def test_what_was_said_is_looked_for_as_well():

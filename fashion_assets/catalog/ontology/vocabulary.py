@@ -310,23 +310,33 @@ def _language_words(folder: Traversable, phrases: dict[tuple[str, ...], dict]) -
     return {word: each.pop() for word, each in languages.items() if len(each) == 1}
 
 
-def _forms(text: str, language: str, inflected: bool) -> Iterator[tuple[str, ...]]:
-    """Every form of a phrase, as words."""
+def spelled_out(text: str) -> Iterator[str]:
+    """A phrase with each of its endings (`ner/o/a/i/e`, `noir//e`)."""
     parts = [
         [found[1] + ending for ending in found[2].split("/")[1:]]
         if (found := _ENDINGS.fullmatch(part))
         else [part]
         for part in text.strip().split()
     ]
-    for whole in itertools.product(*parts):
-        phrase = tuple(words_of(" ".join(whole)).words)
+    return map(" ".join, itertools.product(*parts))
+
+
+def without_umlauts(text: str) -> Iterator[str]:
+    """A German phrase as it is written where there are no such letters: with `ss`, and with `ae`, `oe`, `ue` or none of them."""
+    written = text.translate({ord("ß"): "ss"})
+    yield written
+    yield written.translate(_UMLAUTS)
+
+
+def _forms(text: str, language: str, inflected: bool) -> Iterator[tuple[str, ...]]:
+    """Every form of a phrase, as words."""
+    for whole in spelled_out(text):
+        phrase = tuple(words_of(whole).words)
         forms = {phrase}
-        if "ß" in text or (any(letter in text for letter in "äöü") and language == "de"):
-            written_out = " ".join(whole).translate({ord("ß"): "ss"})
-            forms.add(tuple(words_of(written_out).words))
-            forms.add(tuple(words_of(written_out.translate(_UMLAUTS)).words))
+        if language == "de" or "ß" in text:
+            forms |= {tuple(words_of(written).words) for written in without_umlauts(whole)}
         if "œ" in text or "oe" in text:
-            forms.add(tuple(words_of(" ".join(whole).replace("œ", "oe")).words))
+            forms.add(tuple(words_of(whole.replace("œ", "oe")).words))
         if inflected and phrase:
             forms |= {form for each in list(forms) for form in _numbers(each, language)}
         for form in list(forms):
