@@ -12,7 +12,9 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 import pyarrow as pa
 
 from fashion_assets.catalog.listing import REFERENCE_SCHEMA, content_hash
+from fashion_assets.characters import seen
 from fashion_assets.sources.columns import Columns
+from fashion_assets.sources.damage import undamaged
 from fashion_assets.sources.expressions import Compiler, Evaluator, states
 from fashion_assets.sources.listings import UNTYPED
 from fashion_assets.sources.mapping import Counted, DataTable
@@ -58,6 +60,7 @@ class MappedTable(DeclaredTable):
         self.columns |= {each.into: "uuid" for each in table.references if each.into is not None}
         self.references = tuple(_references(table))
         self.counts = tuple(map(_count, table.counts))
+        self._named = {*self.key, *(reference.column for reference in self.references)}
 
     @property
     def place(self) -> str:
@@ -135,9 +138,8 @@ class MappedTable(DeclaredTable):
         with open_rows(format or self.source.mapping.format, self.place, options) as reader:
             found = Columns(reader.columns)
             compiler = Compiler(found, typed=reader.format not in UNTYPED, source=self.source.name)
-            needed = {*self.key, *(reference.column for reference in self.references)}
             for name in self.columns:
-                if name in needed and not compiler.known(self.table.columns[name]):
+                if name in self._named and not compiler.known(self.table.columns[name]):
                     raise SourceError(
                         f"{self.source.shown(self.place)} has no column {name!r}, only {', '.join(found.names)[:300]}. Name the column "
                         "in the first line, or take the file away."
@@ -155,6 +157,7 @@ class MappedTable(DeclaredTable):
                 said[name] = None if row.defect else table.json[name](row.values)
                 continue
             found = () if row.defect else tuple(filter(states, evaluator(row.values)))
+            found = tuple(map(seen if name in self._named else undamaged, found))
             said[name] = None if not found else found[0].strip() if len(found) == 1 else list(found)
         return said
 
@@ -164,7 +167,7 @@ class MappedTable(DeclaredTable):
         if not self.key:
             return hashlib.blake2b(encoded(row.values).encode("utf-8", "replace"), digest_size=16).hexdigest()
         parts = [next(filter(states, table.columns[name](row.values)), None) for name in self.key]
-        stated = [part.strip() for part in parts if part is not None]
+        stated = [seen(part).strip() for part in parts if part is not None]
         if len(stated) < len(parts):
             return None
         return stated[0] if len(stated) == 1 else encoded(stated)

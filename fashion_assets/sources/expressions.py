@@ -144,8 +144,8 @@ class Compiler:
         return found
 
     def states(self, text: Any) -> bool:
-        """Whether a text states anything in this source; a number does."""
-        return not isinstance(text, str) or states(text, self._nulls)
+        """Whether a text states anything in this source; a number does, but for what programs write where there is none (NaN)."""
+        return states(text, self._nulls) if isinstance(text, str) else text == text
 
     def _pairs(self, expression: Expression) -> bool:
         inside = (*expression.first, *expression.all, *expression.join)

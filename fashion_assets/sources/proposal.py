@@ -64,6 +64,9 @@ _SCALES = frozenset(
 )
 """Members of an object beside an amount that say that it is no number of whole currency."""
 
+_CENTS = re.compile(r"(?:price|amount|preis|prix|precio|prezzo|prijs)(?:in)?(?:eur|usd|gbp)?cents?")
+"""What a column of prices in hundredths is called, folded."""
+
 _HTML = re.compile(r"<(?:p|br|ul|li|div|span|b|strong|h\d)\b[^>]*>", re.I)
 TITLE = "title"
 PRICE, CURRENCY = "price", "currency"
@@ -106,6 +109,13 @@ def propose(
         found = list(islice(reader.rows(), SAMPLE_ROWS))
         rows = [row.values for row in found if row.defect is None]
         first = found[0].text if found else None
+    if not rows and format == "sql":
+        table = (options or {}).get("table", "the query")
+        table = table if isinstance(table, str) else ".".join(table)
+        raise SourceError(
+            f"{table} in {_place(location)} has no rows that may be seen: it is empty, or policies keep them from this user (row "
+            "security). Name another table, or a user who sees them."
+        )
     if not rows:
         said = f" Its first begins {json.dumps(first[:40], ensure_ascii=False)}." if first else ""
         raise SourceError(
@@ -190,7 +200,8 @@ class _Proposing:
         title = self._title()
         for name, column in (("title", title), ("price", price)):
             if column is not None:
-                attributes[name] = Expression(column=column.name)
+                cents = name == PRICE and _CENTS.fullmatch(folded(column.name))
+                attributes[name] = Expression(column=column.name, scale="0.01" if cents else None)
         for name in _ORDER:
             column = self._called(name) or self._holding(name)
             if column is not None:
@@ -326,6 +337,10 @@ class _Proposing:
             )
         for column in self._free():
             if column.money >= MOST:
+                return self._take("price", column)
+        for column in self._free():
+            if _CENTS.fullmatch(folded(column.name)) and column.share(str.isdecimal) == 1:
+                self.notes.append(f"{column.name} counts cents: a hundredth of it is the price")
                 return self._take("price", column)
         return None
 

@@ -2,13 +2,14 @@
 
 # ruff: noqa: RUF001
 
+import json
 from pathlib import Path
 
 import pytest
 
 from fashion_assets.characters import seen
 from fashion_assets.sources.damage import out_of_formula, undamaged
-from fashion_assets_tests.sources.test_mapped import HEADER, SHIRT, rows, write
+from fashion_assets_tests.sources.test_mapped import HEADER, SHIRT, read_table, rows, write
 
 
 @pytest.mark.parametrize(
@@ -88,3 +89,12 @@ def test_a_catalogue_is_read_as_it_was_before(tmp_path: Path):
         "19.90",
     )
     assert (unseen["external_id"], unseen["image_uri"], unseen["price"]) == ("3", "images/3.jpg", "5")
+
+
+def test_people_are_called_as_they_are_and_named_by_what_shows(tmp_path: Path):
+    source = write(tmp_path, f"{HEADER}\n{SHIRT}\n")
+    (tmp_path / "users.csv").write_text("user_id,name\n\u200bu1,JÃ¶rg\n", "utf-8")
+    (tmp_path / "favourites.csv").write_text("user_id,external_id\nu1\u200e,1\ufeff\n", "utf-8")
+    (user,), (favourite,) = read_table(source, "users"), read_table(source, "favourites")
+    assert (user["external_id"], json.loads(user["values"])["name"]) == ("u1", "Jörg")
+    assert json.loads(favourite["values"]) == {"user_id": "u1", "external_id": "1"}

@@ -6,8 +6,12 @@ import shutil
 import sqlite3
 from pathlib import Path
 
+import pyarrow as pa
+import pyarrow.parquet as pq
 import pytest
 
+from fashion_assets.catalog.rules import Rules
+from fashion_assets.catalog.validation import validate
 from fashion_assets.sources.known_mappings import PUBLIC, load_mapping, parse_mapping, shipped
 from fashion_assets.sources.mapped import Mapped
 from fashion_assets.sources.mapping_file import as_toml, written
@@ -215,6 +219,27 @@ def test_types_in_objects_are_no_objects_and_cents_no_prices(tmp_path: Path) -> 
     found = recognise(str(file))
     assert "price" not in made_of(found)
     assert any("price.value stands beside price.precision" in note for note in found.notes)
+    write_lines(
+        file, *({"id": n, "title": f"Red shirt {n}", "priceInCents": 1990 + n, **more} for n in range(5))
+    )
+    found = recognise(str(file))
+    assert "priceInCents counts cents: a hundredth of it is the price" in found.notes
+    source = Mapped("shop", str(file), found.mapping)
+    assert read_all(source)["price"].to_pylist() == [f"19.9{n}" for n in range(5)]
+
+
+def test_nan_is_no_price_stated(tmp_path: Path) -> None:
+    file = tmp_path / "export.parquet"
+    table = {
+        "id": [1, 2, 3],
+        "title": ["Red shirt", "Blue shirt", "A hat"],
+        "price": [19.9, float("nan"), None],
+        "brand": ["Puma"] * 3,
+    }
+    pq.write_table(pa.table(table), file)
+    source = Mapped("shop", str(file), recognise(str(file)).mapping)
+    judged = validate(read_all(source), Rules(profile=source.profile))
+    assert [str(price) for price in judged.products["price"].to_pylist()] == ["19.90", "None", "None"]
 
 
 def test_values_that_speak_against_a_name_are_believed(tmp_path: Path) -> None:

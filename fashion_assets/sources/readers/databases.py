@@ -239,6 +239,15 @@ def find_table(connection: sa.Connection, wanted: str | Sequence[str], place: st
     )
 
 
+def keeps_rows_back(connection: sa.Connection, schema: str | None, table: str) -> bool:
+    """Whether policies decide which rows of a table the session's user sees."""
+    if connection.dialect.name != "postgresql":
+        return False
+    parts = [sa.func.quote_ident(sa.cast(part, sa.Text)) for part in (schema, table) if part is not None]
+    asked = sa.select(sa.func.row_security_active(sa.func.concat_ws(".", *parts)))
+    return bool(connection.scalar(asked))
+
+
 def types(connection: sa.Connection, schema: str | None, table: str) -> dict[str, Any]:
     """The columns of a table in their order, and their types."""
     return {

@@ -75,6 +75,8 @@ class Sql(RowReader):
             self.how["database"] = connection.dialect.name
             self._from, self.columns, types = self._find(connection, options)
             self._key, self._unique = self._find_key(connection, options)
+            if self._table is not None and databases.keeps_rows_back(connection, *self._table):
+                self.how["rows"] = "those that the table's policies let this user see (row security)"
         unknown = [name for name in self._key if name not in self.columns]
         order = [str(name) for name in _listed(options.get("order"))]
         unknown += [name for name in order if name.removeprefix("-") not in self.columns]

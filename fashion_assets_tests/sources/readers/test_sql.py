@@ -14,6 +14,7 @@ from psycopg import sql
 from fashion_assets.postgres.connections import Connection, connect
 from fashion_assets.settings import Settings
 from fashion_assets.sources import SourceError
+from fashion_assets.sources.proposal import propose
 from fashion_assets.sources.readers import databases, format_of, keys, open_rows
 from fashion_assets.sources.readers.beginnings import is_database_url
 from fashion_assets.sources.readers.keeping import kept
@@ -213,6 +214,26 @@ def test_nothing_is_written_and_what_is_wrong_is_told(settings, database, option
             list(Sql(location, options).rows())
         assert "\n" not in str(raised.value)
         assert [row.values["title"] for row in Sql(url(settings), {"table": "p"}).rows()] == ["Shirt"]
+    finally:
+        made(database, "DROP OWNED BY visitor; DROP ROLE visitor")
+
+
+def test_rows_that_policies_keep_back_are_told(settings, database):
+    made(
+        database,
+        """
+        CREATE SCHEMA "My Shop"; CREATE TABLE "My Shop"."a.b" AS SELECT n AS id, 'Red shirt' AS title FROM generate_series(1, 3) AS n;
+        ALTER TABLE "My Shop"."a.b" ENABLE ROW LEVEL SECURITY; CREATE POLICY own ON "My Shop"."a.b" USING (id < 0);
+        CREATE ROLE visitor LOGIN; GRANT USAGE ON SCHEMA "My Shop" TO visitor; GRANT SELECT ON "My Shop"."a.b" TO visitor
+        """,
+    )
+    try:
+        location = database_url(settings, user="visitor")
+        options = {"table": ["My Shop", "a.b"]}
+        assert "policies" in Sql(location, options).how["rows"]
+        assert "rows" not in Sql(url(settings), options).how
+        with pytest.raises(SourceError, match=r"a\.b in .* has no rows that may be seen"):
+            propose(location, "sql", None, options)
     finally:
         made(database, "DROP OWNED BY visitor; DROP ROLE visitor")
 
