@@ -19,6 +19,10 @@ class Terminal(Console):
     def __init__(self, *, stderr: bool = False, file: IO[str] | None = None, **given: Any):
         # A title's `:heart:` is no picture.
         super().__init__(stderr=stderr, file=file, emoji=False, **given)
+        if (
+            self._width is not None and self._width < 1
+        ):  # COLUMNS=0, from a terminal that has no size: nothing would fit
+            self._width = None
 
     def render_str(self, text: str, **given: Any) -> Text:
         """Every text that is printed, alone or as a cell of a table, comes by here."""

@@ -1,5 +1,6 @@
 """Nothing a catalogue holds does anything on the terminal, whichever command prints it."""
 
+import io
 import json
 from pathlib import Path
 
@@ -11,6 +12,7 @@ from typer.testing import CliRunner
 from fashion_assets.characters import visible
 from fashion_assets.cli import app
 from fashion_assets.criteria.subject import Candidate
+from fashion_assets.terminal import Terminal
 from fashion_assets_tests.catalogue import write_catalogue
 
 ACTING = "\x1b]0;pwned\x07\x1b[2J\u202e\rPuma"
@@ -52,6 +54,13 @@ def test_titles_ids_and_records_are_seen_and_do_nothing(
     printed("report", "--json")
     assert seen in printed("search", "red", "--release", ACTING)
     assert seen in printed("retire", ACTING)
+
+
+def test_a_terminal_without_a_size_shows_what_is_said(monkeypatch: pytest.MonkeyPatch):
+    monkeypatch.setenv("COLUMNS", "0")
+    told = io.StringIO()
+    Terminal(file=told).print("1 found")
+    assert told.getvalue() == "1 found\n"
 
 
 def test_names_of_folders_are_seen(settings, tmp_path: Path, monkeypatch: pytest.MonkeyPatch):

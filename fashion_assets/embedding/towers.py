@@ -20,6 +20,7 @@ import numpy as np
 
 from fashion_assets.embedding.graphs import ConvolutionGraph, TransformerGraph
 from fashion_assets.embedding.spaces import ModelError
+from fashion_assets.errors import one_line
 
 BATCH = 32
 """Texts of one call to their tower; more are no faster on a CPU."""
@@ -174,8 +175,10 @@ def _whole(folder: Path) -> Iterator[None]:
     except (ModelError, OSError, MemoryError):
         raise
     except Exception as error:  # libraries raise anything at all for files that are damaged
+        if "bad_alloc" in str(error):
+            raise MemoryError from error
         raise ModelError(
-            f"the model in {folder} cannot be loaded ({type(error).__name__}: {error}). Its files are damaged or not whole: "
+            f"the model in {folder} cannot be loaded ({type(error).__name__}: {one_line(str(error))}). Its files are damaged or not whole: "
             "fetch it again, or unset FASHION_ASSETS_MODEL to use the shipped model."
         ) from error
 

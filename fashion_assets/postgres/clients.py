@@ -76,7 +76,8 @@ def psql(settings: Settings, arguments: Sequence[str] = ()) -> int:
 
 
 def _parameters(settings: Settings) -> dict[str, str]:
-    return {name: value for name, value in server.parameters(settings).items() if name not in _OUR_OWN}
+    own = _OUR_OWN if settings.database_url is not None else _OUR_OWN | server.ITSELF.keys()
+    return {name: value for name, value in server.parameters(settings).items() if name not in own}
 
 
 def _is_plain(host: str) -> bool:

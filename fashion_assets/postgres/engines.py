@@ -36,8 +36,10 @@ class SessionPlugin(CreateEnginePlugin):
         self._statement = session.statement(path if isinstance(path, str) else None)
 
     def update_url(self, url: URL) -> URL:
-        """The URL as the driver takes it."""
-        return url.difference_update_query([_SEARCH_PATH])
+        """The URL as the driver takes it. Text has no empty parameters: of a socket the address that is none is said again."""
+        plain = url.difference_update_query([_SEARCH_PATH])
+        on_socket = str(plain.query.get("host", "")).startswith("/")
+        return plain.update_query_dict({"hostaddr": ""}) if on_socket else plain
 
     def engine_created(self, engine: Engine) -> None:
         """Called by SQLAlchemy."""

@@ -253,7 +253,9 @@ def _kind_by_text(text: str) -> type[WarehouseError] | None:
     if any(part in text for part in _TOO_MANY_TEXTS):
         return TooFewConnections
     # psycopg puts "connection failed" before whatever ended an attempt to connect.
-    attempt = text.startswith(("connection failed", "connection to server", "connection timeout"))
+    attempt = text.startswith(
+        ("connection failed", "connection to server", "connection timeout", "connection is bad")
+    )
     if not attempt and any(part in text for part in _GONE_TEXTS):
         return ServerGone
     if attempt or any(part in text for part in _UNREACHABLE_TEXTS):

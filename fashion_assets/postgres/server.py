@@ -31,6 +31,16 @@ _REPEATABLE = {"options": "-c synchronous_commit=off"}
 missing; the next run does it again, as it would had it been stopped a moment earlier. The swap, which others see, turns it on for
 itself. What other programs write, nobody does again: they wait until it is kept."""
 
+ITSELF = {
+    "hostaddr": "",
+    "target_session_attrs": "any",
+    "require_auth": "none",
+    "channel_binding": "disable",
+    "gssencmode": "disable",
+    "sslmode": "disable",
+}
+"""What libpq would take from the environment (`PGHOSTADDR`, `PGCHANNELBINDING` …), where that is meant for another server."""
+
 _ENCODED = {"client_encoding": "UTF8"}
 """Of every connection, whatever role, database or environment say: drivers learn it as they connect, and only then."""
 
@@ -45,7 +55,8 @@ def parameters(settings: Settings) -> dict[str, str]:
     if settings.database_url is not None:
         return _given_parameters(settings.database_url.get_secret_value())
     socket_folder = _attach(settings.postgres_data)
-    return {"host": str(socket_folder), "port": PORT, "user": USER, "dbname": USER, **_ENCODED, **_REPEATABLE}
+    own = {"host": str(socket_folder), "port": PORT, "user": USER, "dbname": USER}
+    return {**own, **ITSELF, **_ENCODED, **_REPEATABLE}
 
 
 def conninfo(settings: Settings) -> str:

@@ -13,7 +13,7 @@ import sqlalchemy
 from psycopg import sql
 from pydantic import SecretStr
 
-from fashion_assets.postgres import engines, server, session
+from fashion_assets.postgres import clients, engines, server, session
 from fashion_assets.postgres.connections import connect
 from fashion_assets.postgres.errors import (
     SharedSessions,
@@ -151,6 +151,22 @@ def test_text_arrives_as_it_was_whatever_the_environment_says(
             "grün हिन्दी",
             "grün".encode(),
         )
+
+
+def test_what_the_environment_says_of_another_server_is_not_meant_for_the_embedded_one(
+    server_settings: Settings, monkeypatch: pytest.MonkeyPatch
+):
+    for name, value in {
+        "PGHOSTADDR": "127.0.0.9",
+        "PGTARGETSESSIONATTRS": "standby",
+        "PGREQUIREAUTH": "scram-sha-256",
+        "PGCHANNELBINDING": "require",
+        "PGGSSENCMODE": "require",
+        "PGSSLMODE": "verify-full",
+    }.items():
+        monkeypatch.setenv(name, value)
+    assert by_psycopg(server_settings) and by_sqlalchemy(server_settings) and by_dagsters_driver(server_settings)
+    assert "hostaddr" not in clients.url(server_settings)
 
 
 # --- where pgvector is
