@@ -58,6 +58,11 @@ ROOM = (errno.ENOSPC, errno.EDQUOT)
 
 _UNITS = ("bytes", "kB", "MB", "GB", "TB")
 
+SHARED_MEMORY = "/dev/shm"
+"""Where Linux keeps semaphores; that it cannot is said without a path (sem_open(3))."""
+
+_OF_SEMAPHORES = (errno.EROFS, errno.EACCES, errno.EPERM, errno.ENOENT, errno.ENOSYS)
+
 _OF_ONE_PLACE = (
     *(
         errno.ENOENT,
@@ -149,6 +154,11 @@ def _of_system(error: OSError, home: Path | None) -> FashionAssetsError:
         limit, _ = resource.getrlimit(resource.RLIMIT_NOFILE)
         return SystemFault(
             f"Too many files are open: this process may open {limit}. Raise that (ulimit -n 4096), {AGAIN}"
+        )
+    if path is None and number in _OF_SEMAPHORES and not os.access(SHARED_MEMORY, os.W_OK | os.X_OK):
+        return SystemFault(
+            f"{SHARED_MEMORY}, by which processes share locks, cannot be written ({said}). Have a tmpfs mounted there (with "
+            f"docker: --tmpfs {SHARED_MEMORY}), {AGAIN}"
         )
     if number in (errno.EROFS, errno.EACCES, errno.EPERM) and path is not None:
         if home is not None and (path == home or home in path.parents):

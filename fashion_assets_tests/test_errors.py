@@ -14,7 +14,7 @@ import psycopg
 import pytest
 from typer.testing import CliRunner
 
-from fashion_assets import cli, failure
+from fashion_assets import cli, errors, failure
 from fashion_assets.errors import (
     DiskFull,
     FashionAssetsError,
@@ -80,6 +80,14 @@ def test_what_the_system_refuses_is_told(
     assert type(by_text) is kind
     reason = told(error, Settings(home=tmp_path))
     assert reason is not None and reason == str(explained) and reason.shared == kind.shared
+
+
+def test_where_no_semaphore_can_be_made_the_place_is_named(tmp_path: Path, monkeypatch: pytest.MonkeyPatch):
+    refused = OSError(errno.EROFS, "Read-only file system")
+    monkeypatch.setattr(errors, "SHARED_MEMORY", str(tmp_path / "shm"))
+    assert str(tmp_path / "shm") in str(explain_system(refused)) and "tmpfs" in str(explain_system(refused))
+    (tmp_path / "shm").mkdir()
+    assert "tmpfs" not in str(explain_system(refused))
 
 
 def test_limits_of_the_process_are_told():

@@ -165,7 +165,9 @@ def test_what_the_environment_says_of_another_server_is_not_meant_for_the_embedd
         "PGSSLMODE": "verify-full",
     }.items():
         monkeypatch.setenv(name, value)
-    assert by_psycopg(server_settings) and by_sqlalchemy(server_settings) and by_dagsters_driver(server_settings)
+    assert (
+        by_psycopg(server_settings) and by_sqlalchemy(server_settings) and by_dagsters_driver(server_settings)
+    )
     assert "hostaddr" not in clients.url(server_settings)
 
 

@@ -155,11 +155,22 @@ def facets(names: Sequence[str]) -> tuple[str, ...]:
     return tuple(wanted)
 
 
+FORMS = ("multipart/form-data", "application/x-www-form-urlencoded")
+
+
 async def with_picture(request: Request, most: int) -> tuple[Asked, bytes | None]:
     """What a form asks, with the bytes of its picture, if there is one; no picture has more than so many bytes.
 
     Raises `RequestValidationError` as for any other parameters, and a `Problem`.
     """
+    kind = request.headers.get("content-type", "").partition(";")[0].strip().lower()
+    if kind not in FORMS and (kind or request.headers.get("content-length", "0") != "0"):
+        raise bad_request(
+            f"a search by a picture is asked in a form ({FORMS[0]}), not in {kind or 'a body that does not say what it is'}; "
+            "without a picture: GET /api/v1/search?q=…"
+        )
+    if request.query_params:
+        raise bad_request("beside a picture all is asked in the form, and nothing in the address")
     async with request.form(max_files=1, max_fields=4 * FILTERS, max_part_size=64 * 1024) as form:
         picture = form.get("picture")
         data = None

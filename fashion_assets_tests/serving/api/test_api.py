@@ -195,6 +195,17 @@ def test_it_says_whether_it_lives_and_can_answer(api: httpx.Client):
     assert api.head("/healthz").status_code == 200
 
 
+def test_what_is_asked_otherwise_than_in_a_form_is_not_passed_over(api: httpx.Client):
+    for sent in (
+        {"json": {"q": "red"}},
+        {"content": b"q=red"},
+        {"data": {"limit": "1"}, "params": {"q": "red"}},
+    ):
+        answer = api.post("/api/v1/search", **sent)
+        assert answer.status_code == 400 and "form" in answer.json()["detail"]
+    assert api.post("/api/v1/search", data={"q": "red"}).status_code == 200
+
+
 @pytest.mark.parametrize(
     ("path", "status", "said"),
     [
