@@ -150,6 +150,8 @@ def test_views_that_lead_astray_and_steps_that_are_not_done():
     assert (
         states(schemas.of_steps("9999", [])) == states(schemas.of_steps(migrations.HEAD, ["x"])) == {"mend"}
     )
+    *_, last = many = schemas.of_steps(migrations.HEAD, ["x"] * 208)
+    assert len(many) == 6 and last.said == "and 203 more changes of that kind"
 
 
 # --- work
