@@ -2,7 +2,7 @@
 
 What belongs here: the generators that yield what is to be read or computed and receive the answer. What does not:
 connections (`engine`), what is known of releases (`served`), unknown words (`understanding`), the legs and what a statement is given (`legs`),
-statements, choosing paths, what people like (`people`).
+what is done where an index is in doubt (`ways`), statements, choosing paths, what people like (`people`).
 """
 
 from collections.abc import Mapping, Sequence
@@ -20,6 +20,7 @@ from fashion_assets.search import (
     page_statement,
     preferences,
     statements,
+    ways,
     words,
 )
 from fashion_assets.search.asked import NOTHING_NEAR, Answered, Asked, Stored, total_of
@@ -30,24 +31,25 @@ from fashion_assets.search.lacking import LackingWords
 from fashion_assets.search.legs import legs_of, parameters_of, shape_of, walk_of
 from fashion_assets.search.meaning import Encoders
 from fashion_assets.search.paging import (
+    CUT_SHORT,
     PASSED_OVER,
     TOO_FEW,
-    Leg,
     Page,
     hits_of,
     page_of,
     passed_over,
     too_few,
 )
-from fashion_assets.search.path import EXACT_AT_MOST, EXACT_AT_ONCE, Detour, Facts
+from fashion_assets.search.path import Facts
 from fashion_assets.search.query import SORTS, Aside, Cursor, Plan, Query, Results
 from fashion_assets.search.reading import Statement
 from fashion_assets.search.served import ServedReleases, array
-from fashion_assets.search.statements import Shape, Walk
+from fashion_assets.search.statements import Shape
 from fashion_assets.search.tallies import FOUND_MOST, Tally
 from fashion_assets.search.tallies import read as tallied
 from fashion_assets.search.understanding import Understanding
 from fashion_assets.search.values import FilterValues
+from fashion_assets.search.ways import Way
 from fashion_assets.search.work import Compute, Work
 from fashion_assets.settings import Settings
 from fashion_assets.warehouse.releases import ReleaseError
@@ -205,26 +207,7 @@ class Answering:
         chosen = curated.chosen(decided, query, understood)
         pins = yield from self.curation.pinned(self.releases, facts, chosen.pins, query.narrowed)
         avoided = (yield from self._understanding.understand(facts, query.avoid)).terms
-        vectors: dict[str, np.ndarray] = {}
-        if query.mode != "text" and query.has_meaning:
-            if self.encoders.has(query, read.texts):
-                # To hand it to another thread would take longer.
-                vectors = self._vectors(query, read.texts, facts, like)
-            else:
-                vectors = yield Compute(lambda: self._vectors(query, read.texts, facts, like))
-            silent = [space.name for space in facts.spaces if space.name not in vectors]
-            if silent and (vectors or (query.words and query.mode == "hybrid")):
-                notes.append(
-                    Aside(f"not searched, as nothing asked for is in the space: {', '.join(silent)}")
-                )
-            elif silent:
-                raise ReleaseError(
-                    f"{facts.release} was made with the model {', '.join(silent)}, and the model in use is "
-                    f"{', '.join(self.encoders.spaces)}: set FASHION_ASSETS_MODEL to the former, or run again to "
-                    "embed the catalogue with the latter"
-                )
-        elif query.mode == "vector":
-            raise SearchError("a vector search needs words, a picture, a product or a vector")
+        vectors = yield from self._meant(query, read.texts, facts, like, notes)
         if vectors and facts.bare:
             notes.append(
                 Aside(f"{facts.bare:,} of {facts.products:,} products have no vector: words alone find them")
@@ -276,6 +259,33 @@ class Answering:
         )
         return asked, plan, chosen
 
+    def _meant(
+        self, query: Query, texts: Sequence[str], facts: Facts, like: Stored | None, notes: list[str]
+    ) -> Work[dict[str, np.ndarray]]:
+        """The unit vectors of a question by space; none where it is asked by words alone. Notes the spaces in which it has none.
+
+        Raises `SearchError` for a vector search that asks for nothing, `ReleaseError` for a release of another model.
+        """
+        if query.mode == "text" or not query.has_meaning:
+            if query.mode == "vector":
+                raise SearchError("a vector search needs words, a picture, a product or a vector")
+            return {}
+        if self.encoders.has(query, texts):
+            # To hand it to another thread would take longer.
+            vectors = self._vectors(query, texts, facts, like)
+        else:
+            vectors = yield Compute(lambda: self._vectors(query, texts, facts, like))
+        silent = [space.name for space in facts.spaces if space.name not in vectors]
+        if silent and (vectors or (query.words and query.mode == "hybrid")):
+            notes.append(Aside(f"not searched, as nothing asked for is in the space: {', '.join(silent)}"))
+        elif silent:
+            raise ReleaseError(
+                f"{facts.release} was made with the model {', '.join(silent)}, and the model in use is "
+                f"{', '.join(self.encoders.spaces)}: set FASHION_ASSETS_MODEL to the former, or run again to "
+                "embed the catalogue with the latter"
+            )
+        return vectors
+
     def _vectors(
         self, query: Query, texts: Sequence[str], facts: Facts, like: Stored | None
     ) -> dict[str, np.ndarray]:
@@ -288,22 +298,33 @@ class Answering:
         return made
 
     def answer(self, facts: Facts, asked: Asked) -> Work[Answered]:
-        """One page of hits. Where an index left out what the sample proves to be nearer, what is of the nearest styles is compared, or, in a
-        release without these, it searches wider; and where that does not help or too few were found, all that the filters leave is compared:
-        at once if it is little, and if it is very much only where too few were found. Where the filters leave nothing near, the nearest of what they leave are found."""
+        """One page of hits. Where the filters leave nothing near, the nearest of what they leave are found."""
         if asked.hidden is None:
             hidden = yield from self.curation.hidden()
             asked = replace(asked, hidden=hidden)
         answered = yield from self._answer(facts, asked)
-        tally = answered.tally
-        if asked.apart and tally is not None and tally.looked >= FOUND_MOST:
-            # More than are looked at have the words: those that the filters leave come first.
-            asked = replace(asked, together=False)
-            answered = yield from self._answer(facts, asked)
-            tally = answered.tally
+        if asked.apart and answered.tally is not None:
+            if answered.tally.looked >= FOUND_MOST:
+                # More than are looked at have the words: those that the filters leave come first.
+                asked = replace(asked, together=False)
+                answered = yield from self._answer(facts, asked)
+            assert answered.tally is not None
+            tally = yield from self._counted_apart(facts, asked, answered.tally)
+            answered = replace(answered, tally=tally)
+        tally, shown = answered.tally, len(answered.hits)
+        # What is pinned is there whether anything is found or not.
+        found = tally.found - len(asked.pinned) if tally is not None else shown
+        if not found and asked.ends and asked.filters and asked.vectors and asked.limit:
+            return (yield from self._nearest_left(facts, asked, tally))
+        ranked_alone = asked.level is not None and not asked.whole and asked.sort is None
+        if ranked_alone and shown <= asked.limit and asked.offset + shown < found and asked.limit:
+            whole = yield from self._answer(facts, replace(asked, whole=True))
+            answered = replace(whole, tally=tally)
+        return answered
+
+    def _counted_apart(self, facts: Facts, asked: Asked, tally: Tally) -> Work[Tally]:
+        """A tally with the values of the columns by which the question is narrowed: of each what is found without the filters on it."""
         for column in asked.apart:
-            if tally is None:
-                continue
             others = tuple(asked.filters[place] for place in asked.beside(column))
             aside = replace(
                 asked, filters=others, counted=(column,), limit=0, offset=0, after=None, whole=False
@@ -314,74 +335,41 @@ class Answering:
                 assert tallied.tally is not None
                 tally, found = tally.joined(tallied.tally), tallied.tally.found
             if found == len(aside.pinned) and aside.ends and others and aside.vectors:
-                # As that search would by itself, below.
+                # As that search would by itself (`_nearest_left`).
                 tallied = yield from self._answer(facts, replace(aside, ends=False, level=None))
                 assert tallied.tally is not None
                 tally = tally.joined(tallied.tally)
-        answered = replace(answered, tally=tally)
-        # What is pinned is there whether anything is found or not.
-        beside = len(asked.pinned)
-        found = tally.found - beside if tally is not None else len(answered.hits)
-        if not found and asked.ends and asked.filters and asked.vectors and asked.limit:
-            # No words match what the filters leave, or it would have been found.
-            asked = replace(asked, ends=False, level=None, whole=False)
-            answered = yield from self._answer(facts, asked)
-            if answered.hits:
-                answered = replace(answered, notes=(*answered.notes, NOTHING_NEAR))
-            if answered.tally is not None and tally is not None:
-                # What other values would find, they find within the cut-off.
-                tally = answered.tally.joined(tally.of(asked.apart))
-                answered = replace(answered, tally=tally)
-            found = tally.found - beside if tally is not None else 0
-        if asked.level is not None and not asked.whole and asked.sort is None:
-            shown = asked.offset + len(answered.hits)
-            if len(answered.hits) <= asked.limit and shown < found and asked.limit:
-                whole = yield from self._answer(facts, replace(asked, whole=True))
-                answered = replace(whole, tally=answered.tally)
+        return tally
+
+    def _nearest_left(self, facts: Facts, asked: Asked, tally: Tally | None) -> Work[Answered]:
+        """The nearest of what the filters leave, of which nothing is near. No words match it either, or it would have been found."""
+        answered = yield from self._answer(facts, replace(asked, ends=False, level=None, whole=False))
+        if answered.hits:
+            answered = replace(answered, notes=(*answered.notes, NOTHING_NEAR))
+        if answered.tally is not None and tally is not None:
+            # What other values would find, they find within the cut-off.
+            answered = replace(answered, tally=answered.tally.joined(tally.of(asked.apart)))
         return answered
 
     def _answer(self, facts: Facts, asked: Asked) -> Work[Answered]:
-        before = facts.detour(asked.near_what)
-        notes: list[str] = [] if before is None else [before.note]
-        wide = before is not None and before.path == "exact"
-        legs = legs_of(
-            facts,
-            replace(asked, exact=True) if wide else asked,
-            wide=wide,
-            by_styles=before is not None and before.path == "styles",
-        )
-        walk = walk_of(legs)
-        page = yield from self._page(facts, asked, legs, walk)
-        if any(leg.is_full(proof) and not leg.most for leg, proof in page.proofs):
-            # The sample promised fewer within the cut-off. Filters have a leg to themselves then.
-            wide = True
-            legs = legs_of(facts, asked, wide=True)
-            walk = walk_of(legs)
-            page = yield from self._page(facts, asked, legs, walk)
-        doubt = yield from self._doubted(facts, asked, page, legs)
-        left = facts.left(asked.filters) if doubt else 0
-        if doubt == PASSED_OVER and left > EXACT_AT_ONCE and not any(leg.styles for leg in legs):
-            by_styles = legs_of(facts, asked, wide=wide, by_styles=True)
-            if any(leg.styles for leg in by_styles):
-                notes.append(
-                    Aside(
-                        "the index passed over nearer products, so those of the nearest styles were compared"
-                    )
-                )
-                legs = by_styles
-                page = yield from self._page(facts, asked, legs, walk)
-                doubt = yield from self._doubted(facts, asked, page, legs)
-                facts.took(asked.near_what, Detour("styles", notes[-1]))
-            elif walk.wider != walk:
-                notes.append(Aside("the index passed over nearer products, so it searched wider"))
-                page = yield from self._page(facts, asked, legs, walk.wider)
-                doubt = yield from self._doubted(facts, asked, page, legs)
-        if doubt == TOO_FEW or (doubt == PASSED_OVER and left <= EXACT_AT_MOST):
-            notes.append(Aside(f"the index {doubt}, so all was compared"))
-            legs = legs_of(facts, replace(asked, exact=True), wide=True)
-            page = yield from self._page(facts, asked, legs, walk)
-            facts.took(asked.near_what, Detour("exact", notes[-1]))
-        paths: dict[str, str] = {leg.shape.space: leg.shape.path for leg in legs}
+        """One page of hits, each way gone in turn until the answer is sure (`ways`)."""
+        way = ways.begun(facts, asked)
+        page = yield from self._page(facts, asked, way)
+        doubt = yield from self._doubted(facts, asked, way, page)
+        notes = [way.note] if way.note is not None else []
+        for other in ways.IN_DOUBT:
+            if doubt is None:
+                break
+            next_way = other(facts, asked, way, doubt)
+            if next_way is None:
+                continue
+            way = next_way
+            page = yield from self._page(facts, asked, way)
+            doubt = yield from self._doubted(facts, asked, way, page)
+            notes += [way.note] if way.note is not None else []
+            if way.detour is not None:
+                facts.took(asked.near_what, way.detour)
+        paths: dict[str, str] = {leg.shape.space: leg.shape.path for leg in way.legs}
         if page.shape.terms:
             paths["text"] = "terms"
         hits, keys = hits_of(page.rows, page.shape, asked.weights, asked.offset, asked.boosts)
@@ -391,18 +379,21 @@ class Answering:
             tuple(notes),
             keys,
             page.tally,
-            {leg.shape.space: leg.cut for leg in legs if leg.cut is not None},
+            {leg.shape.space: leg.cut for leg in way.legs if leg.cut is not None},
             page.is_full,
         )
 
-    def _doubted(self, facts: Facts, asked: Asked, page: Page, legs: Sequence[Leg]) -> Work[str | None]:
-        """Why the answer of index legs is unsound: they found too few, or passed over one of the probes. Where a release follows its sources a probe may have
-        changed since the sample was drawn, so it is looked up, which takes a tenth of searching again."""
+    def _doubted(self, facts: Facts, asked: Asked, way: Way, page: Page) -> Work[str | None]:
+        """Why an answer is in doubt: there may be more within the cut-off than was looked at, or index legs found too few, or passed over one of the
+        probes. Where a release follows its sources a probe may have changed since the sample was drawn, so it is looked up, which takes a tenth of
+        searching again."""
+        if way.first and page.is_cut_short:
+            return CUT_SHORT
         if too_few(page):
             return TOO_FEW
         for place, products, nearer_than in passed_over(page):
             parameters = {
-                **parameters_of(asked, legs),
+                **parameters_of(asked, way.legs),
                 "passed_over": list(products),
                 "nearer_than": nearer_than,
             }
@@ -412,18 +403,19 @@ class Answering:
                 return PASSED_OVER
         return None
 
-    def _page(self, facts: Facts, asked: Asked, legs: Sequence[Leg], walk: Walk) -> Work[Page]:
+    def _page(self, facts: Facts, asked: Asked, way: Way) -> Work[Page]:
+        legs = way.legs
         known = None if asked.matching_what is None else facts.matching.peek(asked.matching_what)
         shape = shape_of(facts, asked, legs, matches_known=known is not None)
         statement = Statement(page_statement.search(shape), {**parameters_of(asked, legs), "matching": known})
-        settings = statements.settings_of(shape, walk)
+        settings = statements.settings_of(shape, way.walk)
         (rows,) = yield from self.releases.read(facts, [statement], settings)
         tally = _tally(rows[0][-1], shape)
         if tally is not None and tally.matching is not None and known is None:
             facts.matching.put(asked.matching_what, tally.matching)
         page = page_of(rows, shape, legs, tally)
         if any(leg.falls_short(proof) for leg, proof in page.proofs):
-            return (yield from self._page(facts, asked, [leg.unbounded for leg in legs], walk))
+            return (yield from self._page(facts, asked, way._replace(legs=[leg.unbounded for leg in legs])))
         return page
 
     def product(self, facts: Facts, key: str) -> Work[Stored]:

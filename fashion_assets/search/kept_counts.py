@@ -8,6 +8,7 @@ which are counted as they are read; so are those under several filters, a range,
 """
 
 from collections.abc import Sequence
+from typing import LiteralString
 
 from psycopg import sql
 
@@ -35,58 +36,79 @@ def hold(shape: Shape, columns: Sequence[str]) -> bool:
 
 
 def kept(shape: Shape, columns: Sequence[str], otherwise: sql.Composed) -> sql.Composed:
-    """An expression that says what `tally` does, from the counts where they are kept, and else by `otherwise`.
+    """An expression that says what `tally` does, from the counts where they hold, and else by `otherwise`. Each statement looks, as that may change
+    between two."""
+    return sql.SQL("CASE WHEN {} THEN {} ELSE {} END").format(
+        may_be_read(shape), told(shape, columns), otherwise
+    )
 
-    A reader from whom policies keep rows has these counted: the counts are of all. Each statement looks, as either may change between two.
-    """
-    counts, products = table(shape.schema, TABLE), table(shape.schema)
-    asked = (
-        sql.SQL("filter = {} AND value = ANY(%(filter_0)s::text[])").format(sql.Literal(shape.filters[0][1]))
-        if shape.filters
-        else sql.SQL("filter = '' AND value = ''")
-    )
-    values = sql.SQL("cardinality(%(filter_0)s::text[])" if shape.filters else "1")
-    which = [sql.SQL("WHEN '' THEN -1")]
-    which += [
-        sql.SQL("WHEN {} THEN {}").format(sql.Literal(column), sql.Literal(place))
-        for place, column in enumerate(columns)
-    ]
-    least, greatest = (
-        sql.SQL("CASE counted {} END").format(
-            sql.SQL(" ").join(
-                sql.SQL("WHEN {} THEN (SELECT {}({}) FROM {} WHERE {})").format(
-                    sql.Literal(column),
-                    sql.SQL(extreme),
-                    sql.Identifier(column),
-                    products,
-                    where(narrowing(shape)),
-                )
-                for column in columns
-                if is_range(column)
-            )
-        )
-        if any(map(is_range, columns))
-        else sql.SQL("NULL::numeric")
-        for extreme in ("min", "max")
-    )
+
+def may_be_read(shape: Shape) -> sql.Composed:
+    """Whether counts are kept of all values that are asked for, and the reader sees every row they are of: from whom policies keep rows has these
+    counted."""
     return sql.SQL(
-        "CASE WHEN (SELECT count(DISTINCT value) FROM {counts} WHERE {asked} AND counted = '') = {values} "
-        "AND NOT (SELECT relrowsecurity FROM pg_class WHERE oid = {products}::regclass) THEN "
-        "(SELECT json_agg(json_build_array(CASE counted {which} END, CASE counted WHEN '' THEN '0' ELSE counted_value END, number, "
-        "({least})::text, ({greatest})::text))::text FROM ("
-        "SELECT *, row_number() OVER (PARTITION BY counted ORDER BY number DESC, counted_value) AS place FROM ("
-        "SELECT counted, counted_value, sum(products)::int8 AS number FROM {counts} "
-        "WHERE {asked} AND counted = ANY({columns}) GROUP BY 1, 2 HAVING sum(products) > 0) AS summed) AS ranked "
-        "WHERE place <= {most}) ELSE {otherwise} END"
+        "(SELECT count(DISTINCT value) FROM {} WHERE {} AND counted = '') = {} AND NOT (SELECT relrowsecurity FROM pg_class WHERE oid = {}::regclass)"
     ).format(
-        counts=counts,
-        asked=asked,
-        values=values,
-        products=sql.Literal(products.as_string(None)),
-        which=sql.SQL(" ").join(which),
-        least=least,
-        greatest=greatest,
-        columns=sql.Literal(["", *columns]),
-        most=sql.Literal(max(FACET_VALUES, len(EDGES) + 1)),
-        otherwise=otherwise,
+        table(shape.schema, TABLE),
+        _of_what_is_asked(shape),
+        sql.SQL("cardinality(%(filter_0)s::text[])" if shape.filters else "1"),
+        sql.Literal(table(shape.schema).as_string(None)),
     )
+
+
+def told(shape: Shape, columns: Sequence[str]) -> sql.Composed:
+    """The counts as `tally` has them: place of the column, value, count, least and greatest, the most frequent values of each."""
+    return sql.SQL(
+        "(SELECT json_agg(json_build_array({which}, CASE counted WHEN '' THEN '0' ELSE counted_value END, number, "
+        "({least})::text, ({greatest})::text))::text FROM ("
+        "SELECT *, row_number() OVER (PARTITION BY counted ORDER BY number DESC, counted_value) AS place FROM ({summed}) AS summed"
+        ") AS ranked WHERE place <= {most})"
+    ).format(
+        which=_by_column(
+            [("", sql.Literal(-1)), *((name, sql.Literal(n)) for n, name in enumerate(columns))]
+        ),
+        least=_extreme("min", shape, columns),
+        greatest=_extreme("max", shape, columns),
+        summed=summed(shape, columns),
+        # A stretch is never among too many.
+        most=sql.Literal(max(FACET_VALUES, len(EDGES) + 1)),
+    )
+
+
+def summed(shape: Shape, columns: Sequence[str]) -> sql.Composed:
+    """A query of how many products there are, of each value of the columns and at all: `counted`, `counted_value`, `number`."""
+    return sql.SQL(
+        "SELECT counted, counted_value, sum(products)::int8 AS number FROM {} "
+        "WHERE {} AND counted = ANY({}) GROUP BY 1, 2 HAVING sum(products) > 0"
+    ).format(table(shape.schema, TABLE), _of_what_is_asked(shape), sql.Literal(["", *columns]))
+
+
+def _of_what_is_asked(shape: Shape) -> sql.Composed:
+    """Which rows of the counts are of what the filter leaves; of all products where there is none."""
+    if not shape.filters:
+        return sql.Composed([sql.SQL("filter = '' AND value = ''")])
+    return sql.SQL("filter = {} AND value = ANY(%(filter_0)s::text[])").format(
+        sql.Literal(shape.filters[0][1])
+    )
+
+
+def _extreme(which: LiteralString, shape: Shape, columns: Sequence[str]) -> sql.Composable:
+    """The least or greatest of the column that is `counted`, of those in stretches. Counts know the stretch alone, so products are
+    asked."""
+    of_each = [
+        (
+            column,
+            sql.SQL("(SELECT {}({}) FROM {} WHERE {})").format(
+                sql.SQL(which), sql.Identifier(column), table(shape.schema), where(narrowing(shape))
+            ),
+        )
+        for column in columns
+        if is_range(column)
+    ]
+    return _by_column(of_each) if of_each else sql.SQL("NULL::numeric")
+
+
+def _by_column(said: Sequence[tuple[str, sql.Composable]]) -> sql.Composed:
+    """What is said of the column that is `counted`."""
+    cases = [sql.SQL("WHEN {} THEN {}").format(sql.Literal(column), each) for column, each in said]
+    return sql.SQL("CASE counted {} END").format(sql.SQL(" ").join(cases))

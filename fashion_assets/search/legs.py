@@ -2,7 +2,7 @@
 
 What belongs here: the legs of a question, the shape of its statement and the values of the placeholders. What does not: where a path leads and
 what it costs (`path`), how far meaning reaches (`nearness`), the statement's text (`page_statement`), what its rows say (`paging`), reading it,
-and what is done where an index is in doubt (`answering`).
+and what is done where an index is in doubt (`ways`).
 """
 
 from collections.abc import Mapping, Sequence

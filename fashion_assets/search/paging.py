@@ -1,7 +1,7 @@
 """What the rows of a page say: its hits, and whether an index that brought them is to be believed.
 
 What belongs here: reading the rows of `page_statement.search`, and holding them against the sample. What does not: what is done where an index
-is in doubt (`answering`), choosing paths (`path`).
+is in doubt (`ways`), choosing paths (`path`).
 """
 
 import json
@@ -22,6 +22,9 @@ from fashion_assets.search.tallies import Tally
 TOO_FEW = "found too few"
 PASSED_OVER = "passed over nearer products"
 """Why the answer of an index is unsound."""
+
+CUT_SHORT = "looked at fewer than are near"
+"""Why an answer is, whatever brought it: the sample promised fewer within the cut-off."""
 
 
 class Proof(NamedTuple):
@@ -86,6 +89,11 @@ class Page(NamedTuple):
     def is_full(self) -> bool:
         """Whether there may be more within a leg's cut-off than it looked at."""
         return any(leg.is_full(proof) for leg, proof in self.proofs)
+
+    @property
+    def is_cut_short(self) -> bool:
+        """Whether there may be, and looking at more would tell."""
+        return any(leg.is_full(proof) and not leg.most for leg, proof in self.proofs)
 
 
 def page_of(rows: Sequence[tuple], shape: Shape, legs: Sequence[Leg], tally: Tally | None) -> Page:

@@ -16,8 +16,10 @@ from fashion_assets.doctor.schemas import of_indexes
 from fashion_assets.postgres.connections import ask_for, connect
 from fashion_assets.postgres.errors import Busy
 from fashion_assets.release import build, value_counting
+from fashion_assets.search import kept_counts
 from fashion_assets.search.engine import SearchEngine
 from fashion_assets.search.query import Query
+from fashion_assets.search.statements import Shape
 from fashion_assets.warehouse import release_tables
 from fashion_assets.warehouse.value_counts import TABLE
 from fashion_assets_tests.conftest import Template, release_of
@@ -93,6 +95,24 @@ def kept(candidate: Candidate) -> dict[tuple, int]:
         ).format(candidate.release.table(TABLE))
     ).fetchall()
     return {row[:4]: row[4] for row in rows}
+
+
+def test_counts_are_read_of_values_that_are_kept_alone(counted):
+    conn, release = counted.conn, counted.release
+    shape = Shape(release.release, (), filters=(("any", "gender"),), counted=("colour",), keeps_counts=True)
+    assert kept_counts.hold(shape, ("colour",)) and not kept_counts.hold(shape, ("title",))
+    readable = sql.SQL("SELECT {}").format(kept_counts.may_be_read(shape))
+    for values, expected in ((["women"], True), (["women", "mauve"], False)):
+        assert conn.execute(readable, {"filter_0": values}).fetchone() == (expected,)
+    counts = conn.execute(kept_counts.summed(shape, ("colour",)), {"filter_0": ["women"]}).fetchall()
+    rows = conn.execute(
+        sql.SQL(
+            "SELECT 'colour', colour, count(*) FROM {0} WHERE gender = 'women' AND colour IS NOT NULL GROUP BY colour "
+            "UNION ALL SELECT '', '', count(*) FROM {0} WHERE gender = 'women'"
+        ).format(release.table("products"))
+    ).fetchall()
+    assert len(counts) > 2 and sorted(counts) == sorted(rows)
+    conn.rollback()
 
 
 def test_a_page_is_read_from_the_counts_and_not_from_rows(counted, engines):

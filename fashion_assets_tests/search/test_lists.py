@@ -9,7 +9,7 @@ from psycopg import sql
 from fashion_assets.criteria.indexed import vector_index_is_whole, vector_search_uses_the_index
 from fashion_assets.criteria.subject import Candidate
 from fashion_assets.release import indexes, widths
-from fashion_assets.search import answering, legs, path
+from fashion_assets.search import legs, path, ways
 from fashion_assets.search.engine import SearchEngine
 from fashion_assets.search.path import Space, Width
 from fashion_assets.search.query import Query
@@ -122,7 +122,7 @@ def test_where_nearer_products_are_passed_over_more_lists_are_read(
         sql.SQL("COMMENT ON INDEX {} IS {}").format(index, sql.Literal(Width(1, 1, 0.0).written(listed=True)))
     )
     candidate.conn.commit()
-    for module, name, value in ((answering, "EXACT_AT_ONCE", 0), (answering, "EXACT_AT_MOST", 0)):
+    for module, name, value in ((ways, "EXACT_AT_ONCE", 0), (ways, "EXACT_AT_MOST", 0)):
         monkeypatch.setattr(module, name, value)
     with SearchEngine.open(candidate.settings, size=1) as engine:
         between = (

@@ -12,7 +12,7 @@ from psycopg import sql
 from fashion_assets.criteria.indexed import vector_search_uses_the_index
 from fashion_assets.criteria.subject import Candidate
 from fashion_assets.release import styles, widths
-from fashion_assets.search import answering, legs, served
+from fashion_assets.search import legs, served, ways
 from fashion_assets.search.engine import SearchEngine
 from fashion_assets.search.filters import AnyOf, Filter
 from fashion_assets.search.path import TIE, Facts, Sample, Width
@@ -240,7 +240,7 @@ def test_what_changed_since_the_sample_was_drawn_puts_no_index_in_doubt(
 def test_an_index_that_lacks_what_is_near_is_not_believed(
     engine: SearchEngine, lacking: Large, at_once: bool, monkeypatch: pytest.MonkeyPatch
 ):
-    monkeypatch.setattr(answering, "EXACT_AT_ONCE", len(lacking.vectors) if at_once else 0)
+    monkeypatch.setattr(ways, "EXACT_AT_ONCE", len(lacking.vectors) if at_once else 0)
     results = engine.search(
         Query(vector=lacking.vectors[0], space=SPACE, mode="vector", release=lacking.release)
     )
@@ -279,9 +279,9 @@ def test_what_an_index_lacks_is_found_among_the_nearest_styles(
     candidate: Candidate, lacking: Large, monkeypatch: pytest.MonkeyPatch
 ):
     """In a release too large to be compared whole, stood for by lower thresholds."""
-    for module in (answering, served):
+    for module in (ways, served):
         monkeypatch.setattr(module, "EXACT_AT_ONCE", 0)
-    monkeypatch.setattr(answering, "EXACT_AT_MOST", 0)
+    monkeypatch.setattr(ways, "EXACT_AT_MOST", 0)
     styles.find(candidate.conn, candidate.release)
     candidate.conn.commit()
     styles.assign(candidate.settings, candidate.release)
@@ -342,8 +342,8 @@ def test_what_is_too_much_to_compare_is_only_searched_wider(
     engine: SearchEngine, lacking: Large, monkeypatch: pytest.MonkeyPatch
 ):
     """A release of millions, stood for by lower thresholds; of what a filter leaves of it, fewer are compared."""
-    monkeypatch.setattr(answering, "EXACT_AT_ONCE", 0)
-    monkeypatch.setattr(answering, "EXACT_AT_MOST", len(lacking.vectors) // 2)
+    monkeypatch.setattr(ways, "EXACT_AT_ONCE", 0)
+    monkeypatch.setattr(ways, "EXACT_AT_MOST", len(lacking.vectors) // 2)
     query = Query(vector=lacking.vectors[0], space=SPACE, mode="vector", release=lacking.release)
     results = engine.search(query)
     assert results.plan.legs == {SPACE: "index"} and len(results.hits) == query.limit
@@ -361,7 +361,7 @@ def test_what_is_too_much_to_compare_is_only_searched_wider(
 
 
 def test_too_few_are_never_an_answer(engine: SearchEngine, large: Large, monkeypatch: pytest.MonkeyPatch):
-    monkeypatch.setattr(answering, "EXACT_AT_MOST", 0)
+    monkeypatch.setattr(ways, "EXACT_AT_MOST", 0)
     monkeypatch.setattr(legs, "choose", lambda *_: "iterative")
     one, kept = large.unrelated(0.005)
     query = Query(vector=large.vectors[0], space=SPACE, filters=(one,), mode="vector", release=large.release)
