@@ -25,7 +25,8 @@ from fashion_assets.catalog.rules import RULES, Rules
 from fashion_assets.catalog.validation import validate
 from fashion_assets.outcome import MigrationResult
 from fashion_assets.postgres.copy import copy_encoded
-from fashion_assets.release.build import create_tables, serving_rows
+from fashion_assets.release.build import create_tables
+from fashion_assets.release.rows import serving_rows
 from fashion_assets.search.engine import SearchEngine
 from fashion_assets.search.query import Query
 from fashion_assets.settings import Settings

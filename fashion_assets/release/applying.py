@@ -29,9 +29,9 @@ from fashion_assets.embedding.encoder import Model
 from fashion_assets.errors import FashionAssetsError
 from fashion_assets.postgres.copy import copy_encoded
 from fashion_assets.release import roots, styles
-from fashion_assets.release.build import ServingRows, serving_rows
 from fashion_assets.release.counting import Counted, count_vectors, counted
 from fashion_assets.release.following import Portion
+from fashion_assets.release.rows import ServingRows, serving_rows
 from fashion_assets.settings import Settings
 from fashion_assets.warehouse import batch_files, changes, releases
 from fashion_assets.warehouse.locks import lock_batches, lock_figures

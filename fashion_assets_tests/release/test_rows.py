@@ -15,7 +15,7 @@ from fashion_assets.catalog.properties import read_properties
 from fashion_assets.catalog.rules import Rules
 from fashion_assets.catalog.validation import validate
 from fashion_assets.embedding.joining import PRODUCT_VECTORS
-from fashion_assets.release.build import serving_rows
+from fashion_assets.release.rows import serving_rows
 from fashion_assets.warehouse.serving import PRODUCTS
 from fashion_assets.warehouse.spaces import WrongDimension
 from fashion_assets_tests.catalog.test_validation import listing, table
