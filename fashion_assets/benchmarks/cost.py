@@ -14,7 +14,7 @@ from typing import Any, NamedTuple
 
 from fashion_assets.errors import FashionAssetsError
 from fashion_assets.settings import Settings
-from fashion_assets.warehouse.noting import MOST_BATCHES
+from fashion_assets.warehouse.filling import MOST_BATCHES
 
 PRICED_ON = "2026-06"
 """What the prices below are assumed for: on demand, Linux, us-east-1, dollars. They are of the order of the provider's public list, and were not

@@ -1,7 +1,7 @@
 """The register learns what sources have: each listing its batch, each batch its content version.
 
 What belongs here: comparing a source's scan, or what its feed says, with the register; identity (`listing_key`); putting back what was
-lost. What does not: reading the register (`register`), reading a source.
+lost. What does not: how listings fill batches (`filling`), reading the register (`register`), reading a source.
 
 A sync compares a source's scan with the register inside the database, so that neither side is ever held in
 memory. It is one transaction under a lock: whatever happens, the register is as before or as after.
@@ -23,18 +23,12 @@ from psycopg import sql
 from fashion_assets.errors import FashionAssetsError
 from fashion_assets.postgres.copy import copy_rows
 from fashion_assets.warehouse import changes
+from fashion_assets.warehouse.filling import filled, write_batches
 from fashion_assets.warehouse.register import REFERENCES_SCHEMA, on_tables
 
 CHUNK = 5_000
 """Listings fingerprinted at once. Fingerprinting opens pictures: this bounds what a source has in hand."""
 
-MOST_BATCHES = 10_000
-"""Batches of a source whose listings are scanned at once: more are a burden to Dagster, which has a partition for each, and to people who look for
-one. Larger catalogues have larger batches."""
-
-SPARE_BATCHES = 10
-"""Batches that a source may have beside twice as many as its listings fill, before new listings go into the last one: a watch that finds some
-each second would make one each second."""
 
 LONGEST_ID = 255
 """Characters of an id that are its key; of a longer one the key is a hash. The register's own key is in an index, whose entries
@@ -86,8 +80,8 @@ def sync(
     """Bring the register in line with the source, and say what was found. Rows of a table that a source declares are registered
     under `register_name`, which also their batches are called after; `of` is that source.
 
-    New listings fill new batches of `batch_size`, larger where that made more than `MOST_BATCHES`, in the source's order; or first the last
-    one, where there are many small ones (`SPARE_BATCHES`). A known one stays where it is, also when it goes and comes back. Only listings that are new, or whose signature changed, are fingerprinted:
+    New listings fill new batches of `batch_size`, larger where that made more than `filling.MOST_BATCHES`, in the source's order; or first the last
+    one, where there are many small ones (`filling.SPARE_BATCHES`). A known one stays where it is, also when it goes and comes back. Only listings that are new, or whose signature changed, are fingerprinted:
     `progress` is told how many of them are done, and how many there are. Commits, unless the caller has a
     transaction open. Raises what the source raises, and `LookupError` for a source that was never activated; then nothing
     has changed.
@@ -377,7 +371,7 @@ def _apply(
     values = {
         "source": source,
         "gone": list(gone_keys or ()),
-        **_filling(connection, source, batch_size),
+        **filled(connection, source, batch_size),
     }
 
     def touched(steps: str) -> dict[str, int]:
@@ -458,54 +452,7 @@ def _apply(
     )
 
 
-def _filling(connection: psycopg.Connection[Any], source: str, batch_size: int) -> dict[str, int]:
-    """How new listings of a source fill batches: `batch_size`, the number of the `last` batch (0 where there is none), and how far it is `filled`,
-    as far as a new one is begun or not at all."""
-    row = connection.execute(
-        on_tables(
-            "SELECT count(*), coalesce(max(number), 0), coalesce(sum(listings), 0)::bigint, "
-            "(SELECT count(*) FROM pg_temp.identified WHERE is_new) FROM {batches} WHERE source = %s"
-        ),
-        (source,),
-    ).fetchone()
-    assert row is not None
-    known, last, listings, new = row
-    size = max(batch_size, -(-(listings + new) // MOST_BATCHES))
-    filled = size
-    if new and known > SPARE_BATCHES + 2 * -(-(listings + new) // size):
-        row = connection.execute(
-            on_tables(
-                "SELECT count(*) FROM {listings} WHERE batch = (SELECT batch FROM {batches} WHERE source = %s AND number = %s)"
-            ),
-            (source, last),
-        ).fetchone()
-        filled = min(size, row[0] if row else size)
-    return {"batch_size": size, "last": last, "filled": filled}
-
-
 def _holdable(ids: pa.ChunkedArray) -> pa.ChunkedArray:
     """Ids as the register has them. No text in Postgres holds a NUL: such an id is none here, and the record says what it
     was."""
     return pc.if_else(pc.fill_null(pc.match_substring(ids, "\0"), False), pa.scalar(None, ids.type), ids)
-
-
-def write_batches(connection: psycopg.Connection[Any], names: list[str]) -> None:
-    """Have batches be of the content that their listings are."""
-    # A batch's version is a hash over who is in it and what they are; the order is that of bytes, on any server.
-    connection.execute(
-        on_tables(
-            """
-            INSERT INTO {batches} (batch, source, number, listings, content_version)
-            SELECT batch, source, substring(batch FROM length(source) + 2)::integer,
-                   count(*) FILTER (WHERE present),
-                   left(encode(sha256(convert_to(coalesce(string_agg(
-                       listing_key || chr(31) || content_hash, chr(30) ORDER BY listing_key COLLATE "C"
-                   ) FILTER (WHERE present), ''), 'UTF8')), 'hex'), 32)
-            FROM {listings} WHERE batch = ANY(%(names)s) GROUP BY batch, source
-            ON CONFLICT (batch) DO UPDATE
-            SET listings = excluded.listings, content_version = excluded.content_version,
-                updated_at = now()
-            """
-        ),
-        {"names": names},
-    )

@@ -25,8 +25,8 @@ from fashion_assets.search.query import Query
 from fashion_assets.settings import Settings
 from fashion_assets.sync import Sync, SyncResult, bring_back
 from fashion_assets.warehouse import releases
+from fashion_assets.warehouse.filling import write_batches
 from fashion_assets.warehouse.locks import lock_batches, lock_swaps
-from fashion_assets.warehouse.noting import write_batches
 from fashion_assets.warehouse.releases import Release
 from fashion_assets.warehouse.sources import active_sources
 from fashion_assets_tests.catalogue import draw_picture, line, replace_line, write_catalogue

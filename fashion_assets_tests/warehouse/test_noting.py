@@ -9,7 +9,7 @@ import pytest
 from fashion_assets.catalog.listing import REFERENCE_SCHEMA
 from fashion_assets.postgres.connections import Connection, connect
 from fashion_assets.settings import Settings
-from fashion_assets.warehouse import noting, register
+from fashion_assets.warehouse import filling, noting, register
 from fashion_assets.warehouse.noting import SyncReport, sync
 from fashion_assets.warehouse.sources import activate_source
 
@@ -149,7 +149,7 @@ def test_new_listings_never_enter_an_old_batch(database: Connection):
 
 
 def test_syncs_that_find_one_new_listing_each_make_no_batches_without_end(database: Connection, monkeypatch):
-    monkeypatch.setattr(noting, "SPARE_BATCHES", 2)
+    monkeypatch.setattr(filling, "SPARE_BATCHES", 2)
     source = ListedSource()
     for number in range(24):
         source.records.append((str(number), "new"))
@@ -163,7 +163,7 @@ def test_syncs_that_find_one_new_listing_each_make_no_batches_without_end(databa
 
 
 def test_a_large_catalogue_has_large_batches(database: Connection, monkeypatch):
-    monkeypatch.setattr(noting, "MOST_BATCHES", 4)
+    monkeypatch.setattr(filling, "MOST_BATCHES", 4)
     source = ListedSource(*many(10))
     sync(database, source, 1)
     assert [batch.listings for batch in register.batches(database)] == [3, 3, 3, 1]
