@@ -31,20 +31,10 @@ from fashion_assets.criteria.verdict import Criterion, in_force
 from fashion_assets.origins import variable
 from fashion_assets.settings import Settings
 from fashion_assets.sources.known_mappings import shipped
-from fashion_assets.sources.mapping import (
-    Condition,
-    DataTable,
-    Details,
-    Expression,
-    Held,
-    Named,
-    Pictures,
-    Recognise,
-    Refers,
-    TableColumn,
-    Vector,
-)
+from fashion_assets.sources.mapping import Details, Held, Pictures, Recognise, Vector
 from fashion_assets.sources.mapping import Mapping as MappingFile
+from fashion_assets.sources.mapping_expression import Condition, Expression, Named
+from fashion_assets.sources.mapping_tables import DataTable, Refers, TableColumn
 from fashion_assets.warehouse.schemas import OPS, SERVING
 from fashion_assets.warehouse.serving import LATER_TABLES, TABLES
 from fashion_assets.warehouse.tables import metadata

@@ -17,7 +17,7 @@ from fashion_assets.sources.columns import Columns
 from fashion_assets.sources.damage import undamaged
 from fashion_assets.sources.expressions import Compiler, Evaluator, states
 from fashion_assets.sources.listings import UNTYPED
-from fashion_assets.sources.mapping import Counted, DataTable
+from fashion_assets.sources.mapping_tables import Counted, DataTable
 from fashion_assets.sources.places import folder_of, is_database
 from fashion_assets.sources.readers import has_table, open_rows
 from fashion_assets.sources.readers.reader import Row, RowReader

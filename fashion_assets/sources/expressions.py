@@ -20,7 +20,7 @@ from fashion_assets.catalog.listing import uuid_of
 from fashion_assets.catalog.validation import NULL_WORDS
 from fashion_assets.characters import seen
 from fashion_assets.sources.columns import Columns
-from fashion_assets.sources.mapping import Condition, Expression, Named
+from fashion_assets.sources.mapping_expression import Condition, Expression, Named
 from fashion_assets.sources.notations import read_id, read_year
 
 Values = Mapping[str, Any]

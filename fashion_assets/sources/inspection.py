@@ -21,7 +21,7 @@ from fashion_assets.sources import open_source
 from fashion_assets.sources.columns import folded
 from fashion_assets.sources.expressions import as_text, states
 from fashion_assets.sources.mapped import Mapped
-from fashion_assets.sources.mapping import Expression
+from fashion_assets.sources.mapping_expression import Expression
 from fashion_assets.sources.places import file_of
 from fashion_assets.sources.prices import Notation
 from fashion_assets.sources.recognition import Recognised

@@ -15,23 +15,9 @@ from typing import Any
 from pydantic import BaseModel, ValidationError
 
 from fashion_assets.origins import nearest, shown
-from fashion_assets.sources.mapping import (
-    Condition,
-    Counted,
-    DataTable,
-    Details,
-    Entries,
-    Expression,
-    Held,
-    Mapping,
-    Named,
-    Pictures,
-    Recognise,
-    Refers,
-    TableColumn,
-    Vector,
-    Within,
-)
+from fashion_assets.sources.mapping import Details, Held, Mapping, Pictures, Recognise, Vector
+from fashion_assets.sources.mapping_expression import Condition, Expression, Named
+from fashion_assets.sources.mapping_tables import Counted, DataTable, Entries, Refers, TableColumn, Within
 from fashion_assets.sources.source import SourceError
 
 SHIPPED = resources.files("fashion_assets.sources").joinpath("mappings")

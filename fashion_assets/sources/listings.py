@@ -17,7 +17,8 @@ from fashion_assets.characters import seen
 from fashion_assets.sources.columns import Columns, stated_currency, synonyms
 from fashion_assets.sources.damage import undamaged
 from fashion_assets.sources.expressions import Compiler, Evaluator, Texts, Values, as_text
-from fashion_assets.sources.mapping import Expression, Mapping, Vector
+from fashion_assets.sources.mapping import Mapping, Vector
+from fashion_assets.sources.mapping_expression import Expression
 from fashion_assets.sources.notations import read_id
 from fashion_assets.sources.prices import Notation, PriceColumn, read_price
 from fashion_assets.sources.readers.reader import AsWritten, RowReader

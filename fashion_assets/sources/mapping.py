@@ -1,196 +1,27 @@
 """Mappings: what a system's columns mean, as data. Their schema.
 
-What belongs here: what a mapping may hold, with the words that explain it (the reference page is made of them). What does not:
-reading one from a file (`sources.known_mappings`), applying one (`sources.expressions`, `sources.mapped`), finding the one that fits
+What belongs here: what a mapping may hold, with the words that explain it (the reference page is made of them). What does not: where values are from
+(`sources.mapping_expression`), tables beside the listings (`sources.mapping_tables`), reading a mapping from a file (`sources.known_mappings`), applying one (`sources.expressions`, `sources.mapped`), finding the one that fits
 (`sources.recognition`).
 
 A mapping is TOML. Nothing in it runs: expressions are tables of a few fixed kinds.
 """
 
 import hashlib
-import re
-from typing import Annotated, Any, Literal
+from typing import Any, Literal
 
-from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, model_validator
+from pydantic import Field, model_validator
 
 from fashion_assets.catalog.listing import ATTRIBUTES
 from fashion_assets.catalog.profile import Profile
 from fashion_assets.origins import nearest
+from fashion_assets.sources.mapping_expression import Expression, MappingPart, Texts
+from fashion_assets.sources.mapping_tables import DataTable
 
 Format = Literal["delimited", "json_records", "parquet", "xml", "sql"]
 
-ORIGINS = ("column", "first", "all", "join", "value", "named")
-"""Where an expression's values come from: exactly one of these."""
 
-
-class _Model(BaseModel):
-    model_config = ConfigDict(extra="forbid", frozen=True)
-
-
-def _several(given: Any) -> Any:
-    """One thing where several may stand."""
-    return given if isinstance(given, list | tuple) else (given,)
-
-
-Texts = Annotated[tuple[str, ...], BeforeValidator(_several)]
-
-
-class Named(_Model):
-    """A value that stands beside its name: numbered pairs of columns, or a list of objects."""
-
-    names: str = Field(
-        description="Column of the name; `{n}` stands for 1, 2, 3 …: `Attribute {n} name`. Of a list of objects: the path to the "
-        "name in each, as `traits.name`."
-    )
-    values: str = Field(
-        description="Column of the value, written alike: `Attribute {n} value(s)`, `traits.value`."
-    )
-    name: Texts = Field(
-        description="The name, or several, whose value is wanted; case, blanks and hyphens do not count."
-    )
-
-
-class Condition(_Model):
-    """When an expression says anything."""
-
-    column: str = Field(description="The column that decides.")
-    among: Texts = Field(default=(), description="It must hold one of these; case does not count.")
-    but: Texts = Field(default=(), description="It must hold none of these; an empty column holds none.")
-    stated: bool = Field(default=False, description="It must state anything at all.")
-
-
-class Expression(_Model):
-    """How values are had of a record. A text alone stands for `{ column = "…" }`, a list for `{ first = […] }`.
-
-    Exactly one key says where the values are from (`column`, `first`, `all`, `join`, `value`, `named`); the others are applied in
-    the order in which they stand here.
-    """
-
-    column: str | None = Field(
-        default=None,
-        description="A column by its name; case, blanks, underscores, hyphens and accents do not count. With dots the way into "
-        "nested values: `data.masterCategory.typeName`; text that holds JSON is opened, of lists every member is taken.",
-    )
-    first: tuple["Expression", ...] = Field(
-        default=(), description="The first of these expressions that states anything."
-    )
-    all: tuple["Expression", ...] = Field(
-        default=(), description="What these expressions state, one after another."
-    )
-    join: tuple["Expression", ...] = Field(
-        default=(), description="What these expressions state, as one text, with `separator` between."
-    )
-    separator: str = Field(default=" ", description="What stands between the joined texts.")
-    every: bool = Field(
-        default=False, description="Of `join`: nothing, unless each of these expressions states something."
-    )
-    value: str | None = Field(default=None, description="Always this text.")
-    named: Named | None = Field(default=None, description="The value beside a name.")
-    when: Condition | None = Field(default=None, description="Only where this holds; nothing otherwise.")
-    match: str | None = Field(
-        default=None,
-        description="A regular expression: the part of the text that its first group finds, or all that it finds without one; nothing of "
-        "a text in which it finds nothing. `/([^/?#]+)/?$` is the last part of an address.",
-    )
-    split: str | None = Field(
-        default=None, description="The text is a list with this separator; each member is a value of its own."
-    )
-    path: str | None = Field(
-        default=None,
-        description="The text is a path of levels with this separator, as `Apparel > Topwear > Tshirts`. Of several paths the "
-        "longest counts. With `level` one of its levels, without it all.",
-    )
-    level: int | None = Field(
-        default=None, description="Which level of the path: 0 the first, 1 the next, -1 the last."
-    )
-    strip_html: bool = Field(
-        default=False, description="Text is HTML: tags go, entities become characters, blocks become lines."
-    )
-    prefix: Texts = Field(
-        default=(),
-        description="Only values that begin with one of these, without it: `gender:` of tags like `gender:men`.",
-    )
-    whole: bool = Field(
-        default=False,
-        description="Whole numbers that went through a float are whole again: `34029.0` is `34029`.",
-    )
-    words: dict[str, str] = Field(
-        default_factory=dict, description="What these values are called here; case and blanks do not count."
-    )
-    others: Literal["keep", "drop"] = Field(
-        default="keep", description="What becomes of values that `words` does not name."
-    )
-    vocabulary: str | None = Field(
-        default=None,
-        description="Only values that the vocabulary of this attribute knows: a gender among tags.",
-    )
-    year: bool = Field(default=False, description="Only the year of a date or a time.")
-    scale: str | None = Field(
-        default=None, description="Factor for numbers, as text: `0.01` where prices are in cents."
-    )
-    uuid: str | None = Field(
-        default=None,
-        description="The UUID of what the text names, of the kind said here (`users`): the same for the same source, kind and text, in "
-        "every table and installation.",
-    )
-    skip: int = Field(
-        default=0,
-        ge=0,
-        description="Without so many of the first values: words of an address behind its number.",
-    )
-    part: int | None = Field(default=None, description="Which of several values: 0 the first, -1 the last.")
-
-    @model_validator(mode="before")
-    @classmethod
-    def _short(cls, given: Any) -> Any:
-        if isinstance(given, str):
-            return {"column": given}
-        if isinstance(given, list | tuple):
-            return {"first": given}
-        return given
-
-    @model_validator(mode="after")
-    def _one_origin(self) -> "Expression":
-        stated = [name for name in ORIGINS if getattr(self, name) not in (None, ())]
-        if len(stated) != 1:
-            said = " and ".join(stated) or "none"
-            raise ValueError(
-                f"say where the value is from by exactly one of {', '.join(ORIGINS)}; here is {said}"
-            )
-        if self.level is not None and self.path is None:
-            raise ValueError("level needs path, the separator of the levels")
-        if self.vocabulary is not None:
-            _known_vocabulary(self.vocabulary)
-        if self.every and not self.join:
-            raise ValueError("every is said of join")
-        if self.match is not None:
-            try:
-                re.compile(self.match)
-            except re.error as error:
-                raise ValueError(f"match is no regular expression: {error}") from None
-        return self
-
-    def columns(self) -> list[str]:
-        """Every column it names, in order."""
-        inside = [name for each in (*self.first, *self.all, *self.join) for name in each.columns()]
-        condition = [self.when.column] if self.when else []
-        named = [self.named.names, self.named.values] if self.named else []
-        return [*([self.column] if self.column else []), *inside, *named, *condition]
-
-
-def _known_vocabulary(name: str) -> None:
-    from fashion_assets.catalog import wordlists
-
-    known = sorted(
-        entry.name.removesuffix(".json")
-        for entry in wordlists.VOCABULARIES.iterdir()
-        if entry.name.endswith(".json")
-    )
-    if name not in known:
-        raise ValueError(f"there is no vocabulary {name!r}, only {', '.join(known)}")
-
-
-class Recognise(_Model):
+class Recognise(MappingPart):
     """By what this system's files are known."""
 
     must: tuple[Texts, ...] = Field(
@@ -203,7 +34,7 @@ class Recognise(_Model):
     never: tuple[str, ...] = Field(default=(), description="Columns that speak against it.")
 
 
-class Pictures(_Model):
+class Pictures(MappingPart):
     """Where a listing's pictures are."""
 
     columns: tuple[Expression, ...] = Field(
@@ -220,7 +51,7 @@ class Pictures(_Model):
     )
 
 
-class Details(_Model):
+class Details(MappingPart):
     """More about each listing in a file of its own."""
 
     file: str = Field(
@@ -239,7 +70,7 @@ class Details(_Model):
         return self
 
 
-class Vector(_Model):
+class Vector(MappingPart):
     """Vectors that came with the records, kept bit for bit."""
 
     column: str = Field(description="The column, or the way to it.")
@@ -290,7 +121,7 @@ class Vector(_Model):
         return self
 
 
-class Held(_Model):
+class Held(MappingPart):
     """What the source's listings are held to (see `catalog.profile.Profile`)."""
 
     critical: tuple[str, ...] = Field(
@@ -317,128 +148,7 @@ class Held(_Model):
         )
 
 
-class Within(_Model):
-    """That a column names no row but an entry of a list that a row has, as an option of a poll."""
-
-    row: str = Field(description="The column that names the row, as `post_id`.")
-    list: str = Field(description="The row's column with the list, which is `jsonb`, as `poll_options`.")
-    key: str = Field(default="id", description="The key of an entry that the column names it by.")
-
-
-class Refers(_Model):
-    """That a column of a table names a row of another one, or of one of several."""
-
-    column: str = Field(description="The column, by the name it has in `columns`.")
-    table: str | None = Field(default=None, description="`products`, or another table of this mapping.")
-    type: str | None = Field(
-        default=None,
-        description="Where rows name rows of several tables: the column that says of which. With it `tables` in place of `table`.",
-    )
-    tables: dict[str, str] = Field(
-        default_factory=dict,
-        description="With `type`: by what stands in that column, the table. A row with anything else there names nothing, and is in "
-        "quarantine.",
-    )
-    by: str | None = Field(
-        default=None,
-        description="Where products are not named by their id: the fact (see `facts`) they are named by, as `old_id`.",
-    )
-    into: str | None = Field(
-        default=None,
-        description="A further column of the table, a UUID, that has the id of the product it names.",
-    )
-    within: Within | None = Field(
-        default=None, description="Where the column names an entry of a list that a row of `table` has."
-    )
-
-    @model_validator(mode="after")
-    def _one_way(self) -> "Refers":
-        if self.within is not None and self.table in (None, "products"):
-            raise ValueError("within needs table, another one of this mapping")
-        if (self.table is None) == (self.type is None) or bool(self.tables) != (self.type is not None):
-            raise ValueError("say either table, or type and tables")
-        return self
-
-
-class Entries(_Model):
-    """That a column is a list, of which each entry counts rows of its own, as the options of a poll."""
-
-    by: str = Field(description="The counted table's column that names an entry, as `option_id`.")
-    key: str = Field(default="id", description="The key of an entry that it is named by.")
-    count: str = Field(description="The key of an entry that has the number, as `votes`.")
-
-
-class Counted(_Model):
-    """A column that says how many rows of another table name this row: counted anew, whatever the old counter said."""
-
-    column: str = Field(description="The column, by the name it has in `columns`.")
-    table: str = Field(description="The table whose rows are counted, one of this mapping.")
-    by: str = Field(description="Its column that names this row.")
-    where: Condition | None = Field(
-        default=None, description="Only rows of which this holds, by a column of that table's `columns`."
-    )
-    entries: Entries | None = Field(
-        default=None,
-        description="Where the column is a list (`jsonb`) and each of its entries counts for itself.",
-    )
-
-
-class TableColumn(Expression):
-    """A column of a table: an expression, and its type. A text alone stands for `{ column = "…" }`."""
-
-    type: Literal[
-        "text", "json", "jsonb", "bigint", "float8", "numeric", "boolean", "timestamptz", "date", "uuid"
-    ] = Field(
-        default="text",
-        description="Its type in Postgres. JSON of a column alone is taken as it stands.",
-    )
-    unit: bool = Field(
-        default=False,
-        description="The column is a vector, as JSON or a list: it is scaled to length 1. One of zeros alone is null.",
-    )
-
-
-class DataTable(_Model):
-    """A table beside the listings that comes across: users, favourites, whatever a system has."""
-
-    name: str = Field(pattern=r"^[a-z][a-z0-9_]{0,50}$", description="What the release calls it.")
-    file: str | None = Field(default=None, description="Its file beside the listings'. None: `table`.")
-    table: str | None = Field(default=None, description="Its table, in a database.")
-    query: str | None = Field(
-        default=None,
-        description="What is selected in place of all of the table: one SELECT. Of a table that is not there nothing is.",
-    )
-    optional: bool = Field(default=True, description="Whether it may be missing; it has no rows then.")
-    where: Condition | None = Field(
-        default=None, description="Only rows of which this holds; the others are none of this table."
-    )
-    key: tuple[str, ...] = Field(
-        default=(), description="Columns that identify a row. None: the whole row does, and may occur once."
-    )
-    columns: dict[str, TableColumn] = Field(description="Its columns by name.")
-    references: tuple[Refers, ...] = Field(
-        default=(), description="Which of its columns name rows of other tables."
-    )
-    counts: tuple[Counted, ...] = Field(
-        default=(), description="Which of its columns are counted anew from rows of other tables."
-    )
-
-    @model_validator(mode="after")
-    def _whole(self) -> "DataTable":
-        if (self.file is None) == (self.table is None):
-            raise ValueError("say either file or table")
-        if self.query is not None and self.table is None:
-            raise ValueError("query needs table, without which nothing is selected")
-        named = [*self.key, *(each.column for each in (*self.references, *self.counts))]
-        named += [each.type for each in self.references if each.type]
-        named += [each.within.row for each in self.references if each.within]
-        for name in named:
-            if name not in self.columns:
-                raise ValueError(f"{name!r} is none of its columns, which are {', '.join(self.columns)}")
-        return self
-
-
-class Mapping(_Model):
+class Mapping(MappingPart):
     """A system's export: how it is read, and what its columns mean."""
 
     name: str = Field(

@@ -14,7 +14,9 @@ from tomlkit.items import AoT, Array, InlineTable, Item, Table
 from fashion_assets.catalog.listing import ATTRIBUTES
 from fashion_assets.origins import shown
 from fashion_assets.sources import mapping as mappings
-from fashion_assets.sources.mapping import DataTable, Expression, Held, Pictures, Recognise, Vector
+from fashion_assets.sources.mapping import Held, Pictures, Recognise, Vector
+from fashion_assets.sources.mapping_expression import Expression
+from fashion_assets.sources.mapping_tables import DataTable
 from fashion_assets.sources.proposal import PROPOSED
 from fashion_assets.sources.source import SourceError
 

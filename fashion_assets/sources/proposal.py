@@ -28,7 +28,8 @@ from fashion_assets.origins import shown
 from fashion_assets.sources import mapping as mappings
 from fashion_assets.sources.column_values import Column, columns_of, foreign
 from fashion_assets.sources.columns import Columns, folded, synonyms
-from fashion_assets.sources.mapping import Expression, Held, Pictures, Recognise
+from fashion_assets.sources.mapping import Held, Pictures, Recognise
+from fashion_assets.sources.mapping_expression import Expression
 from fashion_assets.sources.notations import read_id, read_year
 from fashion_assets.sources.picture_files import SUFFIXES, PictureFiles, is_url
 from fashion_assets.sources.places import folder_of

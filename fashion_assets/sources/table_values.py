@@ -10,7 +10,7 @@ from typing import Any
 import numpy as np
 
 from fashion_assets.sources.columns import Columns
-from fashion_assets.sources.mapping import TableColumn
+from fashion_assets.sources.mapping_tables import TableColumn
 from fashion_assets.sources.records import encoded
 
 JsonOf = Callable[[Mapping[str, Any]], str | None]

@@ -13,7 +13,7 @@ from fashion_assets.sources.columns import Columns
 from fashion_assets.sources.expressions import Compiler
 from fashion_assets.sources.known_mappings import as_kept, kept, load_mapping, parse_mapping
 from fashion_assets.sources.mapped import Mapped
-from fashion_assets.sources.mapping import Expression
+from fashion_assets.sources.mapping_expression import Expression
 from fashion_assets.sources.readers.databases import JsonText
 from fashion_assets.sources.source import SourceError
 from fashion_assets.sources.vectors import read_vector
