@@ -1,14 +1,12 @@
 """A whole migration from one command: scan, stale batches, release, swap; every step of work a Dagster run.
 
 What belongs here: the order of things, progress and what is told to the person. What does not: the steps themselves
-(`defs`), options and exit codes (`cli`).
+(`defs`), what reads the source asked for (`choice`), options and exit codes (`cli`).
 """
 
 from contextlib import ExitStack
-from dataclasses import dataclass, replace
 from os import PathLike
 from pathlib import Path
-from typing import Any
 
 import psycopg
 from rich.console import Console
@@ -17,6 +15,7 @@ from fashion_assets import reserve
 from fashion_assets.arrow import spare_pandas
 from fashion_assets.batches.files import RAW_LISTINGS, judged
 from fashion_assets.catalog import compatibility, wordlists
+from fashion_assets.choice import Choice, chosen, found_out
 from fashion_assets.failure import Reason
 from fashion_assets.outcome import MigrationResult, replaced, said_of_scan
 from fashion_assets.postgres.connections import connect
@@ -38,7 +37,6 @@ from fashion_assets.release.status import report_page, unmet_expectations
 from fashion_assets.runs import Runs
 from fashion_assets.settings import Settings
 from fashion_assets.sources import SourceError, open_source
-from fashion_assets.sources.locations import CATALOGUES, placed, placed_pictures, without_password
 from fashion_assets.warehouse import releases
 from fashion_assets.warehouse.database import is_installed, prepare
 from fashion_assets.warehouse.locks import RunLock, run_lock
@@ -57,22 +55,6 @@ REJECTING_BATCHES_TOLD = 10
 
 DRAWN = {"sample", "second_hand", "garments"}
 """Sources that a first migration draws (`sources.sample.WHOLE`)."""
-
-
-@dataclass(frozen=True)
-class Choice:
-    """A source somebody asks for."""
-
-    name: str
-    kind: str
-    location: str
-    options: dict[str, Any] | None = None
-    """What it is registered with; None: not found out yet, or those it has."""
-    mapping: str | None = None
-    """Name or file, as it was said."""
-    pictures: str | None = None
-    said: str = ""
-    """How it is read, where that was found out just now."""
 
 
 class Migration:
@@ -106,7 +88,7 @@ class Migration:
         spare_pandas()
         wordlists.check()
         compatibility.check()
-        choice = self._choice(catalog, sample, source, mapping, pictures)
+        choice = chosen(self._settings, catalog, sample, source, mapping, pictures)
         if dry_run and not is_installed(self._settings):
             return self._dry_run_without_database(choice)
         first = self._settings.is_new
@@ -171,61 +153,12 @@ class Migration:
         self._promote(result, allow_shrink, force)
         return result
 
-    def _choice(
-        self,
-        catalog: Path | str | None,
-        sample: int | None,
-        source: str | None,
-        mapping: str | None,
-        pictures: str | PathLike[str] | None,
-    ) -> Choice | None:
-        """The source asked for; None for whatever is active. What reads it is found out later (`_found_out`)."""
-        if source is not None and ":" not in source:
-            raise SourceError(
-                f"{source!r} names no source. Give its kind and its location: those of a reader of your own, or sample:N."
-            )
-        if sample is not None:
-            return Choice("sample", "sample", str(sample))
-        where = source if source is not None else catalog
-        if where is None:
-            return None
-        kind, location = placed(str(where))
-        name = "sample" if kind == "sample" else self._settings.source_name
-        where = None if pictures is None else placed_pictures(pictures)
-        return Choice(name, kind, location, mapping=mapping, pictures=where)
-
-    def _found_out(self, choice: Choice, conn: psycopg.Connection | None = None) -> Choice:
-        """The choice with what reads it: as it is registered, or the mapping that fits what is there."""
-        if choice.kind not in CATALOGUES or choice.options is not None:
-            return choice
-        known = None
-        if conn is not None and choice.mapping is None and choice.pictures is None:
-            known = next((each for each in sources(conn) if each.name == choice.name), None)
-        if known is not None and known.kind in CATALOGUES and known.location == choice.location:
-            return replace(choice, kind=known.kind, options=known.said)
-        from fashion_assets.sources.recognition import (
-            recognise,
-        )  # here: a run with nothing to do has no need of it
-
-        recognised = recognise(
-            choice.location, mapping=choice.mapping, pictures=choice.pictures, home=self._settings.home
-        )
-        kind, location, options = recognised.as_source(choice.pictures)
-        if known is not None and (known.kind, known.location) == (kind, location):
-            options = known.said  # a proposal stays what it was
-        said = ""
-        if kind != "folder":
-            said = f"{location} is read by the mapping {recognised.mapping.name}: {recognised.reason}"
-        if recognised.proposed:
-            said += f". Look at it: fashion-assets sources inspect {location}"
-        return replace(choice, kind=kind, location=location, options=options, said=without_password(said))
-
     def _fetch(self, conn: psycopg.Connection, choice: Choice | None) -> list[str]:
         """Fetch pictures that are stated as URLs; what came of it."""
         active = roots.active(conn, self._settings)
         conn.commit()
         if choice is not None:
-            choice = self._found_out(choice, conn)
+            choice = found_out(self._settings, choice, conn)
             conn.commit()
             asked = open_source(choice.kind, choice.name, choice.location, self._settings, choice.options)
             active = [asked, *(source for source in active if source.name != asked.name)]
@@ -246,7 +179,7 @@ class Migration:
         with conn.transaction(), self._progress() as progress:
             before = active_sources(conn)
             if choice is not None:
-                choice = self._found_out(choice, conn)
+                choice = found_out(self._settings, choice, conn)
                 known = {each.name: each for each in sources(conn)}.get(choice.name)
                 same = known is not None and (known.kind, known.location, known.said) == (
                     choice.kind,
@@ -290,7 +223,7 @@ class Migration:
             name = "the drawn sample" if choice is None else choice.name
             sizes = [parse_location(location).size for location in places]
         else:
-            choice = self._found_out(choice)
+            choice = found_out(self._settings, choice)
             name = choice.name
             source = open_source(choice.kind, name, choice.location, self._settings, choice.options)
             sizes = [sum(chunk.num_rows for chunk in source.scan())]
