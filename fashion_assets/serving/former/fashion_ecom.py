@@ -1,7 +1,7 @@
 """The calls of the fashion shop's app: `/api/v1/products…`, `/search/…`, `/users…`.
 
-What belongs here: its routes, parameters, keys and oddities. What does not: finding anything, what other former APIs have as well
-(`shapes`).
+What belongs here: its routes, parameters, keys and oddities. What does not: finding anything, reading what is known of people (`people`), what
+other former APIs have as well (`shapes`).
 
 Ids are strings, every key but the id may be null, a number an old search wrote as text (`34029.0`) is that number. Values are spelt as the
 app's menus spell them (`Navy Blue`); whatever case comes in a filter is understood. What was random, or took no notice of a parameter it
@@ -19,7 +19,8 @@ from pydantic import BaseModel
 from fashion_assets.search import query as search
 from fashion_assets.search.filters import Filter, SearchError, as_filters
 from fashion_assets.search.query import Hit
-from fashion_assets.serving.former import stored
+from fashion_assets.serving.former import people, stored
+from fashion_assets.serving.former.people import Person
 from fashion_assets.serving.former.shapes import (
     application,
     engine_of,
@@ -57,27 +58,7 @@ ORDERS: dict[str, LiteralString] = {
 MANY_OF_A_CATEGORY = 0.4
 """Share of new arrivals that one category may have."""
 
-HISTORY = 8
 PERSONAS = 20
-
-_POPULAR: LiteralString = (
-    "SELECT product_id::text FROM {favourites} f JOIN {products} p USING (product_id) "
-    "WHERE %(source)s::text IS NULL OR p.source = %(source)s "
-    "GROUP BY product_id ORDER BY count(*) DESC, product_id LIMIT %(rows)s"
-)
-
-_PEOPLE: LiteralString = """
-SELECT u.user_id, u.style, count(f.product_id), min(p.price)::float8, max(p.price)::float8, avg(p.price)::float8,
-       percentile_cont(0.25) WITHIN GROUP (ORDER BY p.price)::float8, percentile_cont(0.75) WITHIN GROUP (ORDER BY p.price)::float8,
-       (array_agg(p.external_id ORDER BY p.product_id) FILTER (WHERE p.product_id IS NOT NULL))[:%(history)s],
-       (array_agg(p.product_id::text ORDER BY p.product_id) FILTER (WHERE p.product_id IS NOT NULL))[:%(history)s]
-FROM {users} u LEFT JOIN {favourites} f ON f.user_id = u.user_id AND f.source = u.source LEFT JOIN {products} p USING (product_id)
-WHERE u.user_id IS NOT NULL AND NOT coalesce(u.made, false) AND (%(user)s::text IS NULL OR u.user_id = %(user)s)
-  AND (%(source)s::text IS NULL OR u.source = %(source)s)
-GROUP BY u.user_id, u.source, u.style
-HAVING %(user)s::text IS NOT NULL OR u.style IS NOT NULL OR count(f.product_id) > 0
-ORDER BY count(f.product_id) DESC, u.user_id LIMIT %(rows)s
-"""
 
 router = APIRouter(prefix="/api/v1")
 
@@ -283,8 +264,7 @@ async def trending(request: Request, limit: Annotated[int, Query(ge=1, le=50)] =
 
 
 async def _popular(request: Request, limit: int) -> list[str]:
-    asked = {"source": source_of(request), "rows": limit}
-    ids = [found for (found,) in await stored.rows_of(engine_of(request), _POPULAR, asked)]
+    ids = await people.popular(engine_of(request), source_of(request), limit)
     if len(ids) < limit:
         listing = stored.products("product_id", filters=_filters(request, {}))
         others = (await stored.page(engine_of(request), listing, limit)).rows
@@ -428,48 +408,32 @@ async def recommendations(
 # People
 
 
-async def _people(request: Request, user: str | None, rows: int) -> list[dict]:
-    asked = {"user": user, "source": source_of(request), "rows": rows, "history": HISTORY}
-    return [_person(*row) for row in await stored.rows_of(engine_of(request), _PEOPLE, asked)]
-
-
-def _person(
-    user_id: str,
-    style: Mapping[str, Sequence[str]] | None,
-    favourites: int,
-    *figures: Any,
-) -> dict:
-    low, high, mean, p25, p75, external_ids, ids = figures
-    said = style or {}
+def _person(person: Person) -> dict:
+    said = person.style or {}
     kinds = [value for name in ("category", "sub_category", "article_type") for value in said.get(name, ())]
     return {
-        "user_id": user_id,
+        "user_id": person.user_id,
         # Who they are is nobody's to read: they are called by their id.
-        "name": user_id,
+        "name": person.user_id,
         "description": None,
         "segment": None,
-        "avg_price_point": mean,
+        "avg_price_point": person.mean,
         "preferred_categories": [spelt(value) for value in kinds],
         "color_prefs": [spelt(value) for value in said.get("colour", ())],
         "brand_prefs": list(said.get("brand", ())),
-        "min_price": low,
-        "max_price": high,
-        "avg_price": mean,
-        "p25_price": p25,
-        "p75_price": p75,
-        "num_interactions": favourites,
-        "purchase_history_ids": external_ids or [],
+        "min_price": person.least,
+        "max_price": person.greatest,
+        "avg_price": person.mean,
+        "p25_price": person.p25,
+        "p75_price": person.p75,
+        "num_interactions": person.favourites,
+        "purchase_history_ids": person.external_ids or [],
         "style_tags": [spelt(value) for name in ("style", "usage") for value in said.get(name, ())],
-        "_history": ids or [],
     }
 
 
-def _told(person: dict) -> dict:
-    return {name: value for name, value in person.items() if name != "_history"}
-
-
-async def _known(request: Request, user_id: str) -> dict:
-    found = await _people(request, user_id, 1)
+async def _known(request: Request, user_id: str) -> Person:
+    found = await people.people(engine_of(request), user_id, source_of(request), 1)
     if not found:
         raise HTTPException(404, f"User {user_id[:80]} not found")
     return found[0]
@@ -478,19 +442,21 @@ async def _known(request: Request, user_id: str) -> dict:
 @router.get("/users")
 async def users(request: Request, curated: bool = True) -> list[dict]:
     """People of whom something is known: those with most favourites first, a few, or more where `curated` is false."""
-    return [_told(each) for each in await _people(request, None, PERSONAS if curated else 10 * PERSONAS)]
+    many = PERSONAS if curated else 10 * PERSONAS
+    return [_person(each) for each in await people.people(engine_of(request), None, source_of(request), many)]
 
 
 @router.get("/users/{user_id}")
 async def user(request: Request, user_id: str) -> dict:
     """One of them."""
-    return _told(await _known(request, user_id))
+    return _person(await _known(request, user_id))
 
 
 @router.get("/users/{user_id}/profile")
 async def profile(request: Request, user_id: str) -> dict:
     """What is known of a person, and favourites of theirs."""
-    person = await _known(request, user_id)
+    known = await _known(request, user_id)
+    person = _person(known)
     return {
         **{
             name: person[name]
@@ -502,7 +468,7 @@ async def profile(request: Request, user_id: str) -> dict:
             "avg": person["avg_price"],
         },
         "num_interactions": person["num_interactions"],
-        "purchase_history": await _of_ids(request, person["_history"]),
+        "purchase_history": await _of_ids(request, known.product_ids or []),
     }
 
 

@@ -1,7 +1,7 @@
 """The calls of the garment search with attributes: `/search`, and `/api/v2/search` as its web client expects it.
 
-What belongs here: its routes, keys, families of attributes, and what it takes for off topic or ambiguous. What does not: finding anything
-(`search`).
+What belongs here: its routes, keys and families of attributes. What does not: finding anything (`search`), what it takes for off topic or ambiguous
+(`topics`).
 
 A garment's id is a whole number: the former database's, or one made of its id here. The second version never ran; its client's filters and
 its server's routes are what is answered.
@@ -19,7 +19,7 @@ from fashion_assets.search import query as search
 from fashion_assets.search.filters import COLUMNS, Filter, as_filters
 from fashion_assets.search.preferences import LEG
 from fashion_assets.search.query import Hit, Results
-from fashion_assets.serving.former import liking, stored
+from fashion_assets.serving.former import liking, stored, topics
 from fashion_assets.serving.former.shapes import (
     application,
     decoded,
@@ -55,12 +55,6 @@ FILTERS = {
 
 KINDS = ("article_type", "sub_category", "category")
 """Where a category of the client's may stand here, the narrowest first: it calls `dress` what others call a kind."""
-
-OFF_TOPIC = frozenset({"bitcoin", "weather", "recipe", "python", "stocks", "price"})
-GENERIC = frozenset(
-    {"clothes", "clothing", "outfit", "fashion", "something", "nice", "stuff", "things", "wear", "style"}
-)
-"""Words that say nothing of what is looked for."""
 
 COUNTED = {
     "brands": "brand",
@@ -223,7 +217,7 @@ async def find(request: Request, asked: Asked) -> dict:
     words = asked.query.strip()
     if not words:
         raise HTTPException(400, "Query must not be empty")
-    said = _read(words)
+    said = topics.read_families(words)
     source = source_of(request)
     results = await engine_of(request).search(
         search.Query(
@@ -233,8 +227,8 @@ async def find(request: Request, asked: Asked) -> dict:
             person=asked.user_id if asked.user_id and is_person(asked.user_id) else None,
         )
     )
-    why = None if asked.force else _off_topic(words, said, results)
-    clarification = None if why else _clarification(words)
+    why = None if asked.force else topics.off_topic(words, said, results)
+    clarification = None if why else topics.clarification(words)
     shown = []
     rows = [] if why else await stored.by_ids(engine_of(request), [hit.product_id for hit in results.hits])
     hits = {hit.product_id: hit for hit in results.hits}
@@ -271,41 +265,6 @@ async def feedback(request: Request, told: Liking) -> dict:
         raise HTTPException(404, "Garment not found")
     await liking.keep(request, str(told.user_id), product, told.action)
     return {"status": "ok"}
-
-
-def _read(words: str) -> dict[str, list[str]]:
-    """What the words say, by family."""
-    from fashion_assets.catalog.ontology.reading import read  # here: it reads its files of words
-
-    named = {"color": "color_primary"}
-    return {
-        named.get(name, name): [found.value, *found.also] for name, found in read(words).properties.items()
-    }
-
-
-def _off_topic(words: str, said: Mapping[str, Any], results: Results) -> str | None:
-    """Why the words have nothing to do with garments; None where they may."""
-    listed = [word.strip(".,!?") for word in words.lower().split()]
-    if said:
-        return None
-    marked = [word for word in listed if word in OFF_TOPIC]
-    if marked:
-        return f"{marked[0]!r} has nothing to do with garments"
-    known = any(each.coverage for hit in results.hits for each in hit.explanation)
-    return "none of the words is one of a garment" if len(listed) >= 3 and not known else None
-
-
-def _clarification(words: str) -> str | None:
-    """What to ask back where the words may mean too much; None where they do not."""
-    listed = words.lower().split()
-    if len("".join(listed)) < 3:
-        return "Could you say a little more?"
-    if len(listed) <= 2 and all(word in GENERIC for word in listed):
-        return "What kind of garment, which colour, for which occasion?"
-    kinds = {value for word in listed for value, known in [canonical("article_type", word)] if known}
-    if len(listed) <= 4 and len(kinds) >= 2:
-        return f"Which do you mean: {' or '.join(sorted(filter(None, kinds)))}?"
-    return None
 
 
 # Version 2
@@ -374,9 +333,7 @@ async def find_v2(request: Request, asked: AskedV2) -> dict:
         }
         for row in rows
     ]
-    # A total of what is found, where the engine tells one.
-    total = getattr(getattr(results, "total", None), "value", None)
-    total = len(shown) if total is None else total
+    total = len(shown) if results.total is None else results.total.value
     return {
         "results": shown,
         "total_found": total,
