@@ -22,10 +22,11 @@ from pathlib import Path
 from typing import Any
 
 import httpx
+from around_swaps import MARK, WORDS
 from own_server import free_port
 from PIL import Image
 from psycopg import sql
-from swaps import MARK, WORDS, command, prepared
+from swaps import command, prepared
 
 from fashion_assets.postgres.connections import connect
 from fashion_assets.settings import Settings
