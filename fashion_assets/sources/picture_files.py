@@ -5,7 +5,8 @@ does not: whether the file is a picture (`catalog.pictures`), pictures elsewhere
 
 The stated path itself is tried first. Only where nothing lies there a folder's names are compared without what systems change:
 case, suffix, Unicode form, escapes of URLs, folders before the name, and the case of a folder. A folder that holds folders alone, as exports
-that split a great many pictures make it, is looked through one level down; a name that several of those have is none's.
+that split a great many pictures make it, is looked through one level down; a name that several of those have is none's, and neither is one
+that is said to be in another folder.
 """
 
 import hashlib
@@ -63,13 +64,15 @@ class PictureFiles:
     def __init__(self, root: str, folders: Sequence[str] = ("images",)) -> None:
         self.root = root
         self.folders = tuple(dict.fromkeys([*(folder.strip("/") for folder in folders), ""]))
+        self._usual = {folder.rpartition("/")[2].casefold() for folder in self.folders}
         self._inside: dict[str, bool] = {}  # folders, by path
         self._names: dict[str, dict[str, list[str]] | None] = {}  # by folder: names by their loose form
         self._written: dict[str, str] = {}  # folders, by how they are stated
+        self._known: dict[str, bool] = {}  # whether a folder is there
         self._below: dict[str, tuple[str, ...]] = {}  # by folder without pictures: those in it
 
     def find(self, stated: str) -> Found:
-        """The file that is meant by a stated path, which may be a URL whose last part is the name."""
+        """The file that is meant by a stated path, which may be a URL that ends in one."""
         if "\0" in stated:
             return OUTSIDE
         relative = stated.replace("\\", "/")  # exports made on Windows
@@ -80,7 +83,8 @@ class PictureFiles:
         if not relative:
             return NOT_THERE
         if is_url(relative):
-            return self._loosely(relative.partition("?")[0].partition("#")[0].rpartition("/")[2])
+            plain = relative.partition("?")[0].partition("#")[0]
+            return self._loosely(plain.partition("://")[2].partition("/")[2])
         if _SCHEME.match(relative):
             return OUTSIDE
         whole_path = relative.startswith("/") or _DRIVE.match(relative) is not None
@@ -129,12 +133,20 @@ class PictureFiles:
         steps = [step for step in folder.split("/") if step not in ("", ".")]
         # `a/b/images/1.jpg` may be here `b/images/1.jpg`, `images/1.jpg` or `1.jpg`.
         stated = ["/".join(steps[start:]) for start in range(len(steps))]
-        places = [self._as_written(place) for place in dict.fromkeys((*stated, *self.folders))]
+        own = bool(steps) and steps[-1].casefold() not in self._usual
+        if own:
+            stated += [f"{above}/{place}" for above in self.folders if above for place in stated]
+        written = [self._as_written(place) for place in stated]
+        places = list(dict.fromkeys((*written, *map(self._as_written, self.folders))))
+        if own and (there := list(filter(self._is_there, dict.fromkeys(written)))):
+            places = (
+                there  # what is not in the folder it is said to be in is not what lies in others by its name
+            )
         for place in places:
             found = self._in_place(place, name)
             if found is not NOT_THERE:
                 return found
-        for place in filter(None, places):
+        for place in () if own else filter(None, places):
             several = [self._in_place(f"{place}/{below}", name) for below in self._folders_below(place)]
             there = [found for found in several if found is not NOT_THERE]
             if len(there) == 1:
@@ -162,6 +174,13 @@ class PictureFiles:
                 above += f"{step}/"
             known = self._written[folder] = above.rstrip("/")
         return known
+
+    def _is_there(self, folder: str) -> bool:
+        if len(self._known) > 10_000:
+            self._known.clear()
+        if folder not in self._known:
+            self._known[folder] = os.path.isdir(f"{self.root}/{folder}")
+        return self._known[folder]
 
     def _folders_below(self, folder: str) -> tuple[str, ...]:
         """The folders in one that has no picture of its own, without those that systems keep for themselves; none where there are too many."""

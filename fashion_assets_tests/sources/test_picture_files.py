@@ -57,6 +57,21 @@ def test_the_very_name_comes_before_those_alike(tmp_path):
     ]
 
 
+@pytest.mark.parametrize(
+    "stated", ["images/men/1.jpg", "men/1.jpg", "/old/images/kids/1.jpg", "https://cdn.example/men/1.jpg?v=2"]
+)
+def test_in_another_folder_than_is_stated_is_another_picture(tmp_path, stated):
+    for name in ("images/men/2.jpg", "images/women/1.jpg"):
+        (tmp_path / name).parent.mkdir(parents=True, exist_ok=True)
+        (tmp_path / name).write_bytes(b"x")
+    assert found(tmp_path, stated) is None
+    assert found(tmp_path, "https://cdn.example/x/women/1.jpg") == "images/women/1.jpg"
+    (tmp_path / "images/2.jpg").write_bytes(b"x")
+    assert found(tmp_path, "images/women/2.jpg") is None
+    (tmp_path / "images/2.jpg").unlink()
+    assert found(tmp_path, "1.jpg") == found(tmp_path, "images/1.jpg") == "images/women/1.jpg"
+
+
 def test_a_name_with_another_stem_is_another_picture(tmp_path):
     (tmp_path / "images").mkdir()
     (tmp_path / "images" / "11.jpg").write_bytes(b"x")
