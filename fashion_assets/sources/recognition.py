@@ -21,6 +21,7 @@ from fashion_assets.sources.mapping import Mapping
 from fashion_assets.sources.places import file_of
 from fashion_assets.sources.readers import FORMATS, format_of, open_rows
 from fashion_assets.sources.readers.beginnings import is_database_url
+from fashion_assets.sources.readers.opening import require_text
 from fashion_assets.sources.source import SourceError
 
 OWN_MAPPINGS = "mappings"
@@ -42,6 +43,9 @@ SUFFIXES = (
     ".sqlite3",
 )
 COMPRESSED = (".gz", ".zst", ".bz2")
+
+PACKED = (".xlsx", ".xls", ".ods", ".numbers", ".zip", ".tar", ".xz", ".7z", ".rar")
+"""Of what may hold a catalogue that nobody reads as it is."""
 
 MOST_FILES = 40
 """Files of a folder that are looked into."""
@@ -426,10 +430,23 @@ def _nothing_found(location: str, seen: _Seen, known: Sequence[Mapping], why: di
     if reasons:
         file, reason = next(iter(sorted(reasons.items())))
         said += f" {shown(os.path.basename(file))} is none, since: {reason}"
+    said += next(filter(None, map(_packed, entries)), "")
     inside = [entry.name for entry in entries if entry.is_dir() and _data_files(entry.path)]
     if not files and inside:
         said += f" There are files of data in {_names(inside)}: give that folder."
     return said
+
+
+def _packed(entry: os.DirEntry[str]) -> str:
+    """Of a workbook or an archive, which may hold the listings, what it is and what would mend it; empty of anything else."""
+    if not entry.name.lower().endswith(PACKED) or not entry.is_file():
+        return ""
+    try:
+        with open(entry.path, "rb") as file:
+            require_text(Path(entry.path), file.read(512))
+    except (SourceError, OSError) as error:
+        return f" {error}"
+    return ""
 
 
 def _names(paths: Sequence[str], of: int | None = None) -> str:

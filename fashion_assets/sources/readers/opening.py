@@ -32,6 +32,8 @@ _NO_TEXT = (
     (b"ORC", "an ORC file", "Export the table as CSV or Parquet"),
     (b"ARROW1", "an Arrow file", "Export the table as CSV or Parquet"),
     (b"\x89HDF", "an HDF5 file", "Export the table as CSV or Parquet"),
+    (b"{\\rtf", "a document of a word processor (RTF)", "Save the table as CSV (UTF-8)"),
+    (b"version https://git-lfs", "a pointer of Git LFS, in place of the file", "Fetch the file: git lfs pull"),
     (b"\x7fELF", "a program", "Give the file with the listings"),
 )  # fmt: skip
 _LINE_END = re.compile("[\r\n]")
@@ -129,6 +131,8 @@ def require_text(path: Path, first: bytes) -> None:
     for magic, what, mend in _NO_TEXT:
         if first.startswith(magic):
             raise SourceError(f"{path} is no delimited text: it is {what}. {mend}.")
+    if first[257:262] == b"ustar":
+        raise SourceError(f"{path} is no delimited text: it is a tar archive. Unpack it.")
     begin = first.removeprefix(b"\xef\xbb\xbf").lstrip()[:20].lower()
     if begin.startswith(_PAGES):
         raise SourceError(
