@@ -26,6 +26,12 @@ SETTINGS = {
     "bytea_output": "hex",
     "standard_conforming_strings": "on",
     "quote_all_identifiers": "off",
+    # Statements mean what they say: no NULL that is the word, no `= NULL` that holds, no found rows left out by chance, none
+    # refused where a policy keeps some back.
+    "array_nulls": "on",
+    "transform_null_equals": "off",
+    "gin_fuzzy_search_limit": "0",
+    "row_security": "on",
     # Whoever waited for a lock must see what its holder did.
     "default_transaction_isolation": "read committed",
     # A load, an index and a swap take as long as they take; what must be short sets its own limit.
