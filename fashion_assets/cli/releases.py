@@ -1,7 +1,8 @@
 """Commands that make a release, and look at it."""
 
 import json
-from typing import TYPE_CHECKING, Annotated
+from collections.abc import Mapping, Sequence
+from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 from rich.console import Group
@@ -231,6 +232,23 @@ def status(home: Home = None, as_json: Json = False) -> None:
             those["failed"] = last_reasons(conn, settings, job, those["stale"])
     if as_json:
         return print_json(state)
+    _print_live(state, settings)
+    _print_batches(state)
+    _print_approvals(state["releases"])
+    for reason, names in together({**batches["failed"], **state["tables"]["failed"]}).items():
+        out.print(f"[bold red]failed[/]    {some(names)}: {shown(reason)}", soft_wrap=True)
+    out.print(f"database  {shown(state['database'])}", soft_wrap=True)
+    if note := state["reader"]["note"]:
+        out.print(f"reader    {shown(note)}", soft_wrap=True)
+    out.print(f"home      {shown(state['home'])}", soft_wrap=True)
+    if state["sources"]:
+        out.print(source_table(state["sources"]))
+        out.print()
+    _print_releases(state["releases"])
+
+
+def _print_live(state: Mapping[str, Any], settings: Settings) -> None:
+    """What is live, how far behind its sources it is, and whether its pictures are where they were."""
     live = state["live"]
     out.print(
         f"live      {live['release']}: {live['products']:,} products, {live['quarantined']:,} quarantined"
@@ -256,13 +274,21 @@ def status(home: Home = None, as_json: Json = False) -> None:
                 f"not where they were. Moved? fashion-assets {_moved(source, settings.source_name)}",
                 soft_wrap=True,
             )
+
+
+def _print_batches(state: Mapping[str, Any]) -> None:
+    batches = state["batches"]
     out.print(
         f"batches   {batches['through']} of {batches['total']} through, {batches['listings']:,} listings"
     )
     for what, those in (("batches", batches), ("batches of tables", state["tables"])):
         if those["why"]:
             out.print(f"[yellow]stale[/]     {what}: {shown(those['why'])}")
-    for release in state["releases"]:
+
+
+def _print_approvals(releases: Sequence[Mapping[str, Any]]) -> None:
+    """Which release somebody approved, and which waits for it."""
+    for release in releases:
         if said := release["approval"]:
             out.print(
                 shown(
@@ -275,19 +301,13 @@ def status(home: Home = None, as_json: Json = False) -> None:
                 f"waits     {release['release']} for approval: fashion-assets approve {release['release']} --why TEXT",
                 soft_wrap=True,
             )
-    for reason, names in together({**batches["failed"], **state["tables"]["failed"]}).items():
-        out.print(f"[bold red]failed[/]    {some(names)}: {shown(reason)}", soft_wrap=True)
-    out.print(f"database  {shown(state['database'])}", soft_wrap=True)
-    if note := state["reader"]["note"]:
-        out.print(f"reader    {shown(note)}", soft_wrap=True)
-    out.print(f"home      {shown(state['home'])}", soft_wrap=True)
+
+
+def _print_releases(releases: Sequence[Mapping[str, Any]]) -> None:
     figures = "products", "rejected"
-    if state["sources"]:
-        out.print(source_table(state["sources"]))
-        out.print()
     table = plain_table("release", "state", "built", "promoted", *figures, figures=figures)
     table.columns[0].no_wrap = True
-    for release in state["releases"]:
+    for release in releases:
         table.add_row(
             release["release"],
             release["state"],

@@ -127,39 +127,67 @@ def search(
         written = pictured(settings, title, results.plan, {"": results.hits}, results.facets)
     if as_json:
         return print_json(results_as_json(results, explain))
-    ruled = any(hit.rules for hit in results.hits)
-    columns = (
-        *("score", "id", "title", "picture"),
-        *(("rules",) if ruled else ()),
-        *(("variants",) if group else ()),
-        *(("has",) if highlight else ()),
-        *(("brought by",) if explain else ()),
-    )
-    table = plain_table(*columns)
-    for hit in results.hits:
-        brought = "\n".join(
-            f"{found.leg} #{found.rank}"
-            + (f", distance {found.distance:.3f}" if found.distance is not None else "")
-            + (f", has {found.coverage:.0%} of the words" if found.coverage is not None else "")
-            for found in hit.explanation
-        )
-        cells = (f"{hit.score:.3f}", hit.external_id, hit.title or "", hit.image_path or "none")
-        rules = "\n".join(
-            f"{each.rule}: pinned at {each.place}"
-            if each.action == "pin"
-            else f"{each.rule}: boosted by {each.factor:g}"
-            for each in hit.rules
-        )
-        cells += (rules,) if ruled else ()
-        cells += (f"{hit.variants.count:,} more" if hit.variants else "",) if group else ()
-        cells += (", ".join(hit.highlights.words) if hit.highlights else "",) if highlight else ()
-        table.add_row(*map(shown, cells), *((brought,) if explain else ()))
     plan = results.plan
     if plan.understood not in ("", " ".join(text.split())):
         out.print(f"read as: {shown(plan.understood)}")
     if plan.synonyms:
         out.print(f"looked for as well: {shown(', '.join(plan.synonyms))}")
+    table = _found_table(results.hits, grouped=bool(group), highlight=highlight, explain=explain)
     out.print(table if results.hits else "nothing found")
+    _print_counts(results, explain)
+    if explain:
+        paths = ", ".join(f"{leg} by {path}" for leg, path in plan.legs.items())
+        kept = "" if plan.selectivity is None else f", filters leave about {plan.selectivity:.1%}"
+        out.print(f"searched {plan.release}: {shown(paths)}{kept}", highlight=False)
+    for lacked in plan.lacking:
+        if lacked.by != "spelling":
+            out.print(shown(str(lacked)), highlight=False)
+    for note in plan.notes:
+        out.print(shown(note), highlight=False)
+    if results.next_page:
+        out.print(f"more: --page {results.next_page}", soft_wrap=True)
+    if written is not None:
+        out.print(str(written), soft_wrap=True)
+
+
+def _found_table(hits: "Sequence[Hit]", *, grouped: bool, highlight: bool, explain: bool) -> "Table":
+    """Hits, and of each what was asked to be told."""
+    # Heading, whether it is told, and what it tells of a hit.
+    told = [
+        ("rules", any(hit.rules for hit in hits), _rules),
+        ("variants", grouped, lambda hit: f"{hit.variants.count:,} more" if hit.variants else ""),
+        ("has", highlight, lambda hit: ", ".join(hit.highlights.words) if hit.highlights else ""),
+    ]
+    columns = [(heading, of) for heading, is_told, of in told if is_told]
+    headings = ["score", "id", "title", "picture", *(heading for heading, _ in columns)]
+    table = plain_table(*headings, *(["brought by"] if explain else []))
+    for hit in hits:
+        cells = [f"{hit.score:.3f}", hit.external_id, hit.title or "", hit.image_path or "none"]
+        cells += [of(hit) for _, of in columns]
+        table.add_row(*map(shown, cells), *([_brought_by(hit)] if explain else []))
+    return table
+
+
+def _rules(hit: "Hit") -> str:
+    return "\n".join(
+        f"{each.rule}: pinned at {each.place}"
+        if each.action == "pin"
+        else f"{each.rule}: boosted by {each.factor:g}"
+        for each in hit.rules
+    )
+
+
+def _brought_by(hit: "Hit") -> str:
+    return "\n".join(
+        f"{found.leg} #{found.rank}"
+        + (f", distance {found.distance:.3f}" if found.distance is not None else "")
+        + (f", has {found.coverage:.0%} of the words" if found.coverage is not None else "")
+        for found in hit.explanation
+    )
+
+
+def _print_counts(results: "Results", explain: bool) -> None:
+    """How many are found, and how their values are shared out."""
     if results.total is not None:
         more = "" if results.total.exact else " or more"
         why = f": {results.total.rule}" if explain else ""
@@ -174,19 +202,6 @@ def search(
             for each in numbers.buckets
         )
         out.print(f"{column}: {numbers.low} to {numbers.high} ({stretches})", highlight=False)
-    if explain:
-        paths = ", ".join(f"{leg} by {path}" for leg, path in plan.legs.items())
-        kept = "" if plan.selectivity is None else f", filters leave about {plan.selectivity:.1%}"
-        out.print(f"searched {plan.release}: {shown(paths)}{kept}", highlight=False)
-    for lacked in plan.lacking:
-        if lacked.by != "spelling":
-            out.print(shown(str(lacked)), highlight=False)
-    for note in plan.notes:
-        out.print(shown(note), highlight=False)
-    if results.next_page:
-        out.print(f"more: --page {results.next_page}", soft_wrap=True)
-    if written is not None:
-        out.print(str(written), soft_wrap=True)
 
 
 def pictured(

@@ -4,6 +4,7 @@ What belongs here: when to ask for runs. What does not: what is stale (`batches.
 """
 
 from datetime import UTC, datetime, timedelta
+from itertools import islice
 
 import dagster as dg
 
@@ -92,6 +93,46 @@ def new_or_changed_batches(
     """A batch that failed is asked for again only when its content, the rules or the model change; one with a picture that
     could not be embedded once more as it is. A person may launch either at any time."""
     settings = warehouse.settings
+    wanted = _wanted(context, warehouse, catalogue)
+    if isinstance(wanted, dg.SkipReason):
+        return wanted
+    instance = context.instance
+    requests = _partitions_lacking(instance, wanted)
+    running = [
+        run
+        for job in (migrate_batch, migrate_rows)
+        for run in instance.get_runs(dg.RunsFilter(job_name=job.name, statuses=UNFINISHED))
+    ]
+    if stale := [*wanted.stale, *wanted.of_rows.stale]:
+        room = max(0, settings.sensor_runs_per_tick - len(running))
+        asked_for = (_run_due(instance, wanted, batch) for batch in stale)
+        if due := list(islice(filter(None, asked_for), room)):
+            return dg.SensorResult(run_requests=due, dynamic_partitions_requests=requests)
+        if running:
+            return dg.SensorResult(skip_reason=f"{len(running)} batch runs are under way")
+        failed = [batch.name for batch in stale if batch.name not in wanted.incomplete]
+        if failed:
+            return dg.SensorResult(
+                skip_reason=f"these batches failed and wait for a person: {', '.join(failed[:10])}"
+            )
+    # Batches that lack but a few vectors do not hold a release up: what they lack is in quarantine.
+    if running or wanted.existing is not None:
+        reason = "batch runs are under way" if running else _waiting_for(wanted, settings)
+        if wanted.incomplete and not running:
+            names = ", ".join(sorted(wanted.incomplete)[:10])
+            reason += f"; pictures in these batches could not be embedded, twice: {names}"
+        return dg.SensorResult(skip_reason=reason, dynamic_partitions_requests=requests)
+    release = _release_due(instance, wanted)
+    if isinstance(release, str):
+        return dg.SensorResult(skip_reason=release, dynamic_partitions_requests=requests)
+    return dg.SensorResult(run_requests=[release], dynamic_partitions_requests=requests)
+
+
+def _wanted(
+    context: dg.SensorEvaluationContext, warehouse: WarehouseResource, catalogue: CatalogueResource
+) -> Plan | dg.SkipReason:
+    """What there is to do, once the active sources were scanned; or why they were not."""
+    settings = warehouse.settings
     with warehouse.connect() as conn:
         try:
             with run_lock(settings, new_or_changed_batches.name, shared=True, wait=0):
@@ -111,75 +152,55 @@ def new_or_changed_batches(
             return dg.SkipReason(str(error))
         _tell_unread(context, settings, [str(scan) for scan in scans if scan.unread])
         note(context.instance, source_events(scans))
+    return wanted
+
+
+def _partitions_lacking(instance: dg.DagsterInstance, wanted: Plan) -> list[dg.AddDynamicPartitionsRequest]:
+    """Requests for the partitions of batches that have none."""
     requests = []
     for partitions, batches in ((BATCHES, wanted.batches), (TABLE_BATCHES, wanted.of_rows.batches)):
         names = {batch.name for batch in batches}
-        if add := sorted(names - set(context.instance.get_dynamic_partitions(partitions.name or ""))):
+        if add := sorted(names - set(instance.get_dynamic_partitions(partitions.name or ""))):
             requests.append(partitions.build_add_request(add))
-    running = [
-        run
-        for job in (migrate_batch, migrate_rows)
-        for run in context.instance.get_runs(dg.RunsFilter(job_name=job.name, statuses=UNFINISHED))
-    ]
-    stale = [*wanted.stale, *wanted.of_rows.stale]
-    if stale:
-        room = max(0, settings.sensor_runs_per_tick - len(running))
-        due = []
-        for batch in stale:
-            if len(due) == room:
-                break
-            version = wanted.versions[batch.name]
-            latest = next(iter(context.instance.get_runs(_runs_of(batch), limit=1)), None)
-            tags = {ASKED_FOR: version}
-            if latest is not None and latest.status in UNFINISHED:
-                continue
-            if latest is not None and latest.tags.get(ASKED_FOR) == version:
-                if batch.name not in wanted.incomplete or AGAIN in latest.tags:
-                    continue
-                tags[AGAIN] = "once"
-            # A run key counts for ever. With the run before in it, a batch that went back to an earlier content after
-            # a failed attempt can be asked for again.
-            before = latest.run_id if latest else "none"
-            due.append(
-                dg.RunRequest(
-                    run_key=f"{batch.name}:{version}:{before}",
-                    partition_key=batch.name,
-                    job_name=_job_of(batch),
-                    tags=tags,
-                )
-            )
-        if due:
-            return dg.SensorResult(run_requests=due, dynamic_partitions_requests=requests)
-        if running:
-            return dg.SensorResult(skip_reason=f"{len(running)} batch runs are under way")
-        failed = [batch.name for batch in stale if batch.name not in wanted.incomplete]
-        if failed:
-            return dg.SensorResult(
-                skip_reason=f"these batches failed and wait for a person: {', '.join(failed[:10])}"
-            )
-    # Batches that lack but a few vectors do not hold a release up: what they lack is in quarantine.
-    if running or wanted.existing is not None:
-        reason = "batch runs are under way" if running else _waiting_for(wanted, settings)
-        if wanted.incomplete and not running:
-            names = ", ".join(sorted(wanted.incomplete)[:10])
-            reason += f"; pictures in these batches could not be embedded, twice: {names}"
-        return dg.SensorResult(skip_reason=reason, dynamic_partitions_requests=requests)
+    return requests
+
+
+def _run_due(instance: dg.DagsterInstance, wanted: Plan, batch: Batch) -> dg.RunRequest | None:
+    """A request for a run of a stale batch; None where one is under way, or ended without making it good."""
+    version = wanted.versions[batch.name]
+    latest = next(iter(instance.get_runs(_runs_of(batch), limit=1)), None)
+    tags = {ASKED_FOR: version}
+    if latest is not None and latest.status in UNFINISHED:
+        return None
+    if latest is not None and latest.tags.get(ASKED_FOR) == version:
+        if batch.name not in wanted.incomplete or AGAIN in latest.tags:
+            return None
+        tags[AGAIN] = "once"
+    # A run key counts for ever. With the run before in it, a batch that went back to an earlier content after
+    # a failed attempt can be asked for again.
+    before = latest.run_id if latest else "none"
+    return dg.RunRequest(
+        run_key=f"{batch.name}:{version}:{before}",
+        partition_key=batch.name,
+        job_name=_job_of(batch),
+        tags=tags,
+    )
+
+
+def _release_due(instance: dg.DagsterInstance, wanted: Plan) -> dg.RunRequest | str:
+    """A request for a release of what the batches hold; or why none is made, where one failed."""
     # A key counts for ever. With the live release in it, a content that was gone from is asked for again.
     key = f"release:{wanted.content_version}:{wanted.live.release if wanted.live else 'first'}"
     # Dagster itself would drop a second request of this key, and say nothing of why no release comes.
     tried = dg.RunsFilter(
         job_name=build_release.name, tags={"dagster/run_key": key}, statuses=ENDED_WITHOUT_RELEASE
     )
-    for run in context.instance.get_runs(tried, limit=1):
-        return dg.SensorResult(
-            skip_reason=f"the release of this content failed in run {run.run_id[:8]} and waits for a person: "
-            f"launch {build_release.name} again, or `fashion-assets run`",
-            dynamic_partitions_requests=requests,
+    for run in instance.get_runs(tried, limit=1):
+        return (
+            f"the release of this content failed in run {run.run_id[:8]} and waits for a person: "
+            f"launch {build_release.name} again, or `fashion-assets run`"
         )
-    return dg.SensorResult(
-        run_requests=[dg.RunRequest(run_key=key, job_name=build_release.name)],
-        dynamic_partitions_requests=requests,
-    )
+    return dg.RunRequest(run_key=key, job_name=build_release.name)
 
 
 @dg.sensor(
