@@ -230,14 +230,6 @@ def probe(uri: str, limits: Limits) -> Picture | str:
         return error.reason
 
 
-def probe_bytes(data: bytes, limits: Limits) -> Picture | str:
-    """As `probe`, of bytes in memory."""
-    try:
-        return PictureFile(data, limits).judge()
-    except PictureError as error:
-        return error.reason
-
-
 def rgb_pixels(
     picture: str | bytes, size_hint: int | None = None, limits: Limits | None = None
 ) -> np.ndarray:

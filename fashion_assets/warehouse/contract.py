@@ -9,7 +9,7 @@ served until somebody retires the former one.
 """
 
 import re
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 from dataclasses import dataclass
 from functools import cache
 from pathlib import Path
@@ -124,33 +124,3 @@ def following(contract: Contract, tables: Mapping[str, Table] = SERVED) -> Contr
     for name, new in unstated(contract, tables).items():
         views.setdefault(name, {}).update(new)
     return Contract(f"{SERVING}_v{version(contract.schema) + 1}", views)
-
-
-def broken(published: Mapping[str, Columns], now: Mapping[str, Columns]) -> list[str]:
-    """How a published contract was changed, in words: columns that are lost, stand in another place or are of another type, and those that
-    came to it. None of it may be."""
-    said = [f"{view} is new" for view in now if view not in published]
-    for view, columns in published.items():
-        if view not in now:
-            said.append(f"{view} is lost")
-            continue
-        said += _changed(view, columns, now[view])
-    return said
-
-
-def _changed(view: str, published: Columns, now: Columns) -> list[str]:
-    said = []
-    for column, kind in published.items():
-        if column not in now:
-            said.append(f"{view}.{column} is lost")
-        elif now[column] != kind:
-            said.append(f"{view}.{column} was {kind} and is {now[column]}")
-    order: Sequence[str] = [column for column in now if column in published]
-    was: Sequence[str] = [column for column in published if column in now]
-    said += [
-        f"{view}.{column} stands where {former} was"
-        for former, column in zip(was, order, strict=True)
-        if former != column
-    ]
-    said += [f"{view}.{column} came to it" for column in now if column not in published]
-    return said

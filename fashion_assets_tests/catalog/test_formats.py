@@ -14,8 +14,9 @@ from PIL import Image
 from fashion_assets.catalog import formats
 from fashion_assets.catalog.formats import avif, bmp, exif, jpeg, outlines, tiff
 from fashion_assets.catalog.formats.outlines import Picture, PictureError
-from fashion_assets.catalog.pictures import Limits, probe_bytes, rgb_pixels
+from fashion_assets.catalog.pictures import Limits, rgb_pixels
 from fashion_assets_tests import hostile
+from fashion_assets_tests.catalog.judged import probe_bytes
 from fashion_assets_tests.hostile import saved
 
 LIMITS = Limits(max_pixels=1_000_000)

@@ -10,10 +10,11 @@ from PIL import Image, ImageOps
 
 from fashion_assets.catalog import formats, pictures, validation
 from fashion_assets.catalog.formats.outlines import Picture, PictureError
-from fashion_assets.catalog.pictures import Limits, PictureFile, load_rgb, probe, probe_bytes, rgb_pixels
+from fashion_assets.catalog.pictures import Limits, PictureFile, load_rgb, probe, rgb_pixels
 from fashion_assets.embedding.encoder import Encoder
 from fashion_assets.embedding.spaces import embedding_space
 from fashion_assets_tests import hostile
+from fashion_assets_tests.catalog.judged import probe_bytes
 from fashion_assets_tests.catalogue import draw_picture
 from fashion_assets_tests.test_memory import Counted
 

@@ -59,7 +59,6 @@ _LETTER_NAMES = {
     "2xl": "XXL", "2xs": "XXS", "3xl": "XXXL", "xxxl": "XXXL",
 }  # fmt: skip
 _SYSTEMS = {"eur": "eu", "ita": "it", "esp": "es", "int": "international", "es": "es"}
-_MONTHS = ("m",)
 
 
 _MAY_BE = re.compile(r"\d|\b(?:[sml]|x+[sl]|os|small|medium|large|unique|unica|einheitsgrosse)\b|size")
