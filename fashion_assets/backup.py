@@ -102,7 +102,7 @@ def restore(settings: Settings, folder: Path) -> None:
             raise BackupError(f"{settings.home} cannot be written: {error}") from error
         _make_what_a_dump_refers_to(conn, settings)
     whole_or_not = ("--exit-on-error", "--single-transaction", "--no-owner")
-    _run(settings, "pg_restore", *whole_or_not, str(folder / DUMP))
+    _run(settings, "pg_restore", *whole_or_not, str(folder / DUMP), session=_in_memory(settings))
     prepare(settings)
     with connect(settings, autocommit=True, vectors=False) as conn:
         conn.execute("ANALYZE")
@@ -113,6 +113,15 @@ def restore(settings: Settings, folder: Path) -> None:
         if names:
             # The dump has an index's options, which are those of rows that come into it later.
             indexes.rebuild(settings, release, names)
+
+
+def _in_memory(settings: Settings) -> str:
+    """Settings of the session that restores: indexes over vectors in the memory they may take (`index_memory`). Lists that do not fit are not built at all. By one process:
+    several would have all of it as they begin."""
+    most = indexes.memory_bound(settings)
+    if most is None:
+        return ""
+    return f"-c maintenance_work_mem={most // 1024}kB -c max_parallel_maintenance_workers=0"
 
 
 def _make_what_a_dump_refers_to(conn: psycopg.Connection, settings: Settings) -> None:
@@ -126,15 +135,20 @@ def _make_what_a_dump_refers_to(conn: psycopg.Connection, settings: Settings) ->
             )
 
 
-def _run(settings: Settings, name: str, *arguments: str) -> None:
+def _run(settings: Settings, name: str, *arguments: str, session: str = "") -> None:
     """Run one of Postgres' programs on the database in use: always the one that comes with the embedded server, as `pg_dump`
-    reads no server newer than itself, and `pg_restore` no dump."""
+    reads no server newer than itself, and `pg_restore` no dump. `session`: options of the server for it."""
     program = server.program(settings.model_copy(update={"database_url": None}), name)
     where = server.parameters(settings)
+    if session:
+        where["options"] = f"{where.get('options', '')} {session}".strip()
     # Not among the arguments, which anybody on the machine can read.
     secret = {"PGPASSWORD": where.pop("password")} if "password" in where else {}
     ours = {key: value for key, value in os.environ.items() if not key.startswith("PG")}
     command = [str(program), "--no-password", *arguments, f"--dbname={make_conninfo(**where)}"]
     ran = subprocess.run(command, env=ours | secret, capture_output=True, text=True, check=False)
     if ran.returncode:
-        raise BackupError(f"{name} failed ({server.describe(settings)}): {ran.stderr.strip()[-1000:]}")
+        said = ran.stderr.strip()[-1000:]
+        if "memory required is" in said:
+            said += " Let it have as much: FASHION_ASSETS_INDEX_MEMORY, in bytes."
+        raise BackupError(f"{name} failed ({server.describe(settings)}): {said}")

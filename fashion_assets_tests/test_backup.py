@@ -112,6 +112,12 @@ def test_what_is_no_backup_and_a_restore_that_fails_change_nothing(
 ):
     kept = tmp_path / "kept"
     assert "is no backup" in refusal("restore", tmp_path)
+    candidate.conn.execute(
+        "CREATE SCHEMA sample_wardrobe; CREATE TABLE sample_wardrobe.vectors AS SELECT array_agg(random())::vector::halfvec(16) AS of "
+        "FROM generate_series(1, 10000) AS n, generate_series(1, 16) GROUP BY n; "
+        "CREATE INDEX ON sample_wardrobe.vectors USING ivfflat (of halfvec_cosine_ops) WITH (lists = 200)"
+    )
+    candidate.conn.commit()
     told("backup", kept)
     whole = (kept / "database.dump").read_bytes()
     (kept / "database.dump").write_bytes(whole[: len(whole) // 2])
@@ -122,7 +128,12 @@ def test_what_is_no_backup_and_a_restore_that_fails_change_nothing(
         assert "restored by 99 or newer. Use the home itself" in refusal("restore", kept, "--home", home)
     assert not home.exists()
     assert "pg_restore failed" in refusal("restore", kept, "--home", home)
-    # The same again, once the backup is whole.
+    # The same again, once the backup is whole, and its lists may be built in the memory that takes.
     (kept / "database.dump").write_bytes(whole)
+    with connect(candidate.settings, autocommit=True) as conn:
+        conn.execute("ALTER DATABASE of_ones_own SET maintenance_work_mem = '8MB'")
+    assert "memory required is" in (said := refusal("restore", kept, "--home", home))
+    assert said.endswith("Let it have as much: FASHION_ASSETS_INDEX_MEMORY, in bytes.")
+    monkeypatch.setenv("FASHION_ASSETS_INDEX_MEMORY", str(64 * 2**20))
     told("restore", kept, "--home", home)
     assert candidate.release.release in told("status", "--home", home)
