@@ -47,6 +47,8 @@ class Said(NamedTuple):
 
     external_id: str | None
     pictures: tuple[str, ...]
+    made: bool
+    """Whether those are made of the id, since none is stated."""
 
 
 class Price(NamedTuple):
@@ -141,11 +143,13 @@ class Reading:
                 for text in pictures(row.values):
                     if self._compiler.states(text):
                         stated.setdefault(text.strip())
+        made = False
         if not stated and identity is not None:
+            made = True
             stated = dict.fromkeys(
                 pattern.replace("{id}", identity) for pattern in self.mapping.pictures.pattern
             )
-        return Said(identity, tuple(stated))
+        return Said(identity, tuple(stated), made)
 
     def attribute(self, name: str, record: Record) -> Texts:
         """What a record says of an attribute: the first row's values that state anything, else what stands there instead."""

@@ -343,7 +343,7 @@ class Mapped(Source):
         said = reading.said(record)
         first: _Seen | None = None
         for stated in map(self._stated, said.pictures):
-            seen = self._picture(said.external_id, stated, places)
+            seen = self._picture(said.external_id, stated, places, made=said.made)
             if seen.found.path is not None:
                 return seen
             first = first or seen
@@ -353,10 +353,10 @@ class Mapped(Source):
         """A picture as it is looked for: where pictures are in a bucket, a path is one there."""
         return picture if self._bucket is None or is_url(picture) else below(self._bucket, picture)
 
-    def _picture(self, identity: str | None, stated: str, places: _Places) -> _Seen:
+    def _picture(self, identity: str | None, stated: str, places: _Places, *, made: bool) -> _Seen:
         url = is_url(stated)
         if not url or self.pictures is not None:  # somebody who says where pictures are may have fetched them
-            found = places.own.find(stated)
+            found = places.own.of_id(stated, identity) if made and identity else places.own.find(stated)
             if found.path is not None or not url:
                 return _Seen(identity, stated, found, places.own.uri(found), None)
         if self.fetched is None or places.fetched is None:

@@ -18,7 +18,7 @@ import unicodedata
 from collections.abc import Iterator, Sequence
 from functools import lru_cache
 from typing import NamedTuple
-from urllib.parse import unquote
+from urllib.parse import quote, unquote
 
 from fashion_assets.catalog.listing import own_place
 
@@ -36,6 +36,7 @@ RECENT_NS = 2_000_000_000
 
 URL = re.compile(r"(?i)(?:https?|s3)://")
 
+_OF_PATHS = str.maketrans({sign: quote(sign, safe="") for sign in "/\\?#%"})
 _DRIVE = re.compile(r"[A-Za-z]:")
 _SCHEME = re.compile(r"(?i)[a-z][a-z0-9+.-]+://")
 
@@ -99,6 +100,14 @@ class PictureFiles:
             found = self._loosely(relative.partition("?")[0])
         # A path from a system's own root that leads to nothing here points elsewhere: it is never followed.
         return OUTSIDE if found is NOT_THERE and whole_path else found
+
+    def of_id(self, stated: str, identity: str) -> Found:
+        """The file of a path that was made of an id, whose signs are no path's but where the very path is there: `a/2` is not 2."""
+        plain = identity.translate(_OF_PATHS)
+        if plain == identity:
+            return self.find(stated)
+        found = self.exactly(stated)
+        return found if found is not NOT_THERE else self.find(stated.replace(identity, plain))
 
     def uri(self, found: Found) -> str | None:
         """What a listing's `image_uri` says of a file that was found; None of none."""

@@ -213,6 +213,17 @@ def test_an_id_cannot_lead_out_of_the_folder(tmp_path):
     assert row["defects"] == ["image_path_outside"]
 
 
+def test_signs_of_an_id_lead_to_no_other_listings_picture(tmp_path):
+    (tmp_path / "images" / "shoes").mkdir(parents=True)
+    for name in ("2", "shoes/7", "a#b", "50%"):
+        (tmp_path / "images" / f"{name}.jpg").write_bytes(name.encode())
+    ids = ["2", "a/2", "a\\2", "2?red", "%32", "shoes/7", "a#b", "50%"]
+    read = {
+        row["external_id"]: row["image_uri"] for row in rows(write(tmp_path, "\n".join(["id", *ids, ""])))
+    }
+    assert {key for key, uri in read.items() if uri} == {"2", "shoes/7", "a#b", "50%"}
+
+
 def test_nul_bytes_in_a_path_are_outside(tmp_path):
     assert PictureFiles(str(tmp_path)).find("images/1.jpg\0.png").outside
 
