@@ -24,6 +24,7 @@ from fashion_assets.backfill.walk import JUDGED_FROM, Options
 from fashion_assets.catalog import wardrobe
 from fashion_assets.file_locks import LockHeld, lock, open_lock
 from fashion_assets.origins import shown
+from fashion_assets.sources.readers.json_records import by_key
 
 _TABLES = """
 CREATE TABLE IF NOT EXISTS progress (only INTEGER PRIMARY KEY CHECK (only = 1), kept TEXT NOT NULL, pause_asked INTEGER NOT NULL DEFAULT 0);
@@ -130,6 +131,11 @@ def count(path: Path) -> int:
     if first.lstrip(b"\xef\xbb\xbf").startswith(b"[") or first in (b"{", b"\xef\xbb\xbf{"):
         raise NoSuchTarget(
             f"{shown(path)} is JSON over many lines, and one document a line is needed. Make them with: jq -c '.[]' FILE > FILE.jsonl"
+        )
+    if documents == 1 and len(by_key(first, 0)) > 1:
+        raise NoSuchTarget(
+            f"{shown(path)} is one object of documents by their keys, and one document a line is needed. Make them with: "
+            "jq -c 'to_entries[] | .value + {id: .key}' FILE > FILE.jsonl"
         )
     return documents
 
@@ -261,6 +267,7 @@ class Rewriting:
                     batch = []
             if batch:
                 self._batch(sidecar, kept, batch, out)
+        self._require_documents(sidecar, kept)
         os.replace(self.partial, self.file)
         kept["state"] = "done"
         if self.way == "rollback":
@@ -354,6 +361,17 @@ class Rewriting:
             sidecar.save(kept)
             raise Paused(
                 f"Paused, as asked, {done:,} of {kept['total']:,} documents through. Go on with: fashion-assets backfill resume"
+            )
+
+    def _require_documents(self, sidecar: Sidecar, kept: dict[str, Any]) -> None:
+        """Raises `TooManyFailures` where nothing in the file was a document: it is another file than was meant."""
+        done = kept["counts"].get("processed", 0)
+        if self.way == "run" and done and kept["counts"].get("parked", 0) == done:
+            kept["state"], (line, reason, _) = "stopped", sidecar.parked(1)[0]
+            kept["said"] = f"No line of {shown(self.source)} is a document: of line {line}, {reason}"
+            sidecar.save(kept)
+            raise TooManyFailures(
+                f"{kept['said']}. Give a file with one JSON object a line, in UTF-8 and not packed."
             )
 
     def _run(

@@ -4,7 +4,6 @@ What belongs here: their names, their places, and the figures of a run in the fo
 are made (`monitor`, `validation`).
 """
 
-import json
 import os
 from datetime import UTC, datetime
 from pathlib import Path
@@ -12,6 +11,7 @@ from typing import Any, Literal
 
 from fashion_assets.backfill.register import Progress
 from fashion_assets.backfill.run import Preview
+from fashion_assets.characters import to_json
 
 Kind = Literal["backfill_stats", "backfill_report", "validation_report", "rollback_stats"]
 
@@ -31,7 +31,7 @@ def save(folder: Path, kind: Kind, report: dict[str, Any]) -> Path:
             number += 1
             continue
         with open(file, "w", encoding="utf-8") as out:
-            json.dump(report, out, indent=2, ensure_ascii=False, default=str)
+            out.write(to_json(report, indent=2))
         return path
 
 

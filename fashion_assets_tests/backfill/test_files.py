@@ -1,5 +1,6 @@
 """A backfill from file to file: every character but `normalized` as it was, killed and continued, undone byte for byte."""
 
+import gzip
 import json
 from pathlib import Path
 from typing import Any
@@ -8,7 +9,7 @@ import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
-from fashion_assets.backfill import files
+from fashion_assets.backfill import files, reports
 from fashion_assets.backfill.documents import InFile
 from fashion_assets.backfill.errors import NoSuchTarget, Paused, TooManyFailures
 from fashion_assets.backfill.files import Rewriting
@@ -138,6 +139,20 @@ def test_a_pause_a_file_of_errors_and_files_that_will_not_do(tmp_path: Path):
     bad.write_text("x\n" * 150)
     with pytest.raises(TooManyFailures, match="Expecting value"):
         Rewriting("run", bad, tmp_path / "bad-out.jsonl", Options(batch_size=100)).go()
+    for content, said in (
+        (
+            b'{"style": "Casual"},\n{"style": "Casual"},\n',
+            "No line of .* is a document: of line 1, it cannot be read: Extra data",
+        ),
+        (gzip.compress(b'{"style": "Casual"}\n'), "No line of .*in UTF-8 and not packed"),
+    ):
+        bad.write_bytes(content)
+        with pytest.raises(TooManyFailures, match=said):
+            run(bad, tmp_path / "none-out.jsonl")
+        assert not (tmp_path / "none-out.jsonl").exists()
+    bad.write_text('{"a": {"style": "Casual"}, "b": {"style": "Casual"}}\n')
+    with pytest.raises(NoSuchTarget, match="documents by their keys"):
+        run(bad, file)
     (tmp_path / "array.json").write_text(json.dumps(list(ODD.values()), indent=1))
     with pytest.raises(NoSuchTarget, match="jq -c"):
         run(tmp_path / "array.json", file)
@@ -159,3 +174,10 @@ def test_a_dry_run_of_a_file(tmp_path: Path):
     )
     assert found.sample[0]["after"]["normalized_version"] == wardrobe.version()
     assert sorted(path.name for path in tmp_path.iterdir()) == ["in.jsonl"]
+
+
+def test_a_report_holds_whatever_a_document_says(tmp_path: Path):
+    said = {"words": {"style": {"\ud83d": 1, "\x1b[2J": 1, "Größe": 1}}}
+    path = reports.save(tmp_path, "backfill_stats", said)
+    assert json.loads(path.read_text("utf-8")) == said
+    assert "Größe" in path.read_text("utf-8")

@@ -196,7 +196,7 @@ class JsonRecords(RowReader):
         begins = sample[first : first + 1]
         if layout is None and not items:
             layout = self._layout_of(sample[start:], begins)
-        if layout != "array" and not items and len(keys := _by_key(sample, first)) > 1:
+        if layout != "array" and not items and len(keys := by_key(sample, first)) > 1:
             raise SourceError(
                 f"{self.location} is one object that holds {len(keys):,} others by their keys ({', '.join(keys[:3])} …), and no array "
                 "of them. Write it as an array, each with its key as a member: "
@@ -293,7 +293,7 @@ def _arrays(sample: bytes, start: int) -> dict[str, tuple[int, int]]:
     return found
 
 
-def _by_key(sample: bytes, start: int) -> list[str]:
+def by_key(sample: bytes, start: int) -> list[str]:
     """The keys of an object that holds nothing but objects, or of one that is all it holds; none where another object follows."""
     level = 1
     while not _ends_before_another(sample, start):
