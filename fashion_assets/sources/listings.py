@@ -20,6 +20,7 @@ from fashion_assets.sources.expressions import Compiler, Evaluator, Texts, Value
 from fashion_assets.sources.mapping import Mapping, Vector
 from fashion_assets.sources.mapping_expression import Expression
 from fashion_assets.sources.notations import read_id
+from fashion_assets.sources.picture_files import stated_in
 from fashion_assets.sources.prices import Notation, PriceColumn, read_price
 from fashion_assets.sources.readers.reader import AsWritten, RowReader
 from fashion_assets.sources.records import Record, encoded
@@ -142,7 +143,9 @@ class Reading:
             for pictures in self.pictures:
                 for text in pictures(row.values):
                     if self._compiler.states(text):
-                        stated.setdefault(text.strip())
+                        stated.update(
+                            dict.fromkeys(each.strip() for each in stated_in(text) if each not in stated)
+                        )
         made = False
         if not stated and identity is not None:
             made = True

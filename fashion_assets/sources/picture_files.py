@@ -22,8 +22,21 @@ from urllib.parse import quote, unquote
 
 from fashion_assets.catalog.listing import own_place
 
-SUFFIXES = (".jpg", ".jpeg", ".png", ".webp", ".gif", ".bmp", ".tif", ".tiff", ".avif", ".jfif")
-"""Of pictures; the likelier first."""
+SUFFIXES = (
+    ".jpg",
+    ".jpeg",
+    ".png",
+    ".webp",
+    ".gif",
+    ".bmp",
+    ".tif",
+    ".tiff",
+    ".avif",
+    ".jfif",
+    ".heic",
+    ".heif",
+)
+"""Of pictures, read or not; the likelier first."""
 
 MOST_NAMES = 500_000
 """Names of one folder that are compared loosely, about 100 MB. In a larger folder only a few spellings are tried."""
@@ -36,6 +49,7 @@ RECENT_NS = 2_000_000_000
 
 URL = re.compile(r"(?i)(?:https?|s3)://")
 
+_BETWEEN = re.compile(r"\s*[;|,]\s*|(?<=\.\w{3})\s+|(?<=\.\w{4})\s+")
 _OF_PATHS = str.maketrans({sign: quote(sign, safe="") for sign in "/\\?#%"})
 _DRIVE = re.compile(r"[A-Za-z]:")
 _SCHEME = re.compile(r"(?i)[a-z][a-z0-9+.-]+://")
@@ -56,6 +70,22 @@ OUTSIDE = Found(None, None, True)
 def is_url(stated: str) -> bool:
     """Whether a picture is stated as an address to fetch it from."""
     return URL.match(stated) is not None
+
+
+def stated_in(text: str) -> tuple[str, ...]:
+    """The pictures a text states: one, or several as exports write them, `a.jpg;b.jpg`, `a.jpg, b.jpg`, `["a.jpg", "b.jpg"]`, `{a.jpg,b.jpg}`."""
+    inside = text.strip()
+    listed = inside[:1] + inside[-1:] in ("[]", "{}", "()")
+    if not listed and not _BETWEEN.search(inside):
+        return (text,)
+    if listed:
+        inside = inside[1:-1].replace("\\/", "/")
+    parts = tuple(part.strip(" \t\r\n\"'") for part in _BETWEEN.split(inside))
+    if (listed or len(parts) > 1) and all(
+        part.partition("?")[0].lower().endswith(SUFFIXES) for part in parts
+    ):
+        return parts
+    return (text,)
 
 
 class PictureFiles:
@@ -231,6 +261,10 @@ class PictureFiles:
             return
         stem, suffix = _loose(name)
         if alike := names.get(stem):
+            # Two that differ in case: one of them is meant, and only the same case says which.
+            stems = {_stem(each) for each in alike}
+            if len(stems) > 1:
+                alike = [each for each in alike if _stem(each) == _stem(name)]
             yield from sorted(alike, key=lambda each: (each != name, *_rank(each, suffix)))
 
     def _in(self, folder: str) -> dict[str, list[str]] | None:
@@ -281,6 +315,13 @@ def _loose(name: str) -> tuple[str, str]:
     plain = unicodedata.normalize("NFC", unquote(name).strip()).casefold()
     stem, suffix = os.path.splitext(plain)
     return (stem, suffix) if suffix in SUFFIXES else (plain, "")
+
+
+def _stem(name: str) -> str:
+    """A file's name without escapes and suffix, in its own case."""
+    plain = unicodedata.normalize("NFC", unquote(name).strip())
+    stem, suffix = os.path.splitext(plain)
+    return stem if suffix.casefold() in SUFFIXES else plain
 
 
 def _rank(name: str, suffix: str) -> tuple[bool, int, str]:

@@ -7,7 +7,7 @@ from pathlib import Path
 import pytest
 
 from fashion_assets.sources import picture_files
-from fashion_assets.sources.picture_files import PictureFiles, _folders_in
+from fashion_assets.sources.picture_files import PictureFiles, _folders_in, stated_in
 
 
 def found(root: Path, stated: str) -> str | None:
@@ -70,6 +70,42 @@ def test_in_another_folder_than_is_stated_is_another_picture(tmp_path, stated):
     assert found(tmp_path, "images/women/2.jpg") is None
     (tmp_path / "images/2.jpg").unlink()
     assert found(tmp_path, "1.jpg") == found(tmp_path, "images/1.jpg") == "images/women/1.jpg"
+
+
+def test_of_names_that_differ_in_case_none_is_guessed(tmp_path):
+    for name in ("a 1.jpg", "A 1.jpg"):
+        (tmp_path / name).write_bytes(b"x")
+    assert [found(tmp_path, name) for name in ("a%201.jpg", "A 1.PNG", "A 1.JPG", "á 1.jpg")] == [
+        "a 1.jpg",
+        "A 1.jpg",
+        "A 1.jpg",
+        None,
+    ]
+    (tmp_path / "b.jpg").write_bytes(b"x")
+    assert found(tmp_path, "B.JPG") == "b.jpg"
+    (tmp_path / "A_2.jpg").write_bytes(b"x")
+    (tmp_path / "a_2.jpg").write_bytes(b"x")
+    assert found(tmp_path, "A_2.jpg") == "A_2.jpg"
+
+
+@pytest.mark.parametrize(
+    ("text", "pictures"),
+    [
+        ("i/a.jpg;i/b.jpg", ("i/a.jpg", "i/b.jpg")),
+        ("a.JPG | b.webp?v=1", ("a.JPG", "b.webp?v=1")),
+        ('["i\\/a.jpg", "i/b.png"]', ("i/a.jpg", "i/b.png")),
+        ("['a.jpg']", ("a.jpg",)),
+        ("{a.jpg,b.jpg}", ("a.jpg", "b.jpg")),
+        ("a.jpg https://x.example/b.jpg", ("a.jpg", "https://x.example/b.jpg")),
+        ("my red shirt.jpg", ("my red shirt.jpg",)),
+        ("https://x.example/w_1,h_2/a.jpg", ("https://x.example/w_1,h_2/a.jpg",)),
+        ("a, b.jpg", ("a, b.jpg",)),
+        ("[1].jpg", ("[1].jpg",)),
+        ("", ("",)),
+    ],
+)
+def test_several_pictures_in_one_text(text, pictures):
+    assert stated_in(text) == pictures
 
 
 def test_a_name_with_another_stem_is_another_picture(tmp_path):
