@@ -185,8 +185,12 @@ class PictureFiles:
             found = self._in_place(place, name)
             if found is not NOT_THERE:
                 return found
-        for place in () if own else filter(None, places):
-            several = [self._in_place(f"{place}/{below}", name) for below in self._folders_below(place)]
+        # Of the whole catalogue's folders only where it has none called as those of pictures are.
+        usual = any(self._is_there(self._as_written(folder)) for folder in self.folders if folder)
+        for place in () if own else [place for place in places if place or not usual]:
+            several = [
+                self._in_place(f"{place}/{below}".lstrip("/"), name) for below in self._folders_below(place)
+            ]
             there = [found for found in several if found is not NOT_THERE]
             if len(there) == 1:
                 return there[0]

@@ -72,6 +72,15 @@ def test_in_another_folder_than_is_stated_is_another_picture(tmp_path, stated):
     assert found(tmp_path, "1.jpg") == found(tmp_path, "images/1.jpg") == "images/women/1.jpg"
 
 
+def test_a_catalogue_without_the_usual_folder_may_call_it_otherwise(tmp_path):
+    for name in ("photos/1.jpg", "photos/2.jpg", "thumbs/2.jpg"):
+        (tmp_path / name).parent.mkdir(exist_ok=True)
+        (tmp_path / name).write_bytes(b"x")
+    assert [found(tmp_path, f"images/{n}.jpg") for n in (1, 2, 3)] == ["photos/1.jpg", None, None]
+    (tmp_path / "images").mkdir()
+    assert found(tmp_path, "images/1.jpg") is None
+
+
 def test_of_names_that_differ_in_case_none_is_guessed(tmp_path):
     for name in ("a 1.jpg", "A 1.jpg"):
         (tmp_path / name).write_bytes(b"x")
