@@ -7,13 +7,15 @@ under test or in a process it starts, gives the same. `database` — a connectio
 migration of a catalogue folder, every run of it a Dagster run in that database. `instance` — the Dagster instance
 in that database. `candidate` — a finished
 candidate (40 products, two batches) in a database of its own, free to be damaged; `live` — the same, gone live. `shop` — the
-catalogue such a release was made of, where `settings` begin with it. `server_settings` — the server itself: the embedded one, started once for the whole test run. No test mocks it.
+catalogue such a release was made of, where `settings` begin with it. `server_settings` — the server itself: the embedded one,
+started once for the whole test run. No test mocks it; for a test that takes `durable` it is set as one with data has to be.
 `bucket` — an empty bucket on an S3 server of this machine (`object_storage`), which counts what it is asked.
 """
 
 import os
 import shutil
 import tempfile
+import time
 import uuid
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
@@ -88,6 +90,7 @@ def _no_settings_from_outside(monkeypatch: pytest.MonkeyPatch) -> None:
 def server_settings(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Settings]:
     """The embedded server of the test run, in a temporary home."""
     settings = Settings(home=tmp_path_factory.mktemp("server"), database_url=None)
+    survive_the_machine(settings, kept=False)
     # Migrating once and copying the result is ten times as fast as migrating for every test.
     create_database(settings, TEMPLATE, template="template0")
     prepare(Settings(home=settings.home, database_url=SecretStr(database_url(settings, dbname=TEMPLATE))))
@@ -168,6 +171,30 @@ def _own_database(
     yield Settings()  # type: ignore[call-arg]
     with connect(server_settings, autocommit=True, vectors=False) as connection:
         connection.execute(sql.SQL("DROP DATABASE {} WITH (FORCE)").format(sql.Identifier(name)))
+
+
+def survive_the_machine(server_settings: Settings, kept: bool) -> None:
+    """Whether what is written outlives a crash of the whole machine, which no test brings about; it outlives one of processes in
+    any case. `CREATE DATABASE` and `DROP DATABASE` otherwise wait for the disk, longer than they work."""
+    value = "on" if kept else "off"
+    with connect(server_settings, autocommit=True, vectors=False) as connection:
+        for name in ("fsync", "full_page_writes"):
+            connection.execute(
+                sql.SQL("ALTER SYSTEM SET {} = {}").format(sql.Identifier(name), sql.Literal(value))
+            )
+        connection.execute("SELECT pg_reload_conf()")
+        deadline = time.monotonic() + 60  # told of it, the server reads its settings a moment later
+        while connection.execute("SHOW full_page_writes").fetchone() != (value,):
+            assert time.monotonic() < deadline, "the server does not read its settings"
+            time.sleep(0.01)
+
+
+@pytest.fixture
+def durable(server_settings: Settings) -> Iterator[None]:
+    """The server as one with data has to be: what the doctor finds nothing wrong with."""
+    survive_the_machine(server_settings, kept=True)
+    yield
+    survive_the_machine(server_settings, kept=False)
 
 
 def create_database(server_settings: Settings, name: str, template: str) -> None:

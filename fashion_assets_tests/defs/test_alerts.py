@@ -173,7 +173,11 @@ def test_a_release_that_went_live_waits_for_nobody(
 
 
 def test_what_the_doctor_finds_is_told_once_with_what_to_do(
-    instance: dg.DagsterInstance, hook: Webhook, database: psycopg.Connection, settings: Settings
+    instance: dg.DagsterInstance,
+    hook: Webhook,
+    database: psycopg.Connection,
+    settings: Settings,
+    durable: None,
 ):
     settings.home.chmod(0o700)
     cursor = None

@@ -29,6 +29,7 @@ from fashion_assets.warehouse.database import give_rights
 from fashion_assets.warehouse.feedback import Event
 from fashion_assets.warehouse.locks import Holder
 from fashion_assets.warehouse.merchandising import Rule, Synonym
+from fashion_assets_tests.conftest import survive_the_machine
 
 HERE = work.this_host()
 
@@ -87,6 +88,15 @@ def test_settings_that_cost_data_and_clocks_that_differ():
     assert states(server.told_of_skew(-4)) == {"well"}
     assert "3,600 s behind" in server.told_of_skew(-3600).said and server.told_of_skew(3600).state == "mend"
     assert server.told_of_age(10, 0) == [] and states(server.told_of_age(2_000_000_000, 3)) == {"mend"}
+
+
+def test_a_server_that_loses_data_when_its_machine_crashes(settings: Settings, durable: None):
+    def told() -> list[str]:
+        return [each.said for each in wanting(settings) if each.check == "server settings"]
+
+    assert told() == []
+    survive_the_machine(settings, kept=False)
+    assert [each.split(":")[0] for each in told()] == ["fsync is off", "full_page_writes is off"]
 
 
 def test_a_server_that_cannot_be_reached_or_used(settings: Settings, monkeypatch: pytest.MonkeyPatch):
@@ -280,7 +290,7 @@ FAULTS = {
 }
 
 
-def test_each_fault_of_an_installation_is_found(candidate: Candidate):
+def test_each_fault_of_an_installation_is_found(candidate: Candidate, durable: None):
     settings, name = candidate.settings, candidate.release.release
     swap.promote(candidate.conn, settings, candidate.release)
     settings.home.chmod(0o700)
