@@ -163,6 +163,24 @@ def of_indexes(
     conn: psycopg.Connection[Any], settings: Settings, known: Collection[Release]
 ) -> list[Finding]:
     """Every index of a standing release and of our own tables is valid, and every release has those it must have, and its counts of values."""
+    findings = faults_of_indexes(conn, known)
+    for release in known:
+        if release.state not in STANDING or not indexes.standing(conn, release):
+            continue
+        if value_counting.are_lacking(conn, settings, release):
+            findings.append(
+                mend(
+                    "indexes",
+                    f"{release.release} has {settings.counts_from:,} products or more (counts_from) and no counts of their values: pages under one "
+                    "filter are counted row by row",
+                    f"fashion-assets reindex {release.release}",
+                )
+            )
+    return findings or [well("indexes", "all are valid, and none is missing")]
+
+
+def faults_of_indexes(conn: psycopg.Connection[Any], known: Collection[Release]) -> list[Finding]:
+    """What is wrong with them, whatever the settings are: those that are not valid or not there, and counts that do not follow."""
     findings = []
     rebuilt = {oid for (oid,) in conn.execute("SELECT index_relid FROM pg_stat_progress_create_index")}
     bad = conn.execute(
@@ -226,16 +244,7 @@ def of_indexes(
                     f"fashion-assets reindex {release.release}",
                 )
             )
-        if there and value_counting.are_lacking(conn, settings, release):
-            findings.append(
-                mend(
-                    "indexes",
-                    f"{release.release} has {settings.counts_from:,} products or more (counts_from) and no counts of their values: pages under one "
-                    "filter are counted row by row",
-                    f"fashion-assets reindex {release.release}",
-                )
-            )
-    return findings or [well("indexes", "all are valid, and none is missing")]
+    return findings
 
 
 def size_of(conn: psycopg.Connection[Any], release: Release | None) -> int:

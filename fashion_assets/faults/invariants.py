@@ -167,7 +167,7 @@ def the_id_map_is_whole(conn: Connection, known: list[Release]) -> list[str]:
 
 def indexes_are_valid(conn: Connection, known: list[Release]) -> list[str]:
     """All but what a rebuild that was ended leaves beside an index: that costs writes until the next one, and answers nothing."""
-    bad = [each.said for each in schemas.of_indexes(conn, known) if each.state == "mend"]
+    bad = [each.said for each in schemas.faults_of_indexes(conn, known) if each.state == "mend"]
     return [said for said in bad if "_ccnew" not in said and "_ccold" not in said]
 
 
