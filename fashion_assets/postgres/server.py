@@ -34,7 +34,8 @@ itself. What other programs write, nobody does again: they wait until it is kept
 ITSELF = {
     "hostaddr": "",
     "target_session_attrs": "any",
-    "require_auth": "none",
+    # Any: somebody may have given the embedded server's `pg_hba.conf` another one.
+    "require_auth": "none,scram-sha-256,md5,password,gss,sspi",
     "channel_binding": "disable",
     "gssencmode": "disable",
     "sslmode": "disable",
