@@ -3,18 +3,15 @@
 What belongs here: whether a word is one. What does not: what words mean.
 """
 
-import tomllib
 from collections.abc import Mapping
 from functools import cache
-from importlib import resources
+
+from fashion_assets.search import word_files
 
 
 @cache
 def _words() -> Mapping[str, frozenset[str]]:
-    document = tomllib.loads(
-        resources.files("fashion_assets.search").joinpath("everyday.toml").read_text("utf-8")
-    )
-    return {name: frozenset(words.split()) for name, words in document.items()}
+    return {name: frozenset(words.split()) for name, words in word_files.read("everyday")["words"].items()}
 
 
 def is_filler(word: str) -> bool:

@@ -8,14 +8,13 @@ only beside another one. One word beside words that nobody knows tells nothing, 
 """
 
 import re
-import tomllib
 from collections.abc import Iterator, Mapping
 from functools import cache
-from importlib import resources
 from typing import NamedTuple
 
 from fashion_assets.catalog.ontology.tokens import plain
 from fashion_assets.catalog.ontology.vocabulary import spelled_out, without_umlauts
+from fashion_assets.search import word_files
 from fashion_assets.search.everyday import is_everyday
 from fashion_assets.search.words import is_name, names
 
@@ -104,7 +103,7 @@ def _strange(
 
 
 def _named(words: list[str]) -> set[int]:
-    """Places of the words of names that have several: of a brand, as "rosso brunello"."""
+    """Places of the words of names that have several: of a brand, as "allen solly"."""
     return {
         place
         for first in range(len(words))
@@ -116,10 +115,7 @@ def _named(words: list[str]) -> set[int]:
 
 @cache
 def _languages() -> Mapping[str, _Language]:
-    document = tomllib.loads(
-        resources.files("fashion_assets.search").joinpath("languages.toml").read_text("utf-8")
-    )
-    return {language: _read(language, each) for language, each in document.items()}
+    return {language: _read(language, each) for language, each in word_files.read("languages").items()}
 
 
 @cache

@@ -7,17 +7,16 @@ What that list does not know is read as listings are, by the languages of `catal
 as "rot", `meaning` tells what it means in any.
 """
 
-import tomllib
 import unicodedata
 from collections.abc import Collection, Iterator, Mapping
 from dataclasses import dataclass, field
 from functools import cache, lru_cache
-from importlib import resources
 from itertools import product
 from typing import NamedTuple
 
 from fashion_assets.catalog.ontology.phrases import Match, every_phrase
 from fashion_assets.catalog.ontology.tokens import words_of
+from fashion_assets.search import word_files
 from fashion_assets.search.languages import Part, parts_of
 from fashion_assets.search.words import Synonyms, has_synonyms, is_name, names
 
@@ -78,17 +77,12 @@ def replaced(text: str, synonyms: Synonyms | None = None) -> Said:
 
 
 @cache
-def _document() -> Mapping[str, Mapping[str, str]]:
-    return tomllib.loads(resources.files("fashion_assets.search").joinpath("spoken.toml").read_text("utf-8"))
-
-
-@cache
 def _said() -> Mapping[tuple[str, ...], str]:
     """What is meant, by what is said, in words."""
     known = names()
     found: dict[tuple[str, ...], str] = {}
     for section in ("slang", "abbreviations", "needs"):
-        for meant, said in _document()[section].items():
+        for meant, said in word_files.read("spoken")[section].items():
             for each in said.split(","):
                 phrase = tuple(words_of(each).words)
                 if " ".join(phrase) not in known:
@@ -115,10 +109,10 @@ def _slang(text: str) -> Iterator[Part]:
 @cache
 def _complaints() -> list[tuple[str, tuple[frozenset[str], ...]]]:
     """What is meant, and the words of each kind of which a question has one that says so."""
-    kinds = {name: frozenset(words.split()) for name, words in _document()["kinds"].items()}
+    kinds = {name: frozenset(words.split()) for name, words in word_files.read("spoken")["kinds"].items()}
     return [
         (meant, tuple(kinds.get(kind, frozenset((kind,))) for kind in said.split()))
-        for meant, every in _document()["complaints"].items()
+        for meant, every in word_files.read("spoken")["complaints"].items()
         for said in every.split(",")
     ]
 

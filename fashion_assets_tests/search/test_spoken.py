@@ -1,18 +1,12 @@
 """What people say for what a catalogue calls otherwise."""
 
-import tomllib
-from importlib import resources
-
 import pytest
 
 from fashion_assets.catalog.ontology.tokens import plain
+from fashion_assets.search import word_files
 from fashion_assets.search.everyday import is_everyday
 from fashion_assets.search.spoken import meaning, replaced
 from fashion_assets.search.words import is_name, read, with_what_was_said, without_company
-
-
-def document(name: str) -> dict[str, dict[str, str]]:
-    return tomllib.loads(resources.files("fashion_assets.search").joinpath(f"{name}.toml").read_text("utf-8"))
 
 
 @pytest.mark.parametrize(
@@ -85,18 +79,20 @@ def test_what_is_meant_is_in_the_catalogues_words():
         "sleeveless",
     }
     in_titles |= {"black dress", "white dress", "black white"}
-    spoken = document("spoken")
+    spoken = word_files.read("spoken")
     meant = {
         each for section in ("slang", "abbreviations", "needs", "complaints") for each in spoken[section]
     }
-    meant |= {each for language in document("languages").values() for each in language if each != "filler"}
+    meant |= {
+        each for language in word_files.read("languages").values() for each in language if each != "filler"
+    }
     assert {each for each in meant if not is_name(each)} <= in_titles
 
 
 def test_words_that_tell_a_language_are_not_everyday_english():
     english = {
         (language, word)
-        for language, meanings in document("languages").items()
+        for language, meanings in word_files.read("languages").items()
         for meant, said in meanings.items()
         for word in said.split(", ")
         if meant != "filler" and is_everyday(plain(word))
