@@ -14,6 +14,7 @@ from functools import lru_cache, partial
 from importlib.util import find_spec
 from pathlib import Path
 from typing import Any
+from weakref import WeakKeyDictionary
 
 import sqlalchemy as sa
 from sqlalchemy import event, exc, pool
@@ -177,7 +178,7 @@ def query(text: str) -> sa.FromClause:
 
 def tables(connection: sa.Connection) -> list[str]:
     """Tables and views of the database, as a mapping names them: `schema.table`, without the schema where it is the usual one."""
-    inspector = sa.inspect(connection)
+    inspector = _inspector(connection)
     usual = inspector.default_schema_name
     found = []
     for schema in inspector.get_schema_names():
@@ -192,10 +193,21 @@ def tables(connection: sa.Connection) -> list[str]:
 
 def columns(connection: sa.Connection, schema: str | None = None) -> dict[str, list[str]]:
     """The columns of every table and view of a schema, by the table's name."""
-    inspector = sa.inspect(connection)
+    inspector = _inspector(connection)
     kind: Any = sa.engine.reflection.ObjectKind.ANY
     found = inspector.get_multi_columns(schema=schema, kind=kind)
     return {name: [column["name"] for column in described] for (_, name), described in found.items()}
+
+
+_inspectors: WeakKeyDictionary[sa.Connection, sa.Inspector] = WeakKeyDictionary()
+
+
+def _inspector(connection: sa.Connection) -> sa.Inspector:
+    """What describes the database. It looks each thing up once, and is the same for as long as a reader is opened by this connection."""
+    found = _inspectors.get(connection)
+    if found is None:
+        found = _inspectors[connection] = sa.inspect(connection)
+    return found
 
 
 def has_table(location: str, wanted: str) -> bool:
@@ -211,7 +223,7 @@ def has_table(location: str, wanted: str) -> bool:
 
 
 def _found_table(connection: sa.Connection, wanted: str | Sequence[str]) -> tuple[str | None, str] | None:
-    inspector = sa.inspect(connection)
+    inspector = _inspector(connection)
     if isinstance(wanted, str):
         schema, _, name = wanted.rpartition(".")
         choices = [(None, wanted), (schema or None, name)]
@@ -251,7 +263,7 @@ def keeps_rows_back(connection: sa.Connection, schema: str | None, table: str) -
 def types(connection: sa.Connection, schema: str | None, table: str) -> dict[str, Any]:
     """The columns of a table in their order, and their types."""
     return {
-        column["name"]: column["type"] for column in sa.inspect(connection).get_columns(table, schema=schema)
+        column["name"]: column["type"] for column in _inspector(connection).get_columns(table, schema=schema)
     }
 
 
@@ -265,7 +277,7 @@ def table(schema: str | None, name: str, columns: Iterable[str]) -> sa.TableClau
 
 def keys(connection: sa.Connection, schema: str | None, table: str) -> list[list[str]]:
     """The columns that identify a row, as the database says: its primary key first, then unique indexes of columns without nulls."""
-    inspector = sa.inspect(connection)
+    inspector = _inspector(connection)
     described = inspector.get_columns(table, schema=schema)
     nullable = {column["name"] for column in described if column.get("nullable", True)}
     found = [inspector.get_pk_constraint(table, schema=schema).get("constrained_columns") or []]

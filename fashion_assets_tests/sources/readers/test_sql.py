@@ -6,6 +6,7 @@ from decimal import Decimal
 from pathlib import Path
 
 import pytest
+import sqlalchemy as sa
 from hypothesis import given
 from hypothesis import settings as drawn
 from hypothesis import strategies as st
@@ -327,6 +328,27 @@ def test_a_file_of_sqlite_is_never_made_nor_written(tmp_path):
     assert count(Sql(location, {"table": "p"})) == 1
     assert format_of(str(tmp_path / "a.sqlite")) == "sql"
     assert count(open_rows("sql", str(tmp_path / "a.sqlite"), {"table": "p"})) == 1
+
+
+def test_a_table_is_described_once_each_time_it_is_opened(settings, database):
+    made(database, "CREATE TABLE p (id int PRIMARY KEY, title text)")
+    asked: list[str] = []
+
+    def note(connection, cursor, statement, *others):
+        asked.append(statement)
+
+    sa.event.listen(sa.Engine, "before_cursor_execute", note)
+    try:
+        for columns in (["id", "title"], ["id", "title", "size"]):
+            asked.clear()
+            reader = Sql(url(settings), {"table": "p"})
+            assert reader.columns == columns
+            assert sum("pg_attribute.attname AS name" in each for each in asked) == 1
+            reader.close()
+            # What was looked up is no longer believed by the next one.
+            made(database, "ALTER TABLE p ADD COLUMN IF NOT EXISTS size text")
+    finally:
+        sa.event.remove(sa.Engine, "before_cursor_execute", note)
 
 
 def test_memory_does_not_grow_with_the_table(settings, database):
