@@ -185,7 +185,7 @@ class Answering:
             hits,
             replace(plan, legs=answered.paths, notes=(*plan.notes, *answered.notes, *strange)),
             {column: tally.facets[column] for column in columns if column in tally.facets},
-            page,
+            None if page is None else (page, query),
             total_of(asked, answered, together),
             tally.ranges,
         )

@@ -11,6 +11,7 @@ import math
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, fields, replace
 from decimal import Decimal, DecimalException
+from functools import cached_property
 from typing import Any, Literal, LiteralString, get_args
 from uuid import UUID
 
@@ -213,17 +214,17 @@ class Cursor:
         parts = [self.release, self.offset, query.digest(), self.revision, after, self.decided]
         return base64.urlsafe_b64encode(json.dumps(parts).encode()).decode()
 
-    def beyond(self, query: Query, last: tuple[str, Decimal | None] | None) -> str:
-        """The page that follows this one, whose `last` product that is not pinned is ordered by so much; None where there is none."""
+    def beyond(self, query: Query, last: tuple[str, Decimal | None] | None) -> "Cursor":
+        """Of the page that follows this one, whose `last` product that is not pinned is ordered by so much; None where there is none."""
         after = self.after
         if last is not None and not query.has_meaning:
             product_id, key = last
             after = Place(None if key is None else str(key), product_id)
-        return replace(self, offset=self.offset + query.limit, after=after).encode(query)
+        return replace(self, offset=self.offset + query.limit, after=after)
 
-    def ahead(self, query: Query) -> str:
-        """The page that follows this one, told by how many hits are before it."""
-        return replace(self, offset=self.offset + query.limit, after=None).encode(query)
+    def ahead(self, query: Query) -> "Cursor":
+        """Of the page that follows this one, told by how many hits are before it."""
+        return replace(self, offset=self.offset + query.limit, after=None)
 
     @classmethod
     def decode(cls, query: Query) -> "Cursor | None":
@@ -399,7 +400,7 @@ class Range:
 
 @dataclass(frozen=True)
 class Results:
-    """Hits, best first, with how many there are, the counts asked for, and the cursor of the page that follows (None after the last).
+    """Hits, best first, with how many there are, the counts asked for, and the page that follows.
 
     What is counted is what the search finds (`Total.rule`), not what its filters leave. A facet ignores the filter on its own column, so
     that it counts what another value would find.
@@ -408,8 +409,17 @@ class Results:
     hits: tuple[Hit, ...]
     plan: Plan
     facets: Mapping[str, list[tuple[str | int | Decimal, int]]] = field(default_factory=dict)
-    next_page: str | None = None
+    following: tuple[Cursor, Query] | None = field(default=None, repr=False, compare=False)
+    """Where the next page begins, and of which question; None after the last one."""
     total: Total | None = None
     """None where nothing is counted: recommendations, products of a style."""
     ranges: Mapping[str, Range] = field(default_factory=dict)
     """Of the facets that are numbers with a fraction, prices: how they lie."""
+
+    @cached_property
+    def next_page(self) -> str | None:
+        """`Query.page` of the page that follows; None after the last one. Written when it is asked for: most who search never turn the page."""
+        if self.following is None:
+            return None
+        cursor, query = self.following
+        return cursor.encode(query)

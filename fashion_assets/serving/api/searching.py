@@ -209,7 +209,7 @@ async def in_time(here: Served, query: Question) -> Results:
         results = Results((), Plan(query.release or "", {}))
         said = note + "nothing was found in time; narrow it down"
     plan = replace(results.plan, notes=(*results.plan.notes, said))
-    return replace(results, plan=plan, next_page=None)
+    return replace(results, plan=plan, following=None)
 
 
 def _is_typed(request: Request) -> bool:
