@@ -11,6 +11,8 @@ from typing import Any
 from urllib.parse import quote, unquote
 from uuid import UUID
 
+import sqlalchemy as sa
+
 _READ: dict[str, Callable[[str], Any]] = {
     "n": lambda text: None,
     "b": lambda text: text == "1",
@@ -35,6 +37,13 @@ def _written(value: Any) -> str:
     text = _letter(value)
     # Most keys are numbers, of which nothing needs quoting; to find that out takes `quote` ten times as long.
     return text if text.isascii() and text.isalnum() else quote(text, safe=":+")
+
+
+def as_database_writes(type_: sa.types.TypeEngine[Any]) -> str | None:
+    """The letter before keys of this type, where PostgreSQL's text of them is what stands behind it; None where it may not be."""
+    if isinstance(type_, sa.Integer):
+        return "i"
+    return "u" if isinstance(type_, sa.Uuid) else None
 
 
 def read(locator: str) -> tuple[tuple[Any, ...], str | None]:

@@ -161,6 +161,10 @@ class Sql(RowReader):
 
     def locators(self) -> Iterator[list[str]]:
         """The locators of all rows, of which only the keys are read; some at a time."""
+        letter = keys.as_database_writes(self._keys[0].type) if len(self._keys) == 1 else None
+        if letter is not None:
+            yield from self._locators_written(letter)
+            return
         select = sa.select(*(self._columns[name] for name in self._key)).select_from(self._from)
         with self._explained(), self._engine.connect() as connection:
             streamed = connection.execution_options(stream_results=True, yield_per=LOCATORS).execute(
@@ -168,6 +172,19 @@ class Sql(RowReader):
             )
             for rows in streamed.partitions():
                 yield [keys.written(tuple(values)) for values in rows]
+
+    def _locators_written(self, letter: str) -> Iterator[list[str]]:
+        """The same of keys that a database writes as locators have them: many in one text, as a row for each takes ten times as long to read."""
+        (key,) = self._keys
+        numbered = sa.select(
+            key.label("key"), ((sa.func.row_number().over() - 1) // LOCATORS).label("part")
+        ).select_from(self._from)
+        part = numbered.subquery()
+        written = sa.literal(letter).concat(sa.cast(part.c.key, sa.Text))
+        select = sa.select(sa.func.string_agg(written, sa.literal(","))).group_by(part.c.part)
+        with self._explained(), self._engine.connect() as connection:
+            for (text,) in connection.execution_options(stream_results=True, yield_per=1).execute(select):
+                yield text.split(",")
 
     def notified(self, channel: str, stop: threading.Event) -> Iterator[bool]:
         """See `notifications.notified`."""

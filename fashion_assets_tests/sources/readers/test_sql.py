@@ -19,7 +19,7 @@ from fashion_assets.sources.proposal import propose
 from fashion_assets.sources.readers import databases, format_of, keys, open_rows
 from fashion_assets.sources.readers.beginnings import is_database_url
 from fashion_assets.sources.readers.keeping import kept
-from fashion_assets.sources.readers.sql import FETCHED_ROWS, Sql
+from fashion_assets.sources.readers.sql import FETCHED_ROWS, LOCATORS, Sql
 from fashion_assets_tests.conftest import database_url
 from fashion_assets_tests.sources.readers.reading import count, found_again, peak
 
@@ -450,6 +450,26 @@ def test_a_locator_gives_the_key_again(values):
         found, said = keys.read(locator)
         assert (list(found), list(map(type, found))) == (values, list(map(type, values)))
         assert said == (digest and digest[:12])
+
+
+@pytest.mark.parametrize(
+    ("columns", "rows"),
+    [
+        ("k bigint PRIMARY KEY", "SELECT n * 3 - 9 FROM generate_series(1, 25000) AS n"),
+        ("k uuid PRIMARY KEY", "SELECT md5(n::text)::uuid FROM generate_series(1, 30) AS n"),
+        ("k text PRIMARY KEY", "SELECT 'no. ' || n || ',' FROM generate_series(1, 30) AS n"),
+        ("k int, l int, PRIMARY KEY (k, l)", "SELECT n, n % 7 FROM generate_series(1, 30) AS n"),
+        ("k int PRIMARY KEY", "SELECT 1 WHERE false"),
+    ],
+    ids=["numbers", "uuids", "text", "two columns", "no row"],
+)
+def test_all_keys_are_told_as_a_scan_tells_them(settings, database, columns, rows):
+    made(database, f"CREATE TABLE p ({columns}); INSERT INTO p {rows}")
+    reader = Sql(url(settings), {"table": "p"})
+    told = [locator for some in reader.locators() for locator in some]
+    assert sorted(told) == sorted(row.locator for row in reader.rows())
+    assert max((len(some) for some in reader.locators()), default=0) <= LOCATORS
+    reader.close()
 
 
 def test_one_connection_reads_all_tables_of_a_scan(settings, database):
