@@ -12,7 +12,7 @@ next look that finds the register free.
 
 import threading
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import ExitStack, closing, contextmanager, suppress
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
@@ -26,7 +26,7 @@ from fashion_assets.failure import told
 from fashion_assets.postgres.connections import connect
 from fashion_assets.release import roots, upkeep
 from fashion_assets.release.applying import Followed, Moved, NeedsSnapshot
-from fashion_assets.release.following import behind, portions
+from fashion_assets.release.following import AT_ONCE, behind, portions
 from fashion_assets.settings import Settings
 from fashion_assets.sources import Source, SourceError
 from fashion_assets.sources.places import is_database
@@ -331,17 +331,26 @@ class Watch:
         register, done = self._register, Followed()
         live = self._sync.live()
         with register.transaction(force_rollback=not keep):
-            note(register, each.source, polled.changed, gone, self._settings.batch_size)
+            in_step = not self._behind(each, live)
+            report = note(register, each.source, polled.changed, gone, self._settings.batch_size)
             if not keep:
                 self._apply(each, live, done)
         if keep:
-            self._apply(each, live, done)
+            # By the lock of runs nobody else notes anything: where the release was in step, it lacks what was just noted, and nothing else.
+            few = in_step and len(report.told) <= AT_ONCE
+            self._apply(each, live, done, report.told if few else None)
         return done
 
-    def _apply(self, each: _Watched, live: Release, done: Followed) -> None:
-        names = [name for name in behind(self._register, live) if name[0] == each.entry.name]
-        for portion in portions(self._register, live, names):
-            done.add(self._sync.apply(live, each.entry, portion))
+    def _behind(self, each: _Watched, live: Release) -> list[tuple[str, str]]:
+        return [name for name in behind(self._register, live) if name[0] == each.entry.name]
+
+    def _apply(
+        self, each: _Watched, live: Release, done: Followed, keys: Sequence[str] | None = None
+    ) -> None:
+        """`keys`: the listings the release may lack; None: any."""
+        if names := self._behind(each, live):
+            for portion in portions(self._register, live, names, keys=keys):
+                done.add(self._sync.apply(live, each.entry, portion))
 
     def _settle(self) -> None:
         """Bring in step what follows from products, and note what was done since the last time."""

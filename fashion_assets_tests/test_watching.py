@@ -12,6 +12,7 @@ from rich.console import Console
 
 from fashion_assets.outcome import MigrationResult
 from fashion_assets.postgres.connections import connect
+from fashion_assets.release.applying import Followed
 from fashion_assets.settings import Settings
 from fashion_assets.sources.readers.sql import Sql
 from fashion_assets.warehouse.locks import run_lock
@@ -203,11 +204,32 @@ def test_what_changes_in_a_table_is_live_soon(
         watch._look(each, feed)
         assert each.due > soon and each.rested > soon
         shown(settings, title % 8, [("Tulle Cape",)])
+        # What one look notes and cannot write, the next one finds, though it is told of another row.
+        apply = watch._sync.apply
+
+        def fail(*_: object) -> Followed:
+            raise psycopg.OperationalError("the server went away")
+
+        monkeypatch.setattr(watch._sync, "apply", fail)
+        database.execute("UPDATE old.shop SET \"productDisplayName\" = 'Lace Cape' WHERE id = 9")
+        database.commit()
+        with pytest.raises(psycopg.OperationalError):
+            watch._look(each, feed)
+        monkeypatch.setattr(watch._sync, "apply", apply)
+        database.execute("UPDATE old.shop SET \"productDisplayName\" = 'Rag Cape' WHERE id = 10")
+        database.execute("DELETE FROM old.shop WHERE id = 11")
+        database.commit()
+        each.keys_due = 0.0
+        watch._look(each, feed)
+        shown(settings, title % 9, [("Lace Cape",)])
+        shown(settings, title % 10, [("Rag Cape",)])
+        shown(settings, title % 11, [])
+        shown(settings, behind, [(0,)])
         watch._settle()
     with connect(settings) as conn:
         row = conn.execute(
             "SELECT products, quarantined, listings, revision > 2 FROM fashion_ops.releases WHERE state = 'live'"
         ).fetchone()
-    assert row == (20, 0, 20, True)
+    assert row == (19, 0, 19, True)
     again = migrate()
     assert again.live and again.release == first.release

@@ -9,7 +9,7 @@ So it does not matter what was interrupted before: whoever comes next finds the 
 """
 
 from collections.abc import Iterator, Mapping, Sequence
-from typing import NamedTuple
+from typing import LiteralString, NamedTuple
 
 import psycopg
 import pyarrow as pa
@@ -56,9 +56,14 @@ def portions(
     release: Release,
     names: Sequence[tuple[str, str]],
     counts: Mapping[str, int] | None = None,
+    keys: Sequence[str] | None = None,
 ) -> Iterator[Portion]:
     """What is to be done for these batches (`behind`), some at a time. Reads the register, the release and quarantine; and how many listings of
-    each are to be judged, unless `counts` says it (`differing`)."""
+    each are to be judged, unless `counts` says it (`differing`). `keys`: the few listings, of one source, beside which the release is known to be
+    in step with these batches; None: it may lack any."""
+    if keys is not None:
+        yield _portion(conn, release, names[0][0], [batch for _, batch in names], keys)
+        return
     if counts is None:
         counts = dict(differing(conn, release, [batch for _, batch in names]))
     sources = dict.fromkeys(source for source, _ in names)
@@ -160,13 +165,27 @@ def drawn(
     }
 
 
-def _portion(conn: psycopg.Connection, release: Release, source: str, batches: list[str]) -> Portion:
+def _portion(
+    conn: psycopg.Connection,
+    release: Release,
+    source: str,
+    batches: list[str],
+    keys: Sequence[str] | None = None,
+) -> Portion:
     products = release.table(PRODUCTS.name)
-    values = {"batches": batches, "source": source}
+    values = {"batches": batches, "source": source, "keys": list(keys or ())}
+
+    def among(alias: LiteralString) -> LiteralString:
+        """A further condition: that a listing is one of those that may differ."""
+        if keys is None:
+            return ""
+        return f" AND {alias}.source = %(source)s AND {alias}.listing_key = ANY(%(keys)s)"
+
     rows = conn.execute(
         sql.SQL(
             "SELECT l.external_id, l.locator, l.signature, l.listing_key, l.occurrence, l.batch "
             + _LACKING
+            + among("l")
             + ' ORDER BY l.listing_key COLLATE "C"'
         ).format(products=products),
         values,
@@ -181,15 +200,19 @@ def _portion(conn: psycopg.Connection, release: Release, source: str, batches: l
                 SELECT FROM fashion_ops.quarantine q
                 WHERE q.source = l.source AND q.listing_key = l.listing_key AND q.content_hash = l.content_hash))
             """
+            + among("l")
         ).format(products=products),
         values,
     ).fetchall()
-    keys = conn.execute(
-        """
-        SELECT q.listing_key FROM fashion_ops.quarantine q LEFT JOIN fashion_ops.listings l
-            ON l.source = q.source AND l.listing_key = q.listing_key AND l.present
-        WHERE q.batch = ANY(%(batches)s) AND q.source = %(source)s AND l.listing_key IS NULL
-        """,
+    gone_keys = conn.execute(
+        sql.SQL(
+            """
+            SELECT q.listing_key FROM fashion_ops.quarantine q LEFT JOIN fashion_ops.listings l
+                ON l.source = q.source AND l.listing_key = q.listing_key AND l.present
+            WHERE q.batch = ANY(%(batches)s) AND q.source = %(source)s AND l.listing_key IS NULL
+            """
+            + among("q")
+        ),
         values,
     ).fetchall()
     versions = conn.execute(
@@ -202,5 +225,5 @@ def _portion(conn: psycopg.Connection, release: Release, source: str, batches: l
         pa.table([list(column) for column in columns[:5]], schema=REFERENCES_SCHEMA),
         dict(zip(columns[3], columns[5], strict=True)),
         [product for (product,) in gone],
-        [key for (key,) in keys],
+        [key for (key,) in gone_keys],
     )

@@ -12,7 +12,7 @@ memory. It is one transaction under a lock: whatever happens, the register is as
 
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import Any, Protocol
 
 import psycopg
@@ -62,6 +62,9 @@ class SyncReport:
     gone: int  # in the register as present, not in the source
     unchanged: int
     batches_touched: tuple[str, ...]  # whose content version changed
+    told: tuple[
+        str, ...
+    ] = ()  # by a feed, that may be other ones than before: their `listing_key`; of a scan none
     tables: "Mapping[str, SyncReport]" = field(default_factory=dict)  # of those beside the listings, by name
     left_out: Mapping[str, int] = field(
         default_factory=dict
@@ -150,10 +153,11 @@ def note(
         if repeated is not None:
             raise NeedsScan(f"Source {source.name} has an id more than once, or a record without one.")
         _fingerprint(connection, source, None)
+        told = connection.execute("SELECT listing_key FROM pg_temp.identified WHERE is_different").fetchall()
         report = _apply(connection, source.name, batch_size, gone)
         for table in ("fingerprinted", "identified", "scanned"):
             connection.execute(sql.SQL("DROP TABLE {}").format(sql.Identifier("pg_temp", table)))
-    return report
+    return replace(report, told=(*(key for (key,) in told), *gone))
 
 
 def gone(connection: psycopg.Connection[Any], source: str, locators: Iterable[Sequence[str]]) -> list[str]:
@@ -163,7 +167,6 @@ def gone(connection: psycopg.Connection[Any], source: str, locators: Iterable[Se
         connection.execute("CREATE TEMPORARY TABLE there (locator text NOT NULL) ON COMMIT DROP")
         tables = (pa.table({"locator": pa.array(some, pa.string())}) for some in locators)
         copy_rows(connection, sql.Identifier("pg_temp", "there"), {"locator": "text"}, tables)
-        connection.execute("ANALYZE pg_temp.there")
         rows = connection.execute(
             on_tables(
                 "SELECT listing_key FROM {listings} l WHERE source = %s AND present "
