@@ -31,10 +31,12 @@ from PIL import Image
 
 from fashion_assets.catalog import formats
 from fashion_assets.catalog.formats import exif, jpeg
+from fashion_assets.catalog.formats.as_text import went_as_text
 from fashion_assets.catalog.formats.outlines import (
     IMAGE_FILE_TOO_LARGE,
     IMAGE_MISSING,
     IMAGE_NOT_AN_IMAGE,
+    IMAGE_SENT_AS_TEXT,
     IMAGE_TOO_LARGE,
     IMAGE_TOO_SMALL,
     IMAGE_TRUNCATED,
@@ -151,13 +153,23 @@ class PictureFile:
         if size is None or size.width * size.height > min(UNCOUNTED // _EVERYDAY, self._limits.max_pixels):
             return None
         # What looks like a scan elsewhere is counted, too: there may be fewer, never more.
-        return None if _EXIF in data or data.count(_SCAN) > jpeg.MAX_SCANS else size
+        if _EXIF in data or data.count(_SCAN) > jpeg.MAX_SCANS or went_as_text(data, failed=False):
+            return None
+        return size
 
     def _outline(self) -> Outline:
         if len(self.data) > self._limits.max_bytes:
             raise PictureError(IMAGE_FILE_TOO_LARGE)
-        outline = formats.outline(self.data)
+        try:
+            outline = formats.outline(self.data)
+        except PictureError as error:
+            damaged = error.reason in (IMAGE_TRUNCATED, IMAGE_UNDECODABLE) and went_as_text(
+                self.data, failed=True
+            )
+            raise (PictureError(IMAGE_SENT_AS_TEXT) if damaged else error) from None
         self._check(outline.size)
+        if outline.format == "JPEG" and went_as_text(self.data, failed=False):
+            raise PictureError(IMAGE_SENT_AS_TEXT)
         return outline
 
     def _check(self, size: tuple[int, int]) -> None:
@@ -177,6 +189,9 @@ class PictureFile:
                     if decoded is not None:
                         yield decoded
                         return
+                # Pillow goes on where line ends were translated, and shows smears.
+                if went_as_text(self.data, failed=True):
+                    raise PictureError(IMAGE_SENT_AS_TEXT)
             with _opened_by_pillow(outline) as image:
                 self._check(image.size)
                 beside = made + _STORED.get(image.mode, 4) + _BESIDE.get(outline.format, 0)

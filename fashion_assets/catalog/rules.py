@@ -16,6 +16,7 @@ from fashion_assets.catalog.formats.outlines import (
     IMAGE_MISSING,
     IMAGE_NOT_AN_IMAGE,
     IMAGE_NOT_FETCHED,
+    IMAGE_SENT_AS_TEXT,
     IMAGE_TOO_COSTLY,
     IMAGE_TOO_LARGE,
     IMAGE_TOO_SMALL,
@@ -30,7 +31,7 @@ from fashion_assets.catalog.pictures import IMAGE_CHANGED, Limits
 from fashion_assets.catalog.profile import Profile
 from fashion_assets.settings import Settings
 
-RULES_VERSION = "5"
+RULES_VERSION = "6"
 """Raise it when a rule here changes its mind, so that earlier verdicts are not reused."""
 
 VALIDATION_VERSION = f"{RULES_VERSION}-{attributes.version('kind', 'longest')}"
@@ -139,7 +140,12 @@ RULES = (
         "The picture is there but may not, or cannot, be read; every run tries again.",
     ),
     Rule(IMAGE_FILE_TOO_LARGE, "A2", "The picture's file has more bytes than allowed; it was not read."),
-    Rule(IMAGE_NOT_AN_IMAGE, "A2", f"The file is no picture of a known format ({', '.join(FORMATS)})."),
+    Rule(
+        IMAGE_NOT_AN_IMAGE,
+        "A2",
+        f"The file is no picture of a known format ({', '.join(FORMATS)}): it is empty, packed, HEIC or SVG, say, or a page that a site sent "
+        "in its place.",
+    ),
     Rule(
         IMAGE_TOO_LARGE,
         "A2",
@@ -162,6 +168,12 @@ RULES = (
         "A2",
         "The file is of a known format and does not end early, but cannot be decoded: it is damaged, or of a kind that is not "
         "supported.",
+    ),
+    Rule(
+        IMAGE_SENT_AS_TEXT,
+        "A2",
+        "Line ends in the picture's file were translated, as FTP in ASCII mode or git's autocrlf do: what it would show is damaged. Copy it "
+        "anew as it is (FTP: binary).",
     ),
     Rule("reader_defect", "A2", "The reader reported a defect that these rules have no name for."),
 )

@@ -51,6 +51,23 @@ from fashion_assets.memory import MemoryBudget
 _UNSEEN = " \t\n\r\u00a0\u00ad\u115f\u1160\u200b\u200c\u200d\u200e\u200f\u2060\u2800\u3164\ufeff\uffa0"
 """Blanks, joiners and marks without width, and letters that are drawn as nothing."""
 
+SPREADSHEET_ERRORS = (
+    "#value!",
+    "#ref!",
+    "#name?",
+    "#div/0!",
+    "#num!",
+    "#null!",
+    "#error!",
+    "#wert!",
+    "#bezug!",
+    "#valeur!",
+    "#valor!",
+    "#valore!",
+    "#waarde!",
+)
+"""What a spreadsheet shows where a formula failed (lower case): something was stated, and is lost."""
+
 NULL_WORDS = (
     "",
     "na",
@@ -64,11 +81,43 @@ NULL_WORDS = (
     "nil",
     "<na>",
     "\\n",
+    "\\\\n",
     "-",
     "--",
+    "---",
+    "–",  # noqa: RUF001
+    "—",
+    "_",
+    ".",
+    "..",
+    "...",
+    "?",
+    "??",
+    "???",
+    "*",
+    "/",
+    "undefined",
+    "[null]",
+    "<null>",
+    "<none>",
+    "<nan>",
+    "(none)",
+    "(blank)",
+    "(empty)",
+    "(leer)",
+    "n/d",
+    "n.d.",
+    "k.a.",
+    "k. a.",
+    "keine angabe",
+    "ohne angabe",
+    "sin datos",
+    "#nv",
+    "#n/d",
+    *SPREADSHEET_ERRORS,
 )
 """Words (lower case, trimmed) that state nothing. `\\n` is a backslash and an n: Postgres' null in text
-exports."""
+exports. A sign alone is what people write where they know nothing."""
 
 NOWHERE = PictureFolders("")
 """Of a source that has no pictures."""

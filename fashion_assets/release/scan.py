@@ -79,7 +79,9 @@ def _scanned(
             with conn.transaction():
                 report = sync(conn, source, settings.batch_size, progress)
                 keep_found(conn, source.name, source.found)
-                report = replace(report, tables=_scan_tables(conn, source), left_out=source.left_out)
+                report = replace(
+                    report, tables=_scan_tables(conn, source), left_out=source.left_out, only=source.only
+                )
         except (SourceError, OSError) as error:
             if entry.name in needed:
                 raise

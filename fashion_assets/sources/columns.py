@@ -10,19 +10,23 @@ from collections.abc import Iterable, Sequence
 from functools import cache
 from importlib import resources
 
+_MARKS = "*#: \t\r\n\u0085\u00a0\ufeff"
+
 SYNONYMS = resources.files("fashion_assets.sources").joinpath("synonyms.toml")
 
 
 @cache
 def folded(name: str) -> str:
-    """A column's name without what exports change: case, accents, blanks, underscores, hyphens, dots at the ends."""
-    plain = unicodedata.normalize("NFKD", name).casefold()
+    """A column's name without what exports change: case, accents, blanks, underscores, hyphens, signs at the ends that mark what must be
+    stated (`id*`), or the header (`#id`)."""
+    plain = unicodedata.normalize("NFKD", name).casefold().strip(_MARKS)
     return "".join(
         character
         for character in plain
         if character not in " _-\t"
         and not unicodedata.combining(character)
-        and unicodedata.category(character) != "Cf"  # what does not show, a byte order mark for one
+        and unicodedata.category(character)
+        not in ("Cc", "Cf")  # what does not show, a byte order mark for one
     )
 
 

@@ -13,6 +13,8 @@ import pyarrow as pa
 
 from fashion_assets.catalog import attributes
 from fashion_assets.catalog.listing import ATTRIBUTES, LISTING_SCHEMA
+from fashion_assets.catalog.rules import PRICE_UNREADABLE
+from fashion_assets.catalog.validation import SPREADSHEET_ERRORS
 from fashion_assets.characters import seen
 from fashion_assets.sources.columns import Columns, stated_currency, synonyms
 from fashion_assets.sources.damage import undamaged
@@ -180,6 +182,8 @@ class Reading:
         name, or that all other prices have."""
         found = self._price(record)
         currency = self.value(CURRENCY, record)
+        if found and isinstance(found[0], str) and found[0].strip().lower() in SPREADSHEET_ERRORS:
+            return Price(found[0], currency, PRICE_UNREADABLE)
         if not found or not self._compiler.states(found[0]):
             return Price(as_text(found[0]) if found else None, currency)
         read = read_price(found[0], self.notation)
@@ -197,7 +201,7 @@ class Reading:
 
     def value(self, name: str, record: Record) -> Any:
         """An attribute as LISTING_SCHEMA has it: a text or null, or a list of texts."""
-        found = tuple(map(undamaged, self.attribute(name, record)))
+        found = tuple(undamaged(text).strip() for text in self.attribute(name, record))
         if name in MANY:
             return [text for text in found if self._compiler.states(text)] or None
         if len(found) > 1:

@@ -182,6 +182,11 @@ class Mapped(Source):
     def left_out(self) -> Mapping[str, int]:
         return self._left_out
 
+    @property
+    def only(self) -> str | None:
+        how = self._found.get("how")
+        return how.get("rows") if isinstance(how, Mapping) else None
+
     def tables(self) -> Sequence[DeclaredTable]:
         return [MappedTable(self, table) for table in self.mapping.tables]
 

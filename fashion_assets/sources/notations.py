@@ -11,6 +11,7 @@ from fashion_assets.catalog.rules import ID_IN_SCIENTIFIC_NOTATION
 from fashion_assets.characters import seen
 
 _THROUGH_A_FLOAT = re.compile(r"(\d+)\.0+")
+_KEPT_AS_TEXT = re.compile(r"['‘’](\d+)")  # noqa: RUF001
 _ROUNDED = re.compile(r"\d(?:[.,]\d+)?[eE]\+\d{1,3}")
 _YEARS = tuple(
     re.compile(pattern)
@@ -35,7 +36,7 @@ class ReadId(NamedTuple):
 
 
 def read_id(value: object) -> ReadId:
-    """An id as it was before it went through a float: `34029.0` is 34029. A spreadsheet's `1.16454E+05` has lost digits, and is
+    """An id as it was before it went through a float: `34029.0` is 34029; `'0012`, which a spreadsheet keeps as a text, is 0012. A spreadsheet's `1.16454E+05` has lost digits, and is
     no id."""
     if value is None or isinstance(value, bool):
         return ReadId(None)
@@ -46,7 +47,7 @@ def read_id(value: object) -> ReadId:
     text = seen(str(value)).strip()
     if not text:
         return ReadId(None)
-    if whole := _THROUGH_A_FLOAT.fullmatch(text):
+    if whole := _THROUGH_A_FLOAT.fullmatch(text) or _KEPT_AS_TEXT.fullmatch(text):
         return ReadId(whole[1])
     if _ROUNDED.fullmatch(text):
         return ReadId(text, ID_IN_SCIENTIFIC_NOTATION)

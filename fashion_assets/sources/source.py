@@ -226,6 +226,11 @@ class Source(Rows):
         return {}
 
     @property
+    def only(self) -> str | None:
+        """Which of its records alone the last scan could see, in words, where others may be kept from it; None where it saw all."""
+        return None
+
+    @property
     def bucket(self) -> str | None:
         """Where in object storage its pictures are, as whoever named the source said: `s3://bucket/folder`."""
         return None

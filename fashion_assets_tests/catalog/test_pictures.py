@@ -287,3 +287,30 @@ def test_pictures_are_decoded_side_by_side_as_far_as_memory_goes(tmp_path, monke
 def test_every_format_has_a_plugin_of_its_name():
     for name in formats.FORMATS:
         assert pictures._plugin(name).__name__.endswith("ImagePlugin")
+
+
+_TRANSLATIONS = {
+    "CRLF for LF": lambda data: data.replace(b"\n", b"\r\n"),
+    "no CR": lambda data: data.replace(b"\r", b""),
+    "LF for CR": lambda data: data.replace(b"\r", b"\n"),
+    "UTF-8": lambda data: data.decode("latin-1").encode(),
+    "UTF-8 of what was none": lambda data: data.decode("utf-8", "replace").encode(),
+}
+
+
+@pytest.mark.parametrize("translation", _TRANSLATIONS)
+@pytest.mark.parametrize("kind", ["JPEG", "CMYK", "PNG"])
+def test_a_picture_that_was_sent_as_text_says_so(translation: str, kind: str):
+    mode, format = ("CMYK", "JPEG") if kind == "CMYK" else ("RGB", kind)
+    noise = np.random.default_rng(7).integers(0, 256, (96, 96, len(mode)), np.uint8)
+    file = io.BytesIO()
+    Image.fromarray(noise, mode).save(file, format)
+    assert probe_bytes(file.getvalue(), LIMITS) == Picture(96, 96)
+    assert probe_bytes(_TRANSLATIONS[translation](file.getvalue()), LIMITS) == "image_sent_as_text"
+
+
+def test_blank_pictures_whose_bytes_are_few_were_not_sent_as_text():
+    file = io.BytesIO()
+    Image.new("RGB", (1200, 1200), "white").save(file, "JPEG")
+    assert probe_bytes(file.getvalue(), LIMITS) == Picture(1200, 1200)
+    assert probe_bytes(file.getvalue()[:-400], LIMITS) == "image_truncated"

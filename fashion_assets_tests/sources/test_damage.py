@@ -7,8 +7,11 @@ from pathlib import Path
 
 import pytest
 
+from fashion_assets.catalog.rules import Rules
+from fashion_assets.catalog.validation import validate
 from fashion_assets.characters import seen
 from fashion_assets.sources.damage import out_of_formula, undamaged
+from fashion_assets_tests.catalog.keyed import read_all
 from fashion_assets_tests.sources.test_mapped import HEADER, SHIRT, read_table, rows, write
 
 
@@ -89,6 +92,32 @@ def test_a_catalogue_is_read_as_it_was_before(tmp_path: Path):
         "19.90",
     )
     assert (unseen["external_id"], unseen["image_uri"], unseen["price"]) == ("3", "images/3.jpg", "5")
+
+
+def test_blanks_around_values_marks_of_columns_and_errors_of_spreadsheets_are_none_of_them(tmp_path: Path):
+    source = write(
+        tmp_path,
+        f"#{HEADER}*, price\n"
+        + SHIRT.replace("1,Men", "'0012,Men", 1).replace(",", ", ")
+        + " ,19.90\n"
+        + SHIRT.replace("1,Men", "3,#REF!", 1)
+        + ",#VALUE!\n",
+        pictures=("0012", "3"),
+    )
+    first, second = rows(source)
+    assert (first["external_id"], first["title"], first["price"]) == (
+        "0012",
+        "Turtle Check Men Navy Blue Shirt",
+        "19.90",
+    )
+    assert (second["price"], second["defects"]) == ("#VALUE!", ["price_unreadable"])
+    products, rejections = validate(
+        read_all(source), Rules(profile=source.profile), pictures_in=source.picture_folders
+    )
+    assert products["external_id"].to_pylist() == [] and rejections["reasons"].to_pylist()[1] == [
+        "price_unreadable",
+        "image_too_small",
+    ]
 
 
 def test_people_are_called_as_they_are_and_named_by_what_shows(tmp_path: Path):

@@ -11,9 +11,10 @@ elsewhere does not matter then, and what is too much is known before anything is
 
 from collections.abc import Callable
 
-from fashion_assets.catalog.formats import avif, bmp, gif, jpeg, png, tiff, webp
+from fashion_assets.catalog.formats import as_text, avif, bmp, gif, jpeg, png, tiff, webp
 from fashion_assets.catalog.formats.outlines import (
     IMAGE_NOT_AN_IMAGE,
+    IMAGE_SENT_AS_TEXT,
     IMAGE_UNDECODABLE,
     Outline,
     PictureError,
@@ -43,4 +44,4 @@ def outline(data: bytes) -> Outline:
                 raise
             except Exception as error:  # a picture never stops its batch, whatever a walk did not think of
                 raise PictureError(IMAGE_UNDECODABLE) from error
-    raise PictureError(IMAGE_NOT_AN_IMAGE)
+    raise PictureError(IMAGE_SENT_AS_TEXT if as_text.begins_as_text(data) else IMAGE_NOT_AN_IMAGE)

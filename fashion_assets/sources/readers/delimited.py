@@ -16,7 +16,7 @@ from fashion_assets.sources.readers.fields import MAX_RECORD_BYTES
 from fashion_assets.sources.readers.lines import BEGINNING_BYTES, Line
 from fashion_assets.sources.readers.opening import OpenFile
 from fashion_assets.sources.readers.reader import Row, RowReader
-from fashion_assets.sources.readers.records import LONG, PLACED, UNREADABLE, Records
+from fashion_assets.sources.readers.records import LONG, NARROW, PLACED, UNREADABLE, Records
 
 OPTIONS = frozenset({"delimiter", "encoding", "quoting", "how"})
 """What may be stated of a file; a mapping's options."""
@@ -109,13 +109,16 @@ class Delimited(RowReader):
                 if left <= 0:
                     break
             said = f"… ({line.size:,} bytes; a record has at most {MAX_RECORD_BYTES:,})"
-        elif (text := self._records.text(line.raw)) is None:
+        elif (text := self._records.text(line.raw, "utf-8" if decided == NARROW else None)) is None:
             defect = "wrong_encoding"
+        elif decided == NARROW:
+            fields = self._records.fields(text.rstrip("\r"))
         elif decided != UNREADABLE:
             into = int(decided.removeprefix(PLACED)) if decided else None
             fields = self._records.fields(text) if into is None else self._records.placed(text, into)
         if fields is None:
-            shown = line.raw.decode(self._encoding, "backslashreplace").replace("\0", "\\x00")
+            encoding = "utf-8" if decided == NARROW else self._encoding
+            shown = line.raw.decode(encoding, "backslashreplace").replace("\0", "\\x00")
             return Row(locator, digest.hexdigest(), {}, defect, shown + said, line.number)
         values = dict(zip(self.columns, map(out_of_formula, fields), strict=True))
         return Row(locator, digest.hexdigest(), values, None, None, line.number)

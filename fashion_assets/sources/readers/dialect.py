@@ -10,6 +10,7 @@ table, clevercsv is asked.
 import re
 from collections import Counter
 from collections.abc import Mapping
+from functools import cache
 from pathlib import Path
 from typing import Literal, NamedTuple, get_args
 
@@ -32,6 +33,8 @@ MAX_COLUMNS = 16_384
 MAX_SAME_NAMES = 100
 MAX_LINES_BEFORE_HEADER = 30
 MAX_HEADER_LINES = 100
+MAX_HEADERS, MIN_KNOWN = 5, 3
+"""Lines among which the one that names the columns is looked for; names it has that systems give attributes, at least."""
 ROW_SHARE = 0.25
 """Of the fields of a first line, how many other rows have in the same columns where it is no header."""
 
@@ -324,8 +327,35 @@ def _header(records: list[tuple[int, list[str]]]) -> int:
     for number, (_, fields) in enumerate(records[:MAX_LINES_BEFORE_HEADER]):
         if len(fields) * 2 > usual and not (fields[0].startswith("#") and len(fields) != usual):
             named = len({field.strip() for field in fields if any(map(str.isalpha, field))})
-            return number if named * 2 > len(fields) else 0
-    return 0
+            return _most_known(records, number if named * 2 > len(fields) else 0, usual)
+    return _most_known(records, 0, usual)
+
+
+def _most_known(records: list[tuple[int, list[str]]], first: int, usual: int) -> int:
+    """Of the lines that may name columns, where there are several (groups of columns, labels, names), the one with most names that systems
+    have for attributes; the first, where none has many more."""
+    best, most = first, _known(records[first][1])
+    for number, (_, fields) in enumerate(records[first + 1 : first + MAX_HEADERS], first + 1):
+        known = _known(fields)
+        if len(fields) == usual and known > max(most, MIN_KNOWN - 1, len(fields) / 3):
+            best, most = number, known
+    return best
+
+
+def _known(fields: list[str]) -> int:
+    """How many fields are names of columns that are known as such."""
+    return len({folded(field) for field in fields} & _names())
+
+
+@cache
+def _names() -> frozenset[str]:
+    from fashion_assets.sources.known_mappings import shipped  # here: it reads files by this module's reader
+
+    names = {name for names in synonyms().values() for name in names}
+    for mapping in shipped():
+        made = (mapping.id, *mapping.attributes.values(), *mapping.pictures.columns)
+        names.update(folded(column) for each in made for column in each.columns())
+    return frozenset(names)
 
 
 def _rare(lines: list[str]) -> str | None:

@@ -57,7 +57,7 @@ def find_encoding(file: OpenFile) -> Encoding:
             continue
         whole = _is_utf8(chunk)
         for line in chunk.replace(b"\r", b"\n").split(b"\n"):
-            if line.isascii():
+            if line.isascii() or b"\0" in line:  # no text in any of these encodings
                 continue
             if whole or _is_utf8(line):
                 valid += 1

@@ -48,7 +48,14 @@ class Readings:
             (fields,) = csv.reader((text,), delimiter=self.delimiter, quotechar=self.quote, strict=True)
         except (csv.Error, ValueError):
             return None
-        return fields
+        return self._unwrapped(fields)
+
+    def _unwrapped(self, fields: list[str]) -> list[str]:
+        """The fields of a record that somebody put in quotes as a whole, as a spreadsheet does with a line it did not take apart."""
+        if len(fields) != 1 or fields[0].count(self.delimiter) < 2:
+            return fields
+        inside = self.strict(fields[0])
+        return fields if inside is None or len(inside) < 3 else inside
 
     def split(self, text: str, columns: int) -> list[str] | None:
         """The fields of a record: of the ways it may be meant the first that gives as many as there are columns; null where none
@@ -94,7 +101,7 @@ class Readings:
     def tolerant(self, text: str) -> list[str]:
         """The fields by this sort of quotes, however many there are."""
         fields = self._read(text, 0 if self.backslash else 1) if self.quote else None
-        return self.literal(text) if fields is None else fields
+        return self.literal(text) if fields is None else self._unwrapped(fields)
 
     def unescaped(self, text: str) -> list[str] | None:
         """The fields where a quoted one ends with the first quote before a delimiter, and quotes in it are not escaped at all, as in

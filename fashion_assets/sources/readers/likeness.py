@@ -121,6 +121,13 @@ class Likeness:
         """Whether a row may begin with this value; of a table of which nothing is known with any."""
         return not self._patterns or _pattern(value) in self._patterns
 
+    def ends(self, fields: Sequence[str]) -> bool:
+        """Whether a record has all its fields, and a last one that does not go on: a number, a date or a path, as other rows have there."""
+        if self.rows < DOUBTING_ROWS or len(fields) != len(self._columns):
+            return False
+        shapes = self._columns[-1].shapes
+        return bool(shapes - {""}) and "text" not in shapes and shape(fields[-1]) in shapes - {""}
+
     def doubts(self, fields: Sequence[str]) -> bool:
         """Whether a record has a text of several lines where other rows have numbers, dates or paths."""
         return self.rows >= DOUBTING_ROWS and any(

@@ -1,9 +1,10 @@
 """Lines of a text file of any size and encoding, with the places of their bytes.
 
-What belongs here: where a line begins and ends. What does not: what is in it.
+What belongs here: where a line begins and ends, looking ahead. What does not: what is in it.
 """
 
-from collections.abc import Iterator
+from collections import deque
+from collections.abc import Iterator, Sequence
 from typing import NamedTuple
 
 from fashion_assets.sources.readers.fields import MAX_RECORD_BYTES
@@ -81,3 +82,34 @@ def _size(file: OpenFile, mark: bytes, offset: int) -> int:
         seen += len(tail) - keep
         tail = tail[len(tail) - keep :]
     return seen + len(tail)
+
+
+def through(ahead: deque[Line], following: Iterator[Line]) -> Iterator[Line]:
+    """The lines looked at already, and those behind them, as long as there are any."""
+    while True:
+        while ahead:
+            yield ahead.popleft()
+        line = next(following, None)
+        if line is None:
+            return
+        yield line
+
+
+def peeked(ahead: deque[Line], following: Iterator[Line]) -> Iterator[Line]:
+    """The same lines, which stay where they are."""
+    position = 0
+    while position < len(ahead) or (line := next(following, None)) is not None:
+        if position == len(ahead):
+            ahead.append(line)
+        yield ahead[position]
+        position += 1
+
+
+def drop(ahead: deque[Line], count: int) -> None:
+    for _ in range(count):
+        ahead.popleft()
+
+
+def joined(taken: Sequence[Line], end: bytes) -> Line:
+    raw = end.join([line.raw for line in taken])
+    return Line(taken[0].offset, raw, taken[0].number, len(raw))

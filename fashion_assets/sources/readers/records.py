@@ -8,14 +8,18 @@ are rows by themselves (`likeness`), opened nothing. What cannot be told for sur
 by bytes, and no line is looked at more than a few times.
 """
 
+import re
 from collections import deque
 from collections.abc import Iterator, Sequence
 from typing import NamedTuple
 
 from fashion_assets.sources.readers.dialect import MAX_HEADER_LINES, Dialect
 from fashion_assets.sources.readers.fields import MAX_RECORD_BYTES
+from fashion_assets.sources.readers.footers import LONGEST as FOOTER_LONGEST
+from fashion_assets.sources.readers.footers import MOST_STATED as FOOTER_STATED
+from fashion_assets.sources.readers.footers import is_footer
 from fashion_assets.sources.readers.likeness import Likeness, put_back
-from fashion_assets.sources.readers.lines import Line, lines
+from fashion_assets.sources.readers.lines import Line, drop, joined, lines, peeked, through
 from fashion_assets.sources.readers.opening import OpenFile
 from fashion_assets.sources.source import SourceError
 
@@ -29,9 +33,15 @@ _NO_TEXT = "\0?"
 LEARNT_BYTES, LEARNT_ROWS = 1 << 20, 2_000
 """What rows look like is learnt from the first ones: at most so much."""
 
-UNREADABLE, LONG, PLACED = "u", "l", "p"
+UNREADABLE, LONG, PLACED, NARROW = "u", "l", "p", "n"
 """What was decided about a record: unreadable whatever it looks like by itself; longer than `MAX_RECORD_BYTES`; with a surplus of
-fields that belongs into the column whose position follows."""
+fields that belongs into the column whose position follows; in UTF-8, in a file of UTF-16."""
+
+_AGAIN = "a"
+"""In place of a record, the header once more: what stood before was the end of an export."""
+
+MOST_FOOTERS, FOOTER_SHOWN = 10, 60
+"""Lines behind the last row that are no rows; characters of one that are told."""
 
 
 class Record(NamedTuple):
@@ -58,6 +68,12 @@ class Records:
         self._mark = _MARK.encode(dialect.encoding) if dialect.encoding.startswith("utf") else None
         self.header, self._begin = self._read_header()
         self._count = len(self.header)
+        self._empty = max(2, self._count - FOOTER_STATED)
+        """Empty fields at least, of a row that states next to nothing."""
+        self._drawn = re.compile(
+            rf"[\s|+:{re.escape(dialect.delimiter)}]*(?:[-=_]{{2,}}[\s|+:{re.escape(dialect.delimiter)}]*)+"
+        )
+        self._wide = dialect.encoding.startswith("utf-16")
         self._names = {name.strip().lower() for name in self.header if name.strip()}
         self._likeness: Likeness | None = None
         self._unclosed_to = 0
@@ -68,23 +84,82 @@ class Records:
 
     def __iter__(self) -> Iterator[Record]:
         before: Record | None = None
+        footers: list[Record] = []  # such behind it, as long as nothing else follows
+        rows, empty = 0, self._empty
         for record in self._found():
+            fields = record.fields
+            if fields is None or fields.count("") >= empty:
+                if record.decided == _AGAIN:
+                    if before is not None:
+                        yield before
+                    self._leave_out_footers(footers)
+                    before, footers = None, []
+                    continue
+                if len(footers) < MOST_FOOTERS and self._may_be_footer(record, rows):
+                    footers.append(record)
+                    continue
+            if footers:
+                for each in footers:
+                    if before is not None:
+                        yield self._followed(before, each)
+                    before = each
+                rows, footers = rows + len(footers), []
             if before is not None:
-                if record.fields is None and self._is_rest(record, before):
-                    before = Record(before.line, UNREADABLE)
-                yield before
+                yield before if fields is not None else self._followed(before, record)
             before = record
+            rows += 1
         if before is not None:
             yield before
+        self._leave_out_footers(footers)
+
+    def _followed(self, before: Record, record: Record) -> Record:
+        """A record, now that the next is known: unreadable where that is its rest."""
+        return Record(before.line, UNREADABLE) if self._is_rest(record, before) else before
+
+    def _leave_out_footers(self, footers: Sequence[Record]) -> None:
+        for record in footers:
+            said = self._tolerant(record.line).replace(self._dialect.delimiter, " ").replace('"', "")
+            said = " ".join(said.split())
+            self._leave_out(f'footer "{said[:FOOTER_SHOWN]}"')
+
+    def _may_be_footer(self, record: Record, rows: int) -> bool:
+        """Whether a record is a line with which an export ends, if nothing follows."""
+        if record.fields is not None:
+            return is_footer(" ".join(filter(None, record.fields)))
+        if record.decided or len(record.line.raw) > 4 * FOOTER_LONGEST:
+            return False
+        text = self.text(record.line.raw)
+        delimiter = self._dialect.delimiter
+        if text is None or (
+            text.count(delimiter) >= self._count - 1
+            and text.count(delimiter * 2) * 2 + text.count(f'{delimiter}""') < self._empty - 1
+        ):
+            return False
+        if not is_footer(text.replace(delimiter, " ").replace('"', ""), rows):
+            return False
+        fields = self.fields(text)
+        return fields is None or (
+            fields.count("") >= self._empty and is_footer(" ".join(filter(None, fields)))
+        )
 
     def _is_rest(self, record: Record, before: Record) -> bool:
         """Whether a record is no row but the rest of the one before: a text in no quotes that goes on in the next line."""
         line, end = record.line, before.line.offset + before.line.size
-        if record.decided or before.decided == LONG or line.offset > end + 2 * len(self._end):
+        if (
+            record.fields is not None
+            or record.decided
+            or before.decided == LONG
+            or line.offset > end + 2 * len(self._end)
+        ):
             return False
         text = self.text(line.raw)
         fields = None if text is None else self._readings.strict(text)
-        return fields is not None and len(fields) < self._count and not self._known().begins(fields[0])
+        if fields is None or len(fields) >= self._count or self._known().begins(fields[0]):
+            return False
+        said = before.fields
+        if said is None and not before.decided and (text := self.text(before.line.raw)) is not None:
+            said = self.fields(text)
+        return said is None or not self._known().ends(said)
 
     def _found(self) -> Iterator[Record]:
         encoding, delimiter, count = self._dialect.encoding, self._dialect.delimiter, self._count
@@ -96,7 +171,15 @@ class Records:
         blank = 0
         ahead: deque[Line] = deque()
         following = self._lines(self._begin)
-        for line in _through(ahead, following):
+        for line in through(ahead, following):
+            if self._wide and (begin := self._narrow_from(line.raw)) is not None:
+                if line.size != len(line.raw):
+                    raise SourceError(
+                        f"From line {line.number} on {self._file.path} is in UTF-8, where it begins in UTF-16: two exports in one file. "
+                        "Split it there, and give them as two sources."
+                    )
+                yield from self._narrow(line, begin)
+                continue
             if line.size != len(line.raw):
                 yield Record(line, LONG)
                 continue
@@ -107,6 +190,9 @@ class Records:
                 text = _NO_TEXT
             if not text or text.isspace():
                 blank += 1
+                continue
+            if text[0] in "-+|=" and self._drawn.fullmatch(text):
+                self._leave_out("drawn lines")
                 continue
             if not (
                 (quote and quote in text)
@@ -166,10 +252,10 @@ class Records:
             return None
         return put_back(loose, len(loose) - self._count, into, self._dialect.delimiter)
 
-    def text(self, raw: bytes) -> str | None:
-        """What the bytes say; null where they are no text."""
+    def text(self, raw: bytes, encoding: str | None = None) -> str | None:
+        """What the bytes say, in the file's encoding or another; null where they are no text."""
         try:
-            text = raw.decode(self._dialect.encoding)
+            text = raw.decode(encoding or self._dialect.encoding)
         except UnicodeDecodeError:
             return None
         # Valid, but no text: neither JSON objects nor text columns in Postgres can hold it.
@@ -187,8 +273,47 @@ class Records:
             ahead.extendleft(reversed(pieces))
         elif self._readings.goes_on(text):
             yield from self._open(line, text, ahead, following)
-        elif not self._is_header(text, line.number):
+        elif self._is_header(text, line.number):
+            yield Record(line, _AGAIN)
+        else:
             yield from self._alone(self.bare(line))
+
+    def _narrow_from(self, raw: bytes) -> int | None:
+        """From which byte on a line of UTF-16 is UTF-8 that somebody put behind it; null where it is what it should be.
+
+        Letters of ASCII have a zero in UTF-16, and others seldom make UTF-8, let alone rows of it.
+        """
+        signs, delimiter = raw[-4 * FOOTER_LONGEST :], self._dialect.delimiter.encode()
+        if b"\0" in signs[-8:] or signs.count(delimiter) < self._count - 1:
+            return None
+        first = (raw.rfind(b"\0") // 2 + 1) * 2
+        for begin in range(first, min(first + FOOTER_LONGEST, len(raw)), 2):
+            try:
+                text = raw[begin:].decode("utf-8")
+            except UnicodeDecodeError as error:
+                if error.start > 4 * FOOTER_LONGEST:  # cut, or damaged further on
+                    return begin
+                continue
+            one = text.splitlines()[0] if text.strip() else ""
+            if self.fields(one) is not None:
+                return begin
+        return None
+
+    def _narrow(self, line: Line, begin: int) -> Iterator[Record]:
+        """The records of a line of which all from a byte on are lines of UTF-8."""
+        before = self.bare(Line(line.offset, line.raw[:begin], line.number, begin))
+        if (text := self.text(before.raw)) and text.strip():
+            yield from self._alone(before)
+        offset = line.offset + begin
+        for number, raw in enumerate(line.raw[begin:].split(b"\n"), line.number + bool(begin)):
+            said = raw.rstrip(b"\r").decode("utf-8", "replace")
+            if not said.strip():
+                self._leave_out("blank lines", bool(raw))
+            elif self._is_header(said, number):
+                yield Record(line, _AGAIN)
+            else:
+                yield Record(Line(offset, raw, number, len(raw)), NARROW)
+            offset += len(raw) + 1
 
     def _alone(self, line: Line) -> Iterator[Record]:
         """The record that is one line."""
@@ -230,7 +355,7 @@ class Records:
         may_close = first.offset >= self._unclosed_to
         taken, size, closed = [first], first.size, False
         row_at = maybe_at = 0  # the first line behind that is a row for sure; that may be one
-        for number, line in enumerate(_peeked(ahead, following), 1):
+        for number, line in enumerate(peeked(ahead, following), 1):
             size += line.size + len(self._end)
             if size > MAX_RECORD_BYTES or line.size != len(line.raw):
                 break
@@ -250,11 +375,11 @@ class Records:
             self._unclosed_to = taken[-1].offset + 1
         alone = len(self._readings.literal(text)) == self._count
         if closed and not row_at:
-            whole = self.bare(_joined(taken, self._end))
+            whole = self.bare(joined(taken, self._end))
             said = self.text(whole.raw)
             fields = None if said is None else self.fields(said)
             if said is None or fields is not None:
-                _drop(ahead, len(taken) - 1)
+                drop(ahead, len(taken) - 1)
                 if not (maybe_at and alone) and not (fields and self._known().doubts(fields)):
                     yield Record(whole)
                 else:  # one record, or as many as lines
@@ -263,7 +388,7 @@ class Records:
         # The quote opened nothing. The record is this line where its quotes are even (`"Best" shirt`) or close after all and a row
         # follows (`"Heel 5""`): else it may be the beginning of one.
         end = maybe_at or len(taken)
-        _drop(ahead, end - 1)
+        drop(ahead, end - 1)
         rest = any(line.raw.strip() for line in taken[1:end])
         even = alone and text.count(self._readings.quote) % 2 == 0
         if not rest and (even or (maybe_at and len(self._readings.unescaped(text) or ()) == self._count)):
@@ -341,7 +466,7 @@ class Records:
             if line.number < dialect.header_line:
                 continue
             taken.append(line)
-            text = self._tolerant(_joined(taken, self._end))
+            text = self._tolerant(joined(taken, self._end))
             if len(taken) > MAX_HEADER_LINES or not self._readings.goes_on(text):
                 break
         if taken and self._readings.goes_on(text):  # a quote that opens nothing
@@ -353,34 +478,3 @@ class Records:
             )
         behind = taken[-1].offset + taken[-1].size + len(self._end)
         return self._readings.tolerant(text)[: dialect.columns], Line(behind, b"", taken[-1].number + 1, 0)
-
-
-def _through(ahead: deque[Line], following: Iterator[Line]) -> Iterator[Line]:
-    """The lines looked at already, and those behind them, as long as there are any."""
-    while True:
-        while ahead:
-            yield ahead.popleft()
-        line = next(following, None)
-        if line is None:
-            return
-        yield line
-
-
-def _peeked(ahead: deque[Line], following: Iterator[Line]) -> Iterator[Line]:
-    """The same lines, which stay where they are."""
-    position = 0
-    while position < len(ahead) or (line := next(following, None)) is not None:
-        if position == len(ahead):
-            ahead.append(line)
-        yield ahead[position]
-        position += 1
-
-
-def _drop(ahead: deque[Line], count: int) -> None:
-    for _ in range(count):
-        ahead.popleft()
-
-
-def _joined(taken: Sequence[Line], end: bytes) -> Line:
-    raw = end.join([line.raw for line in taken])
-    return Line(taken[0].offset, raw, taken[0].number, len(raw))

@@ -12,17 +12,32 @@ from hypothesis import settings as drawn
 from hypothesis import strategies as st
 from psycopg import sql
 
+from fashion_assets.outcome import said_of_scan
 from fashion_assets.postgres.connections import Connection, connect
 from fashion_assets.settings import Settings
 from fashion_assets.sources import SourceError
+from fashion_assets.sources.known_mappings import parse_mapping
+from fashion_assets.sources.mapped import Mapped
 from fashion_assets.sources.proposal import propose
 from fashion_assets.sources.readers import databases, format_of, keys, open_rows
 from fashion_assets.sources.readers.beginnings import is_database_url
 from fashion_assets.sources.readers.keeping import kept
 from fashion_assets.sources.readers.sql import FETCHED_ROWS, LOCATORS, Sql
+from fashion_assets.warehouse.noting import SyncReport
+from fashion_assets.warehouse.sources import SourceRecord
 from fashion_assets_tests.conftest import database_url
 from fashion_assets_tests.sources.readers.reading import count, found_again, peak
 
+OF_TABLE = """
+name = "mine"
+title = "Mine"
+format = "sql"
+id = "id"
+[options]
+table = ["My Shop", "a.b"]
+[attributes]
+title = "title"
+"""
 EVERY_TYPE = """
 CREATE SCHEMA shop;
 CREATE TABLE shop.things (
@@ -233,6 +248,13 @@ def test_rows_that_policies_keep_back_are_told(settings, database):
         options = {"table": ["My Shop", "a.b"]}
         assert "policies" in Sql(location, options).how["rows"]
         assert "rows" not in Sql(url(settings), options).how
+        source = Mapped.open(location, parse_mapping(OF_TABLE, "mine.toml"))
+        assert not list(source.scan()) and source.only is not None
+        said = said_of_scan(
+            SourceRecord("mine", "catalogue", location, {}, True),
+            SyncReport(0, 0, 0, 0, 0, (), only=source.only),
+        )
+        assert "only those that the table's policies let this user see" in said
         with pytest.raises(SourceError, match=r"a\.b in .* has no rows that may be seen"):
             propose(location, "sql", None, options)
     finally:
