@@ -106,10 +106,12 @@ def peeked(ahead: deque[Line], following: Iterator[Line]) -> Iterator[Line]:
 
 
 def drop(ahead: deque[Line], count: int) -> None:
+    """Take so many lines off those looked at already."""
     for _ in range(count):
         ahead.popleft()
 
 
 def joined(taken: Sequence[Line], end: bytes) -> Line:
+    """Several lines as one, with what ended them between."""
     raw = end.join([line.raw for line in taken])
     return Line(taken[0].offset, raw, taken[0].number, len(raw))
