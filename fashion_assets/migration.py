@@ -29,6 +29,7 @@ from fashion_assets.release.recovery import recovered_plan
 from fashion_assets.release.scan import (
     Scanned,
     fetch_pictures,
+    require_listings,
     scan_active_sources,
     stale_sources,
     use_source,
@@ -199,6 +200,8 @@ class Migration:
                 lambda done, total: progress.update(task, completed=done, total=total),
                 needed=() if choice is None else {choice.name},
             )
+            if choice is not None:
+                require_listings(scans, choice.name)
         said = [choice.said] if choice is not None and choice.said else []
         said += [said_of_scan(source, report) for source, report, _ in scans if report is not None]
         said += replaced(before, [scan.source for scan in scans])

@@ -202,7 +202,7 @@ def said_of_scan(source: SourceRecord, report: SyncReport) -> str:
         f"read {report.listings:,} listings of {named(source)}: {report.new:,} new, {report.changed:,} changed, "
         f"{report.gone:,} gone, {report.unchanged:,} unchanged"
         + (f"; no listings: {left_out}" if left_out else "")
-        + (f"; only {report.only}" if report.only else "")
+        + "".join(f"; {note}" for note in report.notes)
     )
 
 

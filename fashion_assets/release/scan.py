@@ -15,6 +15,7 @@ import psycopg
 
 from fashion_assets.batches.rows import ROWS_OF_A_BATCH, declared
 from fashion_assets.failure import told
+from fashion_assets.origins import shown
 from fashion_assets.release import roots
 from fashion_assets.release.recovery import recover_register
 from fashion_assets.settings import Settings
@@ -80,7 +81,10 @@ def _scanned(
                 report = sync(conn, source, settings.batch_size, progress)
                 keep_found(conn, source.name, source.found)
                 report = replace(
-                    report, tables=_scan_tables(conn, source), left_out=source.left_out, only=source.only
+                    report,
+                    tables=_scan_tables(conn, source),
+                    left_out=source.left_out,
+                    notes=tuple(source.notes),
                 )
         except (SourceError, OSError) as error:
             if entry.name in needed:
@@ -92,6 +96,18 @@ def _scanned(
     if first is not None and not any(scan.report for scan in scans):
         raise first
     return scans
+
+
+def require_listings(scans: Iterable[Scanned], name: str) -> None:
+    """Raises SourceError where a source holds nothing, and never did: there would be nothing to release."""
+    for source, report, _ in scans:
+        if source.name != name or report is None or report.listings or report.gone:
+            continue
+        if not any(table.listings for table in report.tables.values()):
+            raise SourceError(
+                f"{shown(source.location)} holds no listings: it names columns, and has no row below them. Export it anew; where it has rows, "
+                "look at how it is read: fashion-assets sources inspect."
+            )
 
 
 def _scan_tables(conn: psycopg.Connection, source: Source) -> dict[str, SyncReport]:

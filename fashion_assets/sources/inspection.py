@@ -125,7 +125,7 @@ def inspect(
         proposed=recognised.proposed,
         reason=recognised.reason,
         others=recognised.others,
-        notes=recognised.notes,
+        notes=(*recognised.notes, *source.notes, *_left_out(source)),
         how={str(key): str(value) for key, value in _said(source.found.get("how")).items()},
         listings=looked.listings,
         is_all=is_all,
@@ -140,6 +140,11 @@ def inspect(
         examples=looked.examples,
         rejected=looked.rejected(),
     )
+
+
+def _left_out(source: Mapped) -> list[str]:
+    said = ", ".join(f"{count:,} {what}" for what, count in source.left_out.items())
+    return [f"no listings: {said}"] if said else []
 
 
 def _said(kept: object) -> Mapping[str, Any]:

@@ -50,6 +50,9 @@ from fashion_assets.sources.source import (
     SourceError,
 )
 
+MANY_MISSED = 0.5
+"""Share of the pictures that are not there from which on people are told what was looked for, and what is there."""
+
 
 class _Places(NamedTuple):
     """Where pictures are looked for."""
@@ -125,6 +128,7 @@ class Mapped(Source):
         self.max_image_bytes = max_image_bytes
         self._found: dict[str, Any] = dict(found or {})
         self._left_out: Mapping[str, int] = {}
+        self._missed: str | None = None
 
     @classmethod
     def open(
@@ -183,9 +187,10 @@ class Mapped(Source):
         return self._left_out
 
     @property
-    def only(self) -> str | None:
+    def notes(self) -> Sequence[str]:
         how = self._found.get("how")
-        return how.get("rows") if isinstance(how, Mapping) else None
+        rows = how.get("rows") if isinstance(how, Mapping) else None
+        return [*([f"only {rows}"] if rows else []), *([self._missed] if self._missed else [])]
 
     def tables(self) -> Sequence[DeclaredTable]:
         return [MappedTable(self, table) for table in self.mapping.tables]
@@ -197,9 +202,16 @@ class Mapped(Source):
             ids: list[str | None] = []
             locators: list[str] = []
             signatures: list[str] = []
+            looked = missed = 0
+            example: str | None = None
             for record in islice(grouped(reader.rows(), reading.group), most):
                 seen = self._look_at(record, reading, places)
                 reading.learn(record)
+                if seen.image is not None and not is_url(seen.image):
+                    looked += 1
+                    if seen.found is NOT_THERE:
+                        missed += 1
+                        example = example or seen.image
                 ids.append(seen.external_id)
                 locators.append(record.locator)
                 signatures.append(_signature(record, seen, details))
@@ -210,6 +222,13 @@ class Mapped(Source):
                 yield pa.table([ids, locators, signatures], schema=REFERENCE_SCHEMA)
             self._found = self._found_in(reader, reading)
             self._left_out = reader.left_out
+            self._missed = None
+            if example is not None and missed >= MANY_MISSED * looked:
+                there = places.own.in_words(example)
+                self._missed = (
+                    f"{missed:,} of {looked:,} pictures are not where they are looked for, {shown(example)} for one: {there}. Call them so, or "
+                    "say in a mapping how they are called"
+                )
 
     @contextmanager
     def feed(self) -> Iterator[Feed | None]:

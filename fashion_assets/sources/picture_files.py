@@ -21,6 +21,7 @@ from typing import NamedTuple
 from urllib.parse import quote, unquote
 
 from fashion_assets.catalog.listing import own_place
+from fashion_assets.origins import shown
 
 SUFFIXES = (
     ".jpg",
@@ -142,6 +143,20 @@ class PictureFiles:
     def uri(self, found: Found) -> str | None:
         """What a listing's `image_uri` says of a file that was found; None of none."""
         return None if found.path is None else own_place(found.path[len(self.root.rstrip("/")) + 1 :])
+
+    def in_words(self, stated: str) -> str:
+        """What is where a picture was looked for: `images/ has 0012.jpg and 0013.jpg, …`."""
+        folder = stated.replace("\\", "/").rpartition("/")[0].strip("/")
+        for place in dict.fromkeys((self._as_written(folder), *map(self._as_written, self.folders))):
+            names = [name for spellings in (self._in(place) or {}).values() for name in spellings]
+            if names:
+                told = ", ".join(shown(name) for name in sorted(names)[:2])
+                return f"{shown(f'{place}/' if place else self.root)} has {told}" + (
+                    ", …" if len(names) > 2 else ""
+                )
+            if place and (below := self._folders(place)):
+                return f"{shown(place)}/ has no picture but folders, {shown(min(below))}/ for one"
+        return f"there is no picture in {shown(self.root)}"
 
     def exactly(self, relative: str) -> Found:
         """The file of this very name, from the root on; never one outside of it."""

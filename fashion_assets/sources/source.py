@@ -226,9 +226,9 @@ class Source(Rows):
         return {}
 
     @property
-    def only(self) -> str | None:
-        """Which of its records alone the last scan could see, in words, where others may be kept from it; None where it saw all."""
-        return None
+    def notes(self) -> Sequence[str]:
+        """What people should know of what the last scan saw, a clause each: records that may be kept from it, pictures that are called otherwise."""
+        return ()
 
     @property
     def bucket(self) -> str | None:

@@ -69,7 +69,7 @@ class SyncReport:
     left_out: Mapping[str, int] = field(
         default_factory=dict
     )  # what is no record, by what it is; see `Source.left_out`
-    only: str | None = None  # which records alone could be seen; see `Source.only`
+    notes: tuple[str, ...] = ()  # what people should know of it; see `Source.notes`
 
 
 def sync(

@@ -9,11 +9,12 @@ from typer.testing import CliRunner
 
 from fashion_assets.cli import app
 from fashion_assets.release.known_sources import add_source
-from fashion_assets.release.scan import Scanned, scan_active_sources, use_source
+from fashion_assets.release.scan import Scanned, require_listings, scan_active_sources, use_source
 from fashion_assets.settings import Settings
 from fashion_assets.sources import SourceError
+from fashion_assets.warehouse.noting import SyncReport
 from fashion_assets.warehouse.register import batches
-from fashion_assets.warehouse.sources import activate_source, active_sources, source, sources
+from fashion_assets.warehouse.sources import SourceRecord, activate_source, active_sources, source, sources
 from fashion_assets_tests.catalogue import line, replace_line, write_catalogue
 
 
@@ -144,3 +145,14 @@ def test_what_a_scan_finds_out_is_kept_with_its_source(
     (scan,) = scan_active_sources(database, settings)
     assert isinstance(scan, Scanned)
     assert source(database, "a").options == {"found": {"price": {"decimal": ","}}}
+
+
+def test_a_source_that_never_held_a_listing_is_told_before_anything_is_built():
+    record = SourceRecord("shop", "folder", "/data/shop", {})
+    empty, gone = SyncReport(0, 0, 0, 0, 0, ()), SyncReport(0, 0, 0, 5, 0, ())
+    people = SyncReport(0, 0, 0, 0, 0, (), tables={"users": SyncReport(2, 2, 0, 0, 0, ())})
+    with pytest.raises(SourceError, match=r"/data/shop holds no listings"):
+        require_listings([Scanned(record, empty)], "shop")
+    for scans in ([Scanned(record, gone)], [Scanned(record, people)], [Scanned(record, None, "gone")]):
+        require_listings(scans, "shop")
+    require_listings([Scanned(record, empty)], "another")

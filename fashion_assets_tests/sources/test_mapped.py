@@ -477,3 +477,28 @@ def test_what_is_no_listing_is_told_and_makes_no_other_version(tmp_path):
     assert [row["external_id"] for row in rows(once)] == [row["external_id"] for row in rows(twice)]
     assert (once.left_out, twice.left_out) == ({}, {"blank lines": 1, "repeated headers": 1})
     assert once.version == twice.version
+
+
+@pytest.mark.parametrize(
+    ("there", "said"),
+    [
+        (("images/0012.jpg", "images/0013.jpg", "images/0014.jpg"), "images/ has 0012.jpg, 0013.jpg, …"),
+        (("images/12/a.jpg",), "images/ has no picture but folders, 12/ for one"),
+        ((), "there is no picture in"),
+    ],
+)
+def test_where_pictures_are_called_otherwise_it_is_told_what_is_there(tmp_path, there, said):
+    source = write(tmp_path, f"{HEADER}\n{SHIRT}\n{SHIRT.replace('1,Men', '2,Men', 1)}\n", pictures=())
+    for name in there:
+        (tmp_path / name).parent.mkdir(exist_ok=True)
+        Image.new("RGB", (9, 9)).save(tmp_path / name)
+    list(source.scan())
+    (note,) = source.notes
+    assert (
+        note.startswith("2 of 2 pictures are not where they are looked for, images/1.jpg for one: ")
+        and said in note
+    )
+    for name in ("1", "2"):
+        Image.new("RGB", (9, 9)).save(tmp_path / "images" / f"{name}.jpg")
+    list(source.scan())
+    assert source.notes == []

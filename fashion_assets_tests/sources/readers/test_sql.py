@@ -249,10 +249,10 @@ def test_rows_that_policies_keep_back_are_told(settings, database):
         assert "policies" in Sql(location, options).how["rows"]
         assert "rows" not in Sql(url(settings), options).how
         source = Mapped.open(location, parse_mapping(OF_TABLE, "mine.toml"))
-        assert not list(source.scan()) and source.only is not None
+        assert not list(source.scan()) and len(source.notes) == 1
         said = said_of_scan(
             SourceRecord("mine", "catalogue", location, {}, True),
-            SyncReport(0, 0, 0, 0, 0, (), only=source.only),
+            SyncReport(0, 0, 0, 0, 0, (), notes=tuple(source.notes)),
         )
         assert "only those that the table's policies let this user see" in said
         with pytest.raises(SourceError, match=r"a\.b in .* has no rows that may be seen"):
