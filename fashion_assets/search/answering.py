@@ -235,6 +235,7 @@ class Answering:
         asked = Asked(
             vectors,
             terms if with_text else (),
+            query.words,
             avoid,
             query.narrowed,
             excluded=(

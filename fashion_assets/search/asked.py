@@ -73,6 +73,8 @@ class Asked:
 
     vectors: Mapping[str, np.ndarray] = field(default_factory=dict)
     terms: tuple[Term, ...] = ()
+    said: str = ""
+    """The words as they were typed."""
     avoid: str | None = None
     filters: tuple[Filter, ...] = ()
     excluded: tuple[str, ...] = ()

@@ -138,6 +138,8 @@ def parameters_of(asked: Asked, legs: Sequence[Leg]) -> dict[str, Any]:
         "limit": asked.limit + 1,
         "offset": asked.offset,
         "any_term": " | ".join(term.tsquery for term in terms),
+        "every_term": " & ".join(term.tsquery for term in asked.terms),
+        "said": asked.said,
         "avoid": asked.avoid,
         "matched": asked.level.tsquery if asked.level else None,
         "excluded": list(asked.excluded),

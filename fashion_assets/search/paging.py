@@ -146,7 +146,7 @@ def hits_of(
                 Found(
                     names[leg],
                     rank,
-                    weights[leg] / (constant + rank),
+                    weights[leg] * (value if leg == vectors and shape.terms else 1.0) / (constant + rank),
                     value if leg < vectors else None,
                     value if leg == vectors and shape.terms else None,
                 )

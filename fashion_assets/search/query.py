@@ -262,8 +262,8 @@ def _place(value: object, product_id: object) -> Place:
 @dataclass(frozen=True)
 class Found:
     """That one leg brought a hit: its rank in the leg from 1, its part of the fused score, and the cosine distance
-    (0 to 2) or the share of the question's terms that the product has (0 to 1). Or, without either, that what a person likes counted for
-    its place on the page."""
+    (0 to 2) or the share of the question's terms that the product has (0 to 1), with what counts besides where few are meant
+    (`ranked_statement`). Or, without either, that what a person likes counted for its place on the page."""
 
     leg: str
     rank: int

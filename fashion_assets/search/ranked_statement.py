@@ -13,6 +13,13 @@ from fashion_assets.search.statements import Shape, each_condition, narrowing, t
 RANK_CONSTANT = 60
 """k of reciprocal rank fusion (Cormack, Clarke, Büttcher: Reciprocal Rank Fusion, SIGIR 2009)."""
 
+FEW = 10
+"""Products at the most that are meant where they alone have all words, or the question word for word: no more than a page of them."""
+
+MEANT = 0.2
+"""What either counts then, where all terms count 1; the question word for word by how much of the title it is. Of 296 titles asked as they stand, .98 are found first, without .88;
+.15 does as well, and .3 loses plain questions."""
+
 MENTIONED = 0.5
 """What a term counts that a product's text has, while the column the words name has another value."""
 
@@ -66,14 +73,38 @@ def _text_leg(shape: Shape) -> list[sql.Composable]:
         for position, column in enumerate(shape.terms)
     )
     refused = sql.SQL(" AND NOT search_vector @@ {}").format(AVOIDED) if shape.avoids else sql.SQL("")
+    best = sql.SQL(
+        "SELECT product_id, {vector}{coverage} AS coverage, ts_rank(search_vector, {any}) AS relevance FROM candidates "
+        "WHERE search_vector @@ {any}{refused} ORDER BY coverage DESC, relevance DESC, product_id LIMIT %(window)s"
+    ).format(
+        vector=sql.SQL("search_vector, " if len(shape.terms) > 1 else ""),
+        coverage=coverage,
+        any=lexemes.format(sql.Placeholder("any_term")),
+        refused=refused,
+    )
     return [
         sql.SQL("candidates AS ({})").format(sql.SQL(" UNION ALL ").join(found)),
-        sql.SQL(
-            "words AS MATERIALIZED (SELECT product_id, {coverage} AS coverage, "
-            "ts_rank(search_vector, {any}) AS relevance FROM candidates "
-            "WHERE search_vector @@ {any}{refused} ORDER BY coverage DESC, relevance DESC, product_id LIMIT %(window)s)"
-        ).format(coverage=coverage, any=lexemes.format(sql.Placeholder("any_term")), refused=refused),
+        sql.SQL("words AS MATERIALIZED ({})").format(_meant(best) if len(shape.terms) > 1 else best),
     ]
+
+
+def _meant(best: sql.Composed) -> sql.Composed:
+    """The best by their words, with what counts besides the terms: that a few have all words, or the question word for word."""
+    few = "count(*) FILTER (WHERE {}) OVER () BETWEEN 1 AND {}"
+    few_all = sql.SQL(few).format(sql.SQL("has_all > 0"), sql.Literal(FEW))
+    few_named = sql.SQL(few).format(sql.SQL("named > 0"), sql.Literal(FEW))
+    return sql.SQL(
+        "SELECT product_id, (coverage + has_all * few_all + named * few_named) / (1 + few_all + few_named) AS coverage, relevance "
+        "FROM (SELECT *, CASE WHEN {few_all} THEN {meant} ELSE 0 END AS few_all, CASE WHEN {few_named} THEN {meant} ELSE 0 END AS few_named "
+        "FROM (SELECT product_id, coverage, relevance, (search_vector @@ to_tsquery('english', %(every_term)s))::int AS has_all, "
+        "CASE WHEN search_vector @@ phraseto_tsquery('english', %(said)s) THEN least(1, length(to_tsvector('english', %(said)s))::float8 "
+        "/ greatest(1, length(ts_filter(search_vector, '{{a}}')))) ELSE 0 END AS named FROM ({best}) AS best) AS told) AS counted"
+    ).format(
+        best=best,
+        few_all=few_all,
+        few_named=few_named,
+        meant=sql.SQL("{}::float8").format(sql.Literal(MEANT)),
+    )
 
 
 def ranked_tables(shape: Shape) -> list[sql.Composable]:
@@ -94,7 +125,8 @@ def ranked_tables(shape: Shape) -> list[sql.Composable]:
         tables += _text_leg(shape)
         ranked.append(
             sql.SQL(
-                "SELECT {leg} AS leg, product_id, {weight}::float8 AS weight, "
+                # What has half of the terms counts half, however many others have less.
+                "SELECT {leg} AS leg, product_id, {weight}::float8 * coverage AS weight, "
                 "rank() OVER (ORDER BY coverage DESC, relevance DESC) AS rank, coverage AS value FROM words"
             ).format(
                 leg=sql.Literal(len(shape.vectors)), weight=sql.Placeholder(f"weight_{len(shape.vectors)}")

@@ -6,6 +6,7 @@ words as terms, and which known word is nearest (`words`), what is said otherwis
 
 import re
 from collections.abc import Mapping, Sequence
+from dataclasses import replace
 from functools import partial
 from typing import NamedTuple
 
@@ -28,10 +29,10 @@ PAGE = 10
 """Products that should be found at the least where words alone find any."""
 
 _WORDS = """
-SELECT word, numnode(plainto_tsquery('english', word)) > 0,
-    (SELECT count(*) FROM (SELECT FROM {products} p WHERE p.search_vector @@ plainto_tsquery('english', word)
+SELECT word, numnode(to_tsquery('english', query)) > 0,
+    (SELECT count(*) FROM (SELECT FROM {products} p WHERE p.search_vector @@ to_tsquery('english', query)
                            LIMIT %(rare)s) AS found)
-FROM unnest(%(words)s::text[]) AS word
+FROM unnest(%(words)s::text[], %(queries)s::text[]) AS asked (word, query)
 """
 
 _TITLES = (
@@ -111,7 +112,7 @@ class Understanding:
                 text = re.sub(
                     rf"(?<!{inside}){re.escape(word)}(?!{inside})", reading.text, text, flags=re.IGNORECASE
                 )
-                if reading.spelt:
+                if reading.spelt or reading.there:
                     also[reading.text] = word
         terms = words.without_company(text, synonyms)
         absent = tuple(
@@ -119,7 +120,12 @@ class Understanding:
             for word, reading in readings.items()
             if reading.text and not reading.there and (reading.text == word or not reading.spelt)
         )
-        left = tuple(term for term in terms if term.phrases[0] not in silent)
+        nowhere = {each.word for each in absent if each.read_as == each.word}
+        left = tuple(
+            replace(term, importance=words.NOWHERE) if term.phrases[0] in nowhere else term
+            for term in terms
+            if term.phrases[0] not in silent
+        )
         telling = tuple(term for term in left if term.column is not None or not is_filler(term.phrases[0]))
         terms = words.with_what_was_said(telling or left, also)
         return Understood(text, terms, absent, words.otherwise(text, synonyms))
@@ -160,9 +166,8 @@ class Understanding:
     def _learn(self, facts: Facts, new: Sequence[str]) -> Work[dict[str, _Reading | None]]:
         """How unknown words are to be read: as they are, corrected, or, where they say nothing, not at all."""
         text = statements.on_products(facts.release, _WORDS)
-        (rows,) = yield from self._releases.read(
-            facts, [Statement(text, {"words": list(new), "rare": words.RARE})], {"enable_seqscan": "off"}
-        )
+        asked = {"words": list(new), "queries": list(map(words.asking, new)), "rare": words.RARE}
+        (rows,) = yield from self._releases.read(facts, [Statement(text, asked)], {"enable_seqscan": "off"})
         readings: dict[str, _Reading | None] = {}
         for word, says_something, products in rows:
             reading = _Reading(word if says_something else "", products > 0)

@@ -21,6 +21,9 @@ from fashion_assets.catalog.normalization import vocabulary
 PLAIN_IMPORTANCE = 2.0
 """Of words that no vocabulary has."""
 
+NOWHERE = 0.5
+"""Of words that no product has: what the others find is found."""
+
 _OF_PROSE = {each.full_text for each in ATTRIBUTES if each.importance is None}
 
 LABELLED = {
@@ -86,7 +89,7 @@ class Term:
     @property
     def tsquery(self) -> str:
         """For `to_tsquery`: the phrases, quoted, and what else will do, joined by or."""
-        ways = [_quoted(phrase) for phrase in self.phrases]
+        ways = [_quoted(each) for phrase in self.phrases for each in _written_out(phrase)]
         ways += ["(" + " & ".join(term.tsquery for term in other.terms) + ")" for other in self.also]
         return "(" + " | ".join(ways) + ")"
 
@@ -117,6 +120,19 @@ class Other:
 
 Synonyms = Mapping[str, tuple[Other, ...]]
 """By words as `tokens` has them, joined by blanks."""
+
+
+def asking(word: str) -> str:
+    """The full-text query of a word, for `to_tsquery`."""
+    return Term((word,), PLAIN_IMPORTANCE).tsquery
+
+
+def _written_out(phrase: str) -> tuple[str, ...]:
+    """A phrase, and an article's number without its signs: of "MTP-1233D-7ADF" Postgres' parser makes words of the whole and of the parts, and
+    "MTP-1233D" is neither."""
+    if "-" not in phrase or phrase.isalpha() or not any(letter.isdigit() for letter in phrase):
+        return (phrase,)
+    return (phrase, phrase.replace("-", " "))
 
 
 def _quoted(phrase: str) -> str:
