@@ -57,7 +57,7 @@ def search(
         typer.Option(
             "--filter",
             metavar="NAME=VALUE",
-            help="Narrow down: colour=red,blue, price=10..50, goes_with.style=casual; may be given again.",
+            help="Narrow down: colour=red,blue, colour!=red, price=10..50, goes_with.style=casual; may be given again.",
             show_default=False,
         ),
     ] = None,

@@ -15,6 +15,7 @@ import numpy as np
 
 from fashion_assets.search import (
     arranging,
+    conditions,
     curated,
     near_statement,
     page_statement,
@@ -195,6 +196,7 @@ class Answering:
     ) -> Work[tuple[Asked, Plan, Chosen]]:
         _check_vector(query, facts)
         notes: list[str] = []
+        query = yield from conditions.read(query, facts, notes)
         like = None
         if query.product is not None:
             like = yield from self.product(facts, query.product)
@@ -213,7 +215,7 @@ class Answering:
                 Aside(f"{facts.bare:,} of {facts.products:,} products have no vector: words alone find them")
             )
         with_text = query.mode != "vector" and bool(terms)
-        avoid = " | ".join(term.tsquery for term in avoided) or None
+        avoid = " | ".join(words.refusing(term) for term in avoided) or None
         level = None
         if with_text:
             ranked = words.asked_for(terms)

@@ -19,7 +19,7 @@ from psycopg import sql
 
 from fashion_assets.search import words
 from fashion_assets.search.asked import Boost, Hidden, Pinned
-from fashion_assets.search.filters import AnyOf, Between, Filter, FilterError, parse_filters
+from fashion_assets.search.filters import Between, Filter, FilterError, Holds, parse_filters
 from fashion_assets.search.kept import CACHED_BYTES, Cache
 from fashion_assets.search.merchandising import holds, normalized
 from fashion_assets.search.path import Facts
@@ -146,7 +146,7 @@ def _key(each: Filter) -> Hashable:
     """Filters that ask for the same are the same, whatever the order of their values."""
     if isinstance(each, Between):
         return each
-    return type(each), each.column if isinstance(each, AnyOf) else each.key, frozenset(each.values)
+    return type(each), each.key if isinstance(each, Holds) else each.column, frozenset(each.values)
 
 
 def compiled(revision: int, synonyms: Sequence[Synonym], rules: Sequence[Rule]) -> Decisions:

@@ -5,6 +5,7 @@ row in memory meets it. What does not: whole statements (`statements`), choosing
 """
 
 import math
+import re
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from decimal import Decimal, InvalidOperation
@@ -17,6 +18,7 @@ from psycopg.types.json import Jsonb
 from fashion_assets.catalog.attributes import ATTRIBUTES
 from fashion_assets.catalog.brands import canonical_brand
 from fashion_assets.catalog.normalization import FIELDS, LISTS, canonical
+from fashion_assets.catalog.sizes import canonical_size
 from fashion_assets.catalog.suitable import TABLES, suitable, told_of
 from fashion_assets.errors import FashionAssetsError
 from fashion_assets.warehouse.serving import PRODUCTS, Compared
@@ -45,6 +47,12 @@ COLUMNS: Mapping[str, Compared] = {
 
 _SQL_TYPES: Mapping[Compared, LiteralString] = {"text": "text", "integer": "int4", "number": "numeric"}
 _INTEGER_LIMIT = 2**31 - 1
+
+_COMPARED = re.compile(r"^\s*([^<>=]+?)\s*(<=|>=)\s*(.*?)\s*$", re.DOTALL)
+_THOUSANDS = re.compile(r"^0\d\d$")
+"""What is left of `1,000`."""
+_TO = re.compile(r"\s*(?:\.{2,}|\u2026)\s*")
+"""Between the bounds of a range; some programs make one sign of two or three dots."""
 
 
 class SearchError(FashionAssetsError, ValueError):
@@ -79,6 +87,29 @@ class AnyOf:
     @cached_property
     def _known(self) -> frozenset:
         return frozenset(self.values)
+
+
+@dataclass(frozen=True)
+class NoneOf:
+    """The column has none of the values; what has no value has none of them."""
+
+    column: str
+    values: tuple[str | int | Decimal, ...]
+
+    @property
+    def name(self) -> str:
+        """Not the column's: what is asked for beside it narrows by the column, too."""
+        return f"{self.column}!"
+
+    @property
+    def shape(self) -> tuple:
+        return ("none", self.column)
+
+    def parameters(self) -> tuple[Any, ...]:
+        return (list(self.values),)
+
+    def matches(self, row: Mapping[str, Any]) -> bool:
+        return row[self.column] not in self.values
 
 
 @dataclass(frozen=True)
@@ -138,7 +169,7 @@ class Holds:
         )
 
 
-Filter: TypeAlias = AnyOf | Between | Holds
+Filter: TypeAlias = AnyOf | NoneOf | Between | Holds
 Filters: TypeAlias = Sequence[Filter] | Mapping[str, Any]
 
 
@@ -161,6 +192,8 @@ def condition(shape: tuple, placeholders: Iterator[sql.Placeholder]) -> sql.Comp
     typed = sql.SQL(_SQL_TYPES[COLUMNS[shape[1]]])
     if shape[0] == "any":
         return sql.SQL("{} = ANY({}::{}[])").format(column, next(placeholders), typed)
+    if shape[0] == "none":
+        return sql.SQL("({0} IS NULL OR {0} <> ALL({1}::{2}[]))").format(column, next(placeholders), typed)
     bounds = [
         sql.SQL("{} {} {}::{}").format(column, sql.SQL(operator), next(placeholders), typed)
         for operator, bounded in zip((">=", "<="), shape[2:], strict=True)
@@ -176,20 +209,61 @@ def known_names() -> str:
 
 
 def parse_filters(pairs: Iterable[str]) -> tuple[Filter, ...]:
-    """`["colour=red,blue", "price=10..50", "year=2011..", "normalized.material=cotton"]` as filters.
+    """`["colour=red,blue", "brand!=puma", "price=10..50", "year>=2011", "normalized.material=cotton"]` as filters.
 
-    Commas separate values of which any will do, two dots the bounds of a range. Values are made canonical as the
-    catalogue's were: `colour=gray` finds what is grey. `goes_with.style=casual` finds what states a style that goes with casual. A text that stands in double quotes is one value, commas and all.
+    Commas separate values of which any will do, two dots the bounds of a range, in either order. Values are made canonical as the
+    catalogue's were: `colour=gray` finds what is grey, `size=XL` what is `xl`. `colour!=red` leaves out what is red. `goes_with.style=casual`
+    finds what states a style that goes with casual. A text that stands in double quotes is one value, commas and all.
 
-    Raises `FilterError` for unknown names (listing the known ones), a missing `=`, and values of a wrong type.
+    Raises `FilterError` for unknown names (with the nearest and all known ones), a missing `=`, and values of a wrong type.
     """
-    filters = []
-    for pair in pairs:
-        name, equals, text = pair.partition("=")
-        if not equals:
-            raise FilterError(f"filter {pair[:80]!r} is not NAME=VALUE")
-        filters.append(_from_text(name.strip(), text))
-    return tuple(filters)
+    return tuple(_parsed(pair) for pair in pairs)
+
+
+def _parsed(pair: str) -> Filter:
+    if compared := _COMPARED.match(pair):
+        name, operator, bound = compared.groups()
+        if COLUMNS.get(_known(name)) not in ("integer", "number"):
+            raise FilterError(f"{name[:80]!r} is no number that is compared; give {name[:80]}=VALUE")
+        return _between(name, *((None, bound) if operator == "<=" else (bound, None)))
+    name, equals, text = pair.partition("=")
+    if not equals:
+        raise FilterError(f"filter {pair[:80]!r} is not NAME=VALUE")
+    if not name.endswith("!"):
+        return _from_text(name.strip(), text)
+    refused = _from_text(name[:-1].strip(), text)
+    if not isinstance(refused, AnyOf):
+        raise FilterError(
+            f"{name[:80]}=VALUE takes values of a column, and neither ranges nor {NORMALIZED}… or {GOES_WITH}…"
+        )
+    return NoneOf(refused.column, refused.values)
+
+
+def contradictions(filters: Sequence[Filter]) -> list[str]:
+    """What to tell of filters on one column that no product can meet at once."""
+    told = []
+    by_column: dict[str, list[AnyOf | Between]] = {}
+    for each in filters:
+        if isinstance(each, AnyOf | Between):
+            by_column.setdefault(each.column, []).append(each)
+    for column, own in by_column.items():
+        if len(own) < 2:
+            continue
+        values = [each for each in own if isinstance(each, AnyOf)]
+        ranges = [each for each in own if isinstance(each, Between)]
+        low = max((each.low for each in ranges if each.low is not None), default=None)
+        high = min((each.high for each in ranges if each.high is not None), default=None)
+        left = set.intersection(*(set(each.values) for each in values)) if values else set()
+        bounded = low is not None and high is not None and low > high
+        if bounded or (
+            values and not any(all(each.matches({column: one}) for each in ranges) for one in left)
+        ):
+            # Without the values: some may be those of a key, which who asks by it did not say.
+            told.append(
+                f"the filters on {column} leave nothing to one another, for each narrows further; one that takes any of several values is "
+                f"{column}=ONE,OTHER"
+            )
+    return told
 
 
 def as_filters(given: Filters) -> tuple[Filter, ...]:
@@ -217,14 +291,25 @@ def _known(name: object) -> str:
         or (name.startswith(NORMALIZED) and name != NORMALIZED and "\0" not in name)
     ):
         return name
-    raise FilterError(f"there is no filter {str(name)[:80]!r}; known filters: {known_names()}")
+    raise FilterError(
+        f"there is no filter {str(name)[:80]!r}{_nearest(str(name))}; known filters: {known_names()}"
+    )
+
+
+def _nearest(name: str) -> str:
+    """The name that was likely meant, as a part of a message."""
+    from rapidfuzz import fuzz, process, utils  # here: only what is mistyped is compared
+
+    near = process.extractOne(
+        name[:80], list(COLUMNS), scorer=fuzz.ratio, processor=utils.default_process, score_cutoff=75
+    )
+    return "" if near is None else f" (did you mean {near[0]!r}?)"
 
 
 def _from_text(name: str, text: str) -> Filter:
     name = _known(name)
-    if COLUMNS.get(name) in ("integer", "number") and ".." in text:
-        low, _, high = text.partition("..")
-        return _between(name, low.strip() or None, high.strip() or None)
+    if COLUMNS.get(name) in ("integer", "number") and (to := _TO.search(text)):
+        return _between(name, text[: to.start()].strip() or None, text[to.end() :].strip() or None)
     if len(text) >= 2 and text[0] == text[-1] == '"':
         return _any_of(name, [text[1:-1]])
     return _any_of(name, [part.strip() for part in text.split(",")])
@@ -233,8 +318,11 @@ def _from_text(name: str, text: str) -> Filter:
 def _between(name: str, low: object, high: object) -> Between:
     if COLUMNS.get(name) not in ("integer", "number"):
         raise FilterError(f"{name!r} is no number, so it has no range; give its values, separated by commas")
-    bounds = [None if bound is None else _number(name, bound) for bound in (low, high)]
-    return Between(name, *bounds)
+    least, most = (None if bound is None else _number(name, bound) for bound in (low, high))
+    if least is not None and most is not None and least > most:
+        # Who says from 100 to 10 means what is between.
+        least, most = most, least
+    return Between(name, least, most)
 
 
 def _any_of(name: str, raw: list) -> Filter:
@@ -260,6 +348,10 @@ def _number(name: str, raw: object) -> int | Decimal:
         number = Decimal(str(raw).strip())
     except InvalidOperation:
         raise FilterError(f"filter {name!r} needs a number, not {str(raw)[:80]!r}") from None
+    if isinstance(raw, str) and _THOUSANDS.match(raw.strip()):
+        raise FilterError(
+            f"filter {name!r} has {raw.strip()!r} behind a comma, which parts values: write thousands without one"
+        )
     if not number.is_finite() or abs(number) > _INTEGER_LIMIT:
         raise FilterError(f"filter {name!r} needs a number up to {_INTEGER_LIMIT:,}, not {str(raw)[:80]!r}")
     if COLUMNS[name] == "number":
@@ -289,6 +381,8 @@ def _text(name: str, raw: object) -> str:
         return canonical_brand(text)
     if name in FIELDS:
         return canonical(name, text)[0] or text
+    if name == "size":
+        return canonical_size(text) or text
     return text
 
 

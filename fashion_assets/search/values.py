@@ -11,8 +11,8 @@ from functools import partial
 from psycopg import sql
 from rapidfuzz import fuzz, process, utils
 
-from fashion_assets.search import statements
-from fashion_assets.search.filters import COLUMNS, AnyOf, Filter, Holds
+from fashion_assets.search import spoken, statements
+from fashion_assets.search.filters import COLUMNS, AnyOf, Filter, Holds, contradictions
 from fashion_assets.search.kept import CACHED_BYTES, Cache, remembered
 from fashion_assets.search.path import Facts
 from fashion_assets.search.reading import Statement
@@ -43,8 +43,8 @@ class FilterValues:
         self._known: Cache[Mapping[str, int]] = Cache(64)
 
     def strange(self, facts: Facts, filters: Sequence[Filter]) -> Work[list[str]]:
-        """What to tell of the values that no product of the release has."""
-        told: list[str] = []
+        """What to tell of the values that no product of the release has, and of filters that leave nothing to one another."""
+        told = contradictions(filters)
         for one in _looked_for(facts, filters):
             if (yield from self._is_present(facts, one)):
                 continue
@@ -107,6 +107,9 @@ def _exists(schema: str, shape: tuple) -> bytes:
 def _told(said: str, value: object, known: Mapping[str, int]) -> str:
     """`said`, and which value was meant, or which there are; `known` has products by value."""
     names = list(known)
+    meant = spoken.meaning(str(value)[:80])
+    if meant is not None and spoken.in_english(meant.value) in known:
+        return f"{said}; did you mean {spoken.in_english(meant.value)}?"
     near = process.extract(
         str(value),
         names,

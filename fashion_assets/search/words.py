@@ -156,6 +156,16 @@ def names() -> Mapping[str, tuple[str, str]]:
     return found
 
 
+_DENYING = ("non", "without", "faux")
+"""Words before what a thing is said not to be; full text has them as words, unlike "no" and "not"."""
+
+
+def refusing(term: Term) -> str:
+    """For `to_tsquery`: what has a term, but where it is said not to be that: who wants no leather may want non leather."""
+    denied = " | ".join(_quoted(f"{word} {phrase}") for word in _DENYING for phrase in term.phrases)
+    return f"({term.tsquery} & !({denied}))"
+
+
 class Word(NamedTuple):
     """A word of a text in lower case, and the stretch of the text it stands in."""
 

@@ -18,7 +18,9 @@ from fashion_assets.search.filters import (
     Between,
     FilterError,
     Holds,
+    NoneOf,
     as_filters,
+    contradictions,
     parse_filters,
 )
 from fashion_assets.search.query import Query
@@ -45,11 +47,39 @@ def test_text_becomes_typed_and_canonical_filters():
     )
     assert parse_filters(['external_id="a,b"']) == (AnyOf("external_id", ("a,b",)),)
     assert parse_filters(["normalized.washable=true"]) == (Holds("washable", ("true", True)),)
+    assert parse_filters(["colour!=Gray,red", "size=X-Large,EU 42", "year>=2011", "price <= 9.5"]) == (
+        NoneOf("colour", ("grey", "red")),
+        AnyOf("size", ("xl", "eu 42")),
+        Between("year", 2011, None),
+        Between("price", None, Decimal("9.5")),
+    )
     assert as_filters({"year": {"from": 2011}, "colour": ["red"], "normalized.washable": True}) == (
         Between("year", 2011, None),
         AnyOf("colour", ("red",)),
         Holds("washable", (True,)),
     )
+
+
+@pytest.mark.parametrize("written", ["100..10", "10..100", " 10 ... 100 ", "10\u2026100"])
+def test_a_range_is_what_lies_between_its_bounds_however_they_are_written(written: str):
+    assert parse_filters([f"price={written}"]) == (Between("price", Decimal(10), Decimal(100)),)
+    assert as_filters({"price": {"from": 100, "to": 10}}) == (Between("price", Decimal(10), Decimal(100)),)
+
+
+def test_filters_that_leave_nothing_to_one_another_are_told():
+    for pairs in (
+        ["colour=red", "colour=blue"],
+        ["price>=100", "price<=10"],
+        ["year=2011,2012", "year=2013.."],
+    ):
+        (said,) = contradictions(parse_filters(pairs))
+        assert said.startswith(f"the filters on {pairs[0][:5].strip('>=')}")
+    for pairs in (
+        ["colour=red,blue", "colour=blue"],
+        ["price>=10", "price<=10"],
+        ["year=2012", "year=2011..", "year!=2012"],
+    ):
+        assert contradictions(parse_filters(pairs)) == []
 
 
 def test_what_goes_with_a_value_is_a_filter_on_every_value_that_does():
@@ -67,7 +97,12 @@ def test_what_goes_with_a_value_is_a_filter_on_every_value_that_does():
         ("goes_with.style=", "nothing says what goes with style ''"),
         ("goes_with.style=causal", r"style 'causal' \(did you mean 'casual'\?\); known are academic, active"),
         ("goes_with.style=casual,ca\0sual", "NUL"),
-        ("color=red", "known filters: brand, gender"),
+        ("color=red", r"did you mean 'colour'\?\); known filters: brand, gender"),
+        ("xyzzy=red", "'xyzzy'; known filters: brand, gender"),
+        ("price=1,000", "write thousands without one"),
+        ("price!=1..2", "takes values of a column"),
+        ("goes_with.season!=summer", "takes values of a column"),
+        ("colour<=red", "no number that is compared"),
         ("=red", "known filters: brand"),
         ("Brand=x", "known filters: brand"),
         ("title=x", "known filters: brand"),

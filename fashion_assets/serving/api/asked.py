@@ -3,7 +3,6 @@
 What belongs here: reading and bounding them. What does not: answering (`searching`), the engine's own query (`search.query`).
 """
 
-import re
 from collections.abc import Iterable, Sequence
 from typing import Annotated, Any, Literal
 
@@ -34,8 +33,6 @@ PRODUCT_LENGTH = 255
 
 CURSOR_LENGTH = 1_000
 
-_COMPARED = re.compile(r"^\s*([^<>=]+?)\s*(<=|>=)\s*(.*?)\s*$", re.DOTALL)
-
 Words = Annotated[str, StringConstraints(max_length=MAX_WORDS)]
 FilterText = Annotated[str, StringConstraints(min_length=1, max_length=FILTER_LENGTH)]
 Name = Annotated[str, StringConstraints(min_length=1, max_length=100)]
@@ -61,7 +58,7 @@ class Asked(BaseModel):
     filter: list[FilterText] = Field(
         default_factory=list,
         max_length=FILTERS,
-        description="NAME=VALUE, NAME=VALUE,VALUE, NAME=LOW..HIGH, NAME<=HIGH or NAME>=LOW; each narrows further.",
+        description="NAME=VALUE, NAME=VALUE,VALUE, NAME!=VALUE, NAME=LOW..HIGH, NAME<=HIGH or NAME>=LOW; each narrows further.",
         examples=[["colour=red,blue", "price<=50"]],
     )
     facets: list[Name] = Field(
@@ -130,20 +127,13 @@ class Asked(BaseModel):
 
 
 def read_filters(texts: Sequence[str]) -> tuple[Filter, ...]:
-    """Filters as they are written in a request: those of `parse_filters`, and `price<=50`, `price>=10`. Raises `FilterError`."""
-    written = []
+    """Filters as they are written in a request: those of `parse_filters`, each of a bounded number of values. Raises `FilterError`."""
     for text in texts:
-        if found := _COMPARED.match(text):
-            name, operator, bound = found.groups()
-            if COLUMNS.get(name) not in ("integer", "number"):
-                raise FilterError(f"{name[:80]!r} is no number that is compared; give {name[:80]}=VALUE")
-            text = f"{name}=..{bound}" if operator == "<=" else f"{name}={bound}.."
         if text.count(",") >= VALUES:
             raise FilterError(
                 f"filter {text[:80]!r} has {text.count(',') + 1:,} values; {VALUES} are the most"
             )
-        written.append(text)
-    return parse_filters(written)
+    return parse_filters(texts)
 
 
 def facets(names: Sequence[str]) -> tuple[str, ...]:

@@ -169,10 +169,13 @@ class Narrowed(NamedTuple):
             held["size = ANY(%(sizes)s::text[])"] = {"sizes": _sizes(self.size)}
         if self.exchange_type:
             held["exchange_type = %(exchange)s::text"] = {"exchange": self.exchange_type}
-        if self.min_price is not None:
-            held["price >= %(low)s::numeric"] = {"low": Decimal(str(self.min_price))}
-        if self.max_price is not None:
-            held["price <= %(high)s::numeric"] = {"high": Decimal(str(self.max_price))}
+        least, most = self.min_price, self.max_price
+        if least is not None and most is not None and least > most:
+            least, most = most, least  # as a filter of a search reads them
+        if least is not None:
+            held["price >= %(low)s::numeric"] = {"low": Decimal(str(least))}
+        if most is not None:
+            held["price <= %(high)s::numeric"] = {"high": Decimal(str(most))}
         values = {name: value for each in held.values() for name, value in each.items()}
         return stored.garments(_NEWEST, *held, **values)
 

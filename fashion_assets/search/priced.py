@@ -1,0 +1,83 @@
+"""What people say of prices: "shoes under 500", "dress between 20 and 40 euros", "watch < $100".
+
+What belongs here: finding it in a question, and the range it means. What does not: prices of listings (`sources.prices`), whether a release
+has prices (`answering`).
+
+An amount with a currency is a price behind any word that bounds one; a number alone only behind "under" and the like, which are hardly said of
+anything else. "Cheap" names no price, and stays a word. No currency is held against a product's: few catalogues state one.
+"""
+
+import re
+from dataclasses import dataclass
+from decimal import Decimal
+from functools import lru_cache
+
+from fashion_assets.search.filters import Between
+
+_SIGN = r"(?:[$\u20ac\u00a3\u20b9]|\b(?:rs\.?|inr|usd|eur|gbp)(?=[\s\d]))"
+_CODE = r"(?:[$\u20ac\u00a3\u20b9]|(?:rs\b\.?|inr|usd|eur|euros?|gbp|dollars?|pounds?|rupees?|rupien?|bucks|quid)\b|/-)"
+_UNITS = r"years?|yrs?|y/?o|months?|ml|g|gms?|grams?|cm|mm|m|inch(?:es)?|in|kg|oz|w|l|pcs?|pieces?|percent|days?|hours?|miles?|km"
+_NUMBER = r"\d{1,3}(?:,\d{3})+(?:\.\d{1,2})?|\d{1,7}(?:[.,]\d{1,2})?"
+_ENDS = rf"(?![\w%.,]*[\w%]|\s*(?:{_UNITS})\b)"
+
+
+def _amount(name: str) -> str:
+    return rf"(?P<sign_{name}>{_SIGN}\s*)?(?P<{name}>{_NUMBER})(?P<code_{name}>\s*{_CODE})?{_ENDS}"
+
+
+_SURE_MOST = r"under|below|less than|cheaper than|not (?:over|above|more than)|no more than|unter|weniger als|moins de|menos de|meno di|onder|<=?"
+_SURE_LEAST = r"not (?:under|below|less than)|no less than|more expensive than|mindestens|>=?"
+_MOST = r"up to|at most|max(?:imum)?|within|bis|h\u00f6chstens|maximal|jusqu'\u00e0|hasta|fino a|tot"
+_LEAST = r"at least|over|above|more than|from|min(?:imum)?|starting at|\u00fcber|mehr als|ab|plus de|m\u00e1s de|pi\u00f9 di|boven"
+
+_PRICE = r"(?:(?:for|at|priced?|price|costing|cost|preis)\s+)?"
+_BETWEEN = re.compile(
+    rf"(?<!size )(?<![\w-]){_PRICE}(?:between|from|zwischen|entre|tra|tussen)\s+{_amount('low')}\s*(?:and|to|und|et|y|e|en|-|\u2013)\s*{_amount('high')}",
+    re.IGNORECASE,
+)
+_BOUND = re.compile(
+    rf"(?<![\w-]){_PRICE}(?:(?P<sure_most>{_SURE_MOST})|(?P<sure_least>{_SURE_LEAST})|(?P<most>{_MOST})|(?P<least>{_LEAST}))\s*{_amount('amount')}",
+    re.IGNORECASE,
+)
+
+
+@dataclass(frozen=True)
+class Priced:
+    """A question, parted."""
+
+    words: str
+    """What is looked for."""
+    said: str
+    """What is said of the price, as it was typed."""
+    range: Between
+
+
+@lru_cache(maxsize=1_024)
+def parted(text: str) -> Priced | None:
+    """What a question asks for, and for how much; None where it says nothing of that."""
+    if not any(letter.isdigit() for letter in text):
+        return None
+    found = _BETWEEN.search(text)
+    if found is not None:
+        bounds = sorted((_number(found["low"]), _number(found["high"])))
+        return _without(text, found, Between("price", bounds[0], bounds[1]))
+    for found in _BOUND.finditer(text):
+        marked = found["sign_amount"] or found["code_amount"]
+        if not marked and not found["sure_most"] and not found["sure_least"]:
+            continue
+        amount = _number(found["amount"])
+        is_most = found["sure_most"] or found["most"]
+        return _without(
+            text, found, Between("price", None if is_most else amount, amount if is_most else None)
+        )
+    return None
+
+
+def _number(said: str) -> Decimal:
+    whole = re.sub(r",(?=\d{3}\b)", "", said)
+    return Decimal(whole.replace(",", "."))
+
+
+def _without(text: str, found: re.Match[str], within: Between) -> Priced:
+    rest = f"{text[: found.start()]} {text[found.end() :]}"
+    return Priced(" ".join(rest.split()), found[0].strip(), within)

@@ -1,0 +1,113 @@
+"""What the words of a question say of prices and of what is not wanted."""
+
+from decimal import Decimal
+
+import pytest
+
+from fashion_assets.criteria.subject import Candidate
+from fashion_assets.search import priced, refused
+from fashion_assets.search.engine import SearchEngine
+from fashion_assets.search.filters import AnyOf, Between, NoneOf
+from fashion_assets.search.query import Query
+
+
+@pytest.mark.parametrize(
+    ("typed", "words", "avoid"),
+    [
+        ("shirt not red", "shirt", "red"),
+        ("NOT red shirt", "shirt", "red"),
+        ("shirt -red", "shirt", "red"),
+        ("non-black shoes", "shoes", "black"),
+        ("shoes except for black or brown", "shoes", "black brown"),
+        ("neither red nor blue shirt", "shirt", "red blue"),
+        ("anything but blue jeans", "jeans", "blue"),
+        ("shoes other than nike", "shoes", "nike"),
+        ("bag that isn't leather", "bag", "leather"),
+        ("shirt, no collar", "shirt", "collar"),
+        ("red dress but not for girls", "red dress", "girls"),
+        ("everything except watches", "", "watches"),
+        ("kleid nicht rot", "dresses", "red"),
+        ("camisa no roja", "shirt", "red"),
+        ("robe pas noire", "dresses", "black"),
+    ],
+)
+def test_what_is_not_wanted_is_left_out(typed: str, words: str, avoid: str):
+    assert refused.says_so(typed)
+    found = refused.parted(typed)
+    assert found is not None and (found.words, found.avoid) == (words, avoid)
+
+
+def test_values_of_columns_are_refused_as_such():
+    assert (found := refused.parted("nike shoes, not red and not puma")) is not None
+    assert found.filters == (NoneOf("colour", ("red",)), NoneOf("brand", ("Puma",)))
+    assert (found := refused.parted("bag without fur")) is not None and found.filters == ()
+
+
+@pytest.mark.parametrize(
+    "typed",
+    [
+        "rebel without a clue tshirt",
+        "not tonight ladies",
+        "no show socks",
+        "no panty line",
+        "shirt - red",
+        "t-shirt",
+    ],
+)
+def test_what_refuses_nothing_that_has_a_meaning_is_as_it_was(typed: str):
+    assert not refused.says_so(typed) or refused.parted(typed) is None
+
+
+@pytest.mark.parametrize(
+    ("typed", "words", "low", "high"),
+    [
+        ("shoes under 500", "shoes", None, 500),
+        ("shoes for under $1,500 men", "shoes men", None, 1500),
+        ("dress <50\u20ac", "dress", None, 50),
+        ("watch over 100 dollars", "watch", 100, None),
+        ("dress between 40 and 20 euros", "dress", 20, 40),
+        ("kleid unter 49,90", "kleid", None, Decimal("49.90")),
+    ],
+)
+def test_a_price_that_is_said_is_a_range(typed: str, words: str, low: int | None, high: int | Decimal | None):
+    found = priced.parted(typed)
+    assert found is not None and found.words == words
+    assert found.range == Between(
+        "price", None if low is None else Decimal(low), None if high is None else Decimal(high)
+    )
+
+
+@pytest.mark.parametrize(
+    "typed",
+    [
+        "under armour",
+        "under 25 years jersey",
+        "perfume under 100ml",
+        "size between 8 and 10",
+        "over 40",
+        "at least 3 stripes",
+        "50% off",
+    ],
+)
+def test_other_numbers_are_no_prices(typed: str):
+    assert priced.parted(typed) is None
+
+
+def test_both_narrow_a_search_and_are_told(live: Candidate):
+    with SearchEngine.open(live.settings, size=1) as engine:
+        # A listing by filters alone says what there is.
+        colours = {hit.colour for hit in engine.search(Query(limit=100)).hits}
+        for typed in ("tshirt not red", "not red"):
+            answer = engine.search(Query(typed, limit=100))
+            assert "red" in colours and {hit.colour for hit in answer.hits} == colours - {"red"}
+            assert "left out, as the words say: red" in answer.plan.told
+        assert "red" in {hit.colour for hit in engine.search(Query("tshirt", limit=100)).hits}
+        assert engine.search(Query("not red", mode="text")).plan.told == ()
+        answer = engine.search(Query("tshirt under 1"))
+        assert any("price" in note and "'under 1'" in note for note in answer.plan.told)
+        prices = [
+            hit.price for hit in engine.search(Query(filters=[Between("price", None, None)], limit=100)).hits
+        ]
+        assert all(price > 1 for price in prices) and (not prices or not answer.hits)
+        answer = engine.search(Query(filters=[AnyOf("colour", ("red",)), AnyOf("colour", ("blue",))]))
+        assert not answer.hits and any("leave nothing to one another" in note for note in answer.plan.told)
