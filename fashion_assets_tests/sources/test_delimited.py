@@ -161,6 +161,14 @@ FEW = [
     ("gb18030", "红色连衣裙"),
     ("gb18030", "女士短袖T恤"),
     ("cp874", "เดรสสีดำ"),
+    ("cp437", "Schwarze Straßenschuhe"),
+    ("cp437", "Kürbis Pulli"),
+    ("cp850", "ÄRMEL LANG"),
+    ("cp850", "Rød Hørskjorte"),
+    ("mac_roman", "Damen Jacke grün"),
+    ("mac_roman", "Hölzerne Perlen"),
+    ("cp1252", "Sac à dos"),
+    ("cp1250", "Női cipő"),
 ]
 """Titles by which alone an encoding is told; each was taken for one of another alphabet, or of older machines."""
 

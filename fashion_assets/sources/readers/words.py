@@ -6,7 +6,9 @@ tried, reading the file (`encoding`).
 
 import re
 import unicodedata
-from functools import lru_cache
+from functools import cache, lru_cache
+from importlib import resources
+from itertools import pairwise
 
 _ALPHABETS = {
     "cp1252": (
@@ -47,10 +49,10 @@ _FITTING = re.compile(
     r"(?<=\w)[®™](?!\w)"
     r"|(?<=\w)’(?=(?:s|t|d|m|ll|re|ve|S|T|D)\b|\W)"  # noqa: RUF001
     r"|(?<=\b[cdjlmnstCDJLMNST])’(?=\w)|(?<=\b[Qq]u)’(?=\w)"  # noqa: RUF001
-    r"|(?<!\w)•|(?<=\s)[–—×](?=\s)|(?<=\d)[–×](?=\d)"  # noqa: RUF001
-    r"|(?<!\w)[“„‘«](?=\w)|(?<=[\w.!?])[”“»](?!\w)|(?<!\w)«\xa0?|\xa0?»(?!\w)"  # noqa: RUF001
+    r"|(?<!\w)•|(?<=\s)[–—×…](?=\s)|(?<=\d)[–×](?=\d)"  # noqa: RUF001
+    r"|(?<!\w)[“„‘«](?=\w)|(?<=[\w.!?])[”“»](?!\w)|(?<!\w)«\xa0?|(?<=[\w.!?]\xa0)»(?!\w)|(?<=[\w.!?] )»(?!\w)|\xa0(?=»)"  # noqa: RUF001
     r"|[€£¥](?= ?\d)|(?<=\d)[€£¥](?!\w)|(?<=\d )[€£¥](?!\w)|(?<=\d)°|(?<=\b[Nn])°"
-    r"|(?<![^\W\d_])[½¼¾](?![^\W\d_])|(?<=\w)[²³](?!\w)|(?<=\d)[ºª](?!\w)|(?<=\b[MmNn])[ºª](?!\w)|(?<=\S)\xa0(?=\S)"
+    r"|(?<![^\W\d_])[½¼¾](?![^\W\d_])|(?<=[\dm])[²³](?!\w)|(?<=\d)[ºª](?!\w)|(?<=\b[MmNn])[ºª](?!\w)|(?<=\S)\xa0(?=\S)"
     r"|[¿](?=[^\n]*\?)|[¡](?=[^\n]*!)"
 )
 """Signs where people write them: `Levi’s®`, `l’été`, `« noir »`, `50 €`, `30°`."""  # noqa: RUF001
@@ -62,6 +64,16 @@ _HEBREW = {
 """What Hebrew looks like where it is taken for another alphabet: letters of one case, an alef for a rare letter."""
 _WORDS = frozenset("àèéìòóáöøåœíúâ")
 """Letters that are words by themselves."""
+_ALONE = ("CYRILLIC", "GREEK", "HEBREW", "ARABIC", "THAI")
+"""Scripts of which a letter by itself is seldom a word among Latin ones."""
+_TOKEN = re.compile(r"[^\W\d_]*[^\W\d_\x00-\x7f][^\W\d_]*")
+MOST_TOKENS = 300
+"""Words that are looked up: where there are more, letters tell."""
+_SHORTEST_PART, _LONGEST_PART = 4, 14
+_KNOWN = 2.5
+"""What it counts that all the words are known."""
+_PAIR = 0.75
+"""What each of its two neighbours counts, where a letter stands beside such in known words."""
 _JOINING = frozenset("·ー・ªº°")
 
 
@@ -82,9 +94,9 @@ def plausibility(text: str, encoding: str) -> float:
         count += 1
         before, after = padded[position - 1], padded[position + 1]
         if position in fitting:
-            total += 4
+            total += 5.5
         elif letter.isalpha() or unicodedata.category(letter).startswith("M"):
-            score = _letter(letter, before, after)
+            score = _letter(letter, before, after) + _pairs_known(letter, before, after)
             total += score
             if score >= 0:
                 letters.append(letter.lower())
@@ -102,7 +114,54 @@ def plausibility(text: str, encoding: str) -> float:
     if (hebrew := _HEBREW.get(encoding)) is not None and hebrew.fullmatch(text):
         total -= count
     mean = total / count
-    return mean + 2.0 * _of_the_language(letters, encoding) / count if mean > 0 else mean
+    if mean <= 0:
+        return mean
+    return mean + 2.0 * _of_the_language(letters, encoding) / count + _KNOWN * _known_share(text)
+
+
+def _known_share(text: str) -> float:
+    """How many of the first words with letters beyond ASCII are known ones, or hold one of four letters and more."""
+    tokens: dict[str, None] = {}
+    for found in _TOKEN.finditer(text):
+        tokens[found[0]] = None
+        if len(tokens) == MOST_TOKENS:
+            break
+    return sum(map(_is_known, tokens)) / len(tokens) if tokens else 0.0
+
+
+def _is_known(token: str) -> bool:
+    if not (token[1:].islower() or token.isupper()):
+        return False
+    words, size, token = _words(), len(token), token.lower()
+    return token in words or any(
+        token[begin:end] in words
+        for begin in range(size)
+        for end in range(begin + _SHORTEST_PART, min(size, begin + _LONGEST_PART) + 1)
+    )
+
+
+def _pairs_known(letter: str, before: str, after: str) -> float:
+    """What it counts that a letter stands beside the ones it stands beside in known words."""
+    low, pairs = letter.lower(), _pairs()
+    return _PAIR * ((before.lower() + low in pairs) + (low + after.lower() in pairs))
+
+
+@cache
+def _pairs() -> frozenset[str]:
+    return frozenset(
+        pair
+        for word in _words()
+        for pair in map("".join, pairwise(f" {word} "))
+        if not pair.isascii() and " " not in pair
+    )
+
+
+@cache
+def _words() -> frozenset[str]:
+    import tomllib
+
+    said = resources.files("fashion_assets.sources.readers").joinpath("accented.toml").read_text("utf-8")
+    return frozenset(word for words in tomllib.loads(said).values() for word in words.split())
 
 
 def _of_the_language(letters: list[str], encoding: str) -> float:
@@ -140,8 +199,12 @@ def _letter(letter: str, before: str, after: str) -> float:
             score -= 1  # accented letters seldom stand side by side
     if (letter.isupper() and before.islower()) or (letter.islower() and after.isupper()):
         score -= 3
-    if script == "LATIN" and not before.isalpha() and not after.isalpha() and letter.lower() not in _WORDS:
-        score -= 1
+    if letter.isupper() and before.isupper() and after.islower():
+        score -= 3  # a word with two capitals
+    if script == "LATIN" and not before.isalpha() and not after.isalpha():
+        score += 0.75 if letter.lower() in _WORDS else -1
+    if script in _ALONE and not before.isalpha() and not after.isalpha():
+        score -= 2
     if "\uff61" <= letter <= "\uff9f":
         score -= 2  # half-width katakana
     return score
