@@ -10,6 +10,7 @@ that is not mapped stays in the record.
 import json
 import os
 import re
+from collections import Counter
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from itertools import islice
@@ -47,6 +48,9 @@ MOST = 0.8
 
 HALF = 0.5
 """Share of its values that must be prices where a column is called as prices are: the others are rejected, and said."""
+
+WRAPPED = 3
+"""Columns at least of an object that is taken for the record itself."""
 
 SOME = 0.3
 """Share of them that suffices where the column is called so."""
@@ -167,6 +171,16 @@ def _place(location: str) -> str:
     return shown(location)
 
 
+def _record(names: Iterable[str]) -> str:
+    """What stands before the names of nearly all columns, where each record is wrapped in an object of its own (`node.`); else nothing."""
+    inside = Counter(name.partition(".")[0] for name in names if "." in name)
+    if not inside:
+        return ""
+    (wrapper, count), *others = inside.most_common(2)
+    plain = sum("." not in name for name in names)
+    return f"{wrapper}." if count >= WRAPPED and not others and plain <= 2 else ""
+
+
 class _Proposing:
     """The proposal for one file, column by column."""
 
@@ -190,6 +204,7 @@ class _Proposing:
         self.downloaded = pictures is not None
         self.by_name = {column.name: column for column in columns}
         self.names = Columns(list(self.by_name))
+        self.record = _record(self.by_name)
         self.taken: dict[str, str] = {}
         self.notes: list[str] = []
 
@@ -252,7 +267,7 @@ class _Proposing:
     def _synonyms(self, attribute: str) -> Iterable[Column]:
         """Columns that are called as systems call the attribute, the surest first."""
         wanted = synonyms().get(attribute, ())
-        plain = {folded(column.name): column for column in self.columns}
+        plain = {folded(column.name.removeprefix(self.record).lstrip("@")): column for column in self.columns}
         last = {
             folded(column.name.rpartition(".")[2]): column for column in self.columns if "." in column.name
         }

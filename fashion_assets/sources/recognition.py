@@ -47,6 +47,9 @@ COMPRESSED = (".gz", ".zst", ".bz2")
 PACKED = (".xlsx", ".xls", ".ods", ".numbers", ".zip", ".tar", ".xz", ".7z", ".rar")
 """Of what may hold a catalogue that nobody reads as it is."""
 
+_SHEET = ".xls"
+"""What many systems call a table of text that a spreadsheet is to open; a workbook says what it is when it is looked into."""
+
 MOST_FILES = 40
 """Files of a folder that are looked into."""
 
@@ -269,7 +272,7 @@ def _data_files(folder: str) -> list[str]:
         name = entry.name.lower()
         for suffix in COMPRESSED:
             name = name.removesuffix(suffix)
-        if name.endswith(SUFFIXES) and entry.is_file():
+        if name.endswith((*SUFFIXES, _SHEET)) and entry.is_file():
             found.append(entry.path)
     return found[:MOST_FILES]
 
@@ -430,7 +433,7 @@ def _nothing_found(location: str, seen: _Seen, known: Sequence[Mapping], why: di
     if reasons:
         file, reason = next(iter(sorted(reasons.items())))
         said += f" {shown(os.path.basename(file))} is none, since: {reason}"
-    said += next(filter(None, map(_packed, entries)), "")
+    said += next(filter(None, (_packed(entry) for entry in entries if entry.path not in reasons)), "")
     inside = [entry.name for entry in entries if entry.is_dir() and _data_files(entry.path)]
     if not files and inside:
         said += f" There are files of data in {_names(inside)}: give that folder."

@@ -328,3 +328,30 @@ def test_a_written_proposal_is_named_after_its_file_and_overwrites_nothing(tmp_p
         written(file, found.mapping)
     with pytest.raises(SourceError, match="cannot be written"):
         written(tmp_path / "nowhere" / "a.toml", found.mapping)
+
+
+@pytest.mark.parametrize("wrapped", ["node", "attributes"])
+def test_records_that_are_wrapped_are_read_as_they_are(tmp_path: Path, wrapped: str) -> None:
+    rows = [
+        {"id": f"{n}", "title": f"Red shirt {n}", "price": f"1{n}.90", "year": f"201{n % 9}", "gender": "Men"}
+        for n in range(12)
+    ]
+    if wrapped == "node":
+        (tmp_path / "feed.json").write_text(
+            json.dumps({"edges": [{"cursor": f"c{row['id']}", "node": row} for row in rows]})
+        )
+    else:
+        said = "".join(
+            f"<item {' '.join(f'{name}={json.dumps(value)}' for name, value in row.items())}/>"
+            for row in rows
+        )
+        (tmp_path / "feed.xml").write_text(f"<items>{said}</items>")
+    found = recognise(str(tmp_path))
+    assert {"title", "price", "year", "gender"} <= set(found.mapping.attributes)
+    assert found.mapping.id.column in ("node.id", "@id")
+
+
+def test_a_table_that_calls_itself_a_sheet_is_read(tmp_path: Path) -> None:
+    rows = "".join(f"{n}\tRed shirt {n}\t1{n}.90\n" for n in range(12))
+    (tmp_path / "export.xls").write_text(f"id\ttitle\tprice\n{rows}")
+    assert set(recognise(str(tmp_path)).mapping.attributes) == {"title", "price"}

@@ -47,6 +47,7 @@ _STRING = rb'"[^"\\]*+(?:\\.[^"\\]*+)*+"'
 _STRING_REST = re.compile(rb'[^"\\]*+(?:\\.[^"\\]*+)*+', re.S)
 _TO_BRACKET = re.compile(rb'(?:[^"\[\]{}]++|' + _STRING + rb")*+", re.S)
 _OBJECT = re.compile(rb"\s*+\{")
+_LIST, _LIST_OF_LISTS = re.compile(rb"\s*+\[(?!\s*+\{)"), re.compile(rb'\[\s*+\[\s*+"')
 _BEHIND_ARRAY = re.compile(rb"[\s,;\0\x1a]*+")
 _BETWEEN_ITEMS = re.compile(rb"[\s,]*+")
 _KEY_OR_BRACKET = re.compile(rb"(?P<key>" + _STRING + rb")\s*+:|" + _STRING + rb"|[\[\]{},]", re.S)
@@ -65,7 +66,7 @@ def looks_like(location: str, head: bytes) -> bool:
         head = head.replace(b"\0", b"")[2:]  # opening it says which encoding JSON has
     begin = head.removeprefix(_BOM).lstrip()
     # Of a bracket alone some delimited file could begin, too.
-    return re.match(rb'\{\s*("|\})|\[\s*(\{|\])', begin) is not None
+    return re.match(rb'\{\s*("|\})|\[\s*(\{|\]|\[\s*")', begin) is not None
 
 
 class JsonRecords(RowReader):
@@ -202,6 +203,11 @@ class JsonRecords(RowReader):
                 "of them. Write it as an array, each with its key as a member: "
                 f"jq '[.. | objects | select(.[\"{keys[0]}\"]?) | to_entries[] | .value + {{id: .key}}]'."
             )
+        if not items and (columns := _columns(sample, first)):
+            raise SourceError(
+                f"{self.location} is made of lists of values ({columns} …), and a listing is an object: which value belongs to which is not said "
+                'for sure. Write it as an array of objects (pandas: to_json(orient="records")).'
+            )
         if layout == "lines":
             self._offset = start
             return layout
@@ -317,6 +323,35 @@ def by_key(sample: bytes, start: int) -> list[str]:
             return keys
         level += 1
     return []
+
+
+def _columns(sample: bytes, start: int) -> str | None:
+    """What an object of nothing but lists of values begins with, or an array of lists: a table by its columns, or by rows without names; None
+    of anything else."""
+    if _LIST_OF_LISTS.match(sample, start):
+        return "[["
+    if not sample.startswith(b"{", start) or _ends_before_another(sample, start):
+        return None
+    keys: list[str] = []
+    depth = 0
+    for match in _KEY_OR_BRACKET.finditer(sample, start):
+        token = match[0]
+        if match["key"] is not None:
+            if depth == 1:
+                if not _LIST.match(sample, match.end()):
+                    return None
+                keys.append(_name(match["key"]))
+        elif token == b"{":
+            if depth:
+                return None
+            depth += 1
+        elif token == b"[":
+            depth += 1
+        elif token in (b"}", b"]"):
+            depth -= 1
+            if not depth:
+                break
+    return ", ".join(keys[:3]) if len(keys) > 1 else None
 
 
 def _name(key: bytes) -> str:

@@ -274,3 +274,24 @@ def test_every_format_has_its_reader():
             open_rows(name, "/no/such/place")
     with pytest.raises(SourceError, match="no reader for the format 'dbf', only for"):
         open_rows("dbf", "shop.dbf")
+
+
+@pytest.mark.parametrize(
+    ("data", "begins"),
+    [
+        ('{"id": ["1", "2"], "title": ["a", "b"], "price": [1, 2]}', "id, title, price"),
+        ('{"columns": ["id", "title"], "index": [0], "data": [["1", "a"]]}', "columns, index, data"),
+        ('[["id", "title"], ["1", "a"], ["2", "b"]]', r"\[\["),
+    ],
+)
+def test_a_table_by_its_columns_is_no_listing(tmp_path, data, begins):
+    path = tmp_path / "table.json"
+    path.write_text(data)
+    with pytest.raises(SourceError, match=f"is made of lists of values .{begins}"):
+        JsonRecords(str(path))
+
+
+def test_an_object_that_states_lists_beside_texts_is_a_listing(tmp_path):
+    path = tmp_path / "table.json"
+    path.write_text('{"tags": ["red", "soft"], "sizes": ["S"], "id": "1"}')
+    assert [row.values["id"] for row in JsonRecords(str(path)).rows()] == ["1"]
