@@ -14,7 +14,7 @@ import pyarrow as pa
 
 from fashion_assets.catalog import attributes
 
-SHAPES_VERSION = "5"
+SHAPES_VERSION = "6"
 """Raise it when a column of these shapes comes to mean something else: every batch is then read again, and what was made
 of its listings before still holds where nothing else changed."""
 

@@ -6,7 +6,7 @@ What belongs here: measuring a column's values in the rows looked at. What does 
 import re
 import tomllib
 from collections.abc import Mapping, Sequence
-from functools import cache, cached_property
+from functools import cache, cached_property, lru_cache
 from importlib import resources
 from typing import Any
 
@@ -15,6 +15,9 @@ from fashion_assets.sources.expressions import states, texts, unwrapped
 from fashion_assets.sources.prices import PriceColumn, read_price
 
 WORDS = resources.files("fashion_assets.sources").joinpath("words.toml")
+
+TRANSLATED = frozenset({"gender", "colour"})
+"""Attributes whose values are read in other languages than the vocabularies'."""
 
 _PICTURE = re.compile(r"(?i)[^\n]*\.(?:jpe?g|png|webp|gif|avif|bmp|tiff?)(?:[?#].*)?")
 
@@ -115,3 +118,10 @@ def foreign(attribute: str) -> Mapping[str, str]:
 def is_known(attribute: str, text: str) -> bool:
     """Whether a value is one of the attribute's, in any language it is known in."""
     return canonical(attribute, text)[1] or text.casefold() in foreign(attribute)
+
+
+@lru_cache(4096)
+def translated(attribute: str, text: str) -> str:
+    """A value that the attribute's vocabulary does not know and that means one of its values in another language, as that; any other as it is."""
+    meant = foreign(attribute).get(text.strip().casefold())
+    return text if meant is None or canonical(attribute, text)[1] else meant

@@ -16,6 +16,7 @@ from fashion_assets.catalog.listing import ATTRIBUTES, LISTING_SCHEMA
 from fashion_assets.catalog.rules import PRICE_UNREADABLE
 from fashion_assets.catalog.validation import SPREADSHEET_ERRORS
 from fashion_assets.characters import seen
+from fashion_assets.sources.column_values import TRANSLATED, translated
 from fashion_assets.sources.columns import Columns, stated_currency, synonyms
 from fashion_assets.sources.damage import undamaged
 from fashion_assets.sources.expressions import Compiler, Evaluator, Texts, Values, as_text
@@ -204,9 +205,8 @@ class Reading:
         found = tuple(undamaged(text).strip() for text in self.attribute(name, record))
         if name in MANY:
             return [text for text in found if self._compiler.states(text)] or None
-        if len(found) > 1:
-            return next(filter(self._compiler.states, found), found[0])
-        return found[0] if found else None
+        said = next(filter(self._compiler.states, found), found[0]) if found else None
+        return said if said is None or name not in TRANSLATED else translated(name, said)
 
     def kept(self, record: Record) -> str | None:
         """What else the mapping keeps of a record (`Mapping.facts`), as a JSON object; None where that is nothing."""

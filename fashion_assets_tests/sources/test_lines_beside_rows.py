@@ -89,3 +89,26 @@ def test_of_several_lines_that_name_columns_the_known_names_count(tmp_path: Path
     )
     with Delimited(written(tmp_path, drawn)) as reader:
         assert len(list(reader.rows())) == 4 and reader.left_out == {"drawn lines": 1}
+
+
+def test_rows_without_their_last_fields_are_rows_where_many_are(tmp_path: Path):
+    header, whole = f"{COLUMNS},stock,note", "".join(f"{n}{FRONT}Shirt {n},5,new\n" for n in range(4))
+    short = "".join(f"{n}{FRONT}Shirt {n}\n" for n in range(4, 10))
+    rows = read(written(tmp_path, f"{header}\n{whole}{short}"), prose=["title", "note"])
+    assert told(rows, "title", "stock") == [(f"Shirt {n}", "5" if n < 4 else "") for n in range(10)]
+    # A few, one that is no row's beginning, what may be cut, and what nothing whole stands beside.
+    assert told(read(written(tmp_path, f"{header}\n{whole}4{FRONT}Shirt\n")), "id")[4:] == ["unreadable_line"]
+    assert (
+        told(read(written(tmp_path, f"{header}\n{whole}{short}x{FRONT}Shirt\n")), "id")[-1]
+        == "unreadable_line"
+    )
+    assert (
+        told(read(written(tmp_path, f"{header}\n{whole}{short}11{FRONT}Sh")), "id")[-1] == "unreadable_line"
+    )
+    assert set(told(read(written(tmp_path, f"{header}\n{short}")), "id")) == {"unreadable_line"}
+
+
+def test_a_surplus_that_two_columns_may_share_is_unreadable(tmp_path: Path):
+    rows = "".join(f"{n},Shirt {n},1{n}.90\n" for n in range(5))
+    path = written(tmp_path, f"id,title,price\n{rows}6,Shirt, soft, red,19.90\n7,Shirt, soft,124,95\n")
+    assert told(read(path, prose=["title"]), "title")[5:] == [("Shirt, soft, red",), "unreadable_line"]

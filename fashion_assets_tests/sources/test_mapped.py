@@ -502,3 +502,21 @@ def test_where_pictures_are_called_otherwise_it_is_told_what_is_there(tmp_path, 
         Image.new("RGB", (9, 9)).save(tmp_path / "images" / f"{name}.jpg")
     list(source.scan())
     assert source.notes == []
+
+
+@pytest.mark.parametrize(
+    ("gender", "colour", "read"),
+    [
+        ("Damen", "Weiß", ("Women", "White")),
+        ("FILLE", "bleu marine", ("Girls", "Navy Blue")),
+        ("Men", "Navy Blue", ("Men", "Navy Blue")),
+        ("Robots", "Zorp", ("Robots", "Zorp")),
+    ],
+)
+def test_people_and_colours_are_read_in_the_languages_shops_write(tmp_path, gender, colour, read):
+    (row,) = rows(
+        write(
+            tmp_path, f"{HEADER}\n{SHIRT.replace('Men,', f'{gender},', 1).replace('Navy Blue', colour, 1)}\n"
+        )
+    )
+    assert (row["gender"], row["colour"]) == read and gender in row["record"]

@@ -16,7 +16,7 @@ from fashion_assets.sources.readers.fields import MAX_RECORD_BYTES
 from fashion_assets.sources.readers.lines import BEGINNING_BYTES, Line
 from fashion_assets.sources.readers.opening import OpenFile
 from fashion_assets.sources.readers.reader import Row, RowReader
-from fashion_assets.sources.readers.records import LONG, NARROW, PLACED, UNREADABLE, Records
+from fashion_assets.sources.readers.records import LONG, NARROW, PLACED, SHORTENED, UNREADABLE, Records
 
 OPTIONS = frozenset({"delimiter", "encoding", "quoting", "how"})
 """What may be stated of a file; a mapping's options."""
@@ -113,6 +113,8 @@ class Delimited(RowReader):
             defect = "wrong_encoding"
         elif decided == NARROW:
             fields = self._records.fields(text.rstrip("\r"))
+        elif decided == SHORTENED:
+            fields = self._records.filled_up(text)
         elif decided != UNREADABLE:
             into = int(decided.removeprefix(PLACED)) if decided else None
             fields = self._records.fields(text) if into is None else self._records.placed(text, into)

@@ -5,6 +5,7 @@ What belongs here: shapes and values of columns, and how well a line agrees with
 """
 
 import re
+from collections import Counter
 from collections.abc import Collection, Sequence
 from typing import Literal
 
@@ -24,6 +25,9 @@ DOUBTING_ROWS = 3
 
 CLOSED_ROWS, CLOSED_SHARE = 50, 0.1
 """A column of words is a closed list where so many rows were seen, and at most this share of them brought another value."""
+
+SHORTENED_FIELDS, SHORTENED_ROWS, SHORTENED_SHARE = 3, 5, 0.1
+"""Rows lack fields at their end where so many have the same number of fields, and at least so many of them: fewer are broken lines."""
 
 MAX_VALUES = 1000
 """Values kept by column."""
@@ -67,6 +71,8 @@ class Likeness:
 
     def __init__(self, columns: int) -> None:
         self.rows = 0
+        self.shorter: Counter[int] = Counter()
+        """Rows that have fewer fields, as spreadsheets write where the last are empty: by how many they have."""
         self._columns = [_Column() for _ in range(columns)]
         self._patterns: set[str] = set()
         self._lengths = (1 << 30, 0)
@@ -121,6 +127,20 @@ class Likeness:
         """Whether a row may begin with this value; of a table of which nothing is known with any."""
         return not self._patterns or _pattern(value) in self._patterns
 
+    def is_shortened(self, fields: Sequence[str]) -> bool:
+        """Whether a record is one of many that lack the same fields at their end, and begins as rows do."""
+        times = self.shorter[len(fields)]
+        return (
+            self.rows >= DOUBTING_ROWS
+            and SHORTENED_FIELDS <= len(fields) < len(self._columns)
+            and times >= max(SHORTENED_ROWS, SHORTENED_SHARE * (self.rows + self.shorter.total()))
+            and self.begins(fields[0])
+            and all(
+                not (sort := shape(value)) or not column.shapes - {""} or sort in column.shapes
+                for column, value in zip(self._columns, fields, strict=False)
+            )
+        )
+
     def ends(self, fields: Sequence[str]) -> bool:
         """Whether a record has all its fields, and a last one that does not go on: a number, a date or a path, as other rows have there."""
         if self.rows < DOUBTING_ROWS or len(fields) != len(self._columns):
@@ -153,7 +173,22 @@ class Likeness:
                 if found is not None:
                     return None
                 found = position
-        return found
+        return None if found is not None and self._shared(fields, surplus, found, delimiter) else found
+
+    def _shared(self, fields: Sequence[str], surplus: int, into: int, delimiter: str) -> bool:
+        """Whether one of the surplus may belong to a number in another column, as decimals behind a comma, and the others where all would fit."""
+        for position, column in enumerate(self._columns):
+            if surplus < 2 or position == into or not column.shapes - {""} <= {"number"} or not column.shapes:
+                continue
+            (front, first), (behind, second) = sorted([(position, 1), (into, surplus - 1)])
+            then = put_back(put_back(fields, first, front, delimiter), second, behind, delimiter)
+            if (
+                _DECIMALS.fullmatch(then[position].strip())
+                and delimiter in then[position]
+                and self._fits(then, into)
+            ):
+                return True
+        return False
 
     def _fits(self, fields: Sequence[str], merged: int) -> bool:
         for position, (column, value) in enumerate(zip(self._columns, fields, strict=True)):

@@ -33,9 +33,10 @@ _NO_TEXT = "\0?"
 LEARNT_BYTES, LEARNT_ROWS = 1 << 20, 2_000
 """What rows look like is learnt from the first ones: at most so much."""
 
-UNREADABLE, LONG, PLACED, NARROW = "u", "l", "p", "n"
+UNREADABLE, LONG, PLACED, NARROW, SHORTENED = "u", "l", "p", "n", "s"
 """What was decided about a record: unreadable whatever it looks like by itself; longer than `MAX_RECORD_BYTES`; with a surplus of
-fields that belongs into the column whose position follows; in UTF-8, in a file of UTF-16."""
+fields that belongs into the column whose position follows; in UTF-8, in a file of UTF-16; without
+the last fields, which are empty."""
 
 _AGAIN = "a"
 """In place of a record, the header once more: what stood before was the end of an export."""
@@ -245,6 +246,11 @@ class Records:
             loose.pop()  # delimiters at the line's end
         return loose if loose is not None and len(loose) == self._count else None
 
+    def filled_up(self, text: str) -> list[str] | None:
+        """The fields with empty ones behind them, as many as there are columns."""
+        fields = self._readings.strict(text)
+        return None if fields is None else [*fields, *[""] * (self._count - len(fields))]
+
     def placed(self, text: str, into: int) -> list[str] | None:
         """The fields with the surplus put back into a column; null where there is none."""
         loose = self._readings.strict(text)
@@ -329,7 +335,14 @@ class Records:
                 if into is not None:
                     yield Record(line, f"{PLACED}{into}")
                     return
+            elif loose is not None and self._known().is_shortened(loose) and self._goes_on_behind(line):
+                yield Record(line, SHORTENED)
+                return
         yield Record(line)
+
+    def _goes_on_behind(self, line: Line) -> bool:
+        """Whether anything follows: what stands last in a file, and no line's end behind it, may be cut."""
+        return bool(self._file.at(line.offset + line.size, 1))
 
     def _pieces(self, line: Line) -> list[Line]:
         """A line with ends of the other kind in it as several, where each is a record: two exports in one file."""
@@ -455,6 +468,8 @@ class Records:
                 not unclosed or known.like(fields, beginning) == 2
             ):
                 known.learn(fields)
+            elif fields is None and (loose := self._readings.strict(text)) and len(loose) < self._count:
+                known.shorter[len(loose)] += 1
         return known
 
     def _read_header(self) -> tuple[list[str], Line]:
