@@ -60,6 +60,9 @@ SCANNED_SECONDS = 30.0
 NOTIFIED_SECONDS = 5.0
 """How often a source that notifies is looked at besides: so late is seen what somebody wrote without a notification, or whose was lost."""
 
+BEGUN_SECONDS = 30.0
+"""How long the watch of files may take until it is there: of many folders on a slow disk."""
+
 FAILING_SECONDS = 5.0
 """How long nothing is asked of a source that could not be read."""
 
@@ -165,12 +168,14 @@ class Watch:
         *,
         interval: float,
         source: str | None = None,
+        mode: Mode = "auto",
         tell: Callable[[str], None] = lambda said: None,
     ):
-        """`interval`: seconds between looks, at the least."""
+        """`interval`: seconds between looks, at the least. `mode`: how it syncs where a whole sync is called for (`Sync.once`)."""
         self._settings = settings
         self._interval = interval
         self._only = source
+        self._mode: Mode = mode
         self._tell = tell
         self._console = console
         self._sync = Sync(settings, console)
@@ -201,8 +206,9 @@ class Watch:
             for each in watched:
                 if each.feed is not None:
                     each.feed.poll()  # from here on; what was before, the sync finds
-            self._once("auto", self._only, watched)
+            # Watched before they are read: what changes meanwhile is read once more.
             stack.enter_context(self._watching_files([each for each in watched if each.feed is None]))
+            self._once(self._mode, self._only, watched)
             stack.enter_context(self._listening(watched))
             while not self._stop.is_set():
                 self._cycle(watched)
@@ -236,10 +242,10 @@ class Watch:
                         self._look(each, each.feed)
                     else:
                         each.due = time.monotonic() + each.every
-                        self._once("auto", each.entry.name, [each])
+                        self._once(self._mode, each.entry.name, [each])
                 except NeedsSnapshot as error:
                     self._tell(str(error))
-                    self._once("auto", self._only, watched)
+                    self._once(self._mode, self._only, watched)
             except Busy:
                 each.touched = True
             except SourceChanged:
@@ -414,6 +420,7 @@ class Watch:
     def _watching_files(self, watched: list[_Watched]) -> Iterator[None]:
         """Have the files of these sources be watched, in a thread."""
         places: dict[str, list[_Watched]] = {}
+        begun = threading.Event()
         for each in watched:
             for place in _places(each):
                 places.setdefault(place, []).append(each)
@@ -426,7 +433,11 @@ class Watch:
 
         def look() -> None:
             for changes in watch(
-                *places, stop_event=self._stop, debounce=400, step=100, raise_interrupt=False
+                *places,
+                stop_event=_Asked(self._stop, begun),
+                debounce=400,
+                step=100,
+                raise_interrupt=False,
             ):
                 for _, path in changes:
                     for place, those in places.items():
@@ -437,11 +448,23 @@ class Watch:
 
         thread = threading.Thread(target=look, name="watching files", daemon=True)
         thread.start()
+        begun.wait(BEGUN_SECONDS)
         try:
             yield
         finally:
             self._stop.set()
             thread.join(timeout=5)
+
+
+class _Asked:
+    """`stop`, as whoever watches files asks for it: from the first time on the watch is there."""
+
+    def __init__(self, stop: threading.Event, begun: threading.Event):
+        self._stop, self._begun = stop, begun
+
+    def is_set(self) -> bool:
+        self._begun.set()
+        return self._stop.is_set()
 
 
 def _places(each: _Watched) -> list[str]:

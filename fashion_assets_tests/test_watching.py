@@ -5,11 +5,14 @@ import time
 from collections.abc import Callable, Iterator
 from contextlib import ExitStack, closing, contextmanager
 from pathlib import Path
+from typing import Any
 
 import psycopg
 import pytest
 from rich.console import Console
+from typer.testing import CliRunner
 
+from fashion_assets.cli import app
 from fashion_assets.outcome import MigrationResult
 from fashion_assets.postgres.connections import connect
 from fashion_assets.release.applying import Followed
@@ -17,7 +20,7 @@ from fashion_assets.settings import Settings
 from fashion_assets.sources.readers.sql import Sql
 from fashion_assets.warehouse.locks import run_lock
 from fashion_assets.watching import Watch
-from fashion_assets_tests.catalogue import COLOURS, draw_picture
+from fashion_assets_tests.catalogue import COLOURS, draw_picture, line, replace_line
 from fashion_assets_tests.conftest import database_url
 
 LISTING = "INSERT INTO old.shop VALUES (%s, 'Men', 'Apparel', 'Topwear', 'Tshirts', %s, 'Summer', 2012, 'Casual', %s)"
@@ -85,23 +88,29 @@ def test_what_has_no_rows_of_its_own_tells_nothing(settings: Settings, database:
 
 @contextmanager
 def watching(settings: Settings, interval: float = 0.05) -> Iterator[Watch]:
-    with closing(Watch(settings, Console(quiet=True), interval=interval)) as watch:
-        failed: list[BaseException] = []
+    with closing(Watch(settings, Console(quiet=True), interval=interval)) as watch, following(watch):
+        yield watch
 
-        def follow() -> None:
-            try:
-                watch.follow()
-            except BaseException as error:
-                failed.append(error)
 
-        thread = threading.Thread(target=follow)
-        thread.start()
+@contextmanager
+def following(watch: Watch) -> Iterator[None]:
+    """In a thread; it must end well."""
+    failed: list[BaseException] = []
+
+    def follow() -> None:
         try:
-            yield watch
-        finally:
-            watch.stop()
-            thread.join(timeout=60)
-        assert failed == [] and not thread.is_alive()
+            watch.follow()
+        except BaseException as error:
+            failed.append(error)
+
+    thread = threading.Thread(target=follow)
+    thread.start()
+    try:
+        yield
+    finally:
+        watch.stop()
+        thread.join(timeout=60)
+    assert failed == [] and not thread.is_alive()
 
 
 def shown(settings: Settings, query: str, wanted: object) -> None:
@@ -233,3 +242,27 @@ def test_what_changes_in_a_table_is_live_soon(
     assert row == (19, 0, 19, True)
     again = migrate()
     assert again.live and again.release == first.release
+
+
+def test_files_that_change_before_the_first_sync_has_ended_are_seen(shop: Path, settings: Settings):
+    class Changing(Watch):
+        """Somebody writes as soon as the first sync has ended."""
+
+        def _once(self, *given: Any) -> None:
+            super()._once(*given)
+            replace_line(shop, 1, line(1, "Nike Women Skirt"))
+
+    title = "SELECT title FROM fashion_sota.products WHERE external_id = '1'"
+    work = Changing(settings, Console(quiet=True), interval=0.05, mode="triggered")
+    with closing(work), following(work):
+        shown(settings, title, [("Nike Women Skirt",)])
+
+
+def test_what_a_watch_does_not_do_is_refused():
+    for option, said in (
+        (["--mode", "snapshot"], "give triggered or auto"),
+        (["--allow-shrink"], "give it without"),
+        (["--refresh"], "give it without"),
+    ):
+        refused = CliRunner().invoke(app, ["sync", "--watch", *option])
+        assert refused.exit_code == 2 and said in refused.output

@@ -4,13 +4,16 @@ import os
 import signal
 from contextlib import closing
 from dataclasses import asdict
-from typing import Annotated
+from typing import TYPE_CHECKING, Annotated
 
 import typer
 
 from fashion_assets.cli.app import Home, Json, app, err, existing_installation, out, print_json
 from fashion_assets.settings import Settings
 from fashion_assets.terminal import shown
+
+if TYPE_CHECKING:
+    from fashion_assets.sync import Mode
 
 MODES = ("auto", "triggered", "snapshot")
 
@@ -57,9 +60,17 @@ def sync(
         raise typer.BadParameter(
             "give it without --watch, which goes on with what changes", param_hint="--refresh"
         )
+    if watch and mode == "snapshot":
+        raise typer.BadParameter(
+            "a new release at each change is none that follows; give triggered or auto", param_hint="--mode"
+        )
+    if watch and allow_shrink:
+        raise typer.BadParameter(
+            "give it without --watch, once, for what is gone now", param_hint="--allow-shrink"
+        )
     settings = existing_installation()
     if watch:
-        _watch(settings, source, interval)
+        _watch(settings, source, mode, interval)  # type: ignore[arg-type]
         return
     result = synced(
         settings,
@@ -83,14 +94,15 @@ def sync(
     raise typer.Exit(0 if result.succeeded else 1)
 
 
-def _watch(settings: Settings, source: str | None, interval: float) -> None:
+def _watch(settings: Settings, source: str | None, mode: "Mode", interval: float) -> None:
     from fashion_assets.watching import Watch
 
     def tell(said: str) -> None:
         out.print(shown(said), soft_wrap=True)
 
     os.nice(settings.watch_nice)
-    with closing(Watch(settings, err, interval=interval, source=source, tell=tell)) as work:
+    watch = Watch(settings, err, interval=interval, source=source, mode=mode, tell=tell)
+    with closing(watch) as work:
         # Ended by a signal as by a key: what is under way is written whole, or not at all.
         signal.signal(signal.SIGTERM, lambda *_: work.stop())
         signal.signal(signal.SIGINT, lambda *_: work.stop())

@@ -14,7 +14,7 @@ from psycopg import sql
 
 from fashion_assets.doctor import schemas
 from fashion_assets.faults.watchers import Write
-from fashion_assets.release import views
+from fashion_assets.release import value_counting, views
 from fashion_assets.warehouse import releases
 from fashion_assets.warehouse.releases import Release
 
@@ -187,6 +187,17 @@ def vectors_are_counted(conn: Connection, known: list[Release]) -> list[str]:
     return wrong
 
 
+def counts_are_of_the_rows(conn: Connection, known: list[Release]) -> list[str]:
+    """Every release keeps counts of its values, as large as the harness has them be, and they are what its rows say."""
+    wrong = []
+    for each in known:
+        if not value_counting.follows(conn, each):
+            wrong.append(f"{each.release} keeps no counts of its values")
+        elif columns := value_counting.differing(conn, each):
+            wrong.append(f"{each.release} counts otherwise than its rows are: {', '.join(columns)}")
+    return wrong
+
+
 INVARIANTS: Mapping[str, Invariant] = {
     each.__name__: each
     for each in (
@@ -198,6 +209,7 @@ INVARIANTS: Mapping[str, Invariant] = {
         the_id_map_is_whole,
         indexes_are_valid,
         vectors_are_counted,
+        counts_are_of_the_rows,
     )
 }
 

@@ -25,7 +25,7 @@ import psycopg
 from fashion_assets.doctor import examination
 from fashion_assets.faults import catalogues, invariants, steps
 from fashion_assets.faults.proxy import PORT, Proxy
-from fashion_assets.faults.schedule import CATALOGUES, KINDS, Fault, Kind, Schedule, Step
+from fashion_assets.faults.schedule import CATALOGUES, KINDS, TOGETHER, Fault, Kind, Schedule, Step
 from fashion_assets.faults.servers import Server
 from fashion_assets.faults.steps import Ended, Place
 from fashion_assets.faults.striking import kill, striking
@@ -177,11 +177,7 @@ class Stage:
         if told.ended.outcome == "unforeseen":
             return [f"nobody foresaw this error: {told.ended.said}"]
         undisturbed = told.step.fault.kind in ("none", "stall", "clock") or not told.struck
-        if (
-            undisturbed
-            and told.ended.outcome == "told"
-            and told.step.fault.kind not in ("twice", "elsewhere")
-        ):
+        if undisturbed and told.ended.outcome == "told" and told.step.fault.kind not in TOGETHER:
             return [f"it failed, though nothing went wrong: {told.ended.said}"]
         return []
 
@@ -216,10 +212,15 @@ class Stage:
 
     # --- a step
 
-    def _place(self, database: str, home: Path, *, through_proxy: bool = True) -> Place:
+    def _place(
+        self, database: str, home: Path, catalogue: int = REPAIRING, *, through_proxy: bool = True
+    ) -> Place:
         folder = self.proxy.folder if through_proxy else self.server.start()
         where = {"host": str(folder), "port": str(PORT), "user": USER, "dbname": database}
-        return Place(home, "postgresql:///?" + urlencode(where, quote_via=quote), self.folder / "catalogue")
+        url = "postgresql:///?" + urlencode(where, quote_via=quote)
+        # What a watch finds after catalogue n: the next one, and the one after that.
+        later = [self.catalogues[(catalogue + more) % CATALOGUES] for more in (1, 2)]
+        return Place(home, url, self.folder / "catalogue", [self.whole, *later])
 
     def _step(self, step: Step, database: str, home: Path, elsewhere: Path | None = None) -> Told:
         began, fault = time.monotonic(), step.fault
@@ -227,15 +228,17 @@ class Stage:
         self._processes = []
         strike = striking(fault, self.server, self.proxy, lambda: [each.pid or 0 for each in self._processes])
         self.proxy.arm(strike, fault.at, commits=fault.kind == "lost")
-        place = self._place(database, home)
+        place = self._place(database, home, step.catalogue)
         started = [self._start(step.action, place)]
         if fault.kind == "twice":
             started.append(self._start(step.action, place))
+        elif fault.kind == "beside" and fault.other is not None:
+            started.append(self._start(fault.other, place))
         elif fault.kind == "elsewhere" and elsewhere is not None:
             elsewhere.mkdir(mode=0o700, exist_ok=True)
-            started.append(self._start(step.action, self._place(database, elsewhere)))
+            started.append(self._start(step.action, self._place(database, elsewhere, step.catalogue)))
         ended = [_ended(process, pipe) for process, pipe in started]
-        struck, statements = self.proxy.struck or fault.kind in ("twice", "elsewhere"), self.proxy.statements
+        struck, statements = self.proxy.struck or fault.kind in TOGETHER, self.proxy.statements
         self.proxy.arm(None)
         self.proxy.end_all()
         self.server.free()

@@ -9,34 +9,65 @@ from dataclasses import dataclass
 from typing import Literal, NamedTuple, get_args
 
 Action = Literal[
-    "run", "build", "sync", "promote", "rollback", "retire", "reindex", "backfill", "unfill", "search"
+    "run",
+    "build",
+    "sync",
+    "watch",
+    "promote",
+    "rollback",
+    "retire",
+    "reindex",
+    "count",
+    "vacuum",
+    "backfill",
+    "unfill",
+    "search",
 ]
-"""run: a changed catalogue becomes a release that goes live; build: one that waits; sync: it is brought into the live one. unfill: a backfill undone."""
+"""run: a changed catalogue becomes a release that goes live; build: one that waits; sync: it is brought into the live one; watch: and the next one, too, as
+its files change. count: values are counted anew; vacuum: replaced rows are freed, as upkeep does. unfill: a backfill undone."""
 
 Kind = Literal[
-    "none", "kill", "cut", "lost", "server", "full", "stall", "timeout", "clock", "twice", "elsewhere"
+    "none",
+    "kill",
+    "cut",
+    "lost",
+    "server",
+    "recovering",
+    "full",
+    "stall",
+    "timeout",
+    "clock",
+    "twice",
+    "beside",
+    "elsewhere",
 ]
 """kill: SIGKILL of the step's processes. cut: its connection ends. lost: a commit is carried out, and its answer never comes. server:
-SIGKILL of the server. full: its disk, and the home's, is full. stall: the server stands still for a moment, as on a disk that hangs.
-timeout: the statement is cancelled. clock: the server's jumps. twice: the step is done twice at once on one home. elsewhere: from
-another home at once on the same database."""
+SIGKILL of the server. recovering: and once more while it recovers. full: its disk, and the home's, is full. stall: the server stands still for a moment, as on a disk that hangs.
+timeout: the statement is cancelled. clock: the server's jumps. twice: the step is done twice at once on one home. beside: another
+one at once. elsewhere: from another home at once on the same database."""
 
 KINDS: tuple[Kind, ...] = get_args(Kind)
+
+TOGETHER: tuple[Kind, ...] = ("twice", "beside", "elsewhere")
+"""Faults that are two steps at once, and strike at no statement."""
 
 WEIGHTS: dict[Action, int] = {
     "run": 5,
     "build": 2,
     "sync": 5,
+    "watch": 2,
     "promote": 2,
     "rollback": 3,
     "retire": 1,
     "reindex": 1,
+    "count": 1,
+    "vacuum": 1,
     "backfill": 1,
     "unfill": 1,
     "search": 1,
 }
 
-READING = ("run", "build", "sync")
+READING = ("run", "build", "sync", "watch")
 """Actions that read a catalogue."""
 
 CATALOGUES = 6
@@ -46,17 +77,28 @@ STATEMENTS: dict[Action, int] = {
     "run": 330,
     "build": 230,
     "sync": 200,
+    "watch": 850,
     "promote": 120,
     "rollback": 22,
     "retire": 12,
     "reindex": 30,
+    "count": 68,
+    "vacuum": 32,
     "backfill": 60,
     "unfill": 50,
     "search": 40,
 }
 """Statements a step sends, about, if nothing goes wrong: a fault strikes before any of them."""
 
-COMMITS: dict[Action, int] = {"run": 40, "build": 30, "sync": 10, "promote": 5, "rollback": 3, "retire": 3}
+COMMITS: dict[Action, int] = {
+    "run": 40,
+    "build": 30,
+    "sync": 10,
+    "watch": 20,
+    "promote": 5,
+    "rollback": 3,
+    "retire": 3,
+}
 """Transactions a step ends, about."""
 
 JUMPS = (-86_400, -600, 600, 30 * 86_400)
@@ -71,13 +113,14 @@ class Fault(NamedTuple):
     """Before which of the step's statements, from 1; of `lost`: at which of its commits."""
     seconds: int = 0
     """By which a clock jumps."""
+    other: Action | None = None
+    """What is done beside the step, of the same catalogue."""
 
     def __str__(self) -> str:
         if self.kind == "none":
             return "no fault"
-        where = {"twice": "", "elsewhere": "", "lost": f" at commit {self.at}"}.get(
-            self.kind, f" before statement {self.at}"
-        )
+        beside = {"twice": "", "elsewhere": "", "beside": f" {self.other}"}
+        where = {**beside, "lost": f" at commit {self.at}"}.get(self.kind, f" before statement {self.at}")
         return f"{self.kind}{where}" + (f", {self.seconds:+} s" if self.seconds else "")
 
 
@@ -119,6 +162,8 @@ def draw(seed: int, kinds: Collection[Kind] = KINDS, length: int = 0) -> Schedul
 def _fault(chance: random.Random, action: Action) -> Fault:
     kind = chance.choice(KINDS)
     where, jump = chance.random(), chance.choice(JUMPS)
+    other = chance.choices(list(WEIGHTS), list(WEIGHTS.values()))[0]
     most = COMMITS.get(action, 2) if kind == "lost" else STATEMENTS[action]
     at = 1 + int(where * most)
-    return Fault(kind, at if kind != "none" else 0, jump if kind == "clock" else 0)
+    at = 0 if kind in ("none", *TOGETHER) else at
+    return Fault(kind, at, jump if kind == "clock" else 0, other if kind == "beside" else None)

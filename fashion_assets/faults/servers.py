@@ -22,6 +22,9 @@ from fashion_assets.postgres import embedded
 
 DISK_MEGABYTES = 2_000
 
+RECOVERING_SECONDS = 0.05
+"""How long a server has been there when it is killed as it recovers: it replays some of its log then."""
+
 _CLOCK = r"""
 #define _GNU_SOURCE
 #include <dlfcn.h>
@@ -98,6 +101,7 @@ class Server:
         self.has_disk = self._mount()
         self.data = folder / "postgres"
         self.clock: Clock | None = None
+        self._killed_again = False
         with suppress(OSError, subprocess.CalledProcessError):
             self.clock = Clock(folder.parent)  # not on that disk, which could not be taken away
 
@@ -112,8 +116,30 @@ class Server:
     def start(self) -> Path:
         """The folder of its socket, once it takes connections."""
         with _environment(self.clock.environment() if self.clock else {}):
+            if self._killed_again:
+                self._killed_again = False
+                self._start_and_kill()
             self._socket_folder = embedded.start(self.data)
         return self._socket_folder
+
+    def _start_and_kill(self) -> None:
+        """Begin to start it, and kill it as soon as there is a process that recovers."""
+        ended = threading.Event()
+
+        def kill() -> None:
+            while not ended.is_set():
+                if self.processes():
+                    time.sleep(RECOVERING_SECONDS)
+                    self.kill()
+                    return
+                time.sleep(0.005)
+
+        thread = threading.Thread(target=kill, daemon=True)
+        thread.start()
+        with suppress(embedded.EmbeddedServerFailed):
+            embedded.start(self.data)
+        thread.join(10)
+        ended.set()
 
     def processes(self) -> list[psutil.Process]:
         """The postmaster and all it started."""
@@ -123,7 +149,9 @@ class Server:
         except (OSError, ValueError, psutil.Error):
             return []
 
-    def kill(self) -> None:
+    def kill(self, *, again: bool = False) -> None:
+        """SIGKILL to all of it; `again`: and once more when it is started next, while it recovers."""
+        self._killed_again |= again
         for process in self.processes():
             with suppress(psutil.Error):
                 process.kill()

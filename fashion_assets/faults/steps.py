@@ -8,8 +8,10 @@ A run goes by the product's own functions in the order `migration` and the asset
 
 import os
 import sys
+import threading
+import time
 import traceback
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import closing, contextmanager
 from multiprocessing.connection import Connection as Pipe
 from pathlib import Path
@@ -31,8 +33,9 @@ from fashion_assets.benchmarks.brief import measure_briefly
 from fashion_assets.criteria.losses import NOTHING_MUCH_IS_LOST
 from fashion_assets.embedding.encoder import InstalledModel
 from fashion_assets.failure import told
+from fashion_assets.faults import catalogues
 from fashion_assets.postgres.connections import connect
-from fashion_assets.release import build, indexes, scan, styles, swap
+from fashion_assets.release import build, indexes, scan, styles, swap, upkeep, value_counting
 from fashion_assets.release.applying import NeedsSnapshot
 from fashion_assets.release.recovery import recovered_plan
 from fashion_assets.search.engine import SearchEngine
@@ -44,6 +47,7 @@ from fashion_assets.warehouse.database import prepare
 from fashion_assets.warehouse.locks import run_lock
 from fashion_assets.warehouse.parquet import ParquetStore
 from fashion_assets.warehouse.releases import ReleaseError
+from fashion_assets.watching import Watch
 
 SOURCE = "shop"
 BATCH = 18
@@ -51,6 +55,9 @@ BATCH = 18
 
 DOCUMENTS = "wardrobe"
 """Table of the documents that are backfilled."""
+
+WATCHED_SECONDS = 3.0
+"""How long a watch may take to tell of a change: after a fault it looks again after five."""
 
 REBUILT = ("products_pkey", "product_embeddings_index")
 
@@ -71,6 +78,8 @@ class Place(NamedTuple):
     home: Path
     url: str
     catalogue: Path
+    later: Sequence[Path]
+    """Other catalogues' folders, which a watch finds in place of it, and the one with the pictures, first."""
 
     def settings(self) -> Settings:
         return Settings(
@@ -84,6 +93,9 @@ class Place(NamedTuple):
             reindex_after=0.2,
             # A tenth of three dozen listings that is gone is nothing to ask a person about.
             max_rejection_rate=1,
+            # Few as they are, they keep counts of their values.
+            counts_from=10,
+            max_shrink=1,
         )
 
 
@@ -95,7 +107,7 @@ def perform(pipe: Pipe, action: str, place: Place, log: Path) -> None:
     os.dup2(file, 2)
     settings = place.settings()
     try:
-        ended = ACTIONS[action](settings, place.catalogue)
+        ended = ACTIONS[action](settings, place)
     except BaseException as error:
         said = told(error, settings)
         ended = Ended("told", said) if said is not None else Ended("unforeseen", traceback.format_exc())
@@ -107,7 +119,7 @@ def perform(pipe: Pipe, action: str, place: Place, log: Path) -> None:
 # --- runs
 
 
-def run(settings: Settings, catalogue: Path, promote: bool = True) -> Ended:
+def run(settings: Settings, place: Place, promote: bool = True) -> Ended:
     """What `fashion-assets run` does: scan, stale batches, a release if one is due, the swap."""
     prepare(settings)
 
@@ -119,7 +131,7 @@ def run(settings: Settings, catalogue: Path, promote: bool = True) -> Ended:
     model, store = InstalledModel(settings), ParquetStore(settings.assets_url)
     with run_lock(settings, "run") as turn, connect(settings) as conn:
         with conn.transaction():
-            scan.use_source(conn, SOURCE, "folder", str(catalogue), None)
+            scan.use_source(conn, SOURCE, "folder", str(place.catalogue), None)
             scan.scan_active_sources(conn, settings, needed={SOURCE})
             wanted, _ = recovered_plan(conn, settings)
         if not wanted.release_is_due:
@@ -164,11 +176,11 @@ def _through(work: Work | RowsWork, all_stages: tuple[Stage, ...], store: Parque
                 raise AssertionError(f"{criterion.name} of {batch}: {verdict.reason}")
 
 
-def _build(settings: Settings, catalogue: Path) -> Ended:
-    return run(settings, catalogue, promote=False)
+def _build(settings: Settings, place: Place) -> Ended:
+    return run(settings, place, promote=False)
 
 
-def _sync(settings: Settings, _: Path) -> Ended:
+def _sync(settings: Settings, _: Place) -> Ended:
     """What `fashion-assets sync --mode triggered --allow-shrink` does."""
     with closing(Sync(settings, Console(quiet=True))) as work:
         try:
@@ -180,10 +192,35 @@ def _sync(settings: Settings, _: Path) -> Ended:
     return Ended(what, done.summary()[-1])
 
 
+def _watch(settings: Settings, place: Place) -> Ended:
+    """What `fashion-assets sync --watch --mode triggered` does, while the catalogue becomes another one twice."""
+    said: list[str] = []
+    with closing(
+        Watch(settings, Console(quiet=True), interval=0.05, mode="triggered", tell=said.append)
+    ) as work:
+
+        def change() -> None:
+            whole, *later = place.later
+            for each in later:
+                told = len(said)
+                catalogues.place(each, whole, place.catalogue)
+                deadline = time.monotonic() + WATCHED_SECONDS
+                while len(said) == told and time.monotonic() < deadline:
+                    time.sleep(0.02)
+            work.stop()
+
+        threading.Thread(target=change, daemon=True).start()
+        try:
+            work.follow()
+        except NeedsSnapshot as error:
+            return Ended("nothing", str(error))
+    return Ended("done", said[-1] if said else "it saw nothing")
+
+
 # --- releases
 
 
-def _promote(settings: Settings, _: Path) -> Ended:
+def _promote(settings: Settings, _: Place) -> Ended:
     prepare(settings, anew=False)
     with connect(settings) as conn:
         waiting = releases.candidates(conn)
@@ -197,7 +234,7 @@ def _promote(settings: Settings, _: Path) -> Ended:
     return Ended("done", f"{waiting[0].release} is live")
 
 
-def _rollback(settings: Settings, _: Path) -> Ended:
+def _rollback(settings: Settings, _: Place) -> Ended:
     prepare(settings, anew=False)
     with connect(settings) as conn:
         try:
@@ -207,7 +244,7 @@ def _rollback(settings: Settings, _: Path) -> Ended:
         return Ended("done", f"{swap.rollback(conn, settings).release} is live again")
 
 
-def _retire(settings: Settings, _: Path) -> Ended:
+def _retire(settings: Settings, _: Place) -> Ended:
     prepare(settings, anew=False)
     with connect(settings) as conn:
         retired = [each.release for each in releases.releases(conn) if each.state == "retired"]
@@ -217,7 +254,7 @@ def _retire(settings: Settings, _: Path) -> Ended:
     return Ended("done", f"{retired[-1]} is let go")
 
 
-def _reindex(settings: Settings, _: Path) -> Ended:
+def _reindex(settings: Settings, _: Place) -> Ended:
     prepare(settings, anew=False)
     with connect(settings) as conn:
         live = releases.live(conn)
@@ -227,10 +264,30 @@ def _reindex(settings: Settings, _: Path) -> Ended:
     return Ended("done", f"indexes of {live.release}")
 
 
+def _count(settings: Settings, _: Place) -> Ended:
+    prepare(settings, anew=False)
+    with connect(settings) as conn:
+        live = releases.live(conn)
+    if live is None:
+        return Ended("nothing", "no release is live")
+    value_counting.count(settings, live)
+    return Ended("done", f"values of {live.release}")
+
+
+def _vacuum(settings: Settings, _: Place) -> Ended:
+    prepare(settings, anew=False)
+    with connect(settings, autocommit=True) as conn:
+        live = releases.live(conn)
+        if live is None:
+            return Ended("nothing", "no release is live")
+        upkeep.vacuum(conn, live)
+    return Ended("done", f"dead rows of {live.release}")
+
+
 # --- documents and searches
 
 
-def _backfill(settings: Settings, _: Path, way: Callable = Run) -> Ended:
+def _backfill(settings: Settings, _: Place, way: Callable = Run) -> Ended:
     with connect(settings, autocommit=True, vectors=False) as conn:
         walk = way(Table(conn, DOCUMENTS, "doc", None), Options(batch_size=10))
         try:
@@ -240,24 +297,27 @@ def _backfill(settings: Settings, _: Path, way: Callable = Run) -> Ended:
     return Ended("done", f"{progress.way} is {progress.state}")
 
 
-def _unfill(settings: Settings, catalogue: Path) -> Ended:
-    return _backfill(settings, catalogue, Rollback)
+def _unfill(settings: Settings, place: Place) -> Ended:
+    return _backfill(settings, place, Rollback)
 
 
-def _search(settings: Settings, _: Path) -> Ended:
+def _search(settings: Settings, _: Place) -> Ended:
     with SearchEngine.open(settings, size=1) as engine:
         found = engine.search(Query("shirt"))
     return Ended("done", f"{len(found.hits)} found")
 
 
-ACTIONS: dict[str, Callable[[Settings, Path], Ended]] = {
+ACTIONS: dict[str, Callable[[Settings, Place], Ended]] = {
     "run": run,
     "build": _build,
     "sync": _sync,
+    "watch": _watch,
     "promote": _promote,
     "rollback": _rollback,
     "retire": _retire,
     "reindex": _reindex,
+    "count": _count,
+    "vacuum": _vacuum,
     "backfill": _backfill,
     "unfill": _unfill,
     "search": _search,

@@ -52,6 +52,10 @@ def striking(
         server.kill()
         return "cut"
 
+    def killed_while_it_recovers(_: Session) -> Next:
+        server.kill(again=True)
+        return "cut"
+
     def full(_: Session) -> Next:
         server.fill()
         return "pass"
@@ -75,6 +79,7 @@ def striking(
         "cut": cut,
         "lost": lost,
         "server": without_server,
+        "recovering": killed_while_it_recovers,
         "full": full,
         "stall": stalled,
         "timeout": cancelled,

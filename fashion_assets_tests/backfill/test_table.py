@@ -155,7 +155,8 @@ def test_killed_anywhere_it_continues(conn: Connection, bare_settings: Settings)
     with pytest.raises(HalfUndone, match="stopped half way"):
         run(conn)
     # A schedule of faults that comes upon it goes on.
-    assert steps.ACTIONS["backfill"](bare_settings, Path()).outcome == "nothing"
+    nowhere = steps.Place(Path(), "", Path(), ())
+    assert steps.ACTIONS["backfill"](bare_settings, nowhere).outcome == "nothing"
     conn.execute("SELECT pg_advisory_unlock_all()")
     roll_back(conn)
     assert texts(conn) == before

@@ -11,6 +11,7 @@ from fashion_assets.faults import invariants
 from fashion_assets.faults.servers import Server
 from fashion_assets.faults.watchers import Reader, Write, Writer
 from fashion_assets.postgres.connections import connect
+from fashion_assets.release import value_counting
 from fashion_assets.settings import Settings
 
 DAMAGES = {
@@ -41,12 +42,16 @@ DAMAGES = {
     "fashion_ops.id_map WHERE external_id = '7'",
     "indexes_are_valid: {release}.products_gender": "UPDATE pg_index SET indisvalid = false WHERE indexrelid = "
     "'{release}.products_gender'::regclass",
+    "counts_are_of_the_rows: {release} counts otherwise": "UPDATE {release}.value_counts SET products = products + 1 WHERE filter = ''",
     "vectors_are_counted: {release}": "UPDATE fashion_ops.release_spaces SET vectors = vectors + 1",
 }
 
 
 def test_each_invariant_fails_where_it_is_broken(live: Candidate):
     conn, name = live.conn, live.release.release
+    assert invariants.broken(conn) == [f"counts_are_of_the_rows: {name} keeps no counts of its values"]
+    conn.rollback()
+    value_counting.count(live.settings, live.release)
     assert invariants.broken(conn) == []
     for said, damage in DAMAGES.items():
         conn.execute(sql.SQL(damage.format(release=name)))  # pyright: ignore[reportArgumentType]
