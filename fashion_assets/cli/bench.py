@@ -307,7 +307,7 @@ def bench_faults(
         typer.Option(
             "--only",
             metavar="FAULTS",
-            help="These faults alone, with commas between: kill, cut, lost, server, full, stall, timeout, clock, twice, elsewhere.",
+            help="These faults alone, with commas between: kill, cut, lost, server, recovering, full, stall, timeout, clock, twice, beside, elsewhere.",
             show_default=False,
         ),
     ] = None,
