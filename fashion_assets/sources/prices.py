@@ -122,6 +122,35 @@ class Notation:
         return ", ".join(said) or "plain numbers"
 
 
+GROUPED_BY_COMMAS = frozenset(
+    (
+        "GBP",
+        "USD",
+        "INR",
+        "PKR",
+        "LKR",
+        "BDT",
+        "PHP",
+        "NGN",
+        "KES",
+        "HKD",
+        "SGD",
+        "MYR",
+        "THB",
+        "CNY",
+        "NZD",
+        "AUD",
+    )
+)
+"""Currencies of places that write a comma between thousands, and two decimals behind a point."""
+
+_BESIDE = re.compile(
+    r"\s*\*+$|\s*\(?\b(?:(?:incl?|inkl|including|excl?|exkl|zzgl|plus)\.?\s*(?:\d{1,2}\s?%\s*)?(?:vat|mwst|ust|tax(?:es)?|tva|iva|gst|btw|moms)|ttc)\.?\)?\**$",
+    re.IGNORECASE,
+)
+"""What stands behind a price and is none of it: the asterisk of a footnote, which taxes are in it."""
+
+
 class PriceColumn:
     """What the texts of a column have proved so far. Constant memory."""
 
@@ -238,7 +267,11 @@ def read_price(text: object, notation: Notation) -> ReadPrice:
         digits = decimals(currency) if currency else 2
         if taken.sign in notation.fractions:
             pass
-        elif taken.sign in notation.thousands or (digits == 0 and notation.decimal != taken.sign):
+        elif (
+            taken.sign in notation.thousands
+            or (digits == 0 and notation.decimal != taken.sign)
+            or (taken.sign == "," and currency in GROUPED_BY_COMMAS and notation.decimal != ",")
+        ):
             whole, fraction = whole + fraction, ""
         else:
             return ReadPrice(None, currency, PRICE_AMBIGUOUS)
@@ -269,7 +302,7 @@ def _taken_apart(value: object) -> _Taken | None:
     number = isinstance(value, (int, float, Decimal)) and not isinstance(value, bool)
     if not number and not isinstance(value, str):
         return None
-    text = _simplified(str(value))
+    text = _BESIDE.sub("", _simplified(str(value)))
     runs = list(_RUN.finditer(text))
     if len(runs) != 1 or len(text) > 100:
         return None
