@@ -440,7 +440,8 @@ def _known_to(vocabulary: str) -> Callable[[Texts], Texts]:
 
 
 def stripped_html(text: str) -> str:
-    """The text of HTML: what a reader of the page sees, a line for each block."""
+    """The text of HTML: what a reader of the page sees, a line for each block. WooCommerce writes the ends of its lines as `\\n`."""
+    text = text.replace("\\r\\n", "\n").replace("\\n", "\n")
     if "<" not in text and "&" not in text:
         return text
     from selectolax.lexbor import LexborHTMLParser  # here: few sources have HTML

@@ -72,6 +72,14 @@ _SCALES = frozenset(
 _CENTS = re.compile(r"(?:price|amount|preis|prix|precio|prezzo|prijs)(?:in)?(?:eur|usd|gbp)?cents?")
 """What a column of prices in hundredths is called, folded."""
 
+_PRICE_WORD = re.compile("price|preis|prix|precio|prezzo|preco|prijs|cena|pris|fiyat|цен|价|価格")
+_OTHER_PRICE = re.compile(
+    "compare|cost|purchase|buy|old|was|before|regular|wholesale|unit|per|rule|einkauf|^ek|alt|vorher|streich|grund|staffel|achat|barre|ancien|"
+    "compra|anterior|acquisto|inkoop|zakup|currency|type|date|range|min|max|level|netto|net$|excl|ohne|ht$|hors|change|group"
+)
+"""Words for prices in the folded names of columns; and words beside them in names of what is not the price a thing is sold at."""
+
+_AMOUNT = re.compile(r"\d{1,6}[.,]\d{2}")
 _HTML = re.compile(r"<(?:p|br|ul|li|div|span|b|strong|h\d)\b[^>]*>", re.I)
 TITLE = "title"
 PRICE, CURRENCY = "price", "currency"
@@ -345,12 +353,41 @@ class _Proposing:
         return None
 
     def _price(self) -> Column | None:
+        sure: list[Column] = []
         for column in self._synonyms("price"):
             if column.prices >= HALF:
-                return self._take("price", column)
-            self.notes.append(
-                f"{column.name} is called as prices are and holds none ({column.stated[0]!r}): left out"
-            )
+                sure.append(column)
+            else:
+                self.notes.append(
+                    f"{column.name} is called as prices are and holds none ({column.stated[0]!r}): left out"
+                )
+        if sure:  # a column of special offers is mostly empty
+            return self._take("price", next((each for each in sure if each.filled >= HALF), sure[0]))
+        named = self.names.money(synonyms()[PRICE])
+        if named in self.by_name and named not in self.taken:
+            return self._take("price", self.by_name[named])
+        called = [
+            column
+            for column in self._free()
+            if _PRICE_WORD.search(name := folded(column.name))
+            and not _OTHER_PRICE.search(name)
+            and column.prices >= MOST
+        ]
+        if len(called) == 1 and not _CENTS.fullmatch(folded(called[0].name)):
+            self.notes.append(f"{called[0].name} is read as the price")
+            return self._take("price", called[0])
+        return self._price_by_values() or self._no_price(called)
+
+    def _no_price(self, called: Sequence[Column]) -> None:
+        amounts = called or [column for column in self._free() if column.share(_AMOUNT.fullmatch) >= MOST]
+        may = (
+            f"; it may be {' or '.join(column.name for column in amounts[:5])}: say in a mapping which"
+            if amounts
+            else ""
+        )
+        self.notes.append(f"no column states the price for sure: products have none{may}")
+
+    def _price_by_values(self) -> Column | None:
         for column in self._free():
             if column.money >= MOST:
                 return self._take("price", column)
@@ -388,7 +425,11 @@ class _Proposing:
                     continue
                 if attribute == "gender" and known < SOME:
                     continue
-                if attribute == "article_type" and known < SOME and folded(column.name) in ("type", "tipo"):
+                if (
+                    attribute == "article_type"
+                    and known < SOME
+                    and folded(column.name) in ("type", "tipo", "typ", "tip", "soort", "тип", "类型")
+                ):
                     continue
             if attribute == "year" and column.share(lambda text: read_year(text) is not None) < MOST:
                 continue

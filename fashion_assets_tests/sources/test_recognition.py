@@ -355,3 +355,38 @@ def test_a_table_that_calls_itself_a_sheet_is_read(tmp_path: Path) -> None:
     rows = "".join(f"{n}\tRed shirt {n}\t1{n}.90\n" for n in range(12))
     (tmp_path / "export.xls").write_text(f"id\ttitle\tprice\n{rows}")
     assert set(recognise(str(tmp_path)).mapping.attributes) == {"title", "price"}
+
+
+def _export(folder: Path, names: str, rows: int = 12) -> Recognised:
+    said = "".join(f"A{n};Hemd rot {n};{19 + n},90;{2011 + n % 9};M;0\n" for n in range(rows))
+    (folder / "export.csv").write_text(f"{names}\n{said}")
+    return recognise(str(folder))
+
+
+@pytest.mark.parametrize(
+    ("names", "price"),
+    [
+        ("Art.-Nr.;Produktname;VK-Preis brutto;Baujahr;Größe;Bestand", "VK-Preis brutto"),
+        ("Référence;Désignation;Prix TTC;Année;Taille;Stock", "Prix TTC"),
+        ("Kod;Nazwa;Cena;Rok;Rozmiar;Stan", "Cena"),
+        ("Artikelnr;Benämning;Pris;År;Storlek;Lager", "Pris"),
+        ("Артикул;Название;Цена;Год;Размер;Остаток", "Цена"),
+        ("Product Code;Product;Price (£);Year;Size;Stock", "Price (£)"),
+        ("code;name;shop price gross;year;size;stock", "shop price gross"),
+    ],
+)
+def test_prices_and_years_are_found_in_the_languages_shops_write(
+    tmp_path: Path, names: str, price: str
+) -> None:
+    found = _export(tmp_path, names).mapping
+    columns = names.split(";")
+    assert (found.id.column, found.attributes["title"].column) == (columns[0], columns[1])
+    assert (found.attributes["price"].column, found.attributes["year"].column) == (price, columns[3])
+
+
+@pytest.mark.parametrize("column", ["Einkaufspreis", "Gewicht", "old_price"])
+def test_where_no_column_is_the_price_for_sure_that_is_said(tmp_path: Path, column: str) -> None:
+    found = _export(tmp_path, f"Kod;Nazwa;{column};Rok;Rozmiar;Stan")
+    assert "price" not in found.mapping.attributes
+    (note,) = (note for note in found.notes if "price" in note)
+    assert f"products have none; it may be {column}: say" in note
