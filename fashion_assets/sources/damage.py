@@ -19,13 +19,21 @@ _ENCODED_TWICE = re.compile(
 hold by chance."""
 
 _ENTITY = re.compile(r"&(?:#\d{1,7}|#[xX][0-9a-fA-F]{1,6}|[A-Za-z][A-Za-z0-9]{1,30});")
+_OF_JSON = re.compile(r"(?:\\u[0-9a-fA-F]{4})+")
+_OF_BYTES = re.compile(r"(?:[%=][c-fC-F][0-9a-fA-F](?:[%=][89abAB][0-9a-fA-F])+)+")
+"""Escapes of JSON, `Gr\\u00fcn`; and of characters beyond ASCII in addresses and mails, `Gr%C3%BCn`, `Gr=C3=BCn`."""
+
 _FORMULA = re.compile(r'="([^"]*)"')
 
 
 def undamaged(text: str) -> str:
-    """The text as it was: `GrÃ¼n` is Grün, `Levi&#39;s` Levi's."""
+    """The text as it was: `GrÃ¼n`, `Gr\\u00fcn` and `Gr%C3%BCn` are Grün, `Levi&#39;s` Levi's."""
     if "&" in text and _ENTITY.search(text):
         text = html.unescape(text)
+    if "\\u" in text and _OF_JSON.search(text):
+        text = _OF_JSON.sub(_unescaped, text)
+    if ("%" in text or "=" in text) and _OF_BYTES.search(text):
+        text = _OF_BYTES.sub(_decoded, text)
     if text.isascii() or not _ENCODED_TWICE.search(text):
         return text
     try:
@@ -38,6 +46,21 @@ def out_of_formula(text: str) -> str:
     """What spreadsheets are made to keep as a text: `="0012"` is 0012."""
     found = _FORMULA.fullmatch(text) if text.startswith("=") else None
     return found[1] if found else text
+
+
+def _unescaped(found: re.Match[str]) -> str:
+    units = [int(unit, 16) for unit in found[0].split("\\u")[1:]]
+    try:
+        return b"".join(unit.to_bytes(2, "big") for unit in units).decode("utf-16-be")
+    except UnicodeError:  # half of a pair
+        return found[0]
+
+
+def _decoded(found: re.Match[str]) -> str:
+    try:
+        return bytes.fromhex(re.sub("[%=]", "", found[0])).decode("utf-8")
+    except UnicodeError:
+        return found[0]
 
 
 def _as_bytes(text: str) -> bytes:

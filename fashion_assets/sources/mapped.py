@@ -129,6 +129,7 @@ class Mapped(Source):
         self._found: dict[str, Any] = dict(found or {})
         self._left_out: Mapping[str, int] = {}
         self._missed: str | None = None
+        self._notes: Sequence[str] = ()
 
     @classmethod
     def open(
@@ -190,7 +191,7 @@ class Mapped(Source):
     def notes(self) -> Sequence[str]:
         how = self._found.get("how")
         rows = how.get("rows") if isinstance(how, Mapping) else None
-        return [*([f"only {rows}"] if rows else []), *([self._missed] if self._missed else [])]
+        return [*([f"only {rows}"] if rows else []), *([self._missed] if self._missed else []), *self._notes]
 
     def tables(self) -> Sequence[DeclaredTable]:
         return [MappedTable(self, table) for table in self.mapping.tables]
@@ -222,6 +223,7 @@ class Mapped(Source):
                 yield pa.table([ids, locators, signatures], schema=REFERENCE_SCHEMA)
             self._found = self._found_in(reader, reading)
             self._left_out = reader.left_out
+            self._notes = reader.notes
             self._missed = None
             if example is not None and missed >= MANY_MISSED * looked:
                 there = places.own.in_words(example)

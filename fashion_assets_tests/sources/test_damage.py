@@ -52,6 +52,20 @@ def test_what_was_escaped_for_a_page_is_itself_again():
     assert undamaged("Levi&#39;s &amp; Co &eacute;t&#xe9;") == "Levi's & Co été"
 
 
+@pytest.mark.parametrize(
+    "text", ["Gr\\u00fcn \\ud83d\\udc55", "Gr%C3%BCn %F0%9F%91%95", "Gr=C3=BCn =f0=9f=91=95"]
+)
+def test_escapes_of_json_addresses_and_mails_are_their_letters(text: str):
+    assert undamaged(text) == "Grün 👕"
+
+
+@pytest.mark.parametrize(
+    "text", ["\\u00f", "half \\ud83d of a pair", "50%C2 off", "a=C3=B", "100%", "x=CB5", "C:\\users"]
+)
+def test_what_only_looks_like_an_escape_stays(text: str):
+    assert undamaged(text) == text
+
+
 def test_formulas_are_the_text_they_keep():
     assert [out_of_formula(text) for text in ('="0012"', '="a"b"', "=1+2", '=""')] == [
         "0012",

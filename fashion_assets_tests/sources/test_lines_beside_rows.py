@@ -51,6 +51,7 @@ def test_a_line_behind_a_row_that_ends_in_a_number_is_no_rest_of_it(tmp_path: Pa
 def test_rows_in_utf_8_behind_a_file_in_utf_16_are_rows(tmp_path: Path, encoding: str, last: str, end: str):
     wide = f"\ufeff{COLUMNS}\n1{FRONT}a\n2{FRONT}{last}{end}".encode(encoding)
     narrow = f"3{FRONT}Röcke\r\n{COLUMNS}\n\n4{FRONT}d\n5\n".encode()
+    assert len(read(written(tmp_path, f"\ufeff{COLUMNS}\n1{FRONT}a\n".encode(encoding) + b"\0"))) == 1
     path = written(tmp_path, wide + narrow)
     assert told(read(path), "id", "title") == [
         ("1", "a"),

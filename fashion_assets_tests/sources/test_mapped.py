@@ -520,3 +520,20 @@ def test_people_and_colours_are_read_in_the_languages_shops_write(tmp_path, gend
         )
     )
     assert (row["gender"], row["colour"]) == read and gender in row["record"]
+
+
+def test_letters_that_were_lost_before_are_told(tmp_path):
+    lost, whole = SHIRT.replace("Check", "Gr\ufffdn"), SHIRT.replace("1,Men", "2,Men", 1)
+    source = write(tmp_path, f"{HEADER}\n{lost}\n{whole}\n", ("1", "2"))
+    list(source.scan())
+    (note,) = source.notes
+    assert note == "1 rows hold \ufffd in place of letters that were lost before: export them anew as UTF-8"
+
+
+@pytest.mark.parametrize(
+    ("stated", "year"),
+    [("2011", "2011"), ("01.05.2011", "2011"), ("2011-05-01", "2011"), ("01/05/12", "01/05/12")],
+)
+def test_a_year_may_be_a_date_in_the_public_layout(tmp_path, stated, year):
+    (row,) = rows(write(tmp_path, f"{HEADER}\n{SHIRT.replace('2011', stated)}\n"))
+    assert row["year"] == year

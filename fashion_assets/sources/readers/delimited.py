@@ -18,6 +18,8 @@ from fashion_assets.sources.readers.opening import OpenFile
 from fashion_assets.sources.readers.reader import Row, RowReader
 from fashion_assets.sources.readers.records import LONG, NARROW, PLACED, SHORTENED, UNREADABLE, Records
 
+_LOST = "\ufffd".encode()
+
 OPTIONS = frozenset({"delimiter", "encoding", "quoting", "how"})
 """What may be stated of a file; a mapping's options."""
 
@@ -63,6 +65,7 @@ class Delimited(RowReader):
         packed = {} if self._file.compression is None else {"compression": self._file.compression}
         self.how: Mapping[str, str] = {**dialect.how, **packed}
         self._encoding = dialect.encoding
+        self._lost = 0
         self._key = _key(self.columns, dialect)
 
     @property
@@ -70,11 +73,23 @@ class Delimited(RowReader):
         """After `rows`: lines that are no rows, by what they are (`blank lines`, `repeated headers`), and how many."""
         return dict(self._records.left_out)
 
+    @property
+    def notes(self) -> Sequence[str]:
+        """Where letters were lost before the file was written, and marks stand in their place."""
+        if not self._lost:
+            return ()
+        return (
+            f"{self._lost:,} rows hold \ufffd in place of letters that were lost before: export them anew as UTF-8",
+        )
+
     def rows(self) -> Iterator[Row]:
         columns, key, blake2b = self.columns, self._key, hashlib.blake2b
+        self._lost = 0
         if self.prose is not None:
             self._records.prose = {position for position, name in enumerate(columns) if name in self.prose}
         for line, decided, fields in self._records:
+            if _LOST in line.raw:
+                self._lost += 1
             if fields is None:
                 yield self._row(line, decided)
                 continue

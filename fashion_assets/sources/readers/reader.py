@@ -75,6 +75,11 @@ class RowReader(ABC):
         """After `rows`: what stood between them and is no row, by what it is (`repeated headers`), and how often."""
         return {}
 
+    @property
+    def notes(self) -> Sequence[str]:
+        """After `rows`: what people should know of them, a clause each."""
+        return ()
+
     @abstractmethod
     def rows(self) -> Iterator[Row]:
         """Every row, in order. Constant memory."""

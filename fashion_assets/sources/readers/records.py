@@ -188,7 +188,7 @@ class Records:
             try:
                 text = bare.raw.decode(encoding)
             except UnicodeDecodeError:
-                text = _NO_TEXT
+                text = _NO_TEXT if bare.raw.strip(b"\0") else ""
             if not text or text.isspace():
                 blank += 1
                 continue
