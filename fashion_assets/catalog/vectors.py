@@ -37,7 +37,7 @@ BROUGHT_SCHEMA = pa.schema(
 REASONS = {
     "vector_without_space": "no space is named: nobody knows what it may be compared with",
     "vector_of_unknown_kind": f"its kind is none of {', '.join(VECTOR_KINDS)}",
-    "vector_empty": "it has no numbers",
+    "vector_empty": "it has no numbers, or none that can be read",
     "vector_too_long": f"it has more than {LONGEST_VECTOR:,} numbers, and no index takes it",
     "vector_not_finite": "some of its numbers are null, NaN or infinite",
     "vector_all_zero": "all of its numbers are zero: it points nowhere",

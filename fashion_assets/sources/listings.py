@@ -253,7 +253,7 @@ class Reading:
                 name = column or stated.column
                 values = (_written(row.values, name) for row in record.rows)
                 value = next((value for value in values if value is not None), None)
-                vector = read_vector(value, stated.encoding)
+                vector = read_vector(value, stated.encoding, stated.dimensions.values())
                 if vector is not None:
                     found.append((stated, name, vector))
             self._last = record, found
