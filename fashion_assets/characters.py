@@ -25,6 +25,36 @@ _IN_TEXT = re.compile(f"[{_ACTING}]")
 _IN_LINE = re.compile(f"[{_ACTING}\t\n]")
 
 
+_WIDE = {code: code - 0xFEE0 for code in range(0xFF01, 0xFF5F)} | {0x3000: " "}
+
+
+def narrow(text: str) -> str:
+    """The text with the wide letters, digits and signs of Chinese and Japanese keyboards as the ones of ASCII that they are."""
+    return text if text.isascii() else text.translate(_WIDE)
+
+
+def undamaged(text: str) -> str:
+    """The text with bytes that were no UTF-8 where a command's words are (`surrogateescape`) read as what they are, as UTF-8 or else as
+    Windows' Latin; other halves of characters, which no encoding has, are left out."""
+    try:
+        text.encode()
+        return text
+    except UnicodeEncodeError:
+        pass
+    try:
+        data = text.encode("utf-8", "surrogateescape")
+    except UnicodeEncodeError:
+        return text.encode("utf-8", "ignore").decode()
+    try:
+        return data.decode()
+    except UnicodeDecodeError:
+        return (
+            data.decode("cp1252", "ignore")
+            if not any(ord(letter) > 0xDCFF for letter in text)
+            else data.decode("utf-8", "ignore")
+        )
+
+
 def seen(text: str) -> str:
     """The text without characters that show nothing."""
     return text if text.isascii() else _UNSEEN.sub("", text)

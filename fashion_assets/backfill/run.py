@@ -78,6 +78,9 @@ def judge(row: Row, now: datetime, page: Page) -> None:
 
 
 def count_words(counts: dict[str, Any], found: wardrobe.Normalized) -> None:
+    """Count what a document's fields hold that is none of their values, and whether they hold anything."""
+    if not any(found.values.values()) and not found.set_aside:
+        counts["states_nothing"] = counts.get("states_nothing", 0) + 1
     for name, those in (("set_aside", found.set_aside), ("unknown", found.unknown)):
         for field_, values in those.items():
             words = counts.setdefault(name, {}).setdefault(field_, {})

@@ -28,7 +28,7 @@ from fashion_assets.catalog.ontology import vocabulary as words
 from fashion_assets.catalog.sizes import canonical_size
 from fashion_assets.catalog.validation import NULL_WORDS
 
-RULES_VERSION = "4"
+RULES_VERSION = "5"
 """Raise it when a rule here changes. Vocabularies are part of the version by themselves."""
 
 NORMALIZATION_VERSION = f"{RULES_VERSION}-{wordlists.version()}-{words.version()}-{attributes.version('vocabulary', 'many', 'read')}"

@@ -4,11 +4,13 @@ What belongs here: from a stated size to the way it is written here. What does n
 tell from the number; making one system's size another's.
 
 A letter size is `xs`, `s` … `xxl`, `3xl`; trousers by inches `w32 l34`; a size of a stated system the system and the number (`eu 43`,
-`us 10.5`); a length its number and unit (`54 mm`); `one size`. A bare number stays that number. What is none of these stays as it is,
-in lower case.
+`us 10.5`); the letters of what is for either `s/m`; a length its number and unit (`54 mm`); `one size`. A bare number stays that
+number. What is none of these stays as it is, in lower case.
 """
 
 import re
+
+from fashion_assets.characters import narrow, seen
 
 _LETTERS = {
     "xxxs": "xxxs",
@@ -44,6 +46,8 @@ _ONE_SIZE = frozenset(
     (
         "one size",
         "onesize",
+        "free size",
+        "freesize",
         "one size fits all",
         "one size fits most",
         "os",
@@ -88,7 +92,7 @@ _NUMBER = re.compile(r"^\d{1,3}(?:[.,]\d{1,2}|\s*1/2|\u00bd)?$")
 
 def canonical_size(raw: str) -> str | None:
     """The way a stated size is written here; None of a text without any."""
-    said = " ".join(raw.replace("_", " ").lower().split())
+    said = " ".join(seen(narrow(raw)).replace("_", " ").lower().split())
     if said in _ONE_SIZE:
         return "one size"
     plain = _WORD.sub("", _PEOPLE.sub("", said)).strip()
@@ -96,7 +100,7 @@ def canonical_size(raw: str) -> str | None:
         return said or None
     if letter := _LETTERS.get(plain.replace("-", " ")):
         return letter
-    if plain in _ONE_SIZE:
+    if plain.replace("-", " ") in _ONE_SIZE:
         return "one size"
     if found := _INCHES.match(plain):
         return f"w{found[1]} l{found[2]}"
@@ -110,10 +114,13 @@ def canonical_size(raw: str) -> str | None:
         return f"{_number(found[1])} {found[2]}"
     if _NUMBER.match(plain):
         return _number(plain)
+    parts = [part.strip() for part in re.split(r"[/-]" if "/" not in plain else "/", plain)]
+    letters = [_LETTERS.get(part) for part in parts]
+    if len(parts) > 1 and all(letters):
+        return "/".join(dict.fromkeys(filter(None, letters)))  # a thing for either
     # `M / 38 / 10`, as marketplaces write one size by several systems: the letter is the one all know.
-    parts = [part.strip() for part in plain.split("/")]
-    if len(parts) > 1 and (letter := _LETTERS.get(parts[0])):
-        return letter
+    if "/" in plain and letters[0] and not any(letters[1:]):
+        return letters[0]
     return plain
 
 

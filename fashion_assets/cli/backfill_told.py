@@ -117,7 +117,13 @@ def end(
 
 
 def show_words(found: dict[str, Any]) -> None:
-    """Values that were set aside, and those no vocabulary has; the most frequent."""
+    """Documents that state nothing, values that were set aside, and those no vocabulary has; the most frequent."""
+    if nothing := found.get("states_nothing"):
+        # Fields in capitals, or within another member, are fields of another name.
+        out.print(
+            f"  {nothing:,} state no style, occasion, mood or season: they are read at the root of a document, in lower case",
+            soft_wrap=True,
+        )
     for name, said in (("set_aside", "no value at all, set aside"), ("unknown", "in no vocabulary, kept")):
         for field, words in found.get(name, {}).items():
             most = sorted(words.items(), key=lambda each: (-each[1], each[0]))[:8]

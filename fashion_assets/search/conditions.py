@@ -1,4 +1,4 @@
-"""What the words of a question say that is not looked for, but narrows: prices, and what is not wanted.
+"""What the words of a question say that is not looked for, but narrows: prices, and what is not wanted; and whether there are words at all.
 
 What belongs here: making filters and words to avoid of it. What does not: finding it in the words (`priced`, `refused`), filters that are stated
 apart (`filters`).
@@ -7,13 +7,14 @@ apart (`filters`).
 from dataclasses import replace
 from functools import partial
 
-from fashion_assets.search import priced, refused
-from fashion_assets.search.filters import Between
+from fashion_assets.search import pictographs, priced, refused
+from fashion_assets.search.filters import AnyOf, Between
 from fashion_assets.search.path import Facts
 from fashion_assets.search.query import Query
 from fashion_assets.search.work import Compute, Work
 
 _HAS_A_PRICE = Between("price", None, None)
+_NOTHING = AnyOf("source", ())
 
 
 def read(query: Query, facts: Facts, notes: list[str]) -> Work[Query]:
@@ -21,6 +22,16 @@ def read(query: Query, facts: Facts, notes: list[str]) -> Work[Query]:
 
     A search by words alone keeps them where nothing else would be left to look for.
     """
+    words = pictographs.named(query.words)
+    if query.words and not any(letter.isalnum() for letter in words):
+        # What is found for signs alone is found by chance.
+        notes.append(f"there is no word in {query.words[:80]!r}")
+        if query.mode == "text":
+            return query
+        others = query.picture is not None or query.product is not None or query.vector is not None
+        return replace(query, words="", filters=query.narrowed if others else (*query.narrowed, _NOTHING))
+    if words != query.words:
+        query = replace(query, words=words)
     said = priced.parted(query.words)
     if said is not None and not facts.meeting([_HAS_A_PRICE]).any():
         notes.append(f"hardly any product has a price: {said.said!r} narrows nothing")

@@ -18,6 +18,7 @@ from uuid import UUID
 import numpy as np
 
 from fashion_assets.catalog.attributes import ATTRIBUTES
+from fashion_assets.characters import narrow, undamaged
 from fashion_assets.search.filters import Filter, Filters, SearchError, as_filters
 from fashion_assets.search.told import Highlights, Lacking
 
@@ -183,7 +184,7 @@ def _clean(words: str) -> str:
     """Words with single blanks, without characters no text has."""
     if not isinstance(words, str):
         raise SearchError(f"words must be text, not {type(words).__name__}")
-    readable = words.encode("utf-8", "ignore").decode().replace("\0", " ")
+    readable = narrow(undamaged(words)).replace("\0", " ").replace("\u200b", " ")
     return " ".join(readable[: 4 * MAX_WORDS].split())[:MAX_WORDS]
 
 

@@ -10,6 +10,7 @@ from dataclasses import replace
 from functools import partial
 from typing import NamedTuple
 
+from fashion_assets.catalog.ontology.tokens import plain
 from fashion_assets.search import spoken, statements, words
 from fashion_assets.search.everyday import is_everyday, is_filler
 from fashion_assets.search.kept import CACHED_BYTES, Cache
@@ -203,7 +204,9 @@ class Understanding:
 
 def _rare(word: str, there: bool, lexicon: Mapping[str, int]) -> _Reading:
     """How a word is read that hardly any product has: as what it means in whatever language; else as the known word nearest to it."""
-    known = spoken.meaning(word)
+    known, bare = spoken.meaning(word), plain(word)
+    if bare != word and (known is None or known.english) and (words.is_name(bare) or bare in lexicon):
+        return _Reading(bare, there, spelt=False)
     if known is not None:
         return _Reading(word if known.english else spoken.in_english(known.value), there)
     nearest = None if is_everyday(word) else words.nearest_word(word, lexicon)

@@ -181,3 +181,15 @@ def test_a_report_holds_whatever_a_document_says(tmp_path: Path):
     path = reports.save(tmp_path, "backfill_stats", said)
     assert json.loads(path.read_text("utf-8")) == said
     assert "Größe" in path.read_text("utf-8")
+
+
+def test_documents_whose_fields_are_elsewhere_are_counted(tmp_path: Path):
+    source = tmp_path / "in.jsonl"
+    documents = [
+        {"id": 1, "Style": ["Casual"]},
+        {"id": 2, "metadata": {"style": "casual"}},
+        {"id": 3, "style": ["casual"]},
+    ]
+    source.write_text("".join(json.dumps(each) + "\n" for each in documents))
+    progress = run(source, tmp_path / "out.jsonl")
+    assert progress.counts["states_nothing"] == 2

@@ -5,7 +5,7 @@ from decimal import Decimal
 import pytest
 
 from fashion_assets.criteria.subject import Candidate
-from fashion_assets.search import priced, refused
+from fashion_assets.search import pictographs, priced, refused
 from fashion_assets.search.engine import SearchEngine
 from fashion_assets.search.filters import AnyOf, Between, NoneOf
 from fashion_assets.search.query import Query
@@ -93,6 +93,31 @@ def test_other_numbers_are_no_prices(typed: str):
     assert priced.parted(typed) is None
 
 
+@pytest.mark.parametrize(
+    ("typed", "read"),
+    [
+        ("\U0001f457", "dress"),
+        ("\U0001f534 \U0001f457", "red dress"),
+        ("\U0001f462\U0001f3fd for winter", "womans boots for winter"),
+        ("shoes \U0001f525", "shoes"),
+        ("\U0001f3a9", "hat"),
+        ("\U0001f3d6\ufe0f", ""),
+        ("L'Or\u00e9al \u2122", "L'Or\u00e9al \u2122"),
+        ("\u2764 dress", "\u2764 dress"),
+    ],
+)
+def test_what_is_drawn_is_called_by_its_name(typed: str, read: str):
+    assert pictographs.named(typed) == read
+
+
+def test_letters_are_read_however_they_were_typed():
+    assert Query("\uff32\uff25\uff24\u3000dress").words == "RED dress"
+    assert Query("red\u200bdress").words == "red dress"
+    for sent in (b"\xe9t\xe9", "\u00e9t\u00e9".encode()):
+        assert Query(sent.decode("ascii", "surrogateescape")).words == "\u00e9t\u00e9"
+    assert Query("a\ud800b").words == "ab"
+
+
 def test_both_narrow_a_search_and_are_told(live: Candidate):
     with SearchEngine.open(live.settings, size=1) as engine:
         # A listing by filters alone says what there is.
@@ -103,6 +128,10 @@ def test_both_narrow_a_search_and_are_told(live: Candidate):
             assert "left out, as the words say: red" in answer.plan.told
         assert "red" in {hit.colour for hit in engine.search(Query("tshirt", limit=100)).hits}
         assert engine.search(Query("not red", mode="text")).plan.told == ()
+        answer = engine.search(Query("?!", mode="hybrid"))
+        assert not answer.hits and answer.plan.told == ("there is no word in '?!'",)
+        assert engine.search(Query("\U0001f455 \U0001f534")).plan.understood == "t-shirt red"
+        assert engine.search(Query("r\u00e9d tsh\u00efrt")).plan.understood == "red tshirt"
         answer = engine.search(Query("tshirt under 1"))
         assert any("price" in note and "'under 1'" in note for note in answer.plan.told)
         prices = [
