@@ -6,11 +6,14 @@ characters are not for terminals (`characters`).
 
 from typing import IO, Any, TextIO
 
-from rich.console import Console
+from rich.console import Console, ConsoleDimensions
 from rich.markup import escape
 from rich.text import Text
 
 from fashion_assets.characters import visible, visible_line
+
+NARROWEST = 40
+"""Columns in which tables still have letters; a terminal of fewer breaks their lines itself."""
 
 
 class Terminal(Console):
@@ -23,6 +26,15 @@ class Terminal(Console):
             self._width is not None and self._width < 1
         ):  # COLUMNS=0, from a terminal that has no size: nothing would fit
             self._width = None
+
+    @property
+    def size(self) -> ConsoleDimensions:
+        width, height = super().size
+        return ConsoleDimensions(max(width, NARROWEST), height)
+
+    @size.setter
+    def size(self, new_size: tuple[int, int]) -> None:
+        self._width, self._height = new_size
 
     def render_str(self, text: str, **given: Any) -> Text:
         """Every text that is printed, alone or as a cell of a table, comes by here."""

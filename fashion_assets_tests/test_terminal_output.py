@@ -7,6 +7,7 @@ from pathlib import Path
 import pytest
 from psycopg import sql
 from psycopg.types.json import Jsonb
+from rich.table import Table
 from typer.testing import CliRunner
 
 from fashion_assets.characters import visible
@@ -70,3 +71,13 @@ def test_names_of_folders_are_seen(settings, tmp_path: Path, monkeypatch: pytest
     assert r"shop\x1b[31m\u202egpj" in printed("run", "--catalog", str(folder))
     assert r"shop\x1b[31m\u202egpj" in printed("status")
     assert r"\x1b[31m" in printed("run", "--catalog", str(tmp_path / "no\x1b[31m"))
+
+
+@pytest.mark.parametrize("columns", ["0", "1", "10"])
+def test_a_table_has_letters_however_narrow_the_terminal(columns: str, monkeypatch: pytest.MonkeyPatch):
+    monkeypatch.setenv("COLUMNS", columns)
+    written = io.StringIO()
+    table = Table("score", "id", "title")
+    table.add_row("0.065", "52478", "Red Rose Red Nightdress")
+    Terminal(file=written).print(table)
+    assert "52478" in written.getvalue() and "Nightdress" in written.getvalue()
