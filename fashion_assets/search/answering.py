@@ -79,9 +79,9 @@ class Answering:
         self._settings = settings
         self.encoders = encoders
         self.releases = ServedReleases(settings)
-        self._understanding = Understanding(self.releases)
-        self.curation = Curation(curated)
         self._values = FilterValues(self.releases)
+        self._understanding = Understanding(self.releases, self._values)
+        self.curation = Curation(curated)
         self._lacking = LackingWords(self.releases, self._values)
 
     @cached_property
@@ -208,7 +208,7 @@ class Answering:
         lacking = yield from self._lacking.of(facts, terms, absent)
         chosen = curated.chosen(decided, query, understood)
         pins = yield from self.curation.pinned(self.releases, facts, chosen.pins, query.narrowed)
-        avoided = (yield from self._understanding.understand(facts, query.avoid)).terms
+        avoided = (yield from self._understanding.understand(facts, query.avoid, widely=False)).terms
         vectors = yield from self._meant(query, read.texts, facts, like, notes)
         if vectors and facts.bare:
             notes.append(

@@ -9,6 +9,7 @@ value as to another.
 """
 
 from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import replace
 from functools import lru_cache, partial
 from typing import Literal, NamedTuple
 
@@ -69,9 +70,11 @@ class LackingWords:
         return tuple(found)
 
     def _not_there(self, facts: Facts, terms: Sequence[Term]) -> Work[list[Term]]:
+        # What is looked for instead is not what was asked for; what a merchant says it is, is.
+        asked = [replace(term, also=tuple(other for other in term.also if other.told)) for term in terms]
         named = [
             term
-            for term in terms
+            for term in asked
             if term.column is not None and not facts.meeting([AnyOf(term.column, (term.value or "",))]).any()
         ]
         unknown = [term for term in named if self._there.peek(_key(facts, term)) is None]

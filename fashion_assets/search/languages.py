@@ -16,7 +16,7 @@ from fashion_assets.catalog.ontology.tokens import plain
 from fashion_assets.catalog.ontology.vocabulary import spelled_out, without_umlauts
 from fashion_assets.search import word_files
 from fashion_assets.search.everyday import is_everyday
-from fashion_assets.search.words import is_name, names
+from fashion_assets.search.words import is_name, longest_first, names
 
 LONGEST = 4
 """Words of a phrase."""
@@ -75,16 +75,12 @@ def parts_of(text: str) -> list[Part]:
 
 def _known(words: list[str], language: _Language, named: set[int]) -> Iterator[tuple[int, int, Said]]:
     """Phrases of a language, from and to which word, the longest that begin somewhere."""
-    first = 0
-    while first < len(words):
-        for last in range(min(len(words), first + LONGEST), first, -1):
-            said = language.phrases.get(tuple(words[first:last]))
-            if said is not None and named.isdisjoint(range(first, last)):
-                yield first, last, said
-                first = last
-                break
-        else:
-            first += 1
+
+    def find(first: int, last: int) -> Said | None:
+        said = language.phrases.get(tuple(words[first:last]))
+        return said if named.isdisjoint(range(first, last)) else None
+
+    return longest_first(len(words), LONGEST, find)
 
 
 def _strange(
@@ -116,6 +112,13 @@ def _named(words: list[str]) -> set[int]:
 @cache
 def _languages() -> Mapping[str, _Language]:
     return {language: _read(language, each) for language, each in word_files.read("languages").items()}
+
+
+@cache
+def english_too() -> frozenset[str]:
+    """Phrases that are English, too, and tell no language."""
+    every = (each.phrases.items() for each in _languages().values())
+    return frozenset(" ".join(phrase) for phrases in every for phrase, said in phrases if not said.is_sure)
 
 
 @cache

@@ -17,8 +17,8 @@ FEW = 10
 """Products at the most that are meant where they alone have all words, or the question word for word: no more than a page of them."""
 
 MEANT = 0.2
-"""What either counts then, where all terms count 1; the question word for word by how much of the title it is. Of 296 titles asked as they stand, .98 are found first, without .88;
-.15 does as well, and .3 loses plain questions."""
+"""What either counts then, where all terms count 1; the question word for word by how much of the title it is. Of 300 titles asked as they stand .98 are
+found first, without .89 (`benchmarks/titles.py`); .15 does as well, and .3 loses plain questions."""
 
 MENTIONED = 0.5
 """What a term counts that a product's text has, while the column the words name has another value."""
@@ -73,18 +73,20 @@ def _text_leg(shape: Shape) -> list[sql.Composable]:
         for position, column in enumerate(shape.terms)
     )
     refused = sql.SQL(" AND NOT search_vector @@ {}").format(AVOIDED) if shape.avoids else sql.SQL("")
+    # Words that all name colours, kinds and people are no title's.
+    named = len(shape.terms) > 1 and not {None, "brand"}.isdisjoint(shape.terms)
     best = sql.SQL(
         "SELECT product_id, {vector}{coverage} AS coverage, ts_rank(search_vector, {any}) AS relevance FROM candidates "
         "WHERE search_vector @@ {any}{refused} ORDER BY coverage DESC, relevance DESC, product_id LIMIT %(window)s"
     ).format(
-        vector=sql.SQL("search_vector, " if len(shape.terms) > 1 else ""),
+        vector=sql.SQL("search_vector, " if named else ""),
         coverage=coverage,
         any=lexemes.format(sql.Placeholder("any_term")),
         refused=refused,
     )
     return [
         sql.SQL("candidates AS ({})").format(sql.SQL(" UNION ALL ").join(found)),
-        sql.SQL("words AS MATERIALIZED ({})").format(_meant(best) if len(shape.terms) > 1 else best),
+        sql.SQL("words AS MATERIALIZED ({})").format(_meant(best) if named else best),
     ]
 
 

@@ -17,8 +17,8 @@ from typing import NamedTuple
 from fashion_assets.catalog.ontology.phrases import Match, every_phrase
 from fashion_assets.catalog.ontology.tokens import words_of
 from fashion_assets.search import word_files
-from fashion_assets.search.languages import Part, parts_of
-from fashion_assets.search.words import Synonyms, has_synonyms, is_name, names
+from fashion_assets.search.languages import Part, english_too, parts_of
+from fashion_assets.search.words import Synonyms, has_synonyms, is_name, longest_first, names
 
 KINDS = (
     "colour",
@@ -42,6 +42,11 @@ THINGS = ("article_type", "sub_category", "category")
 LONGEST = 4
 """Words of a phrase that is said."""
 
+MOST_COMPLAINING = 40
+"""Words of a question among which it is looked for what is wrong: that takes the square of them."""
+
+CIRCUMSTANCES = frozenset(("under", "underneath", "beneath"))
+
 SMALL = 4
 """Letters of words of another language that are left out where they name nothing: para, pour, mit."""
 
@@ -60,7 +65,7 @@ def replaced(text: str, synonyms: Synonyms | None = None) -> Said:
     synonyms of."""
     text = unicodedata.normalize("NFC", text)
     parts: list[Part] = []
-    for read in (_slang, _complaint, parts_of, _foreign):
+    for read in (_turned, _slang, _complaint, parts_of, _foreign):
         parts += [
             each
             for each in read(text)
@@ -92,41 +97,69 @@ def _said() -> Mapping[tuple[str, ...], str]:
 
 def _slang(text: str) -> Iterator[Part]:
     words, known = words_of(text), _said()
-    first = 0
-    while first < len(words.words):
-        for last in range(min(len(words.words), first + LONGEST), first, -1):
-            phrase = words.words[first:last]
-            meant = known.get(tuple(phrase))
-            if meant is not None:
-                yield Part(words.starts[first], words.ends[last - 1], meant)
-            if meant is not None or is_name(" ".join(phrase)):
-                first = last
-                break
-        else:
+
+    def find(first: int, last: int) -> str | None:
+        phrase = words.words[first:last]
+        # Within a name nothing is looked for, and it is not replaced.
+        return known.get(tuple(phrase)) or ("" if is_name(" ".join(phrase)) else None)
+
+    for first, last, meant in longest_first(len(words.words), LONGEST, find):
+        if meant:
+            yield Part(words.starts[first], words.ends[last - 1], meant)
+
+
+DETERMINERS = frozenset(("a", "an", "the", "my", "your", "his", "her", "our", "their"))
+
+
+def _turned(text: str) -> Iterator[Part]:
+    """What is a name the other way round: "cover for my phone" is a phone cover, and "laces for shoes" are shoe laces. Things to wear with others
+    ("shoes for a dress") are left as they are."""
+    words = words_of(text)
+    for place in [place for place, word in enumerate(words.words) if word == "for"]:
+        first = place + 1
+        while first < len(words.words) and words.words[first] in DETERMINERS:
             first += 1
+        if not 0 < place < first < len(words.words):
+            continue
+        thing, purpose = words.words[place - 1], words.words[first]
+        if _is_thing(thing) and (_is_thing(purpose) or words.words[first - 1] == "the"):
+            continue
+        for last in range(min(len(words.words), first + 2), first, -1):
+            purposes = words.words[first:last]
+            for form in (" ".join(purposes), " ".join(purposes).removesuffix("s")):
+                named = f"{form} {thing}"
+                meant = _said().get(tuple(named.split())) or (named if is_name(named) else None)
+                if meant is not None:
+                    yield Part(words.starts[place - 1], words.ends[last - 1], meant)
+                    return
 
 
 @cache
 def _complaints() -> list[tuple[str, tuple[frozenset[str], ...]]]:
-    """What is meant, and the words of each kind of which a question has one that says so."""
-    kinds = {name: frozenset(words.split()) for name, words in word_files.read("spoken")["kinds"].items()}
+    """What is meant, and the words of each kind of which a question has one that says so, in singular and plural."""
+    kinds = {name: _numbers(words.split()) for name, words in word_files.read("spoken")["kinds"].items()}
     return [
-        (meant, tuple(kinds.get(kind, frozenset((kind,))) for kind in said.split()))
+        (meant, tuple(kinds.get(kind) or _numbers([kind]) for kind in said.split()))
         for meant, every in word_files.read("spoken")["complaints"].items()
         for said in every.split(",")
     ]
 
 
+def _numbers(words: Collection[str]) -> frozenset[str]:
+    return frozenset(words).union(f"{word}s" for word in words if not word.endswith("s"))
+
+
 def _complaint(text: str) -> Iterator[Part]:
-    """The part of a question that says what is wrong, from its first word to its last, where nothing beside it is named that is worn."""
+    """The part of a question that says what is wrong, from its first word to its last, where nothing beside it is asked for that is worn."""
     words = words_of(text)
-    here = frozenset(words.words)
+    complaining = words.words[:MOST_COMPLAINING]
+    here = frozenset(complaining)
     told = [
         (last - first, meant, first, last)
         for meant, kinds in _complaints()
-        if not here.isdisjoint(kinds[0]) and (said := _nearest(words.words, kinds)) is not None
+        if not here.isdisjoint(kinds[0]) and (said := _nearest(complaining, kinds)) is not None
         for first, last in [(min(said), max(said))]
-        if not _names_a_thing(words.words, said)
+        if not _asks_for_a_thing(words.words, said)
     ]
     if told:
         _, meant, first, last = min(told)
@@ -140,15 +173,21 @@ def _nearest(words: list[str], kinds: tuple[frozenset[str], ...]) -> tuple[int, 
     return min(told, key=lambda each: max(each) - min(each), default=None)
 
 
-def _names_a_thing(words: list[str], said: Collection[int]) -> bool:
-    """Whether words beside those that are `said` name a kind of thing that is worn."""
+def _asks_for_a_thing(words: list[str], said: Collection[int]) -> bool:
+    """Whether words beside those that are `said` name a kind of thing that is worn, but for one that what is wrong comes with: "in heels", "under my
+    dress", "from carrying a bag"."""
     for first in range(len(words)):
-        for last in (first + 1, first + 2):
-            phrase = " ".join(words[first:last])
-            known = names().get(phrase) or names().get(phrase.removesuffix("s"))
-            if known is not None and known[0] in THINGS and not set(range(first, last)) <= set(said):
+        if CIRCUMSTANCES.intersection(words[max(0, first - 3) : first]):
+            continue
+        for last in range(first + 1, min(len(words), first + 2) + 1):
+            if not set(range(first, last)) <= set(said) and _is_thing(" ".join(words[first:last])):
                 return True
     return False
+
+
+def _is_thing(phrase: str) -> bool:
+    known = names().get(phrase) or names().get(phrase.removesuffix("s"))
+    return known is not None and known[0] in THINGS
 
 
 def _foreign(text: str) -> list[Part]:
@@ -163,6 +202,11 @@ def _foreign(text: str) -> list[Part]:
         return []
     matches = phrases.find(words, language, brands=frozenset(), title=False)
     foreign = _best([each for each in matches if each.language == language])
+    told = sum(each.last - each.first for each in foreign)
+    if told < len(words.words) and all(
+        " ".join(words.words[each.first : each.last]) in english_too() for each in foreign
+    ):
+        return []  # "team jersey"
     parts = [
         Part(words.starts[each.first], words.ends[each.last - 1], in_english(each.value)) for each in foreign
     ]

@@ -11,13 +11,14 @@ from functools import partial
 from typing import NamedTuple
 
 from fashion_assets.catalog.ontology.tokens import plain
-from fashion_assets.search import spoken, statements, words
+from fashion_assets.search import purposes, spoken, statements, words
 from fashion_assets.search.everyday import is_everyday, is_filler
 from fashion_assets.search.kept import CACHED_BYTES, Cache
 from fashion_assets.search.lacking import Absent
 from fashion_assets.search.path import Facts
 from fashion_assets.search.reading import Statement
 from fashion_assets.search.served import ServedReleases
+from fashion_assets.search.values import FilterValues
 from fashion_assets.search.words import Level, Synonyms, Term
 from fashion_assets.search.work import Compute, Once, Work
 
@@ -78,15 +79,19 @@ class _Reading(NamedTuple):
 class Understanding:
     """The words of all searches of one engine: how each is read in each release, found out once."""
 
-    def __init__(self, releases: ServedReleases):
+    def __init__(self, releases: ServedReleases, values: FilterValues):
         self._releases = releases
+        self._values = values
         self._said: Cache[spoken.Said] = Cache(4_096, CACHED_BYTES)
         self._words: Cache[_Reading] = Cache(65_536, CACHED_BYTES)
         self._levels: Cache[int] = Cache(65_536, CACHED_BYTES)
         self._lexicons: Cache[Mapping[str, int]] = Cache(2)
 
-    def understand(self, facts: Facts, text: str, synonyms: Synonyms | None = None) -> Work[Understood]:
-        """A text as a release reads it. What a merchant has synonyms of is read as it is said."""
+    def understand(
+        self, facts: Facts, text: str, synonyms: Synonyms | None = None, *, widely: bool = True
+    ) -> Work[Understood]:
+        """A text as a release reads it. What a merchant has synonyms of is read as it is said. `widely`: purposes and themes stand for what they are
+        made of, too, which what is not wanted does not."""
         if not text:
             return Understood(text, ())
         said = self._said.peek(text)
@@ -96,6 +101,11 @@ class Understanding:
         if synonyms and any(words.has_synonyms(own, synonyms) for own in said.also.values()):
             said = yield Compute(partial(spoken.replaced, text, synonyms))
         text, also = said.text, dict(said.also)
+        if widely:
+            named = words.read(text)
+            kinds = purposes.replaceable(named)
+            there = (yield from self._values.known(facts, purposes.KIND)) if kinds else {}
+            synonyms = purposes.along(named, synonyms, [each for each in kinds if each not in there])
         terms = words.read(text, synonyms)
         asked = words.strangers(terms)
         if not asked:

@@ -1,6 +1,6 @@
 """The files of words beside the search's modules.
 
-What belongs here: reading one. What does not: what its words are for (`everyday`, `languages`, `spoken`).
+What belongs here: reading one. What does not: what its words are for (`everyday`, `languages`, `purposes`, `spoken`).
 """
 
 import tomllib

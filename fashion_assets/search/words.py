@@ -6,10 +6,10 @@ known word of an unknown one. What does not: the statements that ask (`statement
 
 import re
 import unicodedata
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from functools import cache
-from typing import NamedTuple
+from typing import NamedTuple, TypeVar
 
 from rapidfuzz import process
 from rapidfuzz.distance import OSA
@@ -42,6 +42,8 @@ LONGEST_NAME = 4
 RARE = 3
 """A word that fewer products have is a misspelling, if a known word is near."""
 
+
+_Found = TypeVar("_Found")
 
 _SIGNS = re.compile(r"[\W_]+")
 _STRETCH = re.compile(r"(?:\w|[^\x00-\x7f])+")
@@ -84,13 +86,22 @@ class Term:
     said: str = ""
     """As it was asked."""
     also: "tuple[Other, ...]" = ()
-    """What else will do, where a merchant says so."""
+    """What else will do, where a merchant says so, or the list of purposes."""
+    is_replaced: bool = False
+    """Whether the phrases themselves will not do."""
+    label: str = ""
+    """Weight under which `search_vector` must have the words; empty: whichever."""
 
     @property
     def tsquery(self) -> str:
         """For `to_tsquery`: the phrases, quoted, and what else will do, joined by or."""
-        ways = [_quoted(each) for phrase in self.phrases for each in _written_out(phrase)]
-        ways += ["(" + " & ".join(term.tsquery for term in other.terms) + ")" for other in self.also]
+        own = () if self.is_replaced else self.phrases
+        ways = [
+            _quoted(each) + (f":{self.label}" if self.label else "")
+            for phrase in own
+            for each in _written_out(phrase)
+        ]
+        ways += ["(" + " & ".join(other.asking(term) for term in other.terms) + ")" for other in self.also]
         return "(" + " | ".join(ways) + ")"
 
     @property
@@ -116,6 +127,14 @@ class Other:
     terms: tuple[Term, ...]
     words: str = ""
     """As they are written."""
+    is_strict: bool = False
+    """Whether they are met only by the attribute itself (`Term.strict_tsquery`)."""
+
+    replaces: bool = False
+    """Whether the words that stand for these say nothing themselves: a title that has "work" is of something else."""
+
+    def asking(self, term: Term) -> str:
+        return term.strict_tsquery if self.is_strict else term.tsquery
 
 
 Synonyms = Mapping[str, tuple[Other, ...]]
@@ -273,7 +292,8 @@ def _widened(phrase: str, own: Sequence[Term], others: tuple[Other, ...]) -> Ter
     of either."""
     importance = max(term.importance for term in (*own, *(term for other in others for term in other.terms)))
     if len(own) == 1:
-        return replace(own[0], importance=importance, also=others)
+        replaced = all(other.replaces for other in others) and own[0].column is None
+        return replace(own[0], importance=importance, also=others, is_replaced=replaced)
     return Term((phrase,), importance, said=phrase, also=(Other("", tuple(own)), *others))
 
 
@@ -304,6 +324,23 @@ def _named(phrase: str) -> tuple[str, str] | None:
     return next((_joined_names()[form] for form in written if form in _joined_names()), None)
 
 
+def longest_first(
+    count: int, longest: int, find: Callable[[int, int], _Found | None]
+) -> Iterator[tuple[int, int, _Found]]:
+    """What is found of so many words, and from which to which one (that is not of it): of what begins at a word the longest, and nothing within
+    another."""
+    first = 0
+    while first < count:
+        for last in range(min(count, first + longest), first, -1):
+            found = find(first, last)
+            if found is not None:
+                yield first, last, found
+                first = last
+                break
+        else:
+            first += 1
+
+
 def is_name(phrase: str) -> bool:
     """Whether a phrase, in singular or plural, names a value or a brand."""
     return _named(phrase) is not None
@@ -322,9 +359,11 @@ def _joined(name: str) -> str:
 
 
 _COMPANY = re.compile(
-    r"\b(?:for|(?:to|that|which) goe?s? with|goes with|to (?:wear|put on) (?:with|under|over)|to match|matching|that fits?)\b"
+    r"\b(?:for|(?:(?:to|that|which) )?(?:go|goes|pair|wear|put on|match|matches) (?:with|under|over|beneath|underneath)|under|underneath|beneath|over|"
+    r"(?:to|that|which) match(?:es)?|matching|(?:to|that|which) (?:fits?|suits?))\b"
 )
 _KINDS = ("article_type", "sub_category", "category")
+_SHARED = ("usage", "season", "gender")
 
 
 def without_company(text: str, synonyms: Synonyms | None = None) -> list[Term]:
@@ -337,7 +376,9 @@ def without_company(text: str, synonyms: Synonyms | None = None) -> list[Term]:
     kinds = [place for place, term in enumerate(company) if term.column in _KINDS]
     if not kinds or not any(term.column in _KINDS for term in asked):
         return read(text, synonyms)
-    terms = [*asked, *company[kinds[-1] + 1 :]]
+    # Of "a formal suit for men" what is asked for is formal, too, and no suit.
+    shared = [term for term in company[: kinds[-1]] if term.column in _SHARED]
+    terms = [*asked, *shared, *company[kinds[-1] + 1 :]]
     return list({term.phrases[0]: term for term in terms}.values())
 
 

@@ -34,6 +34,17 @@ from fashion_assets.search.words import is_name, read, with_what_was_said, witho
         ("my lips crack in the wind", "my lip care in the wind"),
         ("shoes for sore feet", "shoes for sore feet"),
         ("cold shoulder top", "cold shoulder top"),
+        ("pale lips", "lipstick"),
+        ("white hairs showing", "hair colour showing"),
+        ("thighs chafe under skirts", "leggings under skirts"),
+        (f"{'word ' * 60}cold hands", f"{'word ' * 60}gloves"),
+        (f"{'word ' * 60}hands feel cold", f"{'word ' * 60}hands feel cold"),
+        # Names the other way round.
+        ("cover for my phone", "mobile pouch"),
+        ("red laces for shoes", "red shoe laces"),
+        ("shoes for a dress", "shoes for a dress"),
+        ("bag for the laptop", "bag for the laptop"),
+        ("shirt for", "shirt for"),
         # Words that are English, too, or a name's, tell no language.
         ("rock band tshirt", "rock band tshirt"),
         ("rosso brunello shoes", "rosso brunello shoes"),
@@ -43,6 +54,7 @@ from fashion_assets.search.words import is_name, read, with_what_was_said, witho
         ("mac lipstick", "mac lipstick"),
         ("t shirt", "t shirt"),
         ("football club jersey", "football club jersey"),
+        ("team jersey", "team jersey"),
         ("nike rotes kleid", "nike red dresses"),
         ("blue shirt for the office", "blue shirt for the office"),
         ("", ""),
@@ -118,6 +130,8 @@ def test_what_a_thing_is_to_go_with_is_not_asked_for():
         ("earrings that go with a red saree for women", ["earrings", "women"]),
         ("bag for my laptop", ["bags", None, None]),
         ("shirt for men", ["shirts", "men"]),
+        ("shoes that match a formal suit for men", ["shoes", "formal", "men"]),
+        ("stockings under a skirt", ["stockings"]),
         ("kurta with dupatta", ["kurtas", None, "dupatta"]),
     ):
         assert [term.value for term in without_company(typed) if term.phrases != ("for",)] == asked, typed

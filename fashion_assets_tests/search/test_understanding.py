@@ -51,3 +51,19 @@ def test_what_a_title_names_comes_first(engine: SearchEngine):
         assert results.hits[0].external_id == external_id, (typed, results.hits[0].title)
         assert results.hits[0].score == pytest.approx(sum(each.score for each in results.hits[0].explanation))
     assert {each.word for each in engine.search(Query("acme mtp-1233d mtp-9")).plan.lacking} == {"mtp-9"}
+
+
+def test_themes_and_what_a_shop_has_none_of(engine: SearchEngine, live: Candidate):
+    live.conn.execute(
+        sql.SQL("UPDATE {} SET title = 'Batman Sees Red' WHERE external_id = '21'").format(
+            live.release.table("products")
+        )
+    )
+    live.conn.commit()
+    assert engine.search(Query("superheroes")).hits[0].external_id == "21"
+    without = engine.search(Query("red", avoid="superheroes", limit=40)).hits
+    assert "21" in {hit.external_id for hit in without}, "what is not wanted is what is said"
+    # There are T-shirts alone.
+    tops = engine.search(Query("red tops"))
+    assert tops.plan.terms == ("red", "tops | shirts | tshirts") and tops.hits[0].colour == "red"
+    assert [each.word for each in tops.plan.lacking] == ["tops"]
