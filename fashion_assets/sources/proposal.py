@@ -139,36 +139,6 @@ def propose(
     ).proposal()
 
 
-def propose_for_database(location: str, pictures: str | None) -> Proposal:
-    """A mapping for the table of a database that says most of listings. Raises SourceError."""
-    from sqlalchemy import exc  # here: few catalogues are in a database
-
-    from fashion_assets.sources.readers import databases
-
-    place = databases.told(location)
-    engine = databases.engine(location)
-    try:
-        with engine.connect() as connection:
-            tables = databases.tables(connection)
-    except exc.SQLAlchemyError as error:
-        raise databases.explained(error, place) from error
-    finally:
-        engine.dispose()
-    found: list[tuple[tuple[int, str], Proposal]] = []
-    for table in tables[:50]:
-        try:
-            proposal = propose(location, "sql", pictures, {"table": table})
-        except SourceError:
-            continue
-        found.append(((-len(proposal.mapping.attributes), table), proposal))
-    if not found:
-        raise SourceError(
-            f"{place} has no table that could be a catalogue, but {', '.join(tables[:10]) or 'no table at all'}. Name the table in a "
-            "mapping (--mapping FILE)."
-        )
-    return min(found, key=lambda each: each[0])[1]
-
-
 def _place(location: str) -> str:
     from fashion_assets.sources.readers.beginnings import is_database_url
 

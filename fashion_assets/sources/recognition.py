@@ -377,15 +377,16 @@ def _named(taken: dict[str, str], mapping: Mapping, names: Sequence[str]) -> str
 
 
 def _proposed(location: str, seen: _Seen, known: Sequence[Mapping], pictures: str | None) -> Recognised:
-    from fashion_assets.sources.proposal import Proposal, propose, propose_for_database
+    from fashion_assets.sources.proposal import Proposal, propose
 
-    if seen.is_database:
-        proposal = propose_for_database(location, pictures)
-        return Recognised(proposal.mapping, location, proposal.reason, proposed=True, notes=proposal.notes)
-    for file in seen.files:
-        if seen.format(file) == "sql":
-            proposal = propose_for_database(file, pictures)
-            return Recognised(proposal.mapping, file, proposal.reason, proposed=True, notes=proposal.notes)
+    databases = (
+        [location] if seen.is_database else [file for file in seen.files if seen.format(file) == "sql"]
+    )
+    for database in databases:
+        from fashion_assets.sources.proposed_table import propose_for_database  # here: few are in a database
+
+        proposal = propose_for_database(database, pictures)
+        return Recognised(proposal.mapping, database, proposal.reason, proposed=True, notes=proposal.notes)
     best: tuple[tuple[int, int], str, Proposal] | None = None
     why: dict[str, str] = {}
     where = [*seen.files]

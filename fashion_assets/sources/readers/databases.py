@@ -176,6 +176,11 @@ def query(text: str) -> sa.FromClause:
     return sa.text(f"({escaped}\n) AS source")  # type: ignore[return-value]
 
 
+_PARTITIONS = sa.text(
+    "SELECT relname FROM pg_class WHERE relispartition AND relnamespace = (SELECT oid FROM pg_namespace WHERE nspname = :schema)"
+)
+
+
 def tables(connection: sa.Connection) -> list[str]:
     """Tables and views of the database, as a mapping names them: `schema.table`, without the schema where it is the usual one."""
     inspector = _inspector(connection)
@@ -187,6 +192,9 @@ def tables(connection: sa.Connection) -> list[str]:
         names = [*inspector.get_table_names(schema), *inspector.get_view_names(schema)]
         if connection.dialect.name == "postgresql":
             names += inspector.get_materialized_view_names(schema)  # type: ignore[attr-defined]
+            # What is a part of another table is read with it.
+            parts = set(connection.execute(_PARTITIONS, {"schema": schema}).scalars())
+            names = [name for name in names if name not in parts]
         found += [name if schema == usual else f"{schema}.{name}" for name in sorted(names)]
     return found
 

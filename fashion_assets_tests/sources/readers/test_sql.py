@@ -19,6 +19,7 @@ from fashion_assets.sources import SourceError
 from fashion_assets.sources.known_mappings import parse_mapping
 from fashion_assets.sources.mapped import Mapped
 from fashion_assets.sources.proposal import propose
+from fashion_assets.sources.proposed_table import propose_for_database
 from fashion_assets.sources.readers import databases, format_of, keys, open_rows
 from fashion_assets.sources.readers.beginnings import is_database_url
 from fashion_assets.sources.readers.keeping import kept
@@ -444,6 +445,28 @@ def test_tables_and_columns_of_a_database(settings):
         assert {"b", "old.a"} <= set(databases.tables(opened))
         assert databases.columns(opened, "old") == {"a": ["x", "y"]}
     engine.dispose()
+
+
+def test_of_several_tables_the_one_is_read_that_is_meant_and_told(settings):
+    statements = (
+        "CREATE SCHEMA archive; CREATE SCHEMA shop",
+        "CREATE TABLE archive.articles (id int PRIMARY KEY, title text, brand text, price numeric)",
+        "INSERT INTO archive.articles SELECT n, 'Dress ' || n, 'Puma', n + .99 FROM generate_series(1, 40) n",
+        "CREATE TABLE shop.items (id int, title text, brand text, price numeric, PRIMARY KEY (id)) PARTITION BY RANGE (id)",
+        "CREATE TABLE shop.a_first PARTITION OF shop.items FOR VALUES FROM (0) TO (1000)",
+        "INSERT INTO shop.items SELECT n, 'Shirt ' || n, 'Nike', n + .49 FROM generate_series(1, 60) n",
+        "CREATE TABLE shop.bare (id int PRIMARY KEY, title text, brand text, price numeric)",
+        "INSERT INTO shop.bare SELECT n, 'Shoe ' || n, 'Fila', n + .29 FROM generate_series(1, 5) n",
+    )
+    with connect(settings) as connection:
+        made(connection, ";".join(statements))
+    found = propose_for_database(
+        f"{url(settings)}{'&' if '?' in url(settings) else '?'}search_path=shop", None
+    )
+    assert found.mapping.options["table"] == "items"
+    assert found.notes[0] == (
+        "the table items is read, of 2; bare could be as well: name another one in a mapping (--mapping FILE)"
+    )
 
 
 KEYS = st.lists(
