@@ -80,5 +80,6 @@ def found_out(settings: Settings, choice: Choice, conn: psycopg.Connection | Non
     if kind != "folder":
         said = f"{location} is read by the mapping {recognised.mapping.name}: {recognised.reason}"
     if recognised.proposed:
-        said += f". Look at it: fashion-assets sources inspect {location}"
+        unsure = f". Not sure of it: {'; '.join(recognised.notes)}" if recognised.notes else ""
+        said += f"{unsure}. Look at it: fashion-assets sources inspect {location}"
     return replace(choice, kind=kind, location=location, options=options, said=without_password(said))

@@ -7,6 +7,7 @@ import psycopg
 import pytest
 from typer.testing import CliRunner
 
+from fashion_assets.choice import Choice, found_out
 from fashion_assets.cli import app
 from fashion_assets.settings import Settings
 from fashion_assets.sources.known_mappings import load_mapping
@@ -106,6 +107,17 @@ def test_a_written_mapping_gives_the_same(tmp_path: Path) -> None:
     assert call("sources", "inspect", tmp_path / "nowhere")[0] == 1
     code, said = call("sources", "inspect", "sample:10")
     assert code == 2 and "reader of its own" in said
+
+
+def test_a_run_says_what_a_proposal_is_not_sure_of(tmp_path: Path) -> None:
+    file = tmp_path / "laden" / "artikel.csv"
+    file.parent.mkdir()
+    file.write_text(
+        "Kod;Nazwa;Gewicht;Rok\n" + "".join(f"A{n};Hemd rot {n};{n},50;{2011 + n}\n" for n in range(9))
+    )
+    choice = found_out(Settings(home=tmp_path / "home"), Choice("shop", "catalogue", str(file.parent)))
+    assert "Not sure of it: " in choice.said and "no column states the price for sure" in choice.said
+    assert choice.said.endswith(f"Look at it: fashion-assets sources inspect {file}")
 
 
 def test_a_run_finds_the_mapping_out_and_keeps_it(
