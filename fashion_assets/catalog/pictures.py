@@ -163,9 +163,8 @@ class PictureFile:
         try:
             outline = formats.outline(self.data)
         except PictureError as error:
-            damaged = error.reason in (IMAGE_TRUNCATED, IMAGE_UNDECODABLE) and went_as_text(
-                self.data, failed=True
-            )
+            broken = error.reason == IMAGE_UNDECODABLE
+            damaged = (broken or error.reason == IMAGE_TRUNCATED) and went_as_text(self.data, failed=broken)
             raise (PictureError(IMAGE_SENT_AS_TEXT) if damaged else error) from None
         self._check(outline.size)
         if outline.format == "JPEG" and went_as_text(self.data, failed=False):
@@ -190,7 +189,7 @@ class PictureFile:
                         yield decoded
                         return
                 # Pillow goes on where line ends were translated, and shows smears.
-                if went_as_text(self.data, failed=True):
+                if went_as_text(self.data, failed=not outline.ends_early()):
                     raise PictureError(IMAGE_SENT_AS_TEXT)
             with _opened_by_pillow(outline) as image:
                 self._check(image.size)
