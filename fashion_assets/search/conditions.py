@@ -7,7 +7,7 @@ apart (`filters`).
 from dataclasses import replace
 from functools import partial
 
-from fashion_assets.search import pictographs, priced, refused
+from fashion_assets.search import pictographs, priced, refused, spoken
 from fashion_assets.search.filters import AnyOf, Between
 from fashion_assets.search.path import Facts
 from fashion_assets.search.query import Query
@@ -22,6 +22,9 @@ def read(query: Query, facts: Facts, notes: list[str]) -> Work[Query]:
 
     A search by words alone keeps them where nothing else would be left to look for.
     """
+    if query.avoid:
+        said = yield Compute(partial(spoken.replaced, query.avoid))
+        query = replace(query, filters=(*query.narrowed, *refused.none_of([said.text])))
     words = pictographs.named(query.words)
     if query.words and not any(letter.isalnum() for letter in words):
         # What is found for signs alone is found by chance.
@@ -32,12 +35,12 @@ def read(query: Query, facts: Facts, notes: list[str]) -> Work[Query]:
         return replace(query, words="", filters=query.narrowed if others else (*query.narrowed, _NOTHING))
     if words != query.words:
         query = replace(query, words=words)
-    said = priced.parted(query.words)
-    if said is not None and not facts.meeting([_HAS_A_PRICE]).any():
-        notes.append(f"hardly any product has a price: {said.said!r} narrows nothing")
-    elif said is not None and (said.words or query.mode != "text"):
-        query = replace(query, words=said.words, filters=(*query.narrowed, said.range))
-        notes.append(f"{said.said!r} is read as a price, whatever the currency")
+    price = priced.parted(query.words)
+    if price is not None and not facts.meeting([_HAS_A_PRICE]).any():
+        notes.append(f"hardly any product has a price: {price.said!r} narrows nothing")
+    elif price is not None and (price.words or query.mode != "text"):
+        query = replace(query, words=price.words, filters=(*query.narrowed, price.range))
+        notes.append(f"{price.said!r} is read as a price, whatever the currency")
     if not refused.says_so(query.words):
         return query
     unwanted = yield Compute(partial(refused.parted, query.words))

@@ -17,7 +17,7 @@ from fashion_assets.search.filters import Between
 _SIGN = r"(?:[$\u20ac\u00a3\u20b9]|\b(?:rs\.?|inr|usd|eur|gbp)(?=[\s\d]))"
 _CODE = r"(?:[$\u20ac\u00a3\u20b9]|(?:rs\b\.?|inr|usd|eur|euros?|gbp|dollars?|pounds?|rupees?|rupien?|bucks|quid)\b|/-)"
 _UNITS = r"years?|yrs?|y/?o|months?|ml|g|gms?|grams?|cm|mm|m|inch(?:es)?|in|kg|oz|w|l|pcs?|pieces?|percent|days?|hours?|miles?|km"
-_NUMBER = r"\d{1,3}(?:,\d{3})+(?:\.\d{1,2})?|\d{1,7}(?:[.,]\d{1,2})?"
+_NUMBER = r"\d{1,4}(?:\.\d{1,2})?k\b|\d{1,3}(?:,\d{3})+(?:\.\d{1,2})?|\d{1,7}(?:[.,]\d{1,2})?"
 _ENDS = rf"(?![\w%.,]*[\w%]|\s*(?:{_UNITS})\b)"
 
 
@@ -74,6 +74,8 @@ def parted(text: str) -> Priced | None:
 
 
 def _number(said: str) -> Decimal:
+    if said[-1] in "kK":
+        return 1000 * Decimal(said[:-1])
     whole = re.sub(r",(?=\d{3}\b)", "", said)
     return Decimal(whole.replace(",", "."))
 

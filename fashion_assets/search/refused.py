@@ -8,7 +8,7 @@ clue" is a print, and stays a question for its words.
 """
 
 import re
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 from functools import cache, lru_cache
 
@@ -21,7 +21,7 @@ COLUMNS_REFUSED = ("brand", "gender", "category", "sub_category", "article_type"
 """Columns that whole catalogues state: what has another value there is known not to be it. Of the others words tell."""
 
 _NOT = (
-    r"but not|not|except(?: for)?|excluding|other than|(?:anything|everything|all) but|apart from|isn'?t|aren'?t|neither|minus|"
+    r"(?:i )?(?:don'?t|do not) (?:like|want|need)|i hate|avoid(?:ing)?|but not|not|except(?: for)?|excluding|other than|(?:anything|everything|all) but|apart from|isn'?t|aren'?t|neither|minus|"
     r"nicht|keine?[nrms]?|ausser|au\u00dfer|pas|sauf|excepto|menos|tranne|niet|geen|behalve|(?P<without>without|w/o|no|non)"
 )
 """In the languages in which questions come; "without" of other languages is read with the language (`languages`), for some are names, too."""
@@ -62,7 +62,6 @@ def parted(text: str) -> Refused | None:
     text = spoken.replaced(_SAYS_SO.sub(lambda found: "without " if found["without"] else "not ", text)).text
     kept: list[str] = []
     avoided: list[str] = []
-    values: dict[str, list[str]] = {}
     end = 0
     for found in _READ.finditer(text):
         if found.start() < end:
@@ -72,21 +71,22 @@ def parted(text: str) -> Refused | None:
             continue
         kept.append(_BESIDE.sub("", text[end : found.start()]))
         end = last
-        for said in refused:
-            avoided.append(said)
-            term = read(said)[0]
-            if term.column in COLUMNS_REFUSED and term.column in COLUMNS and term.value is not None:
-                values.setdefault(term.column, []).append(term.value)
+        avoided += refused
     if not avoided:
         return None
     words = " ".join((*kept, text[end:])).split()
     if all(is_filler(word.lower()) for word in words):
         words = []
-    return Refused(
-        " ".join(words),
-        " ".join(avoided),
-        tuple(NoneOf(column, tuple(own)) for column, own in values.items()),
-    )
+    return Refused(" ".join(words), " ".join(avoided), none_of(avoided))
+
+
+def none_of(said: Iterable[str]) -> tuple[NoneOf, ...]:
+    """Filters that leave out the values which names are of."""
+    values: dict[str, list[str]] = {}
+    for term in (term for each in said for term in read(each)):
+        if term.column in COLUMNS_REFUSED and term.column in COLUMNS and term.value is not None:
+            values.setdefault(term.column, []).append(term.value)
+    return tuple(NoneOf(column, tuple(dict.fromkeys(own))) for column, own in values.items())
 
 
 def _refused(text: str, start: int, of_a_thing: bool) -> tuple[list[str], int]:

@@ -29,6 +29,7 @@ from fashion_assets.search.query import Query
         ("kleid nicht rot", "dresses", "red"),
         ("camisa no roja", "shirt", "red"),
         ("robe pas noire", "dresses", "black"),
+        ("I don't like red, show me shirts", ", show me shirts", "red"),
     ],
 )
 def test_what_is_not_wanted_is_left_out(typed: str, words: str, avoid: str):
@@ -66,6 +67,7 @@ def test_what_refuses_nothing_that_has_a_meaning_is_as_it_was(typed: str):
         ("dress <50\u20ac", "dress", None, 50),
         ("watch over 100 dollars", "watch", 100, None),
         ("dress between 40 and 20 euros", "dress", 20, 40),
+        ("watches under 1.5k", "watches", None, 1500),
         ("kleid unter 49,90", "kleid", None, Decimal("49.90")),
     ],
 )
@@ -126,6 +128,8 @@ def test_both_narrow_a_search_and_are_told(live: Candidate):
             answer = engine.search(Query(typed, limit=100))
             assert "red" in colours and {hit.colour for hit in answer.hits} == colours - {"red"}
             assert "left out, as the words say: red" in answer.plan.told
+        answer = engine.search(Query("tshirt", avoid="red", limit=100))
+        assert {hit.colour for hit in answer.hits} == colours - {"red"}
         assert "red" in {hit.colour for hit in engine.search(Query("tshirt", limit=100)).hits}
         assert engine.search(Query("not red", mode="text")).plan.told == ()
         answer = engine.search(Query("?!", mode="hybrid"))
