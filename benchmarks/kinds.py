@@ -1,12 +1,13 @@
 """Relevance by the kinds of queries at which shops' searches fail: precision at ten of each kind, and what each query found.
 
-Usage: python benchmarks/kinds.py HOME [--held-out] [--queries]
+Usage: python benchmarks/kinds.py HOME [--held-out] [--queries] [--in-its-words]
 
 Asks the home's live release the queries of `kinds.json`: exact, product type, feature, theme, use, compatibility, symptom, slang, abbreviation, other
 language. A hit is right if its product meets all conditions of the query: one of the values in each column named; of a title, one of the texts within
 it. Of the first ten hits, or as many as there are right products, the share that is right. Queries no product could answer are left out, and named.
 `--queries` shows each, the worst first. `--held-out` asks those of `kinds_held_out.json` in their place: written by somebody who had not seen the
-engine, its word lists or the other queries, and tuned on by nobody; whoever mends what they show needs new ones.
+engine, its word lists or the other queries, and tuned on by nobody; whoever mends what they show needs new ones. `--in-its-words` asks the first values
+of a query's conditions in place of its words: what would be found if every question were read as it is meant.
 """
 
 import json
@@ -60,7 +61,10 @@ def main() -> None:
     told, left_out = [], []
     with SearchEngine.open(settings, size=1) as engine, connect(settings) as conn:
         for each in queries:
-            found = {mode: engine.search(Query(each["words"], mode=mode, limit=FIRST)) for mode in MODES}
+            words = each["words"]
+            if "--in-its-words" in sys.argv:
+                words = " ".join(values[0] for values in each["finds"].values())
+            found = {mode: engine.search(Query(words, mode=mode, limit=FIRST)) for mode in MODES}
             release = found["hybrid"].plan.release
             possible = right(conn, release, each["finds"], None)
             if not possible:

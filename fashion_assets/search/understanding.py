@@ -11,7 +11,7 @@ from functools import partial
 from typing import NamedTuple
 
 from fashion_assets.catalog.ontology.tokens import plain
-from fashion_assets.search import purposes, spoken, statements, words
+from fashion_assets.search import purposes, spelling, spoken, statements, words
 from fashion_assets.search.everyday import is_everyday, is_filler
 from fashion_assets.search.kept import CACHED_BYTES, Cache
 from fashion_assets.search.lacking import Absent
@@ -219,5 +219,7 @@ def _rare(word: str, there: bool, lexicon: Mapping[str, int]) -> _Reading:
         return _Reading(bare, there, spelt=False)
     if known is not None:
         return _Reading(word if known.english else spoken.in_english(known.value), there)
-    nearest = None if is_everyday(word) else words.nearest_word(word, lexicon)
+    nearest = None
+    if not is_everyday(word):
+        nearest = spelling.abbreviated(word, lexicon) or spelling.nearest_word(word, lexicon)
     return _Reading(nearest or word, there, spelt=nearest is None)

@@ -1,7 +1,7 @@
-"""Words as people type them: read as terms of the catalogue, misspellings corrected.
+"""Words as people type them: read as terms of the catalogue.
 
-What belongs here: finding the vocabularies' values in what was typed, the full-text queries of the terms, the nearest
-known word of an unknown one. What does not: the statements that ask (`statements`), the models (`meaning`).
+What belongs here: finding the vocabularies' values in what was typed, the full-text queries of the terms. What
+does not: the nearest known word of an unknown one (`spelling`), the statements that ask (`statements`), the models (`meaning`).
 """
 
 import re
@@ -10,9 +10,6 @@ from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from functools import cache
 from typing import NamedTuple, TypeVar
-
-from rapidfuzz import process
-from rapidfuzz.distance import OSA
 
 from fashion_assets.catalog.attributes import ATTRIBUTES, IMPORTANCE
 from fashion_assets.catalog.brands import gazetteer
@@ -405,29 +402,6 @@ def strangers(terms: Sequence[Term]) -> list[str]:
             if term.column is None and len(term.phrases) == 1 and not term.also
         )
     )
-
-
-def nearest_word(word: str, counts: Mapping[str, int]) -> str | None:
-    """The known word most like a misspelt one: of the vocabularies' names and of `counts` (products by word).
-
-    At most one letter in words of up to six, two in longer ones, may be wrong, missing, too many or swapped with its
-    neighbour (optimal string alignment); the first is right. Of equally near ones, one of the vocabularies wins, then the
-    more frequent. None where nothing is near, and for words of three letters or fewer.
-    """
-    if len(word) <= 3 or any(letter.isdigit() for letter in word):
-        return None
-    allowed = 1 if len(word) <= 6 else 2
-    candidates = [known for known in _named_words() | counts.keys() if known[0] == word[0]]
-    near = process.extract(word, candidates, scorer=OSA.distance, score_cutoff=allowed, limit=None)
-    ranked = sorted(
-        near, key=lambda found: (found[1], found[0] not in names(), -counts.get(found[0], 0), found[0])
-    )
-    return ranked[0][0] if ranked else None
-
-
-@cache
-def _named_words() -> frozenset[str]:
-    return frozenset(name for name in names() if len(name) > 3)
 
 
 def asked_for(terms: Sequence[Term]) -> list[Term]:

@@ -12,7 +12,8 @@ from psycopg import sql
 from fashion_assets.criteria.subject import Candidate
 from fashion_assets.postgres import server
 from fashion_assets.postgres.connections import connect
-from fashion_assets.search.words import Term, nearest_word, read, strangers, tiers, tokens
+from fashion_assets.search.spelling import abbreviated, nearest_word
+from fashion_assets.search.words import Term, read, strangers, tiers, tokens
 from fashion_assets.settings import Settings
 
 
@@ -43,6 +44,13 @@ def test_misspelt_words_are_corrected_to_the_nearest_known_one():
     assert nearest_word("pritned", counts) == "printed"
     assert nearest_word("qqqqqq", counts) is None
     assert nearest_word("abc", {"abd": 1}) is None
+
+
+def test_words_without_their_vowels_are_written_out():
+    counts = {"leather": 90, "lather": 5}
+    assert abbreviated("jckts", counts) == "jacket" and abbreviated("hndbg", counts) == "handbag"
+    assert abbreviated("lthr", counts) == "leather"
+    assert all(abbreviated(each, counts) is None for each in ("red", "dr", "b12", "zzzz"))
 
 
 def test_tiers_share_no_match_and_miss_none(candidate: Candidate):
