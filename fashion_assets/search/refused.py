@@ -12,13 +12,11 @@ from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 from functools import cache, lru_cache
 
+from fashion_assets.catalog.attributes import IMPORTANCE
 from fashion_assets.search import spoken, word_files
 from fashion_assets.search.everyday import is_filler
 from fashion_assets.search.filters import COLUMNS, NoneOf
 from fashion_assets.search.words import LONGEST_NAME, is_name, read
-
-COLUMNS_REFUSED = ("brand", "gender", "category", "sub_category", "article_type", "colour", "season", "usage")
-"""Columns that whole catalogues state: what has another value there is known not to be it. Of the others words tell."""
 
 _NOT = (
     r"(?:i )?(?:don'?t|do not) (?:like|want|need)|i hate|avoid(?:ing)?|but not|not|except(?: for)?|excluding|other than|(?:anything|everything|all) but|apart from|isn'?t|aren'?t|neither|minus|"
@@ -84,7 +82,8 @@ def none_of(said: Iterable[str]) -> tuple[NoneOf, ...]:
     """Filters that leave out the values which names are of."""
     values: dict[str, list[str]] = {}
     for term in (term for each in said for term in read(each)):
-        if term.column in COLUMNS_REFUSED and term.column in COLUMNS and term.value is not None:
+        # What a catalogue states: what has another value there is known not to be it. Of the others words tell.
+        if term.column in IMPORTANCE and term.column in COLUMNS and term.value is not None:
             values.setdefault(term.column, []).append(term.value)
     return tuple(NoneOf(column, tuple(dict.fromkeys(own))) for column, own in values.items())
 
