@@ -8,12 +8,14 @@ installation nothing had befallen yet, and the doctor must find nothing.
 """
 
 import multiprocessing
+import os
 import shutil
+import signal
 import tempfile
 import time
 from collections import Counter
 from collections.abc import Callable, Collection, Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass, field
 from multiprocessing.process import BaseProcess
 from pathlib import Path
@@ -237,7 +239,7 @@ class Stage:
         elif fault.kind == "elsewhere" and elsewhere is not None:
             elsewhere.mkdir(mode=0o700, exist_ok=True)
             started.append(self._start(step.action, self._place(database, elsewhere, step.catalogue)))
-        ended = [_ended(process, pipe) for process, pipe in started]
+        ended = [self._ended(process, pipe, database) for process, pipe in started]
         struck, statements = self.proxy.struck or fault.kind in TOGETHER, self.proxy.statements
         self.proxy.arm(None)
         self.proxy.end_all()
@@ -245,6 +247,35 @@ class Stage:
         self._settle(database)
         worst = next((each for each in ended if each is None or each.outcome == "unforeseen"), ended[0])
         return Told(step, worst, struck, statements, time.monotonic() - began)
+
+    def _ended(self, process: BaseProcess, pipe: Any, database: str) -> Ended | None:
+        found, hung = None, ""
+        try:
+            if pipe.poll(STEP_SECONDS):
+                found = pipe.recv()
+                process.join(20)
+                hung = "its process did not end" if process.is_alive() else ""
+            else:
+                hung = f"it hung for {STEP_SECONDS} s"
+        except (EOFError, OSError):
+            process.join(20)
+        if hung:
+            found = Ended("unforeseen", "\n".join([hung, *self._hanging(process, database)]))
+            kill(process.pid or 0)
+        return found
+
+    def _hanging(self, process: BaseProcess, database: str) -> list[str]:
+        """Where a process is, thread by thread, and what the server waits for."""
+        log = self.folder / "steps.log"
+        before = log.stat().st_size
+        os.kill(process.pid or 0, signal.SIGUSR1)
+        time.sleep(1)
+        with log.open("rb") as file:
+            file.seek(before)
+            said = file.read().decode(errors="replace").splitlines()
+        with suppress(psycopg.Error), self.server.connect(database, start=False) as conn:
+            said += [" ".join(map(str, row)) for row in conn.execute(_UNDER_WAY, (database,)).fetchall()]
+        return said
 
     def _start(self, action: str, place: Place) -> tuple[BaseProcess, Any]:
         ours, theirs = self._context.Pipe(duplex=False)
@@ -274,24 +305,14 @@ class Stage:
                 time.sleep(0.05)
 
 
+_UNDER_WAY = """
+SELECT pid, application_name, state, wait_event_type, wait_event, pg_blocking_pids(pid), left(query, 100) FROM pg_stat_activity
+WHERE datname = %s AND pid <> pg_backend_pid()
+"""
+
 _OF_THE_STEP = """
 SELECT count(*) FROM pg_stat_activity WHERE datname = %s AND pid <> pg_backend_pid() AND application_name LIKE 'fashion%%'
 """
-
-
-def _ended(process: BaseProcess, pipe: Any) -> Ended | None:
-    try:
-        if not pipe.poll(STEP_SECONDS):
-            kill(process.pid or 0)
-            return Ended("unforeseen", f"it hung for {STEP_SECONDS} s")
-        found = pipe.recv()
-    except (EOFError, OSError):
-        found = None
-    process.join(20)
-    if process.is_alive():
-        kill(process.pid or 0)
-        return Ended("unforeseen", "its process did not end")
-    return found
 
 
 def _said(told: Told) -> str:

@@ -6,7 +6,9 @@ A run goes by the product's own functions in the order `migration` and the asset
 `benchmarks/kills.py`, at a tenth of the pace.
 """
 
+import faulthandler
 import os
+import signal
 import sys
 import threading
 import time
@@ -105,6 +107,7 @@ def perform(pipe: Pipe, action: str, place: Place, log: Path) -> None:
     file = os.open(log, os.O_WRONLY | os.O_CREAT | os.O_APPEND, 0o600)
     os.dup2(file, 1)
     os.dup2(file, 2)
+    faulthandler.register(signal.SIGUSR1, file)  # where it is, asked of one that hangs
     settings = place.settings()
     try:
         ended = ACTIONS[action](settings, place)
