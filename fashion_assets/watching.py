@@ -432,19 +432,31 @@ class Watch:
         from watchfiles import watch  # here: databases need none
 
         def look() -> None:
-            for changes in watch(
-                *places,
-                stop_event=_Asked(self._stop, begun),
-                debounce=400,
-                step=100,
-                raise_interrupt=False,
-            ):
-                for _, path in changes:
-                    for place, those in places.items():
-                        if path == place or path.startswith(place.rstrip("/") + "/"):
-                            for each in those:
-                                each.touched = True
-                            self._wake.set()
+            try:
+                seen = watch(
+                    *places,
+                    stop_event=_Asked(self._stop, begun),
+                    debounce=400,
+                    step=100,
+                    raise_interrupt=False,
+                )
+                for changes in seen:
+                    for _, path in changes:
+                        for place, those in places.items():
+                            if path == place or path.startswith(place.rstrip("/") + "/"):
+                                for each in those:
+                                    each.touched = True
+                                self._wake.set()
+            except OSError as error:
+                # As where the system lets no more folders be watched, or one is gone.
+                for each in {id(each): each for those in places.values() for each in those}.values():
+                    each.due, each.every = 0.0, SCANNED_SECONDS
+                    self._tell(
+                        f"{each.entry.name}: its files cannot be watched ({error}), and are read anew every {SCANNED_SECONDS:g} s"
+                    )
+                self._wake.set()
+            finally:
+                begun.set()
 
         thread = threading.Thread(target=look, name="watching files", daemon=True)
         thread.start()

@@ -258,6 +258,22 @@ def test_files_that_change_before_the_first_sync_has_ended_are_seen(shop: Path, 
         shown(settings, title, [("Nike Women Skirt",)])
 
 
+def test_files_that_cannot_be_watched_are_read_now_and_then(
+    shop: Path, settings: Settings, monkeypatch: pytest.MonkeyPatch
+):
+    monkeypatch.setattr("fashion_assets.watching._places", lambda each: [str(shop / "nowhere")])
+    monkeypatch.setattr("fashion_assets.watching.SCANNED_SECONDS", 0.1)
+    said: list[str] = []
+    work = Watch(settings, Console(quiet=True), interval=0.05, mode="triggered", tell=said.append)
+    title = "SELECT title FROM fashion_sota.products WHERE external_id = '1'"
+    with closing(work), following(work):
+        # The first may be seen by the sync it begins with.
+        for name in ("Nike Women Skirt", "Nike Women Dress"):
+            replace_line(shop, 1, line(1, name))
+            shown(settings, title, [(name,)])
+    assert any("its files cannot be watched" in each for each in said)
+
+
 def test_what_a_watch_does_not_do_is_refused():
     for option, said in (
         (["--mode", "snapshot"], "give triggered or auto"),
