@@ -56,6 +56,6 @@ def place(catalogue: Path, whole: Path, folder: Path) -> None:
         folder.mkdir(parents=True, exist_ok=True)
         shutil.copytree(whole / "images", pictures, copy_function=os.link)
     for name in TABLES:
-        aside = folder / f".{name}"
+        aside = folder / f".{name}.{os.getpid()}"  # two watches' catalogues change at once
         shutil.copy(catalogue / name, aside)
         aside.replace(folder / name)

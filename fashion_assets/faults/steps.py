@@ -204,13 +204,15 @@ def _watch(settings: Settings, place: Place) -> Ended:
 
         def change() -> None:
             whole, *later = place.later
-            for each in later:
-                told = len(said)
-                catalogues.place(each, whole, place.catalogue)
-                deadline = time.monotonic() + WATCHED_SECONDS
-                while len(said) == told and time.monotonic() < deadline:
-                    time.sleep(0.02)
-            work.stop()
+            try:
+                for each in later:
+                    told = len(said)
+                    catalogues.place(each, whole, place.catalogue)
+                    deadline = time.monotonic() + WATCHED_SECONDS
+                    while len(said) == told and time.monotonic() < deadline:
+                        time.sleep(0.02)
+            finally:
+                work.stop()
 
         threading.Thread(target=change, daemon=True).start()
         try:

@@ -1,5 +1,6 @@
 """The fault harness: the same seed is the same schedule; the proxy strikes where it is told; a short schedule is replayed."""
 
+import multiprocessing
 import socket
 import threading
 from pathlib import Path
@@ -10,6 +11,7 @@ import pytest
 from typer.testing import CliRunner
 
 from fashion_assets.cli import app
+from fashion_assets.faults import catalogues
 from fashion_assets.faults.proxy import PORT, Next, Proxy, Session, is_commit
 from fashion_assets.faults.replay import Stage
 from fashion_assets.faults.schedule import KINDS, Fault, Schedule, Step, draw
@@ -106,3 +108,22 @@ def test_the_command_names_what_there_is(tmp_path: Path):
     assert refused.exit_code == 2 and "there are kill, cut, lost" in refused.output
     refused = CliRunner().invoke(app, ["bench", "faults", "--folder", str(tmp_path)])
     assert refused.exit_code == 2 and "is there already" in refused.output
+
+
+def test_two_processes_may_put_a_catalogue_in_one_place(tmp_path: Path):
+    drawn = catalogues.draw(tmp_path / "drawn", 2)
+    whole, there = tmp_path / "drawn" / "whole", tmp_path / "there"
+    catalogues.place(drawn[0], whole, there)
+    context = multiprocessing.get_context("fork")
+    others = [context.Process(target=_place_often, args=(each, whole, there)) for each in drawn]
+    for other in others:
+        other.start()
+    for other in others:
+        other.join()
+    assert [other.exitcode for other in others] == [0, 0]
+    assert sorted(path.name for path in there.iterdir()) == sorted(["images", *catalogues.TABLES])
+
+
+def _place_often(catalogue: Path, whole: Path, folder: Path) -> None:
+    for _ in range(200):
+        catalogues.place(catalogue, whole, folder)
