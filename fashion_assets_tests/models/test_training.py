@@ -17,7 +17,6 @@ from PIL import Image, ImageDraw
 from safetensors.torch import load_file, save_file
 from sentence_transformers import SentenceTransformer
 from tokenizers import Tokenizer
-from torch.nn import functional
 from typer.testing import CliRunner
 
 from fashion_assets.cli import app
@@ -27,8 +26,7 @@ from fashion_assets.embedding.spaces import embedding_space
 from fashion_assets.models import words as sheets
 from fashion_assets.models.holdout import held_out_mask
 from fashion_assets.models.training import state
-from fashion_assets.models.training.arrangement import arrange, neighbour_loss, words_loss
-from fashion_assets.models.training.captions import attribute_caption
+from fashion_assets.models.training.arrangement import arrange, words_loss
 from fashion_assets.models.training.configuration import GENTLER, TrainingConfig, TrainingError
 from fashion_assets.models.training.export import export
 from fashion_assets.models.training.figures import (
@@ -37,11 +35,9 @@ from fashion_assets.models.training.figures import (
     picture_features,
     projected,
 )
-from fashion_assets.models.training.labels import ATTRIBUTES
-from fashion_assets.models.training.loop import TrainingResult, batches_of, train
+from fashion_assets.models.training.loop import TrainingResult, train
 from fashion_assets.models.training.material import material_of
-from fashion_assets.models.training.objective import Prototypes
-from fashion_assets.models.training.pictures import augment, blurred, decode_pictures, normalise_pixels
+from fashion_assets.models.training.pictures import decode_pictures, normalise_pixels
 from fashion_assets.models.training.refinement import refine
 from fashion_assets.models.training.start import build_model, started_at
 
@@ -290,45 +286,6 @@ def test_bad_pairs_are_refused(trained: Trained, tmp_path: Path, change: Any, me
         train(change(trained.pairs), tmp_path, SMALL)
 
 
-def test_an_attribute_caption_says_what_it_claims_to_tell() -> None:
-    random = np.random.default_rng(0)
-    values = {
-        "article_type": "kurtas",
-        "colour": "teal",
-        "gender": "women",
-        "usage": "ethnic",
-        "brand": "levis",
-    }
-    wordings = {
-        "article_type": ("kurta",),
-        "colour": ("teal",),
-        "gender": ("wom", "ladies", "lady", "female"),
-        "usage": ("ethnic",),
-        "brand": ("levis",),
-    }
-    captions = [attribute_caption(values, random) for _ in range(300)]
-    assert len({caption for caption, _ in captions}) > 30
-    for caption, told in captions:
-        assert "article_type" in told
-        for name, words in wordings.items():
-            assert any(word in caption for word in words) == (name in told), (caption, told)
-
-
-def test_alike_batches_hold_few_kinds_and_every_row_comes_once() -> None:
-    random = np.random.default_rng(0)
-    codes = np.zeros((1024, len(ATTRIBUTES)), np.int64)
-    codes[:, 0] = random.integers(0, 16, 1024)
-    rows = np.arange(1024)
-
-    def kinds(share: float) -> float:
-        config = dataclasses.replace(SMALL, alike_share=share)
-        batches = batches_of(rows, codes, config, np.random.default_rng(1))
-        assert np.array_equal(np.sort(np.concatenate(batches)), rows)
-        return float(np.mean([len(np.unique(codes[batch, 0])) for batch in batches]))
-
-    assert kinds(1.0) < 4 < 8 < kinds(0.0)
-
-
 @pytest.mark.parametrize("part", [4, 16])
 def test_a_batch_in_parts_teaches_what_it_teaches_whole(
     trained: Trained, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, part: int
@@ -475,26 +432,6 @@ def test_pictures_of_like_products_come_to_lie_together(trained: Trained, tmp_pa
         assert measure(projected(other, features)) > measure(projected(model, features)) + 0.05
 
 
-def test_the_neighbour_loss_is_the_chance_of_another_kind() -> None:
-    vectors = functional.normalize(torch.tensor([[1.0, 0.0], [0.8, 0.6], [0.0, 1.0]]), dim=1)
-    codes = torch.full((3, len(ATTRIBUTES)), -1)
-    assert neighbour_loss(vectors, codes, 0.5) == 0
-    codes[:2, 0], codes[2, 0] = 7, 3  # the third's type no other has
-    near, far = np.exp(0.8 / 0.5), np.exp([0.0, 0.6 / 0.5])
-    expected = -1.5 * np.log(near / (near + far)).mean()  # a type weighs one and a half
-    assert float(neighbour_loss(vectors, codes, 0.5)) == pytest.approx(expected, rel=1e-5)
-
-
-def test_the_loss_of_words_asks_each_for_the_pictures_that_bear_it() -> None:
-    vectors, codes = torch.eye(3), torch.full((3, len(ATTRIBUTES)), -1)
-    words = {"colour": torch.eye(3)}
-    assert words_loss(vectors, codes, words) == 0
-    codes[:, ATTRIBUTES.index("colour")] = torch.tensor([0, 0, -1])
-    # One word of three is borne, by two pictures: one at a cosine of one, one at zero; the third bears none.
-    expected = -(np.log(np.e / (np.e + 2)) + np.log(1 / (np.e + 2))) / 2
-    assert float(words_loss(vectors, codes, words)) == pytest.approx(expected, rel=1e-5)
-
-
 def test_what_ends_a_training_can_be_learnt_alone(trained: Trained, tmp_path: Path) -> None:
     config = dataclasses.replace(SMALL, epochs=0, refined_passes=0, arranged_passes=2, **GENTLER)
     said: list[dict[str, Any]] = []
@@ -513,18 +450,6 @@ def test_what_ends_a_training_can_be_learnt_alone(trained: Trained, tmp_path: Pa
     assert wrong.exit_code == 2 and "--from MODEL" in wrong.stderr
 
 
-def test_prototypes_begin_where_pictures_have_their_values() -> None:
-    prototypes = Prototypes({name: ["one", "two", "three"] for name in ATTRIBUTES}, 4)
-    never = prototypes.directions["colour"][2].clone()
-    vectors = torch.eye(4)
-    codes = torch.tensor([[0] * 8, [0] * 8, [1] * 8, [-1] * 8])
-    prototypes.begin_at(vectors, codes)
-    directions = prototypes.directions["colour"]
-    torch.testing.assert_close(directions[0], torch.tensor([0.5**0.5, 0.5**0.5, 0, 0]))
-    torch.testing.assert_close(directions[1], torch.tensor([0.0, 0, 1, 0]))
-    torch.testing.assert_close(directions[2], never)
-
-
 def test_what_is_no_model_to_start_at_is_refused(trained: Trained, tmp_path: Path) -> None:
     with pytest.raises(TrainingError, match="what `fashion-assets train` wrote"):
         train(trained.pairs, tmp_path / "work", SMALL, start=tmp_path / "nowhere")
@@ -537,20 +462,3 @@ def test_what_is_no_model_to_start_at_is_refused(trained: Trained, tmp_path: Pat
     save_file({"logit_scale": torch.ones(())}, other / "model.safetensors")
     with pytest.raises(TrainingError, match="holds no model of this shape"):
         train(trained.pairs, tmp_path / "work", SMALL, start=other)
-
-
-def test_blurring_spreads_an_edge_and_keeps_what_is_flat() -> None:
-    values = torch.zeros(1, 3, 40, 30)
-    values[..., 15:] = 1
-    spread = blurred(values, 1.0)
-    assert spread.shape == values.shape
-    torch.testing.assert_close(spread[..., 0], values[..., 0])
-    assert 0.1 < float(spread[0, 0, 20, 14]) < 0.5 < float(spread[0, 0, 20, 15]) < 0.9
-
-
-def test_augmentation_keeps_shape_and_range() -> None:
-    pixels = torch.full((6, 64, 32, 3), 255, dtype=torch.uint8)
-    values = augment(pixels, torch.Generator().manual_seed(0))
-    assert values.shape == (6, 3, 64, 32)
-    white = normalise_pixels(pixels)
-    assert bool((values <= white + 1e-5).all()) and not torch.equal(values[0], values[1])
