@@ -108,6 +108,9 @@ def _as_printed(text: str) -> np.ndarray:
     numbers = re.split(r"[\s;]+", inside)
     if len(numbers) > 1 and all(_DECIMAL_COMMA.fullmatch(each) for each in numbers):
         return _array([each.replace(",", ".") for each in numbers])
+    # Blanks between some and commas between others: one was lost, and who knows what else.
+    if len({"," in each or ";" in each for each in _BETWEEN.findall(inside)}) > 1:
+        raise ValueError(text[:80])
     return _array(_BETWEEN.split(inside))
 
 

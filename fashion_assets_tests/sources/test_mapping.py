@@ -326,7 +326,7 @@ def test_long_vectors_are_read_as_json_reads_them(separator: str):
         assert vector is not None and vector.dtype == np.float32 and vector.tobytes() == wanted.tobytes()
 
 
-@pytest.mark.parametrize("wrong", ["x", "[1.0]", "", "1 2"])
+@pytest.mark.parametrize("wrong", ["x", "[1.0]", "1 2", "1.0.0", "..."])
 def test_long_text_that_is_no_vector_has_no_numbers(wrong: str):
     vector = read_vector(f"[{'0.5, ' * 40}{wrong}]")
     assert vector is not None and len(vector) == 0
@@ -334,7 +334,7 @@ def test_long_text_that_is_no_vector_has_no_numbers(wrong: str):
 
 def test_what_is_no_vector_has_no_numbers_and_nothing_is_none():
     assert read_vector(None) is None and read_vector(" null ") is None and read_vector("[]") is None
-    for value in ("words", {"a": 1}, [[1.0]], "[1, x]", 5):
+    for value in ("words", {"a": 1}, [[1.0], [2.0]], "[1, x]", 5):
         vector = read_vector(value)
         assert vector is not None and len(vector) == 0
     nulls = read_vector([None, 1.0])
