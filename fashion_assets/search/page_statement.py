@@ -116,7 +116,7 @@ def _listing(shape: Shape) -> sql.Composed:
     behind: list[sql.Composable] = []
     if shape.after in ("id", "none"):
         behind.append(sql.SQL("product_id > %(after_id)s::uuid"))
-    reach = sql.SQL("%(limit)s" if shape.after else "(%(limit)s + %(offset)s)")
+    reach = sql.SQL("%(limit)s" if shape.after else "(%(limit)s::int8 + %(offset)s::int8)")
 
     def read(
         key: sql.Composable,

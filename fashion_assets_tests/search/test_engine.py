@@ -31,7 +31,7 @@ from fashion_assets.release.swap import rollback
 from fashion_assets.search.engine import AsyncSearchEngine, SearchEngine, within
 from fashion_assets.search.filters import FilterError, SearchError, parse_filters
 from fashion_assets.search.path import Facts
-from fashion_assets.search.query import Query, Weights
+from fashion_assets.search.query import Cursor, Query, Weights
 from fashion_assets.search.reading import Statement
 from fashion_assets.search.served import ServedReleases
 from fashion_assets.search.work import Compute, Read, Work
@@ -139,6 +139,14 @@ def test_pages_neither_overlap_nor_skip(engine: SearchEngine, mode: str):
             break
         query = replace(query, page=results.next_page)
     assert seen == whole
+
+
+@pytest.mark.parametrize("words", ["and", "red tshirt", ""])
+def test_a_page_far_behind_the_last_hit_is_empty(live: Candidate, engine: SearchEngine, words: str):
+    # Where one page ends and the next begins are numbers of two bytes, and what is between them is none.
+    asked = Query(words, mode="text" if words else "hybrid", sort="-price", limit=100)
+    page = Cursor(live.release.release, 32_700).encode(asked)
+    assert engine.search(replace(asked, page=page)).hits == ()
 
 
 def test_a_page_is_of_the_release_it_began_with(live: Candidate, engine: SearchEngine):
