@@ -15,6 +15,7 @@ import time
 import traceback
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import closing, contextmanager
+from functools import partial
 from multiprocessing.connection import Connection as Pipe
 from pathlib import Path
 from typing import Literal, NamedTuple
@@ -48,7 +49,7 @@ from fashion_assets.warehouse import releases
 from fashion_assets.warehouse.database import prepare
 from fashion_assets.warehouse.locks import run_lock
 from fashion_assets.warehouse.parquet import ParquetStore
-from fashion_assets.warehouse.releases import ReleaseError
+from fashion_assets.warehouse.releases import Release, ReleaseError
 from fashion_assets.watching import Watch
 
 SOURCE = "shop"
@@ -259,34 +260,24 @@ def _retire(settings: Settings, _: Place) -> Ended:
     return Ended("done", f"{retired[-1]} is let go")
 
 
-def _reindex(settings: Settings, _: Place) -> Ended:
+def _tend(settings: Settings, _: Place, what: str, work: Callable[[Settings, Release], object]) -> Ended:
+    """What is done to the live release as it stands."""
     prepare(settings, anew=False)
     with connect(settings) as conn:
         live = releases.live(conn)
     if live is None:
         return Ended("nothing", "no release is live")
+    work(settings, live)
+    return Ended("done", f"{what} of {live.release}")
+
+
+def _reindex(settings: Settings, live: Release) -> None:
     indexes.rebuild(settings, live, REBUILT)
-    return Ended("done", f"indexes of {live.release}")
 
 
-def _count(settings: Settings, _: Place) -> Ended:
-    prepare(settings, anew=False)
-    with connect(settings) as conn:
-        live = releases.live(conn)
-    if live is None:
-        return Ended("nothing", "no release is live")
-    value_counting.count(settings, live)
-    return Ended("done", f"values of {live.release}")
-
-
-def _vacuum(settings: Settings, _: Place) -> Ended:
-    prepare(settings, anew=False)
+def _vacuum(settings: Settings, live: Release) -> None:
     with connect(settings, autocommit=True) as conn:
-        live = releases.live(conn)
-        if live is None:
-            return Ended("nothing", "no release is live")
         upkeep.vacuum(conn, live)
-    return Ended("done", f"dead rows of {live.release}")
 
 
 # --- documents and searches
@@ -320,9 +311,9 @@ ACTIONS: dict[str, Callable[[Settings, Place], Ended]] = {
     "promote": _promote,
     "rollback": _rollback,
     "retire": _retire,
-    "reindex": _reindex,
-    "count": _count,
-    "vacuum": _vacuum,
+    "reindex": partial(_tend, what="indexes", work=_reindex),
+    "count": partial(_tend, what="values", work=value_counting.count),
+    "vacuum": partial(_tend, what="dead rows", work=_vacuum),
     "backfill": _backfill,
     "unfill": _unfill,
     "search": _search,
