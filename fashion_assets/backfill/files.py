@@ -24,7 +24,7 @@ from fashion_assets.backfill.walk import JUDGED_FROM, Options
 from fashion_assets.catalog import wardrobe
 from fashion_assets.file_locks import LockHeld, lock, open_lock
 from fashion_assets.origins import shown
-from fashion_assets.sources.readers.json_records import by_key
+from fashion_assets.sources.readers.json_layout import by_key
 
 _TABLES = """
 CREATE TABLE IF NOT EXISTS progress (only INTEGER PRIMARY KEY CHECK (only = 1), kept TEXT NOT NULL, pause_asked INTEGER NOT NULL DEFAULT 0);

@@ -10,7 +10,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from fashion_assets.sources import SourceError
-from fashion_assets.sources.readers import FORMATS, format_of, json_records, open_rows
+from fashion_assets.sources.readers import FORMATS, format_of, json_layout, open_rows
 from fashion_assets.sources.readers.json_records import JsonRecords
 from fashion_assets.sources.readers.pieces import MAX_PIECE_BYTES
 from fashion_assets_tests.sources.readers.reading import count, found_again, peak
@@ -215,7 +215,7 @@ def test_what_cannot_be_read_is_told(tmp_path, data, options, said):
 
 
 def test_an_export_behind_another_is_not_passed_over(tmp_path, monkeypatch):
-    monkeypatch.setattr(json_records, "SAMPLE_BYTES", 40)
+    monkeypatch.setattr(json_layout, "SAMPLE_BYTES", 40)
     pages = "\n\n".join(
         json.dumps({"x": {"products": [{"id": n, "t": "a" * 40}], "n": {"]": 1}}}) for n in (1, 2)
     )
