@@ -1,7 +1,7 @@
-"""What the words of a question say that is not looked for, but narrows: prices, and what is not wanted; and whether there are words at all.
+"""Conditions in the words of a question: prices, and what is not wanted.
 
-What belongs here: making filters and words to avoid of it. What does not: finding it in the words (`priced`, `refused`), filters that are stated
-apart (`filters`).
+What belongs here: turning them into filters and words to avoid. What does not: finding them in the words (`priced`, `refused`), filters that are
+stated apart (`filters`).
 """
 
 from dataclasses import replace
@@ -18,33 +18,56 @@ _NOTHING = AnyOf("source", ())
 
 
 def read(query: Query, facts: Facts, notes: list[str]) -> Work[Query]:
-    """The question without what its words say of the price and of what is not wanted, which narrow it. Notes how they were read.
+    """The question without what its words say of the price and of what is not wanted, which narrow it instead. Notes say how they were read.
 
     A search by words alone keeps them where nothing else would be left to look for.
     """
     if query.avoid:
-        said = yield Compute(partial(spoken.replaced, query.avoid))
-        query = replace(query, filters=(*query.narrowed, *refused.none_of([said.text])))
+        query = yield from _avoiding(query)
     words = pictographs.named(query.words)
     if query.words and not any(letter.isalnum() for letter in words):
-        # What is found for signs alone is found by chance.
-        notes.append(f"there is no word in {query.words[:80]!r}")
-        if query.mode == "text":
-            return query
-        others = query.picture is not None or query.product is not None or query.vector is not None
-        return replace(query, words="", filters=query.narrowed if others else (*query.narrowed, _NOTHING))
+        return _without_words(query, notes)
     if words != query.words:
         query = replace(query, words=words)
+    query = _priced(query, facts, notes)
+    return (yield from _refusing(query, notes))
+
+
+def _avoiding(query: Query) -> Work[Query]:
+    """Leave out the values that the words to avoid name."""
+    said = yield Compute(partial(spoken.replaced, query.avoid))
+    return replace(query, filters=(*query.narrowed, *refused.none_of([said.text])))
+
+
+def _without_words(query: Query, notes: list[str]) -> Query:
+    """A question of signs alone asks for nothing but what stands beside them: what is found for signs is found by chance."""
+    notes.append(f"there is no word in {query.words[:80]!r}")
+    if query.mode == "text":
+        return query
+    others = query.picture is not None or query.product is not None or query.vector is not None
+    return replace(query, words="", filters=query.narrowed if others else (*query.narrowed, _NOTHING))
+
+
+def _priced(query: Query, facts: Facts, notes: list[str]) -> Query:
+    """Read a price as a range, where products have prices."""
     price = priced.parted(query.words)
-    if price is not None and not facts.meeting([_HAS_A_PRICE]).any():
+    if price is None:
+        return query
+    if not facts.meeting([_HAS_A_PRICE]).any():
         notes.append(f"hardly any product has a price: {price.said!r} narrows nothing")
-    elif price is not None and (price.words or query.mode != "text"):
-        query = replace(query, words=price.words, filters=(*query.narrowed, price.range))
-        notes.append(f"{price.said!r} is read as a price, whatever the currency")
+        return query
+    if not _may_lose(query, price.words):
+        return query
+    notes.append(f"{price.said!r} is read as a price, whatever the currency")
+    return replace(query, words=price.words, filters=(*query.narrowed, price.range))
+
+
+def _refusing(query: Query, notes: list[str]) -> Work[Query]:
+    """Leave out what the words say is not wanted."""
     if not refused.says_so(query.words):
         return query
     unwanted = yield Compute(partial(refused.parted, query.words))
-    if unwanted is None or not (unwanted.words or query.mode != "text"):
+    if unwanted is None or not _may_lose(query, unwanted.words):
         return query
     notes.append(f"left out, as the words say: {unwanted.avoid.lower()}")
     return replace(
@@ -53,3 +76,8 @@ def read(query: Query, facts: Facts, notes: list[str]) -> Work[Query]:
         avoid=f"{query.avoid} {unwanted.avoid}",
         filters=(*query.narrowed, *unwanted.filters),
     )
+
+
+def _may_lose(query: Query, left: str) -> bool:
+    """Whether words may be taken out of a question, given what is left of them: a search by words alone must keep some."""
+    return bool(left) or query.mode != "text"
