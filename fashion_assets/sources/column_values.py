@@ -1,6 +1,6 @@
 """What the values of a column say of it, whatever it is called.
 
-What belongs here: measuring a column's values in the rows looked at. What does not: deciding what the column is (`sources.proposal`).
+What belongs here: measuring a column's values in the rows looked at. What does not: deciding what the column is (`sources.column_matching`).
 """
 
 import re
