@@ -3,6 +3,7 @@
 What belongs here: names, defaults and limits a user may change, each documented where it stands.
 What does not: anything learnt while running (that is kept in the `fashion_ops` schema), secrets in clear text, how values
 are found and told (`origins`), and what criteria are judged by, which is part of `Settings` and stands in `thresholds`.
+It is one list, however long: whoever looks for a setting looks in one place.
 
 Each field is set by the environment variable `FASHION_ASSETS_<FIELD>`, or by a line `field = value` of `settings.toml` in
 the home; the environment wins. `fashion-assets --home DIR` sets `home`.
@@ -17,13 +18,12 @@ from urllib.parse import urlsplit
 from pydantic import Field, SecretStr, ValidationError, ValidationInfo, field_validator
 from pydantic_settings import BaseSettings, PydanticBaseSettingsSource, SettingsConfigDict
 
+from fashion_assets.folders import in_full
 from fashion_assets.origins import (
     ENVIRONMENT_PREFIX,
     SettingsError,
     SettingsFile,
-    choose,
     explained,
-    shown,
     variable,
 )
 from fashion_assets.places import default_home
@@ -470,7 +470,7 @@ class Settings(Thresholds, BaseSettings):
     @classmethod
     def _is_a_place(cls, home: Path) -> Path:
         """The same folder for every process, wherever it is started."""
-        return place(home)
+        return in_full(home)
 
     @cached_property
     def assets_url(self) -> str:
@@ -501,35 +501,3 @@ class Settings(Thresholds, BaseSettings):
     def postgres_data(self) -> Path:
         """Data folder of the embedded server."""
         return self.home / "postgres"
-
-
-def place(folder: Path) -> Path:
-    """A folder a user names, in full. Raises `ValueError` where it cannot be one."""
-    try:
-        full = folder.expanduser().resolve()
-    except RuntimeError as error:
-        raise ValueError(f"{shown(folder)} is no folder: {error}") from None
-    require_utf8(full)
-    return full
-
-
-def require_utf8(folder: Path) -> None:
-    """Raise `ValueError` where a folder's name is no text: systems take any bytes for a name, databases do not."""
-    try:
-        str(folder).encode()
-    except UnicodeEncodeError:
-        raise ValueError(
-            f"the name of the folder {shown(folder)} is not UTF-8, so that no database and no page could name what is in "
-            "it: rename it"
-        ) from None
-
-
-def use_home(home: Path, option: str | None = "--home") -> None:
-    """Make `home` the installation of this process and of every process it starts, as an option says, or the variable.
-
-    Raises `SettingsError`.
-    """
-    try:
-        choose("home", str(place(home)), option)
-    except ValueError as error:
-        raise SettingsError(f"{option or variable('home')}: {error}") from None

@@ -20,8 +20,9 @@ from typer.exceptions import TyperException
 
 from fashion_assets import __version__
 from fashion_assets.characters import to_json
+from fashion_assets.folders import use_home
 from fashion_assets.origins import SettingsError, choose, forget_blank_variables, strange_variables, variable
-from fashion_assets.settings import Settings, use_home
+from fashion_assets.settings import Settings
 from fashion_assets.terminal import Terminal
 
 if TYPE_CHECKING:

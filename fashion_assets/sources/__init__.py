@@ -20,7 +20,8 @@ from pathlib import Path
 from typing import Any
 
 from fashion_assets.arrow import want_pandas
-from fashion_assets.settings import Settings, require_utf8
+from fashion_assets.folders import require_utf8
+from fashion_assets.settings import Settings
 from fashion_assets.sources.source import Source, SourceError
 
 READERS = "fashion_assets.sources"

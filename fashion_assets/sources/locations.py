@@ -9,8 +9,8 @@ import re
 from pathlib import Path
 from typing import NamedTuple
 
+from fashion_assets.folders import in_full
 from fashion_assets.origins import shown
-from fashion_assets.settings import place
 from fashion_assets.sources.buckets import in_bucket, placed_in_bucket
 from fashion_assets.sources.source import SourceError
 
@@ -81,7 +81,7 @@ def placed(text: str) -> Place:
         if kind not in CATALOGUES:
             return Place(kind, text)
     try:
-        return Place(CATALOGUE, str(place(Path(text))))
+        return Place(CATALOGUE, str(in_full(Path(text))))
     except ValueError as error:
         raise SourceError(str(error)) from None
 
@@ -92,7 +92,7 @@ def placed_pictures(said: str | os.PathLike[str]) -> str:
     if in_bucket(text.strip()):
         return placed_in_bucket(text)
     try:
-        return str(place(Path(text)))
+        return str(in_full(Path(text)))
     except ValueError as error:
         raise SourceError(str(error)) from None
 
