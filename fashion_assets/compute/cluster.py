@@ -1,108 +1,33 @@
-"""A Ray cluster as who computes: connecting to it, and rows in tasks.
+"""A Ray cluster: connecting to it, and what it has.
 
-What belongs here: the connection, what is told of a cluster that cannot be used, settings without secrets. What does not: how many parts are
-on their way (`parts`), and the processes that hold the model (`encoders`). Only imported where the settings name a cluster.
-
-Tasks get rows and give rows: they need the catalogue's place, and neither the database nor the Parquet files. So a task that is done twice,
-since its worker or node was gone, changes nothing, and what was made of a batch is written by the run that asked for it.
+What belongs here: the connection, the functions a cluster runs, what is told of one that cannot be used. What does not: sharing work out
+(`on_cluster`), how many parts are on their way (`parts`), the processes that hold the model (`encoders`). Only imported where the settings name a
+cluster.
 """
 
 import logging
 import os
 import socket
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from contextlib import contextmanager
-from dataclasses import dataclass
 from functools import lru_cache
-from typing import TYPE_CHECKING, Any, NamedTuple, TypeVar
+from typing import Any, NamedTuple
 
-import pyarrow as pa
-
-from fashion_assets import __version__
-from fashion_assets.embedding.encoder import Encodes, Model
 from fashion_assets.errors import FashionAssetsError
 from fashion_assets.origins import variable
 from fashion_assets.settings import Settings
 
-if TYPE_CHECKING:
-    from ray import ObjectRef
-
 NAMESPACE = "fashion_assets"
 """Where the cluster keeps the names of our actors."""
-
-PART = 250
-"""Rows of one task: with their pictures some tenths of a second up to some seconds, beside which what the cluster needs for a task, some
-milliseconds, is little; and a batch of usual size keeps eight processors busy."""
 
 STORE = 512 * 2**20
 """Bytes of shared memory of a cluster that a command starts on its own machine; what is on its way is bounded below it (`parts`)."""
 
 ADDRESS = variable("ray_address")
 
-Made = TypeVar("Made")
-
 
 class ClusterError(FashionAssetsError):
     """The cluster cannot be used, or not as the settings say."""
-
-
-class Said(NamedTuple):
-    """What a task was refused by an error of ours, as words: errors themselves do not all travel."""
-
-    text: str
-    shared: bool
-
-
-class Refused(FashionAssetsError):
-    """What a task raised of ours."""
-
-    def __init__(self, said: Said):
-        super().__init__(said.text)
-        self.shared = said.shared  # type: ignore[misc]  # of what kind it was, only the cluster's process knows
-
-
-@dataclass(frozen=True)
-class OnCluster:
-    """Whoever the cluster has."""
-
-    settings: Settings
-
-    @property
-    def threads(self) -> int:
-        return 1
-
-    def told(self, settings: Settings) -> Settings:
-        return without_secrets(settings)
-
-    def rows(self, work: Callable[..., Made], table: pa.Table, *given: Any) -> list[Made]:
-        if not table.num_rows:
-            return [work(table, *given)]
-        connect(self.settings)
-        from fashion_assets.compute.parts import gathered, window
-
-        ray = _ray()
-        task, shared = tasks().rows, [ray.put(each) for each in given]
-        parts = [table.slice(start, PART) for start in range(0, table.num_rows, PART)]
-
-        def begin(part: pa.Table) -> "ObjectRef":
-            return task.remote(__version__, work, part, *shared)
-
-        most = max(part.nbytes * PART // max(1, part.num_rows) for part in parts)
-        return gathered(begin, parts, window(most), self.settings)
-
-    def encoder(self, model: Model) -> Encodes:
-        connect(self.settings)
-        from fashion_assets.compute.encoders import ClusterEncoder
-
-        return ClusterEncoder.of(self.settings, without_secrets(model.settings), model.space)
-
-
-def without_secrets(settings: Settings) -> Settings:
-    """The settings as tasks are given them: whoever may look at the cluster's memory has no business with the database."""
-    secrets = [
-        name for name, field in type(settings).model_fields.items() if "SecretStr" in str(field.annotation)
-    ]
-    return settings.model_copy(update=dict.fromkeys(secrets))
 
 
 def address(settings: Settings) -> str | None:
@@ -115,7 +40,7 @@ def connect(settings: Settings) -> None:
 
     Raises `ClusterError` where Ray is not installed, nothing answers, or versions differ.
     """
-    ray = _ray()
+    ray = imported()
     if ray.is_initialized():
         return
     where = address(settings)
@@ -137,7 +62,7 @@ def connect(settings: Settings) -> None:
 @contextmanager
 def for_a_command(settings: Settings) -> Iterator[None]:
     """Connected, and the processes this one starts find the same cluster. Raises `ClusterError`."""
-    ray = _ray()
+    ray = imported()
     connect(settings)
     before = os.environ.get(ADDRESS)
     if address(settings) is None:
@@ -166,7 +91,7 @@ def _answers(where: str, seconds: float) -> None:
 
 def lacking(settings: Settings) -> str | None:
     """What the cluster as it stands does not have of what the settings ask for; None where it has all."""
-    ray = _ray()
+    ray = imported()
     nodes = [node["Resources"] for node in ray.nodes() if node["Alive"]]
     cpus, gpus = settings.ray_encoder_cpus, settings.ray_encoder_gpus
     total = {name: sum(node.get(name, 0) for node in nodes) for name in ("CPU", "GPU")}
@@ -193,7 +118,8 @@ def _brief(error: BaseException) -> str:
     return " ".join(str(error).split())[:300].rstrip(".") or type(error).__name__
 
 
-def _ray() -> Any:
+def imported() -> Any:
+    """Ray. Raises `ClusterError` where it is not installed."""
     # Read when it is first imported.
     os.environ.setdefault("RAY_USAGE_STATS_ENABLED", "0")
     os.environ.setdefault("RAY_ACCEL_ENV_VAR_OVERRIDE_ON_ZERO", "0")
@@ -215,9 +141,9 @@ class Tasks(NamedTuple):
 
 @lru_cache(maxsize=1)
 def tasks() -> Tasks:
-    from fashion_assets.compute import remote
+    from fashion_assets.compute import remote  # here: a command that only connects needs none of it
 
-    ray = _ray()
+    ray = imported()
     # One that took its worker along is tried three times more, on whatever node.
     task = ray.remote(num_cpus=1, max_retries=3)
     return Tasks(task(remote.on_rows), task(remote.on_pictures))

@@ -1,6 +1,6 @@
 """What the stages of a batch ask of whoever computes, and this process as the answer.
 
-What belongs here: the interface, the choice by the settings, and doing it at once. What does not: a cluster (`cluster`), which is
+What belongs here: the interface, the choice by the settings, and doing it at once. What does not: a cluster (`on_cluster`), which is
 imported only where the settings name one.
 """
 
@@ -67,6 +67,6 @@ def compute_of(settings: Settings) -> Compute:
     """Who computes, by the settings; nothing is connected to yet."""
     if settings.compute == "local":
         return HERE
-    from fashion_assets.compute.cluster import OnCluster  # here: few have one
+    from fashion_assets.compute.on_cluster import OnCluster  # here: few have one
 
     return OnCluster(settings)

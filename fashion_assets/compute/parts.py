@@ -1,7 +1,7 @@
 """Parts of a batch on their way to a cluster and back, a bounded number at one time.
 
 What belongs here: back-pressure, order, what becomes of a part whose worker is gone, and of a cluster that no longer does anything. What does
-not: what a part is (`cluster`, `encoders`).
+not: what a part is (`on_cluster`, `encoders`).
 """
 
 from collections.abc import Callable, Sequence
@@ -11,7 +11,8 @@ import ray
 from ray import ObjectRef
 from ray.exceptions import GetTimeoutError, RayActorError, RayError, RayTaskError
 
-from fashion_assets.compute.cluster import ClusterError, Refused, Said, lacking
+from fashion_assets.compute.cluster import ClusterError, lacking
+from fashion_assets.compute.remote import Said
 from fashion_assets.errors import FashionAssetsError
 from fashion_assets.settings import Settings
 
@@ -25,6 +26,14 @@ TRIES = 3
 """How often a part is begun anew since the actor that had it is gone. Tasks are begun again by Ray itself, as often."""
 
 Part = TypeVar("Part")
+
+
+class Refused(FashionAssetsError):
+    """What a task raised of ours."""
+
+    def __init__(self, said: Said):
+        super().__init__(said.text)
+        self.shared = said.shared  # type: ignore[misc]  # of what kind it was, only the cluster's process knows
 
 
 class PartFailed(FashionAssetsError):

@@ -1,6 +1,6 @@
 """What the cluster's processes do: the bodies of tasks, and the actor that holds the model.
 
-What belongs here: what runs elsewhere, told all it needs. What does not: who asks (`cluster`, `encoders`); Ray itself is not needed to
+What belongs here: what runs elsewhere, told all it needs. What does not: who asks (`on_cluster`, `encoders`); Ray itself is not needed to
 read this.
 """
 
@@ -14,11 +14,17 @@ import pyarrow as pa
 
 from fashion_assets import __version__
 from fashion_assets.catalog.pictures import Limits
-from fashion_assets.compute.cluster import Said
 from fashion_assets.embedding.backends import Preparation
 from fashion_assets.embedding.encoder import Decoded, Encoder, Failure, ToDecode, decoded, encoder
 from fashion_assets.errors import FashionAssetsError
 from fashion_assets.settings import Settings
+
+
+class Said(NamedTuple):
+    """What a task was refused by an error of ours, as words: errors themselves do not all travel."""
+
+    text: str
+    shared: bool
 
 
 class Loading(NamedTuple):

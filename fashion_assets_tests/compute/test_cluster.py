@@ -27,8 +27,10 @@ from fashion_assets.batches.files import OF_LISTINGS
 from fashion_assets.batches.plan import active_batches
 from fashion_assets.batches.stage import Work
 from fashion_assets.batches.stages import IMAGES, READING, VALIDATION
-from fashion_assets.compute.cluster import ClusterError, OnCluster, Refused, connect, without_secrets
+from fashion_assets.compute.cluster import ClusterError, connect
 from fashion_assets.compute.here import compute_of
+from fashion_assets.compute.on_cluster import OnCluster, without_secrets
+from fashion_assets.compute.parts import Refused
 from fashion_assets.compute.remote import on_rows
 from fashion_assets.embedding.encoder import InstalledModel, encoder_of
 from fashion_assets.places import CHECKOUT
