@@ -18,7 +18,7 @@ from fashion_assets.sources.damage import undamaged
 from fashion_assets.sources.expressions import Compiler, Evaluator, states
 from fashion_assets.sources.listings import UNTYPED
 from fashion_assets.sources.mapping_tables import Counted, DataTable
-from fashion_assets.sources.places import folder_of, is_database
+from fashion_assets.sources.places import files_called, folder_of, is_database
 from fashion_assets.sources.readers import has_table, open_rows
 from fashion_assets.sources.readers.reader import Row, RowReader
 from fashion_assets.sources.records import Record, encoded
@@ -67,7 +67,9 @@ class MappedTable(DeclaredTable):
         """Its file, or the database it is in."""
         if self.table.file is None:
             return self.source.location
-        return os.path.join(folder_of(self.source.location), self.table.file)
+        folder = folder_of(self.source.location)
+        named = [os.path.join(folder, name) for name in files_called((self.table.file,))]
+        return next(filter(os.path.exists, named), named[0])
 
     @property
     def is_there(self) -> bool:

@@ -42,8 +42,8 @@ NO_PROSE = frozenset(
 )
 """Attributes whose values hold no delimiter that nobody quoted: names, numbers, words of lists."""
 
-UNTYPED = frozenset({"delimited"})
-"""Formats whose header names every column, and whose values are all text."""
+UNTYPED = frozenset({"delimited", "workbook"})
+"""Formats whose header names every column, and whose values are no nested ones."""
 
 
 class Said(NamedTuple):

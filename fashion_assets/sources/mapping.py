@@ -162,17 +162,17 @@ class Mapping(MappingPart):
     )
     format: Format = Field(
         default="delimited",
-        description="The reader: `delimited` text, `json_records`, `parquet`, `xml` or `sql`.",
+        description="The reader: `delimited` text, or the same table as an Excel workbook; `json_records`, `parquet`, `xml` or `sql`.",
     )
     options: dict[str, Any] = Field(
         default_factory=dict,
         description="Options of the reader, as its module's docstring has them: `delimiter`, `encoding` and `quoting` of delimited text, the "
-        "`item` of a feed, `table`, `query` and `key` in a database. What is not said is found out.",
+        "`sheet` of a workbook, the `item` of a feed, `table`, `query` and `key` in a database. What is not said is found out.",
     )
     files: Texts = Field(
         default=(),
         description="In a folder, the file with the listings: names or patterns (`products_export*.csv`), the first that is there; "
-        "case does not count.",
+        "case does not count. Of a file that is not there as it is a compressed one is read (`.gz`, `.zst`, `.bz2`), or a workbook (`.xlsx`).",
     )
     recognise: Recognise = Field(default=Recognise(), description="By what it is recognised.")
     id: Expression = Field(description="The listing's id in its system. It must not change.")

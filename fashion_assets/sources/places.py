@@ -13,6 +13,10 @@ from fashion_assets.origins import shown
 from fashion_assets.sources.readers.beginnings import is_database_url
 from fashion_assets.sources.source import SourceError
 
+COMPRESSED = (".gz", ".zst", ".bz2")
+WORKBOOKS = (".xlsx", ".xlsm")
+_TABLES = (".csv", ".tsv", ".txt")
+
 
 def is_database(location: str) -> bool:
     """Whether a location is a database's URL, or names the variable that holds one, and is no path."""
@@ -43,7 +47,8 @@ def file_of(location: str, names: Sequence[str]) -> str:
         raise SourceError(f"There is no folder {shown(path)}. Give the folder{wanted}, or the file itself.")
     if not names:
         return location  # a folder is what the reader opens, as one of JSON files
-    for name in names:
+    called = files_called(names)
+    for name in called:
         if not _is_pattern(name) and (path / name).exists():
             return str(path / name)
     try:
@@ -52,7 +57,7 @@ def file_of(location: str, names: Sequence[str]) -> str:
         raise SourceError(
             f"{shown(path)} cannot be read: {error.strerror}. Make it readable for the user this runs as."
         ) from error
-    for name in names:
+    for name in called:
         for file in there:
             if fnmatch.fnmatchcase(file.casefold(), name.casefold()):
                 return str(path / file)
@@ -61,6 +66,13 @@ def file_of(location: str, names: Sequence[str]) -> str:
         f"There is no {shown(path / names[0])}. Give the folder that holds {' or '.join(names)}; this one holds "
         f"{found or 'no file'}."
     )
+
+
+def files_called(names: Sequence[str]) -> list[str]:
+    """The names, and those of the same files compressed or, of tables of text, as workbooks: what is there as it is goes first."""
+    tables = [name.rpartition(".")[0] for name in names if name.lower().endswith(_TABLES)]
+    compressed = [f"{name}{suffix}" for suffix in COMPRESSED for name in names]
+    return [*names, *compressed, *(f"{name}{suffix}" for suffix in WORKBOOKS for name in tables)]
 
 
 def _is_pattern(name: str) -> bool:

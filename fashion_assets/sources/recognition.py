@@ -18,8 +18,8 @@ from fashion_assets.sources.columns import Columns
 from fashion_assets.sources.known_mappings import PUBLIC, as_kept, load_mapping, shipped
 from fashion_assets.sources.mapped import Mapped
 from fashion_assets.sources.mapping import Mapping
-from fashion_assets.sources.places import file_of
-from fashion_assets.sources.readers import FORMATS, format_of, open_rows
+from fashion_assets.sources.places import COMPRESSED, file_of, files_called
+from fashion_assets.sources.readers import FORMATS, format_of, mapped_as, open_rows
 from fashion_assets.sources.readers.beginnings import is_database_url
 from fashion_assets.sources.readers.opening import require_text
 from fashion_assets.sources.source import SourceError
@@ -32,6 +32,8 @@ SUFFIXES = (
     ".tsv",
     ".txt",
     ".tab",
+    ".xlsx",
+    ".xlsm",
     ".json",
     ".jsonl",
     ".ndjson",
@@ -42,10 +44,11 @@ SUFFIXES = (
     ".sqlite",
     ".sqlite3",
 )
-COMPRESSED = (".gz", ".zst", ".bz2")
-
-PACKED = (".xlsx", ".xls", ".ods", ".numbers", ".zip", ".tar", ".xz", ".7z", ".rar")
+PACKED = (".xls", ".xlsb", ".ods", ".numbers", ".zip", ".tar", ".xz", ".7z", ".rar")
 """Of what may hold a catalogue that nobody reads as it is."""
+
+_OPEN_IN_EXCEL = "~$"
+"""With which the name of the file begins that says who has a workbook open."""
 
 _SHEET = ".xls"
 """What many systems call a table of text that a spreadsheet is to open; a workbook says what it is when it is looked into."""
@@ -235,7 +238,9 @@ class _Seen:
                 self.unreadable[where] = str(error)
                 self._formats[where] = None
             else:
-                self._formats[where] = found or (None if os.path.isdir(where) else "delimited")
+                self._formats[where] = (
+                    mapped_as(found) if found else None if os.path.isdir(where) else "delimited"
+                )
         return self._formats[where]
 
     def look(self, where: str, mapping: Mapping | None = None) -> Looked | None:
@@ -260,7 +265,7 @@ def _data_files(folder: str) -> list[str]:
     """The files of a folder that may hold listings, by name; the folder itself where it is one of JSON files."""
     try:
         entries = sorted(
-            (entry for entry in os.scandir(folder) if not entry.name.startswith(".")),
+            (entry for entry in os.scandir(folder) if not entry.name.startswith((".", _OPEN_IN_EXCEL))),
             key=lambda entry: entry.name,
         )
     except OSError as error:
@@ -309,7 +314,7 @@ def _fits(mapping: Mapping, seen: _Seen) -> Iterator[Fit]:
         missing = [names for names in must if not any(_there(columns, name) for name in names)]
         by = [*must, *((name,) for name in mapping.recognise.may)]
         met = sum(any(_there(columns, name) for name in names) for names in by)
-        by_name = seen.is_folder and os.path.basename(where) in mapping.files
+        by_name = seen.is_folder and os.path.basename(where) in files_called(mapping.files)
         fit = Fit(mapping, registered, where, met, len(by), _known(mapping, columns), by_name)
         if not missing:
             yield fit
@@ -357,7 +362,7 @@ def _instead(
             taken = dict(reading.synonyms)
     except SourceError as error:
         if len(missing) < len(must) and os.path.basename(where).casefold() in {
-            name.casefold() for name in mapping.files
+            name.casefold() for name in files_called(mapping.files)
         }:
             raise
         seen.unreadable[where] = str(error)

@@ -105,10 +105,11 @@ def test_what_is_no_catalogue_is_told_with_what_was_looked_for_and_found(tmp_pat
     assert "Found: 0.jpg, 1.jpg" in said and "and 2 more" in said
 
     (tmp_path / "pictures" / "styles.xlsx").write_bytes(b"PK\x03\x04\x14\0")
-    assert "styles.xlsx is no delimited text: it is a zip archive or an Excel workbook. Save" in refused(
+    assert "styles.xlsx is no delimited text: it is a workbook or an archive that is damaged" in refused(
         tmp_path / "pictures"
     )
 
+    (tmp_path / "pictures" / "styles.xlsx").unlink()
     write_german(tmp_path / "inside")
     assert "There are files of data in inside: give that folder" in refused(tmp_path)
 

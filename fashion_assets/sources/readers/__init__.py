@@ -5,6 +5,7 @@
 | `delimited` | delimited text: commas, semicolons, tabs, pipes; encoding and dialect found out |
 | `json_records` | JSON arrays and JSON lines, plain or compressed; a folder of files of one object |
 | `parquet` | Parquet files |
+| `workbook` | Excel workbooks (.xlsx); mappings call them `delimited`, as the same table is as text |
 | `sql` | a table or query of any database SQLAlchemy has a driver for |
 | `xml` | a feed's items |
 
@@ -23,6 +24,7 @@ from pathlib import Path
 from typing import Any
 
 from fashion_assets.sources.readers import beginnings
+from fashion_assets.sources.readers.archives import MAGIC, is_workbook
 from fashion_assets.sources.readers.files import first_bytes
 from fashion_assets.sources.readers.reader import Row, RowReader
 from fashion_assets.sources.source import SourceError
@@ -30,6 +32,7 @@ from fashion_assets.sources.source import SourceError
 FORMATS = {
     "sql": "Sql",
     "parquet": "Parquet",
+    "workbook": "Workbook",
     "xml": "Xml",
     "json_records": "JsonRecords",
     "delimited": "Delimited",
@@ -43,6 +46,8 @@ def open_rows(format: str, location: str, options: Mapping[str, Any] | None = No
 
     Raises SourceError for a format there is no reader for, and where the reader does.
     """
+    if format == "delimited" and is_workbook(location, first_bytes(location, len(MAGIC))):
+        format = "workbook"
     if format == "delimited":
         from fashion_assets.sources.readers.delimited import OPTIONS, Delimited
 
@@ -71,11 +76,16 @@ def format_of(location: str) -> str | None:
     if beginnings.is_database_url(location):
         return "sql"
     head = first_bytes(location)
-    told = {"sql": beginnings.is_database, "parquet": beginnings.is_parquet}
+    told = {"sql": beginnings.is_database, "parquet": beginnings.is_parquet, "workbook": is_workbook}
     for format in FORMATS:
         if (told.get(format) or import_module(f"{__name__}.{format}").looks_like)(location, head):
             return format
     return None
 
 
-__all__ = ["FORMATS", "Row", "RowReader", "first_bytes", "format_of", "has_table", "open_rows"]
+def mapped_as(format: str) -> str:
+    """What mappings call a format: a workbook is a table as delimited text is."""
+    return "delimited" if format == "workbook" else format
+
+
+__all__ = ["FORMATS", "Row", "RowReader", "first_bytes", "format_of", "has_table", "mapped_as", "open_rows"]

@@ -13,6 +13,7 @@ from typing import ClassVar
 from fashion_assets.sources.damage import out_of_formula
 from fashion_assets.sources.readers.dialect import Dialect, Quoting, find_dialect, from_how, looks_delimited
 from fashion_assets.sources.readers.fields import MAX_RECORD_BYTES
+from fashion_assets.sources.readers.headers import unique
 from fashion_assets.sources.readers.lines import BEGINNING_BYTES, Line
 from fashion_assets.sources.readers.opening import OpenFile
 from fashion_assets.sources.readers.reader import Row, RowReader
@@ -61,7 +62,7 @@ class Delimited(RowReader):
         except BaseException:
             self._file.close()
             raise
-        self.columns: Sequence[str] = _unique(self._records.header)
+        self.columns: Sequence[str] = unique(self._records.header)
         packed = {} if self._file.compression is None else {"compression": self._file.compression}
         self.how: Mapping[str, str] = {**dialect.how, **packed}
         self._encoding = dialect.encoding
@@ -139,20 +140,6 @@ class Delimited(RowReader):
             return Row(locator, digest.hexdigest(), {}, defect, shown + said, line.number)
         values = dict(zip(self.columns, map(out_of_formula, fields), strict=True))
         return Row(locator, digest.hexdigest(), values, None, None, line.number)
-
-
-def _unique(names: Sequence[str]) -> list[str]:
-    """The columns' names as they stand, numbered where they stand twice or not at all."""
-    found: dict[str, None] = {}
-    counts: dict[str, int] = {}
-    for position, stated in enumerate(names):
-        name = stated or f"column_{position + 1}"
-        unique = name
-        while unique in found:
-            counts[name] = counts.get(name, 1) + 1
-            unique = f"{name} ({counts[name]})"
-        found[unique] = None
-    return list(found)
 
 
 def _key(columns: Sequence[str], dialect: Dialect) -> bytes:

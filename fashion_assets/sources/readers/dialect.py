@@ -10,13 +10,12 @@ table, clevercsv is asked.
 import re
 from collections import Counter
 from collections.abc import Mapping
-from functools import cache
 from pathlib import Path
 from typing import Literal, NamedTuple, get_args
 
-from fashion_assets.sources.columns import folded, synonyms
 from fashion_assets.sources.readers.encoding import Encoding, find_encoding, marked
 from fashion_assets.sources.readers.fields import Readings
+from fashion_assets.sources.readers.headers import as_in_rows, header_among
 from fashion_assets.sources.readers.opening import OpenFile, require_text, wide
 from fashion_assets.sources.source import SourceError
 
@@ -31,12 +30,7 @@ HEAD_RECORDS = 500
 MAX_COLUMNS = 16_384
 """As many as a sheet of Excel may have."""
 MAX_SAME_NAMES = 100
-MAX_LINES_BEFORE_HEADER = 30
 MAX_HEADER_LINES = 100
-MAX_HEADERS, MIN_KNOWN = 5, 3
-"""Lines among which the one that names the columns is looked for; names it has that systems give attributes, at least."""
-ROW_SHARE = 0.25
-"""Of the fields of a first line, how many other rows have in the same columns where it is no header."""
 
 _NAMES = {",": "comma", ";": "semicolon", "\t": "tab", "|": "pipe"}
 _USUAL = tuple(_NAMES)
@@ -209,25 +203,11 @@ class _Table(NamedTuple):
                 f"{where} names {times:,} columns {name[:50]!r}. Name each column once, and differently."
             )
         self._require_as_many_names(where)
-        if told := self._as_in_rows():
+        if told := as_in_rows(self.header, (fields for _, fields in self.records)):
             raise SourceError(
                 f"{where} is a row and no header: {' and '.join(map(repr, told[:2]))} stand in the same columns of other rows, too. "
                 "Put a line before it that names the columns, in the rows' order."
             )
-
-    def _as_in_rows(self) -> list[str]:
-        """Of a first line that is a row like the others, what others have in the same columns; nothing of a header."""
-        if any(folded(name) in names for names in synonyms().values() for name in self.header):
-            return []
-        known = [name.casefold() for name in self.header]
-        rows = [fields for _, fields in self.records if [field.casefold() for field in fields] != known]
-        told = [
-            name
-            for position, name in enumerate(self.header)
-            if any(map(str.isalpha, name))
-            and any(name == row[position] for row in rows if position < len(row))
-        ]
-        return told if len(told) >= max(2, ROW_SHARE * self.columns) else []
 
     def _require_as_many_names(self, where: str) -> None:
         if len(self.records) < 3 or self.columns < 2:
@@ -313,49 +293,10 @@ def _table(lines: list[str], skip: int, delimiter: str, quoting: Quoting) -> _Ta
                 number = last + 1
         fields = readings.strict(line) if quoting != "backslash" or "\\" not in line else None
         records.append((begin + 1, fields if fields is not None else readings.tolerant(line)))
-    header = _header(records)
+    header = header_among(records)
     line, names = records[header]
     behind = records[header + 1 :]
     return _Table(delimiter, quoting, line, names, Counter(len(fields) for _, fields in behind), behind)
-
-
-def _header(records: list[tuple[int, list[str]]]) -> int:
-    """Which record names the columns: the first, unless it and what follows are no part of the table the others make."""
-    usual = Counter(len(fields) for _, fields in records).most_common(1)[0][0]
-    if usual < 3:
-        return 0
-    for number, (_, fields) in enumerate(records[:MAX_LINES_BEFORE_HEADER]):
-        if len(fields) * 2 > usual and not (fields[0].startswith("#") and len(fields) != usual):
-            named = len({field.strip() for field in fields if any(map(str.isalpha, field))})
-            return _most_known(records, number if named * 2 > len(fields) else 0, usual)
-    return _most_known(records, 0, usual)
-
-
-def _most_known(records: list[tuple[int, list[str]]], first: int, usual: int) -> int:
-    """Of the lines that may name columns, where there are several (groups of columns, labels, names), the one with most names that systems
-    have for attributes; the first, where none has many more."""
-    best, most = first, _known(records[first][1])
-    for number, (_, fields) in enumerate(records[first + 1 : first + MAX_HEADERS], first + 1):
-        known = _known(fields)
-        if len(fields) == usual and known > max(most, MIN_KNOWN - 1, len(fields) / 3):
-            best, most = number, known
-    return best
-
-
-def _known(fields: list[str]) -> int:
-    """How many fields are names of columns that are known as such."""
-    return len({folded(field) for field in fields} & _names())
-
-
-@cache
-def _names() -> frozenset[str]:
-    from fashion_assets.sources.known_mappings import shipped  # here: it reads files by this module's reader
-
-    names = {name for names in synonyms().values() for name in names}
-    for mapping in shipped():
-        made = (mapping.id, *mapping.attributes.values(), *mapping.pictures.columns)
-        names.update(folded(column) for each in made for column in each.columns())
-    return frozenset(names)
 
 
 def _rare(lines: list[str]) -> str | None:

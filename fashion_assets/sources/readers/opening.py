@@ -11,14 +11,14 @@ from contextlib import ExitStack
 from pathlib import Path
 from typing import BinaryIO
 
+from fashion_assets.sources.readers.archives import MAGIC, is_encrypted, mended
 from fashion_assets.sources.readers.files import SourceFile, regular_file
 from fashion_assets.sources.source import SourceError
 
 BLOCK_BYTES = 1 << 20
 
+_OLE = b"\xd0\xcf\x11\xe0\xa1\xb1\x1a\xe1"
 _NO_TEXT = (
-    (b"PK\x03\x04", "a zip archive or an Excel workbook", "Save the sheet as CSV (UTF-8), or unpack the archive"),
-    (b"\xd0\xcf\x11\xe0\xa1\xb1\x1a\xe1", "an old Excel workbook (.xls)", "Save the sheet as CSV (UTF-8)"),
     (b"PAR1", "a Parquet file", "Give it the suffix .parquet"),
     (b"\x89PNG\r\n", "a PNG picture", "Give the file with the listings"),
     (b"\xff\xd8\xff", "a JPEG picture", "Give the file with the listings"),
@@ -128,6 +128,15 @@ class OpenFile:
 
 def require_text(path: Path, first: bytes) -> None:
     """Raises SourceError where a file's first bytes are no delimited text, and says what they are and what would mend it."""
+    if first.startswith(MAGIC):
+        raise SourceError(f"{path} is no delimited text: {mended(path)}.")
+    if first.startswith(_OLE):
+        what = (
+            "it is a workbook under a password. Save it without one"
+            if is_encrypted(path)
+            else "it is an old Excel workbook (.xls). Save it as .xlsx or as CSV (UTF-8)"
+        )
+        raise SourceError(f"{path} is no delimited text: {what}.")
     for magic, what, mend in _NO_TEXT:
         if first.startswith(magic):
             raise SourceError(f"{path} is no delimited text: it is {what}. {mend}.")
