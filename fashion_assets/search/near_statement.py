@@ -123,11 +123,24 @@ def still_nearer(shape: Shape, position: int) -> bytes:
     )
 
 
-def near(shape: Shape, position: int) -> sql.Composed:
-    """What of a vector leg is found: those within the cut-off, of all products those that meet the filters."""
+def near_tables(shape: Shape, position: int) -> list[sql.Composable]:
+    """`vector_<position>`: what a vector leg looks at. `near_<position>`: what of it is found, those within the cut-off, of all products those that meet
+    the filters."""
     kept = within(shape, position)
     if shape.vectors[position].whole:
         kept += [meets(place) for place in range(len(narrowing(shape)))]
-    return sql.SQL("SELECT product_id, distance{} FROM {} WHERE {}").format(
-        further(carried_columns(shape)), sql.Identifier(f"vector_{position}"), where(kept)
-    )
+    vector = sql.Identifier(f"vector_{position}")
+    return [
+        sql.SQL("{} AS MATERIALIZED ({})").format(vector, vector_leg(shape, position)),
+        # What leaves nothing out need not be copied. An index may bring rows nearly in their order (`relaxed_order`): a sum has none, or the server
+        # would take them for sorted.
+        sql.SQL(
+            "{} AS {}MATERIALIZED (SELECT product_id, distance + 0 AS distance{} FROM {} WHERE {})"
+        ).format(
+            sql.Identifier(f"near_{position}"),
+            sql.SQL("" if kept else "NOT "),
+            further(carried_columns(shape)),
+            vector,
+            where(kept),
+        ),
+    ]

@@ -11,7 +11,7 @@ from psycopg import sql
 from fashion_assets.search import kept_counts
 from fashion_assets.search.found_statement import found_products, nearly_found_products, number_matching
 from fashion_assets.search.kept import remembered
-from fashion_assets.search.near_statement import near, vector_leg
+from fashion_assets.search.near_statement import near_tables
 from fashion_assets.search.query import HIT_COLUMNS
 from fashion_assets.search.ranked_statement import boost_factors, ranked_tables
 from fashion_assets.search.statements import Shape, narrowing, table, where
@@ -30,34 +30,12 @@ def search(shape: Shape) -> bytes:
     tally (`tallies`) of `counted` and the columns of `aside`. There is always a first row; where the page is empty it
     has no product.
     """
-    tables: list[sql.Composable] = [
-        sql.SQL("{} AS MATERIALIZED ({}), {} AS MATERIALIZED ({})").format(
-            sql.Identifier(f"vector_{position}"),
-            vector_leg(shape, position),
-            sql.Identifier(f"near_{position}"),
-            near(shape, position),
-        )
-        for position in range(len(shape.vectors))
-    ]
+    tables = [each for position in range(len(shape.vectors)) for each in near_tables(shape, position)]
     if shape.legs == ["listing"]:
         tables.append(sql.SQL("ordered AS ({})").format(_listing(shape)))
-    else:
+    elif not shape.of_one_leg:
         tables += ranked_tables(shape)
-    tables.append(
-        sql.SQL(
-            "page AS MATERIALIZED (SELECT *, row_number() OVER (ORDER BY {order}) AS place FROM ordered "
-            "ORDER BY {order} LIMIT %(limit)s OFFSET %(offset)s)"
-        ).format(order=_order(shape))
-        if shape.legs != ["listing"]
-        else sql.SQL(
-            "page AS MATERIALIZED (SELECT *, {before} + row_number() OVER (ORDER BY {order}) AS place FROM ordered "
-            "ORDER BY {order} LIMIT %(limit)s{offset})"
-        ).format(
-            order=_order(shape),
-            before=sql.SQL("%(offset)s::int8" if shape.after else "0"),
-            offset=sql.SQL("" if shape.after else " OFFSET %(offset)s"),
-        )
-    )
+    tables.append(sql.SQL("page AS MATERIALIZED ({})").format(_page(shape)))
     proofs = [
         sql.SQL("(SELECT json_build_array(count(*), max(distance), {})::text FROM {})").format(
             sql.SQL("NULL")
@@ -96,6 +74,24 @@ def search(shape: Shape) -> bytes:
             products=table(shape.schema),
         )
         .as_bytes(None)
+    )
+
+
+def _page(shape: Shape) -> sql.Composed:
+    """What is on the page, each with its `place`, from 1."""
+    if shape.of_one_leg:
+        # A score that falls with the rank has them in the same order, and would have them sorted once more.
+        return sql.SQL(
+            "SELECT product_id, ARRAY[0] AS legs, ARRAY[place::int] AS ranks, ARRAY[distance]::float8[] AS values, NULL::numeric AS key, place "
+            "FROM (SELECT product_id, distance, row_number() OVER (ORDER BY distance, product_id) AS place FROM near_0 "
+            "ORDER BY distance, product_id LIMIT %(limit)s OFFSET %(offset)s) AS nearest"
+        ).format()
+    return sql.SQL(
+        "SELECT *, {before}row_number() OVER (ORDER BY {order}) AS place FROM ordered ORDER BY {order} LIMIT %(limit)s{offset}"
+    ).format(
+        order=_order(shape),
+        before=sql.SQL("%(offset)s::int8 + " if shape.after else ""),
+        offset=sql.SQL("" if shape.after else " OFFSET %(offset)s"),
     )
 
 

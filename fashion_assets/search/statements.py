@@ -110,6 +110,12 @@ class Shape:
         return [leg.space for leg in self.vectors] + ["text"] * bool(self.terms) or ["listing"]
 
     @property
+    def of_one_leg(self) -> bool:
+        """Whether a page is what one vector leg found, in its own order."""
+        ranked_otherwise = self.terms or self.boosts or self.whole or self.sort is not None
+        return len(self.vectors) == 1 and not ranked_otherwise
+
+    @property
     def lists_boosted(self) -> bool:
         """Whether nothing is ranked, and boosts alone order what the filters leave."""
         return self.legs == ["listing"] and self.sort is None and bool(self.boosts)
