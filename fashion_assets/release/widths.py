@@ -22,12 +22,11 @@ from fashion_assets.search.path import (
     EXACT_AT_ONCE,
     EXACT_ROWS,
     OF_A_LIST,
-    PROBES,
     SAMPLE,
     STYLES_COMPARED,
     TIE,
+    Nearness,
     Width,
-    best_of,
 )
 from fashion_assets.search.query import WINDOW
 from fashion_assets.search.statements import settings_along
@@ -117,9 +116,9 @@ def _measured(
     products, titles, ids, sample = _drawn(conn, release, space)
     asked = np.concatenate([products, titles])
     farthest = _farthest(conn, release, space, dimension, asked)
-    nearness = sample @ asked.T
-    best = np.array([best_of(each) for each in nearness.T])
-    probes = [_probes(ids, each) for each in nearness.T]
+    nearness = [Nearness.of(each) for each in asked @ sample.T]
+    best = np.array([each.best for each in nearness])
+    probes = [_probes(ids, each) for each in nearness]
     border = float(np.quantile(best[: len(products)], NEAR))
     near = best >= border
     tried: list[np.ndarray] = []
@@ -139,10 +138,10 @@ def _measured(
     return Width(kinds[0][1], kinds[1][1], border, (shares[0], shares[1]))
 
 
-def _probes(ids: np.ndarray, nearness: np.ndarray) -> dict[str, float]:
-    """What of the sample a search holds its answer against, with its distance, by the sample's similarity to the question."""
-    nearest = np.argsort(-nearness)[:PROBES]
-    return dict(zip(ids[nearest].tolist(), (1 - nearness[nearest]).tolist(), strict=True))
+def _probes(ids: np.ndarray, nearness: Nearness) -> dict[str, float]:
+    """What of the sample a search holds its answer against, with its distance."""
+    nearest = nearness.nearest
+    return dict(zip(ids[nearest].tolist(), (1 - nearness.similarities[nearest]).tolist(), strict=True))
 
 
 def _enough(found: np.ndarray, widths: Sequence[int], one_more: float, compared: float) -> int:

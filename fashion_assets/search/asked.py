@@ -15,6 +15,7 @@ import numpy as np
 
 from fashion_assets.search import words
 from fashion_assets.search.filters import Filter
+from fashion_assets.search.path import Nearness
 from fashion_assets.search.query import WINDOW, Hit, Place, Total
 from fashion_assets.search.tallies import FOUND_MOST, Tally
 from fashion_assets.search.words import Level, Term
@@ -102,9 +103,8 @@ class Asked:
     """Counted among what is found, if they meet the filters. Where the hits have an order of their own, they are among them, too; else they
     are not."""
     boosts: tuple[Boost, ...] = ()
-    near: dict[str, np.ndarray] = field(default_factory=dict, compare=False)
-    """The sample's similarities to the vectors, by space, once somebody asked for them; those of the same vectors, however the question is
-    changed."""
+    near: dict[str, Nearness] = field(default_factory=dict, compare=False)
+    """The sample's, to the vectors, by space, once somebody asked for it; of the same vectors, however the question is changed."""
 
     @cached_property
     def matching_what(self) -> Hashable | None:

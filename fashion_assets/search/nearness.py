@@ -26,7 +26,7 @@ from collections.abc import Sequence
 import numpy as np
 
 from fashion_assets.search.filters import Filter
-from fashion_assets.search.path import Facts, Space, best_of
+from fashion_assets.search.path import Facts, Nearness, Space
 from fashion_assets.search.query import MAX_LIMIT
 
 SHARE_OF_THE_WAY = 0.85
@@ -40,25 +40,26 @@ BESIDE_WORDS = 400
 not held against the sample: thousands are as near, and which of them come first hangs on the words."""
 
 
-def cut_off(facts: Facts, nearness: np.ndarray) -> float | None:
-    """The largest cosine distance at which a product is found; `nearness` is the sample's similarity to the question. None where all of
+def cut_off(facts: Facts, nearness: Nearness) -> float | None:
+    """The largest cosine distance at which a product is found; `nearness` is the sample's to the question. None where all of
     them are."""
-    if len(nearness) * _scale(facts) <= FEWEST:
+    similarities = nearness.similarities
+    if len(similarities) * _scale(facts) <= FEWEST:
         return None
-    ordered = np.sort(nearness)[::-1]
-    usual, best = float(nearness.mean()), best_of(nearness)
-    within = usual + SHARE_OF_THE_WAY * (best - usual)
+    ordered = np.sort(similarities)[::-1]
+    usual = float(similarities.mean())
+    within = usual + SHARE_OF_THE_WAY * (nearness.best - usual)
     fewest = float(ordered[min(len(ordered), math.ceil(FEWEST / _scale(facts))) - 1])
     return 1 - min(within, fewest)
 
 
 def reach(
-    facts: Facts, space: Space, nearness: np.ndarray, cut: float | None, filters: Sequence[Filter]
+    facts: Facts, space: Space, nearness: Nearness, cut: float | None, filters: Sequence[Filter]
 ) -> int:
     """So many nearest products reach beyond the cut-off, as far as the sample tells (at 95 %); no more than `MAX_LIMIT`."""
     if cut is None:
         return MAX_LIMIT
-    within = 1 - nearness <= cut
+    within = 1 - nearness.similarities <= cut
     if filters:
         within &= facts.meeting(filters)[facts.sample.positions[space.name]]
     seen = int(within.sum())
@@ -69,7 +70,7 @@ def reach(
 
 
 def far_enough(
-    facts: Facts, space: Space, nearness: np.ndarray, window: int, filters: Sequence[Filter]
+    facts: Facts, space: Space, nearness: Nearness, window: int, filters: Sequence[Filter]
 ) -> float | None:
     """A cosine distance within which the `window` nearest are of what the filters leave, as far as the sample tells; None where it is too small to
     tell, or most would be within it.
@@ -79,7 +80,9 @@ def far_enough(
     """
     expected = window / _scale(facts)
     place = math.ceil(expected + 3 * math.sqrt(expected) + 5)
-    near = nearness[facts.meeting(filters)[facts.sample.positions[space.name]]] if filters else nearness
+    near = nearness.similarities
+    if filters:
+        near = near[facts.meeting(filters)[facts.sample.positions[space.name]]]
     if len(near) < 2 * place:
         return None
     return 1 - float(np.partition(near, len(near) - place)[len(near) - place])

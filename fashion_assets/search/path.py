@@ -75,10 +75,26 @@ NEAREST = 3
 """Products of the sample that say how near the nearest are: one may be there by chance."""
 
 
-def best_of(nearness: np.ndarray) -> float:
-    """How near the nearest products of a sample are, of its similarities to what is asked for: the mean of `NEAREST`."""
-    nearest = np.partition(nearness, -min(NEAREST, len(nearness)))[-NEAREST:].tolist()
-    return sum(nearest) / len(nearest)
+class Nearness(NamedTuple):
+    """How near the sample's products of one space are to what is asked for."""
+
+    similarities: np.ndarray
+    """Cosine similarities, float32 [n]."""
+    nearest: np.ndarray
+    """Places of the `PROBES` nearest, in no order, int [up to PROBES]."""
+    best: float
+    """How near the nearest are: the mean similarity of `NEAREST`."""
+
+    @classmethod
+    def of(cls, similarities: np.ndarray) -> "Nearness":
+        """Of the similarities, float32 [n], n at least 1."""
+        nearest = _nearest(similarities)
+        best = sorted(similarities[nearest].tolist())[-NEAREST:]
+        return cls(similarities, nearest, sum(best) / len(best))
+
+
+def _nearest(similarities: np.ndarray) -> np.ndarray:
+    return np.argpartition(similarities, -min(PROBES, len(similarities)))[-PROBES:]
 
 
 @dataclass(frozen=True)
@@ -90,13 +106,13 @@ class Width:
     far: int
     """For all others."""
     border: float
-    """`best_of` the sample, cosine similarity."""
+    """Of the sample's nearest (`Nearness.best`), cosine similarity."""
     found: tuple[float, float] = (1.0, 1.0)
     """Mean share of the ten nearest that is found so, of questions of either kind."""
 
-    def of(self, nearness: np.ndarray) -> tuple[int, bool]:
-        """For a question, by the sample's similarities to it; and whether the index finds what is promised (`PROMISED`)."""
-        is_near = best_of(nearness) >= self.border
+    def of(self, nearness: Nearness) -> tuple[int, bool]:
+        """For a question, by the sample's nearness to it; and whether the index finds what is promised (`PROMISED`)."""
+        is_near = nearness.best >= self.border
         return self.near if is_near else self.far, self.found[not is_near] >= PROMISED
 
     def written(self, listed: bool = False) -> str:
@@ -255,17 +271,17 @@ class Facts:
             return ()
         return tuple(known.numbers[nearest].tolist())
 
-    def nearness(self, space: Space, vector: np.ndarray) -> np.ndarray:
-        """Cosine similarity of the sample's products in a space to a unit vector [d], float32 [products of the space]."""
-        return np.vecdot(self.sample.vectors[space.name], vector)
+    def nearness(self, space: Space, vector: np.ndarray) -> Nearness:
+        """Of the sample's products in a space, to a unit vector [d]."""
+        return Nearness.of(np.vecdot(self.sample.vectors[space.name], vector))
 
     @property
     def ef_search(self) -> int:
         """Candidates HNSW keeps while it searches this release, where nothing was measured."""
         return min(MAX_EF_SEARCH, max(EF_SEARCH, self.products // PRODUCTS_PER_CANDIDATE))
 
-    def width(self, space: Space, nearness: np.ndarray) -> tuple[int, bool]:
-        """Candidates HNSW keeps while it searches a space for what the sample's similarities are to, or lists that are read, where its index has some; and
+    def width(self, space: Space, nearness: Nearness) -> tuple[int, bool]:
+        """Candidates HNSW keeps while it searches a space for what the sample's nearness is to, or lists that are read, where its index has some; and
         whether the index finds enough so. Where nothing was measured, it is believed."""
         if space.width is not None:
             return space.width.of(nearness)
@@ -290,7 +306,7 @@ class Facts:
 def choose(
     facts: Facts,
     space: Space,
-    nearness: np.ndarray,
+    nearness: Nearness,
     filters: Sequence[Filter],
     window: int = WINDOW,
     candidates: int = EF_SEARCH,
@@ -302,7 +318,7 @@ def choose(
         return "exact"
     scale = facts.products / len(facts.sample.rows)
     if not filters:
-        return "index" if len(nearness) * scale > EXACT_ROWS else "exact"
+        return "index" if len(nearness.similarities) * scale > EXACT_ROWS else "exact"
     meeting = facts.meeting(filters)[facts.sample.positions[space.name]]
     sampled = int(meeting.sum())
     # Two standard deviations of what was counted, and three where nothing was: an upper bound at 95 % (Poisson).
@@ -315,10 +331,10 @@ def choose(
     needed = max(1, math.ceil(window / scale))
     if sampled < needed:
         return "exact"
-    last = np.partition(nearness[meeting], sampled - needed)[sampled - needed]
-    walk = scale * int((nearness >= last).sum())
+    last = np.partition(nearness.similarities[meeting], sampled - needed)[sampled - needed]
+    walk = scale * int((nearness.similarities >= last).sum())
     if space.lists:
-        takes = walk * LIST_STEP + candidates / space.lists * len(nearness) * scale * OF_A_LIST
+        takes = walk * LIST_STEP + candidates / space.lists * len(nearness.similarities) * scale * OF_A_LIST
     else:
         takes = (walk + candidates) * INDEX_STEP
     found_by_index = [each for each in filters if each.name.partition(".")[0] in facts.indexed]
@@ -329,21 +345,23 @@ def choose(
 def probes(
     facts: Facts,
     space: Space,
-    nearness: np.ndarray,
+    nearness: Nearness,
     filters: Sequence[Filter],
     excluded: Collection[str] = (),
 ) -> dict[str, float]:
     """Ids and cosine distances of the sample's nearest products that may be found: what a sound answer cannot leave out,
     if it holds anything farther."""
-    positions = facts.sample.positions[space.name]
-    distances = 1 - nearness
+    positions, similarities = facts.sample.positions[space.name], nearness.similarities
+    nearest = nearness.nearest
     if filters:
-        distances[~facts.meeting(filters)[positions]] = np.inf
-    nearest = np.argpartition(distances, min(PROBES, len(distances)) - 1)[:PROBES]
+        meeting = np.flatnonzero(facts.meeting(filters)[positions])
+        if not len(meeting):
+            return {}
+        nearest = meeting[_nearest(similarities[meeting])]
     places: list[int] = positions[nearest].tolist()
-    gaps: list[float] = distances[nearest].tolist()
+    gaps: list[float] = (1 - similarities[nearest]).tolist()
     named = zip([facts.sample.ids[place] for place in places], gaps, strict=True)
-    return {product: gap for product, gap in named if gap < math.inf and product not in excluded}
+    return {product: gap for product, gap in named if product not in excluded}
 
 
 def _covered(space: Space, filters: Iterable[Filter]) -> bool:

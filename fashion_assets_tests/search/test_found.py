@@ -18,7 +18,7 @@ from fashion_assets.search import legs, merchandising, nearness
 from fashion_assets.search.arranging import ARRANGED
 from fashion_assets.search.engine import SearchEngine
 from fashion_assets.search.filters import SearchError
-from fashion_assets.search.path import Facts, Sample, Space
+from fashion_assets.search.path import Facts, Nearness, Sample, Space
 from fashion_assets.search.query import SORTS, Hit, Mode, Query, Results
 from fashion_assets.search.work import Read
 from fashion_assets.settings import Settings
@@ -216,24 +216,25 @@ def test_what_is_left_out_as_too_far_is_none_of_the_nearest(
 
 
 def test_the_cut_off_does_not_hang_on_filters_and_follows_the_question():
-    vectors = np.linspace(0, 1, 2_000, dtype=np.float32)
+    similarities = np.linspace(0, 1, 2_000, dtype=np.float32)
+    near = Nearness.of(similarities)
     facts = Facts("r", 40_000, (), Sample([{}] * 2_000, [], {}, {}))
-    cut = nearness.cut_off(facts, vectors)
+    cut = nearness.cut_off(facts, near)
     assert cut is not None and 1 - cut == pytest.approx(0.5 + 0.85 * 0.4995, abs=1e-3)
     # Few stand out: those at least are found.
     alike = np.full(2_000, 0.3, np.float32)
     alike[0] = 0.9
-    assert nearness.cut_off(facts, alike) == pytest.approx(1 - 0.3, abs=1e-6)
+    assert nearness.cut_off(facts, Nearness.of(alike)) == pytest.approx(1 - 0.3, abs=1e-6)
     small = Facts("r", 40, (), Sample([{}] * 40, [], {}, {}))
-    assert nearness.cut_off(small, vectors[:40]) is None
+    assert nearness.cut_off(small, Nearness.of(similarities[:40])) is None
     space = Space("s", 1, True)
-    assert nearness.reach(facts, space, vectors, None, ()) == 1_000
+    assert nearness.reach(facts, space, near, None, ()) == 1_000
     assert (
-        40_000 * (vectors >= 1 - cut).mean() > 2_900
-        and nearness.reach(facts, space, vectors, cut, ()) == 1_000
+        40_000 * (similarities >= 1 - cut).mean() > 2_900
+        and nearness.reach(facts, space, near, cut, ()) == 1_000
     )
     few = Facts("r", 2_000, (), facts.sample)
-    assert nearness.reach(few, space, vectors, cut, ()) == int((1 - vectors <= cut).sum()) + 1
+    assert nearness.reach(few, space, near, cut, ()) == int((1 - similarities <= cut).sum()) + 1
 
 
 def test_orders_there_are_not_are_refused():
