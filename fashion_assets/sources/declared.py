@@ -18,7 +18,7 @@ from fashion_assets.sources.damage import undamaged
 from fashion_assets.sources.expressions import Compiler, Evaluator, states
 from fashion_assets.sources.listings import UNTYPED
 from fashion_assets.sources.mapping_tables import Counted, DataTable
-from fashion_assets.sources.places import files_called, folder_of, is_database
+from fashion_assets.sources.places import MOST_ENTRIES, file_in, folder_of, is_database
 from fashion_assets.sources.readers import has_table, open_rows
 from fashion_assets.sources.readers.reader import Row, RowReader
 from fashion_assets.sources.records import Record, encoded
@@ -65,22 +65,22 @@ class MappedTable(DeclaredTable):
     @property
     def place(self) -> str:
         """Its file, or the database it is in."""
-        if self.table.file is None:
+        if not self.table.file:
             return self.source.location
         folder = folder_of(self.source.location)
-        named = [os.path.join(folder, name) for name in files_called((self.table.file,))]
-        return next(filter(os.path.exists, named), named[0])
+        there = file_in(folder, self.table.file, MOST_ENTRIES) if os.path.isdir(folder) else None
+        return there or os.path.join(folder, self.table.file[0])
 
     @property
     def is_there(self) -> bool:
         """Whether there is such a file, or such a table in the database."""
-        if self.table.file is None:
+        if not self.table.file:
             return has_table(self.place, self.table.table or "")
         return os.path.exists(self.place)
 
     def scan(self) -> Iterator[pa.Table]:
         # Whoever opens a database's table finds out whether it is there; of a file, and for a query, it is asked before.
-        if (self.table.file is not None or self.table.query) and not self.is_there:
+        if (self.table.file or self.table.query) and not self.is_there:
             self._require()
             return
         ids: list[str | None] = []
@@ -134,9 +134,8 @@ class MappedTable(DeclaredTable):
             key = [self.table.columns[name].column for name in self.key]
             selected = {"query": self.table.query} if self.table.query else {"table": self.table.table}
             options = {**selected, **({"key": key} if key and all(key) else {})}
-        format = (
-            "delimited" if self.table.file and self.table.file.lower().endswith((".csv", ".tsv")) else None
-        )
+        is_text = self.table.file and self.table.file[0].lower().endswith((".csv", ".tsv"))
+        format = "delimited" if is_text else None
         with open_rows(format or self.source.mapping.format, self.place, options) as reader:
             found = Columns(reader.columns)
             compiler = Compiler(found, typed=reader.format not in UNTYPED, source=self.source.name)
@@ -185,7 +184,7 @@ class MappedTable(DeclaredTable):
 
     def _require(self) -> None:
         folder = folder_of(self.source.location)
-        if self.table.file is None:
+        if not self.table.file:
             if not self.table.optional:
                 raise SourceError(
                     f"There is no table {self.table.table} in {self.source.shown(self.place)}, which the mapping says is there."

@@ -35,7 +35,7 @@ from fashion_assets.sources.details import DetailFiles
 from fashion_assets.sources.listings import CURRENCY, PRICE, Price, Reading
 from fashion_assets.sources.picture_cache import PictureCache
 from fashion_assets.sources.picture_files import NOT_THERE, Found, PictureFiles, is_url, sha256_of
-from fashion_assets.sources.places import file_of, folder_of, is_database
+from fashion_assets.sources.places import file_of, folder_of, is_database, unread
 from fashion_assets.sources.prices import Notation
 from fashion_assets.sources.readers import open_rows
 from fashion_assets.sources.readers.reader import Row, RowFeed, RowReader
@@ -223,7 +223,7 @@ class Mapped(Source):
                 yield pa.table([ids, locators, signatures], schema=REFERENCE_SCHEMA)
             self._found = self._found_in(reader, reading)
             self._left_out = reader.left_out
-            self._notes = reader.notes
+            self._notes = [*reader.notes, *self._beside()]
             self._missed = None
             if example is not None and missed >= MANY_MISSED * looked:
                 there = places.own.in_words(example)
@@ -231,6 +231,19 @@ class Mapped(Source):
                     f"{missed:,} of {looked:,} pictures are not where they are looked for, {shown(example)} for one: {there}. Call them so, or "
                     "say in a mapping how they are called"
                 )
+
+    def _beside(self) -> list[str]:
+        """What people should know of files in the folder that are none of its listings or tables."""
+        if not self.mapping.files or not os.path.isdir(self.location):
+            return []
+        read = [file_of(self.location, self.mapping.files)]
+        read += [MappedTable(self, table).place for table in self.mapping.tables if table.file]
+        names = unread(self.location, read)
+        if not names:
+            return []
+        told = ", ".join(map(shown, names[:5])) + (f" and {len(names) - 5:,} more" if len(names) > 5 else "")
+        known = ", ".join(shown(os.path.basename(file)) for file in read)
+        return [f"{told} in its folder {'is' if len(names) == 1 else 'are'} not read, only {known}"]
 
     @contextmanager
     def feed(self) -> Iterator[Feed | None]:

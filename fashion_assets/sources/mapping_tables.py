@@ -8,7 +8,7 @@ from typing import Literal
 
 from pydantic import Field, model_validator
 
-from fashion_assets.sources.mapping_expression import Condition, Expression, MappingPart
+from fashion_assets.sources.mapping_expression import Condition, Expression, MappingPart, Texts
 
 
 class Within(MappingPart):
@@ -96,7 +96,10 @@ class DataTable(MappingPart):
     """A table beside the listings that comes across: users, favourites, whatever a system has."""
 
     name: str = Field(pattern=r"^[a-z][a-z0-9_]{0,50}$", description="What the release calls it.")
-    file: str | None = Field(default=None, description="Its file beside the listings'. None: `table`.")
+    file: Texts = Field(
+        default=(),
+        description="Its file beside the listings': names or patterns, as of `files`. None: `table`.",
+    )
     table: str | None = Field(default=None, description="Its table, in a database.")
     query: str | None = Field(
         default=None,
@@ -119,7 +122,7 @@ class DataTable(MappingPart):
 
     @model_validator(mode="after")
     def _whole(self) -> "DataTable":
-        if (self.file is None) == (self.table is None):
+        if bool(self.file) != (self.table is None):
             raise ValueError("say either file or table")
         if self.query is not None and self.table is None:
             raise ValueError("query needs table, without which nothing is selected")

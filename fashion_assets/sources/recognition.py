@@ -18,7 +18,7 @@ from fashion_assets.sources.columns import Columns
 from fashion_assets.sources.known_mappings import PUBLIC, as_kept, load_mapping, shipped
 from fashion_assets.sources.mapped import Mapped
 from fashion_assets.sources.mapping import Mapping
-from fashion_assets.sources.places import COMPRESSED, file_of, files_called
+from fashion_assets.sources.places import COMPRESSED, OPEN_IN_EXCEL, file_of, files_called
 from fashion_assets.sources.readers import FORMATS, format_of, mapped_as, open_rows
 from fashion_assets.sources.readers.beginnings import is_database_url
 from fashion_assets.sources.readers.opening import require_text
@@ -46,9 +46,6 @@ SUFFIXES = (
 )
 PACKED = (".xls", ".xlsb", ".ods", ".numbers", ".zip", ".tar", ".xz", ".7z", ".rar")
 """Of what may hold a catalogue that nobody reads as it is."""
-
-_OPEN_IN_EXCEL = "~$"
-"""With which the name of the file begins that says who has a workbook open."""
 
 _SHEET = ".xls"
 """What many systems call a table of text that a spreadsheet is to open; a workbook says what it is when it is looked into."""
@@ -265,7 +262,7 @@ def _data_files(folder: str) -> list[str]:
     """The files of a folder that may hold listings, by name; the folder itself where it is one of JSON files."""
     try:
         entries = sorted(
-            (entry for entry in os.scandir(folder) if not entry.name.startswith((".", _OPEN_IN_EXCEL))),
+            (entry for entry in os.scandir(folder) if not entry.name.startswith((".", OPEN_IN_EXCEL))),
             key=lambda entry: entry.name,
         )
     except OSError as error:

@@ -1,5 +1,6 @@
 """Catalogues read by a mapping: the public one's layout, and what every source promises."""
 
+import gzip
 import json
 import os
 from pathlib import Path
@@ -352,6 +353,22 @@ def test_users_and_favourites(tmp_path):
     (tmp_path / "favourites.csv").write_text("user,item\n")
     with pytest.raises(SourceError, match="'user_id'"):
         read_table(source, "favourites")
+
+
+@pytest.mark.parametrize("name", ["favorites.csv", "Favourites.CSV", "FAVORITES.csv.gz"])
+def test_tables_beside_are_found_as_listings_are_and_what_is_not_read_is_told(tmp_path, name):
+    source = write(tmp_path, f"{HEADER}\n{SHIRT}\n")
+    text = b"user_id,external_id\nu1,1\n"
+    (tmp_path / name).write_bytes(gzip.compress(text) if name.endswith("gz") else text)
+    favourites = next(table for table in source.tables() if table.name == "favourites")
+    assert sum(chunk.num_rows for chunk in favourites.scan()) == 1
+    read_all(source)
+    assert source.notes == []
+
+    for other in ("wishlist.csv", "readme.txt", "~$styles.xlsx"):
+        (tmp_path / other).write_text("a,b\n1,2\n")
+    read_all(source)
+    assert source.notes == [f"wishlist.csv in its folder is not read, only styles.csv, users.csv, {name}"]
 
 
 def test_ids_that_went_through_a_float_are_whole_again_wherever_they_stand(tmp_path):

@@ -38,6 +38,11 @@ _NO_TEXT = (
 )  # fmt: skip
 _LINE_END = re.compile("[\r\n]")
 _PAGES = (b"<!doctype html", b"<html")
+_WORKBOOK_OF_2003 = b"urn:schemas-microsoft-com:office:spreadsheet"
+_STATEMENTS = re.compile(
+    rb"(?:(?:--|/\*|#|set |pragma |begin|use |drop table).*?^\s*)?(?:create table|insert into) ",
+    re.IGNORECASE | re.DOTALL | re.MULTILINE,
+)
 
 
 class OpenFile:
@@ -143,6 +148,16 @@ def require_text(path: Path, first: bytes) -> None:
     if first[257:262] == b"ustar":
         raise SourceError(f"{path} is no delimited text: it is a tar archive. Unpack it.")
     begin = first.removeprefix(b"\xef\xbb\xbf").lstrip()[:20].lower()
+    if is_spreadsheet_as_page(first):
+        raise SourceError(
+            f"{path} is no delimited text: it is a table as HTML or XML, as some systems write what they call .xls. Open it in Excel or "
+            "LibreOffice, and save it as .xlsx or CSV."
+        )
+    if _STATEMENTS.match(first.lstrip() + b" "):
+        raise SourceError(
+            f"{path} is no delimited text: it is a dump of SQL statements. Load it into a database and give that one's URL, or export the "
+            "table as CSV."
+        )
     if begin.startswith(_PAGES):
         raise SourceError(
             f"{path} is no delimited text: it is an HTML page, such as a site sends in place of a file one may not have. "
@@ -157,6 +172,14 @@ def require_text(path: Path, first: bytes) -> None:
     controls = sum(first.count(bytes([code])) for code in (*range(1, 9), *range(14, 27), 28, 29))
     if controls >= 16 and controls * 50 > len(first):
         raise SourceError(f"{path} is no text: it holds control characters. Export the table as CSV.")
+
+
+def is_spreadsheet_as_page(first: bytes) -> bool:
+    """Whether a file begins as a table in HTML does, or as Excel's XML of 2003."""
+    begin = first.removeprefix(b"\xef\xbb\xbf").lstrip().lower()
+    if begin.startswith((*_PAGES, b"<table")):
+        return b"<table" in begin and b"<tr" in begin
+    return begin.startswith(b"<?xml") and _WORKBOOK_OF_2003 in begin
 
 
 def wide(first: bytes) -> str | None:

@@ -22,6 +22,7 @@ from typing import Any, ClassVar
 from xml.parsers import expat
 
 from fashion_assets.sources.readers.files import HEAD_BYTES, SourceFile
+from fashion_assets.sources.readers.opening import is_spreadsheet_as_page
 from fashion_assets.sources.readers.pieces import MAX_DEPTH, MAX_PIECE_BYTES, Looked, Piece, Window, located
 from fashion_assets.sources.readers.reader import Row, RowReader
 from fashion_assets.sources.source import SourceError
@@ -53,6 +54,7 @@ def looks_like(location: str, head: bytes) -> bool:
     return (
         re.match(rb"<(\?xml|rss|feed|[a-z_][\w:.-]*[\s>])", begin) is not None
         and b"<html" not in begin[:1000]
+        and not is_spreadsheet_as_page(head)
     )
 
 

@@ -204,6 +204,18 @@ def test_what_cannot_be_read_is_told(tmp_path, data, options, said):
         Xml(put(tmp_path / "a.xml", data), options)
 
 
+@pytest.mark.parametrize(
+    "data",
+    [
+        "<table border='1'><tr><td>id</td></tr></table>",
+        '<?xml version="1.0"?>\n<Workbook xmlns="urn:schemas-microsoft-com:office:spreadsheet"/>',
+    ],
+)
+def test_a_spreadsheet_as_a_page_is_no_feed(tmp_path, data):
+    (tmp_path / "export.xls").write_text(data)
+    assert format_of(str(tmp_path / "export.xls")) is None
+
+
 def test_memory_does_not_grow_with_the_file(tmp_path):
     items = "".join(
         f"<item><g:id>{n}</g:id><title>{'Turtle Check ' * 40}</title></item>\n" for n in range(9_000)
