@@ -4,6 +4,8 @@ What belongs here: places that follow from how the package was installed. What d
 (`settings`), and what lies in a home (whoever writes it).
 """
 
+import os
+import tempfile
 from pathlib import Path
 
 _PACKAGE = Path(__file__).resolve().parent
@@ -31,3 +33,16 @@ def default_home() -> Path:
     from platformdirs import user_data_path
 
     return user_data_path(APPLICATION, appauthor=False)
+
+
+_LONGEST = 50
+"""Bytes of a folder's path in which sockets are made: with a folder and a file of our own below it, it fits the 104 that some systems
+allow. The 49 of macOS's temporary folders do."""
+
+
+def folder_for_sockets() -> Path:
+    """The temporary folder; where its path leaves no room for a socket's name, another that everybody may write to."""
+    usual = Path(tempfile.gettempdir()).resolve()
+    others = (Path(name).resolve() for name in ("/tmp", "/var/tmp", "/dev/shm"))
+    fitting = (place for place in (usual, *others) if len(os.fsencode(place)) <= _LONGEST)
+    return next((place for place in fitting if os.access(place, os.W_OK | os.X_OK)), usual)

@@ -76,7 +76,7 @@ def psql(settings: Settings, arguments: Sequence[str] = ()) -> int:
 
 
 def _parameters(settings: Settings) -> dict[str, str]:
-    own = _OUR_OWN if settings.database_url is not None else _OUR_OWN | server.ITSELF.keys()
+    own = _OUR_OWN if settings.database_url is not None else _OUR_OWN | server.itself().keys()
     return {name: value for name, value in server.parameters(settings).items() if name not in own}
 
 

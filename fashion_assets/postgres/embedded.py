@@ -15,15 +15,19 @@ import os
 import shutil
 import signal
 import socket
+import struct
 import subprocess
 import sys
 import tempfile
 import time
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
 from fashion_assets.errors import NO_ROOM, disk_full, free_space, one_line
-from fashion_assets.file_locks import lock, open_lock
+from fashion_assets.file_locks import LockHeld, lock, open_lock
+from fashion_assets.places import folder_for_sockets
 from fashion_assets.postgres import tuning
 from fashion_assets.postgres.errors import EmbeddedServerFailed
 from fashion_assets.postgres.tuning import MEBIBYTE, PORT
@@ -37,6 +41,9 @@ START_SECONDS = 600
 
 STOP_SECONDS = 60
 
+REACHED_SECONDS = 10
+"""How long a server that says it is ready may not answer, and processes of one that ended may be there still."""
+
 NO_SPACE = os.strerror(errno.ENOSPC)
 """How Postgres, which speaks the untranslated language here, says that a disk is full."""
 
@@ -45,6 +52,22 @@ LOG_LIMIT = 10 * MEBIBYTE
 
 def ready_socket(data: Path) -> Path | None:
     """The socket folder of a server that takes connections, else None."""
+    lines = _told_ready(data)
+    if lines is None:
+        return None
+    folder, sockets = Path(lines[1]), Path(lines[4])
+    if not _same(folder, data):
+        # The folder was moved since, the server and its socket with it. Or it is a copy: that server is another folder's.
+        if sockets == folder:
+            sockets = data
+        elif not (lines[0].isdecimal() and _works_in(int(lines[0]), data)):
+            return None
+    return None if _listener(sockets) is None else sockets
+
+
+def _told_ready(data: Path) -> list[str] | None:
+    """What the server of the folder has written into it, where that says it is ready: process id, folder, start time, port, socket folder,
+    address, shared memory, status (storage/pidfile.h)."""
     try:
         lines = (data / "postmaster.pid").read_text().splitlines()
     except PermissionError as error:
@@ -53,18 +76,21 @@ def ready_socket(data: Path) -> Path | None:
         ) from error
     except OSError:
         return None
-    # Process id, folder, start time, port, socket folder, address, shared memory, status: see
-    # storage/pidfile.h.
-    if len(lines) < 8 or lines[7].strip() != "ready":
-        return None
+    return lines if len(lines) >= 8 and lines[7].strip() == "ready" else None
+
+
+def _listener(sockets: Path) -> int | None:
+    """Who listens at the socket in the folder: the process's id, 0 where the system does not say. None where nobody does: the file
+    outlives a killed server, and its process id may be someone else's by now, so that only an answer counts."""
     with socket.socket(socket.AF_UNIX, socket.SOCK_STREAM) as probe:
         try:
-            # The file outlives a killed server, and its process id may be someone else's by now: only an
-            # answer counts.
-            probe.connect(f"{lines[4]}/.s.PGSQL.{PORT}")
+            probe.connect(f"{sockets}/.s.PGSQL.{PORT}")
         except OSError:
             return None
-    return Path(lines[4])
+        if sys.platform != "linux":
+            return 0
+        process, _, _ = struct.unpack("3i", probe.getsockopt(socket.SOL_SOCKET, socket.SO_PEERCRED, 12))
+        return process
 
 
 def start(data: Path) -> Path:
@@ -78,7 +104,9 @@ def start(data: Path) -> Path:
             return ready  # another process was faster
         programs = programs_of(data)
         user = server_user(data, programs)
-        if not (data / "PG_VERSION").exists():
+        if (data / "PG_VERSION").exists():
+            _take_over(data, user)
+        else:
             _initialise(data, programs, user)
         return _launch(data, programs, user)
     finally:
@@ -142,6 +170,17 @@ def server_user(data: Path, programs: Path) -> int | None:
     return owner
 
 
+def _take_over(data: Path, user: int | None) -> None:
+    """Give a folder that was copied or unpacked back what Postgres insists on: that it is its user's, and closed to others."""
+    state = data.stat()
+    if user is not None and state.st_uid != user:
+        for folder, _, files in os.walk(data):
+            for path in (folder, *(os.path.join(folder, name) for name in files)):
+                os.chown(path, user, -1, follow_symlinks=False)
+    if state.st_mode & 0o027:
+        data.chmod(0o700)
+
+
 def as_user(user: int | None) -> dict[str, Any]:
     """Arguments of `subprocess` to run as that system user, with none of this one's groups."""
     if user is None:
@@ -194,6 +233,8 @@ def _initialise(data: Path, programs: Path, user: int | None) -> None:
     command += ["--encoding=UTF8", "--locale=C", "--no-sync", "--no-instructions"]
     if _version(programs.parent) >= 17:
         command += ["--locale-provider=builtin", "--builtin-locale=C.UTF-8"]
+    if not tuning.has_shared_memory(16 * MEBIBYTE):
+        command += ["--set", "dynamic_shared_memory_type=mmap"]
     made = subprocess.run(command, capture_output=True, text=True, env=_environment(), **as_user(user))
     if made.returncode != 0:
         shutil.rmtree(aside, ignore_errors=True)
@@ -212,15 +253,25 @@ def _launch(data: Path, programs: Path, user: int | None) -> Path:
     log = data / "server.log"
     if log.exists() and log.stat().st_size > LOG_LIMIT:
         log.replace(log.with_suffix(".log.old"))
-    deadline = time.monotonic() + START_SECONDS
+    began = time.monotonic()
+    deadline = began + START_SECONDS
     while True:
         said = log.stat().st_size if log.exists() else 0
         # One may be there already: recovering, its starter killed. Then there is nothing to do but wait for
         # it.
-        process = _postmaster(data) or _spawn(data, programs, user, log)
+        process = _postmaster(data)
+        if process is None:
+            with _alone(data) as held:
+                process = _spawn(data, programs, user, log, held)
         while _alive(process):
             if ready := ready_socket(data):
                 return ready
+            if time.monotonic() > began + REACHED_SECONDS and _told_ready(data):
+                raise EmbeddedServerFailed(
+                    f"The embedded server in {data} runs (process {process}), and its socket cannot be reached from here: it was deleted, or is in "
+                    f"another's temporary folder (a container's, a service's with PrivateTmp). End it (kill -INT {process}), then run the same "
+                    "command again."
+                )
             if time.monotonic() > deadline:
                 raise EmbeddedServerFailed(
                     f"The embedded server in {data} is not ready after {START_SECONDS} s: {log}"
@@ -245,7 +296,30 @@ def _launch(data: Path, programs: Path, user: int | None) -> Path:
         _clear_leftovers(data, sockets)
 
 
-def _spawn(data: Path, programs: Path, user: int | None, log: Path) -> int:
+@contextmanager
+def _alone(data: Path) -> Iterator[int]:
+    """The lock's descriptor that the server to be started inherits, and with it each of its processes. While one of them is there no second
+    server is started on the same files, where the first cannot be seen either: from another container, or from a folder that was moved."""
+    path = data.with_name(f"{data.name}.running")
+    file = open_lock(path)
+    try:
+        try:
+            lock(file, path, shared=False, seconds=0)
+        except LockHeld:
+            _end_leftovers(data)
+            try:
+                lock(file, path, shared=False, seconds=REACHED_SECONDS)
+            except LockHeld:
+                raise EmbeddedServerFailed(
+                    f"A server runs in {data} already, and cannot be reached from here: it is another container's or machine's, or its folder "
+                    "had another name. Go on where it runs, or end it there."
+                ) from None
+        yield file
+    finally:
+        os.close(file)
+
+
+def _spawn(data: Path, programs: Path, user: int | None, log: Path, held: int) -> int:
     # Through a shell that ends at once, in a session of its own: the server is then nobody's child. Neither
     # Ctrl-C nor the end of the process that happened to start it reaches it, and it does not linger as that
     # one's zombie.
@@ -259,6 +333,7 @@ def _spawn(data: Path, programs: Path, user: int | None, log: Path) -> int:
             env=_environment(),
             start_new_session=True,
             check=True,
+            pass_fds=(held,),
             **as_user(user),
         )
     return int(shell.stdout)
@@ -288,16 +363,33 @@ def _postmaster(data: Path) -> int | None:
         process = int((data / "postmaster.pid").read_text().split("\n", 1)[0])
     except (OSError, ValueError):
         return None
-    return process if _alive(process) and (ready_socket(data) or _works_in(process, data)) else None
+    if not _alive(process):
+        return None
+    if _works_in(process, data):
+        return process
+    # Of another user's process some systems do not tell where it works, but who listens. In another container the id is somebody else's.
+    ready = ready_socket(data)
+    return process if ready and _listener(ready) == process else None
 
 
 def _works_in(process: int, data: Path) -> bool:
+    """Whether a process is a server's of the folder. It makes its data folder its working folder, which it stays whatever it is called;
+    a stranger who was given the id since does not."""
+    if sys.platform == "linux":
+        return _same(Path(f"/proc/{process}/cwd"), data)
     import psutil
 
     try:
-        # A server process makes its data folder its working folder; a stranger with a reused id does not.
-        return Path(psutil.Process(process).cwd()) == data
-    except (psutil.Error, OSError):
+        return _same(Path(psutil.Process(process).cwd()), data)
+    except psutil.Error:
+        return False
+
+
+def _same(one: Path, other: Path) -> bool:
+    """Whether both paths lead to one folder. One that may not be looked at leads nowhere."""
+    try:
+        return one.samefile(other)
+    except OSError:
         return False
 
 
@@ -315,18 +407,24 @@ def _alive(process: int) -> bool:
 
 
 def _clear_leftovers(data: Path, sockets: Path) -> None:
-    """End the backends of a server that was killed, and drop its lock files: the data folder's and the socket's. Only
-    after that server was seen dead."""
+    """End what is left of a server that was killed, and drop its lock files: the data folder's and the socket's. Only after that server
+    was seen dead."""
+    if _end_leftovers(data):
+        (data / "postmaster.pid").unlink(missing_ok=True)
+        (sockets / f".s.PGSQL.{PORT}.lock").unlink(missing_ok=True)
+        time.sleep(0.05)
+
+
+def _end_leftovers(data: Path) -> bool:
+    """End the processes of a server that was killed; whether it was."""
     import psutil
 
     if _postmaster(data) is not None:
-        return
+        return False
     for process in psutil.process_iter(["name"]):
         if process.info["name"] == "postgres" and _works_in(process.pid, data):
             process.kill()
-    (data / "postmaster.pid").unlink(missing_ok=True)
-    (sockets / f".s.PGSQL.{PORT}.lock").unlink(missing_ok=True)
-    time.sleep(0.05)
+    return True
 
 
 def _environment() -> dict[str, str]:
@@ -343,7 +441,7 @@ def _socket_folder(data: Path, user: int | None) -> Path:
         return data
     owner = os.geteuid() if user is None else user
     digest = hashlib.blake2b(os.fsencode(data), digest_size=6).hexdigest()
-    folder = Path(tempfile.gettempdir()).resolve() / f"fashion_assets-{owner}-{digest}"
+    folder = folder_for_sockets() / f"fashion_assets-{owner}-{digest}"
     folder.mkdir(mode=0o700, exist_ok=True)
     if user is not None and folder.stat().st_uid == os.geteuid():
         os.chown(folder, user, -1)

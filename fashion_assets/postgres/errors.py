@@ -36,6 +36,14 @@ class NoRights(WarehouseError):
     """The role may connect, but not do this (create a schema, an extension, a role)."""
 
 
+class NameTaken(WarehouseError):
+    """Another program has a schema of a name that the product needs."""
+
+
+class Refused(WarehouseError):
+    """A function or trigger of the database's own says no."""
+
+
 class NotInstalled(WarehouseError):
     """Nothing was ever made in the home, or in the database, that is asked about."""
 
@@ -113,6 +121,7 @@ _STATES = {
     "55P03": Busy,
     "40P01": Busy,
     "57014": StatementStopped,
+    "P0001": Refused,
     "53100": ServerFull,
     "53200": ServerShort,
     "08000": ServerGone,
@@ -146,6 +155,20 @@ _UNREACHABLE_TEXTS = (
     "the database system is",
 )
 
+_PARAMETER_TEXTS = (
+    "connection is bad: invalid",
+    " for connection option ",
+    "unrecognized configuration parameter",
+    "invalid value for parameter",
+    "invalid command-line argument",
+    "definition of service",
+    "ssl was required",
+    "gssapi encryption required",
+    "channel binding required",
+    "certificate",
+)
+"""What is said where it is not the server that is wrong, but what it was asked for."""
+
 _TOO_MANY_TEXTS = ("too many", "remaining connection slots")
 
 _GONE_TEXTS = (
@@ -171,8 +194,8 @@ READ_ONLY_ADVICE = (
 _ADVICE = {
     LoginRefused: "Check user and password in FASHION_ASSETS_DATABASE_URL, and that pg_hba.conf admits this "
     "host.",
-    NoRights: "Let an administrator run `GRANT CREATE ON DATABASE … TO …`, `CREATE EXTENSION vector` and "
-    "`CREATE ROLE fashion_reader`, or use a role that may.",
+    NoRights: "Let an administrator grant it, or name a role that may: it needs CREATE and TEMP on the database, CREATEROLE or a "
+    "reader's role that is there, and to own what the product has made.",
     ServerFull: "Free some space on its disk, then run the same command again: finished work is kept.",
     ServerShort: "Give it more memory, or end what else uses it, then run the same command again: finished work is kept.",
     ServerGone: "Look at the server's log, then run the same command again: finished work is kept.",
@@ -185,6 +208,8 @@ _ADVICE = {
     "session.",
     Busy: "Wait for the other session to end, then run the same command again: finished work is kept.",
     StatementStopped: "Run the same command again: finished work is kept.",
+    Refused: "A trigger or function of the database says so, which is none of the product's: ask who made it, then run the same command "
+    "again: finished work is kept.",
 }
 
 
@@ -276,10 +301,19 @@ def _what(kind: type[WarehouseError]) -> str:
         SharedSessions: "The database's sessions are shared by a pooler",
         Busy: "Somebody else holds what is needed of the database",
         StatementStopped: "The database stopped a statement",
+        Refused: "The database refused a statement",
     }[kind]
 
 
 def _told(kind: type[WarehouseError], text: str, where: str) -> WarehouseError:
-    lines = [line.strip() for line in text.splitlines() if line.strip()]
+    # Of several tries to reach one place, each says the same.
+    lines = list(
+        dict.fromkeys(
+            line.strip().removeprefix("connection failed: ") for line in text.splitlines() if line.strip()
+        )
+    )
     place = f" ({where})" if where else ""
-    return kind(f"{_what(kind)}{place}: {'; '.join(lines[:2]).rstrip('.')}. {_ADVICE[kind]}")
+    advice = _ADVICE[kind]
+    if kind is ServerUnreachable and any(part in text.lower() for part in _PARAMETER_TEXTS):
+        advice = "Mend that parameter in FASHION_ASSETS_DATABASE_URL, or the variable of libpq's (PGSSLMODE, PGOPTIONS …) that says so."
+    return kind(f"{_what(kind)}{place}: {'; '.join(lines[:2]).rstrip('.?')}. {advice}")

@@ -1,7 +1,7 @@
 """Which Postgres server is used: the one place that decides, and who holds the embedded one.
 
 What belongs here: the choice between a given server and the embedded one, connection parameters for every driver, holding the
-embedded server and giving it up. What does not: its life (`embedded`), opening connections (`connections`), what is in the database
+embedded server and giving it up. What does not: its life (`embedded`), how a given one is named (`given`), opening connections (`connections`), what is in the database
 (`warehouse.database`).
 
 A process that uses the embedded server holds a shared file lock. The operating system drops the lock however the
@@ -13,14 +13,13 @@ starts it again.
 import atexit
 import fcntl
 import os
-import re
 import threading
 from dataclasses import dataclass
 from pathlib import Path
 
 from fashion_assets.errors import ROOM, disk_full
 from fashion_assets.file_locks import lock, open_lock
-from fashion_assets.postgres import embedded
+from fashion_assets.postgres import embedded, given
 from fashion_assets.postgres.embedded import STOP_SECONDS, USER
 from fashion_assets.postgres.errors import EmbeddedServerFailed, LoginRefused
 from fashion_assets.postgres.tuning import PORT
@@ -39,11 +38,24 @@ ITSELF = {
     "channel_binding": "disable",
     "gssencmode": "disable",
     "sslmode": "disable",
+    "connect_timeout": "60",
 }
 """What libpq would take from the environment (`PGHOSTADDR`, `PGCHANNELBINDING` …), where that is meant for another server."""
 
-_ENCODED = {"client_encoding": "UTF8"}
-"""Of every connection, whatever role, database or environment say: drivers learn it as they connect, and only then."""
+_NEWER = {
+    "PGSSLMINPROTOCOLVERSION": ("ssl_min_protocol_version", "TLSv1.2"),
+    "PGSSLMAXPROTOCOLVERSION": ("ssl_max_protocol_version", "TLSv1.3"),
+    "PGSSLCERTMODE": ("sslcertmode", "disable"),
+    "PGSSLNEGOTIATION": ("sslnegotiation", "postgres"),
+    "PGLOADBALANCEHOSTS": ("load_balance_hosts", "disable"),
+}
+"""The same that only newer libpqs know: said where the variable is set, by somebody who has one."""
+
+_NEVER_OURS = (
+    *("PGSERVICE", "PGREQUIREPEER", "PGTZ", "PGDATESTYLE", "PGGEQO"),
+    *("PGMINPROTOCOLVERSION", "PGMAXPROTOCOLVERSION"),
+)
+"""Variables that no parameter stands against, or none that all drivers here know."""
 
 
 def parameters(settings: Settings) -> dict[str, str]:
@@ -54,10 +66,17 @@ def parameters(settings: Settings) -> dict[str, str]:
     read.
     """
     if settings.database_url is not None:
-        return _given_parameters(settings.database_url.get_secret_value())
+        return given.parameters(settings.database_url.get_secret_value())
     socket_folder = _attach(settings.postgres_data)
+    for name in _NEVER_OURS:
+        os.environ.pop(name, None)
     own = {"host": str(socket_folder), "port": PORT, "user": USER, "dbname": USER}
-    return {**own, **ITSELF, **_ENCODED, **_REPEATABLE}
+    return {**own, **itself(), **given.ENCODED, **_REPEATABLE}
+
+
+def itself() -> dict[str, str]:
+    """What is said of the embedded server against the environment, which means another."""
+    return ITSELF | dict(said for name, said in _NEWER.items() if name in os.environ)
 
 
 def conninfo(settings: Settings) -> str:
@@ -72,12 +91,12 @@ def describe(settings: Settings) -> str:
     if settings.database_url is None:
         return f"embedded Postgres in {settings.postgres_data}"
     try:
-        given = _given_parameters(settings.database_url.get_secret_value())
+        found = given.parameters(settings.database_url.get_secret_value())
     except LoginRefused:
         return "the server of FASHION_ASSETS_DATABASE_URL"
-    host = given.get("host") or given.get("hostaddr") or "local socket"
-    database = given.get("dbname") or given.get("user") or "?"
-    return f"Postgres at {host}, port {given.get('port', PORT)}, database {database}"
+    host = found.get("host") or found.get("hostaddr") or "local socket"
+    database = found.get("dbname") or found.get("user") or "?"
+    return f"Postgres at {host}, port {found.get('port', PORT)}, database {database}"
 
 
 def stop_embedded(settings: Settings, *, force: bool = False) -> bool:
@@ -112,41 +131,6 @@ def program(settings: Settings, name: str) -> Path | None:
     """A program of the embedded server's installation, `pgbench` for one; None with a given server, whose programs are
     not here."""
     return None if settings.database_url is not None else embedded.programs_of(settings.postgres_data) / name
-
-
-# --- a given server
-
-
-def _given_parameters(url: str) -> dict[str, str]:
-    from psycopg import ProgrammingError
-    from psycopg.conninfo import conninfo_to_dict
-
-    # SQLAlchemy writes the driver into the scheme; libpq does not know that.
-    plain = re.sub(r"^(postgres(?:ql)?)\+\w+://", r"\1://", url)
-    try:
-        # A second "@", or one behind a "/", is of the password: parts of that would be taken for host, port or database, and
-        # be shown as such.
-        authority, _, path = plain.partition("://")[2].partition("?")[0].partition("/")
-        if authority.count("@") > 1 or "@" in path:
-            raise ProgrammingError
-        given = {name: str(value) for name, value in conninfo_to_dict(plain).items() if value is not None}
-    except ProgrammingError:
-        # libpq's message repeats the URL, password included.
-        raise LoginRefused(
-            "FASHION_ASSETS_DATABASE_URL cannot be read as postgresql://user:password@host:port/database; "
-            "special characters in user, password and database must be percent-encoded (@ is %40, / is %2F)."
-        ) from None
-    given |= _ENCODED
-    given.setdefault("connect_timeout", "10")
-    if not given.get("host", "").startswith("/"):
-        # A server that vanished without a word is noticed in a minute, not in the two hours TCP would take.
-        for name, value in (
-            ("keepalives_idle", "30"),
-            ("keepalives_interval", "10"),
-            ("keepalives_count", "3"),
-        ):
-            given.setdefault(name, value)
-    return given
 
 
 # --- the embedded server: who holds it

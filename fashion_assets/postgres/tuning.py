@@ -8,6 +8,7 @@ import sys
 from contextlib import suppress
 from pathlib import Path
 
+from fashion_assets.errors import SHARED_MEMORY
 from fashion_assets.machine import memory, usable_cores
 
 PORT = "5432"
@@ -78,7 +79,7 @@ def _tuned(sockets: Path) -> str:
         "log_timezone": "UTC",
         "log_checkpoints": "off",
     }
-    if sys.platform == "linux" and _shared_memory() < index_memory() + 64 * MEBIBYTE:
+    if not has_shared_memory(index_memory() + 64 * MEBIBYTE):
         # Containers often have 64 MB of /dev/shm; a parallel index build would end with "no space left on
         # device".
         values["dynamic_shared_memory_type"] = "mmap"
@@ -91,8 +92,9 @@ def _kilobytes(size: int) -> str:
     return f"{size // 1024}kB"
 
 
-def _shared_memory() -> int:
+def has_shared_memory(size: int) -> bool:
+    """Whether there is so much room where Linux keeps shared memory; other systems keep it elsewhere."""
     try:
-        return shutil.disk_usage("/dev/shm").free
+        return sys.platform != "linux" or shutil.disk_usage(SHARED_MEMORY).free >= size
     except OSError:
-        return 0
+        return False

@@ -1,8 +1,10 @@
 """The embedded server lives exactly as long as someone uses it, and survives whatever happens to them."""
 
 import os
+import shutil
 import subprocess
 import sys
+import tempfile
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -144,6 +146,49 @@ def test_a_process_id_given_to_someone_else_since_does_not_stop_it(own: Settings
     assert postmaster(own) != os.getpid()
 
 
+def test_a_home_that_is_moved_takes_its_server_along_and_a_copy_has_its_own(own: Settings, tmp_path: Path):
+    make_table(own)
+    other = Holder(own.home)
+    other.wait_until_connected()
+    first = postmaster(own)
+    shutil.copytree(own.home, tmp_path / "copy", ignore=lambda *_: [".s.PGSQL.5432"])
+    (tmp_path / "copy" / "postgres").chmod(0o755)  # as `cp -r` makes it
+    own.home.rename(tmp_path / "moved")
+    moved, copy = (Settings(home=tmp_path / name, database_url=None) for name in ("moved", "copy"))
+    try:
+        assert ask(moved, "SELECT answer FROM kept") == 42 and postmaster(moved) == first
+        assert ask(copy, "SHOW data_directory") == str(copy.postgres_data)
+        assert server.stop_embedded(copy) and is_running(moved), "a copy's end is nothing to its original"
+        other.end()
+    finally:
+        for each in (moved, copy):
+            server.stop_embedded(each, force=True)
+
+
+def test_no_second_server_is_started_on_one_folder(own: Settings, monkeypatch: pytest.MonkeyPatch):
+    ask(own)
+    # As in another container: no process of that id, no socket where it says.
+    lines = (own.postgres_data / "postmaster.pid").read_text().splitlines()
+    monkeypatch.setattr(embedded, "REACHED_SECONDS", 0.1)
+    monkeypatch.setattr(embedded, "_end_leftovers", lambda data: False)
+    pid = own.postgres_data / "postmaster.pid"
+    pid.write_text("\n".join(["1", *lines[1:4], str(own.home / "elsewhere"), *lines[5:]]) + "\n")
+    try:
+        with pytest.raises(EmbeddedServerFailed, match=r"runs in .* already, and cannot be reached"):
+            server.parameters(own)
+    finally:
+        pid.write_text("\n".join(lines) + "\n")
+    assert ask(own) == 1
+
+
+def test_a_server_whose_socket_is_gone_is_named(own: Settings, monkeypatch: pytest.MonkeyPatch):
+    monkeypatch.setattr(embedded, "REACHED_SECONDS", 0.1)
+    (Path(server.parameters(own)["host"]) / ".s.PGSQL.5432").unlink()
+    with pytest.raises(EmbeddedServerFailed, match=f"End it .kill -INT {postmaster(own)}.") as failed:
+        server.parameters(own)
+    assert "socket cannot be reached" in str(failed.value)
+
+
 def test_two_processes_may_start_it_at_once(own: Settings):
     others = [Holder(own.home) for _ in range(3)]
     assert [other.wait_until_connected() for other in others] == ["0", "0", "0"]
@@ -159,7 +204,8 @@ def test_a_crash_while_the_folder_is_made_leaves_nothing_half_made(own: Settings
     assert ask(own) == 1 and not half.exists()
 
 
-def test_a_very_long_path_and_a_comma_are_no_obstacle(tmp_path: Path):
+def test_a_very_long_path_and_a_comma_are_no_obstacle(tmp_path: Path, monkeypatch: pytest.MonkeyPatch):
+    monkeypatch.setattr(tempfile, "tempdir", str(tmp_path / ("long " * 20).strip()))
     settings = Settings(home=tmp_path / ("long " * 30).strip() / "a,b'c", database_url=None)
     try:
         assert ask(settings) == 1
@@ -217,6 +263,36 @@ def test_a_url_that_cannot_be_read_is_refused_without_repeating_it(password: str
     with pytest.raises(LoginRefused, match="percent-encoded") as refused:
         server.parameters(Settings(database_url=SecretStr(url)))
     assert "cret" not in str(refused.value)
+
+
+@pytest.mark.parametrize(
+    "written",
+    [
+        " postgresql://me:s3cret@db.example:6543/shop\n",
+        "'postgres://me:s3cret@db.example:6543/shop'",
+        '"POSTGRESQL+asyncpg://me:s3cret@db.example:6543/shop"',
+        "host=db.example port=6543 user=me password=s3cret dbname=shop",
+    ],
+)
+def test_a_server_is_named_as_people_have_it(written: str):
+    found = server.parameters(Settings(database_url=SecretStr(written)))
+    named = {name: found[name] for name in ("host", "port", "user", "password", "dbname")}
+    assert named == dict(host="db.example", port="6543", user="me", password="s3cret", dbname="shop")
+
+
+@pytest.mark.parametrize(
+    ("written", "told"),
+    [
+        ("postgresql://me:s3cret@h/db?schema=public&pgbouncer=true", "says schema, pgbouncer, which"),
+        ("jdbc:postgresql://h/db?user=me&password=s3cret", "begins with jdbc:postgresql://, and must be"),
+        ("postgresql://me:s3cret@h/db?connect_timeout=soon", "connect_timeout must be a number of seconds"),
+        ("psql 'postgresql://me:s3cret@h/db'", "cannot be read as"),
+    ],
+)
+def test_what_another_programs_address_says_is_named(written: str, told: str):
+    with pytest.raises(LoginRefused, match=told) as refused:
+        server.parameters(Settings(database_url=SecretStr(written)))
+    assert "s3cret" not in str(refused.value)
 
 
 def test_a_socket_lock_of_a_process_id_given_to_someone_else_does_not_stop_it(own: Settings):

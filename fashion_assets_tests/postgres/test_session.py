@@ -167,6 +167,14 @@ def test_what_the_environment_says_of_another_server_is_not_meant_for_the_embedd
         "PGCHANNELBINDING": "require",
         "PGGSSENCMODE": "require",
         "PGSSLMODE": "verify-full",
+        "PGSSLNEGOTIATION": "direct",
+        "PGSSLCERTMODE": "require",
+        "PGSSLMINPROTOCOLVERSION": "TLSv1.9",
+        "PGMAXPROTOCOLVERSION": "9",
+        "PGCONNECT_TIMEOUT": "a while",
+        "PGSERVICE": "production",
+        "PGREQUIREPEER": "nobody",
+        "PGTZ": "Nowhere/Else",
     }.items():
         monkeypatch.setenv(name, value)
     assert (
