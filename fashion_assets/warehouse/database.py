@@ -17,7 +17,7 @@ from fashion_assets.postgres.errors import Busy, MadeByNewer, NoRights, NotInsta
 from fashion_assets.settings import Settings
 from fashion_assets.warehouse import keeper, reader, release_tables, writer
 from fashion_assets.warehouse.migrations import HEAD
-from fashion_assets.warehouse.requirements import check_server
+from fashion_assets.warehouse.requirements import check_server, require_free_names
 from fashion_assets.warehouse.schemas import DAGSTER, OPS, SERVING, VERSION_TABLE
 
 _PREPARING = 7_051_922_310
@@ -35,14 +35,20 @@ def prepare(settings: Settings, *, anew: bool = True) -> None:
         raise NotInstalled(_nothing_in(settings.postgres_data))
     where = server.describe(settings)
     with explained(where), connect(settings, autocommit=True, vectors=False) as connection:
-        if _is_ready(connection, settings.reader_role):
-            return
+        try:
+            if _is_ready(connection, settings.reader_role):
+                return
+        except psycopg.errors.InsufficientPrivilege:
+            require_free_names(connection)
+            raise
         _require_known(connection, where)
         if not anew and not _is_made(connection):
             raise NotInstalled(
                 f"Nothing was ever migrated into this database ({where}). Begin with: fashion-assets run"
             )
         check_server(connection)
+        if not _is_made(connection):
+            require_free_names(connection)
         connection.autocommit = False
         _bring_up_to_date(connection, settings, where)
 

@@ -11,6 +11,7 @@ from psycopg.rows import class_row
 from fashion_assets.postgres.errors import (
     MINIMUM_PGVECTOR,
     MINIMUM_POSTGRES,
+    NameTaken,
     NoRights,
     ReadOnly,
     ServerTooOld,
@@ -18,7 +19,7 @@ from fashion_assets.postgres.errors import (
     VectorMissing,
     VectorTooOld,
 )
-from fashion_assets.warehouse.schemas import OPS
+from fashion_assets.warehouse.schemas import DAGSTER, OPS, SERVING
 
 CONNECTIONS = 8
 """What a run has open at once, at the most."""
@@ -38,6 +39,8 @@ class ServerFacts(NamedTuple):
     may_use_vector: bool
     may_create: bool
     """Schemas in this database."""
+    may_have_temporary: bool
+    """Tables, of which every run makes some."""
     may_use: bool
     """The schema of bookkeeping, which is there."""
     is_standby: bool
@@ -65,6 +68,11 @@ def check_server(connection: psycopg.Connection[Any]) -> ServerFacts:
             f"The role {facts.role} may not create schemas ({where}). Let an administrator run "
             f"`GRANT CREATE ON DATABASE {facts.database} TO {facts.role}`."
         )
+    if not facts.may_have_temporary:
+        raise NoRights(
+            f"The role {facts.role} may not make temporary tables ({where}). Let an administrator run "
+            f"`GRANT TEMP ON DATABASE {facts.database} TO {facts.role}`."
+        )
     if not facts.may_use_vector:
         raise NoRights(
             f"pgvector is in the schema {facts.vector_schema}, which the role {facts.role} may not use ({where}). Let its "
@@ -83,6 +91,7 @@ SELECT current_setting('server_version') AS version,
        (SELECT quote_ident(nspname) FROM pg_namespace n WHERE n.oid = e.extnamespace) AS vector_schema,
        coalesce(has_schema_privilege(e.extnamespace, 'USAGE'), true) AS may_use_vector,
        has_database_privilege(current_database(), 'CREATE') AS may_create,
+       has_database_privilege(current_database(), 'TEMP') AS may_have_temporary,
        coalesce(has_schema_privilege(to_regnamespace(%(ops)s), 'CREATE'), false) AS may_use,
        pg_is_in_recovery() AS is_standby,
        (SELECT source FROM pg_settings WHERE name = 'default_transaction_read_only' AND setting = 'on') AS read_only,
@@ -95,6 +104,30 @@ FROM pg_roles r JOIN pg_database d ON d.datname = current_database()
 LEFT JOIN pg_extension e ON e.extname = 'vector'
 WHERE r.rolname = session_user
 """
+
+
+_CLAIMED = """
+SELECT quote_ident(n.nspname), quote_ident(pg_get_userbyid(n.nspowner)),
+       (SELECT string_agg(relname, ', ' ORDER BY relname)
+        FROM (SELECT relname FROM pg_class WHERE relnamespace = n.oid AND relkind IN ('r', 'p', 'v', 'm', 'f') ORDER BY relname LIMIT 3) AS first)
+FROM pg_namespace n WHERE n.nspname = ANY(%(ours)s) AND (
+    NOT has_schema_privilege(n.oid, 'CREATE')
+    OR n.nspname <> %(dagster)s AND EXISTS (SELECT FROM pg_class WHERE relnamespace = n.oid AND relkind IN ('r', 'p', 'v', 'm', 'f')))
+ORDER BY n.nspname LIMIT 1
+"""
+# What Dagster begins to make is looked at by itself (`orchestration.storage`).
+
+
+def require_free_names(connection: psycopg.Connection[Any]) -> None:
+    """Raise `NameTaken` where a database in which nothing was made yet has a schema called as one of ours that is somebody else's."""
+    row = connection.execute(_CLAIMED, {"ours": [OPS, SERVING, DAGSTER], "dagster": DAGSTER}).fetchone()
+    if row is not None:
+        schema, owner, held = row
+        raise NameTaken(
+            f"The schema {schema} of the database {connection.info.dbname}, whose name the product needs, is another's: it belongs to {owner}"
+            f"{f' and holds {held}' if held else ''}. Where {owner} is whom the product was installed by, log in as that role; else use a "
+            f"database of its own, or let {owner} run `ALTER SCHEMA {schema} RENAME TO {schema}_before`."
+        )
 
 
 def require_postgres(version: int, where: str) -> None:

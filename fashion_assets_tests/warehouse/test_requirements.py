@@ -11,7 +11,15 @@ from pydantic import SecretStr
 
 from fashion_assets.postgres import connections, server
 from fashion_assets.postgres.connections import Connection, connect
-from fashion_assets.postgres.errors import Busy, NoRights, ReadOnly, TooFewConnections, WarehouseError
+from fashion_assets.postgres.errors import (
+    Busy,
+    NameTaken,
+    NoRights,
+    ReadOnly,
+    Refused,
+    TooFewConnections,
+    WarehouseError,
+)
 from fashion_assets.search.reading import ReadingConnection
 from fashion_assets.settings import Settings
 from fashion_assets.warehouse import database, reader
@@ -85,6 +93,39 @@ def test_a_role_that_may_not_create(shop: Shop, administrator: Connection):
     error = refused(NoRights, settings, "may not create schemas")
     follow(administrator, error)
     prepare(settings)
+
+
+@pytest.mark.parametrize(
+    ("claimed", "told"),
+    [
+        ("CREATE SCHEMA fashion_ops", "fashion_ops of .* belongs to postgres"),
+        ("CREATE SCHEMA fashion_sota; CREATE TABLE fashion_sota.products (id int); GRANT ALL ON SCHEMA fashion_sota TO PUBLIC", "holds products"),
+        ("CREATE SCHEMA dagster", "dagster of"),
+    ],
+)  # fmt: skip
+def test_a_schema_of_ours_that_is_anothers(shop: Shop, administrator: Connection, claimed: str, told: str):
+    administrator.execute(claimed)  # type: ignore[arg-type]
+    error = refused(NameTaken, shop(), told)
+    follow(administrator, error)
+    prepare(shop())
+
+
+def test_a_trigger_of_the_databases_own_that_says_no(shop: Shop, administrator: Connection):
+    administrator.execute(
+        "CREATE FUNCTION public.no() RETURNS event_trigger LANGUAGE plpgsql AS $$ BEGIN RAISE EXCEPTION 'not on Fridays'; END $$; "
+        "CREATE EVENT TRIGGER no ON ddl_command_start WHEN TAG IN ('CREATE TABLE') EXECUTE FUNCTION public.no()"
+    )
+    refused(Refused, shop(), "not on Fridays")
+    assert nothing_was_made(administrator)
+
+
+def test_a_role_that_may_not_make_temporary_tables(shop: Shop, administrator: Connection):
+    revoke = sql.SQL("REVOKE TEMP ON DATABASE {} FROM PUBLIC")
+    administrator.execute(revoke.format(sql.Identifier(administrator.info.dbname)))
+    error = refused(NoRights, shop(), "may not make temporary tables")
+    assert nothing_was_made(administrator)
+    follow(administrator, error)
+    prepare(shop())
 
 
 @pytest.mark.parametrize("public", [True, False])
