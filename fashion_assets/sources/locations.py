@@ -8,6 +8,7 @@ import os
 import re
 from pathlib import Path
 from typing import NamedTuple
+from urllib.parse import unquote
 
 from fashion_assets.folders import in_full
 from fashion_assets.origins import shown
@@ -66,7 +67,13 @@ def placed(text: str) -> Place:
         raise SourceError("The location is empty. Give a file, a folder, a URL, or . for this folder.")
     if text.startswith(FROM_ENVIRONMENT):
         return Place(CATALOGUE, text)
-    if _URL.match(text):
+    if local := _local(text):
+        text = local
+    elif text.startswith("jdbc:"):
+        raise SourceError(
+            "A location that begins with jdbc: is for Java's drivers. Name the database as postgresql://USER@HOST:PORT/DATABASE, and so for others."
+        )
+    elif _URL.match(text):
         if (clean := without_password(text)) != text:
             raise SourceError(
                 f"The location {clean} holds a password, which would be kept and shown in the clear. Put the whole URL into an "
@@ -86,9 +93,16 @@ def placed(text: str) -> Place:
         raise SourceError(str(error)) from None
 
 
+def _local(text: str) -> str | None:
+    """The path that a URL of this machine's files leads to, as browsers and file managers copy it; None of anything else."""
+    found = re.match(r"file://(?:localhost)?(/[^?#]*)", text)
+    return None if found is None else unquote(found[1])
+
+
 def placed_pictures(said: str | os.PathLike[str]) -> str:
     """Where somebody says a source's pictures are: a folder, in full, or a place in a bucket. Nothing is opened. Raises SourceError."""
     text = os.fspath(said)
+    text = _local(text) or text
     if in_bucket(text.strip()):
         return placed_in_bucket(text)
     try:

@@ -57,6 +57,9 @@ def test_places(tmp_path: Path, monkeypatch: pytest.MonkeyPatch):
         "sqlite:///data/a:b@c.db",
     ):
         assert placed(url) == (CATALOGUE, url) and without_password(url) == url
+    assert placed(f"file://{tmp_path}/the%20shop") == (CATALOGUE, str(tmp_path / "the shop"))
+    with pytest.raises(SourceError, match=r"for Java's drivers\. Name the database"):
+        placed("jdbc:postgresql://db.shop/old")
     (tmp_path / "odd:name").mkdir()
     assert placed("odd:name") == (CATALOGUE, str(tmp_path / "odd:name"))
     for nothing in ("", "  ", "sample:", "shopdb:"):

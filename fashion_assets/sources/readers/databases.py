@@ -37,6 +37,9 @@ _DRIVERS = {
     "mysql": ("mysql+pymysql", "pymysql"),
     "mariadb": ("mariadb+pymysql", "pymysql"),
 }
+_UNWRITABLE = re.compile("readonly database|unable to open database file")
+"""What SQLite says where it cannot make a file beside its own."""
+
 _SYSTEM_SCHEMAS = ("information_schema", "pg_catalog", "pg_toast", "mysql", "performance_schema", "sys")
 
 
@@ -147,6 +150,11 @@ def explained(error: exc.SQLAlchemyError, place: str) -> SourceError:
     cause = getattr(error, "orig", None) or error
     said = one_line(str(cause)).rstrip(".") or type(cause).__name__
     text = said.lower()
+    if _UNWRITABLE.search(text):
+        return SourceError(
+            f"{place} cannot be read where it lies: what was written last is in {Path(place).name}-wal, and reading that takes a folder that may be "
+            "written. Copy both files into one."
+        )
     if isinstance(error, exc.OperationalError | exc.InterfaceError) and (
         getattr(error, "connection_invalidated", False) or not getattr(error, "statement", None)
     ):
@@ -378,13 +386,31 @@ def _sqlite(address: sa.URL, options: dict[str, Any]) -> sa.Engine:
 
     def connect() -> sqlite3.Connection:
         # By its URI, read only: SQLite would make a file that is not there.
-        found = sqlite3.connect(
-            f"{path.resolve().as_uri()}?mode=ro", uri=True, timeout=WAIT, check_same_thread=False
-        )
+        found = _opened(path, "mode=ro")
+        try:
+            found.execute("SELECT 1 FROM sqlite_master LIMIT 1")
+        except sqlite3.OperationalError as error:
+            # With a log of what is written (WAL), readers make files beside it. In a folder that may not be written nobody else does either;
+            # but what the log has, and the file not yet, would be missing.
+            if not _UNWRITABLE.search(str(error)) or _has_a_log(path):
+                raise
+            found.close()
+            found = _opened(path, "immutable=1")
         found.text_factory = _text
         return found
 
     return sa.create_engine("sqlite://", creator=connect, **options)
+
+
+def _opened(path: Path, how: str) -> sqlite3.Connection:
+    return sqlite3.connect(
+        f"{path.resolve().as_uri()}?{how}", uri=True, timeout=WAIT, check_same_thread=False
+    )
+
+
+def _has_a_log(path: Path) -> bool:
+    log = path.with_name(f"{path.name}-wal")
+    return log.exists() and log.stat().st_size > 0
 
 
 def _text(raw: bytes) -> str:

@@ -1,7 +1,11 @@
 import datetime as dt
+import os
+import shutil
 import sqlite3
+import tempfile
 import time
 import uuid
+from collections.abc import Iterator
 from decimal import Decimal
 from pathlib import Path
 
@@ -351,6 +355,39 @@ def test_a_file_of_sqlite_is_never_made_nor_written(tmp_path):
     assert count(Sql(location, {"table": "p"})) == 1
     assert format_of(str(tmp_path / "a.sqlite")) == "sql"
     assert count(open_rows("sql", str(tmp_path / "a.sqlite"), {"table": "p"})) == 1
+
+
+@pytest.fixture
+def own_folder() -> Iterator[Path]:
+    """A folder of a user who is not root, as which the test runs: nothing is closed to root."""
+    folder = Path(tempfile.mkdtemp())
+    root = os.geteuid() == 0
+    if root:
+        os.chown(folder, 65_534, -1)
+        os.seteuid(65_534)
+    yield folder
+    if root:
+        os.seteuid(0)
+    folder.chmod(0o700)
+    shutil.rmtree(folder)
+
+
+def test_a_file_with_a_log_is_read_where_nothing_may_be_written(own_folder: Path):
+    path = own_folder / "shop.db"
+    connection = sqlite3.connect(path)
+    connection.execute("PRAGMA journal_mode = wal")
+    connection.executescript("CREATE TABLE items (id INTEGER PRIMARY KEY); INSERT INTO items VALUES (7)")
+    connection.close()
+    own_folder.chmod(0o555)
+    location = f"sqlite:///{path}"
+    assert [row.values for row in Sql(location, {"table": "items"}).rows()] == [{"id": 7}]
+    own_folder.chmod(0o755)
+    (own_folder / "shop.db-wal").write_bytes(b"what was written last")
+    own_folder.chmod(0o555)
+    with pytest.raises(
+        SourceError, match=r"shop\.db-wal, and reading that takes a folder that may be written"
+    ):
+        Sql(location, {"table": "items"})
 
 
 def test_a_table_is_described_once_each_time_it_is_opened(settings, database):
