@@ -150,6 +150,10 @@ def _of_system(error: OSError, home: Path | None) -> FashionAssetsError:
         return disk_full(path or full(home), said)
     if number == errno.ENOMEM:
         return MemoryShort(f"There is not enough memory. {_ADVICE[number]}")
+    if number == errno.ENOENT and path is None and not _is_somewhere():
+        return PlaceUnusable(
+            "The folder this was started in is gone: it was moved or deleted. Go to another (cd), then run the same command again."
+        )
     if number == errno.EMFILE:
         limit, _ = resource.getrlimit(resource.RLIMIT_NOFILE)
         return SystemFault(
@@ -170,6 +174,15 @@ def _of_system(error: OSError, home: Path | None) -> FashionAssetsError:
     advice = _ADVICE.get(number, f"Look at what the system's log says of it, {AGAIN}")
     kind = PlaceUnusable if number in _OF_ONE_PLACE else SystemFault
     return kind(f"{said}{f': {path}' if path else ''}. {advice}")
+
+
+def _is_somewhere() -> bool:
+    """Whether this process's working folder is there."""
+    try:
+        os.getcwd()
+    except FileNotFoundError:
+        return False
+    return True
 
 
 def full(home: Path | None) -> Path | None:

@@ -4,6 +4,7 @@ What belongs here: making a path of what somebody typed, and the folder that is 
 says (`places`), what a source's location may be (`sources.locations`).
 """
 
+import re
 from pathlib import Path
 
 from fashion_assets.origins import SettingsError, choose, shown, variable
@@ -16,6 +17,16 @@ def in_full(folder: Path) -> Path:
     except RuntimeError as error:
         raise ValueError(f"{shown(folder)} is no folder: {error}") from None
     require_utf8(full)
+    return full
+
+
+def home_at(folder: Path) -> Path:
+    """As `in_full`, of a home: its database's settings name it, line by line."""
+    full = in_full(folder)
+    if re.search(r"[\x00-\x1f\x7f]", str(full)):
+        raise ValueError(
+            f"the name of the folder {str(full)!r} has a line break, which a database's settings cannot hold: rename it"
+        )
     return full
 
 
@@ -36,6 +47,6 @@ def use_home(home: Path, option: str | None = "--home") -> None:
     Raises `SettingsError`.
     """
     try:
-        choose("home", str(in_full(home)), option)
+        choose("home", str(home_at(home)), option)
     except ValueError as error:
         raise SettingsError(f"{option or variable('home')}: {error}") from None

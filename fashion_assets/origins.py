@@ -125,11 +125,23 @@ def origin(field: str, home: Path) -> Origin:
     return Origin("file", lines[field]) if field in lines else Origin("default")
 
 
-def forget_blank_variables() -> None:
-    """Take variables that hold nothing out of the environment: whoever sets one so means the default."""
+def tidy_variables() -> None:
+    """Take variables that hold nothing out of the environment: whoever sets one so means the default. Of others take the quotes off that
+    a file of variables had around them: a shell does, docker (`--env-file`) and systems' services do not."""
     for name, value in list(os.environ.items()):
-        if name.upper().startswith(ENVIRONMENT_PREFIX) and not value.strip():
+        if not name.upper().startswith(ENVIRONMENT_PREFIX):
+            continue
+        plain = unquoted(value)
+        if not plain:
             del os.environ[name]
+        elif plain != value.strip():
+            os.environ[name] = plain
+
+
+def unquoted(value: str) -> str:
+    """A value without blanks around it, nor a pair of quotes."""
+    value = value.strip()
+    return value[1:-1].strip() if len(value) > 1 and value[0] == value[-1] and value[0] in "'\"" else value
 
 
 def strange_variables(fields: Iterable[str], environment: Mapping[str, str]) -> list[str]:

@@ -9,9 +9,11 @@ what checks need.
 """
 
 import multiprocessing
+import multiprocessing.util
 import os
 import signal
 import sys
+import tempfile
 import threading
 from collections import deque
 from collections.abc import Callable, Iterator, Mapping, Sequence
@@ -24,6 +26,7 @@ from typing import TYPE_CHECKING, Any, Self
 from fashion_assets import worker
 from fashion_assets.failure import Reason
 from fashion_assets.machine import usable_cores
+from fashion_assets.places import folder_for_sockets
 from fashion_assets.settings import Settings
 from fashion_assets.warehouse.names import is_of_a_table
 
@@ -56,8 +59,19 @@ def prepare_workers() -> None:
         _context()
         for name, value in SPARING.items():
             os.environ.setdefault(name, value)
+        _fit_sockets()
         with _deaf_to_interrupts():
             forkserver.ensure_running()
+
+
+def _fit_sockets() -> None:
+    """Have the library's sockets lie where their paths are not too long, if they are not somewhere yet; other temporary files stay where the
+    user wants them."""
+    usual, tempfile.tempdir = tempfile.gettempdir(), str(folder_for_sockets())
+    try:
+        multiprocessing.util.get_temp_dir()
+    finally:
+        tempfile.tempdir = usual
 
 
 @contextmanager
@@ -260,6 +274,11 @@ def _submitted(
         future: Future[str | None] = Future()
         future.set_exception(broken)
         return future
+    except EOFError:
+        raise worker.RunsFailed(
+            "The process that workers are forked from ended as it started; what it said stands above. If that is of a file in this folder or on "
+            "PYTHONPATH, called as one of Python's modules is, take it away; then run the same command again."
+        ) from None
 
 
 def _outcome(future: "Future[str | None]") -> str | None:

@@ -18,7 +18,7 @@ from urllib.parse import urlsplit
 from pydantic import Field, SecretStr, ValidationError, ValidationInfo, field_validator
 from pydantic_settings import BaseSettings, PydanticBaseSettingsSource, SettingsConfigDict
 
-from fashion_assets.folders import in_full
+from fashion_assets.folders import home_at
 from fashion_assets.origins import (
     ENVIRONMENT_PREFIX,
     SettingsError,
@@ -31,6 +31,13 @@ from fashion_assets.thresholds import Thresholds
 
 CODE_LOCATION = "fashion_assets"
 """What Dagster calls our code location; workspace.yaml says so too."""
+
+
+_LARGEST = 2**53
+"""Of any number: larger ones are not told apart from their neighbours as floats, and overflow where they are counted with."""
+
+_MOST = {"seconds": 366 * 86_400, "hours": 100 * 366 * 24, "days": 100 * 366, "memory": 2**40}
+"""By what a setting's name ends in, where less is enough: a year of waiting, a century of keeping, a terabyte."""
 
 
 class Settings(Thresholds, BaseSettings):
@@ -429,6 +436,25 @@ class Settings(Thresholds, BaseSettings):
         "start). Unset: the one on this machine, port 25.",
     )
 
+    @field_validator("*")
+    @classmethod
+    def _is_a_number_machines_have(cls, value: Any, info: ValidationInfo) -> Any:
+        if isinstance(value, int | float):
+            ending = str(info.field_name).rpartition("_")[2]
+            most = _MOST.get(ending, _LARGEST)
+            if not value <= most:
+                raise ValueError(f"must be {most:,} at the most")
+        return value
+
+    @field_validator("storage_url")
+    @classmethod
+    def _is_one_place_wherever_asked(cls, url: str | None) -> str | None:
+        if url is not None and "://" not in url and not Path(url).expanduser().is_absolute():
+            raise ValueError(
+                "not a URL (s3://bucket/prefix), nor a folder's whole path: from each folder it would be another place"
+            )
+        return url
+
     @field_validator("notify_webhook", "smtp_url")
     @classmethod
     def _is_a_place_for_messages(cls, url: SecretStr | None, info: ValidationInfo) -> SecretStr | None:
@@ -470,7 +496,7 @@ class Settings(Thresholds, BaseSettings):
     @classmethod
     def _is_a_place(cls, home: Path) -> Path:
         """The same folder for every process, wherever it is started."""
-        return in_full(home)
+        return home_at(home)
 
     @cached_property
     def assets_url(self) -> str:

@@ -483,6 +483,19 @@ def test_a_catalogue_whose_name_is_no_text_is_told_in_one_line(settings: Setting
         assert f"the name of the folder {tmp_path}/Kat\\xe9gorie is not UTF-8" in said and "rename it" in said
 
 
+def test_names_of_files_are_read_as_utf8_whatever_the_locale(tmp_path: Path):
+    old = {"LC_ALL": "C", "PYTHONUTF8": "0", "PYTHONCOERCECLOCALE": "0", "PATH": os.environ["PATH"]}
+    ended = subprocess.run(
+        [sys.executable, "-m", "fashion_assets", "status", "--home", tmp_path / "grün"],
+        env=old,
+        cwd=DAGSTER_FILES,
+        capture_output=True,
+        check=False,
+    )
+    assert ended.returncode == 1 and b"There is no installation in" in ended.stderr
+    assert b"gr\\xfcn" in ended.stderr, "the terminal's encoding stays"
+
+
 def test_an_option_left_empty_does_not_mean_the_present_folder(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ):

@@ -90,6 +90,16 @@ def test_where_no_semaphore_can_be_made_the_place_is_named(tmp_path: Path, monke
     assert "tmpfs" not in str(explain_system(refused))
 
 
+def test_a_folder_that_is_gone_from_below_a_process_is_told(tmp_path: Path, monkeypatch: pytest.MonkeyPatch):
+    below = tmp_path / "gone"
+    below.mkdir()
+    monkeypatch.chdir(below)
+    missing = FileNotFoundError(errno.ENOENT, os.strerror(errno.ENOENT))
+    assert "started in" not in str(explain_system(missing))
+    below.rmdir()
+    assert "The folder this was started in is gone" in str(explain_system(missing))
+
+
 def test_limits_of_the_process_are_told():
     code = """if True:
         import os, resource, threading

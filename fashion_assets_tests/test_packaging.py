@@ -144,8 +144,10 @@ def _asked(port: int, server: "subprocess.Popen[str]") -> dict[str, Any]:
 
 
 def test_a_wheel_runs_from_any_folder(elsewhere: Path, tmp_path: Path):
-    def call(*arguments: str) -> str:
-        return subprocess.run([elsewhere, *arguments], check=True, capture_output=True, text=True).stdout
+    def call(*arguments: str, **odd: str) -> str:
+        return subprocess.run(
+            [elsewhere, *arguments], check=True, capture_output=True, text=True, env=os.environ | odd
+        ).stdout
 
     before = contents(elsewhere.parents[1])
     assert call("--version") == f"fashion-assets {__version__}\n"
@@ -157,7 +159,13 @@ def test_a_wheel_runs_from_any_folder(elsewhere: Path, tmp_path: Path):
     assert told["home"]["origin"] == "default" and home.name == "fashion-assets"
     assert home.is_relative_to(tmp_path / "user") and list((tmp_path / "user").iterdir()) == []
 
-    run = json.loads(call("run", "--sample", "60", "--json"))
+    # Worker processes meet what a shell may say as well, and sockets have paths of a hundred letters at the most.
+    deep = tmp_path / ("deep" * 25)
+    deep.mkdir()
+    odd = {"PYTHONWARNINGS": "error", "TMPDIR": str(deep), "LC_ALL": "C", "PYTHONUTF8": "0"}
+    Path("random.py").write_text("raise SystemExit('a file of the user, not of the library')")
+    run = json.loads(call("run", "--sample", "60", "--json", **odd))
+    Path("random.py").unlink()
     assert run["live"] and run["listings"] == 60 and Path(run["report"]).is_relative_to(home)
     hits = json.loads(call("search", "red", "shirt", "--limit", "1", "--json"))["hits"]
     assert len(hits) == 1

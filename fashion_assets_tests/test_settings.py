@@ -71,6 +71,33 @@ def test_an_empty_variable_is_one_not_set(home: Path, monkeypatch: pytest.Monkey
         assert shown["batch_size"]["origin"] == "file"
 
 
+def test_quotes_of_a_file_of_variables_are_none_of_a_values(home: Path, monkeypatch: pytest.MonkeyPatch):
+    monkeypatch.setenv("FASHION_ASSETS_HOME", f'"{home}"')
+    monkeypatch.setenv("FASHION_ASSETS_BATCH_SIZE", "'70' ")
+    monkeypatch.setenv("FASHION_ASSETS_MODEL", '""')
+    shown = told()
+    assert (shown["home"]["value"], shown["batch_size"]["value"]) == (str(home), 70)
+    assert shown["model"]["origin"] == "default"
+
+
+@pytest.mark.parametrize(
+    ("name", "value", "said"),
+    [
+        ("FETCH_SECONDS", "1e300", "must be 31,622,400 at the most"),
+        ("STALE_AFTER_DAYS", "1000000000", "must be 36,600 at the most"),
+        ("INDEX_MEMORY", str(2**60), "must be 1,099,511,627,776 at the most"),
+        ("MAX_PRICE", "inf", "must be 9,007,199,254,740,992 at the most"),
+        ("STORAGE_URL", "assets", "not a URL"),
+    ],
+)
+def test_a_value_that_would_fail_in_mid_run_is_refused(
+    home: Path, monkeypatch: pytest.MonkeyPatch, name: str, value: str, said: str
+):
+    monkeypatch.setenv(f"FASHION_ASSETS_{name}", value)
+    with pytest.raises(SettingsError, match=rf"^FASHION_ASSETS_{name}: {said}"):
+        Settings(home=home)
+
+
 @pytest.mark.parametrize(
     ("text", "said"),
     [
@@ -254,4 +281,7 @@ def test_a_home_that_cannot_be_is_told_in_one_line(tmp_path: Path, monkeypatch: 
     assert call("status").stderr.startswith("error FASHION_ASSETS_HOME: the name of the folder")
     result = call("status", "--home", "~nobody-of-this-name/shop")
     assert result.exit_code == 1 and "is no folder" in result.stderr and result.stderr.count("\n") == 1
+    result = call("status", "--home", str(tmp_path / "two\nlines"))
+    assert result.exit_code == 1 and "two\\nlines' has a line break" in result.stderr
+    assert result.stderr.count("\n") == 1
     assert list(tmp_path.iterdir()) == []

@@ -21,7 +21,7 @@ from typer.exceptions import TyperException
 from fashion_assets import __version__
 from fashion_assets.characters import to_json
 from fashion_assets.folders import use_home
-from fashion_assets.origins import SettingsError, choose, forget_blank_variables, strange_variables, variable
+from fashion_assets.origins import SettingsError, choose, strange_variables, tidy_variables, variable
 from fashion_assets.settings import Settings
 from fashion_assets.terminal import Terminal
 
@@ -109,7 +109,7 @@ def _main(
         bool, typer.Option("--version", callback=_tell_version, is_eager=True, help="Print the version.")
     ] = False,
 ) -> None:
-    forget_blank_variables()
+    tidy_variables()
     if debug:
         choose("debug", "1", "--debug")
     for told in strange_variables(Settings.model_fields, os.environ):
