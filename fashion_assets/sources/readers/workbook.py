@@ -3,8 +3,8 @@
 What belongs here: which sheet is meant, which row names the columns, rows that are found again. What does not: what a cell holds
 (`sheets`), what a column means (`sources.mapping`).
 
-Mappings call a workbook what the same table is as text: `delimited`. The sheet is the one whose columns are known best; sheets of the
-same columns are read with it, one behind the other. A workbook cannot be entered in its middle: it is unpacked once by each process
+Mappings call a workbook what the same table is as text: `delimited`. The sheet is the one whose columns are known best; sheets of nearly
+the same columns are read with it, one behind the other. A workbook cannot be entered in its middle: it is unpacked once by each process
 that reads it, into a temporary file, and read from there. So memory stays flat, and a batch costs what it holds.
 """
 
@@ -18,9 +18,11 @@ from threading import Lock
 from types import MappingProxyType
 from typing import Any, ClassVar, NamedTuple
 
+from fashion_assets.sources.columns import folded
 from fashion_assets.sources.readers.archives import is_workbook
 from fashion_assets.sources.readers.footers import MOST_STATED, is_footer
 from fashion_assets.sources.readers.headers import (
+    MIN_KNOWN,
     as_in_rows,
     header_among,
     known_names,
@@ -38,6 +40,9 @@ HEAD_ROWS = 500
 
 MOST_FOOTERS, FOOTER_SHOWN = 10, 60
 """Rows behind the last one that are none; characters of one that are told."""
+
+ALIKE = 0.6
+"""Of the columns of two sheets, as many are the same where they are of one catalogue."""
 
 MOST_OPEN = 4
 """Workbooks, in one state each, that a process keeps unpacked: listings, and the tables beside them."""
@@ -105,10 +110,13 @@ class _Table(NamedTuple):
     known: int  # names that systems give attributes
     as_in_rows: list[str]
 
-    @property
-    def is_same_as(self) -> tuple[str, ...]:
-        """What tables of the same columns have in common."""
-        return tuple(sorted(name.strip().casefold() for name in self.names))
+    def is_like(self, other: "_Table") -> bool:
+        """Whether another one is of the same catalogue: most columns are the same, and enough of them known."""
+        own, others = (set(map(folded, each.names)) for each in (self, other))
+        both = own & others
+        return own == others or (
+            len(both) >= ALIKE * max(len(own), len(others)) and known_names(both) >= MIN_KNOWN
+        )
 
 
 class _Unpacked:
@@ -121,7 +129,7 @@ class _Unpacked:
         self._lock = Lock()
         self._rows: Spool | None = None
         self._tables, self._others = self._choose(sheet)
-        self.columns = self._tables[0].names
+        self.columns, self._into = _united(self._tables)
         read = [f"{each.sheet.name} (header in row {each.header})" for each in self._tables]
         self.how = {"sheets" if len(read) > 1 else "sheet": ", ".join(read)}
 
@@ -173,17 +181,18 @@ class _Unpacked:
             raise SourceError(
                 f"{self.path} has no sheet with rows below a header. Its first row must name the columns."
             )
+        if len(best.names) == 1 and any(best.names[0].count(sign) > 1 for sign in ",;|\t"):
+            raise SourceError(
+                f"The sheet {best.sheet.name} in {self.path} holds delimited text in one column: it was not taken apart when it was opened. "
+                "Give the text itself, or take the column apart (Data, Text to Columns) and save it."
+            )
         if told := best.as_in_rows:
             raise SourceError(
                 f"Row {best.header} of the sheet {best.sheet.name} in {self.path} is a row and no header: "
                 f"{' and '.join(map(repr, told[:2]))} stand in the same columns of other rows, too. Put a row before it that names the "
                 "columns."
             )
-        same = [
-            each
-            for each in tables
-            if each is best or (each.is_same_as == best.is_same_as and not each.sheet.hidden)
-        ]
+        same = [each for each in tables if each is best or (each.is_like(best) and not each.sheet.hidden)]
         return same, [each.sheet.name for each in tables if each not in same]
 
     def _table(self, sheet: Sheet) -> _Table | None:
@@ -212,9 +221,7 @@ class _Unpacked:
         spool = Spool()
         self.left_out = {}
         self._file.uncalculated = 0
-        for table in self._tables:
-            at = {name.strip().casefold(): place for place, name in enumerate(self.columns)}
-            into = [at[name.strip().casefold()] for name in table.names]
+        for table, into in zip(self._tables, self._into, strict=True):
             begin = self._file.sheets.index(table.sheet) * 2 * MOST_ROWS
             footers: list[tuple[int, SheetRow]] = []  # rows that are such, as long as no other follows
             for row in self._file.rows(table.sheet):
@@ -224,7 +231,7 @@ class _Unpacked:
                     footers.append((begin + row.number, row))
                     continue
                 for number, held in (*footers, (begin + row.number, row)):
-                    spool.append(number, _entry(held, into))
+                    spool.append(number, _entry(held, into, len(self.columns)))
                 footers = []
             for _, row in footers:
                 said = " ".join(filter(None, map(_text, row.values)))
@@ -246,6 +253,24 @@ class _Unpacked:
 
     def _leave_out(self, what: str) -> None:
         self.left_out[what] = self.left_out.get(what, 0) + 1
+
+
+def _united(tables: Sequence[_Table]) -> tuple[list[str], list[list[int]]]:
+    """The columns of all tables, and for each table which of them its own are."""
+    columns = list(tables[0].names)
+    found = [list(range(len(columns)))]
+    for table in tables[1:]:
+        into: list[int] = []
+        for name in table.names:
+            free = [place for place in range(len(columns)) if place not in into]
+            exact = (place for place in free if columns[place] == name)
+            alike = (place for place in free if folded(columns[place]) == folded(name))
+            place = next(exact, next(alike, len(columns)))
+            if place == len(columns):
+                columns.append(name)
+            into.append(place)
+        found.append(into)
+    return columns, found
 
 
 def _opened(path: Path, sheet: str | None) -> _Unpacked:
@@ -272,14 +297,14 @@ def _state(path: Path) -> tuple[int, int, int]:
     return status.st_ino, status.st_size, status.st_mtime_ns
 
 
-def _entry(row: SheetRow, into: Sequence[int]) -> bytes:
-    """A row as it is kept."""
+def _entry(row: SheetRow, into: Sequence[int], columns: int) -> bytes:
+    """A row as it is kept: its values by the columns, then further ones."""
     if row.text is not None:
         return json.dumps(row.text).encode()
-    width = max(len(into), len(row.values))
-    values: list[Value] = [None] * width
-    for place, value in enumerate(row.values):
-        values[into[place] if place < len(into) else place] = value
+    values: list[Value] = [None] * columns
+    for place, value in enumerate(row.values[: len(into)]):
+        values[into[place]] = value
+    values += row.values[len(into) :]
     return json.dumps(values, separators=(",", ":")).encode()
 
 

@@ -194,7 +194,7 @@ def test_titles_before_the_header_and_what_is_no_row(tmp_path):
 
 
 def test_the_sheet_of_the_listings_is_read_and_those_of_the_same_columns_with_it(tmp_path):
-    other = [[*reversed(HEADER)], [*reversed(["3", *SHIRT])]]
+    other = [["Note", *reversed(HEADER), "note"], ["new", *reversed(["3", *SHIRT]), "old"]]
     notes = [["who", "what"], ["me", "made it"], ["you", "read it"]]
 
     def hide(book: openpyxl.Workbook) -> None:
@@ -209,7 +209,7 @@ def test_the_sheet_of_the_listings_is_read_and_those_of_the_same_columns_with_it
     reader = Workbook(path)
     found = found_again(reader)
     assert [(row.locator, row.values["id"]) for row in found] == [("2:2", "1"), ("2:3", "2"), ("3:2", "3")]
-    assert found[2].values == dict(zip(HEADER, ["3", *SHIRT], strict=True))
+    assert found[2].values == {**dict(zip(HEADER, ["3", *SHIRT], strict=True)), "Note": "new", "note": "old"}
     assert reader.how == {"sheets": "Men (header in row 1), Women (header in row 1)"}
     assert "sheets Notes, Old are not read" in reader.notes[0]
     assert [row.values["id"] for row in Workbook(path, {"sheet": "old"}).rows()] == ["9"]
@@ -237,6 +237,9 @@ def test_what_cannot_be_taken_apart_is_a_row_and_damage_is_told(tmp_path, monkey
         Workbook(path)
     put(tmp_path / "a.xlsx", [[" "], ["only a title"]])
     with pytest.raises(SourceError, match="no sheet with rows below a header"):
+        Workbook(path)
+    put(tmp_path / "a.xlsx", [[";".join(HEADER)], [";".join(map(str, ["1", *SHIRT]))]])
+    with pytest.raises(SourceError, match=r"sheet Sheet1 .* holds delimited text in one column"):
         Workbook(path)
     put(tmp_path / "a.xlsx", [["1", "Shirts", "Red"], ["2", "Shirts", "Red"], ["3", "Shirts", "Blue"]])
     with pytest.raises(
