@@ -1,7 +1,7 @@
 """Texts that a system damaged on their way here, as they were before: encoded twice, escaped for a page, kept as a formula.
 
 What belongs here: damage that shows by itself and can be undone without doubt. What does not: which encoding a file has
-(`readers.encoding`), markup in descriptions (`expressions`), ids that lost digits (`notations`).
+(`readers.encoding`), ids that lost digits (`notations`).
 """
 
 import html
@@ -23,6 +23,12 @@ _OF_JSON = re.compile(r"(?:\\u[0-9a-fA-F]{4})+")
 _OF_BYTES = re.compile(r"(?:[%=][c-fC-F][0-9a-fA-F](?:[%=][89abAB][0-9a-fA-F])+)+")
 """Escapes of JSON, `Gr\\u00fcn`; and of characters beyond ASCII in addresses and mails, `Gr%C3%BCn`, `Gr=C3=BCn`."""
 
+_MARKUP = re.compile(
+    r"</?(?:(p|br|div|h[1-6]|ul|ol|li|td|tr|table)|b|i|u|em|strong|small|big|span|font|a|sup|sub|mark|center|nobr|wbr)(?:\s[^<>]*)?/?>",
+    re.IGNORECASE,
+)
+"""Tags that shops put into texts to have them shown so; those that begin a line."""
+
 _FORMULA = re.compile(r'="([^"]*)"')
 
 
@@ -40,6 +46,13 @@ def undamaged(text: str) -> str:
         return _as_bytes(text).decode("utf-8")
     except UnicodeError:  # it is what it looks like
         return text
+
+
+def without_markup(text: str) -> str:
+    """The text without tags that pages of shops have: `<b>Red</b> shirt<br>of wool` is `Red shirt of wool`."""
+    if "<" not in text:
+        return text
+    return _MARKUP.sub(lambda found: " " if found[1] else "", text)
 
 
 def out_of_formula(text: str) -> str:

@@ -18,7 +18,7 @@ from fashion_assets.catalog.validation import SPREADSHEET_ERRORS
 from fashion_assets.characters import seen
 from fashion_assets.sources.column_values import TRANSLATED, translated
 from fashion_assets.sources.columns import Columns, stated_currency, synonyms
-from fashion_assets.sources.damage import undamaged
+from fashion_assets.sources.damage import undamaged, without_markup
 from fashion_assets.sources.expressions import Compiler, Evaluator, Texts, Values, as_text
 from fashion_assets.sources.mapping import Mapping, Vector
 from fashion_assets.sources.mapping_expression import Expression
@@ -202,7 +202,7 @@ class Reading:
 
     def value(self, name: str, record: Record) -> Any:
         """An attribute as LISTING_SCHEMA has it: a text or null, or a list of texts."""
-        found = tuple(undamaged(text).strip() for text in self.attribute(name, record))
+        found = tuple(without_markup(undamaged(text)).strip() for text in self.attribute(name, record))
         if name in MANY:
             return [text for text in found if self._compiler.states(text)] or None
         said = next(filter(self._compiler.states, found), found[0]) if found else None

@@ -10,7 +10,7 @@ import pytest
 from fashion_assets.catalog.rules import Rules
 from fashion_assets.catalog.validation import validate
 from fashion_assets.characters import seen
-from fashion_assets.sources.damage import out_of_formula, undamaged
+from fashion_assets.sources.damage import out_of_formula, undamaged, without_markup
 from fashion_assets_tests.catalog.keyed import read_all
 from fashion_assets_tests.sources.test_mapped import HEADER, SHIRT, read_table, rows, write
 
@@ -50,6 +50,18 @@ def test_what_is_as_it_was_meant_stays(text: str):
 
 def test_what_was_escaped_for_a_page_is_itself_again():
     assert undamaged("Levi&#39;s &amp; Co &eacute;t&#xe9;") == "Levi's & Co été"
+
+
+@pytest.mark.parametrize(
+    ("text", "read"),
+    [
+        ("<b>Red</b> shirt<br/>of  wool", "Red shirt of  wool"),
+        ("<P class='x'>T<i>-Shirt</i></P><p>Blue</p>", " T-Shirt  Blue "),
+        ("Size <M>, heel <5 cm, a < b > c, <3", "Size <M>, heel <5 cm, a < b > c, <3"),
+    ],
+)
+def test_tags_of_a_page_are_no_words(text: str, read: str):
+    assert without_markup(text) == read
 
 
 @pytest.mark.parametrize(
