@@ -100,7 +100,7 @@ class Vector(MappingPart):
         default="auto",
         description="`list` of numbers, `json` text, `base64` of little-endian float32, `pgvector` text, `bytes` of little-endian "
         "float32; `auto` finds out by each value: those, the same in hexadecimal digits, numbers as numpy and torch print them, a `.npy` file, "
-        "and bytes of float64, float16 or big-endian numbers, by `dimension`.",
+        "and bytes of float64, float16, bfloat16 or big-endian numbers, by `dimension`.",
     )
 
     @property

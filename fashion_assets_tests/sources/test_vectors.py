@@ -75,6 +75,15 @@ def test_half_precision_is_read_as_what_it_is():
         assert read is not None and np.array_equal(read, vector.astype(np.float32))
 
 
+def test_upper_halves_of_float32_are_no_half_precision():
+    halves = (VECTOR.view("<u4") >> 16).astype("<u2")
+    read = read_vector(halves.tobytes(), lengths=(D,))
+    assert read is not None and np.array_equal(read, (halves.astype("<u4") << 16).view(np.float32))
+    for vector in (np.sign(VECTOR), np.clip(VECTOR, -0.4, 0.4)):
+        read = read_vector(vector.astype("f2").tobytes(), lengths=(D,))
+        assert read is not None and np.array_equal(read, vector.astype("f2").astype(np.float32))
+
+
 def test_what_is_no_number_or_zero_stays_so():
     broken = VECTOR.copy()
     broken[3] = np.nan
