@@ -38,10 +38,44 @@ UNIQUE = 0.98
 _SCALES = frozenset(
     map(
         folded,
-        ("precision", "fraction_digits", "exponent", "scale", "decimals", "minor_units", "decimal_places"),
+        (
+            "precision",
+            "fraction_digits",
+            "exponent",
+            "scale",
+            "decimals",
+            "minor_units",
+            "decimal_places",
+            "nanos",
+        ),
     )
 )
 """Members of an object beside an amount that say that it is no number of whole currency."""
+
+_RECORD_KINDS = frozenset(
+    [
+        "simple",
+        "configurable",
+        "grouped",
+        "bundle",
+        "virtual",
+        "downloadable",
+        "variable",
+        "variation",
+        "variant",
+        "external",
+        "parent",
+        "child",
+        "product",
+        "physical",
+        "digital",
+        "item",
+        "sku",
+        "p",
+        "d",
+    ]
+)
+"""What systems call the kinds of their records, in columns that are called as types of articles are."""
 
 _CENTS = re.compile(r"(?:price|amount|preis|prix|precio|prezzo|prijs)(?:in)?(?:eur|usd|gbp)?cents?")
 """What a column of prices in hundredths is called, folded."""
@@ -146,6 +180,7 @@ class Matching:
             for column in self._free()
             if _PRICE_WORD.search(name := folded(column.name))
             and not _OTHER_PRICE.search(name)
+            and not self._counted_in(column.name)
             and column.prices >= MOST
         ]
         if len(called) == 1 and not in_cents(called[0]):
@@ -245,6 +280,11 @@ class Matching:
         for column in self._synonyms(attribute):
             if attribute in VOCABULARIES:
                 known = column.known(attribute)
+                if (
+                    attribute == "article_type"
+                    and {text.casefold() for text in column.stated} <= _RECORD_KINDS
+                ):
+                    continue
                 if attribute in ("category", "sub_category") and column.known("article_type") >= MOST > known:
                     continue  # a column of article types that is called category
                 if column.different > DIFFERENT.get(attribute, 400) and known < SOME:
@@ -254,7 +294,8 @@ class Matching:
                 if (
                     attribute == "article_type"
                     and known < SOME
-                    and folded(column.name) in ("type", "tipo", "typ", "tip", "soort", "тип", "类型")
+                    and folded(column.name.lstrip("@"))
+                    in ("type", "tipo", "typ", "tip", "soort", "тип", "类型")
                 ):
                     continue
             if attribute == "year" and column.share(lambda text: read_year(text) is not None) < MOST:

@@ -225,6 +225,9 @@ def test_types_in_objects_are_no_objects_and_cents_no_prices(tmp_path: Path) -> 
     found = recognise(str(file))
     assert "price" not in made_of(found)
     assert any("price.value stands beside price.precision" in note for note in found.notes)
+    units = {"units": "19", "nanos": 900_000_000, "currencyCode": "EUR"}
+    write_lines(file, *({"id": n, "title": f"Red shirt {n}", "price": units, **more} for n in range(5)))
+    assert "price" not in made_of(recognise(str(file)))
     write_lines(
         file, *({"id": n, "title": f"Red shirt {n}", "priceInCents": 1990 + n, **more} for n in range(5))
     )
@@ -391,3 +394,10 @@ def test_where_no_column_is_the_price_for_sure_that_is_said(tmp_path: Path, colu
     assert "price" not in found.mapping.attributes
     (note,) = (note for note in found.notes if "price" in note)
     assert f"products have none; it may be {column}: say" in note
+
+
+@pytest.mark.parametrize(("name", "value"), [("product_type", "simple"), ("@type", "Product")])
+def test_what_kind_of_record_it_is_is_no_type_of_article(tmp_path: Path, name: str, value: str) -> None:
+    rows = ({"sku": f"A{n}", "name": f"Red shirt {n}", name: value, "price": "19.90"} for n in range(6))
+    file = write_lines(tmp_path / "export.jsonl", *rows)
+    assert "article_type" not in made_of(recognise(str(file)))
