@@ -493,6 +493,10 @@ def test_nothing_of_a_mutated_file_is_lost(tmp_path: Path, seed: int, count: int
         (b"\xef\xbb\xbf", "is empty"),
         (b"PK\x03\x04\x14\0", "a workbook or an archive that is damaged"),
         (b"INSERT INTO `a` (`id`,`b`) VALUES\n(1,'Shirt'),\n(2,'Hat');\n", "a dump of SQL statements"),
+        (
+            b'id,name,price;;\n1,Hat,9;;\n"2,Cap,9";;\n',
+            "Each line .* ends in ';;' behind fields parted by a comma",
+        ),
         (b"PAR1\x15\0", "Parquet"),
         (b"{\\rtf1 id,title}", "RTF.* Save the table as CSV"),
         (b"version https://git-lfs.github.com/spec/v1\noid sha256:ab\n", "Git LFS.* git lfs pull"),

@@ -36,6 +36,7 @@ _NAMES = {",": "comma", ";": "semicolon", "\t": "tab", "|": "pipe"}
 _USUAL = tuple(_NAMES)
 _SUFFIXES = (".csv", ".tsv", ".csv.gz", ".tsv.gz")
 _RARE = re.compile(r"[\x01\x1c-\x1f^~:!#*]")
+_TAIL = re.compile(r"([,;\t|])\1*$")
 _STATED = re.compile(r"sep=(.)\s*", re.IGNORECASE)
 _FIRST_END = re.compile(r"[\r\n]+")
 
@@ -125,6 +126,7 @@ def find_dialect(
         if best.columns < 2 and (rare := _rare(lines[skip:])) is not None:
             other = _judged(lines, skip, rare, quoting)
             best = other if other.columns > 1 and other.share >= 0.8 else best
+    _require_no_tails(file, lines[skip:], best.delimiter)
     best.require_names(file)
     return Dialect(
         found.name, found.mark, end, best.delimiter, best.quoting, best.line, best.width(), carriage
@@ -228,6 +230,19 @@ class _Table(NamedTuple):
     def _fits(self, fields: list[str]) -> bool:
         surplus = len(fields) - self.columns
         return surplus == 0 or (surplus == 1 and not fields[-1].strip())
+
+
+def _require_no_tails(file: OpenFile, lines: list[str], delimiter: str) -> None:
+    """Raises SourceError where each line ends in another delimiter: the last column would be called and hold more than it does."""
+    stated = [line for line in lines if line.strip()]
+    tail = _TAIL.search(stated[0])
+    if tail is None or tail[1] == delimiter or tail[1] in stated[0][: tail.start()] or len(stated) < 2:
+        return
+    if delimiter in stated[0] and all(line.endswith(tail[0]) for line in stated):
+        raise SourceError(
+            f"Each line of {file.path} ends in {tail[0]!r} behind fields parted by a {_NAMES.get(delimiter, repr(delimiter))}: a spreadsheet "
+            "saved the table without having taken it apart. Export it anew, or remove what stands behind each line."
+        )
 
 
 def _encoding(file: OpenFile, given: str | None) -> Encoding:
