@@ -93,8 +93,10 @@ class Workbook(RowReader):
         said = json.loads(entry)
         if isinstance(said, str):
             return Row(f"{sheet}:{row}", digest(self._digest, [said]), {}, "unreadable_line", said, row)
-        names = [*self.columns, *(unnamed(place) for place in range(len(self.columns), len(said)))]
-        values = dict(zip(names, said, strict=True))
+        values = dict(zip(self.columns, said, strict=False))
+        for place, value in enumerate(said[len(self.columns) :], len(self.columns)):
+            if value is not None:
+                values[unnamed(place)] = value
         if any(isinstance(value, str) and "\0" in value for value in said):
             text = repr(values).replace("\0", "\\x00")
             return Row(f"{sheet}:{row}", digest(self._digest, said), {}, "wrong_encoding", text, row)
@@ -212,8 +214,10 @@ class _Unpacked:
         behind = [fields for _, fields in records[place + 1 :]]
         if not behind:
             return None
-        filled = max(len(fields) for fields in behind)
-        names = names[: max(filled, len(_trimmed(names)))]
+        # A cell somewhere to the right makes no column; it is kept with its row.
+        widths = sorted((len(_trimmed(fields)) for fields in behind), reverse=True)
+        filled = widths[min(1, len(widths) - 1)]
+        names = _trimmed(names)
         names += [""] * (filled - len(names))
         return _Table(sheet, number, unique(names), known_names(names), as_in_rows(names, behind))
 
