@@ -7,8 +7,7 @@ what records do not state is read from words (`properties`). Per release, all ba
 indexed (`product_embeddings_index`), measured (`search_benchmarks`), reported (`migration_report`) and, when every criterion holds,
 put live (`live_release`).
 
-Imports run one way: `defs`, `cli` -> `release` -> `criteria` -> `benchmarks`, `serving` -> `search` -> `embedding` ->
-`warehouse`, `sources` -> `catalog`, `settings`.
+Where what lives, and which way imports run: `docs/design.md`.
 """
 
 __version__ = "0.2.0.dev0"

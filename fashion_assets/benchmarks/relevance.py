@@ -1,7 +1,7 @@
 """How relevant the search is: for words as people type them, and from captions and category words to pictures.
 
 What belongs here: the list of queries and what each should find, and the measurements on one release. What does not:
-the measures (`embedding.retrieval`), a model on a folder (`evaluation`), thresholds (`criteria`), searching (`search`).
+the measures (`embedding.retrieval`), a model on a folder (`models.evaluation`), thresholds (`criteria`), searching (`search`).
 """
 
 from collections.abc import Callable, Iterator, Mapping, Sequence

@@ -1,7 +1,7 @@
 """Embedding spaces: which model made a vector, told apart by what the model *is*, not by its dimension.
 
 What belongs here: finding a model's folder, its fingerprint and the space's name; without importing torch, so that a
-run with nothing to do can compare spaces. What does not: running the model (`encoder`) or keeping vectors (`store`).
+run with nothing to do can compare spaces. What does not: running the model (`encoder`) or keeping vectors (`warehouse.embedding_store`).
 """
 
 import hashlib

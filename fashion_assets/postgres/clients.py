@@ -1,7 +1,7 @@
 """How other programs reach the database: its connection string, and psql.
 
 What belongs here: what is handed to clients that are not this product. What does not: which server there is
-(`postgres.server`), and connections of our own (`warehouse.database`).
+(`postgres.server`), and connections of our own (`connections`).
 """
 
 import importlib.util

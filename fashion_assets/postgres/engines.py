@@ -1,7 +1,7 @@
 """The server in use for SQLAlchemy: the URL that libraries make their engines of (Dagster, Great Expectations).
 
 What belongs here: that URL, and that what is connected by it is a session like every other (`session`). What does not:
-which server it is (`server`), and connections of our own (`database`).
+which server it is (`server`), and connections of our own (`connections`).
 """
 
 from typing import Any

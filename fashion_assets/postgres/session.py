@@ -1,7 +1,7 @@
 """How a session with the server looks, whoever opens it: the same on every server, for every role and database.
 
 What belongs here: the one statement that settles a session, which every driver's connections send first; what cannot be
-settled, and is refused. What does not: opening connections (`database`, `engines`, the pools of `search`).
+settled, and is refused. What does not: opening connections (`connections`, `engines`, the pools of `search`).
 
 Servers, databases and roles bring settings of their own (`ALTER ROLE … SET`): ways to write dates and numbers, time-outs,
 a search path. They are set anew here by a statement rather than by libpq's `options`, which poolers do not let through.

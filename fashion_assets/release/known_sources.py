@@ -1,7 +1,7 @@
 """Every source there is: where it is, how it is read, what became of its listings; one more, and what one less would cost.
 
 What belongs here: telling that from register and releases, and registering a source that was looked at. What does not: migrating
-what sources have (`scan`), how it is shown (`cli`, `report`).
+what sources have (`scan`), how it is shown (`cli`, `reports.report`).
 """
 
 from collections.abc import Iterator, Mapping

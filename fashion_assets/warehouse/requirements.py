@@ -1,6 +1,6 @@
 """What a server must offer before anything is written to it, each lack told in one line: what, where, what to do.
 
-What belongs here: looking, and refusing. What does not: what every session is (`session`), making anything (`database`).
+What belongs here: looking, and refusing. What does not: what every session is (`postgres.session`), making anything (`database`).
 """
 
 from typing import Any, NamedTuple

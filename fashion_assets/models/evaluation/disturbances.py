@@ -1,6 +1,6 @@
 """Pictures altered in the ways shops alter them.
 
-What belongs here: one function for each way. What does not: altering pictures to learn from (`training.pictures`).
+What belongs here: one function for each way. What does not: altering pictures to learn from (`models.training.pictures`).
 """
 
 import numpy as np

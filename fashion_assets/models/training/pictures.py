@@ -1,6 +1,6 @@
 """Pictures as the image tower takes them: decoded once, altered a little at every step.
 
-What belongs here: pixels. What does not: decoding for embedding, which is the encoder's.
+What belongs here: pixels. What does not: decoding for embedding (`embedding.encoder`).
 """
 
 import hashlib
