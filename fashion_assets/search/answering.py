@@ -43,8 +43,8 @@ from fashion_assets.search.paging import (
 )
 from fashion_assets.search.path import Facts
 from fashion_assets.search.query import SORTS, Aside, Cursor, Plan, Query, Results
-from fashion_assets.search.reading import Statement
-from fashion_assets.search.served import ServedReleases, array
+from fashion_assets.search.reading import Statement, array
+from fashion_assets.search.served import ServedReleases
 from fashion_assets.search.statements import Shape
 from fashion_assets.search.tallies import FOUND_MOST, Tally
 from fashion_assets.search.tallies import read as tallied

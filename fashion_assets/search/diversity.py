@@ -11,8 +11,8 @@ import numpy as np
 from fashion_assets.search import statements
 from fashion_assets.search.path import Facts
 from fashion_assets.search.query import Hit
-from fashion_assets.search.reading import Statement
-from fashion_assets.search.served import ServedReleases, array
+from fashion_assets.search.reading import Statement, array
+from fashion_assets.search.served import ServedReleases
 from fashion_assets.search.work import Compute, Work
 
 RELEVANCE = 0.7

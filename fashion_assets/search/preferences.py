@@ -18,8 +18,8 @@ from fashion_assets.search.filters import SearchError
 from fashion_assets.search.path import Facts
 from fashion_assets.search.query import Found, Hit, Query, Results
 from fashion_assets.search.ranked_statement import RANK_CONSTANT
-from fashion_assets.search.reading import Statement
-from fashion_assets.search.served import ServedReleases, array
+from fashion_assets.search.reading import Statement, array
+from fashion_assets.search.served import ServedReleases
 from fashion_assets.search.taste import ACTS, LIKE, Act, Leaning, away_from, tastes, weight
 from fashion_assets.search.work import Read, Work
 from fashion_assets.warehouse.feedback import MOST_PER_PERSON

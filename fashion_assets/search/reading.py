@@ -18,7 +18,9 @@ from functools import lru_cache
 from itertools import count
 from typing import Any, NamedTuple
 
+import numpy as np
 import psycopg
+from pgvector import HalfVector
 from pgvector.psycopg import register_vector, register_vector_async
 from psycopg import AsyncConnection, BaseConnection, Connection, generators, pq, sql
 from psycopg.abc import Buffer, PQGen
@@ -206,3 +208,8 @@ class AsyncReadingConnection(AsyncConnection):
         await session.settle_async(self, read_only=True)
         await register_vector_async(self)
         self.reader = Reader(self)
+
+
+def array(vector: HalfVector) -> np.ndarray:
+    """A stored vector as float32 [d]."""
+    return np.asarray(vector.to_numpy(), np.float32)

@@ -12,7 +12,7 @@ from psycopg import sql
 from fashion_assets.criteria.indexed import vector_search_uses_the_index
 from fashion_assets.criteria.subject import Candidate
 from fashion_assets.release import styles, widths
-from fashion_assets.search import legs, served, ways
+from fashion_assets.search import legs, release_facts, ways
 from fashion_assets.search.engine import SearchEngine
 from fashion_assets.search.filters import AnyOf, Filter
 from fashion_assets.search.path import TIE, Facts, Sample, Width
@@ -279,7 +279,7 @@ def test_what_an_index_lacks_is_found_among_the_nearest_styles(
     candidate: Candidate, lacking: Large, monkeypatch: pytest.MonkeyPatch
 ):
     """In a release too large to be compared whole, stood for by lower thresholds."""
-    for module in (ways, served):
+    for module in (ways, release_facts):
         monkeypatch.setattr(module, "EXACT_AT_ONCE", 0)
     monkeypatch.setattr(ways, "EXACT_AT_MOST", 0)
     styles.find(candidate.conn, candidate.release)

@@ -59,7 +59,7 @@ def test_a_release_that_is_not_live_is_asked_itself(candidate: Candidate):
 
 
 def test_a_value_beyond_the_sample_is_looked_for_once(candidate: Candidate, monkeypatch: pytest.MonkeyPatch):
-    monkeypatch.setattr("fashion_assets.search.served.SAMPLE", 500)
+    monkeypatch.setattr("fashion_assets.search.release_facts.SAMPLE", 500)
     fill(candidate)
     products = candidate.release.table("products")
     # Ids are hashes and the sample is of the first: this one is not in it.

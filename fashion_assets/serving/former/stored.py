@@ -19,8 +19,7 @@ from fashion_assets.search.filters import Filter
 from fashion_assets.search.looks import Look
 from fashion_assets.search.path import Facts
 from fashion_assets.search.query import Query, Results
-from fashion_assets.search.reading import Statement
-from fashion_assets.search.served import array
+from fashion_assets.search.reading import Statement, array
 from fashion_assets.search.statements import conditions, filter_parameters, table, where
 from fashion_assets.search.work import Answer, Read, Work
 from fashion_assets.warehouse.serving import GARMENTS
