@@ -1,8 +1,5 @@
 """Words that no product has: told, with the nearest there are."""
 
-from collections.abc import Iterator
-
-import pytest
 from psycopg import sql
 
 from fashion_assets.catalog import colours
@@ -11,13 +8,6 @@ from fashion_assets.search.engine import SearchEngine
 from fashion_assets.search.lacking import nearest_values
 from fashion_assets.search.query import Query
 from fashion_assets.search.told import Lacking
-
-
-@pytest.fixture
-def engine(live: Candidate) -> Iterator[SearchEngine]:
-    """Forty T-shirts of men, in a few colours."""
-    with SearchEngine.open(live.settings, size=1) as engine:
-        yield engine
 
 
 def lacking(engine: SearchEngine, words: str) -> dict[str, Lacking]:

@@ -79,12 +79,6 @@ def put(live: Candidate, where: str, place: int = 0, **values: str | None) -> No
     live.conn.commit()
 
 
-@pytest.fixture
-def engine(live: Candidate) -> Iterator[SearchEngine]:
-    with SearchEngine.open(live.settings, size=1) as engine:
-        yield engine
-
-
 def worn(look: looks.Look) -> list[tuple[str, str]]:
     return [(piece.slot, piece.hit.article_type) for piece in look.pieces]
 

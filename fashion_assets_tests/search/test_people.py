@@ -67,12 +67,6 @@ def live(
         yield live
 
 
-@pytest.fixture
-def engine(live: Candidate) -> Iterator[SearchEngine]:
-    with SearchEngine.open(live.settings, size=1) as engine:
-        yield engine
-
-
 def test_favourites_lead_to_more_like_them_and_none_of_them(engine: SearchEngine):
     results = engine.recommend("likes-red", limit=5)
     assert len(results.hits) == 5 and results.plan.notes == ("like 3 favourites",)

@@ -1,7 +1,5 @@
 """Values of filters that no product has: told, with what was likely meant, by what the release holds."""
 
-from collections.abc import Iterator
-
 import pytest
 from psycopg import sql
 
@@ -10,13 +8,6 @@ from fashion_assets.search.engine import SearchEngine
 from fashion_assets.search.filters import parse_filters
 from fashion_assets.search.query import Query
 from fashion_assets_tests.search.large import PRODUCTS, fill
-
-
-@pytest.fixture
-def engine(live: Candidate) -> Iterator[SearchEngine]:
-    """Forty T-shirts, all of which are in the sample."""
-    with SearchEngine.open(live.settings, size=1) as engine:
-        yield engine
 
 
 def notes(engine: SearchEngine, *filters: str, release: str | None = None) -> tuple[str, ...]:
