@@ -1,14 +1,12 @@
 """Delimited text taken apart into rows: as it should be written, as people write it, and as nobody should."""
 
-# ruff: noqa: RUF001
-
 import bz2
 import csv
 import gzip
 import io
 import os
 import random
-from collections.abc import Callable, Collection
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
@@ -20,39 +18,8 @@ from fashion_assets.sources.readers import format_of, open_rows
 from fashion_assets.sources.readers.delimited import Delimited
 from fashion_assets.sources.readers.lines import lines
 from fashion_assets.sources.readers.opening import OpenFile
-from fashion_assets.sources.readers.reader import Row
 from fashion_assets.sources.source import SourceError
-
-COLUMNS = "id,gender,category,kind,colour,season,year,usage,title"
-FRONT = ",Men,Apparel,Shirts,Red,Fall,2011,Casual,"
-DESCRIBED = f"{COLUMNS},description"
-
-
-def written(folder: Path, content: str | bytes) -> Path:
-    path = folder / "table.csv"
-    path.write_bytes(content.encode() if isinstance(content, str) else content)
-    return path
-
-
-def read(path: Path, prose: Collection[str] | None = ("title", "description"), **given: Any) -> list[Row]:
-    """The rows; found again one by one, and by a reader that is told how the file is written, they are the same."""
-    with Delimited(path, **given) as reader:
-        reader.prose = prose
-        rows = list(reader.rows())
-        assert list(reader.again([row.locator for row in rows])) == rows
-    with Delimited(path, how=reader.how) as known:
-        known.prose = prose
-        assert list(known.rows()) == rows
-        assert known.how == reader.how
-        picked = rows[::-2]
-        assert list(known.again([row.locator for row in picked])) == picked
-    return rows
-
-
-def told(rows: list[Row], *columns: str) -> list[Any]:
-    """Of each row the values of some columns, or the defect."""
-    return [row.defect or tuple(row.values[column] for column in columns) for row in rows]
-
+from fashion_assets_tests.sources.readers.delimited_text import COLUMNS, DESCRIBED, FRONT, read, told, written
 
 # -- as it should be written ---------------------------------------------------------------------------------------------------
 
@@ -125,76 +92,7 @@ def test_delimiters_and_line_ends_are_found_out_and_said(tmp_path: Path, delimit
         assert reader.how["line ends"] == {"\n": "LF", "\r": "CR"}.get(end, "CRLF")
 
 
-WORDS = {
-    "cp1252": ["Puma Damen Sommerkleid grün", "Größe 40, weiß", "Robe d’été", "niño – 19 €"],
-    "cp1250": ["Sukienka żółta łódź", "Koszula męska w kratę"],
-    "cp1251": ["Платье летнее зеленое"],
-    "koi8_r": ["Платье летнее зеленое", "Рубашка мужская"],
-    "cp1253": ["Φόρεμα καλοκαιρινό πράσινο"],
-    "cp1254": ["Erkek gömleği kareli", "Kadın ayakkabı kırmızı çocuk"],
-    "mac_roman": ["Chemise à carreaux rayée", "Kleid für Größe 40, weiß"],
-    "cp850": ["Kleid für Größe 40, weiß", "Chemise à carreaux rayée"],
-    "cp932": ["夏用ワンピース 緑", "メンズシャツ チェック柄"],
-    "gb18030": ["夏季连衣裙绿色", "男士格子衬衫"],
-    "big5": ["夏季連衣裙綠色", "男士格子襯衫"],
-    "cp949": ["여름 원피스 녹색"],
-    "utf-8": ["Sukienka żółta łódź", "Платье", "夏用ワンピース"],
-}
-
-
-@pytest.mark.parametrize(("encoding", "mark"), [*((name, False) for name in WORDS), ("utf-8", True)])
-def test_encodings_are_found_out(tmp_path: Path, encoding: str, mark: bool):
-    content = f"{COLUMNS}\n" + "".join(f'{n}{FRONT}"{words}"\n' for n, words in enumerate(WORDS[encoding]))
-    path = written(tmp_path, b"\xef\xbb\xbf" * mark + content.encode(encoding))
-    assert told(read(path), "title") == [(words,) for words in WORDS[encoding]]
-
-
-FEW = [
-    ("cp1252", "Women’s Shirt"),
-    ("cp1252", "Nike® Air"),
-    ("cp1252", "Dri-FIT™ top"),
-    ("cp1252", "Puma\u00a0Shirt"),
-    ("cp1252", "Robe d’été"),
-    ("mac_roman", "Gore-Tex® jacket"),
-    ("cp1250", "Sukienka żółta"),
-    ("cp1255", "שמלה אדומה"),
-    ("gb18030", "红色连衣裙"),
-    ("gb18030", "女士短袖T恤"),
-    ("cp874", "เดรสสีดำ"),
-    ("cp437", "Schwarze Straßenschuhe"),
-    ("cp437", "Kürbis Pulli"),
-    ("cp850", "ÄRMEL LANG"),
-    ("cp850", "Rød Hørskjorte"),
-    ("mac_roman", "Damen Jacke grün"),
-    ("mac_roman", "Hölzerne Perlen"),
-    ("cp1252", "Sac à dos"),
-    ("cp1250", "Női cipő"),
-]
 """Titles by which alone an encoding is told; each was taken for one of another alphabet, or of older machines."""
-
-
-@pytest.mark.parametrize(("encoding", "title"), FEW)
-def test_one_title_tells_the_encoding(tmp_path: Path, encoding: str, title: str):
-    path = written(tmp_path, f"{COLUMNS}\n1{FRONT}{title}\n2{FRONT}Puma Shirt\n".encode(encoding))
-    assert told(read(path), "title") == [(title,), ("Puma Shirt",)]
-
-
-def test_another_file_in_utf_16_behind_one_is_no_text_and_changes_nothing(tmp_path: Path):
-    front, behind = f"{COLUMNS}\n1{FRONT}A\n", f"\n2{FRONT}B\n3{FRONT}C\n"
-    rows = read(written(tmp_path, front.encode() + behind.encode("utf-16-le")))
-    assert told(rows, "id")[0] == ("1",) and {row.defect for row in rows[1:]} == {"wrong_encoding"}
-
-
-def test_damaged_lines_do_not_make_another_encoding_of_utf_8(tmp_path: Path):
-    content = f"{COLUMNS}\n".encode() + b"".join(
-        f"{n}{FRONT}gr".encode() + ("ü".encode() if n % 3 else b"\xfc") + b"n\n" for n in range(9)
-    )
-    rows = read(written(tmp_path, content))
-    assert [row.defect for row in rows] == ["wrong_encoding" if n % 3 == 0 else None for n in range(9)]
-    assert rows[0].text and rows[0].text.endswith("gr\\xfcn")
-    # Bytes that are words in no encoding make no other one of the rest either.
-    rows = read(written(tmp_path, f"{COLUMNS}\n1{FRONT}Caf".encode() + b"\xe9\x81\n2,M\0n\n"))
-    assert [(row.defect, row.line) for row in rows] == [("wrong_encoding", 2), ("wrong_encoding", 3)]
 
 
 def test_what_is_given_is_not_found_out(tmp_path: Path):
@@ -342,77 +240,7 @@ def test_single_quotes(tmp_path: Path):
     assert told(read(path), "title", "price") == [("Shirt, red", "5"), ("it's", "6"), ("x, y", "7")]
 
 
-# -- surplus and missing fields ------------------------------------------------------------------------------------------------
-
-
-def test_a_surplus_goes_back_where_only_one_column_can_have_it(tmp_path: Path):
-    header = f"{COLUMNS},price,image"
-    path = written(
-        tmp_path, f"{header}\n1{FRONT}Liv,Laugh, Love,19.99,images/1.jpg\n2{FRONT}Plain,5,images/2.jpg\n"
-    )
-    assert told(read(path), "title", "price", "image") == [
-        ("Liv,Laugh, Love", "19.99", "images/1.jpg"),
-        ("Plain", "5", "images/2.jpg"),
-    ]
-    # The title is the last column, and all else are closed lists: it shows without being told which are texts.
-    rows = [f"{n}{FRONT}Shirt {n}" for n in range(60)]
-    path = written(tmp_path, "\n".join([COLUMNS, *rows, f"99{FRONT}Shirt, red"]))
-    assert told(read(path, prose=None), "title")[-1] == ("Shirt, red",)
-
-
-def test_a_surplus_that_may_belong_into_two_columns_is_unreadable(tmp_path: Path):
-    path = written(tmp_path, f"{DESCRIBED}\n1{FRONT}A,Plain\n2{FRONT}B,Soft, warm wool\n3{FRONT}C,Plain\n")
-    first, second, third = read(path)
-    assert (first.defect, second.defect, third.defect) == (None, "unreadable_line", None)
-    assert second.text == f"2{FRONT}B,Soft, warm wool"
-
-
-def test_a_column_of_words_takes_no_surplus_and_no_word_it_never_had(tmp_path: Path):
-    rows = [f"{n}{FRONT}Shirt {n},nice" for n in range(60)]
-    path = written(
-        tmp_path, "\n".join([DESCRIBED, *rows, f"98{FRONT}Shirt,soft,warm", f"99{FRONT}Shirt, red,nice"])
-    )
-    last, placed = read(path, prose=None)[-2:]
-    assert last.defect == "unreadable_line" and placed.values["title"] == "Shirt, red"
-
-
-def test_a_surplus_that_may_be_decimals_is_unreadable(tmp_path: Path):
-    path = written(tmp_path, "id,title,price\n1,Hat,19\n2,Cap,20,90\n3,Shoe, red,21\n4,Sock,5\n")
-    rows = told(read(path), "title", "price")
-    assert rows == [("Hat", "19"), "unreadable_line", ("Shoe, red", "21"), ("Sock", "5")]
-
-
-def test_a_row_moved_to_the_right_makes_no_id_of_a_comma(tmp_path: Path):
-    path = written(tmp_path, f"{COLUMNS}\n1{FRONT}A\n2{FRONT}B\n,3{FRONT}C\n")
-    assert told(read(path), "id") == [("1",), ("2",), "unreadable_line"]
-
-
-def test_where_a_surplus_goes_is_part_of_the_digest(tmp_path: Path):
-    path = written(tmp_path, f"{COLUMNS}\n1{FRONT}A\n2{FRONT}B, red\n")
-    placed, unplaced = read(path)[1], read(path, prose=())[1]
-    assert not placed.defect and unplaced.defect and placed.digest != unplaced.digest
-
-
-@pytest.mark.parametrize("header", ["id,title", "id,title,"])
-@pytest.mark.parametrize("tail", ["", ","])
-def test_delimiters_at_line_ends_are_no_fields(tmp_path: Path, header: str, tail: str):
-    rows = read(written(tmp_path, f'{header}\n1,a{tail}\n2,"b, c"{tail}\n3,d{tail}\n'))
-    assert [dict(row.values) for row in rows] == [
-        {"id": "1", "title": "a"},
-        {"id": "2", "title": "b, c"},
-        {"id": "3", "title": "d"},
-    ]
-
-
-def test_more_fields_than_names_in_every_row_are_told(tmp_path: Path):
-    path = written(tmp_path, f"{COLUMNS}\n" + "".join(f"{n},{1000 + n}{FRONT}Shirt\n" for n in range(5)))
-    with pytest.raises(
-        SourceError, match=r"Line 1 of .* names 9 columns, but the rows have 10 fields \(5 of"
-    ):
-        Delimited(path)
-    # Commas of a text in each of few rows are none.
-    path = written(tmp_path, f"{COLUMNS}\n" + "".join(f"{n}{FRONT}Shirt, red\n" for n in range(5)))
-    assert told(read(path, prose=["title"]), "title") == [("Shirt, red",)] * 5
+# -- what is no row, and files behind each other -------------------------------------------------------------------------------
 
 
 def test_lines_that_are_no_rows_are_counted(tmp_path: Path):

@@ -4,6 +4,7 @@ import random
 import tracemalloc
 from collections.abc import Callable, Sequence
 
+from fashion_assets.postgres.connections import Connection
 from fashion_assets.sources.readers.reader import Row, RowReader
 
 
@@ -44,3 +45,9 @@ def peak(read: Callable[[], object]) -> int:
 def count(reader: RowReader) -> int:
     """How many rows it yields, none of which is kept."""
     return sum(1 for _ in reader.rows())
+
+
+def made(connection: Connection, statement: str) -> None:
+    """Have the database hold what the statement makes."""
+    connection.execute(statement.encode())
+    connection.commit()

@@ -1,3 +1,5 @@
+"""Tables of databases as rows, found again by their keys."""
+
 import datetime as dt
 import os
 import shutil
@@ -17,21 +19,17 @@ from hypothesis import strategies as st
 from psycopg import sql
 
 from fashion_assets.outcome import said_of_scan
-from fashion_assets.postgres.connections import Connection, connect
-from fashion_assets.settings import Settings
 from fashion_assets.sources import SourceError
 from fashion_assets.sources.known_mappings import parse_mapping
 from fashion_assets.sources.mapped import Mapped
 from fashion_assets.sources.proposal import propose
-from fashion_assets.sources.proposed_table import propose_for_database
-from fashion_assets.sources.readers import databases, format_of, keys, open_rows
-from fashion_assets.sources.readers.beginnings import is_database_url
+from fashion_assets.sources.readers import format_of, keys, open_rows
 from fashion_assets.sources.readers.keeping import kept
 from fashion_assets.sources.readers.sql import FETCHED_ROWS, LOCATORS, Sql
 from fashion_assets.warehouse.noting import SyncReport
 from fashion_assets.warehouse.sources import SourceRecord
 from fashion_assets_tests.conftest import database_url
-from fashion_assets_tests.sources.readers.reading import count, found_again, peak
+from fashion_assets_tests.sources.readers.reading import count, found_again, made, peak
 
 OF_TABLE = """
 name = "mine"
@@ -59,15 +57,6 @@ INSERT INTO shop.things VALUES
 """
 
 
-def url(settings: Settings) -> str:
-    return database_url(settings)
-
-
-def made(connection: Connection, statement: str) -> None:
-    connection.execute(statement.encode())
-    connection.commit()
-
-
 def lite(path: Path, statement: str) -> str:
     with sqlite3.connect(path) as connection:
         connection.executescript(statement)
@@ -76,7 +65,7 @@ def lite(path: Path, statement: str) -> str:
 
 def test_values_of_every_type_of_postgres(settings, database):
     made(database, EVERY_TYPE)
-    second, first = found_again(Sql(url(settings), {"table": "shop.things"}))
+    second, first = found_again(Sql(database_url(settings), {"table": "shop.things"}))
     assert dict(first.values) == {
         "id": 9007199254740993,
         "title": "Shirt",
@@ -109,9 +98,11 @@ def test_values_of_every_type_of_postgres(settings, database):
 
 def test_the_digest_is_that_of_the_content(settings, database):
     made(database, EVERY_TYPE)
-    reader = Sql(url(settings), {"table": ["shop", "things"]})
+    reader = Sql(database_url(settings), {"table": ["shop", "things"]})
     before = {row.locator: row.digest for row in reader.rows()}
-    assert {row.locator: row.digest for row in Sql(url(settings), {"table": "shop.things"}).rows()} == before
+    assert {
+        row.locator: row.digest for row in Sql(database_url(settings), {"table": "shop.things"}).rows()
+    } == before
     for change in ("price = 19.9001", "vector = '[0.1, -1e-3, 2.0000000000000004]'", "at = at + '1 us'"):
         made(database, f"UPDATE shop.things SET {change} WHERE id > 2")
         (changed,) = reader.again(["i9007199254740993"])
@@ -151,7 +142,7 @@ def test_names_of_any_kind(settings, database, tmp_path, kind):
     """
     if kind == "postgres":
         made(database, statement)
-    location = url(settings) if kind == "postgres" else lite(tmp_path / "odd.sqlite", statement)
+    location = database_url(settings) if kind == "postgres" else lite(tmp_path / "odd.sqlite", statement)
     (row,) = found_again(Sql(location, {"table": "Odd.Table %s"}))
     assert dict(row.values) == {"Item No.": 1, "50% off": "a", ":name": "b", 'a"b': "c", "select": "d"}
 
@@ -164,7 +155,7 @@ def test_a_query_of_a_mapping(settings, database):
         "INSERT INTO v VALUES (1, '[1, 2]')",
     )
     query = "SELECT p.*, v.vector, title LIKE '%:wool' AS wool, '{}'::jsonb AS none FROM p LEFT JOIN v USING (id) -- all"
-    rows = found_again(Sql(url(settings), {"query": query, "key": "id", "order": ["-at"]}))
+    rows = found_again(Sql(database_url(settings), {"query": query, "key": "id", "order": ["-at"]}))
     assert [row.values["title"] for row in rows] == ["new", "old", "100% :wool"]
     assert [row.values["vector"] for row in rows] == [[1, 2], [1, 2], None]
     assert [row.values["wool"] for row in rows] == [False, False, True]
@@ -183,7 +174,7 @@ def test_tables_beside_another_one(settings, database):
         {"table": "old.w", "on": {"of": "id"}, "columns": ["w"]},
         {"table": "old.none", "on": "id", "columns": ["x"], "optional": True},
     ]
-    reader = Sql(url(settings), {"table": "old.p", "key": "id", "order": ["-title"], "joins": joins})
+    reader = Sql(database_url(settings), {"table": "old.p", "key": "id", "order": ["-title"], "joins": joins})
     assert [tuple(row.values.values()) for row in found_again(reader)] == [
         (1, "b", [2], None),
         (1, "a", [2], None),
@@ -202,7 +193,7 @@ def test_tables_beside_another_one(settings, database):
         ({"table": "old.v", "using": "id"}, "no key 'using', only table, on"),
     ):
         with pytest.raises(SourceError, match=said):
-            Sql(url(settings), {"table": "old.p", "joins": [join]})
+            Sql(database_url(settings), {"table": "old.p", "joins": [join]})
 
 
 @pytest.mark.parametrize(
@@ -229,12 +220,16 @@ def test_nothing_is_written_and_what_is_wrong_is_told(settings, database, option
         "CREATE TABLE p AS SELECT 1 AS id, 'Shirt' AS title; CREATE SEQUENCE counter;"
         "CREATE TABLE hidden (id int); CREATE ROLE visitor LOGIN; GRANT SELECT ON p TO visitor; GRANT ALL ON SEQUENCE counter TO visitor",
     )
-    location = database_url(settings, user="visitor") if options == {"table": "hidden"} else url(settings)
+    location = (
+        database_url(settings, user="visitor") if options == {"table": "hidden"} else database_url(settings)
+    )
     try:
         with pytest.raises(SourceError, match=said) as raised:
             list(Sql(location, options).rows())
         assert "\n" not in str(raised.value)
-        assert [row.values["title"] for row in Sql(url(settings), {"table": "p"}).rows()] == ["Shirt"]
+        assert [row.values["title"] for row in Sql(database_url(settings), {"table": "p"}).rows()] == [
+            "Shirt"
+        ]
     finally:
         made(database, "DROP OWNED BY visitor; DROP ROLE visitor")
 
@@ -252,7 +247,7 @@ def test_rows_that_policies_keep_back_are_told(settings, database):
         location = database_url(settings, user="visitor")
         options = {"table": ["My Shop", "a.b"]}
         assert "policies" in Sql(location, options).how["rows"]
-        assert "rows" not in Sql(url(settings), options).how
+        assert "rows" not in Sql(database_url(settings), options).how
         source = Mapped.open(location, parse_mapping(OF_TABLE, "mine.toml"))
         assert not list(source.scan()) and len(source.notes) == 1
         said = said_of_scan(
@@ -271,17 +266,17 @@ def test_a_table_without_a_key_says_so(settings, database):
         database,
         "CREATE TABLE bag AS SELECT n % 3 AS a, n AS b FROM generate_series(1, 9) AS n; INSERT INTO bag VALUES (1, 1)",
     )
-    reader = Sql(url(settings), {"table": "bag"})
+    reader = Sql(database_url(settings), {"table": "bag"})
     assert "name one in the mapping" in reader.how["key"]
     assert len(found_again(reader)) == 10
     made(database, "CREATE VIEW shown AS SELECT * FROM bag")
-    assert len(found_again(Sql(url(settings), {"table": "shown", "key": ["a"]}))) == 10
-    assert Sql(url(settings), {"table": "shown", "key": ["a"]}).how["key"] == "a"
+    assert len(found_again(Sql(database_url(settings), {"table": "shown", "key": ["a"]}))) == 10
+    assert Sql(database_url(settings), {"table": "shown", "key": ["a"]}).how["key"] == "a"
 
 
 def test_a_unique_index_is_a_key_if_it_holds_no_nulls(settings, database):
     made(database, "CREATE TABLE a (x int UNIQUE, y int NOT NULL UNIQUE, z int UNIQUE)")
-    assert Sql(url(settings), {"table": "a"}).how["key"] == "y"
+    assert Sql(database_url(settings), {"table": "a"}).how["key"] == "y"
 
 
 def test_a_scan_is_one_snapshot(settings, database):
@@ -289,7 +284,7 @@ def test_a_scan_is_one_snapshot(settings, database):
         database,
         "CREATE TABLE p AS SELECT n AS id FROM generate_series(1, 1000) AS n; ALTER TABLE p ADD PRIMARY KEY (id)",
     )
-    rows = Sql(url(settings), {"table": "p"}).rows()
+    rows = Sql(database_url(settings), {"table": "p"}).rows()
     first = next(rows)
     made(database, "DELETE FROM p WHERE id > 500; INSERT INTO p VALUES (2000)")
     assert [first.values["id"], *(row.values["id"] for row in rows)] == list(range(1, 1001))
@@ -301,7 +296,7 @@ def test_a_lost_connection_goes_on_behind_the_last_key(settings, database):
         database,
         "CREATE TABLE p AS SELECT CASE WHEN n <= 1900 THEN n / 7 END AS id, n FROM generate_series(1, 2000) AS n",
     )
-    reader = Sql(url(settings), {"table": "p", "key": "id"})
+    reader = Sql(database_url(settings), {"table": "p", "key": "id"})
     seen = []
     for row in reader.rows():
         seen.append(row.values["n"])
@@ -326,7 +321,12 @@ def test_it_works_where_the_role_has_time_outs(settings, database):
     )
     database.commit()
     assert (
-        count(Sql(url(settings), {"query": "SELECT id, pg_sleep(0.05) IS NULL AS slept FROM p", "key": "id"}))
+        count(
+            Sql(
+                database_url(settings),
+                {"query": "SELECT id, pg_sleep(0.05) IS NULL AS slept FROM p", "key": "id"},
+            )
+        )
         == 9
     )
 
@@ -401,7 +401,7 @@ def test_a_table_is_described_once_each_time_it_is_opened(settings, database):
     try:
         for columns in (["id", "title"], ["id", "title", "size"]):
             asked.clear()
-            reader = Sql(url(settings), {"table": "p"})
+            reader = Sql(database_url(settings), {"table": "p"})
             assert reader.columns == columns
             assert sum("pg_attribute.attname AS name" in each for each in asked) == 1
             reader.close()
@@ -417,93 +417,11 @@ def test_memory_does_not_grow_with_the_table(settings, database):
         "CREATE TABLE p AS SELECT n AS id, repeat('Turtle Check ', 60) AS title FROM generate_series(1, 20000) AS n;"
         "ALTER TABLE p ADD PRIMARY KEY (id)",
     )
-    reader = Sql(url(settings), {"table": "p"})
+    reader = Sql(database_url(settings), {"table": "p"})
     assert peak(lambda: count(reader)) < 3_000_000 < 20_000 * 780
 
 
 # --- locations
-
-
-def test_a_password_is_never_told(settings, monkeypatch):
-    monkeypatch.setenv("SHOP_PASSWORD", "p@ss:wo/rd%")
-    monkeypatch.setenv("SHOP_URL", "postgresql://shop:p%40ss@localhost:1/shop")
-    for location in (
-        "postgresql://shop:${SHOP_PASSWORD}@localhost:1/shop",
-        "postgresql://shop@localhost:1/shop?password=${SHOP_PASSWORD}",
-        "postgres://shop:secret@localhost:1/shop",
-        "env:SHOP_URL",
-    ):
-        assert databases.told(location) == "postgresql://shop@localhost:1/shop"
-        with pytest.raises(SourceError) as raised:
-            Sql(location, {"table": "p"})
-        said = str(raised.value)
-        assert said.startswith("postgresql://shop@localhost:1/shop cannot be reached: ")
-        assert "\n" not in said and "p@ss" not in said and "secret" not in said
-    assert databases.url("postgresql://shop:${SHOP_PASSWORD}@localhost:1/shop").password == "p@ss:wo/rd%"
-
-
-@pytest.mark.parametrize(
-    ("location", "said"),
-    [
-        ("env:SHOP_URL", "SHOP_URL, which names the database, is not set"),
-        ("postgresql://a:${NONE}@localhost/shop", "NONE.* is not set"),
-        ("postgresql://a:b@localhost:port/shop", "no URL of a database"),
-        ("mysql://shop:secret@localhost/shop", r"no driver for mysql here.*pip install pymysql"),
-        ("nonsense://shop:secret@localhost/shop", "knows no database called nonsense"),
-        ("mssql+pyodbc://shop:secret@localhost/shop", "driver of mssql.pyodbc cannot be loaded"),
-    ],
-)
-def test_a_location_that_makes_no_sense_is_told(location, said):
-    with pytest.raises(SourceError, match=said) as raised:
-        Sql(location, {"table": "p"})
-    assert "secret" not in str(raised.value)
-
-
-def test_what_is_a_location_of_a_database():
-    for location in (
-        "postgresql://a/b",
-        "postgresql+psycopg://a/b",
-        "sqlite:////a.db",
-        "env:SHOP_URL",
-        "mysql://a/b",
-    ):
-        assert is_database_url(location)
-    for location in ("/a/styles.csv", "https://shop.example/feed.xml", "s3://bucket/a", "C:\\shop", "env"):
-        assert not is_database_url(location)
-
-
-def test_tables_and_columns_of_a_database(settings):
-    with connect(settings) as connection:
-        made(
-            connection, "CREATE SCHEMA old; CREATE TABLE old.a (x int, y int); CREATE VIEW b AS SELECT 1 AS z"
-        )
-    engine = databases.engine(url(settings))
-    with engine.connect() as opened:
-        assert {"b", "old.a"} <= set(databases.tables(opened))
-        assert databases.columns(opened, "old") == {"a": ["x", "y"]}
-    engine.dispose()
-
-
-def test_of_several_tables_the_one_is_read_that_is_meant_and_told(settings):
-    statements = (
-        "CREATE SCHEMA archive; CREATE SCHEMA shop",
-        "CREATE TABLE archive.articles (id int PRIMARY KEY, title text, brand text, price numeric)",
-        "INSERT INTO archive.articles SELECT n, 'Dress ' || n, 'Puma', n + .99 FROM generate_series(1, 40) n",
-        "CREATE TABLE shop.items (id int, title text, brand text, price numeric, PRIMARY KEY (id)) PARTITION BY RANGE (id)",
-        "CREATE TABLE shop.a_first PARTITION OF shop.items FOR VALUES FROM (0) TO (1000)",
-        "INSERT INTO shop.items SELECT n, 'Shirt ' || n, 'Nike', n + .49 FROM generate_series(1, 60) n",
-        "CREATE TABLE shop.bare (id int PRIMARY KEY, title text, brand text, price numeric)",
-        "INSERT INTO shop.bare SELECT n, 'Shoe ' || n, 'Fila', n + .29 FROM generate_series(1, 5) n",
-    )
-    with connect(settings) as connection:
-        made(connection, ";".join(statements))
-    found = propose_for_database(
-        f"{url(settings)}{'&' if '?' in url(settings) else '?'}search_path=shop", None
-    )
-    assert found.mapping.options["table"] == "items"
-    assert found.notes[0] == (
-        "the table items is read, of 2; bare could be as well: name another one in a mapping (--mapping FILE)"
-    )
 
 
 KEYS = st.lists(
@@ -547,7 +465,7 @@ def test_a_locator_gives_the_key_again(values):
 )
 def test_all_keys_are_told_as_a_scan_tells_them(settings, database, columns, rows):
     made(database, f"CREATE TABLE p ({columns}); INSERT INTO p {rows}")
-    reader = Sql(url(settings), {"table": "p"})
+    reader = Sql(database_url(settings), {"table": "p"})
     told = [locator for some in reader.locators() for locator in some]
     assert sorted(told) == sorted(row.locator for row in reader.rows())
     assert max((len(some) for some in reader.locators()), default=0) <= LOCATORS
@@ -562,7 +480,8 @@ def test_one_connection_reads_all_tables_of_a_scan(settings, database):
 
     def backend(table: str) -> str:
         reader = Sql(
-            url(settings), {"query": f"SELECT id, pg_backend_pid() AS pid FROM shop.{table}", "key": "id"}
+            database_url(settings),
+            {"query": f"SELECT id, pg_backend_pid() AS pid FROM shop.{table}", "key": "id"},
         )
         (row,) = reader.rows()
         reader.close()
