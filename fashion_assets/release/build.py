@@ -103,16 +103,17 @@ def load(
     progress: Callable[[int, int], None] = lambda done, total: None,
     told: Callable[[str], None] = lambda said: None,
 ) -> Release:
-    """Build the next candidate of all batches of the active sources, batch by batch, in one transaction. One at a time
-    (`warehouse.locks.run_lock`). What the database has lost of the batches is written again before. One of the same content that a run
-    loaded before it was cut off is gone on with instead: a load is there whole or not at all.
+    """Load the next candidate from the files of all batches of the active sources, in one transaction. No source is opened.
 
-    Where there is a spare in which little differs, the release is made from it (`renewal`), and has the same rows.
+    The caller holds `warehouse.locks.run_lock`. First, what the database lost of the batches is written again. Where a run that was cut
+    off has loaded the same content, that release is continued: a load is there whole or not at all. Where a spare differs little, the
+    release is made from it (`renewal`); its rows are the same.
 
-    Batches without finished files of their current version are left out; `every_batch_is_loaded` names them. No source is opened:
-    everything comes from the batches' files. Memory holds two batches: one is read and encoded while the one before is written.
-    Raises the database's errors, and `Damaged` for a file that only looked whole, whose batch the next run makes again; nothing of
-    a failed load remains.
+    Batches without finished files of their current version are left out; the criterion `every_batch_is_loaded` names them. Memory
+    holds two batches: one is read and encoded while the one before is written.
+
+    Raises the database's errors, and `Damaged` for a file that only looked whole: the next run makes its batch again. Nothing of a
+    failed load remains.
     """
     wanted, _ = recovered_plan(conn, settings, space, vectors=False)
     begun = releases.begun(conn, wanted.version_of_finished, wanted.made_with)
@@ -313,8 +314,7 @@ def _hold_to_spaces(conn: psycopg.Connection, release: Release, dimensions: Mapp
 
 
 def _add_keys(conn: psycopg.Connection, release: Release) -> None:
-    # Here rather than with the other indexes: a key shuts readers out until it is there, and those are built beside each
-    # other and beside readers.
+    # Here rather than with the other indexes: adding a key locks readers out, while those are built beside readers.
     keys = (("products", ["product_id"]), ("product_embeddings", ["product_id", "embedding_space", "kind"]))
     for table, columns in keys:
         key = sql.SQL(", ").join(map(sql.Identifier, columns))
@@ -359,9 +359,9 @@ def index(settings: Settings, release: Release, progress: Callable[[str], None] 
 
     with ThreadPoolExecutor(2) as pool:
         progress("statistics")
-        # First: it takes a core, while the judging of the rows takes the other. Building indexes takes all there are.
-        # What was replaced in a spare's graph is counted, and leads to nothing until somebody builds that anew: linking all around each
-        # anew takes as long as building it.
+        # First: statistics take one core, the judging of the rows the other, and building indexes all there are.
+        # Without cleaning up indexes where a spare was used: linking a graph anew around each row that was replaced takes as long as
+        # building it. Those rows are counted (`releases.count_replaced`), and cost searches little until the graph is built anew.
         how = sql.SQL("ANALYZE, INDEX_CLEANUP OFF" if release.made_from else "ANALYZE")
         list(
             pool.map(

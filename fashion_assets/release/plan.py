@@ -52,8 +52,8 @@ class Plan:
     space: EmbeddingSpace
     live: Release | None
     existing: Release | None
-    """A complete release of exactly this content that may stand for it, if there is one. A retired one may, if it was gone
-    back from: then it stays retired. Where the content itself went back to what it was before, it may not."""
+    """A complete release of exactly this content, if there is one, so that none need be built. A retired one counts where somebody
+    went back from it: it stays retired. It does not count where the sources themselves went back to what they were."""
 
     @property
     def batches(self) -> list[Batch]:
@@ -76,12 +76,12 @@ class Plan:
 
     @property
     def incomplete(self) -> frozenset[str]:
-        """Names of those of them that are through but for products whose picture could not be embedded."""
+        """Names of stale batches that are through all stages but for products whose picture could not be embedded."""
         return self.of_listings.incomplete
 
     @property
     def lost(self) -> list[Batch]:
-        """Batches whose files are whole while the database lacks what goes with them; `recovery` writes it again."""
+        """Batches with whole files whose rejections the database lacks; `recovery` writes them again."""
         return [*self.of_listings.lost, *self.of_rows.lost]
 
     @property
@@ -91,7 +91,7 @@ class Plan:
 
     @property
     def finished(self) -> list[Batch]:
-        """Batches of listings that are through, or but for pictures that could not be embedded: a release is made of them."""
+        """Batches of listings that a release is made of: through all stages, but perhaps for pictures that could not be embedded."""
         return self.of_listings.finished
 
     @property
@@ -112,8 +112,8 @@ class Plan:
 def made_with(
     sources: Sequence[Source], tables: Sequence[Declared], settings: Settings, space: EmbeddingSpace
 ) -> str:
-    """What a release is made with beside the content of batches: its shape, the model, how each source is read, where it is, and which tables
-    it declares. Where that is another one, every row may be."""
+    """A hash of what a release is made with beside the content of its batches: its shape, the model, and of each source how it is read,
+    where it is, and which tables it declares. Where it differs, every row may."""
     digest = hashlib.blake2b(f"{RELEASE_VERSION}\0{space.name}\n".encode(), digest_size=16)
     for source in sources:
         stages = [stage.version(Given(settings, space.name, source)) for stage in STAGES]
@@ -125,7 +125,7 @@ def made_with(
 
 
 def tables_version(of_rows: BatchPlan) -> str:
-    """What the declared tables of a release are made of: all batches of their rows, by name, in these versions."""
+    """A hash of what a release's declared tables are made of: the names and versions of all batches of their rows."""
     said = "\n".join(f"{name}\0{version}" for name, version in of_rows.versions.items())
     return hashlib.blake2b(said.encode(), digest_size=16).hexdigest()
 
@@ -133,8 +133,8 @@ def tables_version(of_rows: BatchPlan) -> str:
 def content_version(
     sources: Sequence[Source], tables: Sequence[Declared], plans: Sequence[BatchPlan], space: EmbeddingSpace
 ) -> str:
-    """What a release is made of: its sources, where they are and the tables they declare; and all batches, by name, in these
-    versions. Once a product that had no vector has one, it is another."""
+    """A hash of what a release is made of: its sources, where they are and the tables they declare, and the names and versions of all
+    batches. It changes, too, once products that had no vector have one."""
     digest = hashlib.blake2b(f"{RELEASE_VERSION}\0{space.name}\n".encode(), digest_size=16)
     for source in sources:
         of_source = (source.name, source.kind, *filter(None, source.picture_folders))
@@ -148,8 +148,8 @@ def content_version(
 
 
 def plan(conn: psycopg.Connection, settings: Settings, space: EmbeddingSpace | None = None) -> Plan:
-    """Compare register, files, database and releases; no source is opened, and of the batches' files only those the database
-    does not know as they are. `space`: the model's, where it is not the settings'."""
+    """Compare register, files, database and releases. Opens no source, and of the batches' files only those that changed since the
+    database noted what they hold. `space`: the model's; default: that of the settings."""
     space = space or embedding_space(settings.model, settings.model_revision)
     store = ParquetStore(settings.assets_url)
     sources, tables = roots.active(conn, settings), declared.declared_tables(conn)

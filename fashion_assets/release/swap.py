@@ -81,13 +81,18 @@ def promote(
     answers: HeldAnswers | None = None,
     told: Callable[[Carried], None] = lambda carried: None,
 ) -> list[Verdict]:
-    """Put a candidate (or a retired release) live, if every criterion holds *now*: measured in the swap's own transaction,
-    in which nobody can write to the release. Returns the verdicts, which are kept with it.
+    """Put a candidate, or a retired release, live if every criterion holds *now*: criteria are measured in the swap's own
+    transaction, in which nobody can write to the release.
 
-    `answers`: what the engine answered on this release, not asked again if nobody could write to it since; let go here.
-    `accepted`: names of criteria that a person lets fail (`criteria.candidate.ACCEPTABLE`). `force` ends who holds the views
-    up. `told` is told what was brought to it of the release that is live until then. Raises `PromotionRefused`, `ReleaseError`,
-    `ApprovalRequired`, `Busy` or `HeldUp`; then nothing has changed.
+    Args:
+        accepted: names of criteria that a person lets fail (`criteria.candidate.ACCEPTABLE`).
+        force: end the sessions that keep the views locked.
+        answers: what the engine answered on this release. It is not asked again if nobody could write to the release since. Closed here.
+        told: is given what was carried over from the release that was live.
+    Returns:
+        The verdicts, which are kept with the release.
+    Raises:
+        PromotionRefused, ReleaseError, ApprovalRequired, Busy, HeldUp: nothing has changed then.
     """
     # A transaction the caller left open would hold the views' locks until the caller came round to committing.
     conn.commit()
@@ -141,14 +146,14 @@ def _check_promotable(release: Release, live: Release | None) -> None:
 
 
 def previous(conn: psycopg.Connection) -> Release:
-    """Where going back leads: the release that the live one replaced, or the one before that which is still there. Never a
-    later one: going forward is a promotion. Raises `ReleaseError` where there is none."""
+    """The release that a rollback goes to: the one that the live one replaced, or the nearest before that which still stands.
+    Never a later one: going forward is a promotion. Raises `ReleaseError` where there is none."""
     known = {release.release: release for release in releases.releases(conn)}
     live = next((release for release in known.values() if release.state == "live"), None)
     if live is None:
         raise ReleaseError("nothing is live, so there is nothing to go back from")
     step: Release | None = live
-    # Each replaced one of a lower number.
+    # Ends: a release replaced one of a lower number.
     while step is not None and step.replaced is not None:
         step = known.get(step.replaced)
         if step is not None and step.state == "retired":
@@ -170,12 +175,17 @@ def rollback(
     force: bool = False,
     told: Callable[[Carried], None] = lambda carried: None,
 ) -> Release:
-    """Put an earlier release back live: the one named, or the one that the live one replaced. Returns it. What changed since in the live one
-    is brought to it before (`carrying`); `told` is told how much.
+    """Put an earlier release back live: `to`, or the one that the live one replaced (`previous`). Returns it.
 
-    The criteria are not asked again: it was live, and going back must never wait. `away_from` is the release that is live as
-    far as the caller knows: where it is no longer, somebody else went back meanwhile, and nothing is done. Raises
-    `ReleaseError` where there is nothing to go back to, `Busy` or `HeldUp`.
+    First it gets what changed in the live one meanwhile (`carrying`). Its criteria are not asked again: it was live, and going back
+    must never wait.
+
+    Args:
+        away_from: the release that the caller takes to be live. Where it no longer is, somebody else went back, and nothing is done.
+        force: end the sessions that keep the views locked.
+        told: is given what was carried over.
+    Raises:
+        ReleaseError: there is nothing to go back to. Also `Busy`, `HeldUp`.
     """
     conn.commit()
     brought = _bring_near(conn, to)
@@ -206,9 +216,8 @@ def rollback(
 
 
 def _bring_near(conn: psycopg.Connection, to: str | None) -> Carried:
-    """Bring most of what changed to the release that is gone back to, in a transaction of its own: the swap has only the rest to write, and to have
-    on disk, while readers wait for its end."""
-    with suppress(Busy), conn.transaction():  # whoever is at it brings it, too
+    """Carry over most of what changed, in a transaction before the swap's, so that readers wait only while the swap writes the rest."""
+    with suppress(Busy), conn.transaction():  # who keeps us from it carries the same over
         lock_changes(conn)
         target = previous(conn) if to is None else releases.get(conn, to)
         if target.state == "retired":
@@ -230,7 +239,7 @@ def lead_views_again(conn: psycopg.Connection, settings: Settings) -> Release | 
 
 
 def _catch_up(conn: psycopg.Connection, release: Release) -> None:
-    """Bring along what was written into the release before by who had begun when the views still led to it."""
+    """Carry over what transactions still write into the former release: they began while the views led there."""
     until = time.monotonic() + LATE_SECONDS
     with conn.transaction():
         row = conn.execute("SELECT pg_snapshot_xmax(pg_current_snapshot())::text::bigint").fetchone()
@@ -260,8 +269,8 @@ def _make_live(conn: psycopg.Connection, release: Release) -> None:
 
 
 def retire(conn: psycopg.Connection, name: str) -> bool:
-    """Let a release go that is no longer wanted: nobody finds it any more, and its tables are dropped. Returns whether they
-    are; where somebody still reads them, they are dropped by whoever comes next. Refuses the live one with `ReleaseError`.
+    """Let go of a release that is no longer wanted. It cannot be found any more at once; its tables are dropped now, or, where
+    somebody still reads them, by the next that drops any. Returns whether they are dropped. Raises `ReleaseError` for the live one.
     """
     conn.commit()
     with conn.transaction():
@@ -280,9 +289,13 @@ def retire(conn: psycopg.Connection, name: str) -> bool:
 def tidy(
     conn: psycopg.Connection, settings: Settings, building: bool = False, begun: Release | None = None
 ) -> None:
-    """Let go what nobody needs: retired releases and candidates beyond those that are kept, candidates that something
-    later replaced, all but one spare to make the next one from; and, before one is built (`building`, under the run's lock), what dead runs left half built, but for the one that is gone on
-    with (`begun`)."""
+    """Let go of what nobody needs: retired releases and candidates beyond those the settings keep, candidates older than the live
+    release, and all spares but one.
+
+    Args:
+        building: a release is about to be built, under the run's lock. Then what dead runs left half built goes, too,
+        begun: but for this one, which the build continues.
+    """
     conn.commit()
     with conn.transaction():
         lock_swaps(conn)
@@ -318,7 +331,7 @@ def _beyond(known: Collection[Release], settings: Settings, building: bool) -> l
 
 
 def _spare(known: Collection[Release], gone: Collection[str]) -> Release | None:
-    """The newest of those that go and of the spare there is, of which the next one can be made: what it was made with is what is live."""
+    """The release to keep as the spare: the newest of those that go, and of the present spare, that was made with the same as the live one."""
     live = next((release for release in known if release.state == "live"), None)
     fit = [
         each

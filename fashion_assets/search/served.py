@@ -1,4 +1,4 @@
-"""What is known of releases, and reading them: each search reads one release, whatever goes live meanwhile.
+"""Which release a search reads: the one that was live as it began, whatever goes live meanwhile.
 
 What belongs here: whether a release is there and may be read, keeping its facts, noticing that another one went live. What does not: reading facts
 (`release_facts`), what is read for a question (`answering`, `people`), what facts say about a path (`path`).
@@ -47,10 +47,9 @@ class _OtherIsLive(Exception):
 
 
 class ServedReleases:
-    """The live release, and those that are still there, as searches read them; their facts are read once.
+    """The live release, and others that still stand, as searches read them. Facts of each are read once and kept.
 
-    A search reads one release by its own name, the one that was live when the search began, so that nothing that goes live
-    meanwhile disturbs it.
+    A search reads the release that was live as it began by that release's own name, so that a swap does not disturb it.
     """
 
     def __init__(self, settings: Settings):
@@ -64,7 +63,7 @@ class ServedReleases:
         self._untold: tuple[str, ...] = ()
 
     def told(self, results: Results) -> Results:
-        """The results, with what a person should know of all searches noted in the first ones."""
+        """The results. The first ones of an engine carry a note of what holds for all of its searches."""
         if not self._untold:
             return results
         notes, self._untold = tuple(map(Aside, self._untold)), ()
@@ -130,14 +129,17 @@ class ServedReleases:
     def _reading(
         self, facts: Facts, work: Callable[[Facts], Work[Answer]], certain: bool, live: bool
     ) -> Work[Answer]:
-        """The work, with a look whether the facts still hold, unless that is `certain`, or a search finds out by now what holds instead."""
+        """The work. It looks whether the facts still hold, unless that is `certain`, or another search is reading them anew."""
         return (
             yield from (work(facts) if certain or self._renewing else _looking(facts, work(facts), live=live))
         )
 
     def _renewed(self, release: str) -> Work[bool]:
-        """Whether the release's facts were read anew. They are not where another search reads them: it takes a tenth of a second or more, for which nobody
-        else need wait, as what was known before, and the release that was live before, answer as well."""
+        """Read a release's facts anew, unless another search does; returns whether it did.
+
+        Reading takes a tenth of a second or more. The other searches need not wait: the former facts, and the former live release, answer
+        as well.
+        """
         if release in self._renewing:
             return False
         self._renewing.add(release)
@@ -177,8 +179,8 @@ class ServedReleases:
 
 
 def _looking(facts: Facts, work: Work[Answer], *, live: bool = True) -> Work[Answer]:
-    """The work, with a look at what is live, and in which revision, as it reads for the first time, in the same round trip. Raises
-    `_OtherIsLive`, or `_Revised` where the facts are of a while ago."""
+    """The work. Its first read also looks which release is live, and in which revision, in the same round trip. Raises `_OtherIsLive`,
+    or `_Revised` where the facts are older than the release's last change."""
     looked, answer, error = False, None, None
     looks = [Statement(statements.SERVED, {})] if live else []
     if facts.revision is not None and time.monotonic() - facts.at > FRESH_SECONDS:

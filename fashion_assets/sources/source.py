@@ -3,10 +3,9 @@
 What belongs here: the interface, the shapes it yields beside those of `catalog.listing`, its one error.
 What does not: how any particular system is read; judging what was read (`catalog.validation`).
 
-A source is scanned cheaply and often, and read dearly and seldom: `scan` says which listings there are and
-gives each a signature that changes whenever its content may have; `fingerprints` and `read` open the records
-and pictures of those one asks for. Keys and batches are given elsewhere, and come back to `read` with the
-references.
+Scanning is cheap and done often; reading is dear and done seldom. `scan` says which listings there are, and gives each a signature
+that changes whenever its content may have. `fingerprints` and `read` open records and pictures of the listings they are asked for.
+The register gives keys and batches (`warehouse.noting`); `read` gets them with the references.
 """
 
 import threading
@@ -52,7 +51,7 @@ class SourceError(FashionAssetsError):
 
 
 class SourceChanged(SourceError):
-    """What a scan found is another by now: the source is to be scanned again."""
+    """The source changed since it was scanned: scan it again."""
 
 
 class NoSuchTable(SourceError):
@@ -60,7 +59,7 @@ class NoSuchTable(SourceError):
 
 
 class Rows(ABC):
-    """Rows that are put into the register, and batch by batch read: a source's listings, or a table it declares."""
+    """Rows that are scanned into the register and read batch by batch: a source's listings, or a table it declares."""
 
     name: str
     """What the register and the batches call them."""
@@ -79,8 +78,7 @@ class Rows(ABC):
         """The content hash (`catalog.listing.content_hash`) of each reference; what `read` gives as
         `content_hash`.
 
-        Opens records and pictures. Raises SourceError if the source changed in a way that makes the
-        references point elsewhere: then it must be scanned again.
+        Opens records and pictures. Raises SourceError if the source changed so that the references lead elsewhere: scan it again.
         """
 
     @abstractmethod
@@ -160,20 +158,23 @@ class Feed(ABC):
 
     @abstractmethod
     def poll(self) -> Polled:
-        """What may have changed since the poll before; of the first one nothing. Raises `SourceError`."""
+        """What may have changed since the last poll; the first poll tells nothing. Raises `SourceError`."""
 
     @abstractmethod
     def locators(self) -> Iterator[Sequence[str]]:
-        """Where each record lies that there is, some at a time: what is not among them is gone. Raises `SourceError`."""
+        """Where each record lies, some at a time. A record that is not among them is gone. Raises `SourceError`."""
 
     @abstractmethod
     def again(self) -> None:
-        """Have the next poll tell once more what the last one told: it was not taken over."""
+        """Have the next poll repeat what the last one told, because it was not taken over."""
 
     def notified(self, channel: str, stop: threading.Event) -> Iterator[bool]:
-        """Yields whenever somebody says by this channel that something changed, which the next poll tells; and False once it begins to listen:
-        what was said before is lost. Blocks meanwhile, at most until `stop` is set; may be gone through in a thread. Ends at once where the
-        source has no such thing. Raises `SourceError`, also where the connection is lost."""
+        """Listen on a channel: yields False once it listens, since notifications from before are lost, then True whenever somebody notifies
+        that something changed, which the next poll tells.
+
+        Blocks until then, or until `stop` is set; may be used in a thread. Ends at once where the source cannot notify. Raises `SourceError`,
+        also where the connection is lost.
+        """
         yield from ()
 
 
@@ -196,7 +197,7 @@ class Source(Rows):
 
     @property
     def profile(self) -> Profile:
-        """What its listings are held to."""
+        """What its listings must have."""
         return Profile()
 
     @property
@@ -211,28 +212,28 @@ class Source(Rows):
 
     @property
     def version(self) -> str:
-        """Another one whenever the same records would be read as other listings: mapping, notations. Opens nothing."""
+        """How records are read (mapping, notations): it changes whenever the same records would become other listings. Opens nothing."""
         return ""
 
     @property
     def found(self) -> Mapping[str, object]:
-        """What the last scan found out about how the source writes its values, as JSON: kept in the register, and given back to
-        whoever opens the source next. Empty before a scan."""
+        """What the last scan found out about how the source writes its values, as JSON. The register keeps it, and whoever opens the
+        source next gets it. Empty before a scan."""
         return {}
 
     @property
     def left_out(self) -> Mapping[str, int]:
-        """What the last scan met that is no record, by what it is, and how often: people are told."""
+        """What the last scan met that is no record: by what it is, how often."""
         return {}
 
     @property
     def notes(self) -> Sequence[str]:
-        """What people should know of what the last scan saw, a clause each: records that may be kept from it, pictures that are called otherwise."""
+        """What people should know of the last scan, a clause each: that policies may hide records, that pictures have other names."""
         return ()
 
     @property
     def bucket(self) -> str | None:
-        """Where in object storage its pictures are, as whoever named the source said: `s3://bucket/folder`."""
+        """Where its pictures are in object storage, as the person said who named the source: `s3://bucket/folder`."""
         return None
 
     def picture_urls(self) -> Iterator[str]:
@@ -242,7 +243,7 @@ class Source(Rows):
 
     @contextmanager
     def feed(self) -> Iterator[Feed | None]:
-        """What tells of changes, where the source has such a thing."""
+        """Its feed of changes, if it has one."""
         yield None
 
     def tables(self) -> Sequence[DeclaredTable]:
