@@ -1,12 +1,12 @@
 """A whole migration from one command: scan, stale batches, release, swap; every step of work a Dagster run.
 
 What belongs here: the order of things, progress and what is told to the person. What does not: the steps themselves
-(`defs`), what reads the source asked for (`choice`), options and exit codes (`cli`).
+(`defs`), which source is asked for, and what reads it (`choice`), options and exit codes (`cli`).
 """
 
+from collections.abc import Callable
 from contextlib import ExitStack
-from os import PathLike
-from pathlib import Path
+from dataclasses import dataclass
 
 import psycopg
 from rich.console import Console
@@ -15,7 +15,7 @@ from fashion_assets import reserve
 from fashion_assets.arrow import spare_pandas
 from fashion_assets.batches.files import RAW_LISTINGS, judged
 from fashion_assets.catalog import compatibility, wordlists
-from fashion_assets.choice import Choice, chosen, found_out
+from fashion_assets.choice import Choice, found_out
 from fashion_assets.failure import Reason
 from fashion_assets.outcome import MigrationResult, replaced, said_of_scan
 from fashion_assets.postgres.connections import connect
@@ -58,6 +58,18 @@ DRAWN = {"sample", "second_hand", "garments"}
 """Sources that a first migration draws (`sources.sample.WHOLE`)."""
 
 
+@dataclass(frozen=True)
+class Allowed:
+    """What a run may do without asking."""
+
+    promote: bool = True
+    """Put the release live if every criterion holds."""
+    shrink: bool = False
+    """Also where much of the live release is gone."""
+    rejections: bool = False
+    """Let batches through although many of their listings are rejected."""
+
+
 class Migration:
     """One command's worth of work on one installation."""
 
@@ -67,66 +79,44 @@ class Migration:
         self._console = console
         self._lines = lines
 
-    def run(
-        self,
-        *,
-        catalog: Path | str | None,
-        sample: int | None,
-        dry_run: bool,
-        promote: bool,
-        mapping: str | None = None,
-        pictures: str | PathLike[str] | None = None,
-        wait: bool = True,
-        allow_shrink: bool = False,
-        accept_rejections: bool = False,
-        source: str | None = None,
-    ) -> MigrationResult:
-        """Migrate what changed: of `catalog` (a folder, a file, a database's URL), read by `mapping` or by the one that fits, with
-        its pictures in `pictures` (a folder, a place in a bucket) if they are not beside it; of a sample, of `source` (`KIND:LOCATION`, for a reader of any kind), or
-        of what was migrated before. One run at a time: another one is waited for, or with `wait` false left alone (`Busy`).
-        `allow_shrink`: the release goes live although much of the live one is gone; `accept_rejections`: batches go through
-        although many of their listings are rejected. Raises what a person can mend (`SourceError`, `WarehouseError` …)."""
+    def dry_run(self, choice: Choice | None = None) -> MigrationResult:
+        """What `run` would do. Sources, register and batches are compared as it would, and nothing is kept. Raises as it does."""
         spare_pandas()
-        wordlists.check()
-        compatibility.check()
-        choice = chosen(self._settings, catalog, sample, source, mapping, pictures)
-        if dry_run and not is_installed(self._settings):
+        self._check_words()
+        if not is_installed(self._settings):
             return self._dry_run_without_database(choice)
+        reserve.let_go(self._settings)
+        self._prepare()
+        with connect(self._settings) as conn, conn.transaction(force_rollback=True):
+            wanted, scans, said = self._scan(conn, choice, keeps=False)
+            result = self._told(wanted, scans, said)
+            if wanted.release_is_due:
+                result.lines += _in_the_way(conn, wanted)
+            return result
+
+    def run(
+        self, choice: Choice | None = None, allowed: Allowed = Allowed(), *, wait: bool = True
+    ) -> MigrationResult:
+        """Migrate what changed, of the source asked for or of what was migrated before.
+
+        One run at a time: another one is waited for, or with `wait` false left alone (`Busy`). Raises what a person can mend
+        (`SourceError`, `WarehouseError` …).
+        """
+        spare_pandas()
+        self._check_words()
         first = self._settings.is_new
-        if dry_run:
-            reserve.let_go(self._settings)
-        else:
-            reserve.require_room(self._settings)
-        with steps(self._console, "starting the database", self._lines):
-            prepare(self._settings)
-        if not dry_run:
-            reserve.take(self._settings)
-        if dry_run:
-            # Rolled back: sources, register and batches are compared as a run would, and nothing is kept.
-            with connect(self._settings) as conn, conn.transaction(force_rollback=True):
-                wanted, scans, said = self._scan(conn, choice, dry_run)
-                result = self._told(wanted, scans, said)
-                if wanted.release_is_due:
-                    result.lines += _in_the_way(conn, wanted)
-                return result
+        reserve.require_room(self._settings)
+        self._prepare()
+        reserve.take(self._settings)
         # From before the sources are read until the release stands: what was read is what is released.
         lock = run_lock(self._settings, "run", wait=None if wait else 0, told=self._console.print)
         with lock as turn, connect(self._settings) as conn, ExitStack() as stack:
             # A first migration surely has work for workers: they come to be while the catalogue is read.
             runs = stack.enter_context(Runs(all_is_new=True)) if first else Runs()
-            known = {stale.source for stale in stale_sources(conn, self._settings, as_last_scanned=True)}
             is_whole = choice is None and not active_sources(conn)
-            conn.commit()
-            fetched = self._fetch(conn, choice) if self._settings.fetch_pictures else []
-            wanted, scans, said = self._scan(conn, choice, dry_run)
-            said = [*fetched, *said]
-            stale = stale_sources(conn, self._settings)
-            conn.commit()
-            result = _begun(wanted, scans, said)
-            result.lines += map(str, stale)
-            result.newly_stale += [str(each) for each in stale if each.source not in known]
+            wanted, scans, result = self._begin(conn, choice)
             if not wanted.release_is_due:
-                result = self._without_changes(conn, wanted, result, promote, allow_shrink)
+                self._without_changes(conn, wanted, result, allowed)
                 if self._has_documents_to_backfill(conn, wanted):
                     if not first:
                         stack.enter_context(runs)
@@ -139,7 +129,7 @@ class Migration:
             if not first:
                 stack.enter_context(runs)
             runs.note_scan(scans)
-            result = self._migrate(wanted, result, promote, runs, turn, allow_shrink, accept_rejections)
+            self._migrate(wanted, result, runs, turn, allowed)
             if not result.not_begun and self._has_documents_to_backfill(conn, wanted):
                 self._backfill(result, runs)
             if is_whole and result.live:
@@ -149,10 +139,34 @@ class Migration:
             return result
 
     def promote(self, name: str, force: bool = False, allow_shrink: bool = False) -> MigrationResult:
-        """Put a candidate, or a retired release, live in a run of its own; `allow_shrink` as in `run`."""
+        """Put a candidate, or a retired release, live in a run of its own; `allow_shrink` as `Allowed.shrink`."""
         result = MigrationResult(release=name)
         self._promote(result, allow_shrink, force)
         return result
+
+    def _check_words(self) -> None:
+        """A mistake in a file of words is told before anything is done."""
+        wordlists.check()
+        compatibility.check()
+
+    def _prepare(self) -> None:
+        with steps(self._console, "starting the database", self._lines):
+            prepare(self._settings)
+
+    def _begin(
+        self, conn: psycopg.Connection, choice: Choice | None
+    ) -> tuple[Plan, list[Scanned], MigrationResult]:
+        """Read the sources: what there is to do, what their scans found, and the result as far as it is known."""
+        known = {stale.source for stale in stale_sources(conn, self._settings, as_last_scanned=True)}
+        conn.commit()
+        fetched = self._fetch(conn, choice) if self._settings.fetch_pictures else []
+        wanted, scans, said = self._scan(conn, choice)
+        stale = stale_sources(conn, self._settings)
+        conn.commit()
+        result = _begun(wanted, scans, [*fetched, *said])
+        result.lines += map(str, stale)
+        result.newly_stale += [str(each) for each in stale if each.source not in known]
+        return wanted, scans, result
 
     def _fetch(self, conn: psycopg.Connection, choice: Choice | None) -> list[str]:
         """Fetch pictures that are stated as URLs; what came of it."""
@@ -170,9 +184,9 @@ class Migration:
             )
 
     def _scan(
-        self, conn: psycopg.Connection, choice: Choice | None, dry_run: bool
+        self, conn: psycopg.Connection, choice: Choice | None, *, keeps: bool = True
     ) -> tuple[Plan, list[Scanned], list[str]]:
-        """What there is to do, what the scan of each source found, and what to say of that."""
+        """What there is to do, what the scan of each source found, and what to say of that; `keeps`: whether any of it is kept."""
         is_whole = choice is None and not active_sources(conn)
         if is_whole:
             self._require_a_new_home()
@@ -192,7 +206,7 @@ class Migration:
             elif is_whole:
                 from fashion_assets import whole_sample  # here: few runs draw
 
-                whole_sample.use(conn, self._settings, documents=not dry_run)
+                whole_sample.use(conn, self._settings, documents=keeps)
             task = progress.add_task("reading the catalogue", total=None)
             scans = scan_active_sources(
                 conn,
@@ -205,7 +219,7 @@ class Migration:
         said = [choice.said] if choice is not None and choice.said else []
         said += [said_of_scan(source, report) for source, report, _ in scans if report is not None]
         said += replaced(before, [scan.source for scan in scans])
-        wanted, recovered = recovered_plan(conn, self._settings, vectors=not dry_run)
+        wanted, recovered = recovered_plan(conn, self._settings, vectors=keeps)
         return wanted, scans, [*said, *([str(recovered)] if recovered else [])]
 
     def _require_a_new_home(self) -> None:
@@ -257,21 +271,11 @@ class Migration:
         return result
 
     def _without_changes(
-        self,
-        conn: psycopg.Connection,
-        wanted: Plan,
-        result: MigrationResult,
-        promote: bool,
-        allow_shrink: bool,
-    ) -> MigrationResult:
+        self, conn: psycopg.Connection, wanted: Plan, result: MigrationResult, allowed: Allowed
+    ) -> None:
         existing = wanted.existing
         assert existing is not None
-        result.release, result.products, result.quarantined = (
-            existing.release,
-            existing.products,
-            existing.quarantined,
-        )
-        result.report, result.live = self._report(existing), existing.state == "live"
+        self._is(result, existing)
         if existing.state == "live":
             result.lines.append("nothing changed")
         elif existing.state == "retired":
@@ -279,74 +283,65 @@ class Migration:
                 f"nothing changed since {existing.release}, which was rolled back. It stays so; put it live again with: "
                 f"fashion-assets promote {existing.release}"
             )
-            live = wanted.live
-            if live is not None:
-                result.release, result.products, result.quarantined = (
-                    live.release,
-                    live.products,
-                    live.quarantined,
-                )
-                result.report, result.live = self._report(live), True
+            if wanted.live is not None:
+                self._is(result, wanted.live)
         elif is_lacking(existing, self._settings):
             result.lacks_approval = True
-        elif promote:
+        elif allowed.promote:
             conn.commit()
-            self._promote(result, allow_shrink)
-        return result
+            self._promote(result, allowed.shrink)
 
     def _migrate(
-        self,
-        wanted: Plan,
-        result: MigrationResult,
-        promote: bool,
-        runs: Runs,
-        turn: RunLock,
-        allow_shrink: bool,
-        accept_rejections: bool,
-    ) -> MigrationResult:
-        stale = [batch.name for batch in (*wanted.stale, *wanted.of_rows.stale)]
+        self, wanted: Plan, result: MigrationResult, runs: Runs, turn: RunLock, allowed: Allowed
+    ) -> None:
+        """Have the stale batches run, and a release built of all of them, unless something stands in the way of both."""
         if sum(batch.listings for batch in wanted.stale) >= CALIBRATED_FROM:
             self._calibrate(wanted, result, runs)
         with self._progress() as progress:
+            stale = [batch.name for batch in (*wanted.stale, *wanted.of_rows.stale)]
             task = progress.add_task("migrating batches", total=len(stale))
-            rejected: list[str] = []
-            accepting = {"validation": {"accept_rejections": accept_rejections}}
-            for batch, failure in runs.batches(stale, accepting):
-                if is_of_a_table(batch):
-                    result.table_batches_run += 1
-                else:
-                    result.batches_run += 1
-                if failure is not None:
-                    result.failed_batches[batch] = failure
-                elif not is_of_a_table(batch) and (said := self._rejected(batch)):
-                    rejected.append(said)
-                progress.advance(task)
-            result.lines += rejected[:REJECTING_BATCHES_TOLD]
-            if (more := len(rejected) - REJECTING_BATCHES_TOLD) > 0:
-                result.lines.append(f"and so in {more:,} more batches")
+            self._run_batches(stale, result, runs, allowed, lambda: progress.advance(task))
             if any(isinstance(why, Reason) and why.shared for why in result.failed_batches.values()):
                 # Nothing can be built meanwhile, and what else were asked would only fail of the same.
                 result.not_begun = len(stale) - result.batches_run - result.table_batches_run
-                return result
+                return
             turn.check()
             if (live := self._in_step(wanted)) is not None and not result.failed_batches:
-                result.release, result.products, result.quarantined = (
-                    live.release,
-                    live.products,
-                    live.quarantined,
-                )
-                result.report, result.live = self._report(live), True
+                self._is(result, live)
                 result.lines.append(f"{live.release} is in step with its sources: no new release is built")
-                return result
+                return
             task = progress.add_task("building the release", total=None)
-            if promote:
-                swap = {"live_release": {"automatically": True, "allow_shrink": allow_shrink}}
+            if allowed.promote:
+                swap = {"live_release": {"automatically": True, "allow_shrink": allowed.shrink}}
                 result.refusal = runs.run("build_release", swap)
             else:
                 result.refusal = runs.run("build_candidate")
             progress.update(task, total=1, completed=1)
         self._finish(result)
-        return result
+
+    def _run_batches(
+        self,
+        stale: list[str],
+        result: MigrationResult,
+        runs: Runs,
+        allowed: Allowed,
+        advance: Callable[[], None],
+    ) -> None:
+        rejected: list[str] = []
+        accepting = {"validation": {"accept_rejections": allowed.rejections}}
+        for batch, failure in runs.batches(stale, accepting):
+            if is_of_a_table(batch):
+                result.table_batches_run += 1
+            else:
+                result.batches_run += 1
+            if failure is not None:
+                result.failed_batches[batch] = failure
+            elif not is_of_a_table(batch) and (said := self._rejected(batch)):
+                rejected.append(said)
+            advance()
+        result.lines += rejected[:REJECTING_BATCHES_TOLD]
+        if (more := len(rejected) - REJECTING_BATCHES_TOLD) > 0:
+            result.lines.append(f"and so in {more:,} more batches")
 
     def _in_step(self, wanted: Plan) -> Release | None:
         """The live release, where a sync brought it in step with what the batches hold by now."""
@@ -394,12 +389,7 @@ class Migration:
             known = releases.releases(conn)
         newest = next((r for r in known if r.release == result.release or result.release is None), None)
         if newest is not None:
-            result.release, result.products, result.quarantined = (
-                newest.release,
-                newest.products,
-                newest.quarantined,
-            )
-            result.report, result.live = self._report(newest), newest.state == "live"
+            self._is(result, newest)
             result.lacks_approval = is_lacking(newest, self._settings)
             if newest.made_from is not None:
                 result.lines.append(newest.said_of_sharing)
@@ -434,6 +424,15 @@ class Migration:
 
     def _progress(self) -> Tasks:
         return tasks(self._console, self._lines)
+
+    def _is(self, result: MigrationResult, release: Release) -> None:
+        """The result is this release."""
+        result.release, result.products, result.quarantined = (
+            release.release,
+            release.products,
+            release.quarantined,
+        )
+        result.report, result.live = self._report(release), release.state == "live"
 
     def _report(self, release: Release) -> str | None:
         return release.report and str(report_page(self._settings, release))

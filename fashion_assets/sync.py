@@ -20,7 +20,7 @@ from rich.console import Console
 from fashion_assets.arrow import spare_pandas
 from fashion_assets.embedding.encoder import InstalledModel
 from fashion_assets.errors import FashionAssetsError
-from fashion_assets.migration import Migration
+from fashion_assets.migration import Allowed, Migration
 from fashion_assets.outcome import MigrationResult, said_of_scan
 from fashion_assets.postgres.connections import connect
 from fashion_assets.release import following_tables, roots, upkeep
@@ -184,7 +184,7 @@ class Sync:
             result.lines.append(f"a new release is built: {why}")
         result.mode = "snapshot"
         result.run = Migration(self._settings, self._console).run(
-            catalog=None, sample=None, dry_run=False, promote=True, wait=wait, allow_shrink=allow_shrink
+            allowed=Allowed(shrink=allow_shrink), wait=wait
         )
         result.release = result.run.release
         return result

@@ -20,7 +20,7 @@ import uuid
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
-from typing import TYPE_CHECKING, NamedTuple
+from typing import TYPE_CHECKING, Any, NamedTuple
 from urllib.parse import quote, urlencode
 
 import pytest
@@ -29,8 +29,9 @@ from pydantic import SecretStr
 from rich.console import Console
 
 from fashion_assets import runs
+from fashion_assets.choice import chosen
 from fashion_assets.criteria.subject import Candidate
-from fashion_assets.migration import Migration
+from fashion_assets.migration import Allowed, Migration
 from fashion_assets.origins import ENVIRONMENT_PREFIX
 from fashion_assets.outcome import MigrationResult
 from fashion_assets.places import DAGSTER_FILES
@@ -277,7 +278,7 @@ def bucket(object_storage: ObjectStorage, monkeypatch: pytest.MonkeyPatch) -> st
 
 @contextmanager
 def migrated_once(
-    server_settings: Settings, home: Path, catalogue: Path, **options: object
+    server_settings: Settings, home: Path, catalogue: Path, **options: Any
 ) -> Iterator[tuple[Template, MigrationResult]]:
     """What a catalogue becomes, in batches of 20, and what was told of it."""
     with pytest.MonkeyPatch.context() as environment:
@@ -367,6 +368,19 @@ def live(
         yield live
 
 
-def run_migration(catalog: Path | None = None, **options: object) -> MigrationResult:
-    choice: dict = {"sample": None, "dry_run": False, "promote": True, **options}
-    return Migration(Settings(), Console(quiet=True)).run(catalog=catalog, **choice)  # type: ignore[call-arg]
+def run_migration(
+    catalog: Path | str | None = None,
+    *,
+    sample: int | None = None,
+    source: str | None = None,
+    mapping: str | None = None,
+    pictures: Path | str | None = None,
+    dry_run: bool = False,
+    wait: bool = True,
+    **allowed: bool,
+) -> MigrationResult:
+    """A run, or what it would do, with the settings in force; `allowed`: fields of `Allowed`."""
+    settings = Settings()  # type: ignore[call-arg]
+    choice = chosen(settings, catalog, sample, source, mapping, pictures)
+    migration = Migration(settings, Console(quiet=True))
+    return migration.dry_run(choice) if dry_run else migration.run(choice, Allowed(**allowed), wait=wait)

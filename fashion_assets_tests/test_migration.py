@@ -246,7 +246,7 @@ def test_new_bad_lines_are_in_quarantine_and_stop_no_release(
         and "12 of 12 listings of this batch, 18 of 58 of its source's" in reason
     )
     assert "--accept-rejections" in reason and not stopped.live
-    accepted = migrate(shop, accept_rejections=True)
+    accepted = migrate(shop, rejections=True)
     assert accepted.live and (accepted.batches_run, accepted.quarantined) == (1, 18)
     assert number(database, "SELECT count(*) FROM fashion_sota.products") == 40
 
@@ -314,14 +314,7 @@ def _wait_until_it_is_promoted(
     assert statuses == [dg.DagsterRunStatus.FAILURE, dg.DagsterRunStatus.STARTED]
     assert pools.get_concurrency_run_ids() == {alive.run_id}
     pools.free_concurrency_slots_for_run(alive.run_id)
-    assert (
-        Migration(Settings(), Console(quiet=True))
-        .run(  # type: ignore[call-arg]
-            catalog=None, sample=None, dry_run=False, promote=True
-        )
-        .lines[-1]
-        == "nothing changed"
-    )
+    assert run_migration().lines[-1] == "nothing changed"
 
 
 def test_expectations_that_are_not_met_are_told_and_hold_nothing_up(migrate: Migrate, shop: Path):
@@ -342,13 +335,12 @@ def test_a_dry_run_of_a_fresh_home_leaves_it_without_a_database(
     catalogue = write_catalogue(tmp_path / "catalogue", 3)
     home = tmp_path / "fresh"
     monkeypatch.setenv("FASHION_ASSETS_HOME", str(home))
-    migration = Migration(Settings(), Console(quiet=True))  # type: ignore[call-arg]
-    told = migration.run(catalog=catalogue, sample=None, dry_run=True, promote=True)
+    told = run_migration(catalogue, dry_run=True)
     assert (told.listings, told.batches, told.succeeded) == (3, 1, True)
     assert "Nothing was changed" in told.lines[-1]
-    told = migration.run(catalog=None, sample=80, dry_run=True, promote=True)
+    told = run_migration(sample=80, dry_run=True)
     assert (told.listings, told.batches) == (80, 4)
-    told = migration.run(catalog=None, sample=None, dry_run=True, promote=True)
+    told = run_migration(dry_run=True)
     assert told.listings == 1800 and "the drawn sample has 1,800 listings" in told.lines[-1]
     assert not home.exists()
 

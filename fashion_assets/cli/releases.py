@@ -188,24 +188,17 @@ def run(
     if settings.is_new and not dry_run:
         # A first migration surely has work for them: they import while this process does.
         prepare_workers()
-    from fashion_assets.migration import Migration
+    from fashion_assets.choice import chosen
+    from fashion_assets.migration import Allowed, Migration
     from fashion_assets.outcome import telling
 
     if promote is None:
         promote = settings.promote_automatically
+    allowed = Allowed(promote, allow_shrink, accept_rejections)
     with telling(settings, dry_run) as done:
-        result = Migration(settings, err, lines=not as_json).run(
-            catalog=catalog,
-            mapping=mapping,
-            pictures=pictures,
-            sample=sample,
-            dry_run=dry_run,
-            promote=promote,
-            wait=wait,
-            allow_shrink=allow_shrink,
-            accept_rejections=accept_rejections,
-            source=source,
-        )
+        migration = Migration(settings, err, lines=not as_json)
+        choice = chosen(settings, catalog, sample, source, mapping, pictures)
+        result = migration.dry_run(choice) if dry_run else migration.run(choice, allowed, wait=wait)
         done(result)
     if as_json:
         print_json(result.to_dict())

@@ -198,7 +198,7 @@ def test_what_will_not_stay_is_named_before_anything_is_built(candidate: Candida
         "UPDATE fashion_ops.releases SET state = 'failed' WHERE release = %s", (candidate.release.release,)
     )
     conn.commit()
-    told = Migration(settings, Console(quiet=True)).run(catalog=None, sample=None, dry_run=True, promote=True)
+    told = Migration(settings, Console(quiet=True)).dry_run()
     assert told.lines[-1] == said and "dry run: 0 of 2 batches would run" in told.lines[-2]
 
 
