@@ -59,6 +59,9 @@ NAMES = tuple(reversed(LOOKS))
 
 Relation = Literal["unrelated", "near", "far"]
 
+_RELATIONS: tuple[tuple[bool, tuple[Relation, ...]], ...] = ((False, ("unrelated",)), (True, ("near", "far")))
+"""The rows of each selectivity: whether filters are tied to the question, and the ways of which the worse one counts."""
+
 
 @dataclass(frozen=True)
 class Catalogue:
@@ -213,6 +216,41 @@ class Measured:
         }
 
 
+@dataclass(frozen=True)
+class _Asking:
+    """An engine asked by vectors, as it would by itself and exactly."""
+
+    search: Callable[[Query], Results]
+    space: str
+    release: Release
+    tries: int
+
+    def timed(self, question: np.ndarray, filters: tuple[Filter, ...], exact: bool) -> tuple[Results, float]:
+        """The answer, and how many milliseconds it took."""
+        query = Query(
+            vector=question,
+            space=self.space,
+            filters=filters,
+            mode="vector",
+            exact=exact,
+            limit=K,
+            release=self.release.release,
+        )
+        started = time.perf_counter()
+        return self.search(query), 1000 * (time.perf_counter() - started)
+
+    def put(self, question: np.ndarray, place: int, filters: tuple[Filter, ...], kept: Measured) -> None:
+        """Ask the question that stands at this place both ways, and note recall and times."""
+        # Whichever goes first finds its pages cold: they take turns.
+        turns = [(place + turn) % 2 == 0 for turn in range(2 * self.tries)]
+        timings = [(exact, *self.timed(question, filters, exact)) for exact in turns]
+        answers = {exact: answer for exact, answer, _ in timings}
+        ms = {way: float(np.median([ms for exact, _, ms in timings if exact == way])) for way in answers}
+        kept.engine_ms.append(ms[False])
+        kept.exact_ms.append(ms[True])
+        kept.recalls.append(recall(answers[False], answers[True]))
+
+
 def measure_recall(
     search: Callable[[Query], Results],
     conn: psycopg.Connection,
@@ -249,36 +287,14 @@ def measure_recall(
         chosen = np.random.default_rng(seed).choice(len(typed), min(questions, len(typed)), replace=False)
         asked["words"] = typed[chosen]
 
-    def timed(question: np.ndarray, filters: tuple[Filter, ...], exact: bool) -> tuple[Results, float]:
-        query = Query(
-            vector=question,
-            space=catalogue.space,
-            filters=filters,
-            mode="vector",
-            exact=exact,
-            limit=K,
-            release=release.release,
-        )
-        started = time.perf_counter()
-        return search(query), 1000 * (time.perf_counter() - started)
-
-    def put(question: np.ndarray, place: int, filters: tuple[Filter, ...], kept: Measured) -> None:
-        # Whichever goes first finds its pages cold: they take turns.
-        turns = [(place + turn) % 2 == 0 for turn in range(2 * tries)]
-        timings = [(exact, *timed(question, filters, exact)) for exact in turns]
-        answers = {exact: answer for exact, answer, _ in timings}
-        ms = {way: float(np.median([ms for exact, _, ms in timings if exact == way])) for way in answers}
-        kept.engine_ms.append(ms[False])
-        kept.exact_ms.append(ms[True])
-        kept.recalls.append(recall(answers[False], answers[True]))
-
+    asking = _Asking(search, catalogue.space, release, tries)
     ends = time.monotonic() + seconds
     # A server that has just started has neither index nor products in memory, and an engine's first search reads what
     # the release is like.
-    timed(catalogue.questions[0], (), True)
+    asking.timed(catalogue.questions[0], (), True)
     if math.isinf(seconds):
         for question in np.concatenate(list(asked.values())):
-            timed(question, (), False)
+            asking.timed(question, (), False)
     rows = []
     for kind, vectors in asked.items():
         ways: list[tuple[float, Relation]] = [
@@ -295,15 +311,12 @@ def measure_recall(
             progress(f"{kind}, {place + 1} of {len(vectors)}")
             for share, relation in ways:
                 filters = catalogue.narrowed(share, relation, question, draws[share, relation])
-                put(question, place, filters, kept[share, relation])
+                asking.put(question, place, filters, kept[share, relation])
         for share in selectivities:
             for tied, relations in _RELATIONS:
                 each = [kept[share, relation].row(share, tied, kind) for relation in relations]
                 rows.append(min(each, key=lambda row: (row["recall"], -row["p95_ms"])))
     return rows
-
-
-_RELATIONS: tuple[tuple[bool, tuple[Relation, ...]], ...] = ((False, ("unrelated",)), (True, ("near", "far")))
 
 
 def recall(answer: Results, exact: Results) -> float:

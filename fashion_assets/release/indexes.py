@@ -11,7 +11,7 @@ leftovers are dropped before and after.
 import math
 import re
 import time
-from collections.abc import Callable, Collection
+from collections.abc import Callable, Collection, Mapping
 from contextlib import suppress
 from typing import Any, NamedTuple
 
@@ -330,17 +330,12 @@ def rebuild_by(
         for name in drop_leftovers(conn, release):
             progress(f"dropped {name}, which a cancelled rebuild had left")
         before = {each.name: each for each in standing(conn, release)}
-        known = list(dict.fromkeys((*before, *wanted)))
-        for name in names:
-            if name not in known:
-                like = nearest(name, known)
-                hint = f"Did you mean {like}?" if like else f"There are {', '.join(known)}."
-                raise NoIndex(f"{release.release} has no index {name}. {hint}")
+        chosen = _chosen(names, list(dict.fromkeys((*before, *wanted))), release)
         # What is replaced from here on may be in the new index, and counts as if it were not.
         replaced = releases.get(conn, release.release).replaced_vectors
         of_graphs = graphs.standing(conn, release)
         conn.execute(sql.SQL("SET max_parallel_maintenance_workers = {}").format(sql.Literal(workers)))
-        for name in [name for name in known if name in names or not names]:
+        for name in chosen:
             progress(name)
             began = time.monotonic()
             if name in wanted:
@@ -365,6 +360,26 @@ def rebuild_by(
         if isinstance(error, psycopg.errors.LockNotAvailable):
             raise _still_used(release, patience) from error
         raise
+    return _rebuilt(conn, release, before, seconds)
+
+
+def _chosen(names: Collection[str], known: list[str], release: Release) -> list[str]:
+    """The indexes that were named, or all. Raises `NoIndex` for a name of none."""
+    for name in names:
+        if name not in known:
+            like = nearest(name, known)
+            hint = f"Did you mean {like}?" if like else f"There are {', '.join(known)}."
+            raise NoIndex(f"{release.release} has no index {name}. {hint}")
+    return [name for name in known if name in names or not names]
+
+
+def _rebuilt(
+    conn: psycopg.Connection[Any],
+    release: Release,
+    before: Mapping[str, Standing],
+    seconds: Mapping[str, float],
+) -> list[Rebuilt]:
+    """What became of each index. Raises `NoIndex` where one is not valid."""
     after = {each.name: each for each in standing(conn, release)}
     if bad := [name for name, each in after.items() if not each.valid]:
         raise NoIndex(
