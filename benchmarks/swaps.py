@@ -27,7 +27,7 @@ from psycopg import sql
 
 from fashion_assets.postgres import server
 from fashion_assets.postgres.connections import connect
-from fashion_assets.release import serving, swap
+from fashion_assets.release import repointing, swap
 from fashion_assets.settings import Settings
 from fashion_assets.sources.drawn.shop import draw_catalogue
 from fashion_assets.warehouse import releases
@@ -135,7 +135,7 @@ class Locked:
     def __init__(self) -> None:
         self.seconds: list[float] = []
         self._began = 0.0
-        lock, ended = serving._at_once, swap._catch_up
+        lock, ended = repointing._at_once, swap._catch_up
 
         def locking(*given: Any) -> None:
             self._began = time.perf_counter()
@@ -145,7 +145,7 @@ class Locked:
             self.seconds.append(time.perf_counter() - self._began)
             ended(*given)
 
-        serving._at_once, swap._catch_up = locking, done
+        repointing._at_once, swap._catch_up = locking, done
 
 
 def rollback_beside(settings: Settings, home: Path, catalogue: Path) -> dict[str, float | str]:

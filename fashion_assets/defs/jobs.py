@@ -1,5 +1,8 @@
 """What people launch.
 
+What belongs here: the jobs, and which assets each makes. What does not: what launches one by itself (`automation`), jobs that ask something of a person
+(`release.approving`) or check again (`checking`).
+
 A job's steps are short, and a process for each costs seconds: all run in one.
 """
 

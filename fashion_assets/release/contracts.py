@@ -1,7 +1,7 @@
 """Contracts in use: which are served, what of a release they do not serve, and changing that on purpose.
 
 What belongs here: looking, letting a contract or a view go, giving a declared table's view its new columns, and what stands in a swap's way
-before anything is built. What does not: what a contract promises (`warehouse.contract`), swaps (`serving`).
+before anything is built. What does not: what a contract promises (`warehouse.contract`), swaps (`repointing`).
 """
 
 from collections.abc import Collection
@@ -11,7 +11,7 @@ import psycopg
 from psycopg import sql
 
 from fashion_assets.batches.rows import PARSERS
-from fashion_assets.release import serving, views
+from fashion_assets.release import repointing, views
 from fashion_assets.release.dependents import Dependent, dependents
 from fashion_assets.settings import Settings
 from fashion_assets.warehouse import contract, release_tables, releases
@@ -88,7 +88,7 @@ def renew(conn: psycopg.Connection[Any], settings: Settings, name: str) -> dict[
             }
             for view in there
         }
-        serving.point_views_at(conn, settings, live, lambda: None, longer=longer)
+        repointing.point_views_at(conn, settings, live, lambda: None, longer=longer)
         opened = views.readable(conn, live).get(name, set())
         for view in there:
             columns = longer[view.schema, name]

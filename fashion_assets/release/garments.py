@@ -1,7 +1,7 @@
 """The view `garments`: the products of a release under the names a second-hand shop's clients know.
 
 What belongs here: what its columns are made of. What does not: which columns there are (`warehouse.serving.GARMENTS`), the view readers
-use (`release.serving`).
+use (`release.repointing`).
 """
 
 import psycopg

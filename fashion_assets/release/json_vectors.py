@@ -1,7 +1,7 @@
 """The view `vectors_as_json`: the vectors of a release as JSON arrays, as clients read them that know no pgvector.
 
 What belongs here: what its columns are made of. What does not: which columns there are (`warehouse.serving.VECTORS_AS_JSON`), the view
-readers use (`release.serving`).
+readers use (`release.repointing`).
 
 Nothing is kept twice: an array is made of its vector when it is read, each number in the fewest digits that are that float32 again.
 """

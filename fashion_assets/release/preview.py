@@ -1,6 +1,6 @@
 """A preview: views of the newest contract onto a release that is not live, in a schema of its own, so that an application can be led to it before.
 
-What belongs here: making them, finding them, letting them go. What does not: the serving views (`serving`), which a preview never touches.
+What belongs here: making them, finding them, letting them go. What does not: the serving views (`repointing`), which a preview never touches.
 
 A preview's schema says in its comment what it is of, and is nobody else's: one without that comment is left alone. It goes with its release
 (`warehouse.releases.drop_marked`).

@@ -1,6 +1,6 @@
 """Readers whose snapshot is older than a release: led to it, they would find no rows, and no error.
 
-What belongs here: finding them, and waiting for them as the setting `old_snapshots` says. What does not: locks (`serving`).
+What belongs here: finding them, and waiting for them as the setting `old_snapshots` says. What does not: locks (`repointing`).
 
 A transaction that is REPEATABLE READ, a cursor, or a long statement sees the database as it was when its snapshot was taken. The views lead
 everybody to the new release at the same instant, and its rows are none yet to a snapshot from before their load. Who that is, is told by

@@ -1,4 +1,7 @@
-"""The state of an installation, for people and programs."""
+"""The state of an installation, for people and programs.
+
+What belongs here: gathering it from what the other modules know. What does not: finding any of it out, printing it (`cli.releases`).
+"""
 
 import json
 from pathlib import Path

@@ -1,7 +1,7 @@
 """Going live, going back, and letting go: which release the serving views lead to, and which stay.
 
 What belongs here: promotion, rollback and retirement, their order, and the refusal. What does not: building (`build`), the
-criteria, how the views are re-pointed (`serving`).
+criteria, how the views are re-pointed (`repointing`).
 """
 
 import time
@@ -19,7 +19,7 @@ from fashion_assets.criteria.verdict import Verdict
 from fashion_assets.errors import FashionAssetsError
 from fashion_assets.release import approval
 from fashion_assets.release.carrying import Carried, carry, carry_ahead, carry_late
-from fashion_assets.release.serving import drop_former_views, point_views_at
+from fashion_assets.release.repointing import drop_former_views, point_views_at
 from fashion_assets.release.views import leading
 from fashion_assets.settings import Settings
 from fashion_assets.warehouse import changes, releases

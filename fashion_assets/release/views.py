@@ -1,7 +1,7 @@
 """The serving views: which there are, which there shall be, and how each reads a release.
 
 What belongs here: contracts met with what a release has. What does not: what a contract promises (`warehouse.contract`), changing views under
-their readers (`serving`), what hangs on them (`attached`).
+their readers (`repointing`), what hangs on them (`attached`).
 
 A view of a contract has the contract's columns, whatever the release has: what an older release lacks is NULL, of the type promised, and
 what a newer one has besides is not in it. So a swap, back as well as forward, never changes what a prepared `SELECT *` returns. The views of

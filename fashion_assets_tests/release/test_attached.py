@@ -10,8 +10,8 @@ from psycopg import sql
 from fashion_assets.postgres import server
 from fashion_assets.postgres.connections import Connection, connect
 from fashion_assets.postgres.errors import WarehouseError
-from fashion_assets.release import attached, serving
-from fashion_assets.release.serving import HeldUp
+from fashion_assets.release import attached, repointing
+from fashion_assets.release.repointing import HeldUp
 from fashion_assets.settings import Settings
 from fashion_assets.warehouse.releases import Release
 from fashion_assets_tests.release.tiny import put_live, served_title, tiny
@@ -123,7 +123,7 @@ def test_what_cannot_go_along_is_named_and_the_views_stay(
     settings: Settings, database: Connection, roles: dict[str, str], monkeypatch: pytest.MonkeyPatch
 ):
     """A right that somebody gave for whom the product's role may not act."""
-    monkeypatch.setattr(serving, "PATIENCE_SECONDS", 0.3)
+    monkeypatch.setattr(repointing, "PATIENCE_SECONDS", 0.3)
     run(
         database,
         roles,

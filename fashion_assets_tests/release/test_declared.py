@@ -11,7 +11,7 @@ from fashion_assets.criteria.declared import ROWS_ARE_ACCOUNTED_FOR
 from fashion_assets.criteria.subject import Candidate
 from fashion_assets.criteria.verdict import Verdict
 from fashion_assets.postgres.connections import connect
-from fashion_assets.release import declared, serving, views
+from fashion_assets.release import declared, repointing, views
 from fashion_assets.release.plan import Plan, plan
 from fashion_assets.release.recovery import recover_register, recovered_plan
 from fashion_assets.release.scan import _scan_tables
@@ -216,7 +216,7 @@ def test_any_other_table_is_one_of_the_release_and_closed_but_for_what_is_opened
     }
 
     conn.execute("UPDATE fashion_ops.release_tables SET readable = '{fits}' WHERE name = 'sizes'")
-    serving.point_views_at(conn, settings, candidate.release, lambda: None)
+    repointing.point_views_at(conn, settings, candidate.release, lambda: None)
     view = "fashion_sota.sizes"
     readable = "SELECT column_name FROM information_schema.column_privileges WHERE table_name = 'sizes' AND grantee = %s"
     opened = conn.execute(readable, (settings.reader_role,)).fetchall()
@@ -224,7 +224,7 @@ def test_any_other_table_is_one_of_the_release_and_closed_but_for_what_is_opened
     assert conn.execute("SELECT obj_description(%s::regclass)", (view,)).fetchone() != (None,)
     # Opened no more, it is closed again.
     conn.execute("UPDATE fashion_ops.release_tables SET readable = '{}' WHERE name = 'sizes'")
-    serving.point_views_at(conn, settings, candidate.release, lambda: None)
+    repointing.point_views_at(conn, settings, candidate.release, lambda: None)
     assert conn.execute(readable, (settings.reader_role,)).fetchall() == []
     # What the view has, it keeps: of a table that comes with another column, and of a release without the table.
     shape = list(views.relations(conn, "fashion_sota")["sizes"].items())
@@ -236,13 +236,13 @@ def test_any_other_table_is_one_of_the_release_and_closed_but_for_what_is_opened
             "CREATE TABLE {} AS SELECT size_id, 1::numeric AS waist, chest, record FROM public.sizes"
         ).format(table)
     )
-    serving.point_views_at(conn, settings, candidate.release, lambda: None)
+    repointing.point_views_at(conn, settings, candidate.release, lambda: None)
     assert conn.execute("SELECT size_id, fits, chest FROM fashion_sota.sizes").fetchall() == [
         ("s1", None, 98.5)
     ]
     assert list(views.relations(conn, "fashion_sota")["sizes"].items()) == shape
     conn.execute(sql.SQL("ALTER TABLE {} SET SCHEMA fashion_ops").format(table))
-    serving.point_views_at(conn, settings, candidate.release, lambda: None)
+    repointing.point_views_at(conn, settings, candidate.release, lambda: None)
     assert conn.execute("SELECT * FROM fashion_sota.sizes").fetchall() == []
     assert list(views.relations(conn, "fashion_sota")["sizes"].items()) == shape
     assert conn.execute(number).fetchone() == before

@@ -5,7 +5,7 @@ from typing import Any
 import psycopg
 from psycopg import sql
 
-from fashion_assets.release import serving
+from fashion_assets.release import repointing
 from fashion_assets.settings import Settings
 from fashion_assets.warehouse import releases
 from fashion_assets.warehouse.releases import Release
@@ -56,7 +56,7 @@ def put_live(
         conn.execute("UPDATE fashion_ops.releases SET state = 'live' WHERE release = %s", (release.release,))
 
     with conn.transaction():
-        serving.point_views_at(conn, settings, release, register, force)
+        repointing.point_views_at(conn, settings, release, register, force)
 
 
 def served_title(conn: psycopg.Connection[Any], schema: str = "fashion_sota") -> str | None:

@@ -1,5 +1,7 @@
 """The key of a table's row as a locator: text without blanks that gives the same values again.
 
+What belongs here: writing and reading such a text. What does not: which columns are a key (`databases`), rows (`sql`).
+
 Each value has a letter before it that says its type: `i34029`, `sNavy%20Blue`; values of one key stand behind commas, and a digest
 behind `@` where a key alone may mean several rows.
 """

@@ -1,5 +1,7 @@
 """The one interface of readers by format, and the shape of what they yield.
 
+What belongs here: the interface, and `Row`. What does not: any format, what a row means (`sources.listings`).
+
 A reader streams: its memory does not grow with what it reads. It finds rows again by their locators, in any order, so that a batch
 is read without the rest. It loses nothing: what cannot be taken apart is a row with a defect and its text.
 """

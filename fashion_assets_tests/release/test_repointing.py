@@ -13,8 +13,8 @@ from psycopg import sql
 from fashion_assets.criteria.subject import Candidate
 from fashion_assets.postgres.connections import connect
 from fashion_assets.postgres.errors import WarehouseError
-from fashion_assets.release import serving
-from fashion_assets.release.serving import HeldUp
+from fashion_assets.release import repointing
+from fashion_assets.release.repointing import HeldUp
 from fashion_assets.release.swap import promote, rollback, tidy
 from fashion_assets.release.views import relations
 from fashion_assets.settings import Settings
@@ -234,7 +234,7 @@ def test_tables_that_somebody_reads_for_long_are_not_tried_for_ever(
         sql.SQL("CREATE POLICY shown ON {} USING (true)").format(candidate.release.table("products"))
     )
     conn.commit()
-    monkeypatch.setattr(serving, "TRYING_SECONDS", 0.1)
+    monkeypatch.setattr(repointing, "TRYING_SECONDS", 0.1)
     with connect(candidate.settings, application_name="a dump") as reader:
         reader.execute("SET idle_in_transaction_session_timeout = '2s'")
         reader.execute(sql.SQL("SELECT FROM {} LIMIT 1").format(second.table("products")))
@@ -253,7 +253,7 @@ def test_views_of_others_follow(candidate: Candidate, second: Release):
 def test_where_views_of_others_depend_it_is_said_who_holds_them_up_and_force_ends_that(
     candidate: Candidate, second: Release, monkeypatch: pytest.MonkeyPatch
 ):
-    monkeypatch.setattr(serving, "PATIENCE_SECONDS", 0.3)
+    monkeypatch.setattr(repointing, "PATIENCE_SECONDS", 0.3)
     conn = candidate.conn
     conn.execute("CREATE SCHEMA shop")
     conn.execute("CREATE VIEW shop.bestsellers AS SELECT title FROM fashion_sota.products")
@@ -298,7 +298,7 @@ def test_where_views_of_others_depend_it_is_said_who_holds_them_up_and_force_end
 def test_nothing_of_others_is_left_behind(
     candidate: Candidate, second: Release, monkeypatch: pytest.MonkeyPatch, made: str, named: str
 ):
-    monkeypatch.setattr(serving, "PATIENCE_SECONDS", 0.1)
+    monkeypatch.setattr(repointing, "PATIENCE_SECONDS", 0.1)
     candidate.conn.execute("CREATE SCHEMA shop")
     candidate.conn.execute(made.encode())
     candidate.conn.commit()
