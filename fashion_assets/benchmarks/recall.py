@@ -65,8 +65,11 @@ _RELATIONS: tuple[tuple[bool, tuple[Relation, ...]], ...] = ((False, ("unrelated
 
 @dataclass(frozen=True)
 class Catalogue:
-    """Products drawn at random: for each column of `LOOKS` their values (object [n], None for none), the unit vectors of
-    the first of them (float32 [m, d]), and questions (float32 [q, d]), all of one space."""
+    """Products drawn at random, and questions, all of one space.
+
+    `values`: by column of `LOOKS`, object [n], None for none. `vectors`: unit vectors of the first products, float32 [m, d]. `questions`: float32
+    [q, d].
+    """
 
     space: str
     values: dict[str, np.ndarray]

@@ -104,17 +104,14 @@ def _storable(text: str) -> str:
 
 
 def normalize(products: pa.Table, *, at: datetime) -> pa.Table:
-    """Products (PRODUCT_SCHEMA) with canonical attribute columns and a `normalized` JSON object
-    (NORMALIZED_SCHEMA).
+    """Products (PRODUCT_SCHEMA) with canonical attribute columns and a `normalized` JSON object (NORMALIZED_SCHEMA).
 
-    `normalized` holds the canonical values of columns with a vocabulary and the `brand` (lower case) where there are any, the
-    lists (`LISTS`) where the record states them, `unknown` (values no vocabulary knows, by field; they are kept, in lower case) where there
-    are any, and `normalized_at` (ISO 8601, UTC) and `normalized_version`. `at` must know its time zone, else
-    ValueError.
+    `normalized` holds, where there are any: the canonical values of columns with a vocabulary, the `brand` (lower case), the lists (`LISTS`) that the
+    record states, and `unknown`, by field the values that no vocabulary knows (kept, in lower case). It always holds `normalized_at` (ISO 8601, UTC)
+    and `normalized_version`. Raises ValueError where `at` does not know its time zone.
 
-    A brand the source states is kept in the gazetteer's spelling; a source without a brand column has its
-    brands read from the titles. Where a source has the column and leaves it empty, it stays empty: its
-    coverage is measured.
+    A brand the source states is kept in the gazetteer's spelling. Where a source has no brand column, brands are read from the titles; where it has one
+    and leaves it empty, it stays empty, because the column's coverage is measured.
     """
     if at.tzinfo is None:
         raise ValueError("normalize(at=...) needs a time with a time zone")

@@ -309,10 +309,9 @@ def validate(
 def reuse(listings: pa.Table, old_products: pa.Table, old_rejections: pa.Table, version: str) -> Reused:
     """Which earlier verdicts still hold for these listings.
 
-    A verdict holds if the listing's key and content are the same, the same rules (`Rules.version`) made it,
-    and the listing is, or is not, a repetition of an id as it was then. Content that could not be read the
-    last time (`image_unreadable`) is always judged again. What holds is given in the listings' order, with
-    the picture's present place, which may be another one with the same bytes.
+    A verdict holds if the listing's key and content are the same, if the same rules (`Rules.version`) made it, and if the listing repeats an id
+    now as it did then, or does not in either case. Content that could not be read the last time (`image_unreadable`) is always judged again.
+    Verdicts that hold are given in the listings' order, with the picture's present place: the same bytes may lie elsewhere by now.
     """
     listings = listings.select(LISTING_SCHEMA.names).combine_chunks()
     repetition = np.asarray(pc.greater(_one(listings["occurrence"]), 0)) & np.asarray(

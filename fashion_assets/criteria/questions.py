@@ -3,8 +3,8 @@
 What belongs here: which questions there are, asking each once, and how long each took. What does not: what the answers must
 be like (`searching`), how a search goes (`search`).
 
-The products asked for stay from release to release, so that no verdict changes by chance: ids are hashes, and the first
-ones from a fixed place on are a random sample, which only loses what is gone, and to what is new no more than its share.
+The products asked for stay the same from release to release, so that no verdict changes by chance. Ids are hashes, so those that follow a fixed
+one are a random sample. It loses only products that are gone, and takes in no more than a fair share of new ones.
 """
 
 import time
@@ -279,9 +279,12 @@ class Searching:
         )
 
     def beyond_the_model(self, asked: Asked) -> bool:
-        """Whether nothing but the model keeps a product from being found by its picture: its vector is the mean of its picture's
-        and its title's own, or its picture's where it has no title, the picture's is what the upload was encoded to, and an exact search by it does not find the product
-        either, since the model puts others nearer."""
+        """Whether nothing but the model keeps a product from being found by its picture.
+
+        That is so where all of this holds: the product's vector is the mean of its picture's and its title's own (or its picture's, where it has no
+        title); its picture's vector is what the uploaded picture was encoded to; and an exact search by that does not find the product either, because
+        the model puts others nearer.
+        """
         product: Drawn = asked.about
         if asked.results is None or not asked.results.hits or not product.space or not product.image_sha256:
             return False

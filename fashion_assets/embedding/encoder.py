@@ -333,8 +333,8 @@ def encoder(
     home: Path | None = None,
     limits: Limits | None = None,
 ) -> Encoder:
-    """The encoder of a model, loaded once per process on however many threads it is asked for and for whichever pictures, and
-    run as was found to be fastest in that `home`."""
+    """The encoder of a model, loaded once per process, whatever the threads and pictures it is asked for. It runs in the way that was found fastest in
+    that `home`."""
     loaded = _loaded(model, revision, device, batch_size, home)
     loaded.compute_on(threads or usable_cores())
     loaded.limits = limits or Limits()

@@ -114,8 +114,10 @@ class Towers:
     def small_images(
         self, lines: Sequence[np.ndarray], matrices: Sequence[tuple[np.ndarray, np.ndarray]]
     ) -> np.ndarray:
-        """As `images`, of pictures uint8 [h, 3, w] of any sizes, no edge longer than the model's, which the graph itself
-        brings to the model's size by each one's matrices, float32 [w, W] and [H, h] (`sizing`)."""
+        """As `images`, of pictures uint8 [h, 3, w] of any sizes, no edge longer than the model's.
+
+        The graph itself brings each to the model's size, by that picture's matrices, float32 [w, W] and [H, h] (`sizing`).
+        """
         return _unit(self._tower("small_vision").run(*_together(lines, matrices)))
 
     def compute_on(self, calls: int, cores: int) -> None:

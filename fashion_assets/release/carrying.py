@@ -1,14 +1,14 @@
-"""What changed in releases while they were live, brought to another one: so that nothing is lost by going live, or back.
+"""What changed in releases while they were live, carried over to another one, so that nothing is lost by going live, or back.
 
 What belongs here: which changes a release lacks, and writing them into it. What does not: the log (`warehouse.changes`), when it is done
 (`swap`, `fashion_assets.sync`).
 
-A release says before which transaction it has everything (`has_changes_before`). Of products what it lacks is read from the live release, as they are
-there by now; of other tables the rows are taken from the log, in their order. A candidate is made of the sources, and so has whatever came
-from them before it was begun; what an application wrote into a release itself is in no source, and comes to every candidate.
+A release says before which transaction it has everything (`has_changes_before`). Products it lacks are read from the live release, as they are
+there now; rows of other tables are taken from the log, in their order. A candidate is made of the sources, so it has whatever came from them before
+it was begun. What an application wrote into a release itself is in no source, and is carried over to every candidate.
 
-Releases may differ in shape. What both have is carried. A vector of a space the other one does not have stays behind: there the product keeps
-its own vector where picture and title are the same, and else has none until the next run, and is found by words.
+Releases may differ in shape: what both have is carried. A vector of a space that the other one lacks stays behind. There the product keeps its own
+vector where picture and title are the same. Else it has none until the next run, and is found by words.
 """
 
 import json

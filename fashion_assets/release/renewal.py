@@ -3,11 +3,13 @@
 What belongs here: whether there is such a spare and little differs, taking its tables over, writing what differs. What does not: which of the
 releases that are let go stays as a spare (`swap.tidy`), what rows there must be (`build`), styles (`styles`).
 
-The tables become the new release's under its name, in the load's transaction: rows that are as they must be stay where they lie, and with them
-their places in every index, the graph of vectors above all, which takes most of a build. Nothing the spare says of itself is believed. All
-rows arrive as for a release that is built whole, beside the spare's, and the database compares them byte by byte (`*<>`): so whoever
-wrote into it, and whatever it was made of, the rows are those of a release built whole. Its shape, too, is compared with tables made a moment
-ago; with anything of others on it, it is not taken. Rights, row security and triggers it had while it was live are taken away.
+In the load's transaction the spare's tables become the new release's, under its name. Rows that are as they must be stay where they lie. So do their
+places in every index, above all in the graph of vectors, which takes most of a build.
+
+Nothing the spare says of itself is believed. All rows arrive beside the spare's, as for a release that is built whole, and the database compares
+them byte by byte (`*<>`). So the rows are those of a release built whole, whoever wrote into the spare and whatever it was made of. Its shape is
+compared with tables made a moment ago, and a spare on which others hung something is not taken. Rights, row security and triggers that it had
+while it was live are taken away.
 """
 
 from collections.abc import Collection, Mapping, Sequence

@@ -1,16 +1,21 @@
-"""Readers whose snapshot is older than a release: led to it, they would find no rows, and no error.
+"""Readers whose snapshot is older than a release. If the views led them there, they would find no rows, and no error.
 
 What belongs here: finding them, and waiting for them as the setting `old_snapshots` says. What does not: locks (`repointing`).
 
-A transaction that is REPEATABLE READ, a cursor, or a long statement sees the database as it was when its snapshot was taken. The views lead
-everybody to the new release at the same instant, and its rows are none yet to a snapshot from before their load. Who that is, is told by
-the oldest transaction a snapshot takes for running (`backend_xmin`), held against the load's.
+A REPEATABLE READ transaction, a cursor, or a long statement sees the database as it was when its snapshot was taken. The views lead everybody to
+the new release at the same instant, and a snapshot from before its load does not see its rows. Which readers these are is told by the oldest
+transaction that a snapshot takes for running (`backend_xmin`), held against the load's.
 
 Counted are readers of this database whose role may use a serving schema, and standbys that tell what their readers need
-(`hot_standby_feedback`). Not counted: transactions that begin after the swap does, whose snapshots are new; prepared transactions, which read
-nothing any more; `pg_dump`, which reads tables alone, and those it locked as it began; slots nobody is connected to. Where the live release
-was loaded after the one that is gone to, as on the way back, whoever does not see this one does not see that one either: nobody is
-waited for.
+(`hot_standby_feedback`). Not counted are:
+
+- transactions that begin after the swap: their snapshots are new;
+- prepared transactions: they read nothing any more;
+- `pg_dump`: it reads tables alone, and those it locked as it began;
+- replication slots nobody is connected to.
+
+On the way back nobody is waited for: the live release was loaded after the one that is gone to, so whoever cannot see the one cannot see the other
+either.
 """
 
 import time

@@ -1,12 +1,12 @@
-"""The live release's index of vectors kept whole by itself, as syncs replace what is in it.
+"""The live release's index of vectors kept good by itself, while syncs replace what is in it.
 
-What belongs here: when it is built anew, and by which means that nobody waits for. What does not: building it (`indexes`), counting what is
+What belongs here: when it is built anew, by means that nobody waits for. What does not: building it (`indexes`), counting what is
 replaced (`applying`, `carrying`), when it is looked at (`fashion_assets.sync`, `fashion_assets.watching`).
 
-A vector that is replaced leaves its entry in the graph until a vacuum; then the entries around are linked anew, and its place is taken by a
-later one. A graph that has come to be little by little is not as good as one that was built at once, and larger: `benchmarks/ageing.py`
-shows by how much. So replaced vectors are counted, and from a share of the products on (`reindex_after`) the index is built anew beside the
-one in use, and only then the rows that were replaced are vacuumed. Cut off, the count stays as it was, and whoever syncs next drops what was left and begins again.
+A vector that is replaced leaves its entry in the graph until a vacuum. The vacuum links the entries around it anew, and a later vector takes its
+place. A graph that grew little by little is larger than one built at once, and finds less: `benchmarks/ageing.py` shows by how much. So replaced
+vectors are counted. From a share of the products on (`reindex_after`) the index is built anew beside the one in use; only then are the replaced rows
+vacuumed. If that is cut off, the count stays, and the next sync drops what was left and begins again.
 """
 
 from collections.abc import Callable

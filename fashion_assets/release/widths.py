@@ -3,9 +3,10 @@
 What belongs here: asking an index with more and more candidates, holding it against all vectors, keeping what was enough. What does not: using
 it, and proving by a sample that an answer left nothing out (`search.path`, `search.answering`).
 
-HNSW finds more the more candidates it keeps while it searches (`hnsw.ef_search`), IVFFlat the more lists it reads (`ivfflat.probes`), and takes the
-longer. How many are enough is a property of the vectors, of the index, and of how far the question is from any product: pictures lie among products, words farther off. So it is measured
-for questions of both kinds, and a question is taken for one or the other by how near the nearest products of the release's sample are to it.
+HNSW finds more the more candidates it keeps while it searches (`hnsw.ef_search`), IVFFlat the more lists it reads (`ivfflat.probes`); either takes
+longer for it. How many are enough depends on the vectors, on the index, and on how far the question is from any product: pictures lie among
+products, words farther off. So it is measured for questions of both kinds. A question counts as one or the other by how near the nearest products
+of the release's sample are to it.
 """
 
 from collections.abc import Mapping, Sequence

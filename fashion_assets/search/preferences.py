@@ -195,12 +195,11 @@ def _many(number: int, name: str) -> str:
 
 
 def lifted(releases: ServedReleases, facts: Facts, query: Query, found: Work[Results]) -> Work[Results]:
-    """A page of hits, with what the person of the query likes somewhat further up.
+    """A page of hits, in which those that the query's person likes stand somewhat further up.
 
-    The page has the hits it has for anybody, so that nothing is found less for it, none comes twice on another page, and what changes of
-    the person's taste between two pages moves nothing from one to the other. Places are fused as legs are, by reciprocal
-    ranks (Cormack, Clarke, Buettcher, SIGIR 2009), where `LIFT` is the weight of the person's; a hit in no space of theirs keeps its own place
-    there, too.
+    The page has the same hits for everybody: nothing is found less, no hit comes twice on another page, and a taste that changes between two pages
+    moves no hit from one to the other. Places are fused by reciprocal ranks, as legs are (Cormack, Clarke, Buettcher, SIGIR 2009); `LIFT` is the
+    weight of the person's ranks. A hit in none of the person's spaces keeps its own place in them, too.
     """
     results = yield from found
     if query.person is None or not query.has_meaning or query.sort != "relevance" or not results.hits:

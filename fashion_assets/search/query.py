@@ -262,9 +262,11 @@ def _place(value: object, product_id: object) -> Place:
 
 @dataclass(frozen=True)
 class Found:
-    """That one leg brought a hit: its rank in the leg from 1, its part of the fused score, and the cosine distance
-    (0 to 2) or the share of the question's terms that the product has (0 to 1), with what counts besides where few are meant
-    (`ranked_statement`). Or, without either, that what a person likes counted for its place on the page."""
+    """What brought a hit: a leg, or, without distance and coverage, what a person likes, which moved it on the page.
+
+    `rank`: in the leg, from 1. `score`: the leg's part of the fused score. `distance`: the cosine distance, 0 to 2. `coverage`: the share of the
+    question's terms that the product has, 0 to 1, with what counts besides where few products are meant (`ranked_statement`).
+    """
 
     leg: str
     rank: int

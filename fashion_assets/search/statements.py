@@ -149,8 +149,8 @@ def settings_along(candidates: int, lists: int) -> dict[str, str]:
 def settings_of(shape: Shape, walk: Walk) -> dict[str, str]:
     """The settings a search statement runs under.
 
-    The path never hangs on the planner's estimates: an exact leg orders by an expression no index has, and for an index
-    leg the only plan without a sort is the one that reads the vector index in its order.
+    They leave the planner no choice of path. An exact leg orders by an expression that no index has. Of an index leg, the only plan without a sort
+    reads the vector index in its order.
     """
     chosen = {"synchronize_seqscans": "off"}
     if any(leg.path not in COMPARING for leg in shape.vectors):

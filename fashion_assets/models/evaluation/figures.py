@@ -134,9 +134,14 @@ def neighbour_figures(
     attributes: Mapping[str, np.ndarray],
     among: np.ndarray | None = None,
 ) -> list[Figure]:
-    """precision@10 of each attribute among the ten nearest other pictures: unit vectors float32 [n, d], the places asked
-    with, int [q], the number of each picture's value, int [n], -1 for none, and the places of the others, int [m], none of
-    them asked with; without these all others."""
+    """precision@10 of each attribute among the ten nearest other pictures.
+
+    Args:
+        pictures: unit vectors, float32 [n, d].
+        rows: the pictures asked with, int [q].
+        attributes: by name the number of each picture's value, int [n]; -1 for none.
+        among: the pictures looked at, int [m], none of those asked with; default: all others.
+    """
     if among is None:
         documents, found = slice(None), nearest(pictures[rows], pictures, but=rows)
     else:

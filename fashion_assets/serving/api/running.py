@@ -2,11 +2,11 @@
 
 What belongs here: their start and their end. What does not: what they answer (`application`).
 
-One process serves by itself. Several are started by one that only watches over them, hands them connections (`sharing`), and holds the embedded
-server, if there is one, so that it is started once and outlives any of them; one that dies is replaced within seconds, and where the watching one is
-gone they end.
-Whoever is told to end takes no more connections, and lets those under way go on for `CLOSING_SECONDS`. To be told to is no fault: the exit code
-is 0.
+One process serves by itself. Several are started by one more, which only watches over them. It hands them connections (`sharing`), and holds the
+embedded server, if there is one, so that the server is started once and outlives each of them. It replaces a process that dies within seconds. If
+it is gone itself, they end.
+
+A process that is told to end takes no more connections, and lets those under way go on for `CLOSING_SECONDS`. That is no fault: its exit code is 0.
 """
 
 import multiprocessing

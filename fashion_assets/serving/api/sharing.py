@@ -1,12 +1,13 @@
-"""Connections, shared out evenly between the processes that answer: one accepts them and hands each to whichever has the fewest open.
+"""Connections shared out evenly: one process accepts them, and hands each to the answering process that has the fewest open.
 
 What belongs here: accepting and choosing (`Sharing`), and taking what is handed (`Handed`). What does not: starting these processes and
 watching over them (`running`).
 
-Where processes accept from one socket themselves, whichever wakes first takes all that wait, as event loops do: of eight connections
-that come at once one process got seven or eight in ten of twelve tries, and as connections are kept, the other core idles for as long as they are. A
-connection goes through a Unix socket (SCM_RIGHTS), a *channel*, of which each process has its own; by the same it says that it has begun, and of each connection
-that it is closed. So nobody is handed one before it can answer, and one that is gone, or does nothing, is handed no more.
+Where processes accept from one socket themselves, whichever wakes first takes all that wait, as event loops do. Of eight connections that came
+at once, one process got seven or eight in ten of twelve tries; since connections are kept, the other core then idles as long as they last.
+
+Each process has a Unix socket of its own, a *channel*. Connections come to it by that (SCM_RIGHTS), and by that it says that it has begun, and
+that a connection is closed. So a process gets none before it can answer, and no more once it is gone or does nothing.
 """
 
 import asyncio

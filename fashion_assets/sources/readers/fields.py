@@ -198,8 +198,8 @@ class Readings:
 
 
 def quoted_words(field: str, quote: str) -> bool:
-    """Whether a field that begins and ends with a quote is text with several words in quotes (`"Best" or "Worst"`), and not one
-    text in quotes with others in it (`"5" x 7" frame"`)."""
+    """Whether a field that begins and ends with a quote is a text with several quoted words (`"Best" or "Worst"`), rather than one quoted text with quotes
+    in it (`"5" x 7" frame"`)."""
     places = [place for place, letter in enumerate(field) if letter == quote]
     if len(places) < 4 or len(places) % 2:
         return False

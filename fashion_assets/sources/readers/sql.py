@@ -50,16 +50,20 @@ _NUMBERS = re.compile(r"\[[-+.\deE,\s]*\]")
 
 
 class Sql(RowReader):
-    """Options: `table`, `schema.table` or a list of both; or `query`, one SELECT; `key`, the columns that identify a row (of a table
-    its primary key, or else a unique index, need not be named); `order`, the columns by which rows of equal keys are sorted, the last
-    first with a minus before the name; `joins`, tables whose columns stand beside its own (see `joins.joined`).
+    """A table or a query of a database.
+
+    Options:
+        table: `schema.table`, or a list of both.
+        query: one SELECT, in place of a table.
+        key: the columns that identify a row. Default: a table's primary key, else a unique index.
+        order: the columns by which rows of equal keys are sorted; a minus before the name sorts downwards.
+        joins: tables whose columns stand beside its own (`joins.joined`).
 
     Without any key rows come in no order, and finding some of them again takes a scan each time: `how` says so. Locators: the values
     of the key, and the beginning of the digest where nothing says that the key is unique.
 
-    Values: numbers are `int`, `Decimal` or `float` as the database has them, times are those of `datetime` (text where it has no
-    such), JSON is lists and objects, of which one that is a vector holds floats and all other numbers `Decimal`; of what else a
-    database knows, its text.
+    Values: numbers are `int`, `Decimal` or `float`, as the database has them. Times are those of `datetime`, or text where it has no such. JSON is
+    lists and objects; its numbers are `Decimal`, but floats in a list that is a vector. Anything else is its text.
     """
 
     format: ClassVar[str] = "sql"
