@@ -50,9 +50,6 @@ from fashion_assets_tests.test_migration import figure
 
 Migrate = Callable[..., MigrationResult]
 
-OF_A_DATABASE = ("listings", "batches", "quarantine", "embeddings")
-"""Tables that files can fill again."""
-
 
 @pytest.fixture(autouse=True)
 def _small_batches(monkeypatch: pytest.MonkeyPatch) -> None:
