@@ -236,7 +236,7 @@ def test_tables_that_somebody_reads_for_long_are_not_tried_for_ever(
     conn.commit()
     monkeypatch.setattr(repointing, "TRYING_SECONDS", 0.1)
     with connect(candidate.settings, application_name="a dump") as reader:
-        reader.execute("SET idle_in_transaction_session_timeout = '2s'")
+        reader.execute("SET idle_in_transaction_session_timeout = '60s'")
         reader.execute(sql.SQL("SELECT FROM {} LIMIT 1").format(second.table("products")))
         with pytest.raises(HeldUp, match=r"lock timeout.*held by a dump"):
             promote(candidate.conn, candidate.settings, second)
