@@ -81,7 +81,10 @@ def read_file(home: Path) -> tuple[dict[str, Any], dict[str, str]]:
     except (FileNotFoundError, NotADirectoryError):
         return {}, {}
     except OSError as error:
-        raise SettingsError(f"{shown(path)} cannot be read: {error.strerror}") from None
+        raise SettingsError(
+            f"{shown(path)} cannot be read: {error.strerror}. Make it readable for this user, run as its owner, or choose another home with --home or "
+            f"{variable('home')}."
+        ) from None
     except UnicodeDecodeError as error:
         line = error.object.count(b"\n", 0, error.start) + 1
         raise SettingsError(f"{shown(path)}, line {line}: this is not UTF-8, as TOML must be") from None

@@ -241,6 +241,13 @@ def _initialise(data: Path, programs: Path, user: int | None) -> None:
         said = one_line(made.stderr or made.stdout)
         if NO_SPACE in said:
             raise disk_full(data)
+        if "could not look up effective user ID" in said:
+            number = os.geteuid()
+            raise EmbeddedServerFailed(
+                f"This process's user, {number}, has no name on this machine, and Postgres's initdb insists on one: add "
+                f"`fashion:x:{number}:{os.getegid()}::/tmp:/bin/sh` to /etc/passwd (in a container, where its image is made), run as a user who has one, or "
+                "set FASHION_ASSETS_DATABASE_URL."
+            )
         raise EmbeddedServerFailed(f"A new database cannot be made in {data}: {said[-500:]}")
     with (aside / "postgresql.conf").open("a") as file:
         file.write(f"\ninclude_if_exists '{tuning.FILE}'\n")

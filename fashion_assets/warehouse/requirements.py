@@ -110,7 +110,7 @@ _CLAIMED = """
 SELECT quote_ident(n.nspname), quote_ident(pg_get_userbyid(n.nspowner)),
        (SELECT string_agg(relname, ', ' ORDER BY relname)
         FROM (SELECT relname FROM pg_class WHERE relnamespace = n.oid AND relkind IN ('r', 'p', 'v', 'm', 'f') ORDER BY relname LIMIT 3) AS first)
-FROM pg_namespace n WHERE n.nspname = ANY(%(ours)s) AND (
+FROM pg_namespace n WHERE (n.nspname = ANY(%(ours)s) OR n.nspname ~ %(releases)s) AND (
     NOT has_schema_privilege(n.oid, 'CREATE')
     OR n.nspname <> %(dagster)s AND EXISTS (SELECT FROM pg_class WHERE relnamespace = n.oid AND relkind IN ('r', 'p', 'v', 'm', 'f')))
 ORDER BY n.nspname LIMIT 1
@@ -120,7 +120,9 @@ ORDER BY n.nspname LIMIT 1
 
 def require_free_names(connection: psycopg.Connection[Any]) -> None:
     """Raise `NameTaken` where a database in which nothing was made yet has a schema called as one of ours that is somebody else's."""
-    row = connection.execute(_CLAIMED, {"ours": [OPS, SERVING, DAGSTER], "dagster": DAGSTER}).fetchone()
+    row = connection.execute(
+        _CLAIMED, {"ours": [OPS, SERVING, DAGSTER], "releases": f"^{SERVING}_r[0-9]+$", "dagster": DAGSTER}
+    ).fetchone()
     if row is not None:
         schema, owner, held = row
         raise NameTaken(

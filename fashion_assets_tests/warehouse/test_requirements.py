@@ -101,6 +101,7 @@ def test_a_role_that_may_not_create(shop: Shop, administrator: Connection):
         ("CREATE SCHEMA fashion_ops", "fashion_ops of .* belongs to postgres"),
         ("CREATE SCHEMA fashion_sota; CREATE TABLE fashion_sota.products (id int); GRANT ALL ON SCHEMA fashion_sota TO PUBLIC", "holds products"),
         ("CREATE SCHEMA dagster", "dagster of"),
+        ("CREATE SCHEMA fashion_sota_r0001; CREATE VIEW fashion_sota_r0001.v AS SELECT 1 AS a", "fashion_sota_r0001 of .* holds v"),
     ],
 )  # fmt: skip
 def test_a_schema_of_ours_that_is_anothers(shop: Shop, administrator: Connection, claimed: str, told: str):
