@@ -187,7 +187,11 @@ def as_user(user: int | None) -> dict[str, Any]:
         return {}
     import pwd
 
-    return {"user": user, "group": pwd.getpwuid(user).pw_gid, "extra_groups": []}
+    try:
+        group = pwd.getpwuid(user).pw_gid
+    except KeyError:  # a home of another machine's user, in a container
+        group = user
+    return {"user": user, "group": group, "extra_groups": []}
 
 
 def _let_through(folder: Path) -> None:

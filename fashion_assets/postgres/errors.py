@@ -186,6 +186,9 @@ _GONE_TEXTS = (
     "broken pipe",
 )
 
+EMBEDDED = "embedded Postgres in"
+"""How the home's own server is told (`server.describe`)."""
+
 READ_ONLY_ADVICE = (
     "It is a standby (name the primary), or set to be read only by its server, a role or the database: find out why (some "
     "hosts do so when a disk is full), then `ALTER DATABASE … SET default_transaction_read_only = off`, or `ALTER ROLE …`."
@@ -313,7 +316,19 @@ def _told(kind: type[WarehouseError], text: str, where: str) -> WarehouseError:
         )
     )
     place = f" ({where})" if where else ""
-    advice = _ADVICE[kind]
-    if kind is ServerUnreachable and any(part in text.lower() for part in _PARAMETER_TEXTS):
-        advice = "Mend that parameter in FASHION_ASSETS_DATABASE_URL, or the variable of libpq's (PGSSLMODE, PGOPTIONS …) that says so."
-    return kind(f"{_what(kind)}{place}: {'; '.join(lines[:2]).rstrip('.?')}. {advice}")
+    return kind(
+        f"{_what(kind)}{place}: {'; '.join(lines[:2]).rstrip('.?')}. {_advice(kind, text.lower(), where)}"
+    )
+
+
+def _advice(kind: type[WarehouseError], text: str, where: str) -> str:
+    if "resource temporarily unavailable" in text:
+        return (
+            "Let it have more processes (ulimit -u, or the container's limit of pids), then run the same command again: finished work "
+            "is kept."
+        )
+    if kind is ServerUnreachable and any(part in text for part in _PARAMETER_TEXTS):
+        return "Mend that parameter in FASHION_ASSETS_DATABASE_URL, or the variable of libpq's (PGSSLMODE, PGOPTIONS …) that says so."
+    if kind is ServerUnreachable and where.startswith(EMBEDDED):
+        return "Look at its log there (server.log), then run the same command again: finished work is kept."
+    return _ADVICE[kind]

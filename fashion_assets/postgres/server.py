@@ -21,7 +21,7 @@ from fashion_assets.errors import ROOM, disk_full
 from fashion_assets.file_locks import lock, open_lock
 from fashion_assets.postgres import embedded, given
 from fashion_assets.postgres.embedded import STOP_SECONDS, USER
-from fashion_assets.postgres.errors import EmbeddedServerFailed, LoginRefused
+from fashion_assets.postgres.errors import EMBEDDED, EmbeddedServerFailed, LoginRefused
 from fashion_assets.postgres.tuning import PORT
 from fashion_assets.settings import Settings
 
@@ -89,7 +89,7 @@ def conninfo(settings: Settings) -> str:
 def describe(settings: Settings) -> str:
     """The server in use in words, for status lines and errors: never a password, and nothing is started."""
     if settings.database_url is None:
-        return f"embedded Postgres in {settings.postgres_data}"
+        return f"{EMBEDDED} {settings.postgres_data}"
     try:
         found = given.parameters(settings.database_url.get_secret_value())
     except LoginRefused:

@@ -265,6 +265,10 @@ def test_a_url_that_cannot_be_read_is_refused_without_repeating_it(password: str
     assert "cret" not in str(refused.value)
 
 
+def test_a_folder_of_a_user_without_a_name_has_one_to_run_as():
+    assert embedded.as_user(4_000_000) == {"user": 4_000_000, "group": 4_000_000, "extra_groups": []}
+
+
 @pytest.mark.parametrize(
     "written",
     [

@@ -20,6 +20,7 @@ from fashion_assets.postgres.errors import (
     TooFewConnections,
     WarehouseError,
     WrongEncoding,
+    explain,
     explained,
 )
 from fashion_assets.search.reading import AsyncReadingConnection, ReadingConnection
@@ -307,6 +308,20 @@ def test_no_more_connections_are_told(settings: Settings, server_settings: Setti
                 connect(given)
         finally:
             administrator.execute(sql.SQL("DROP ROLE {}").format(sql.Identifier(name)))
+
+
+@pytest.mark.parametrize(
+    ("text", "where", "advice"),
+    [
+        ('connection failed: … server does not support SSL, but SSL was required', "Postgres at db", "Mend that parameter"),
+        ('connection is bad: invalid sslmode value: "x"', "Postgres at db", "Mend that parameter"),
+        ("connection failed: could not fork new process: Resource temporarily unavailable", "Postgres at db", "more processes"),
+        ("connection failed: Connection refused", "Postgres at db", "names the right host, port and database"),
+        ("connection failed: Connection refused", "embedded Postgres in /home", "Look at its log there"),
+    ],
+)  # fmt: skip
+def test_advice_is_of_what_is_wrong(text: str, where: str, advice: str):
+    assert advice in str(explain(psycopg.OperationalError(text), where))
 
 
 @pytest.mark.parametrize(

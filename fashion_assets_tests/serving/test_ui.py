@@ -15,6 +15,8 @@ from typing import Any
 import psutil
 import pytest
 
+from fashion_assets.serving import UIError
+from fashion_assets.serving.listening import listening
 from fashion_assets.settings import Settings
 from fashion_assets_tests.serving.web import Server
 
@@ -221,3 +223,18 @@ def test_a_port_that_is_taken_is_told_in_one_line(settings: Settings, tmp_path: 
         and "--port" in ended.stderr
         and "Traceback" not in ended.stderr
     )
+
+
+def test_what_keeps_a_socket_from_listening_is_the_host_or_the_port():
+    with (
+        pytest.raises(UIError, match=r"no such host, port 0: .*Choose another with --host"),
+        listening("no such host", 0, "It"),
+    ):
+        pass
+    with listening("127.0.0.1", 0, "It") as made:
+        taken = made.getsockname()[1]
+        with (
+            pytest.raises(UIError, match=r"already in use\. Choose another with --port"),
+            listening("127.0.0.1", taken, "It"),
+        ):
+            pass
