@@ -49,6 +49,7 @@ from fashion_assets.sources.source import (
     SourceChanged,
     SourceError,
 )
+from fashion_assets.sources.withdrawn import Withdrawn
 
 MANY_MISSED = 0.5
 """Share of the pictures that are not there from which on people are told what was looked for, and what is there."""
@@ -203,11 +204,14 @@ class Mapped(Source):
             ids: list[str | None] = []
             locators: list[str] = []
             signatures: list[str] = []
+            withdrawn = Withdrawn(reader.columns)
             looked = missed = 0
             example: str | None = None
             for record in islice(grouped(reader.rows(), reading.group), most):
                 seen = self._look_at(record, reading, places)
                 reading.learn(record)
+                if withdrawn.watches:
+                    withdrawn.learn(record.rows[0].values)
                 if seen.image is not None and not is_url(seen.image):
                     looked += 1
                     if seen.found is NOT_THERE:
@@ -223,7 +227,7 @@ class Mapped(Source):
                 yield pa.table([ids, locators, signatures], schema=REFERENCE_SCHEMA)
             self._found = self._found_in(reader, reading)
             self._left_out = reader.left_out
-            self._notes = [*reader.notes, *self._beside()]
+            self._notes = [*reader.notes, *withdrawn.notes, *self._beside()]
             self._missed = None
             if example is not None and missed >= MANY_MISSED * looked:
                 there = places.own.in_words(example)

@@ -404,3 +404,27 @@ def test_letters_that_were_lost_before_are_told(tmp_path):
 def test_a_year_may_be_a_date_in_the_public_layout(tmp_path, stated, year):
     (row,) = rows(write(tmp_path, f"{HEADER}\n{SHIRT.replace('2011', stated)}\n"))
     assert row["year"] == year
+
+
+@pytest.mark.parametrize(
+    ("name", "offered", "withdrawn"),
+    [
+        ("deleted_at", "", "2024-01-02"),
+        ("Published", "TRUE", "false"),
+        ("Status", "active", "Draft"),
+        ("is_hidden", "0", "1"),
+    ],
+)
+def test_listings_that_are_said_to_be_withdrawn_are_told(tmp_path, name, offered, withdrawn):
+    lines = [
+        f"{SHIRT.replace('1,', f'{n},', 1)},{said}"
+        for n, said in enumerate((offered, withdrawn, withdrawn), 1)
+    ]
+    source = write(tmp_path, "\n".join([f"{HEADER},{name}", *lines]) + "\n", pictures=("1", "2", "3"))
+    assert len(read_all(source)) == 3
+    assert source.notes[0].startswith(
+        f"2 of 3 listings are said to be offered no longer or not yet ({name} is {withdrawn}"
+    )
+    source = write(tmp_path, f"{HEADER},{name}\n{lines[0]}\n")
+    read_all(source)
+    assert source.notes == []
