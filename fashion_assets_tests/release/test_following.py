@@ -81,6 +81,12 @@ def versions(database: psycopg.Connection, release: str) -> dict[str, str]:
     return dict(rows.fetchall())
 
 
+def test_a_sync_by_snapshot_is_a_run(shop: Path, settings: Settings):
+    result = synced(settings, mode="snapshot")
+    assert result.mode == "snapshot" and result.run is not None and result.run.live
+    assert result.run.lines[-1] == "nothing changed" and result.release == result.run.release
+
+
 def test_what_changed_in_a_source_comes_into_the_live_release_as_a_run_would_bring_it(
     migrate: Callable[..., MigrationResult],
     settings: Settings,
