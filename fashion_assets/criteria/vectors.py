@@ -8,6 +8,7 @@ What belongs here: pure functions over Arrow tables. What does not: making vecto
 
 from collections.abc import Mapping
 from dataclasses import dataclass, field
+from functools import cached_property
 
 import numpy as np
 import pyarrow as pa
@@ -37,7 +38,7 @@ class EmbeddedBatch:
     min_products_for_a_rate: int = 20
     brought: pa.Table = field(default_factory=BROUGHT_SCHEMA.empty_table)
 
-    @property
+    @cached_property
     def made(self) -> pa.Table:
         """The vectors this model made."""
         own = pc.equal(self.embeddings["space"], self.space.name)

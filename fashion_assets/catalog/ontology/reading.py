@@ -218,7 +218,8 @@ class _Reader:
 
     def _kin(self, name: str, one: str, other: str) -> bool:
         """Whether two values are of one line: navy blue and blue."""
-        return one in self._line(name, other) or other in self._line(name, one)
+        known = self._known
+        return one == other or one in known.line(name, other) or other in known.line(name, one)
 
     def _apart(self, name: str, every: Sequence[Candidate]) -> list[str]:
         """The values of which none stands under another."""
