@@ -7,6 +7,7 @@ each is done for a listing (`sources`, `catalog`), and what the UI is shown of i
 # pyarrow.compute makes its functions when it is imported, out of pyright's sight.
 # pyright: reportAttributeAccessIssue=false
 
+from collections.abc import Mapping
 from dataclasses import replace
 from datetime import UTC, datetime
 
@@ -25,6 +26,7 @@ from fashion_assets.batches.files import (
     previous_column,
 )
 from fashion_assets.batches.stage import Given, Made, Opening, Tables, Work
+from fashion_assets.catalog.formats.outlines import Picture
 from fashion_assets.catalog.normalization import normalize, reuse_normalized
 from fashion_assets.catalog.pictures import Limits
 from fashion_assets.catalog.rules import Rules
@@ -70,7 +72,9 @@ def judge(work: Work, tables: Tables) -> Made:
         previous(work.store, QUARANTINED_LISTINGS, work.name),
         held_to.version,
     )
-    made = work.compute.rows(_validated, kept.to_validate, held_to, work.opening, work.compute.threads)
+    made = work.compute.rows(
+        _validated, kept.to_validate, held_to, work.opening, work.compute.threads, work.sizes
+    )
     products = pa.concat_tables([kept.products, *(each.products for each in made)])
     rejections = pa.concat_tables([kept.rejections, *(each.rejections for each in made)])
     work.reject(rejections)
@@ -90,13 +94,16 @@ def judge(work: Work, tables: Tables) -> Made:
     )
 
 
-def _validated(listings: pa.Table, held_to: Rules, opening: Opening, threads: int) -> Validated:
+def _validated(
+    listings: pa.Table, held_to: Rules, opening: Opening, threads: int, sizes: Mapping[str, Picture]
+) -> Validated:
     return validate(
         listings,
         held_to,
         pictures_in=opening.source.picture_folders,
         threads=threads,
         memory=Limits.from_settings(opening.settings).memory,
+        sizes=sizes,
     )
 
 

@@ -7,7 +7,7 @@ It is done where it is called, also where batches go to a cluster: what changed 
 next run makes them anew.
 """
 
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from contextlib import AbstractContextManager
 from dataclasses import dataclass, field
 from functools import cached_property
@@ -23,6 +23,7 @@ from fashion_assets.batches.files import (
 )
 from fashion_assets.batches.stage import Opening, Work
 from fashion_assets.batches.stages import STAGES
+from fashion_assets.catalog.formats.outlines import Picture
 from fashion_assets.catalog.listing import REJECTION_SCHEMA
 from fashion_assets.criteria.verdict import Verdict
 from fashion_assets.embedding.encoder import LookedUp, Model
@@ -55,6 +56,7 @@ class SomeListings(Work):
     opened: Source = field(kw_only=True)
     asked: pa.Table = field(kw_only=True)
     """The listings, as `warehouse.register.REFERENCES_SCHEMA`."""
+    judged_before: Mapping[str, Picture] = field(default_factory=dict, kw_only=True)
     rejections: dict[str, pa.Table] = field(default_factory=dict, kw_only=True)
     """By the step that rejected them."""
 
@@ -65,6 +67,10 @@ class SomeListings(Work):
     @cached_property
     def references(self) -> pa.Table:
         return self.asked
+
+    @property
+    def sizes(self) -> Mapping[str, Picture]:
+        return self.judged_before
 
     @cached_property
     def opening(self) -> Opening:
@@ -94,13 +100,22 @@ def through_stages(
     of: SourceRecord,
     source: Source,
     references: pa.Table,
+    sizes: Mapping[str, Picture],
 ) -> Through:
-    """Listings of one source through every stage, each judged by its criteria. `nothing`: a store without files.
+    """Listings of one source through every stage, each judged by its criteria. `nothing`: a store without files; `sizes`: see `Work.sizes`.
 
     Raises `Refused` where a criterion fails, and what the source raises.
     """
     work = SomeListings(
-        of.name, settings, nothing, connect, LookedUp(model), of=of, opened=source, asked=references
+        of.name,
+        settings,
+        nothing,
+        connect,
+        LookedUp(model),
+        of=of,
+        opened=source,
+        asked=references,
+        judged_before=sizes,
     )
     tables: dict[str, pa.Table] = {}
     for stage in STAGES:

@@ -238,12 +238,13 @@ def validate(
     threads: int = 2,
     memory: MemoryBudget | None = None,
     pictures: bool = True,
+    sizes: Mapping[str, Picture] | None = None,
 ) -> Validated:
     """Split listings (LISTING_SCHEMA) of a source whose pictures are in these folders into products and rejections.
 
     `threads` open pictures side by side, where these are large enough for that to be faster, and as far as `memory` lets
     them (None: this process's own). Without `pictures` only what is said is judged: none is opened or missed, and products have
-    none. Raises `AccountingError` if a listing were lost or counted twice.
+    none. `sizes`: of pictures, by the SHA-256 of their bytes, that were found sound under these rules before: they are not opened again. Raises `AccountingError` if a listing were lost or counted twice.
     """
     listings = listings.select(LISTING_SCHEMA.names).combine_chunks()
     failed = np.zeros((listings.num_rows, len(RULES)), dtype=bool)
@@ -282,22 +283,22 @@ def validate(
 
     if pictures:
         limits = Limits(rules.max_image_bytes, rules.max_image_pixels, memory or MemoryBudget.own())
-        sizes = _judge_pictures(listings, limits, pictures_in, threads, failed, readable)
+        found = _judge_pictures(listings, limits, pictures_in, threads, sizes or {}, failed, readable)
         if profile.picture == "optional":
             failed[:, [_POSITION[name] for name in (IMAGE_MISSING, *NOT_HAD)]] = False
-            bare = np.asarray(nulls["title"]) & (sizes.width == 0)
+            bare = np.asarray(nulls["title"]) & (found.width == 0)
             fail("nothing_to_show", bare & readable & ~failed.any(axis=1))
         else:
             # Where not even an id says which picture it would be, its absence is no reason of its own.
             failed[:, _POSITION[IMAGE_MISSING]] &= np.asarray(pc.is_valid(_one(listings["image"]))) | has_id
     else:
         none = np.zeros(listings.num_rows, dtype=np.int32)
-        sizes = _Sizes(none, none)
+        found = _Sizes(none, none)
         failed[:, _OF_PICTURES] = False
 
     rejected: np.ndarray = np.asarray(failed.any(axis=1))
     rejections = _rejections(listings, failed, rejected, rules.version)
-    products = _products(listings, ~rejected, nulls, amounts, sizes, rules.version)
+    products = _products(listings, ~rejected, nulls, amounts, found, rules.version)
     if products.num_rows + rejections.num_rows != listings.num_rows:
         raise AccountingError(
             f"{listings.num_rows} listings in, but {products.num_rows} products "
@@ -417,21 +418,26 @@ def _judge_pictures(
     limits: Limits,
     pictures_in: PictureFolders,
     threads: int,
+    known: Mapping[str, Picture],
     failed: np.ndarray,
     readable: np.ndarray,
 ) -> _Sizes:
-    """Mark the listings whose picture fails, or is not there; give the sizes of the others'."""
-    uris = _one(listings["image_uri"])
+    """Mark the listings whose picture fails, or is not there; give the sizes of the others'. `known`: sizes of sound ones by their hash."""
+    uris, hashes = _one(listings["image_uri"]), _one(listings["image_sha256"])
     placed = np.asarray(pc.is_valid(uris))
     settled = failed[:, _OF_PICTURES].any(axis=1)
     failed[:, _POSITION[IMAGE_MISSING]] |= ~placed & ~settled & readable
 
     rows = np.flatnonzero(placed & ~settled & readable)
     paths = [pictures_in.path(uri) for uri in uris.take(pa.array(rows)).to_pylist()]
-    verdicts = _probe_all(paths, limits, threads)
+    before = [known.get(each) for each in hashes.take(pa.array(rows)).to_pylist()]
+    probed = iter(
+        _probe_all([path for path, size in zip(paths, before, strict=True) if size is None], limits, threads)
+    )
+    verdicts = [size or next(probed) for size in before]
     width = np.zeros(listings.num_rows, dtype=np.int32)
     height = np.zeros(listings.num_rows, dtype=np.int32)
-    sound = np.asarray(pc.is_valid(_one(listings["image_sha256"])))
+    sound = np.asarray(pc.is_valid(hashes))
     for row, verdict in zip(rows.tolist(), verdicts, strict=True):
         if isinstance(verdict, str):
             failed[row, _POSITION[verdict]] = True

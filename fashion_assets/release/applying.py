@@ -141,7 +141,14 @@ class Applying:
             return Judged(None, None)
         source = roots.opened(entry, self._settings)
         through = through_stages(
-            self._settings, self._nothing, self.looking, self._model, entry, source, portion.listings
+            self._settings,
+            self._nothing,
+            self.looking,
+            self._model,
+            entry,
+            source,
+            portion.listings,
+            portion.pictures,
         )
         rows = serving_rows(
             through.normalized,
@@ -337,17 +344,32 @@ def _note_moved(conn: psycopg.Connection, release: Release, arriving: sql.Identi
 
 def _upsert(conn: psycopg.Connection, release: Release, arriving: sql.Identifier) -> int:
     columns = [column.name for column in PRODUCTS.columns if column.copied is not None]
-    listed = sql.SQL(", ").join(map(sql.Identifier, columns))
-    given = sql.SQL(", ").join(
-        sql.SQL("{0} = excluded.{0}").format(sql.Identifier(column))
-        for column in columns
-        if column != "product_id"
-    )
-    return conn.execute(
-        sql.SQL(
-            "INSERT INTO {} ({listed}) SELECT {listed} FROM {} ON CONFLICT (product_id) DO UPDATE SET {given}"
-        ).format(release.table(PRODUCTS.name), arriving, listed=listed, given=given)
+    parts = {
+        "own": release.table(PRODUCTS.name),
+        "arriving": arriving,
+        "listed": sql.SQL(", ").join(map(sql.Identifier, columns)),
+    }
+
+    def given(by: str) -> sql.Composed:
+        return sql.SQL(", ").join(
+            sql.SQL("{0} = {1}.{0}").format(sql.Identifier(column), sql.Identifier(by))
+            for column in columns
+            if column != "product_id"
+        )
+
+    # Most are there. An insert that meets its product makes the words that are searched twice: of the row it would insert, and of the one it updates.
+    changed = conn.execute(
+        sql.SQL("UPDATE {own} p SET {given} FROM {arriving} a WHERE p.product_id = a.product_id").format(
+            **parts, given=given("a")
+        )
     ).rowcount
+    new = conn.execute(
+        sql.SQL(
+            "INSERT INTO {own} ({listed}) SELECT {listed} FROM {arriving} a WHERE NOT EXISTS "
+            "(SELECT FROM {own} p WHERE p.product_id = a.product_id) ON CONFLICT (product_id) DO UPDATE SET {given}"
+        ).format(**parts, given=given("excluded"))
+    ).rowcount
+    return changed + new
 
 
 def _replace_vectors(conn: psycopg.Connection, release: Release, arriving: sql.Identifier) -> None:

@@ -15,6 +15,7 @@ import psycopg
 import pyarrow as pa
 from psycopg import sql
 
+from fashion_assets.catalog.formats.outlines import Picture
 from fashion_assets.warehouse.register import REFERENCES_SCHEMA
 from fashion_assets.warehouse.releases import Release
 from fashion_assets.warehouse.serving import PRODUCTS
@@ -37,6 +38,8 @@ class Portion(NamedTuple):
     """Ids of products that are to be taken out."""
     gone_keys: list[str]
     """Listings in quarantine that are no more."""
+    pictures: dict[str, Picture]
+    """By the SHA-256 of their bytes, the sizes of pictures that the release's products have: it was made with the rules in force."""
 
 
 def behind(conn: psycopg.Connection, release: Release) -> list[tuple[str, str]]:
@@ -183,14 +186,15 @@ def _portion(
 
     rows = conn.execute(
         sql.SQL(
-            "SELECT l.external_id, l.locator, l.signature, l.listing_key, l.occurrence, l.batch "
+            "SELECT l.external_id, l.locator, l.signature, l.listing_key, l.occurrence, l.batch, "
+            "p.image_sha256, p.image_width, p.image_height "
             + _LACKING
             + among("l")
             + ' ORDER BY l.listing_key COLLATE "C"'
         ).format(products=products),
         values,
     ).fetchall()
-    columns = list(zip(*rows, strict=True)) if rows else [[] for _ in range(6)]
+    columns = list(zip(*rows, strict=True)) if rows else [[] for _ in range(9)]
     gone = conn.execute(
         sql.SQL(
             """
@@ -226,4 +230,9 @@ def _portion(
         dict(zip(columns[3], columns[5], strict=True)),
         [product for (product,) in gone],
         [key for (key,) in gone_keys],
+        {
+            sha256: Picture(width, height)
+            for sha256, width, height in zip(*columns[6:], strict=True)
+            if sha256
+        },
     )

@@ -9,7 +9,7 @@ from hypothesis import strategies as st
 from PIL import Image
 
 from fashion_assets.catalog import validation
-from fashion_assets.catalog.formats.outlines import MIN_EDGE, NOT_HAD
+from fashion_assets.catalog.formats.outlines import MIN_EDGE, NOT_HAD, Picture
 from fashion_assets.catalog.listing import (
     ATTRIBUTES,
     LISTING_SCHEMA,
@@ -381,6 +381,21 @@ def test_a_picture_that_could_not_be_read_is_tried_again(picture):
     rules = Rules()
     products, rejections = validate(table(row), rules)
     assert reuse(table(row), products, rejections, rules.version).to_validate.num_rows == 1
+
+
+def test_a_picture_that_was_sound_before_is_not_opened_again(picture, tmp_path):
+    known = {"cd" * 32: Picture(30, 40)}
+    away = str(tmp_path / "away.jpg")
+    rows = [
+        listing(picture, "1"),
+        listing(away, "2", image_sha256="cd" * 32),
+        listing(away, "3", image_sha256="ef" * 32),  # other bytes
+        listing(None, "4"),
+    ]
+    products, rejections = validate(table(*rows), Rules(), sizes=known)
+    sizes = [(each["image_width"], each["image_height"]) for each in products.to_pylist()]
+    assert products["listing_key"].to_pylist() == ["1", "2"] and sizes == [(60, 80), (30, 40)]
+    assert rejections["reasons"].to_pylist() == [["image_missing"], ["image_missing"]]
 
 
 TEXTS = (

@@ -222,6 +222,13 @@ def test_what_was_interrupted_goes_on_where_it_ended(live: Candidate, monkeypatc
     assert apply_all(live, most=1).written == 1
     (left,) = portions(live.conn, live.release, behind(live.conn, live.release))
     assert list(left.batches) == ["fashion_demo-00002"] and left.listings["external_id"].to_pylist() == ["39"]
+    # Its picture is one the release has, and is not opened again where it is the same.
+    [(picture, *size)] = live.conn.execute(
+        sql.SQL("SELECT image_sha256, image_width, image_height FROM {} WHERE external_id = '39'").format(
+            live.release.table("products")
+        )
+    ).fetchall()
+    assert left.pictures == {picture: tuple(size)}
 
 
 def test_what_is_written_beside_a_portion_that_fails_stays(live: Candidate, monkeypatch: pytest.MonkeyPatch):
