@@ -176,8 +176,13 @@ class Cores:
 
     def taken(self) -> dict[str, float]:
         """Share of a core, of each."""
-        passed, now = time.monotonic() - self._began, self._seconds()
-        return {name: round((now[name] - self._before[name]) / passed, 3) for name in now}
+        passed = time.monotonic() - self._began
+        return {name: round(each / passed, 3) for name, each in self.seconds().items()}
+
+    def seconds(self) -> dict[str, float]:
+        """Seconds of a core, of each."""
+        now = self._seconds()
+        return {name: now[name] - self._before[name] for name in now}
 
 
 class Recall:
