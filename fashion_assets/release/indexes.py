@@ -107,8 +107,9 @@ def lists_bytes(lists: int, dimension: int) -> int:
 
 
 def lists_for(vectors: int, dimension: int, most: int) -> int:
-    """Into how many lists so many vectors are put: the root of their number, fewer where their centres are not found in `most` bytes."""
-    lists = max(1, math.isqrt(vectors))
+    """Into how many lists so many vectors are put: the root of half their number, fewer where their centres are not found in `most` bytes. pgvector's manual
+    begins with the root of all; finding the centres takes the square of the lists, and of a million vectors half of that is 130 MB."""
+    lists = max(1, math.isqrt(vectors // 2))
     while lists > 1 and lists_bytes(lists, dimension) > most:
         lists = lists * 9 // 10
     return lists

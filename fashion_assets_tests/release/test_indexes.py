@@ -245,8 +245,8 @@ def test_vectors_are_put_into_lists_where_they_are_many_or_somebody_says_so(cand
 
 
 def test_there_are_as_many_lists_as_their_centres_are_found_in_the_memory():
-    assert indexes.lists_for(10**6, 512, 2**40) == 1_000
-    assert indexes.lists_bytes(1_000, 512) < 320 * 2**20
+    assert indexes.lists_for(10**6, 512, 2**40) == 707
+    assert indexes.lists_bytes(707, 512) < 160 * 2**20
     for most in (64, 128, 256):
         lists = indexes.lists_for(10**8, 512, most * 2**20)
         assert indexes.lists_bytes(lists, 512) <= most * 2**20 < indexes.lists_bytes(lists * 10 // 8, 512)
