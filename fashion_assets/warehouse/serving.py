@@ -452,13 +452,14 @@ SERVING_VERSION = attributes.version(
 """Another one when the tables change because an attribute does."""
 
 
-def definition(table: Table) -> sql.Composed:
-    """The columns of a table, as CREATE TABLE takes them."""
+def definition(table: Table, letters: sql.Composable | None = None) -> sql.Composed:
+    """The columns of a table, as CREATE TABLE takes them. `letters`: the collation by which capitals are made small before words are
+    searched, where the database's own does not do it."""
     return sql.SQL(", ").join(
         sql.SQL("{} {}{}{}").format(
             sql.Identifier(column.name),
             sql.SQL(column.type),
-            sql.SQL(" GENERATED ALWAYS AS ({}) STORED").format(_search_vector())
+            sql.SQL(" GENERATED ALWAYS AS ({}) STORED").format(_search_vector(letters))
             if column.type == "tsvector"
             else sql.SQL(""),
             sql.SQL(" NOT NULL" if column.required else ""),
@@ -475,13 +476,14 @@ def searched_texts(weight: attributes.Weight) -> list[Attribute]:
     return sorted(own, key=lambda each: places.get(each.name, -1))
 
 
-def _search_vector() -> sql.Composed:
+def _search_vector(letters: sql.Composable | None) -> sql.Composed:
     """What full-text search looks at, as an expression over the other columns."""
+    small = sql.SQL("{}" if letters is None else "lower(({}) COLLATE {})")
     weights: tuple[attributes.Weight, ...] = ("A", "B", "C", "D")
     parts = [(weight, [_words(each) for each in searched_texts(weight)]) for weight in weights]
     return sql.SQL(" || ").join(
         sql.SQL("setweight(to_tsvector('english', {}), {})").format(
-            sql.SQL(" || ' ' || ").join(words), sql.Literal(weight)
+            small.format(sql.SQL(" || ' ' || ").join(words), letters), sql.Literal(weight)
         )
         for weight, words in parts
         if words

@@ -1,19 +1,25 @@
 """Tables of a release and the views onto them say what they hold, and keep what is personal from readers."""
 
 import json
+import uuid
 from collections.abc import Iterator
 
 import numpy as np
 import psycopg
 import pytest
 from psycopg import sql
+from pydantic import SecretStr
 
 from fashion_assets.criteria.subject import Candidate
+from fashion_assets.postgres.connections import connect
+from fashion_assets.release.build import small_letters
 from fashion_assets.release.swap import promote
+from fashion_assets.settings import Settings
 from fashion_assets.warehouse import release_tables
 from fashion_assets.warehouse.database import prepare
 from fashion_assets.warehouse.schemas import SERVING
-from fashion_assets.warehouse.serving import LATER_TABLES, SERVED, TABLES, VIEWS
+from fashion_assets.warehouse.serving import LATER_TABLES, SERVED, TABLES, VIEWS, definition
+from fashion_assets_tests.conftest import database_url
 from fashion_assets_tests.release.copies import copy_of
 
 READER = "fashion_reader"
@@ -132,3 +138,46 @@ def test_vectors_are_there_as_json_too(candidate):
         said = np.array(json.loads(text), np.float32)
         assert said.tobytes() == np.array(numbers, np.float32).tobytes() and said.size == dimension
         assert max(map(len, text.split(","))) <= 18
+
+
+@pytest.fixture
+def plain_letters(server_settings: Settings) -> Iterator[psycopg.Connection]:
+    """A database whose locale knows the letters from A to Z alone, as many servers are set up."""
+    name = f"test_{uuid.uuid4().hex}"
+    made, dropped = (
+        sql.SQL(text).format(sql.Identifier(name))
+        for text in (
+            "CREATE DATABASE {} ENCODING 'UTF8' LOCALE_PROVIDER libc LOCALE 'C' TEMPLATE template0",
+            "DROP DATABASE {} WITH (FORCE)",
+        )
+    )
+    with connect(server_settings, autocommit=True) as administrator:
+        administrator.execute(made)
+        given = server_settings.model_copy(
+            update={"database_url": SecretStr(database_url(server_settings, dbname=name))}
+        )
+        with connect(given, autocommit=True) as conn:
+            conn.execute("CREATE EXTENSION vector")
+            yield conn
+        administrator.execute(dropped)
+
+
+def finds(conn: psycopg.Connection, letters: sql.Identifier | None) -> bool:
+    """Whether the words of a question find a title in capitals, in a table made with these letters."""
+    products = TABLES["products"]
+    conn.execute(sql.SQL("CREATE TEMPORARY TABLE products ({})").format(definition(products, letters)))
+    for column in products.columns:
+        if column.required:
+            conn.execute(sql.SQL("ALTER TABLE products ALTER {} DROP NOT NULL").format(sql.Identifier(column.name)))  # fmt: skip
+    conn.execute("INSERT INTO products (title) VALUES ('GRÜN NIKE')")
+    row = conn.execute("SELECT search_vector @@ to_tsquery('english', 'grün & nike') FROM products").fetchone()  # fmt: skip
+    conn.execute("DROP TABLE products")
+    return row == (True,)
+
+
+def test_capitals_are_found_by_small_letters_whatever_the_databases_locale(
+    plain_letters: psycopg.Connection, live: Candidate
+):
+    assert small_letters(live.conn) is None and finds(live.conn, None)
+    assert not finds(plain_letters, None), "of C, which shows what the collation is for"
+    assert finds(plain_letters, small_letters(plain_letters))
