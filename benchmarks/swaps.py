@@ -1,15 +1,16 @@
 """Readers and writers while releases swap: what they wait for, that no answer fails or mixes two releases, and that no write is lost.
 
-Usage: python benchmarks/swaps.py WORK_FOLDER [SWAPS [LISTINGS [PAUSE_MS]]]
+Usage: python benchmarks/swaps.py WORK_FOLDER [SWAPS [LISTINGS [PAUSE_MS [ROUNDS]]]]
 
 Two releases of a drawn catalogue, every title of one marked, and with other columns: either has one the other lacks. Eight searching connections,
 four of SQL that look at the views in any order, one and several statements a transaction, one that has prepared `SELECT *`, one whose
 transactions are REPEATABLE READ, and one that is idle in a transaction after it looked at one view. Two writers mark favourites through the view, each mark in a
-transaction of its own: in the end every one that was committed must be there once, in the live release and in the one gone back to. First nothing swaps, then
-releases swap back to back, then nothing swaps for as long, which is what answers are held against. What waits for a lock, and how long, the server itself says
-(`log_lock_waits`), and a swap for how long it kept the views locked (`views_locked_ms`), so that either is told from waiting for a core. Then a rollback is asked for while a run builds, a `pg_dump`
+transaction of its own: in the end every one that was committed must be there once, in the live release and in the one gone back to. First nothing swaps. Then, in each of
+so many rounds, releases swap back to back; then, for as long, swaps are made ready and taken back before they lock any view, which costs the machine
+the same; then nothing swaps for as long. The longest answers are held against either. What waits for a lock, and how long, the server itself says
+(`log_lock_waits`), and a swap for how long it kept the views locked (`views_locked_ms`). Then a rollback is asked for while a run builds, a `pg_dump`
 reads, and a retirement waits for it. Without a pause between two questions of a reader the cores are never free, and the longest answer is that of
-whoever was last given one. Exit code 0 where no query and no write failed, no statement's answer was of two releases and no write is lost.
+whoever was last given one: then what is over the swaps that are taken back is the swaps' own. Exit code 0 where no query and no write failed, no statement's answer was of two releases and no write is lost.
 """
 
 import collections
@@ -19,6 +20,9 @@ import subprocess
 import sys
 import threading
 import time
+from collections.abc import Callable, Mapping
+from contextlib import suppress
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -26,11 +30,12 @@ from around_swaps import MARK, WAITS_FROM_MS, LockWaits, Readers, Writers, sprea
 from psycopg import sql
 
 from fashion_assets.postgres import server
-from fashion_assets.postgres.connections import connect
+from fashion_assets.postgres.connections import Connection, connect
 from fashion_assets.release import repointing, swap
 from fashion_assets.settings import Settings
 from fashion_assets.sources.drawn.shop import draw_catalogue
 from fashion_assets.warehouse import releases
+from fashion_assets.warehouse.releases import Release
 
 QUIET_SECONDS = 15
 
@@ -117,15 +122,45 @@ def swap_here(home: Path, count: int, pause: float = 0) -> None:
     locked = Locked()
     with connect(settings) as conn:
         for _ in range(count):
-            other = max(
-                (r for r in releases.releases(conn) if r.state == "retired"), key=lambda r: r.number
-            ).release
-            conn.commit()
+            other = _other(conn)
             began = time.perf_counter()
-            swap.rollback(conn, settings, other)
+            swap.rollback(conn, settings, other.release)
             taken.append(time.perf_counter() - began)
             time.sleep(max(0, pause - taken[-1]))
     print(json.dumps([taken, locked.seconds]))
+
+
+def _other(conn: Connection) -> Release:
+    """The last release that is not live."""
+    found = max((r for r in releases.releases(conn) if r.state == "retired"), key=lambda r: r.number)
+    conn.commit()
+    return found
+
+
+class TakenBack(Exception):
+    """A swap was made ready, and is not wanted."""
+
+
+def take_back_here(home: Path, seconds: float) -> None:
+    """Do for so long what `swap_here` does, but for locking the views and leading them elsewhere."""
+
+    def not_wanted(*_: object) -> None:
+        raise TakenBack
+
+    repointing._at_once = not_wanted
+    settings = Settings(home=home, database_url=None)
+    until = time.monotonic() + seconds
+    with connect(settings) as conn:
+        while time.monotonic() < until:
+            other = _other(conn)
+            with suppress(TakenBack):
+                swap.rollback(conn, settings, other.release)
+            swap._catch_up(conn, other)
+
+
+def take_back(home: Path, seconds: float) -> None:
+    """`take_back_here` in a process of its own."""
+    subprocess.run([sys.executable, __file__, "--take-back", str(home), str(seconds)], check=True)
 
 
 class Locked:
@@ -203,6 +238,9 @@ def _retire(settings: Settings, name: str) -> None:
 
 
 def main() -> int:
+    if sys.argv[1] == "--take-back":
+        take_back_here(Path(sys.argv[2]), float(sys.argv[3]))
+        return 0
     if sys.argv[1] == "--swap":
         swap_here(Path(sys.argv[2]), int(sys.argv[3]), *map(float, sys.argv[4:]))
         return 0
@@ -210,6 +248,7 @@ def main() -> int:
     count = int(sys.argv[2]) if len(sys.argv) > 2 else 100
     listings = int(sys.argv[3]) if len(sys.argv) > 3 else 2000
     pause = float(sys.argv[4]) / 1000 if len(sys.argv) > 4 else 0.0
+    rounds = int(sys.argv[5]) if len(sys.argv) > 5 else 1
     home, catalogue = work / "home", work / "catalogue"
     if home.exists():
         sys.exit(
@@ -220,65 +259,70 @@ def main() -> int:
     with connect(settings) as conn:
         marked = max(releases.releases(conn), key=lambda r: r.number).release
     differ(settings)
-    with Readers(settings, marked, pause) as quiet, Writers(settings, "quiet") as before:
-        time.sleep(QUIET_SECONDS)
-    print(
-        json.dumps(
-            {
-                "nothing swaps": quiet.figures(),
-                "writes": before.figures(),
-                "failed": quiet.failed + before.failed,
-                "mixed": quiet.mixed,
-            }
-        )
-    )
+    phases: list[Phase] = []
+
+    def phase(name: str, meanwhile: Callable[[], object]) -> Phase:
+        phases.append(Phase(settings, marked, pause, f"{name}, {len(phases)}", meanwhile))
+        return phases[-1]
+
+    phase("nothing swaps", lambda: time.sleep(QUIET_SECONDS))
     waits = LockWaits(settings)
-    with Readers(settings, marked, pause) as readers, Writers(settings, "swaps") as writers:
-        taken, locked = swaps(home, count)
-    print(json.dumps({f"waits for locks longer than {WAITS_FROM_MS} ms": waits.figures()}))
-    print(
-        json.dumps(
-            {
-                "swaps": readers.figures(),
-                "writes": writers.figures(),
-                "failed": readers.failed + writers.failed,
-                "mixed": readers.mixed,
-            }
-        )
-    )
-    # Once more without, for as long: what the cores alone make of the longest answer.
-    with Readers(settings, marked, pause) as after, Writers(settings, "after") as later:
-        time.sleep(max(QUIET_SECONDS, sum(taken)))
-    print(json.dumps({"nothing swaps, for as long": after.figures(), "writes": later.figures()}))
-
-    def over(figure: str) -> dict[str, float]:
-        still = after.figures()
-        return {
-            **{
-                kind: round(figures[figure] - still[kind][figure], 1)
-                for kind, figures in readers.figures().items()
-            },
-            "writes": round(writers.figures()[figure] - later.figures()[figure], 1),
-        }
-
-    print(
-        json.dumps(
+    longest: dict[str, list[dict[str, float]]] = collections.defaultdict(list)
+    for _ in range(rounds):
+        said: list[tuple[list[float], list[float]]] = []
+        swapped = phase("swaps", lambda said=said: said.append(swaps(home, count)))
+        taken, locked = said[0]
+        _print(
             {
                 "swap_p50_ms": round(1000 * taken[len(taken) // 2], 1),
                 "swap_max_ms": round(1000 * taken[-1], 1),
                 "views_locked_ms": spread(locked),
-                "answers_over_quiet_ms": {each: over(each) for each in ("p50_ms", "p99_ms", "max_ms")},
+                f"waits for locks longer than {WAITS_FROM_MS} ms": waits.figures(),
             }
         )
-    )
-    written = before.written + writers.written + later.written
+        seconds = max(QUIET_SECONDS, sum(taken))
+        for name, other in (
+            ("taken back", phase("swaps taken back", partial(take_back, home, seconds))),
+            ("nothing", phase("nothing swaps", partial(time.sleep, seconds))),
+        ):
+            longest[name].append(swapped.over(other, "max_ms"))
+            _print({f"over {name}": {each: swapped.over(other, each) for each in ("p50_ms", "p99_ms")}})
+    for name, each in longest.items():
+        _print({f"longest answers over {name}, ms": {kind: [one[kind] for one in each] for kind in each[0]}})
+    written = [user for each in phases for user in each.written]
     wrong = amiss(settings, written)
-    print(json.dumps({"written": len(written), "of these": wrong}))
+    _print({"written": len(written), "of these": wrong})
     mark_titles(catalogue)
-    print(json.dumps(rollback_beside(settings, home, catalogue)))
-    failed = quiet.failed + before.failed + readers.failed + writers.failed + after.failed + later.failed
+    _print(rollback_beside(settings, home, catalogue))
     lost = any(each["lost"] or each["twice"] for each in wrong.values())
-    return 1 if failed or readers.mixed or quiet.mixed or after.mixed or lost else 0
+    return 1 if lost or any(each.failed or each.mixed for each in phases) else 0
+
+
+class Phase:
+    """What readers and writers saw while something else went on."""
+
+    def __init__(
+        self, settings: Settings, marked: str, pause: float, name: str, meanwhile: Callable[[], object]
+    ):
+        with Readers(settings, marked, pause) as readers, Writers(settings, name) as writers:
+            meanwhile()
+        self.figures = {**readers.figures(), "writes": writers.figures()}
+        self.failed, self.mixed, self.written = (
+            readers.failed + writers.failed,
+            readers.mixed,
+            writers.written,
+        )
+        _print({name: self.figures, "failed": self.failed, "mixed": self.mixed})
+
+    def over(self, other: "Phase", figure: str) -> dict[str, float]:
+        """How much larger each kind of answer's figure was than meanwhile."""
+        return {
+            kind: round(own[figure] - other.figures[kind][figure], 1) for kind, own in self.figures.items()
+        }
+
+
+def _print(figures: Mapping[str, Any]) -> None:
+    print(json.dumps(figures), flush=True)
 
 
 if __name__ == "__main__":

@@ -38,6 +38,7 @@ from fashion_assets.places import DAGSTER_FILES
 from fashion_assets.postgres import server
 from fashion_assets.postgres.connections import Connection, connect
 from fashion_assets.release.swap import promote
+from fashion_assets.search import served
 from fashion_assets.settings import Settings
 from fashion_assets.warehouse import releases
 from fashion_assets.warehouse.database import prepare
@@ -60,6 +61,9 @@ class Template(NamedTuple):
 # The process workers are forked from lives as long as the test run: what every command imports beside its batches is
 # imported there once.
 runs.PRELOADED += ("great_expectations",)
+
+# However busy the machine, the next search of a test reads what has gone live.
+served.WAIT_SECONDS = 60.0
 
 
 @pytest.hookimpl(tryfirst=True)

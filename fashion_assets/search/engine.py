@@ -30,6 +30,7 @@ from fashion_assets.postgres.connections import connect
 from fashion_assets.postgres.errors import ServerGone, ServerUnreachable, explain
 from fashion_assets.search import inspiration, looks, people, styles
 from fashion_assets.search.answering import Answering
+from fashion_assets.search.beside import Tasks, in_a_thread
 from fashion_assets.search.filters import Filters, as_filters
 from fashion_assets.search.inspiration import Inspiration
 from fashion_assets.search.kept import CacheFigures
@@ -39,7 +40,7 @@ from fashion_assets.search.query import Query, Results
 from fashion_assets.search.reading import AsyncReadingConnection, ReadingConnection, Statement, settle
 from fashion_assets.search.styles import Style
 from fashion_assets.search.suggesting import Suggesting, Suggestion
-from fashion_assets.search.work import Compute, Once, Read, Work
+from fashion_assets.search.work import Beside, Compute, Once, Read, Work
 from fashion_assets.settings import Settings
 
 POOL_SIZE = 4
@@ -206,11 +207,13 @@ class SearchEngine:
         except StopIteration as end:
             return end.value
 
-    def _carry_out(self, step: Read | Compute | Once) -> Any:
+    def _carry_out(self, step: Read | Compute | Once | Beside) -> Any:
         if isinstance(step, Compute):
             return step.make()
         if isinstance(step, Read):
             return self._read(step)
+        if isinstance(step, Beside):
+            return in_a_thread(lambda: self._drive(step.work()), step.seconds)
         with self._choosing:
             lock = self._locks.setdefault(step.key, threading.Lock())
         with lock:
@@ -251,6 +254,7 @@ class AsyncSearchEngine:
         self._settings = settings
         # Only as long as somebody holds one: callers make up names of releases.
         self._locks: WeakValueDictionary[Hashable, asyncio.Lock] = WeakValueDictionary()
+        self._aside = Tasks()
 
     @classmethod
     def open(
@@ -278,6 +282,7 @@ class AsyncSearchEngine:
     async def __aexit__(
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> None:
+        self._aside.cancel()
         await self._pool.close()
 
     async def search(self, query: Query) -> Results:
@@ -367,11 +372,13 @@ class AsyncSearchEngine:
         except StopIteration as end:
             return end.value
 
-    async def _carry_out(self, step: Read | Compute | Once) -> Any:
+    async def _carry_out(self, step: Read | Compute | Once | Beside) -> Any:
         if isinstance(step, Compute):
             return await asyncio.to_thread(step.make)
         if isinstance(step, Read):
             return await self._read(step)
+        if isinstance(step, Beside):
+            return await self._aside.begin(self._drive(step.work()), step.seconds)
         lock = self._locks.setdefault(step.key, asyncio.Lock())
         async with lock:
             known = step.known()

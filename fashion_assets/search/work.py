@@ -1,4 +1,4 @@
-"""What a search asks for while it goes: something to read, to compute, or to be done once for all.
+"""What a search asks for while it goes: something to read, to compute, to be done once for all, or beside.
 
 What belongs here: the steps a generator yields, and the type of such a generator. What does not: the generators
 (`answering`, `people`), carrying the steps out (`engine`).
@@ -36,5 +36,14 @@ class Once:
     work: "Callable[[], Work[Any]]"
 
 
+@dataclass(frozen=True)
+class Beside:
+    """Work that is done beside, and waited for so long at the most; answered by whether it is done. What it raises is raised here as long as
+    it is waited for, and lost later."""
+
+    work: "Callable[[], Work[Any]]"
+    seconds: float
+
+
 Answer = TypeVar("Answer")
-Work = Generator[Read | Compute | Once, Any, Answer]
+Work = Generator[Read | Compute | Once | Beside, Any, Answer]

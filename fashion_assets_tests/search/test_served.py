@@ -145,6 +145,37 @@ def test_while_one_finds_out_what_went_live_the_others_go_on(
     assert engine.search(Query("red")).plan.release == second
 
 
+def test_no_search_waits_long_for_what_is_live_to_be_found_out(
+    live: Candidate, engine: SearchEngine, monkeypatch: pytest.MonkeyPatch
+):
+    monkeypatch.setattr("fashion_assets.search.served.WAIT_SECONDS", 0.0)
+    told, found_out = threading.Event(), threading.Semaphore(0)
+    renew = ServedReleases._renew
+
+    def held(self: ServedReleases, release: str) -> Work[None]:
+        yield Compute(lambda: told.wait(30))
+        yield from renew(self, release)
+        found_out.release()
+
+    async def asked(other: AsyncSearchEngine) -> str | None:
+        return (await other.search(Query("red"))).plan.release
+
+    async def both() -> None:
+        async with AsyncSearchEngine.open(live.settings) as other:
+            first = engine.search(Query("red")).plan.release
+            assert await asked(other) == first
+            second = second_release(live)
+            monkeypatch.setattr(ServedReleases, "_renew", held)
+            for _ in range(2):
+                assert engine.search(Query("red")).plan.release == await asked(other) == first
+            told.set()
+            for _ in range(2):
+                assert await asyncio.to_thread(found_out.acquire, timeout=30)
+            assert engine.search(Query("red")).plan.release == await asked(other) == second
+
+    asyncio.run(both())
+
+
 def test_where_finding_out_what_went_live_fails_the_next_search_tries(
     live: Candidate, engine: SearchEngine, monkeypatch: pytest.MonkeyPatch
 ):
