@@ -15,7 +15,7 @@ from typing import Literal, NamedTuple, get_args
 
 from fashion_assets.sources.readers.encoding import Encoding, find_encoding, marked
 from fashion_assets.sources.readers.fields import Readings
-from fashion_assets.sources.readers.headers import as_in_rows, header_among
+from fashion_assets.sources.readers.headers import header_among, why_a_row
 from fashion_assets.sources.readers.opening import OpenFile, require_text, wide
 from fashion_assets.sources.source import SourceError
 
@@ -205,10 +205,9 @@ class _Table(NamedTuple):
                 f"{where} names {times:,} columns {name[:50]!r}. Name each column once, and differently."
             )
         self._require_as_many_names(where)
-        if told := as_in_rows(self.header, (fields for _, fields in self.records)):
+        if told := why_a_row(self.header, (fields for _, fields in self.records)):
             raise SourceError(
-                f"{where} is a row and no header: {' and '.join(map(repr, told[:2]))} stand in the same columns of other rows, too. "
-                "Put a line before it that names the columns, in the rows' order."
+                f"{where} is a row and no header: {told}. Put a line before it that names the columns, in the rows' order."
             )
 
     def _require_as_many_names(self, where: str) -> None:

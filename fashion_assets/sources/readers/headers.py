@@ -4,6 +4,7 @@ What belongs here: telling a header from titles before it, groups of columns and
 apart (`dialect`, `sheets`), what a column means (`sources.mapping`).
 """
 
+import re
 from collections import Counter
 from collections.abc import Iterable, Sequence
 from functools import cache
@@ -13,6 +14,8 @@ from fashion_assets.sources.columns import folded, synonyms
 MAX_LINES_BEFORE_HEADER = 30
 MAX_HEADERS, MIN_KNOWN = 5, 3
 """Lines among which the one that names the columns is looked for; names it has that systems give attributes, at least."""
+_VALUE = re.compile(r"[^\w\s]?\s?\d+[.,]\d{2}|(?i:https?)://\S+|[^\n]+\.(?i:jpe?g|png|webp)|\\N")
+"""What no column is called: an amount, an address, a picture, and what databases write for nothing."""
 ROW_SHARE = 0.25
 """Of the fields of a first line, how many other rows have in the same columns where it is no header."""
 
@@ -34,10 +37,12 @@ def known_names(fields: Iterable[str]) -> int:
     return len({folded(field) for field in fields} & _names())
 
 
-def as_in_rows(header: Sequence[str], records: Iterable[Sequence[str]]) -> list[str]:
-    """Of a first line that is a row like the others, what others have in the same columns; nothing of a header."""
+def why_a_row(header: Sequence[str], records: Iterable[Sequence[str]]) -> str | None:
+    """Of a first line that is a row like the others, what shows it, a clause; None of a header."""
     if any(folded(name) in names for names in synonyms().values() for name in header):
-        return []
+        return None
+    if values := [name.strip() for name in header if _VALUE.fullmatch(name.strip())]:
+        return f"{_both(values)} {'is a value' if len(values) == 1 else 'are values'} and no name of a column"
     known = [name.casefold() for name in header]
     rows = [fields for fields in records if [field.casefold() for field in fields] != known]
     told = [
@@ -45,7 +50,13 @@ def as_in_rows(header: Sequence[str], records: Iterable[Sequence[str]]) -> list[
         for position, name in enumerate(header)
         if any(map(str.isalpha, name)) and any(name == row[position] for row in rows if position < len(row))
     ]
-    return told if len(told) >= max(2, ROW_SHARE * len(header)) else []
+    if len(told) < max(2, ROW_SHARE * len(header)):
+        return None
+    return f"{_both(told)} stand in the same columns of other rows, too"
+
+
+def _both(values: Sequence[str]) -> str:
+    return " and ".join(map(repr, values[:2]))
 
 
 def unique(names: Sequence[str]) -> list[str]:

@@ -23,11 +23,11 @@ from fashion_assets.sources.readers.archives import is_workbook
 from fashion_assets.sources.readers.footers import MOST_STATED, is_footer
 from fashion_assets.sources.readers.headers import (
     MIN_KNOWN,
-    as_in_rows,
     header_among,
     known_names,
     unique,
     unnamed,
+    why_a_row,
 )
 from fashion_assets.sources.readers.reader import Row, RowReader
 from fashion_assets.sources.readers.sheets import MOST_ROWS, Sheet, SheetRow, Value, WorkbookFile
@@ -110,7 +110,8 @@ class _Table(NamedTuple):
     header: int  # its row
     names: list[str]
     known: int  # names that systems give attributes
-    as_in_rows: list[str]
+    row: str | None
+    """What shows that its header is a row."""
 
     def is_like(self, other: "_Table") -> bool:
         """Whether another one is of the same catalogue: most columns are the same, and enough of them known."""
@@ -188,11 +189,10 @@ class _Unpacked:
                 f"The sheet {best.sheet.name} in {self.path} holds delimited text in one column: it was not taken apart when it was opened. "
                 "Give the text itself, or take the column apart (Data, Text to Columns) and save it."
             )
-        if told := best.as_in_rows:
+        if best.row:
             raise SourceError(
-                f"Row {best.header} of the sheet {best.sheet.name} in {self.path} is a row and no header: "
-                f"{' and '.join(map(repr, told[:2]))} stand in the same columns of other rows, too. Put a row before it that names the "
-                "columns."
+                f"Row {best.header} of the sheet {best.sheet.name} in {self.path} is a row and no header: {best.row}. Put a row before it "
+                "that names the columns."
             )
         same = [each for each in tables if each is best or (each.is_like(best) and not each.sheet.hidden)]
         return same, [each.sheet.name for each in tables if each not in same]
@@ -219,7 +219,7 @@ class _Unpacked:
         filled = widths[min(1, len(widths) - 1)]
         names = _trimmed(names)
         names += [""] * (filled - len(names))
-        return _Table(sheet, number, unique(names), known_names(names), as_in_rows(names, behind))
+        return _Table(sheet, number, unique(names), known_names(names), why_a_row(names, behind))
 
     def _unpack(self) -> Spool:
         spool = Spool()
