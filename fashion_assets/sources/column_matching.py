@@ -87,6 +87,7 @@ _OTHER_PRICE = re.compile(
 )
 """Words for prices in the folded names of columns; and words beside them in names of what is not the price a thing is sold at."""
 
+_FRACTION = re.compile(r"-?\d+[.,]\d+")
 _AMOUNT = re.compile(r"\d{1,6}[.,]\d{2}")
 TITLE = "title"
 PRICE, CURRENCY = "price", "currency"
@@ -137,23 +138,43 @@ class Matching:
             ):
                 return self._take("id", column)
         for column in self._free():
-            if could_be(column) and column.words == 1 and not column.pictures and column.length <= 40:
+            if (
+                could_be(column)
+                and column.words == 1
+                and not column.pictures
+                and column.length <= 40
+                and not self._is_called_otherwise(column)
+                and column.share(_FRACTION.fullmatch) < SOME
+            ):
                 self.notes.append(
                     f"no column is called as ids are; {column.name} has another value in each row"
                 )
                 return self._take("id", column)
         for column in self._free():
-            if could_be(column) and column.share(is_url) >= MOST and column.pictures < MOST:
+            if could_be(column) and column.share(_is_place) >= MOST and column.pictures < MOST:
                 self.notes.append(
                     f"listings are known by their address ({column.name}): no other column tells them apart"
                 )
                 return self._take("id", column)
         return None
 
+    def _is_called_otherwise(self, column: Column) -> bool:
+        """Whether a column is called as another attribute is, whose values may all be different by chance."""
+        name = folded(column.name.rpartition(".")[2])
+        return any(
+            name in names for attribute, names in synonyms().items() if attribute not in ("id", "image")
+        )
+
     def image(self) -> Column | None:
         """The column that states pictures, by file or by address."""
+        for column in self.columns:
+            if column.holds_pictures:
+                self.notes.append(
+                    f"{column.name} holds pictures themselves, which are not read out of a table: write each into a file, images/ID.jpg beside "
+                    "it, with the row's id for ID"
+                )
         for column in self._synonyms("image"):
-            if column.pictures >= SOME or column.share(is_url) >= MOST:
+            if column.pictures >= SOME or column.addresses >= MOST:
                 return self._take("image", column)
         for column in self._free():
             if column.pictures >= MOST:
@@ -191,7 +212,7 @@ class Matching:
     def title(self) -> Column | None:
         """The column of titles, or of short texts that could be some."""
         for column in self._synonyms("title"):
-            if column.share(is_url) < SOME:
+            if column.share(_is_place) < SOME:
                 return self._take("title", column)
         texts = [
             column
@@ -334,11 +355,26 @@ def in_cents(column: Column) -> bool:
     return _CENTS.fullmatch(folded(column.name)) is not None
 
 
+def _is_place(text: str) -> bool:
+    """Whether a text is an address, or a path of many steps and no words."""
+    return is_url(text) or (text.count("/") >= 3 and " " not in text)
+
+
 def _record(names: Iterable[str]) -> str:
-    """What stands before the names of nearly all columns, where each record is wrapped in an object of its own (`node.`); else nothing."""
+    """What stands before the names of nearly all columns, where each record is wrapped in an object of its own (`node.`), or of most of those
+    that are called as attributes are (`_source.`); else nothing."""
     inside = Counter(name.partition(".")[0] for name in names if "." in name)
     if not inside:
         return ""
     (wrapper, count), *others = inside.most_common(2)
-    plain = sum("." not in name for name in names)
-    return f"{wrapper}." if count >= WRAPPED and not others and plain <= 2 else ""
+    plain = [name for name in names if "." not in name]
+    if count >= WRAPPED and not others and len(plain) <= 2:
+        return f"{wrapper}."
+    known = {name for names in synonyms().values() for name in names}
+    called = Counter(
+        name.partition(".")[0] for name in names if "." in name and folded(name.partition(".")[2]) in known
+    )
+    if not called:
+        return ""
+    wrapper, count = called.most_common(1)[0]
+    return f"{wrapper}." if count >= WRAPPED and count > sum(folded(name) in known for name in plain) else ""

@@ -10,8 +10,11 @@ from functools import cache, cached_property, lru_cache
 from importlib import resources
 from typing import Any
 
+from fashion_assets.catalog.formats import FORMATS
 from fashion_assets.catalog.normalization import canonical
-from fashion_assets.sources.expressions import states, texts, unwrapped
+from fashion_assets.sources.expressions import states, texts
+from fashion_assets.sources.nested import opened, unwrapped
+from fashion_assets.sources.picture_files import is_url, stated_in
 from fashion_assets.sources.prices import PriceColumn, read_price
 
 WORDS = resources.files("fashion_assets.sources").joinpath("words.toml")
@@ -20,6 +23,8 @@ TRANSLATED = frozenset({"gender", "colour"})
 """Attributes whose values are read in other languages than the vocabularies'."""
 
 _PICTURE = re.compile(r"(?i)[^\n]*\.(?:jpe?g|png|webp|gif|avif|bmp|tiff?)(?:[?#].*)?")
+_CODE = re.compile(r"[A-Za-z]+[-_]?\d+")
+"""An article's number, though letters of many are those of a currency: R1, TOP12."""
 
 
 class Column:
@@ -28,7 +33,14 @@ class Column:
     def __init__(self, name: str, values: Sequence[Any], rows: int) -> None:
         self.name = name
         self.rows = rows
-        self.stated = [text.strip() for value in values for text in texts(value)[:1] if states(text)]
+        self.held = [value for value in values if isinstance(value, bytes | bytearray)]
+        """Values that are bytes: no texts, but pictures, say, or vectors."""
+        self.stated = [
+            text.strip()
+            for value in (() if self.held else values)
+            for text in texts(value)[:1]
+            if states(text)
+        ]
         self.is_list = any(isinstance(value, list | tuple) for value in values)
         self.numbers = sum(isinstance(value, int | float) and not isinstance(value, bool) for value in values)
 
@@ -56,7 +68,7 @@ class Column:
 
     @cached_property
     def pictures(self) -> float:
-        return self.share(lambda text: _PICTURE.fullmatch(text) is not None)
+        return self.share(lambda text: _PICTURE.fullmatch(stated_in(text)[0]) is not None)
 
     @cached_property
     def prices(self) -> float:
@@ -69,10 +81,25 @@ class Column:
 
     @cached_property
     def money(self) -> float:
-        """The share of its values that are prices by themselves: with a currency."""
+        """The share of its values that are prices by themselves: with a currency, and no code of letters and digits."""
         return self.share(
-            lambda text: bool(re.search(r"[^\d\s.,'-]", text)) and read_price(text, _ANY).currency is not None
+            lambda text: (
+                bool(re.search(r"[^\d\s.,'-]", text))
+                and _CODE.fullmatch(text) is None
+                and read_price(text, _ANY).currency is not None
+            )
         )
+
+    @cached_property
+    def addresses(self) -> float:
+        """The share of its values that are addresses, or lists that begin with one."""
+        return self.share(lambda text: is_url(stated_in(text)[0]))
+
+    @property
+    def holds_pictures(self) -> bool:
+        """Whether its values are pictures themselves."""
+        first = bytes(self.held[0][:64]) if self.held else b""
+        return bool(first) and any(is_one(first) for is_one, _ in FORMATS.values())
 
     def known(self, attribute: str) -> float:
         """The share of its values that the attribute's vocabulary knows, or that mean one of its values in another language."""
@@ -84,18 +111,24 @@ class Column:
 
 _ANY = PriceColumn().notation()
 
+MOSTLY = 0.5
+"""Share of a column's texts that must be objects for its members to be columns."""
+
 
 def columns_of(names: Sequence[str], rows: Sequence[Mapping[str, Any]]) -> list[Column]:
-    """The columns with their values; the members of objects are columns of their own, called by the way to them."""
+    """The columns with their values; the members of objects are columns of their own, called by the way to them. Texts of a column are objects
+    where most of them are."""
     every: dict[str, list[Any]] = {name: [] for name in names}
+    objects = {name for name in names if _hold_objects([row.get(name) for row in rows])}
     for row in rows:
         for name, stated in row.items():
-            value = unwrapped(stated)
+            value = _plain(opened(stated) if name in objects else stated)
             every.setdefault(name, []).append(value)
             if isinstance(value, Mapping):
                 for inner, held in value.items():
-                    if not isinstance(held, Mapping) and "." not in str(inner):
-                        every.setdefault(f"{name}.{inner}", []).append(held)
+                    member = _plain(held)
+                    if not isinstance(member, Mapping) and "." not in str(inner):
+                        every.setdefault(f"{name}.{inner}", []).append(member)
     found = []
     for name, values in every.items():
         if any(isinstance(value, Mapping) for value in values):
@@ -106,6 +139,21 @@ def columns_of(names: Sequence[str], rows: Sequence[Mapping[str, Any]]) -> list[
             continue
         found.append(Column(name, values, len(rows)))
     return found
+
+
+def _plain(value: Any) -> Any:
+    """A value, or the members of a list, without what only says of what type they are."""
+    value = unwrapped(value)
+    return list(map(unwrapped, value)) if isinstance(value, list | tuple) else value
+
+
+def _hold_objects(values: Sequence[Any]) -> bool:
+    """Whether most texts of a column are objects written as texts."""
+    stated = [value for value in values if isinstance(value, str) and states(value)][:100]
+    braced = [value for value in stated if value.lstrip().startswith("{")]
+    return len(braced) > MOSTLY * len(stated) and (
+        sum(isinstance(opened(value), Mapping) for value in braced) > MOSTLY * len(stated)
+    )
 
 
 @cache

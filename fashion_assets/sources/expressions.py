@@ -21,6 +21,7 @@ from fashion_assets.catalog.validation import NULL_WORDS
 from fashion_assets.characters import seen
 from fashion_assets.sources.columns import Columns
 from fashion_assets.sources.mapping_expression import Condition, Expression, Named
+from fashion_assets.sources.nested import loosened, opened, unwrapped, within
 from fashion_assets.sources.notations import read_id, read_year
 
 Values = Mapping[str, Any]
@@ -59,22 +60,6 @@ def as_text(value: Any) -> str:
     if isinstance(value, Mapping | list | tuple):
         return json.dumps(value, ensure_ascii=False, default=as_text)
     return str(value)
-
-
-_EXTENDED = frozenset(
-    ("$oid", "$date", "$numberInt", "$numberLong", "$numberDouble", "$numberDecimal", "$uuid", "$symbol")
-)
-"""Keys by which MongoDB's exports say of what type a value is (Extended JSON)."""
-
-
-def unwrapped(value: Any) -> Any:
-    """A value without the object that says its type: `{"$numberDecimal": "19.90"}` is 19.90."""
-    while isinstance(value, Mapping) and len(value) == 1:
-        ((key, inner),) = value.items()
-        if key not in _EXTENDED:
-            break
-        value = inner
-    return value
 
 
 def as_texts(found: Texts) -> Texts:
@@ -198,7 +183,7 @@ class Compiler:
         steps = rest.split(".")
         if outer is None:
             outer = first
-        return lambda values: as_values(_within(values.get(outer), steps))
+        return lambda values: as_values(within(values.get(outer), steps))
 
     def _first(self, choices: list[Evaluator]) -> Evaluator:
         if not choices:
@@ -216,18 +201,18 @@ class Compiler:
         return choices[0] if len(choices) == 1 else first
 
     def _named(self, named: Named) -> Evaluator:
-        wanted = {_plain(name) for name in named.name}
+        wanted = {loosened(name) for name in named.name}
         if "{n}" not in named.names:
             names, values_of = named.names.split("."), named.values.split(".")
             outer = self.columns.find(names[0]) or names[0]
 
             def listed(values: Values) -> Texts:
-                members = _opened(values.get(outer))
+                members = opened(values.get(outer))
                 found: list[str] = []
                 for member in members if isinstance(members, list | tuple) else ():
-                    name = next(iter(texts(_within(member, names[1:]))), "")
-                    if _plain(name) in wanted:
-                        found.extend(texts(_within(member, values_of[1:])))
+                    name = next(iter(texts(within(member, names[1:]))), "")
+                    if loosened(name) in wanted:
+                        found.extend(texts(within(member, values_of[1:])))
                 return tuple(found)
 
             return listed
@@ -240,7 +225,7 @@ class Compiler:
 
         def numbered(values: Values) -> Texts:
             for name, value in pairs:
-                if _plain(as_text(values.get(name) or "")) in wanted:
+                if loosened(as_text(values.get(name) or "")) in wanted:
                     return texts(values.get(value))
             return _NOTHING
 
@@ -255,12 +240,12 @@ class Compiler:
         if condition is None:
             return lambda values: True
         column = self._reader(condition.column) or _nothing
-        among, but = set(map(_plain, condition.among)), set(map(_plain, condition.but))
+        among, but = set(map(loosened, condition.among)), set(map(loosened, condition.but))
         stated = condition.stated
 
         def holds(values: Values) -> bool:
             said = column(values)
-            held = {_plain(as_text(text)) for text in said}
+            held = {loosened(as_text(text)) for text in said}
             if stated and not any(map(self.states, said)):
                 return False
             return not ((among and not held & among) or held & but)
@@ -323,41 +308,6 @@ def _each(change: Callable[[str], str]) -> Callable[[Texts], Texts]:
     return lambda found: tuple(map(change, found))
 
 
-def _plain(text: str) -> str:
-    return " ".join(text.replace("_", " ").replace("-", " ").casefold().split())
-
-
-def _opened(value: Any) -> Any:
-    """JSON that stands in a text, opened."""
-    if isinstance(value, str) and value.lstrip()[:1] in ("{", "["):
-        try:
-            return json.loads(value)
-        except (ValueError, RecursionError):
-            return None
-    return value
-
-
-def _within(value: Any, steps: Sequence[str]) -> Any:
-    """What lies inside a value; of a list every member's."""
-    for position, step in enumerate(steps):
-        value = _opened(value)
-        if isinstance(value, list | tuple):
-            if step.lstrip("-").isdigit():
-                place = int(step)
-                value = value[place] if -len(value) <= place < len(value) else None
-                continue
-            return [_within(member, steps[position:]) for member in value]
-        if not isinstance(value, Mapping):
-            return None
-        value = value[step] if step in value else _loosely(value, step)
-    return value
-
-
-def _loosely(value: Mapping[str, Any], step: str) -> Any:
-    wanted = _plain(step)
-    return next((held for name, held in value.items() if _plain(str(name)) == wanted), None)
-
-
 def _splitting(separator: str) -> Callable[[Texts], Texts]:
     # Systems that join by a comma write a comma of a member's own with a backslash before it (WooCommerce).
     between = re.compile(rf"(?<!\\){re.escape(separator.strip() or separator)}")
@@ -415,12 +365,12 @@ def _matching(pattern: str) -> Callable[[Texts], Texts]:
 
 
 def _words(table: Mapping[str, str], *, keep: bool) -> Callable[[Texts], Texts]:
-    plain = {_plain(word): meant for word, meant in table.items()}
+    plain = {loosened(word): meant for word, meant in table.items()}
 
     def named(found: Texts) -> Texts:
         if keep:
-            return tuple(plain.get(_plain(text), text) for text in found)
-        return tuple(plain[_plain(text)] for text in found if _plain(text) in plain)
+            return tuple(plain.get(loosened(text), text) for text in found)
+        return tuple(plain[loosened(text)] for text in found if loosened(text) in plain)
 
     return named
 

@@ -53,6 +53,7 @@ URL = re.compile(r"(?i)(?:https?|s3)://")
 _BETWEEN = re.compile(r"\s*[;|,]\s*|(?<=\.\w{3})\s+|(?<=\.\w{4})\s+")
 _OF_PATHS = str.maketrans({sign: quote(sign, safe="") for sign in "/\\?#%"})
 _DRIVE = re.compile(r"[A-Za-z]:")
+_ATTACHED = re.compile(r"\s*([^()\n]+?)\s*\((https?://[^\s()]+)\)\s*(?:,|$)")
 _SCHEME = re.compile(r"(?i)[a-z][a-z0-9+.-]+://")
 
 
@@ -74,16 +75,19 @@ def is_url(stated: str) -> bool:
 
 
 def stated_in(text: str) -> tuple[str, ...]:
-    """The pictures a text states: one, or several as exports write them, `a.jpg;b.jpg`, `a.jpg, b.jpg`, `["a.jpg", "b.jpg"]`, `{a.jpg,b.jpg}`."""
+    """The pictures a text states: one, or several as exports write them, `a.jpg;b.jpg`, `a.jpg, b.jpg`, `["a.jpg", "b.jpg"]`, `{a.jpg,b.jpg}`; of
+    files with their addresses, `a.jpg (https://…)`, both."""
     inside = text.strip()
+    if "(http" in inside and not _ATTACHED.sub("", inside):
+        return tuple(each for name, address in _ATTACHED.findall(inside) for each in (address, name))
     listed = inside[:1] + inside[-1:] in ("[]", "{}", "()")
     if not listed and not _BETWEEN.search(inside):
         return (text,)
     if listed:
         inside = inside[1:-1].replace("\\/", "/")
     parts = tuple(part.strip(" \t\r\n\"'") for part in _BETWEEN.split(inside))
-    if (listed or len(parts) > 1) and all(
-        part.partition("?")[0].lower().endswith(SUFFIXES) for part in parts
+    if (listed or len(parts) > 1) and (
+        all(part.partition("?")[0].lower().endswith(SUFFIXES) for part in parts) or all(map(is_url, parts))
     ):
         return parts
     return (text,)
@@ -127,6 +131,11 @@ class PictureFiles:
         else:
             relative = _DRIVE.sub("", relative, count=1).lstrip("/")
         found = self._loosely(relative)
+        if found is NOT_THERE and "%" in relative.rpartition("/")[0]:  # a folder's name as in an address
+            folder, _, name = relative.rpartition("/")
+            if ".." in (plain := unquote(folder)).split("/") or "\0" in plain:
+                return OUTSIDE
+            found = self._loosely(f"{plain}/{name}")
         if found is NOT_THERE and "?" in relative:  # `1.jpg?v=3`: what a shop puts behind to get past caches
             found = self._loosely(relative.partition("?")[0])
         # A path from a system's own root that leads to nothing here points elsewhere: it is never followed.

@@ -7,7 +7,7 @@ choosing among mappings (`recognition`), writing one to a file (`mapping_file`).
 import json
 import os
 import re
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from itertools import islice
 from typing import Any, NamedTuple
@@ -23,7 +23,7 @@ from fashion_assets.sources.columns import synonyms
 from fashion_assets.sources.mapping import Held, Pictures, Recognise
 from fashion_assets.sources.mapping_expression import Expression
 from fashion_assets.sources.notations import read_id
-from fashion_assets.sources.picture_files import SUFFIXES, PictureFiles, is_url
+from fashion_assets.sources.picture_files import SUFFIXES, PictureFiles, is_url, stated_in
 from fashion_assets.sources.places import folder_of
 from fashion_assets.sources.readers import open_rows
 from fashion_assets.sources.readers.beginnings import is_database_url
@@ -37,6 +37,12 @@ SAMPLE_ROWS = 1_000
 
 LOOKED_FOR = 50
 """Pictures looked for."""
+
+FEW = 10
+"""Pictures by which the folder is found that they are named from."""
+
+LEVELS, MOST_FOLDERS = 3, 200
+"""How far below the catalogue's folder that may be, and how many folders are looked into."""
 
 _HTML = re.compile(r"<(?:p|br|ul|li|div|span|b|strong|h\d)\b[^>]*>", re.I)
 
@@ -208,7 +214,10 @@ def _pictures(
 def _stated(image: Column, files: PictureFiles | None, notes: list[str], downloaded: bool) -> _Found:
     """Pictures that a column states."""
     pictures = Pictures(columns=(Expression(column=image.name),))
-    looked = image.stated[:LOOKED_FOR]
+    looked = [stated_in(text)[0] for text in image.stated[:LOOKED_FOR]]
+    if files is not None and not any(map(is_url, looked)) and (folder := _folder_of(looked, files)):
+        files = PictureFiles(files.root, (folder,))
+        pictures = pictures.model_copy(update={"folders": (folder,)})
     lacking = [
         stated
         for stated in looked
@@ -228,6 +237,40 @@ def _stated(image: Column, files: PictureFiles | None, notes: list[str], downloa
             "(say where they lie: --pictures DIR)"
         )
     return _Found(pictures, there >= SOME)
+
+
+def _folder_of(looked: Sequence[str], files: PictureFiles) -> str | None:
+    """The folder below the catalogue's from which stated pictures are named, where they are not where they are said to be: `image` of
+    `image/catalog/1.jpg`, stated as `catalog/1.jpg`. None where there is none, or several."""
+    some = looked[:FEW]
+    if sum(files.find(stated).path is not None for stated in some) >= SOME * len(some):
+        return None
+    found = [
+        folder
+        for folder in _folders_below(files.root)
+        if sum(files.exactly(f"{folder}/{stated.lstrip('/')}").path is not None for stated in some)
+        > SOME * len(some)
+    ]
+    return found[0] if len(found) == 1 else None
+
+
+def _folders_below(root: str) -> list[str]:
+    """The first folders below, as paths from it, a few levels down."""
+    found = [""]
+    for folder in found:  # grows as it is gone through
+        if folder.count("/") >= LEVELS or len(found) > MOST_FOLDERS:
+            break
+        try:
+            with os.scandir(os.path.join(root, folder)) as entries:
+                below = sorted(
+                    entry.name
+                    for entry in islice(entries, MOST_FOLDERS)
+                    if not entry.name.startswith(".") and entry.is_dir(follow_symlinks=False)
+                )
+        except OSError:
+            continue
+        found += [f"{folder}/{name}".lstrip("/") for name in below]
+    return found[1:]
 
 
 def _critical(attributes: Mapping[str, Expression], matching: Matching) -> tuple[str, ...]:

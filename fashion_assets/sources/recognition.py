@@ -10,17 +10,19 @@ goes first, then the most of a mapping's columns decide, then how many of the fi
 import os
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field, replace
+from itertools import islice
 from pathlib import Path
 from typing import NamedTuple
 
 from fashion_assets.origins import shown
-from fashion_assets.sources.columns import Columns
+from fashion_assets.sources.columns import Columns, folded
 from fashion_assets.sources.known_mappings import PUBLIC, as_kept, load_mapping, shipped
 from fashion_assets.sources.mapped import Mapped
 from fashion_assets.sources.mapping import Mapping
+from fashion_assets.sources.nested import ways_in
 from fashion_assets.sources.places import COMPRESSED, OPEN_IN_EXCEL, file_of, files_called
 from fashion_assets.sources.readers import FORMATS, format_of, mapped_as, open_rows
-from fashion_assets.sources.readers.beginnings import is_database_url
+from fashion_assets.sources.readers.beginnings import is_database_url, is_parquet
 from fashion_assets.sources.readers.opening import require_text
 from fashion_assets.sources.source import SourceError
 
@@ -53,6 +55,9 @@ _SHEET = ".xls"
 MOST_FILES = 40
 """Files of a folder that are looked into."""
 
+FEW = 20
+"""Rows of a file whose objects are looked into."""
+
 POOR = 0.3
 """Share of a file's columns a mapping knows, below which the fit is called poor."""
 
@@ -66,6 +71,8 @@ class Looked(NamedTuple):
     location: str
     format: str
     columns: tuple[str, ...]
+    inside: frozenset[str]
+    """Members of objects in the first rows, folded, by the way to them."""
 
 
 @dataclass(frozen=True)
@@ -222,6 +229,8 @@ class _Seen:
         self.is_database = is_database_url(location)
         self.is_folder = not self.is_database and Path(location).is_dir()
         self.files = [] if self.is_database else _data_files(location) if self.is_folder else [location]
+        if len(self.files) > 1 and is_parquet(location, b""):
+            self.files = [location]  # files of one table
         self.unreadable: dict[str, str] = {}
         """Files that could not be opened, and why."""
         self._looked: dict[tuple[str, str], Looked | None] = {}
@@ -251,7 +260,9 @@ class _Seen:
             self._looked[key] = None
             try:
                 with open_rows(format, where, options) as reader:
-                    self._looked[key] = Looked(where, format, tuple(reader.columns))
+                    first = () if format in ("delimited", "sql") else islice(reader.rows(), FEW)
+                    inside = frozenset(folded(name) for row in first for name in ways_in(row.values))
+                    self._looked[key] = Looked(where, format, tuple(reader.columns), inside)
             except SourceError as error:
                 if not options:
                     self.unreadable[where] = str(error)
@@ -306,11 +317,15 @@ def _fits(mapping: Mapping, seen: _Seen) -> Iterator[Fit]:
         if looked is None:
             continue
         columns = Columns(looked.columns)
-        if any(_there(columns, name) for name in mapping.recognise.never):
+
+        def there(names: Sequence[str], columns: Columns = columns, looked: Looked = looked) -> bool:
+            return any(columns.find(name) is not None or folded(name) in looked.inside for name in names)
+
+        if there(mapping.recognise.never):
             continue
-        missing = [names for names in must if not any(_there(columns, name) for name in names)]
+        missing = [names for names in must if not there(names)]
         by = [*must, *((name,) for name in mapping.recognise.may)]
-        met = sum(any(_there(columns, name) for name in names) for names in by)
+        met = sum(map(there, by))
         by_name = seen.is_folder and os.path.basename(where) in files_called(mapping.files)
         fit = Fit(mapping, registered, where, met, len(by), _known(mapping, columns), by_name)
         if not missing:
@@ -319,12 +334,6 @@ def _fits(mapping: Mapping, seen: _Seen) -> Iterator[Fit]:
             instead := _instead(mapping, registered, must, missing, where, seen)
         ):
             yield replace(fit, instead=instead)
-
-
-def _there(columns: Columns, name: str) -> bool:
-    return columns.find(name) is not None or (
-        "." in name and columns.find(name.partition(".")[0]) is not None
-    )
 
 
 def _known(mapping: Mapping, columns: Columns) -> float:
@@ -391,6 +400,7 @@ def _proposed(location: str, seen: _Seen, known: Sequence[Mapping], pictures: st
         return Recognised(proposal.mapping, database, proposal.reason, proposed=True, notes=proposal.notes)
     best: tuple[tuple[int, int], str, Proposal] | None = None
     why: dict[str, str] = {}
+    could: list[str] = []
     where = [*seen.files]
     if seen.is_folder and not where and seen.format(seen.location) is not None:
         where = [seen.location]
@@ -403,13 +413,20 @@ def _proposed(location: str, seen: _Seen, known: Sequence[Mapping], pictures: st
         except SourceError as error:
             why[file] = str(error)
             continue
+        could.append(file)
         rank = -len(found.mapping.attributes), -found.rows
         if best is None or rank < best[0]:
             best = rank, file, found
     if best is None:
         raise SourceError(_nothing_found(location, seen, known, why))
     _, file, proposal = best
-    return Recognised(proposal.mapping, file, proposal.reason, proposed=True, notes=proposal.notes)
+    notes = proposal.notes
+    if beside := [each for each in could if each != file]:
+        notes += (
+            f"not read, though it could be a catalogue too: {_names(beside)}. Name one to have it read, or put the parts of one table into one "
+            "file",
+        )
+    return Recognised(proposal.mapping, file, proposal.reason, proposed=True, notes=notes)
 
 
 def _nothing_found(location: str, seen: _Seen, known: Sequence[Mapping], why: dict[str, str]) -> str:

@@ -1,0 +1,169 @@
+"""What is proposed for files nobody has mapped: shapes that exports, databases and scrapers really write."""
+
+import json
+from collections.abc import Iterable, Mapping
+from pathlib import Path
+from typing import Any
+
+import pyarrow as pa
+import pyarrow.parquet as pq
+import pytest
+
+from fashion_assets.sources.mapped import Mapped
+from fashion_assets.sources.recognition import Recognised, recognise
+from fashion_assets.sources.source import SourceError
+from fashion_assets_tests.catalog.keyed import read_all
+from fashion_assets_tests.catalogue import draw_picture
+
+GARMENTS = [("Linen Shirt", "Blue", "Men", "19.90"), ("Wrap Dress", "Red", "Women", "29.90"), ("Denim Jacket", "Black", "Men", "39.90")]  # fmt: skip
+
+
+def write_table(file: Path, header: str, *rows: str) -> Path:
+    file.write_text("\n".join([header, *rows]) + "\n", "utf-8")
+    return file
+
+
+def write_lines(file: Path, rows: Iterable[Mapping[str, Any]]) -> Path:
+    file.write_text("".join(json.dumps(row) + "\n" for row in rows), "utf-8")
+    return file
+
+
+def read(location: Path, *names: str, pictures: str | None = None) -> list[tuple[Any, ...]]:
+    """These columns of the listings, as they are read by what is recognised or proposed."""
+    found = recognise(str(location), pictures=pictures)
+    rows = read_all(Mapped("shop", found.location, found.mapping, pictures=pictures)).to_pylist()
+    return [tuple(row[name] for name in names) for row in rows]
+
+
+def attributes(found: Recognised) -> dict[str, str | None]:
+    return {name: expression.column for name, expression in found.mapping.attributes.items()}
+
+
+def test_a_number_of_an_article_is_no_price_though_its_letters_are_a_currency(tmp_path: Path) -> None:
+    file = write_table(
+        tmp_path / "a.csv", "id,name,model,category", "1,Red shirt,R1,Shirts", "2,Blue dress,R12,Dresses"
+    )
+    assert "price" not in attributes(recognise(str(file)))
+    write_table(file, "id,name,model,category", "1,Red shirt,R 1,Shirts", "2,Blue dress,R 12,Dresses")
+    assert read(file, "price", "currency") == [("1", "ZAR"), ("12", "ZAR")]
+
+
+def test_no_price_and_no_path_of_an_address_is_taken_for_an_id_or_a_title(tmp_path: Path) -> None:
+    place = "projects/p/databases/d/documents/products"
+    file = write_lines(
+        tmp_path / "a.jsonl",
+        [
+            {
+                "name": f"{place}/{n}",
+                "fields": {
+                    "title": {"stringValue": title},
+                    "price": {"doubleValue": float(price) + n},
+                    "gender": {"stringValue": gender},
+                    "sizes": {"arrayValue": {"values": [{"stringValue": "S"}]}},
+                },
+            }
+            for n, (title, _, gender, price) in enumerate(GARMENTS)
+        ],
+    )
+    assert read(file, "external_id", "title", "gender", "price")[1] == (
+        f"{place}/1",
+        "Wrap Dress",
+        "Women",
+        "30.9",
+    )
+
+
+def test_types_of_dynamodb_are_no_objects_and_their_names_no_other_systems(tmp_path: Path) -> None:
+    file = write_lines(
+        tmp_path / "a.json",
+        [
+            {
+                "Item": {
+                    "id": {"S": f"p{n}"},
+                    "title": {"S": title},
+                    "price": {"N": price},
+                    "color": {"S": colour},
+                    "gender": {"S": gender},
+                    "image": {"L": [{"S": f"{n}.jpg"}]},
+                }
+            }
+            for n, (title, colour, gender, price) in enumerate(GARMENTS)
+        ],
+    )
+    assert read(file, "external_id", "title", "colour", "price", "image")[0] == (
+        "p0",
+        "Linen Shirt",
+        "Blue",
+        "19.90",
+        "0.jpg",
+    )
+
+
+@pytest.mark.parametrize("printed", [json.dumps, repr])
+def test_objects_and_lists_that_stand_in_texts_are_opened(tmp_path: Path, printed: Any) -> None:
+    file = tmp_path / "a.csv"
+    pq_rows = [
+        {"id": str(n), "title": title, "specs": printed({"color": colour, "Gender": gender}), "photos": printed([f"p/{n}.jpg", "b.jpg"])}
+        for n, (title, colour, gender, _) in enumerate(GARMENTS)
+    ]  # fmt: skip
+    quoted = [",".join('"' + value.replace('"', '""') + '"' for value in row.values()) for row in pq_rows]
+    write_table(file, "id,title,specs,photos", *quoted)
+    (tmp_path / "p").mkdir()
+    draw_picture(tmp_path / "p" / "1.jpg", 1)
+    assert read(file, "title", "colour", "gender", "image")[1] == ("Wrap Dress", "Red", "Women", "p/1.jpg")
+
+
+def test_a_text_that_begins_with_a_brace_keeps_its_column(tmp_path: Path) -> None:
+    file = write_table(tmp_path / "a.csv", "id,title,color", "1,{new} Red shirt,Red", "2,Blue dress,Blue")
+    assert read(file, "title") == [("{new} Red shirt",), ("Blue dress",)]
+
+
+def test_a_table_without_a_header_is_told_by_what_no_column_is_called(tmp_path: Path) -> None:
+    file = write_table(tmp_path / "a.tsv", "1\tRed shirt\t19.90\tMen\t\\N", "2\tBlue dress\t29.90\tWomen\tx")
+    with pytest.raises(SourceError, match=r"Line 1 .* row and no header: '19\.90' and '\\\\N' are values"):
+        recognise(str(file))
+    write_table(file, "sku\tname\t19.90\tgender", "2\tBlue dress\tx\tWomen")
+    recognise(str(file))
+
+
+def test_parts_of_a_table_are_read_together_and_files_beside_are_told(tmp_path: Path) -> None:
+    for part, (title, colour, gender, _) in enumerate(GARMENTS):
+        table = pa.table({"id": [part], "title": [title], "color": [colour], "gender": [gender]})
+        pq.write_table(table, tmp_path / f"train-{part:05}-of-00003.parquet")
+    assert len(read(tmp_path, "title")) == 3
+    (tmp_path / "csv").mkdir()
+    for part, (title, _, _, price) in enumerate(GARMENTS):
+        write_table(tmp_path / "csv" / f"part-{part}.csv", "id,title,price", f"{part},{title},{price}")
+    found = recognise(str(tmp_path / "csv"))
+    assert found.location.endswith("part-0.csv")
+    assert any("part-1.csv, part-2.csv" in note for note in found.notes)
+
+
+def test_pictures_in_a_table_are_told_and_are_no_text(tmp_path: Path) -> None:
+    draw_picture(tmp_path / "1.jpg", 1)
+    picture = (tmp_path / "1.jpg").read_bytes()
+    rows = [{"id": n, "title": title, "color": colour, "image": {"bytes": picture, "path": None}} for n, (title, colour, _, _) in enumerate(GARMENTS)]  # fmt: skip
+    pq.write_table(pa.Table.from_pylist(rows), tmp_path / "a.parquet")
+    found = recognise(str(tmp_path / "a.parquet"))
+    assert "description" not in attributes(found)
+    assert any("image.bytes holds pictures themselves" in note for note in found.notes)
+
+
+@pytest.mark.parametrize(
+    ("there", "stated"),
+    [
+        ("shirt 1.jpg", "shirt 1.jpg (https://host.example/a/1),back.jpg (https://host.example/a/2)"),
+        ("My products/photo 1.jpg", "My%20products/photo%201.jpg"),
+        ("image/catalog/demo/1.jpg", "catalog/demo/1.jpg"),
+    ],
+)
+def test_pictures_are_found_by_what_systems_make_of_their_places(
+    tmp_path: Path, there: str, stated: str
+) -> None:
+    (tmp_path / there).parent.mkdir(parents=True, exist_ok=True)
+    draw_picture(tmp_path / there, 1)
+    file = write_table(tmp_path / "a.csv", "id,name,photo,color", f'1,Red shirt,"{stated}",Red')
+    found = recognise(str(file))
+    assert found.mapping.pictures.columns
+    (row,) = read_all(Mapped("shop", found.location, found.mapping)).to_pylist()
+    assert row["image_uri"] is not None
