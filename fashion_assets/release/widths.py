@@ -117,7 +117,7 @@ def _measured(
     products, titles, ids, sample = _drawn(conn, release, space)
     asked = np.concatenate([products, titles])
     farthest = _farthest(conn, release, space, dimension, asked)
-    nearness = [Nearness.of(each) for each in asked @ sample.T]
+    nearness = [Nearness(sample, each) for each in asked]
     best = np.array([each.best for each in nearness])
     probes = [_probes(ids, each) for each in nearness]
     border = float(np.quantile(best[: len(products)], NEAR))

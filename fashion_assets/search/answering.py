@@ -412,7 +412,9 @@ class Answering:
         shape = shape_of(facts, asked, legs, matches_known=known is not None)
         statement = Statement(page_statement.search(shape), {**parameters_of(asked, legs), "matching": known})
         settings = statements.settings_of(shape, way.walk)
-        (rows,) = yield from self.releases.read(facts, [statement], settings)
+        (rows,) = yield from self.releases.read(
+            facts, [statement], settings, lambda: [leg.probes for leg in legs]
+        )
         tally = _tally(rows[0][-1], shape)
         if tally is not None and tally.matching is not None and known is None:
             facts.matching.put(asked.matching_what, tally.matching)

@@ -230,7 +230,7 @@ class SearchEngine:
                 patience.ask_why(error)
                 continue
             try:
-                return conn.wait(conn.reader.read(*_bounded(step)))[-len(step.statements) :]
+                return conn.wait(conn.reader.read(*_bounded(step), step.meanwhile))[-len(step.statements) :]
             except (psycopg.OperationalError, psycopg.InterfaceError) as error:
                 patience.bear(conn, error)
             finally:
@@ -393,7 +393,9 @@ class AsyncSearchEngine:
                 await asyncio.to_thread(patience.ask_why, error)
                 continue
             try:
-                return (await conn.wait(conn.reader.read(*_bounded(step))))[-len(step.statements) :]
+                return (await conn.wait(conn.reader.read(*_bounded(step), step.meanwhile)))[
+                    -len(step.statements) :
+                ]
             except (psycopg.OperationalError, psycopg.InterfaceError) as error:
                 patience.bear(conn, error)
             finally:

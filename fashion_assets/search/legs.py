@@ -5,8 +5,9 @@ what it costs (`path`), how far meaning reaches (`nearness`), the statement's te
 and what is done where an index is in doubt (`ways`).
 """
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from decimal import Decimal
+from functools import partial
 from typing import Any
 
 from pgvector import HalfVector
@@ -19,6 +20,9 @@ from fashion_assets.search.path import Facts, choose, probes
 from fashion_assets.search.query import MAX_LIMIT
 from fashion_assets.search.statements import After, Path, Shape, VectorLeg, Walk
 
+TOLD_AT_MOST = 200
+"""Candidates whose ids are told at most, of 40 bytes each; of more it is cheaper to compare the sample first, and ask for what it promises."""
+
 
 def legs_of(facts: Facts, asked: Asked, *, wide: bool = False, by_styles: bool = False) -> list[Leg]:
     """The vector leg of each space that is asked. `wide`: as many candidates before the cut-off as there may be. `by_styles`: what an index would
@@ -29,7 +33,8 @@ def legs_of(facts: Facts, asked: Asked, *, wide: bool = False, by_styles: bool =
         space = facts.space(name)
         assert space is not None
         path: Path = "exact"
-        nearest: Mapping[str, float] = {}
+        promised: Callable[[], Mapping[str, float]] = dict
+        tells = False
         cut, window, whole, most, bound = None, asked.window, False, False, None
         near: tuple[int, ...] = ()
         width = walked = facts.ef_search
@@ -64,16 +69,18 @@ def legs_of(facts: Facts, asked: Asked, *, wide: bool = False, by_styles: bool =
                     path, whole = "styles", False
             if path != "exact" and not most:
                 filters, excluded = ((), ()) if whole else (asked.filters, asked.leaves_out)
-                nearest = probes(facts, space, nearness, filters, excluded)
+                promised = partial(probes, facts, space, nearness, filters, excluded)
+                # The sample is looked at while the server is at work, where nothing hangs on it before.
+                tells = not nearness.known and window <= TOLD_AT_MOST
             if path == "exact":
                 bound = far_enough(facts, space, nearness, window, asked.filters) if cut is None else cut
         alone = len(facts.spaces) == 1 and set(facts.sample.vectors) == {name}
         listed, bounded = space.lists > 0, bound is not None
-        shape = VectorLeg(name, space.dimension, path, cut is not None, whole, listed, alone, bounded)
+        shape = VectorLeg(name, space.dimension, path, cut is not None, whole, listed, alone, bounded, tells)
         if not space.lists:
             width = max(window, walked if path == "iterative" else width)
         full = most or window >= MAX_LIMIT
-        legs.append(Leg(shape, vector, nearest, window, cut, full, near, width, bound))
+        legs.append(Leg(shape, vector, promised, window, cut, full, near, width, bound))
     return legs
 
 
@@ -154,7 +161,7 @@ def parameters_of(asked: Asked, legs: Sequence[Leg]) -> dict[str, Any]:
         # An array as Postgres writes it, which is read in C; a list would be written in Python.
         parameters[f"window_{place}"], parameters[f"cut_{place}"] = leg.window, leg.cut
         parameters[f"bound_{place}"] = leg.bound
-        parameters[f"probes_{place}"] = f"{{{','.join(leg.probes)}}}"
+        parameters[f"probes_{place}"] = None if leg.shape.tells else f"{{{','.join(leg.probes)}}}"
         parameters[f"styles_{place}"] = f"{{{','.join(map(str, leg.styles))}}}"
     for place, weight in enumerate(asked.weights):
         parameters[f"weight_{place}"] = weight

@@ -14,7 +14,7 @@ from fashion_assets.search.kept import remembered
 from fashion_assets.search.near_statement import near_tables
 from fashion_assets.search.query import HIT_COLUMNS
 from fashion_assets.search.ranked_statement import boost_factors, ranked_tables
-from fashion_assets.search.statements import Shape, narrowing, table, where
+from fashion_assets.search.statements import Shape, VectorLeg, narrowing, table, where
 from fashion_assets.search.tallies import counted, tally, total
 
 
@@ -25,8 +25,8 @@ def search(shape: Shape) -> bytes:
     Placeholders: `hidden`, `pinned`, `boost_<n>_<m>`, `factor_<n>`, `vector_<n>`, `window_<n>`, `cut_<n>` and `styles_<n>` of each vector leg, `tier_<n>`, `term_<n>`, `value_<n>`, `importance_<n>`,
     `any_term`, `matched`, `matching`, `avoid`, `filter_<n>`, `excluded`, `weight_<n>` of each leg, `window`, `limit`, `offset`, `after_value`,
     `after_id`. Rows: `product_id`, the hit's columns, `legs`, `ranks` and `values` (distance or coverage) of the legs that brought it; which
-    boosts it meets; what it is ordered by, as text; for each vector leg how many it found, the largest distance, and which of `probes_<n>` are among them, as the
-    text of a JSON array, NULL for an exact leg's probes; and, in the first row, the
+    boosts it meets; what it is ordered by, as text; for each vector leg how many it found, the largest distance, and which of `probes_<n>` are among them, or all of them
+    where the leg `tells`, as the text of a JSON array, NULL for an exact leg's probes; and, in the first row, the
     tally (`tallies`) of `counted` and the columns of `aside`. There is always a first row; where the page is empty it
     has no product.
     """
@@ -38,12 +38,7 @@ def search(shape: Shape) -> bytes:
     tables.append(sql.SQL("page AS MATERIALIZED ({})").format(_page(shape)))
     proofs = [
         sql.SQL("(SELECT json_build_array(count(*), max(distance), {})::text FROM {})").format(
-            sql.SQL("NULL")
-            if leg.path == "exact"
-            else sql.SQL("array_agg(product_id) FILTER (WHERE product_id = ANY({}::uuid[]))").format(
-                sql.Placeholder(f"probes_{position}")
-            ),
-            sql.Identifier(f"vector_{position}"),
+            _met(leg, position), sql.Identifier(f"vector_{position}")
         )
         for position, leg in enumerate(shape.vectors)
     ]
@@ -74,6 +69,16 @@ def search(shape: Shape) -> bytes:
             products=table(shape.schema),
         )
         .as_bytes(None)
+    )
+
+
+def _met(leg: VectorLeg, position: int) -> sql.Composable:
+    if leg.path == "exact":
+        return sql.SQL("NULL")
+    if leg.tells:
+        return sql.SQL("array_agg(product_id)")
+    return sql.SQL("array_agg(product_id) FILTER (WHERE product_id = ANY({}::uuid[]))").format(
+        sql.Placeholder(f"probes_{position}")
     )
 
 

@@ -5,9 +5,10 @@ is in doubt (`ways`), choosing paths (`path`).
 """
 
 import json
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from decimal import Decimal
+from functools import cached_property
 from typing import NamedTuple
 
 import numpy as np
@@ -28,7 +29,8 @@ CUT_SHORT = "looked at fewer than are near"
 
 
 class Proof(NamedTuple):
-    """What a vector leg says of itself: how many candidates it had, the distance of the farthest, and which probes are among them."""
+    """What a vector leg says of itself: how many candidates it had, the distance of the farthest, and which probes are among them, or,
+    if the leg `tells`, what they are."""
 
     candidates: int
     farthest: float | None
@@ -37,12 +39,12 @@ class Proof(NamedTuple):
 
 @dataclass(frozen=True)
 class Leg:
-    """A vector leg with its unit vector [d], and the products of the sample its answer is held against."""
+    """A vector leg with its unit vector [d], and how far it goes."""
 
     shape: VectorLeg
     vector: np.ndarray
-    probes: Mapping[str, float]
-    """Distance by id."""
+    promised: Callable[[], Mapping[str, float]]
+    """What makes `probes`."""
     window: int
     """Candidates it looks at."""
     cut: float | None
@@ -55,6 +57,11 @@ class Leg:
     """Candidates its graph keeps while it is searched, no fewer than it looks at; or how many of its index's lists are read."""
     bound: float | None = None
     """Cosine distance beyond which nothing that is compared is looked at: the cut-off, or what the sample promises to be far enough."""
+
+    @cached_property
+    def probes(self) -> Mapping[str, float]:
+        """The products of the sample its answer is held against: cosine distance by id."""
+        return self.promised()
 
     @property
     def unbounded(self) -> "Leg":

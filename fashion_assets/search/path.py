@@ -13,6 +13,7 @@ import json
 import math
 from collections.abc import Collection, Hashable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
+from functools import cached_property
 from typing import Any, Literal, NamedTuple
 
 import numpy as np
@@ -75,22 +76,38 @@ NEAREST = 3
 """Products of the sample that say how near the nearest are: one may be there by chance."""
 
 
-class Nearness(NamedTuple):
-    """How near the sample's products of one space are to what is asked for."""
+class Nearness:
+    """How near the sample's products of one space are to what is asked for. They are compared with it once, when this is first asked for: it takes
+    as long as a third of the server's part of a search by a vector, which may go on meanwhile."""
 
-    similarities: np.ndarray
-    """Cosine similarities, float32 [n]."""
-    nearest: np.ndarray
-    """Places of the `PROBES` nearest, in no order, int [up to PROBES]."""
-    best: float
-    """How near the nearest are: the mean similarity of `NEAREST`."""
+    def __init__(self, vectors: np.ndarray, asked: np.ndarray):
+        """`vectors`: the sample's, float32 [n, d], n at least 1; `asked`: a unit vector [d]."""
+        self._vectors = vectors
+        self._asked = asked
 
-    @classmethod
-    def of(cls, similarities: np.ndarray) -> "Nearness":
-        """Of the similarities, float32 [n], n at least 1."""
-        nearest = _nearest(similarities)
-        best = sorted(similarities[nearest].tolist())[-NEAREST:]
-        return cls(similarities, nearest, sum(best) / len(best))
+    def __len__(self) -> int:
+        return len(self._vectors)
+
+    @property
+    def known(self) -> bool:
+        """Whether they have been compared."""
+        return "similarities" in vars(self)
+
+    @cached_property
+    def similarities(self) -> np.ndarray:
+        """Cosine similarities, float32 [n]."""
+        return np.vecdot(self._vectors, self._asked)
+
+    @cached_property
+    def nearest(self) -> np.ndarray:
+        """Places of the `PROBES` nearest, in no order, int [up to PROBES]."""
+        return _nearest(self.similarities)
+
+    @cached_property
+    def best(self) -> float:
+        """How near the nearest are: the mean similarity of `NEAREST`."""
+        best = sorted(self.similarities[self.nearest].tolist())[-NEAREST:]
+        return sum(best) / len(best)
 
 
 def _nearest(similarities: np.ndarray) -> np.ndarray:
@@ -112,8 +129,14 @@ class Width:
 
     def of(self, nearness: Nearness) -> tuple[int, bool]:
         """For a question, by the sample's nearness to it; and whether the index finds what is promised (`PROMISED`)."""
-        is_near = nearness.best >= self.border
+        # Where it makes no difference, the sample need not be looked at.
+        is_near = self._alike or nearness.best >= self.border
         return self.near if is_near else self.far, self.found[not is_near] >= PROMISED
+
+    @cached_property
+    def _alike(self) -> bool:
+        near, far = (share >= PROMISED for share in self.found)
+        return self.near == self.far and near == far
 
     def written(self, listed: bool = False) -> str:
         """As it stands beside the index; `listed`: one that has lists."""
@@ -273,7 +296,7 @@ class Facts:
 
     def nearness(self, space: Space, vector: np.ndarray) -> Nearness:
         """Of the sample's products in a space, to a unit vector [d]."""
-        return Nearness.of(np.vecdot(self.sample.vectors[space.name], vector))
+        return Nearness(self.sample.vectors[space.name], vector)
 
     @property
     def ef_search(self) -> int:
@@ -318,7 +341,7 @@ def choose(
         return "exact"
     scale = facts.products / len(facts.sample.rows)
     if not filters:
-        return "index" if len(nearness.similarities) * scale > EXACT_ROWS else "exact"
+        return "index" if len(nearness) * scale > EXACT_ROWS else "exact"
     meeting = facts.meeting(filters)[facts.sample.positions[space.name]]
     sampled = int(meeting.sum())
     # Two standard deviations of what was counted, and three where nothing was: an upper bound at 95 % (Poisson).
@@ -334,7 +357,7 @@ def choose(
     last = np.partition(nearness.similarities[meeting], sampled - needed)[sampled - needed]
     walk = scale * int((nearness.similarities >= last).sum())
     if space.lists:
-        takes = walk * LIST_STEP + candidates / space.lists * len(nearness.similarities) * scale * OF_A_LIST
+        takes = walk * LIST_STEP + candidates / space.lists * len(nearness) * scale * OF_A_LIST
     else:
         takes = (walk + candidates) * INDEX_STEP
     found_by_index = [each for each in filters if each.name.partition(".")[0] in facts.indexed]

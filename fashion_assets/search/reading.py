@@ -13,7 +13,7 @@ them for each transaction costs a search of one statement a sixth of it.
 """
 
 import re
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from functools import lru_cache
 from itertools import count
 from typing import Any, NamedTuple
@@ -38,6 +38,14 @@ PREPARED_BYTES = 2 * 2**20
 NO_SETTINGS: Mapping[str, str] = {}
 
 _PLACEHOLDER = re.compile(rb"%(?:\((\w+)\)s|%)")
+
+
+Meanwhile = Callable[[], object]
+"""What the server's answer need not be waited for with: brief, as it holds up whatever else this thread has to do."""
+
+
+def nothing() -> None:
+    """Nothing is done meanwhile."""
 
 
 class Statement(NamedTuple):
@@ -99,10 +107,13 @@ class Reader:
         """Every setting there ever was."""
 
     def read(
-        self, statements: Sequence[Statement], settings: Mapping[str, str] = NO_SETTINGS
+        self,
+        statements: Sequence[Statement],
+        settings: Mapping[str, str] = NO_SETTINGS,
+        meanwhile: Meanwhile = nothing,
     ) -> PQGen[list[list[tuple]]]:
         """The rows of each statement, all run in one transaction, under these settings and no others; for `wait` of the connection, which must do
-        nothing else meanwhile. Raises the server's error, of the first statement that failed."""
+        nothing else until then. `meanwhile` is called when they are sent. Raises the server's error, of the first statement that failed."""
         settling = self._settling(settings)
         bound = [self._bind(statement) for statement in (*settling, *statements)]
         pgconn = self._pgconn
@@ -125,6 +136,7 @@ class Reader:
                 wanted += self._send(each)
             pgconn.pipeline_sync()
             yield from generators.send(pgconn)
+            meanwhile()
             received = []
             for _ in wanted:
                 received.append((yield from generators.fetch_many(pgconn))[-1])

@@ -15,7 +15,7 @@ from fashion_assets.search import statements
 from fashion_assets.search.kept import Cache
 from fashion_assets.search.path import Facts
 from fashion_assets.search.query import Aside, Results
-from fashion_assets.search.reading import Statement
+from fashion_assets.search.reading import Meanwhile, Statement, nothing
 from fashion_assets.search.release_facts import completed, facts_of, first, no_longer_there
 from fashion_assets.search.work import Answer, Beside, Once, Read, Work
 from fashion_assets.settings import Settings
@@ -175,12 +175,16 @@ class ServedReleases:
         return facts
 
     def read(
-        self, facts: Facts, asked: Sequence[Statement], settings: Mapping[str, str] | None = None
+        self,
+        facts: Facts,
+        asked: Sequence[Statement],
+        settings: Mapping[str, str] | None = None,
+        meanwhile: Meanwhile = nothing,
     ) -> Work[list[list[tuple]]]:
         """Rows of each statement, read from the release of `facts` with a reader's rights."""
         role = {} if facts.reader is None else {"role": facts.reader}
         asked = [completed(statement, facts.release, facts.columns) for statement in asked]
-        return (yield Read(asked, {**(settings or {}), **role}))
+        return (yield Read(asked, {**(settings or {}), **role}, meanwhile))
 
 
 def _looking(facts: Facts, work: Work[Answer], *, live: bool = True) -> Work[Answer]:
@@ -199,7 +203,7 @@ def _looking(facts: Facts, work: Work[Answer], *, live: bool = True) -> Work[Ans
         try:
             if isinstance(step, Read) and not looked:
                 looked = True
-                found = yield Read([*looks, *step.statements], step.settings)
+                found = yield Read([*looks, *step.statements], step.settings, step.meanwhile)
                 seen, answer = found[: len(looks)], found[len(looks) :]
                 if live and (now := first(seen[0])) != facts.release:
                     work.close()

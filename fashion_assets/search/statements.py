@@ -65,6 +65,8 @@ class VectorLeg:
     """Whether the release has no other space."""
     bounded: bool = False
     """Whether what is farther than `%(bound_<n>)s` is left out as it is compared."""
+    tells: bool = False
+    """Whether it tells all that it looked at: which of these are `%(probes_<n>)s` was not known when it was asked."""
 
 
 @dataclass(frozen=True)

@@ -8,7 +8,7 @@ from collections.abc import Callable, Generator, Hashable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, TypeVar
 
-from fashion_assets.search.reading import Statement
+from fashion_assets.search.reading import Meanwhile, Statement, nothing
 
 
 @dataclass(frozen=True)
@@ -17,6 +17,8 @@ class Read:
 
     statements: Sequence[Statement]
     settings: Mapping[str, str]
+    meanwhile: Meanwhile = nothing
+    """What is done once they are sent, before their rows are waited for."""
 
 
 @dataclass(frozen=True)

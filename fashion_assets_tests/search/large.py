@@ -11,6 +11,7 @@ from psycopg.types.json import Jsonb
 from fashion_assets.criteria.subject import Candidate
 from fashion_assets.release.build import index
 from fashion_assets.search.filters import AnyOf, Filter
+from fashion_assets.search.path import Nearness
 
 PRODUCTS = 6_000
 DIMENSION = 32
@@ -90,3 +91,8 @@ def fill(candidate: Candidate, indexed: bool = True) -> Large:
     if indexed:
         index(candidate.settings, replace(release, state="building"))
     return Large(release.release, vectors, groups, numbers)
+
+
+def near_as(similarities: np.ndarray) -> Nearness:
+    """What a sample's products are to a question to which they are so similar, float32 [n]."""
+    return Nearness(similarities[:, np.newaxis], np.ones(1, np.float32))

@@ -18,14 +18,14 @@ from fashion_assets.search import legs, merchandising, nearness
 from fashion_assets.search.arranging import ARRANGED
 from fashion_assets.search.engine import SearchEngine
 from fashion_assets.search.filters import SearchError
-from fashion_assets.search.path import Facts, Nearness, Sample, Space
+from fashion_assets.search.path import Facts, Sample, Space
 from fashion_assets.search.query import SORTS, Hit, Mode, Query, Results
 from fashion_assets.search.work import Read
 from fashion_assets.settings import Settings
 from fashion_assets.warehouse.merchandising import Rule, Synonym
 from fashion_assets.warehouse.value_counts import EDGES
 from fashion_assets_tests.conftest import Template, release_of
-from fashion_assets_tests.search.large import COLOURS, GROUPS, PRODUCTS, SPACE, Large
+from fashion_assets_tests.search.large import COLOURS, GROUPS, PRODUCTS, SPACE, Large, near_as
 
 FACETS = ("colour", "article_type", "price")
 
@@ -217,16 +217,16 @@ def test_what_is_left_out_as_too_far_is_none_of_the_nearest(
 
 def test_the_cut_off_does_not_hang_on_filters_and_follows_the_question():
     similarities = np.linspace(0, 1, 2_000, dtype=np.float32)
-    near = Nearness.of(similarities)
+    near = near_as(similarities)
     facts = Facts("r", 40_000, (), Sample([{}] * 2_000, [], {}, {}))
     cut = nearness.cut_off(facts, near)
     assert cut is not None and 1 - cut == pytest.approx(0.5 + 0.85 * 0.4995, abs=1e-3)
     # Few stand out: those at least are found.
     alike = np.full(2_000, 0.3, np.float32)
     alike[0] = 0.9
-    assert nearness.cut_off(facts, Nearness.of(alike)) == pytest.approx(1 - 0.3, abs=1e-6)
+    assert nearness.cut_off(facts, near_as(alike)) == pytest.approx(1 - 0.3, abs=1e-6)
     small = Facts("r", 40, (), Sample([{}] * 40, [], {}, {}))
-    assert nearness.cut_off(small, Nearness.of(similarities[:40])) is None
+    assert nearness.cut_off(small, near_as(similarities[:40])) is None
     space = Space("s", 1, True)
     assert nearness.reach(facts, space, near, None, ()) == 1_000
     assert (

@@ -17,7 +17,7 @@ from fashion_assets.search.query import Query
 from fashion_assets.settings import Settings
 from fashion_assets.warehouse.release_indexes import VECTOR_INDEX, lists_of
 from fashion_assets_tests.conftest import Template, release_of
-from fashion_assets_tests.search.large import SPACE, Large
+from fashion_assets_tests.search.large import SPACE, Large, near_as
 from fashion_assets_tests.search.test_path import filters_of, recall, scans
 
 
@@ -155,7 +155,7 @@ def test_the_criteria_know_such_an_index(candidate: Candidate, large: Large):
 def test_a_walk_of_lists_is_weighed_by_their_length():
     """Of a million products a filter leaves a tenth, far from what is asked for or not: read lists, or what it leaves."""
     similarities = np.linspace(0, 1, 2_048, dtype=np.float32)
-    nearness = path.Nearness.of(similarities)
+    nearness = near_as(similarities)
     space = Space("s", 8, True, lists=1_000)
     rows = [{"colour": "red" if place % 10 == 0 else "blue"} for place in range(2_048)]
     sample = path.Sample(
@@ -165,6 +165,6 @@ def test_a_walk_of_lists_is_weighed_by_their_length():
     red = (path.AnyOf("colour", ("red",)),)
     assert path.choose(facts, space, nearness, red, 100, 20) == "iterative"
     assert path.choose(facts, space, nearness, red, 100, 900) == "exact"  # nearly all of them
-    far = path.Nearness.of(similarities - (np.arange(2_048) % 10 == 0))
+    far = near_as(similarities - (np.arange(2_048) % 10 == 0))
     assert path.choose(facts, space, far, red, 100, 20) == "exact"
     assert facts.width(space, nearness) == (34, True)

@@ -3,6 +3,7 @@
 from collections.abc import Iterator, Mapping
 from dataclasses import replace
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
@@ -15,7 +16,7 @@ from fashion_assets.release import styles, widths
 from fashion_assets.search import legs, release_facts, ways
 from fashion_assets.search.engine import SearchEngine
 from fashion_assets.search.filters import AnyOf, Filter
-from fashion_assets.search.path import TIE, Facts, Sample, Width
+from fashion_assets.search.path import TIE, Facts, Nearness, Sample, Width
 from fashion_assets.search.query import Query, Results
 from fashion_assets.search.work import Read
 from fashion_assets.settings import Settings
@@ -248,6 +249,41 @@ def test_an_index_that_lacks_what_is_near_is_not_believed(
     assert results.plan.legs == {SPACE: "exact"}
     assert ["searched wider" in note for note in results.plan.notes] == [True, False][at_once:]
     assert "passed over" in results.plan.notes[-1] and "all was compared" in results.plan.notes[-1]
+
+
+@pytest.mark.parametrize("far", [100, 101])
+def test_the_sample_is_compared_while_the_server_searches_unless_something_hangs_on_it(
+    candidate: Candidate, lacking: Large, far: int, monkeypatch: pytest.MonkeyPatch
+):
+    """How far the index is searched hangs on it, where that was measured to differ."""
+    index = candidate.release.table(VECTOR_INDEX)
+    candidate.conn.execute(
+        sql.SQL("COMMENT ON INDEX {} IS {}").format(index, sql.Literal(Width(100, far, 0.5).written()))
+    )
+    candidate.conn.commit()
+    compared = []
+    with SearchEngine.open(candidate.settings, size=1) as engine:
+        reading = engine._read
+
+        def read(step: Read) -> list[list[tuple]]:
+            if any(b"vector_0" in each.text for each in step.statements):
+                compared.append(any(nearness.known for nearness in made))
+            return reading(step)
+
+        made: list[Nearness] = []
+        nearness_of = Facts.nearness
+
+        def nearness(*asked: Any) -> Nearness:
+            made.append(nearness_of(*asked))
+            return made[-1]
+
+        monkeypatch.setattr(Facts, "nearness", nearness)
+        monkeypatch.setattr(engine, "_read", read)
+        query = Query(vector=lacking.vectors[0], space=SPACE, mode="vector", release=lacking.release)
+        results = engine.search(query)
+    assert compared[0] == (far != 100)
+    assert "passed over" in results.plan.notes[0]
+    assert recall(lacking, results, lacking.vectors[0], np.ones(len(lacking.vectors), bool)) == 1
 
 
 def test_a_question_whose_index_was_in_doubt_goes_round_it_the_next_time(

@@ -2,6 +2,7 @@
 
 import asyncio
 import threading
+import time
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
@@ -51,6 +52,25 @@ def test_values_come_back_as_they_went(conn: ReadingConnection):
     either = b"SELECT %(value)s = ANY(%(among)s)"
     assert read(conn, Statement(either, {"value": 3, "among": [3]})) == [[(True,)]]
     assert read(conn, Statement(either, {"value": "b", "among": ["a"]})) == [[(False,)]]
+
+
+def test_what_is_done_meanwhile_is_done_while_the_server_is_at_work(conn: ReadingConnection):
+    waits = "SELECT wait_event_type = 'Lock' FROM pg_stat_activity WHERE pid = %s"
+    with psycopg.connect(conn.info.dsn, autocommit=True, password=conn.info.password) as other:
+        other.execute("SELECT pg_advisory_lock(7)")
+
+        def meanwhile() -> None:
+            """Let the server go on, once it waits for that."""
+            while not other.execute(waits, (conn.info.backend_pid,)).fetchall()[0][0]:
+                time.sleep(0.01)
+            other.execute("SELECT pg_advisory_unlock(7)")
+
+        asked = Statement(b"SELECT 5 FROM (SELECT pg_advisory_xact_lock(7)) AS had", {})
+        assert conn.wait(conn.reader.read([asked], meanwhile=meanwhile)) == [[(5,)]]
+    # Where it fails, the connection is given up rather than used half read.
+    with pytest.raises(ZeroDivisionError):
+        conn.wait(conn.reader.read([ONE], meanwhile=lambda: 1 / 0))
+    assert conn.closed
 
 
 def test_statements_share_a_transaction_and_its_settings(conn: ReadingConnection):
