@@ -15,6 +15,7 @@ from typing import Any
 import psutil
 import pytest
 
+from fashion_assets.postgres.connections import connect
 from fashion_assets.serving import UIError
 from fashion_assets.serving.listening import listening
 from fashion_assets.settings import Settings
@@ -30,6 +31,11 @@ mutation { addDynamicPartition(
 SHOWN = """
 { runsOrError(limit: 10) { ... on Runs { results { jobName } } }
   repositoriesOrError { ... on RepositoryConnection { nodes { location { name } } } ... on PythonError { message } } }
+"""
+START_SENSOR = """
+mutation { startSensor(sensorSelector: {
+    sensorName: "%s", repositoryName: "__repository__", repositoryLocationName: "fashion_assets"
+}) { __typename ... on PythonError { message } } }
 """
 LOCATIONS = """
 { repositoriesOrError { __typename ... on RepositoryConnection { nodes { name location { name } jobs { name } } } }
@@ -51,6 +57,10 @@ class UI(Server):
         answer = self.ask("POST", "/graphql", json.dumps({"query": query}), headers)
         assert answer.status == 200, answer.text
         return json.loads(answer.text)["data"]
+
+    def listens(self) -> bool:
+        with socket.socket() as made:
+            return made.connect_ex(("127.0.0.1", self.port)) == 0
 
     def left(self) -> list[str]:
         """Processes of it that still run."""
@@ -85,8 +95,8 @@ def started(*options: str, folder: Path | None = None) -> Iterator[UI]:
         yield UI(process, said[-1].split()[2])
     finally:
         if process.poll() is None:
-            os.killpg(process.pid, signal.SIGKILL)
-        process.wait()
+            process.terminate()  # which ends the others
+        process.wait(120)
 
 
 def until(condition: Callable[[], object], seconds: float = 120) -> None:
@@ -94,6 +104,18 @@ def until(condition: Callable[[], object], seconds: float = 120) -> None:
     while not condition():
         assert time.monotonic() < end
         time.sleep(0.2)
+
+
+@contextmanager
+def about_to_look(settings: Settings, ui: UI) -> Iterator[None]:
+    """Meanwhile the daemon is held up where it notes that a sensor begins to look, before it asks the code."""
+    with connect(settings) as conn:
+        conn.execute("LOCK TABLE dagster.job_ticks IN EXCLUSIVE MODE")
+        assert ui.graphql(START_SENSOR % "new_or_changed_batches")["startSensor"]["__typename"] == "Sensor"
+        waiting = "SELECT FROM pg_locks WHERE NOT granted AND relation = 'dagster.job_ticks'::regclass"
+        with connect(settings, autocommit=True) as other:
+            until(lambda: other.execute(waiting).fetchone() is not None)
+        yield
 
 
 def partitions(ui: UI) -> list[str]:
@@ -151,7 +173,12 @@ def test_the_ui_serves_this_installation_guarded_and_ctrl_c_ends_all_of_it(setti
         assert ui.open_web_socket([("Origin", f"http://127.0.0.1:{ui.port}")]) == 101
 
         assert len(ui.left()) >= 4  # webserver, daemon, the code and what keeps it
-        os.killpg(ui.process.pid, signal.SIGINT)
+        # A terminal interrupts the command alone, which ends the others in order: the daemon may still ask the code.
+        groups = {os.getpgid(each.pid) for each in ui.own if each.pid != ui.process.pid}
+        assert os.getpgid(ui.process.pid) not in groups
+        with about_to_look(settings, ui):
+            os.killpg(ui.process.pid, signal.SIGINT)
+            until(lambda: not ui.listens())
         assert ui.process.wait(120) == 0
         until(lambda: not ui.left(), 10)
         assert ui.process.stdout is not None and "Traceback" not in ui.process.stdout.read()
