@@ -20,6 +20,7 @@ from fashion_assets.release import roots
 from fashion_assets.release.recovery import recover_register
 from fashion_assets.settings import Settings
 from fashion_assets.sources import Source, SourceError, open_source
+from fashion_assets.sources.mapped import LEFT_OUT
 from fashion_assets.sources.picture_cache import PictureCache
 from fashion_assets.sources.readers.keeping import kept
 from fashion_assets.warehouse import declared as declarations
@@ -104,6 +105,10 @@ def require_listings(scans: Iterable[Scanned], name: str) -> None:
         if source.name != name or report is None or report.listings or report.gone:
             continue
         if not any(table.listings for table in report.tables.values()):
+            if out := report.left_out.get(LEFT_OUT):
+                raise SourceError(
+                    f"{shown(source.location)} holds no listings: the mapping's where leaves out all of its {out:,} records. Change it."
+                )
             raise SourceError(
                 f"{shown(source.location)} holds no listings: it names columns, and has no row below them. Export it anew; where it has rows, "
                 "look at how it is read: fashion-assets sources inspect."

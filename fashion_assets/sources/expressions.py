@@ -241,12 +241,12 @@ class Compiler:
             return lambda values: True
         column = self._reader(condition.column) or _nothing
         among, but = set(map(loosened, condition.among)), set(map(loosened, condition.but))
-        stated = condition.stated
+        stated, empty = condition.stated, condition.empty
 
         def holds(values: Values) -> bool:
             said = column(values)
             held = {loosened(as_text(text)) for text in said}
-            if stated and not any(map(self.states, said)):
+            if (stated or empty) and any(map(self.states, said)) is not stated:
                 return False
             return not ((among and not held & among) or held & but)
 

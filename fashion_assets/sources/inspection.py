@@ -25,7 +25,7 @@ from fashion_assets.sources.mapping_expression import Expression
 from fashion_assets.sources.places import file_of
 from fashion_assets.sources.prices import Notation
 from fashion_assets.sources.recognition import Recognised
-from fashion_assets.sources.records import Record, grouped
+from fashion_assets.sources.records import Record
 from fashion_assets.sources.source import KEYED_REFERENCE_SCHEMA, SourceError
 
 SAMPLE = 2_000
@@ -241,7 +241,7 @@ def _columns(source: Mapped, most: int) -> list[dict[str, Any]]:
     with source.opened() as (reader, reading):
         names = list(reader.columns)
         becomes = _becomes(source, names, reading.synonyms)
-        for number, record in enumerate(grouped(reader.rows(), reading.group)):
+        for number, record in enumerate(reading.records(reader.rows())):
             if number == most:
                 break
             for name, text in _values(record):
@@ -295,7 +295,7 @@ def _prices(source: Mapped, most: int) -> dict[str, Any]:
     notation = Notation.from_dict(kept) if isinstance(kept, Mapping) else Notation()
     seen: dict[str, dict[str, Any]] = {}
     with source.opened() as (reader, reading):
-        for number, record in enumerate(grouped(reader.rows(), reading.group)):
+        for number, record in enumerate(reading.records(reader.rows())):
             if number == most or len(seen) >= 200:
                 break
             if record.defect:

@@ -5,7 +5,7 @@ column. What does not: finding rows (`sources.readers`) or pictures (`sources.pi
 """
 
 import hashlib
-from collections.abc import Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from typing import Any, NamedTuple
 
 import numpy as np
@@ -21,12 +21,12 @@ from fashion_assets.sources.columns import Columns, stated_currency, synonyms
 from fashion_assets.sources.damage import undamaged, without_markup
 from fashion_assets.sources.expressions import Compiler, Evaluator, Texts, Values, as_text
 from fashion_assets.sources.mapping import Mapping, Vector
-from fashion_assets.sources.mapping_expression import Expression
+from fashion_assets.sources.mapping_expression import Condition, Expression
 from fashion_assets.sources.notations import read_id
 from fashion_assets.sources.picture_files import stated_in
 from fashion_assets.sources.prices import Notation, PriceColumn, read_price
-from fashion_assets.sources.readers.reader import AsWritten, RowReader
-from fashion_assets.sources.records import Record, encoded
+from fashion_assets.sources.readers.reader import AsWritten, Row, RowReader
+from fashion_assets.sources.records import Record, encoded, grouped
 from fashion_assets.sources.source import SourceError
 from fashion_assets.sources.vectors import read_vector
 
@@ -96,6 +96,9 @@ class Reading:
         used = self._used()
         self.id = self._required("id", mapping.id, used, where)
         self.group = None if mapping.group is None else self._compiler.compile(mapping.group)
+        self._where = [self._condition(each, where) for each in mapping.where]
+        self.left_out = 0
+        """Records so far that are no listings, as the mapping's `where` has it."""
         self.attributes: dict[str, Evaluator] = {}
         for name in ATTRIBUTES:
             evaluator = self._attribute(name, used, where)
@@ -125,6 +128,14 @@ class Reading:
         ]
         if pictures.columns and not self.pictures and (column := self.columns.synonym("image", used)):
             self.pictures.append(self._take("image", column, used))
+
+    def records(self, rows: Iterable[Row]) -> Iterator[Record]:
+        """The records of rows that are listings, or cannot be read."""
+        for record in grouped(rows, self.group, continued=self.mapping.continued):
+            if record.defect or all(holds(record.rows[0].values) for holds in self._where):
+                yield record
+            else:
+                self.left_out += 1
 
     def problem(self, identity: str | None) -> str | None:
         """Why an id is one no longer; None where it is."""
@@ -298,6 +309,14 @@ class Reading:
         if name in self.mapping.profile.critical:
             raise SourceError(self._lacking(name, expression, where))
         return None
+
+    def _condition(self, condition: Condition, where: str) -> Callable[[Values], bool]:
+        if not self._compiler.known(Expression(column=condition.column)) and not self.typed:
+            raise SourceError(
+                f"{where} names no column {condition.column!r}, by which the mapping's where tells listings, only: "
+                f"{', '.join(self.columns.names)[:300]}. Rename the column that says it, or change where in the mapping."
+            )
+        return self._compiler.condition(condition)
 
     def _lacking(self, attribute: str, expression: Expression, where: str) -> str:
         names = " or ".join(repr(name) for name in dict.fromkeys(expression.columns()))

@@ -55,6 +55,10 @@ MANY_MISSED = 0.5
 """Share of the pictures that are not there from which on people are told what was looked for, and what is there."""
 
 
+LEFT_OUT = "records that where leaves out"
+"""What `left_out` calls them."""
+
+
 class _Places(NamedTuple):
     """Where pictures are looked for."""
 
@@ -207,7 +211,7 @@ class Mapped(Source):
             withdrawn = Withdrawn(reader.columns)
             looked = missed = 0
             example: str | None = None
-            for record in islice(grouped(reader.rows(), reading.group), most):
+            for record in islice(reading.records(reader.rows()), most):
                 seen = self._look_at(record, reading, places)
                 reading.learn(record)
                 if withdrawn.watches:
@@ -227,6 +231,8 @@ class Mapped(Source):
                 yield pa.table([ids, locators, signatures], schema=REFERENCE_SCHEMA)
             self._found = self._found_in(reader, reading)
             self._left_out = reader.left_out
+            if reading.left_out:
+                self._left_out = {**reader.left_out, LEFT_OUT: reading.left_out}
             self._notes = [*reader.notes, *withdrawn.notes, *self._beside()]
             self._missed = None
             if example is not None and missed >= MANY_MISSED * looked:
@@ -253,7 +259,8 @@ class Mapped(Source):
     def feed(self) -> Iterator[Feed | None]:
         with self.opened(scanned=True) as (reader, reading):
             changes = reader.feed()
-            yield None if changes is None or reading.group is not None else _Feed(self, reading, changes)
+            whole = reading.group is not None or self.mapping.where  # what a row alone does not tell
+            yield None if changes is None or whole else _Feed(self, reading, changes)
 
     def referred(self, rows: Sequence[Row], reading: Reading) -> pa.Table:
         """References (REFERENCE_SCHEMA) to rows that are records by themselves."""
@@ -308,7 +315,7 @@ class Mapped(Source):
         is there, or the folder of pictures has it."""
         with self.opened() as (reader, reading):
             files = self.picture_files()
-            for record in grouped(reader.rows(), reading.group):
+            for record in reading.records(reader.rows()):
                 for stated in () if record.defect else map(self._stated, reading.said(record).pictures):
                     known = self.pictures is not None or not is_url(stated)
                     if known and files.find(stated).path is not None:

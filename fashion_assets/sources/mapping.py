@@ -15,7 +15,7 @@ from pydantic import Field, model_validator
 from fashion_assets.catalog.listing import ATTRIBUTES
 from fashion_assets.catalog.profile import Profile
 from fashion_assets.origins import nearest
-from fashion_assets.sources.mapping_expression import Expression, MappingPart, Texts
+from fashion_assets.sources.mapping_expression import Condition, Expression, MappingPart, Texts
 from fashion_assets.sources.mapping_tables import DataTable
 
 Format = Literal["delimited", "json_records", "parquet", "xml", "sql"]
@@ -181,6 +181,15 @@ class Mapping(MappingPart):
         description="Rows one after another that share any value of this are one listing: a row a variant, or further pictures. "
         "Each attribute is the first row's that states it; the record holds all rows.",
     )
+    continued: bool = Field(
+        default=False,
+        description="Whether rows for which `group` states nothing go on with the listing before them: rows of variants that do not name it.",
+    )
+    where: tuple[Condition, ...] = Field(
+        default=(),
+        description='Which records are listings: those of whose first row all of this holds. `[{ column = "Status", but = ["draft"] }]` leaves '
+        "drafts out. How many were left out is told.",
+    )
     attributes: dict[str, Expression] = Field(
         default_factory=dict, description="What each attribute is made of."
     )
@@ -205,6 +214,8 @@ class Mapping(MappingPart):
 
     @model_validator(mode="after")
     def _known_attributes(self) -> "Mapping":
+        if self.continued and self.group is None:
+            raise ValueError("continued is said of group: say which rows begin a listing")
         for name in (*self.attributes, *self.profile.critical, *self.profile.unknown):
             if name not in ATTRIBUTES:
                 like = nearest(name, ATTRIBUTES)
@@ -215,5 +226,8 @@ class Mapping(MappingPart):
     @property
     def content(self) -> str:
         """Another one for another mapping: 16 hex digits of a hash over all that decides how a record is read."""
-        said = self.model_dump_json(exclude={"title", "version", "recognise"})
+        later = {
+            name for name in ("continued", "where") if not getattr(self, name)
+        }  # what was read before there were these is no other
+        said = self.model_dump_json(exclude={"title", "version", "recognise", *later})
         return hashlib.blake2b(said.encode(), digest_size=8).hexdigest()

@@ -43,12 +43,13 @@ class Named(MappingPart):
 
 
 class Condition(MappingPart):
-    """When an expression says anything."""
+    """When an expression says anything, or a record is a listing."""
 
     column: str = Field(description="The column that decides.")
     among: Texts = Field(default=(), description="It must hold one of these; case does not count.")
     but: Texts = Field(default=(), description="It must hold none of these; an empty column holds none.")
     stated: bool = Field(default=False, description="It must state anything at all.")
+    empty: bool = Field(default=False, description="It must state nothing.")
 
 
 class Expression(MappingPart):

@@ -24,7 +24,7 @@ WIDTH = 120
 """Columns of a comment's lines."""
 
 WRITTEN = (
-    "name", "title", "version", "format", "files", "options", "id", "group", "recognise", "attributes", "pictures", "vectors",
+    "name", "title", "version", "format", "files", "options", "id", "group", "continued", "where", "recognise", "attributes", "pictures", "vectors",
     "profile", "tables",
 )  # fmt: skip
 """Keys of a mapping that are written in a way of their own; any other is a section."""
@@ -61,6 +61,10 @@ def as_toml(mapping: mappings.Mapping, notes: Iterable[str] = (), left_over: Ite
     if mapping.group is not None:
         _comment(document, _described(mappings.Mapping, "group"))
         document.add("group", _expression(mapping.group))
+    for key in ("continued", "where"):
+        if key in said:
+            _comment(document, _described(mappings.Mapping, key))
+            document.add(key, _value(said[key]))
     if mapping.recognise != Recognise():
         document.add("recognise", _section(said["recognise"], Recognise))
     document.add("attributes", _attributes(mapping, left_over))

@@ -8,7 +8,7 @@ import json
 import os
 import re
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from itertools import islice
 from typing import Any, NamedTuple
 
@@ -20,6 +20,7 @@ from fashion_assets.sources import mapping as mappings
 from fashion_assets.sources.column_matching import FILLED, PRICE, SOME, TITLE, Matching, in_cents
 from fashion_assets.sources.column_values import Column, columns_of, foreign
 from fashion_assets.sources.columns import synonyms
+from fashion_assets.sources.further_rows import further_rows, together
 from fashion_assets.sources.mapping import Held, Pictures, Recognise
 from fashion_assets.sources.mapping_expression import Expression
 from fashion_assets.sources.notations import read_id
@@ -70,7 +71,19 @@ def propose(
     """
     options = dict(options or {})
     names, rows = _first_rows(location, format, options)
-    return _made_of(Matching(columns_of(names, rows)), location, format, pictures, options, len(rows))
+    further = None if format == "sql" else further_rows(names, rows)
+    records = rows if further is None else together(further, rows)
+    matching = Matching(columns_of(names, records))
+    if further is not None:
+        by = " and ".join(dict.fromkeys(further.group.columns()))
+        matching.notes.append(
+            f"{len(rows) - len(records):,} of {len(rows):,} rows go on with the listing before them, by {by}"
+        )
+    made = _made_of(matching, location, format, pictures, options, len(rows))
+    if further is None:
+        return made
+    mapping = made.mapping.model_copy(update={"group": further.group, "continued": further.continued})
+    return replace(made, mapping=mapping)
 
 
 def _first_rows(

@@ -83,9 +83,13 @@ class Record(NamedTuple):
 
 
 def grouped(
-    rows: Iterable[Row], keys: Callable[[Mapping[str, Any]], tuple[str, ...]] | None
+    rows: Iterable[Row],
+    keys: Callable[[Mapping[str, Any]], tuple[str, ...]] | None,
+    *,
+    continued: bool = False,
 ) -> Iterator[Record]:
-    """The records of rows: each alone without `keys`; else rows one after another that share any key are one.
+    """The records of rows: each alone without `keys`; else rows one after another that share any key are one, and where they are `continued` those
+    without any go on with the record before.
 
     A row with a defect is a record of its own and ends no other.
     """
@@ -102,7 +106,7 @@ def grouped(
             if len(aside) < MOST_ROWS:
                 continue
         own = set() if row.defect else {key for key in keys(row.values) if key.strip()}
-        if not row.defect and held and len(held) < MOST_ROWS and own & known:
+        if not row.defect and held and len(held) < MOST_ROWS and (own & known or (continued and not own)):
             held.append(row)
             known |= own
             continue

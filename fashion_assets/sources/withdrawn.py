@@ -61,5 +61,5 @@ class Withdrawn:
             return []
         return [
             f"{self._met:,} of {self._looked:,} listings are said to be offered no longer or not yet ({self._example} of the first): they become "
-            "products as others do. Leave them out of the export where that is not meant"
+            "products as others do. Where that is not meant, leave them out of the export, or by where in the mapping"
         ]

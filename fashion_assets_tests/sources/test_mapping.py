@@ -14,6 +14,7 @@ from fashion_assets.sources.expressions import Compiler
 from fashion_assets.sources.known_mappings import as_kept, kept, load_mapping, parse_mapping
 from fashion_assets.sources.mapped import Mapped
 from fashion_assets.sources.mapping_expression import Expression
+from fashion_assets.sources.mapping_file import as_toml
 from fashion_assets.sources.readers.databases import JsonText
 from fashion_assets.sources.source import SourceError
 from fashion_assets.sources.vectors import read_vector
@@ -258,6 +259,40 @@ def test_rows_that_belong_together_are_one_listing(tmp_path: Path):
         source.read(references)
     after = source.fingerprints(keyed(pa.concat_tables(source.scan())))
     assert [a == b for a, b in zip(before, after, strict=True)] == [False, True, True, True, True, True]
+
+
+def test_rows_that_do_not_name_their_listing_go_on_with_the_one_before(tmp_path: Path):
+    (tmp_path / "shop.csv").write_text(
+        "sku,name,price,photos\n,Of nobody,1.00,\nA,A shirt,,\n,,5.00,\n,,6.00,\nB,A skirt,9.00,\n"
+    )
+    mapping = parse_mapping(MAPPING.replace('group = "sku"', 'group = "sku"\ncontinued = true'))
+    rows = read_all(Mapped("shop", tmp_path / "shop.csv", mapping)).to_pylist()
+    assert [(row["external_id"], row["title"], row["price"]) for row in rows] == [
+        (None, "Of nobody", "1.00"),
+        ("A", "A shirt", "5.00"),
+        ("B", "A skirt", "9.00"),
+    ]
+    assert len(json.loads(rows[1]["record"])["further_rows"]) == 2
+    with pytest.raises(SourceError, match="continued is said of group"):
+        parse_mapping(MAPPING.replace('group = "sku"', "continued = true"))
+
+
+def test_records_that_are_no_listings_are_left_out_and_counted(tmp_path: Path):
+    (tmp_path / "shop.csv").write_text(
+        "sku,name,price,photos,Status,deleted_at\nA,A shirt,1.00,,active,\nA,,2.00,,,\nB,A skirt,9.00,,Draft,\nC,A sock,3.00,,active,2024-01-02\n"
+    )
+    where = 'where = [{ column = "status", but = ["draft", "archived"] }, { column = "deleted_at", empty = true }]'
+    mapping = parse_mapping(MAPPING.replace('group = "sku"', f'group = "sku"\n{where}'))
+    source = Mapped("shop", tmp_path / "shop.csv", mapping)
+    assert read_all(source)["external_id"].to_pylist() == ["A"]
+    assert source.left_out["records that where leaves out"] == 2
+    assert source.notes == []
+    assert parse_mapping(as_toml(mapping)) == mapping
+    plain = parse_mapping(MAPPING)
+    assert mapping.content != plain.content == plain.model_copy(update={"title": "Another"}).content
+    (tmp_path / "shop.csv").write_text("sku,name,price,photos\nA,A shirt,1.00,\n")
+    with pytest.raises(SourceError, match="names no column 'status', by which the mapping's where"):
+        read_all(source)
 
 
 def test_a_declared_table_is_read_like_listings(tmp_path: Path):

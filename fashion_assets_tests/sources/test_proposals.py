@@ -149,6 +149,47 @@ def test_pictures_in_a_table_are_told_and_are_no_text(tmp_path: Path) -> None:
     assert any("image.bytes holds pictures themselves" in note for note in found.notes)
 
 
+SHIRT = "Linen Shirt,Blue,Men,19.90"
+DRESS = "Wrap Dress,Red,Women,29.90"
+
+
+@pytest.mark.parametrize(
+    ("header", "rows"),
+    [
+        ("Item Type,Product ID,Product Name,Color,Gender,Price", ["Product,100," + SHIRT, '  SKU,500,"[S]Size=S",,,', "  SKU,501,[S]Size=M,,,", "Product,101," + DRESS, "  SKU,502,[S]Size=M,,,21"]),
+        ("handleId,fieldType,name,color,gender,price", ["p1,Product," + SHIRT, "p1,Variant,,,,", "p2,Product," + DRESS, "p2,Variant,,Green,,"]),
+        ("External ID,Name,Color,Gender,Price,Values", ["e.1," + SHIRT + ",Red", ",,,,,S", "e.2," + DRESS + ",", ",,,,,M", ",,,,,L"]),
+        ("ID,Typ,Artikelnummer,Name,Farbe,Geschlecht,Preis,Übergeordnetes Produkt", ["11,variable,H," + SHIRT + ",", "12,variation,H-S,Hemd - S,,,,H", "13,simple,K," + DRESS + ","]),
+        ("ID,Typ,Artikelnummer,Name,Farbe,Geschlecht,Preis,Übergeordnetes Produkt", ["11,variable,H," + SHIRT + ",", "12,variation,H-S,Hemd - S,,,,id:11", "13,simple,K," + DRESS + ","]),
+    ],
+    ids=["kinds", "repeated id", "blank id", "parent", "id of the parent"],
+)  # fmt: skip
+def test_rows_of_variants_are_no_products(tmp_path: Path, header: str, rows: list[str]) -> None:
+    file = write_table(tmp_path / "a.csv", header, *rows)
+    assert read(file, "title", "colour", "gender", "price") == [
+        ("Linen Shirt", "Blue", "Men", "19.90"),
+        ("Wrap Dress", "Red", "Women", "29.90"),
+    ]
+    assert any("go on with the listing before them" in note for note in recognise(str(file)).notes)
+
+
+@pytest.mark.parametrize(
+    ("header", "rows"),
+    [
+        ("id,type,name,color,parent", ["1,variable,Shirt,Red,", "2,simple,Dress,Blue,", "3,variation,Shirt S,Red,77"]),
+        ("id,name,color,gender", ["1,Shirt,Red,Men", "2,,Blue,Women", "3,Skirt,Blue,Women"]),
+        ("code,name,price,color", ["1,Shirt,5.00,Red", "2,,5.00,", "3,Skirt,6.00,Blue"]),
+    ],
+    ids=["another's variant", "no title", "equal prices"],
+)  # fmt: skip
+def test_rows_that_may_be_another_listings_stay_their_own(
+    tmp_path: Path, header: str, rows: list[str]
+) -> None:
+    file = write_table(tmp_path / "a.csv", header, *rows)
+    assert recognise(str(file)).mapping.group is None
+    assert len(read(file, "external_id")) == 3
+
+
 @pytest.mark.parametrize(
     ("there", "stated"),
     [
