@@ -13,7 +13,7 @@ from collections.abc import Iterable, Iterator, Sequence
 
 from fashion_assets.catalog.attributes import ATTRIBUTES, BY_VALUES, DIFFERENT, LEVELS, VOCABULARIES
 from fashion_assets.sources.column_values import Column
-from fashion_assets.sources.columns import Columns, folded, synonyms
+from fashion_assets.sources.columns import Columns, folded, synonyms, without_language
 from fashion_assets.sources.notations import read_year
 from fashion_assets.sources.picture_files import is_url
 
@@ -89,6 +89,13 @@ _OTHER_PRICE = re.compile(
 
 _FRACTION = re.compile(r"-?\d+[.,]\d+")
 _AMOUNT = re.compile(r"\d{1,6}[.,]\d{2}")
+_NAMED = ("name", "value", "title")
+_INSIDE = {"image": ("src", "url", "large", "original", "href", "path", "uri", *_NAMED)}
+"""Members of an object that is an attribute's value, the surest first."""
+_LISTS = {"image": ("media", "gallery"), "category": ("categories",)}
+"""What lists of such objects are called besides."""
+_OF_SEVERAL = frozenset(("image", "price", "currency", "colour", "category", "size"))
+"""Attributes that a product's variants, pictures or categories state for it."""
 TITLE = "title"
 PRICE, CURRENCY = "price", "currency"
 _ORDER = (
@@ -235,21 +242,26 @@ class Matching:
             if column is not None:
                 yield name, self._take(name, column)
 
-    def _free(self) -> Iterable[Column]:
-        return (column for column in self.columns if column.name not in self.taken and column.stated)
+    def _free(self, several: bool = False) -> Iterable[Column]:
+        """Columns that are nothing yet; of members of lists only where `several` may say it."""
+        return (
+            column
+            for column in self.columns
+            if column.name not in self.taken and column.stated and (several or not column.several)
+        )
 
     def _synonyms(self, attribute: str) -> Iterable[Column]:
         """Columns that are called as systems call the attribute, the surest first."""
-        wanted = synonyms().get(attribute, ())
-        plain = {
-            folded(column.name.removeprefix(self._record).lstrip("@")): column for column in self.columns
-        }
+        called = self._by_call(attribute)
         last = {
-            folded(column.name.rpartition(".")[2]): column for column in self.columns if "." in column.name
+            folded(column.name.rpartition(".")[2]): column
+            for column in self.columns
+            if "." in column.name and column.origin is None
         }
-        for name in wanted:
-            inside = (plain.get(f"{name}.{part}") for part in ("name", "value", "title"))
-            column = plain.get(name) or next(filter(None, inside), None)
+        parts = _INSIDE.get(attribute, _NAMED)
+        for name in (*synonyms().get(attribute, ()), *_LISTS.get(attribute, ())):
+            alone = called.get(name) if name not in _LISTS.get(attribute, ()) else None
+            column = alone or next(filter(None, (called.get(f"{name}.{part}") for part in parts)), None)
             if column is None and attribute in (PRICE, CURRENCY):
                 column = last.get(name)  # of an object like {"amount": …, "currency": …}
             if attribute == PRICE and column is not None and (beside := self._counted_in(column.name)):
@@ -259,6 +271,19 @@ class Matching:
                 continue
             if column is not None and column.name not in self.taken and column.stated:
                 yield column
+
+    def _by_call(self, attribute: str) -> dict[str, Column]:
+        """The columns that may be the attribute by what they are called, folded; then by that without the language they are of."""
+        called: dict[str, Column] = {}
+        may = [column for column in self.columns if attribute in _OF_SEVERAL or not column.several]
+        names = [(column, column.called.removeprefix(self._record).lstrip("@")) for column in may]
+        for column, name in names:
+            held = called.setdefault(folded(name), column)
+            if held.different == 1 < column.different:  # what all rows have alike is no title
+                called[folded(name)] = column
+        for column, name in names if attribute not in ("id", PRICE) else ():
+            called.setdefault(folded(without_language(name)), column)
+        return called
 
     def _counted_in(self, name: str) -> str | None:
         """What stands beside a member of an object and says how many of its digits are a fraction's."""
@@ -333,7 +358,7 @@ class Matching:
         if attribute in BY_VALUES:
             sure = [
                 (-column.known(attribute), position, column)
-                for position, column in enumerate(self._free())
+                for position, column in enumerate(self._free(attribute in _OF_SEVERAL))
                 if column.different <= DIFFERENT[attribute]
                 and column.filled >= SOME
                 and column.known(attribute) >= MOST

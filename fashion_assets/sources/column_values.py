@@ -12,7 +12,10 @@ from typing import Any
 
 from fashion_assets.catalog.formats import FORMATS
 from fashion_assets.catalog.normalization import canonical
+from fashion_assets.sources.column_pairs import pairs_of
+from fashion_assets.sources.columns import folded, synonyms
 from fashion_assets.sources.expressions import states, texts
+from fashion_assets.sources.mapping_expression import Expression
 from fashion_assets.sources.nested import opened, unwrapped
 from fashion_assets.sources.picture_files import is_url, stated_in
 from fashion_assets.sources.prices import PriceColumn, read_price
@@ -30,8 +33,22 @@ _CODE = re.compile(r"[A-Za-z]+[-_]?\d+")
 class Column:
     """A column's values in the rows looked at."""
 
-    def __init__(self, name: str, values: Sequence[Any], rows: int) -> None:
+    def __init__(
+        self,
+        name: str,
+        values: Sequence[Any],
+        rows: int,
+        *,
+        called: str | None = None,
+        origin: Expression | None = None,
+        several: bool = False,
+    ) -> None:
+        """`called`: what it is called where that is not its name; `origin`: what reads it where it is no column of the file; `several`: whether
+        it is a member of listed objects, of variants or pictures."""
         self.name = name
+        self.called = called or name
+        self.origin = origin
+        self.several = several
         self.rows = rows
         self.held = [value for value in values if isinstance(value, bytes | bytearray)]
         """Values that are bytes: no texts, but pictures, say, or vectors."""
@@ -43,6 +60,12 @@ class Column:
         ]
         self.is_list = any(isinstance(value, list | tuple) for value in values)
         self.numbers = sum(isinstance(value, int | float) and not isinstance(value, bool) for value in values)
+
+    def read(self, **how: Any) -> Expression:
+        """The expression that reads it, and in what way."""
+        return (
+            Expression(column=self.name, **how) if self.origin is None else self.origin.model_copy(update=how)
+        )
 
     @cached_property
     def filled(self) -> float:
@@ -109,6 +132,16 @@ class Column:
         return self.share(meant.__getitem__)
 
 
+SEVERAL = frozenset(
+    (
+        *synonyms()["image"],
+        *map(
+            folded, ("media", "gallery", "variants", "variations", "skus", "offers", "prices", "categories")
+        ),
+    )
+)
+"""What columns are called whose lists hold objects of the product's own: what lies in others, reviews or similar products, is another thing's."""
+
 _ANY = PriceColumn().notation()
 
 MOSTLY = 0.5
@@ -119,6 +152,7 @@ def columns_of(names: Sequence[str], rows: Sequence[Mapping[str, Any]]) -> list[
     """The columns with their values; the members of objects are columns of their own, called by the way to them. Texts of a column are objects
     where most of them are."""
     every: dict[str, list[Any]] = {name: [] for name in names}
+    listed: dict[str, list[Any]] = {}
     objects = {name for name in names if _hold_objects([row.get(name) for row in rows])}
     for row in rows:
         for name, stated in row.items():
@@ -129,6 +163,10 @@ def columns_of(names: Sequence[str], rows: Sequence[Mapping[str, Any]]) -> list[
                     member = _plain(held)
                     if not isinstance(member, Mapping) and "." not in str(inner):
                         every.setdefault(f"{name}.{inner}", []).append(member)
+            elif isinstance(value, list) and folded(name) in SEVERAL:
+                for inner in {inner for each in value if isinstance(each, Mapping) for inner in each}:
+                    held = [_plain(each.get(inner)) for each in value if isinstance(each, Mapping)]
+                    listed.setdefault(f"{name}.{inner}", []).append(held)
     found = []
     for name, values in every.items():
         if any(isinstance(value, Mapping) for value in values):
@@ -138,6 +176,15 @@ def columns_of(names: Sequence[str], rows: Sequence[Mapping[str, Any]]) -> list[
         ):
             continue
         found.append(Column(name, values, len(rows)))
+    found += [
+        Column(name, values, len(rows), several=True)
+        for name, values in listed.items()
+        if not any(isinstance(each, Mapping | list) for held in values for each in held)
+    ]
+    for place, pair in enumerate(pairs_of(names, rows)):
+        called = pair.called.removeprefix("pa_")
+        name = f"{place}[{pair.called}]"  # no column of the file has it
+        found.append(Column(name, pair.values, len(rows), called=called, origin=pair.origin))
     return found
 
 

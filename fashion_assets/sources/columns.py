@@ -57,6 +57,23 @@ def stated_currency(name: str) -> tuple[str, str | None]:
     return name, None
 
 
+_LANGUAGE = r"(?:en|de|fr|es|it|nl|pt|pl|sv|da|fi|cs|hu|tr|ru|ja|zh|ko|ar|default)(?:[-_][A-Za-z]{2})?"
+_IN_LANGUAGE = re.compile(
+    rf"(?i)^translations\.{_LANGUAGE}\.|\.translations\.{_LANGUAGE}\.name$|[-_. (\[]+{_LANGUAGE}[)\]]?(?:-[a-z]+)?$|^{_LANGUAGE}[_-](?=.{{4}})"
+)
+
+
+@cache
+def without_language(name: str) -> str:
+    """A column's name without the language it is of, or what else systems put before an attribute: `name-en_US`, `title(en-gb)`,
+    `translations.DEFAULT.name`, `DE_Title`, `C:Brand`. Of `brand:name` the brand is meant, and not a name."""
+    plain = _IN_LANGUAGE.sub("", name)
+    before, colon, rest = plain.lstrip("*").partition(":")
+    if colon and before.isalpha() and rest[:1].isalnum():
+        return before if any(folded(before) in names for names in synonyms().values()) else rest
+    return plain
+
+
 class Columns:
     """The columns of one file, found by the names a mapping gives them."""
 

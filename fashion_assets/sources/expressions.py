@@ -21,7 +21,7 @@ from fashion_assets.catalog.validation import NULL_WORDS
 from fashion_assets.characters import seen
 from fashion_assets.sources.columns import Columns
 from fashion_assets.sources.mapping_expression import Condition, Expression, Named
-from fashion_assets.sources.nested import loosened, opened, unwrapped, within
+from fashion_assets.sources.nested import loosened, pairs_within, unwrapped, within
 from fashion_assets.sources.notations import read_id, read_year
 
 Values = Mapping[str, Any]
@@ -203,17 +203,19 @@ class Compiler:
     def _named(self, named: Named) -> Evaluator:
         wanted = {loosened(name) for name in named.name}
         if "{n}" not in named.names:
-            names, values_of = named.names.split("."), named.values.split(".")
-            outer = self.columns.find(names[0]) or names[0]
+            outer = [self.columns.find(way.partition(".")[0]) for way in (named.names, named.values)]
+            ways = [
+                ".".join([found or way.partition(".")[0], *way.split(".")[1:]])
+                for found, way in zip(outer, (named.names, named.values), strict=True)
+            ]
 
             def listed(values: Values) -> Texts:
-                members = opened(values.get(outer))
-                found: list[str] = []
-                for member in members if isinstance(members, list | tuple) else ():
-                    name = next(iter(texts(within(member, names[1:]))), "")
-                    if loosened(name) in wanted:
-                        found.extend(texts(within(member, values_of[1:])))
-                return tuple(found)
+                return tuple(
+                    text
+                    for name, value in pairs_within(values, *ways)
+                    if loosened(name) in wanted
+                    for text in texts(value)
+                )
 
             return listed
         pairs: list[tuple[str, str]] = []

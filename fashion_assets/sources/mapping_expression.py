@@ -28,14 +28,14 @@ Texts = Annotated[tuple[str, ...], BeforeValidator(_several)]
 
 
 class Named(MappingPart):
-    """A value that stands beside its name: numbered pairs of columns, or a list of objects."""
+    """A value that stands beside its name: numbered pairs of columns, a list of objects, or a feed's elements of one name."""
 
     names: str = Field(
         description="Column of the name; `{n}` stands for 1, 2, 3 …: `Attribute {n} name`. Of a list of objects: the path to the "
-        "name in each, as `traits.name`."
+        "name in each, as `traits.name`; of a feed's elements their attribute, as `param@name`."
     )
     values: str = Field(
-        description="Column of the value, written alike: `Attribute {n} value(s)`, `traits.value`."
+        description="Column of the value, written alike: `Attribute {n} value(s)`, `traits.value`, `param`."
     )
     name: Texts = Field(
         description="The name, or several, whose value is wanted; case, blanks and hyphens do not count."

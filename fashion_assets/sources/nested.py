@@ -116,6 +116,28 @@ def within(value: Any, steps: Sequence[str]) -> Any:
     return value
 
 
+def pairs_within(values: Mapping[str, Any], names: str, held: str) -> Iterator[tuple[str, Any]]:
+    """Names in a record with the values beside them, both by their dotted ways: members of one list of objects, or of two lists alike in length."""
+    said = [_members(within(values.get(way.partition(".")[0]), _steps(way))) for way in (names, held)]
+    if len(said[0]) == len(said[1]):
+        for name, value in zip(*said, strict=True):
+            if isinstance(name, str) and name.strip():
+                yield name.strip(), _single(value)
+
+
+def _single(value: Any) -> Any:
+    """What an object of one member holds: `<arr name="color"><str>Red</str></arr>` has a colour."""
+    return next(iter(value.values())) if isinstance(value, Mapping) and len(value) == 1 else value
+
+
+def _steps(way: str) -> list[str]:
+    return way.split(".")[1:]
+
+
+def _members(value: Any) -> list[Any]:
+    return list(value) if isinstance(value, list | tuple) else [] if value is None else [value]
+
+
 def loosened(name: str) -> str:
     """A name without case, underscores, hyphens and further blanks."""
     return " ".join(name.replace("_", " ").replace("-", " ").casefold().split())

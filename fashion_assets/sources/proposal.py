@@ -129,10 +129,12 @@ def _made_of(
     image, price, title = matching.image(), matching.price(), matching.title()
     attributes: dict[str, Expression] = {}
     if title is not None:
-        attributes[TITLE] = Expression(column=title.name)
+        attributes[TITLE] = title.read()
     if price is not None:
-        attributes[PRICE] = Expression(column=price.name, scale="0.01" if in_cents(price) else None)
-    attributes.update((name, _expression(name, column)) for name, column in matching.others())
+        attributes[PRICE] = price.read(scale="0.01" if in_cents(price) else None)
+    columns_for = dict(matching.others())
+    attributes.update((name, _expression(name, column)) for name, column in columns_for.items())
+    columns_for |= {name: each for name, each in ((TITLE, title), (PRICE, price)) if each is not None}
     found = _pictures(
         image, identity, pictures or folder_of(location), matching.notes, downloaded=pictures is not None
     )
@@ -156,17 +158,23 @@ def _made_of(
         format=format,  # type: ignore[arg-type]
         options=options,
         files=() if format == "sql" or os.path.isdir(location) else (os.path.basename(location),),
-        recognise=Recognise(must=tuple((name,) for name in sorted(taken) if "." not in name)),
-        id=Expression(column=identity.name, whole=True)
-        if identity.share(_through_float)
-        else Expression(column=identity.name),
+        recognise=Recognise(
+            must=tuple(
+                (name,) for name in sorted(taken) if "." not in name and matching.by_name[name].origin is None
+            )
+        ),
+        id=identity.read(whole=True) if identity.share(_through_float) else identity.read(),
         attributes={name: attributes[name] for name in sorted(attributes, key=ATTRIBUTES.index)},
         pictures=found.pictures,
         profile=Held(
-            critical=_critical(attributes, matching), picture="required" if found.required else "optional"
+            critical=_critical(columns_for, matching), picture="required" if found.required else "optional"
         ),
     )
-    left = [name for name in matching.by_name if name not in taken and "." not in name]
+    left = [
+        column.name
+        for column in matching.columns
+        if column.name not in taken and "." not in column.name and column.origin is None
+    ]
     reason = (
         f"no mapping fits; proposed by the names of the columns and the values of {rows:,} rows: "
         f"{len(attributes)} attributes, {len(left)} columns left over"
@@ -191,12 +199,12 @@ def _expression(attribute: str, column: Column) -> Expression:
             for text in column.stated
             if not canonical(attribute, text)[1] and text.casefold() in table
         }
-        return Expression(column=column.name, words=dict(sorted(words.items())))
+        return column.read(words=dict(sorted(words.items())))
     if attribute == "description" and column.share(lambda text: _HTML.search(text) is not None) >= 0.1:
-        return Expression(column=column.name, strip_html=True)
+        return column.read(strip_html=True)
     if attribute == "year" and column.share(_is_year) < 1:
-        return Expression(column=column.name, year=True)
-    return Expression(column=column.name)
+        return column.read(year=True)
+    return column.read()
 
 
 class _Found(NamedTuple):
@@ -226,7 +234,7 @@ def _pictures(
 
 def _stated(image: Column, files: PictureFiles | None, notes: list[str], downloaded: bool) -> _Found:
     """Pictures that a column states."""
-    pictures = Pictures(columns=(Expression(column=image.name),))
+    pictures = Pictures(columns=(image.read(),))
     looked = [stated_in(text)[0] for text in image.stated[:LOOKED_FOR]]
     if files is not None and not any(map(is_url, looked)) and (folder := _folder_of(looked, files)):
         files = PictureFiles(files.root, (folder,))
@@ -286,14 +294,14 @@ def _folders_below(root: str) -> list[str]:
     return found[1:]
 
 
-def _critical(attributes: Mapping[str, Expression], matching: Matching) -> tuple[str, ...]:
+def _critical(columns: Mapping[str, Column], matching: Matching) -> tuple[str, ...]:
     """Attributes without which a listing is no product: those that nearly all rows state."""
     kept = []
     for name in CRITICAL:
-        if name not in attributes:
+        if name not in columns:
             matching.notes.append(f"no column states the {name.replace('_', ' ')}: products need none")
             continue
-        filled = matching.by_name[attributes[name].column or ""].filled
+        filled = columns[name].filled
         if filled >= FILLED:
             kept.append(name)
         else:

@@ -149,6 +149,93 @@ def test_pictures_in_a_table_are_told_and_are_no_text(tmp_path: Path) -> None:
     assert any("image.bytes holds pictures themselves" in note for note in found.notes)
 
 
+NAMED = [{"name": "Color", "options": ["Blue", "Red"]}, {"name": "Gender", "options": ["Men"]}]
+PARAMS = "<PARAM><PARAM_NAME>{}</PARAM_NAME><VAL>{}</VAL></PARAM>"
+
+
+@pytest.mark.parametrize(
+    ("name", "text"),
+    [
+        ("a.json", json.dumps([{"id": 1, "name": "Linen Shirt", "attributes": NAMED}, {"id": 2, "name": "Wrap Dress", "attributes": NAMED[:1]}])),
+        ("a.csv", f"id,name,attributes\n1,Linen Shirt,\"{json.dumps(NAMED).replace(chr(34), chr(34) * 2)}\"\n2,Wrap Dress,\n"),
+        ("a.csv", "id,name,Name des Attributs 1,Attributwert(e) 1,Name des Attributs 2,Attributwert(e) 2\n1,Linen Shirt,Farbe,\"Blue, Red\",Geschlecht,Men\n2,Wrap Dress,Größe,M,Farbe,Red\n"),
+        ("a.xml", f"<S><X><id>1</id><name>Linen Shirt</name>{PARAMS.format('Color', 'Blue')}{PARAMS.format('Gender', 'Men')}</X><X><id>2</id><name>Wrap Dress</name>{PARAMS.format('Color', 'Red')}</X></S>"),
+        ("a.xml", '<S><X><id>1</id><name>Linen Shirt</name><param name="Color">Blue</param><param name="Gender">Men</param></X><X><id>2</id><name>Wrap Dress</name><param name="Color">Red</param></X></S>'),
+        ("a.xml", '<d><table name="t"><column name="id">1</column><column name="name">Linen Shirt</column><column name="color">Blue</column><column name="gender">Men</column></table><table name="t"><column name="id">2</column><column name="name">Wrap Dress</column><column name="color">Red</column><column name="gender">Women</column></table></d>'),
+    ],
+    ids=["objects", "objects in a text", "numbered columns", "elements", "attributes", "all of a record"],
+)  # fmt: skip
+def test_values_are_found_by_the_names_beside_them(tmp_path: Path, name: str, text: str) -> None:
+    (tmp_path / name).write_text(text, "utf-8")
+    rows = read(tmp_path / name, "external_id", "title", "colour", "gender")
+    assert rows[0] == ("1", "Linen Shirt", "Blue", "Men")
+
+
+def test_variants_and_pictures_of_a_product_state_its_own_and_those_of_others_do_not(tmp_path: Path) -> None:
+    (tmp_path / "a.json").write_text(
+        json.dumps(
+            {
+                "products": [
+                    {
+                        "id": 1,
+                        "title": "Linen Shirt",
+                        "product_type": "Shirts",
+                        "related": [{"id": 7, "price": "1.00", "color": "Red", "src": "x.jpg"}],
+                        "variants": [{"id": 5, "title": "S", "price": "19.90"}, {"id": 6, "title": "M", "price": "21.90"}],
+                        "images": [{"id": 9, "src": "https://h.example/1.jpg"}],
+                        "categories": [{"id": 3, "name": "Apparel"}],
+                    },
+                    {"id": 2, "title": "Wrap Dress", "product_type": "Dresses", "categories": []},
+                ]
+            }
+        )
+    )  # fmt: skip
+    assert read(tmp_path / "a.json", "external_id", "title", "price", "colour", "image", "category") == [
+        ("1", "Linen Shirt", "19.90", None, "https://h.example/1.jpg", "Apparel"),
+        ("2", "Wrap Dress", None, None, None, None),
+    ]
+
+
+@pytest.mark.parametrize(
+    ("header", "expected"),
+    [
+        ("sku,name-en_US,name-de_DE,brand:name,color_en", ("Linen Shirt", "Acme")),
+        ("sku,translations.DEFAULT.name,x,manufacturer.translations.DEFAULT.name,color(en-gb)", ("Linen Shirt", "Acme")),
+        ("*SKU,EN_Title,DE_Title,*C:Brand,C:Color", ("Linen Shirt", "Acme")),
+        ("sku,x,title,brand_id,c", ("Leinenhemd", None)),
+    ],
+)  # fmt: skip
+def test_columns_are_known_whatever_language_they_are_of(tmp_path: Path, header: str, expected: Any) -> None:
+    file = write_table(
+        tmp_path / "a.csv",
+        header,
+        "A1,Linen Shirt,Leinenhemd,Acme,Blue",
+        "A2,Wrap Dress,Wickelkleid,Boss,Red",
+    )
+    assert read(file, "title", "brand", "colour")[0] == (*expected, "Blue")
+
+
+def test_comments_that_a_spreadsheet_filled_up_are_no_header(tmp_path: Path) -> None:
+    comments = "#INFO,Version=0.0.2,,,,\n#INFO Action is required.,,,,,"
+    rows = ["Add,S1,Linen Shirt,Acme,Blue,19.90", "Add,S2,Wrap Dress,Boss,Red,29.90"]
+    file = write_table(tmp_path / "a.csv", f"{comments}\n*Action(SiteID=US),CustomLabel,*Title,*C:Brand,C:Color,*StartPrice", *rows)  # fmt: skip
+    assert read(file, "external_id", "title", "brand", "colour", "price")[0] == ("S1", "Linen Shirt", "Acme", "Blue", "19.90")  # fmt: skip
+
+
+@pytest.mark.parametrize("encoding", ["utf-8", "windows-1251"])
+def test_elements_may_have_names_in_any_letters(tmp_path: Path, encoding: str) -> None:
+    items = "".join(
+        f"<Товар><Артикул>A{n}</Артикул><Наименование>{title}</Наименование><Цвет>Синий</Цвет></Товар>"
+        for n, title in enumerate(("Рубашка", "Платье"))
+    )
+    text = f'<?xml version="1.0" encoding="{encoding}"?><Каталог><Ид>1</Ид><Товары>{items}</Товары></Каталог>'
+    (tmp_path / "import.xml").write_text(text, encoding)
+    assert read(tmp_path / "import.xml", "external_id", "title", "colour") == [
+        ("A0", "Рубашка", "Blue"),
+        ("A1", "Платье", "Blue"),
+    ]
+
+
 SHIRT = "Linen Shirt,Blue,Men,19.90"
 DRESS = "Wrap Dress,Red,Women,29.90"
 

@@ -26,6 +26,8 @@ def header_among(records: Sequence[tuple[int, list[str]]]) -> int:
     if usual < 3:
         return 0
     for number, (_, fields) in enumerate(records[:MAX_LINES_BEFORE_HEADER]):
+        if fields[0].startswith("#") and 2 * sum(not field.strip() for field in fields) > len(fields):
+            continue  # a comment, which a spreadsheet filled up with empty fields
         if len(fields) * 2 > usual and not (fields[0].startswith("#") and len(fields) != usual):
             named = len({field.strip() for field in fields if any(map(str.isalpha, field))})
             return _most_known(records, number if named * 2 > len(fields) else 0, usual)

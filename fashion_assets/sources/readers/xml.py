@@ -37,7 +37,7 @@ _BOM = b"\xef\xbb\xbf"
 _DECLARED = re.compile(rb"<\?xml[^>]*?encoding\s*=\s*[\"']([\w.-]+)[\"']")
 _ATTRIBUTES = rb"(?:[^<>\"']++|\"[^\"<]*+\"|'[^'<]*+')*+"
 _TAG = re.compile(
-    rb"<!\[CDATA\[.*?\]\]>|<!--.*?-->|<\?.*?\?>|<!DOCTYPE[^\[>]*(?:\[.*?\]\s*)?>|<(/?)([\w:.-]+)("
+    rb"<!\[CDATA\[.*?\]\]>|<!--.*?-->|<\?.*?\?>|<!DOCTYPE[^\[>]*(?:\[.*?\]\s*)?>|<(/?)([\w:.\x80-\xff-]+)("
     + _ATTRIBUTES
     + rb")>",
     re.S,
@@ -52,7 +52,7 @@ def looks_like(location: str, head: bytes) -> bool:
     """Whether a file begins as XML does, and is no page."""
     begin = head.removeprefix(_BOM).lstrip().lower()
     return (
-        re.match(rb"<(\?xml|rss|feed|[a-z_][\w:.-]*[\s>])", begin) is not None
+        re.match(rb"<(\?xml|rss|feed|[a-z_\x80-\xff][\w:.\x80-\xff-]*[\s>])", begin) is not None
         and b"<html" not in begin[:1000]
         and not is_spreadsheet_as_page(head)
     )
@@ -79,11 +79,11 @@ class Xml(RowReader):
         self._encoding = declared[1].decode() if declared else "utf-8"
         wanted = options.get("item")
         names = _names(sample)
-        item = str(wanted).encode() if wanted else _item_of(names)
-        if wanted and not re.search(rb"<" + re.escape(str(wanted).encode()) + rb"[\s/>]", sample):
+        item = _bytes(wanted, self._encoding) if wanted else _item_of(names)
+        if item and wanted and not re.search(rb"<" + re.escape(item) + rb"[\s/>]", sample):
             item = None
         if item is None:
-            there = b", ".join(dict.fromkeys(name for name, _ in names)).decode("utf-8", "replace")[:300]
+            there = _text(b", ".join(dict.fromkeys(name for name, _ in names)), self._encoding)[:300]
             looked = f"no element {wanted}" if wanted else "no element that comes again and again"
             raise SourceError(
                 f"{self.location} has {looked} in its first {SAMPLE_BYTES:,} bytes, but {there or 'none'}. Name that of an item "
@@ -99,7 +99,7 @@ class Xml(RowReader):
             + rb">)?"
         )
         self._item = item
-        self.how = {"item": item.decode("utf-8", "replace"), "encoding": self._encoding.lower()}
+        self.how = {"item": _text(item, self._encoding), "encoding": self._encoding.lower()}
         if self._file.compression:
             self.how["compression"] = self._file.compression
         try:
@@ -185,7 +185,7 @@ class Xml(RowReader):
 
     def _is_cut(self, tail: bytes) -> bool:
         """Whether the file ends before the element does that holds the items."""
-        closed = re.findall(rb"</([\w:.-]+)\s*>", tail)
+        closed = re.findall(rb"</([\w:.\x80-\xff-]+)\s*>", tail)
         return not closed or closed[-1] == self._item
 
     # --- values
@@ -287,6 +287,20 @@ def _named(inner: Sequence[tuple[str, str, Any]]) -> dict[str, Any]:
             several.add(full)
             values[full] = [values[full], value]
     return values
+
+
+def _bytes(name: object, encoding: str) -> bytes:
+    try:
+        return str(name).encode(encoding)
+    except (LookupError, UnicodeEncodeError):
+        return str(name).encode()
+
+
+def _text(name: bytes, encoding: str) -> str:
+    try:
+        return name.decode(encoding, "replace")
+    except LookupError:
+        return name.decode("utf-8", "replace")
 
 
 def _local(name: str) -> tuple[str, str]:
