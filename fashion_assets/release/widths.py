@@ -26,10 +26,10 @@ from fashion_assets.search.path import (
     SAMPLE,
     STYLES_COMPARED,
     TIE,
-    Nearness,
     Width,
 )
 from fashion_assets.search.query import WINDOW
+from fashion_assets.search.sample_vectors import Nearness, SampleVectors
 from fashion_assets.search.statements import settings_along
 from fashion_assets.warehouse import release_indexes
 from fashion_assets.warehouse.embedding_store import EmbeddingStore
@@ -117,7 +117,8 @@ def _measured(
     products, titles, ids, sample = _drawn(conn, release, space)
     asked = np.concatenate([products, titles])
     farthest = _farthest(conn, release, space, dimension, asked)
-    nearness = [Nearness(sample, each) for each in asked]
+    known = SampleVectors.of(sample)
+    nearness = [Nearness(known, each) for each in asked]
     best = np.array([each.best for each in nearness])
     probes = [_probes(ids, each) for each in nearness]
     border = float(np.quantile(best[: len(products)], NEAR))
@@ -141,8 +142,8 @@ def _measured(
 
 def _probes(ids: np.ndarray, nearness: Nearness) -> dict[str, float]:
     """What of the sample a search holds its answer against, with its distance."""
-    nearest = nearness.nearest
-    return dict(zip(ids[nearest].tolist(), (1 - nearness.similarities[nearest]).tolist(), strict=True))
+    nearest, similarities = nearness.front
+    return dict(zip(ids[nearest].tolist(), (1 - similarities).tolist(), strict=True))
 
 
 def _enough(found: np.ndarray, widths: Sequence[int], one_more: float, compared: float) -> int:

@@ -15,8 +15,8 @@ import numpy as np
 
 from fashion_assets.search import words
 from fashion_assets.search.filters import Filter
-from fashion_assets.search.path import Nearness
 from fashion_assets.search.query import WINDOW, Hit, Place, Total
+from fashion_assets.search.sample_vectors import Nearness
 from fashion_assets.search.tallies import FOUND_MOST, Tally
 from fashion_assets.search.words import Level, Term
 

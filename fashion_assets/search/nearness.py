@@ -26,8 +26,9 @@ from collections.abc import Sequence
 import numpy as np
 
 from fashion_assets.search.filters import Filter
-from fashion_assets.search.path import Facts, Nearness, Space
+from fashion_assets.search.path import Facts, Space
 from fashion_assets.search.query import MAX_LIMIT
+from fashion_assets.search.sample_vectors import Nearness
 
 SHARE_OF_THE_WAY = 0.85
 
@@ -43,14 +44,11 @@ not held against the sample: thousands are as near, and which of them come first
 def cut_off(facts: Facts, nearness: Nearness) -> float | None:
     """The largest cosine distance at which a product is found; `nearness` is the sample's to the question. None where all of
     them are."""
-    similarities = nearness.similarities
-    if len(similarities) * _scale(facts) <= FEWEST:
+    if len(nearness) * _scale(facts) <= FEWEST:
         return None
-    ordered = np.sort(similarities)[::-1]
-    usual = float(similarities.mean())
-    within = usual + SHARE_OF_THE_WAY * (nearness.best - usual)
-    fewest = float(ordered[min(len(ordered), math.ceil(FEWEST / _scale(facts))) - 1])
-    return 1 - min(within, fewest)
+    within = nearness.mean + SHARE_OF_THE_WAY * (nearness.best - nearness.mean)
+    _, nearest = nearness.nearest(math.ceil(FEWEST / _scale(facts)))
+    return 1 - min(within, float(nearest[-1]))
 
 
 def reach(
@@ -59,10 +57,7 @@ def reach(
     """So many nearest products reach beyond the cut-off, as far as the sample tells (at 95 %); no more than `MAX_LIMIT`."""
     if cut is None:
         return MAX_LIMIT
-    within = 1 - nearness.similarities <= cut
-    if filters:
-        within &= facts.meeting(filters)[facts.sample.positions[space.name]]
-    seen = int(within.sum())
+    seen = nearness.at_least(1 - cut, _among(facts, space, filters))
     scale = _scale(facts)
     # Two standard deviations of what was counted, and three where nothing was (Poisson); the whole release is no matter of chance.
     unseen = 2 * math.sqrt(seen) + 3 if scale > 1 else 1
@@ -80,12 +75,16 @@ def far_enough(
     """
     expected = window / _scale(facts)
     place = math.ceil(expected + 3 * math.sqrt(expected) + 5)
-    near = nearness.similarities
-    if filters:
-        near = near[facts.meeting(filters)[facts.sample.positions[space.name]]]
-    if len(near) < 2 * place:
+    among = _among(facts, space, filters)
+    if (len(nearness) if among is None else int(among.sum())) < 2 * place:
         return None
-    return 1 - float(np.partition(near, len(near) - place)[len(near) - place])
+    _, nearest = nearness.nearest(place, among)
+    return 1 - float(nearest[-1])
+
+
+def _among(facts: Facts, space: Space, filters: Sequence[Filter]) -> np.ndarray | None:
+    """Which of the sample's products in a space meet the filters, bool [n]; None: all."""
+    return facts.meeting(filters)[facts.sample.positions[space.name]] if filters else None
 
 
 def _scale(facts: Facts) -> float:

@@ -21,11 +21,11 @@ import numpy as np
 from fashion_assets.search.filters import AnyOf, Filter, Holds
 from fashion_assets.search.kept import CACHED_BYTES, Cache
 from fashion_assets.search.query import WINDOW
+from fashion_assets.search.sample_vectors import PROBES, Nearness, SampleVectors
 from fashion_assets.search.statements import EF_SEARCH, MAX_EF_SEARCH, Path
 
 SAMPLE = 2_048
-"""Products of the sample; 4 MB of vectors at 512 dimensions, compared with a question in 0.2 ms: by `vecdot`, for a
-product of matrix and vector wakes a thread for every core, which the server needs."""
+"""Products of the sample; 4 MB of vectors at 512 dimensions, compared with a question in .1 ms (`sample_vectors`)."""
 
 EXACT_ROWS = 1_500
 """Vectors compared one by one as fast as the index answers (2 cores: 1 µs each against 1 to 2 ms)."""
@@ -49,10 +49,6 @@ PRODUCTS_PER_CANDIDATE = 200
 """The larger the graph, the more of its regions a search must keep open: over 300,000 drawn vectors the index alone finds
 0.81 of the ten nearest of far questions with 200 candidates in 3 ms, and 0.98 with 1,000 in 10 ms."""
 
-PROBES = 16
-"""Products of the sample that an index leg's answer is held against. Half of a graph's misses are whole regions it does
-not enter, so that a few probes tell; over millions of products the nearest of the sample are rarely near enough to."""
-
 TIE = 1e-3
 """Half-precision distances of unit vectors differ by about so much."""
 
@@ -71,47 +67,6 @@ STYLES_COMPARED = 4
 
 PROMISED = 0.99
 """Share of the ten nearest that a search finds (G3)."""
-
-NEAREST = 3
-"""Products of the sample that say how near the nearest are: one may be there by chance."""
-
-
-class Nearness:
-    """How near the sample's products of one space are to what is asked for. They are compared with it once, when this is first asked for: it takes
-    as long as a third of the server's part of a search by a vector, which may go on meanwhile."""
-
-    def __init__(self, vectors: np.ndarray, asked: np.ndarray):
-        """`vectors`: the sample's, float32 [n, d], n at least 1; `asked`: a unit vector [d]."""
-        self._vectors = vectors
-        self._asked = asked
-
-    def __len__(self) -> int:
-        return len(self._vectors)
-
-    @property
-    def known(self) -> bool:
-        """Whether they have been compared."""
-        return "similarities" in vars(self)
-
-    @cached_property
-    def similarities(self) -> np.ndarray:
-        """Cosine similarities, float32 [n]."""
-        return np.vecdot(self._vectors, self._asked)
-
-    @cached_property
-    def nearest(self) -> np.ndarray:
-        """Places of the `PROBES` nearest, in no order, int [up to PROBES]."""
-        return _nearest(self.similarities)
-
-    @cached_property
-    def best(self) -> float:
-        """How near the nearest are: the mean similarity of `NEAREST`."""
-        best = sorted(self.similarities[self.nearest].tolist())[-NEAREST:]
-        return sum(best) / len(best)
-
-
-def _nearest(similarities: np.ndarray) -> np.ndarray:
-    return np.argpartition(similarities, -min(PROBES, len(similarities)))[-PROBES:]
 
 
 @dataclass(frozen=True)
@@ -183,12 +138,12 @@ class Space:
 
 @dataclass(frozen=True)
 class Sample:
-    """Products drawn at random: their columns and `normalized` objects, their ids, and their vectors (float32 [rows, d]) with the
+    """Products drawn at random: their columns and `normalized` objects, their ids, and their vectors with the
     positions of the rows they belong to, by space."""
 
     rows: Sequence[Mapping[str, Any]]
     ids: Sequence[str]
-    vectors: Mapping[str, np.ndarray]
+    vectors: Mapping[str, SampleVectors]
     positions: Mapping[str, np.ndarray]
 
 
@@ -354,8 +309,8 @@ def choose(
     needed = max(1, math.ceil(window / scale))
     if sampled < needed:
         return "exact"
-    last = np.partition(nearness.similarities[meeting], sampled - needed)[sampled - needed]
-    walk = scale * int((nearness.similarities >= last).sum())
+    _, similarities = nearness.nearest(needed, meeting)
+    walk = scale * nearness.at_least(float(similarities[-1]))
     if space.lists:
         takes = walk * LIST_STEP + candidates / space.lists * len(nearness) * scale * OF_A_LIST
     else:
@@ -374,15 +329,12 @@ def probes(
 ) -> dict[str, float]:
     """Ids and cosine distances of the sample's nearest products that may be found: what a sound answer cannot leave out,
     if it holds anything farther."""
-    positions, similarities = facts.sample.positions[space.name], nearness.similarities
-    nearest = nearness.nearest
-    if filters:
-        meeting = np.flatnonzero(facts.meeting(filters)[positions])
-        if not len(meeting):
-            return {}
-        nearest = meeting[_nearest(similarities[meeting])]
+    positions = facts.sample.positions[space.name]
+    nearest, similarities = (
+        nearness.nearest(PROBES, facts.meeting(filters)[positions]) if filters else nearness.front
+    )
     places: list[int] = positions[nearest].tolist()
-    gaps: list[float] = (1 - similarities[nearest]).tolist()
+    gaps: list[float] = (1 - similarities).tolist()
     named = zip([facts.sample.ids[place] for place in places], gaps, strict=True)
     return {product: gap for product, gap in named if product not in excluded}
 

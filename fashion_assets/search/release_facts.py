@@ -19,6 +19,7 @@ from fashion_assets.search import statements
 from fashion_assets.search.filters import COLUMNS
 from fashion_assets.search.path import EXACT_AT_ONCE, SAMPLE, Facts, Sample, Space, Styles, Width
 from fashion_assets.search.reading import Statement
+from fashion_assets.search.sample_vectors import SampleVectors
 from fashion_assets.search.work import Read, Work
 from fashion_assets.settings import Settings
 from fashion_assets.warehouse import value_counts
@@ -194,7 +195,8 @@ def _sampled(rows: Sequence[tuple]) -> Sample:
         for space in set(spaces) - {None}
     }
     vectors = {
-        space: _arrays([rows[int(place)][-2] for place in places]) for space, places in positions.items()
+        space: SampleVectors.of(_arrays([rows[int(place)][-2] for place in places]))
+        for space, places in positions.items()
     }
     return Sample(named, [row[0] for row in rows], vectors, positions)
 

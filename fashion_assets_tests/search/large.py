@@ -11,7 +11,7 @@ from psycopg.types.json import Jsonb
 from fashion_assets.criteria.subject import Candidate
 from fashion_assets.release.build import index
 from fashion_assets.search.filters import AnyOf, Filter
-from fashion_assets.search.path import Nearness
+from fashion_assets.search.sample_vectors import Nearness, SampleVectors
 
 PRODUCTS = 6_000
 DIMENSION = 32
@@ -95,4 +95,4 @@ def fill(candidate: Candidate, indexed: bool = True) -> Large:
 
 def near_as(similarities: np.ndarray) -> Nearness:
     """What a sample's products are to a question to which they are so similar, float32 [n]."""
-    return Nearness(similarities[:, np.newaxis], np.ones(1, np.float32))
+    return Nearness(SampleVectors.of(similarities[:, np.newaxis]), np.ones(1, np.float32))

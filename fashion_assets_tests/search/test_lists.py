@@ -158,9 +158,7 @@ def test_a_walk_of_lists_is_weighed_by_their_length():
     nearness = near_as(similarities)
     space = Space("s", 8, True, lists=1_000)
     rows = [{"colour": "red" if place % 10 == 0 else "blue"} for place in range(2_048)]
-    sample = path.Sample(
-        rows, [str(place) for place in range(2_048)], {"s": np.zeros((2_048, 8))}, {"s": np.arange(2_048)}
-    )
+    sample = path.Sample(rows, [str(place) for place in range(2_048)], {}, {"s": np.arange(2_048)})
     facts = path.Facts("r", 1_000_000, (space,), sample, frozenset({"colour"}))
     red = (path.AnyOf("colour", ("red",)),)
     assert path.choose(facts, space, nearness, red, 100, 20) == "iterative"

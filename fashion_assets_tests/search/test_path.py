@@ -16,8 +16,9 @@ from fashion_assets.release import styles, widths
 from fashion_assets.search import legs, release_facts, ways
 from fashion_assets.search.engine import SearchEngine
 from fashion_assets.search.filters import AnyOf, Filter
-from fashion_assets.search.path import TIE, Facts, Nearness, Sample, Width
+from fashion_assets.search.path import TIE, Facts, Sample, Width
 from fashion_assets.search.query import Query, Results
+from fashion_assets.search.sample_vectors import Nearness
 from fashion_assets.search.work import Read
 from fashion_assets.settings import Settings
 from fashion_assets.warehouse.release_indexes import VECTOR_INDEX
