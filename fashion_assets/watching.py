@@ -208,13 +208,22 @@ class Watch:
                     each.feed.poll()  # from here on; what was before, the sync finds
             # Watched before they are read: what changes meanwhile is read once more.
             stack.enter_context(self._watching_files([each for each in watched if each.feed is None]))
-            self._once(self._mode, self._only, watched)
+            self._begin(watched)
             stack.enter_context(self._listening(watched))
             while not self._stop.is_set():
                 self._cycle(watched)
                 self._upkeep.look()
                 self._wait(watched)
             self._settle()
+
+    def _begin(self, watched: list[_Watched]) -> None:
+        """The first sync. Where a source changes between being scanned and being read, another one, which has less to do."""
+        while not self._stop.is_set():
+            try:
+                self._once(self._mode, self._only, watched)
+                return
+            except SourceChanged:
+                self._stop.wait(self._interval)
 
     def _wait(self, watched: list[_Watched]) -> None:
         """Until it is time for the next look, or somebody says so."""
@@ -248,6 +257,9 @@ class Watch:
                     self._once(self._mode, self._only, watched)
             except Busy:
                 each.touched = True
+                # It was told, and may not be noted: a swap or a run came between.
+                if each.feed is not None:
+                    each.feed.again()
             except SourceChanged:
                 # Once more between being noted and being read, as sources do that change all the time.
                 each.touched, each.due = True, 0.0

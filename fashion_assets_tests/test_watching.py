@@ -18,7 +18,8 @@ from fashion_assets.postgres.connections import connect
 from fashion_assets.release.applying import Followed
 from fashion_assets.settings import Settings
 from fashion_assets.sources.readers.sql import Sql
-from fashion_assets.warehouse.locks import run_lock
+from fashion_assets.sources.source import SourceChanged
+from fashion_assets.warehouse.locks import Busy, run_lock
 from fashion_assets.watching import Watch
 from fashion_assets_tests.catalogue import COLOURS, draw_picture, line, replace_line
 from fashion_assets_tests.conftest import database_url
@@ -234,6 +235,19 @@ def test_what_changes_in_a_table_is_live_soon(
         shown(settings, title % 10, [("Rag Cape",)])
         shown(settings, title % 11, [])
         shown(settings, behind, [(0,)])
+
+        # Nor is lost what a swap came between, though the source tells nothing more.
+        def busy(*_: object) -> Followed:
+            raise Busy("a swap is at it")
+
+        monkeypatch.setattr(watch._sync, "apply", busy)
+        database.execute("UPDATE old.shop SET \"productDisplayName\" = 'Net Cape' WHERE id = 12")
+        database.commit()
+        each.touched = True
+        watch._cycle([each])
+        monkeypatch.setattr(watch._sync, "apply", apply)
+        watch._cycle([each])
+        shown(settings, title % 12, [("Net Cape",)])
         watch._settle()
     with connect(settings) as conn:
         row = conn.execute(
@@ -246,9 +260,14 @@ def test_what_changes_in_a_table_is_live_soon(
 
 def test_files_that_change_before_the_first_sync_has_ended_are_seen(shop: Path, settings: Settings):
     class Changing(Watch):
-        """Somebody writes as soon as the first sync has ended."""
+        """Somebody writes while the first sync reads, so that it begins anew, and as soon as it has ended."""
+
+        read = 0
 
         def _once(self, *given: Any) -> None:
+            self.read += 1
+            if self.read == 1:
+                raise SourceChanged("1.jpg")
             super()._once(*given)
             replace_line(shop, 1, line(1, "Nike Women Skirt"))
 
