@@ -32,6 +32,18 @@ SETTINGS = {
     "transform_null_equals": "off",
     "gin_fuzzy_search_limit": "0",
     "row_security": "on",
+    # An error is an answer: a lock that is not free is tried again.
+    "exit_on_error": "off",
+    # Compiling a plan costs more than the short queries here run.
+    "jit": "off",
+    # As pgvector has them: how far an index is walked is found out for each release, and others in the database may want another way.
+    "hnsw.ef_search": "40",
+    "hnsw.iterative_scan": "off",
+    "hnsw.max_scan_tuples": "20000",
+    "hnsw.scan_mem_multiplier": "1",
+    "ivfflat.probes": "1",
+    "ivfflat.iterative_scan": "off",
+    "ivfflat.max_probes": "32768",
     # Whoever waited for a lock must see what its holder did.
     "default_transaction_isolation": "read committed",
     # A load, an index and a swap take as long as they take; what must be short sets its own limit.
@@ -41,7 +53,11 @@ SETTINGS = {
     "idle_in_transaction_session_timeout": "0",
     "idle_session_timeout": "0",
 }
-"""Settings of every session. One that a server is too old to know is left out."""
+"""Settings of every session. One that a server is too old to know is left out, and pgvector's where it is not loaded and nobody set them."""
+
+_REPLICATION_ROLE = "session_replication_role"
+"""Not `origin`, a session's writes fire no triggers and no foreign keys: no change would be logged. A superuser's is set; others are refused
+where anything is written (`warehouse.requirements`)."""
 
 ENCODING = "UTF8"
 """Of databases, and of what is sent to them (`client_encoding`, a parameter of the connection)."""
@@ -69,13 +85,15 @@ def statement(search_path: str | None = None, *, read_only: bool = False) -> Lit
     values["search_path"] = _VECTORS if search_path is None else sql.Literal(search_path)
     if read_only:
         values["default_transaction_read_only"] = sql.Literal("on")
+    values[_REPLICATION_ROLE] = sql.Literal("origin")
     rows = [sql.SQL("({}, {})").format(sql.Literal(name), value) for name, value in values.items()]
     text = (
         sql.SQL(
             "SELECT count(set_config(name, value, false)) "
-            "FROM (VALUES {}) AS given (name, value) WHERE current_setting(name, true) IS NOT NULL"
+            "FROM (VALUES {rows}) AS given (name, value) WHERE current_setting(name, true) IS NOT NULL "
+            "AND (name <> {role} OR current_setting({role}) <> 'origin' AND current_setting('is_superuser') = 'on')"
         )
-        .format(sql.SQL(", ").join(rows))
+        .format(rows=sql.SQL(", ").join(rows), role=sql.Literal(_REPLICATION_ROLE))
         .as_string(None)
     )
     return cast(LiteralString, text)

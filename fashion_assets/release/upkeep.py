@@ -22,7 +22,8 @@ from fashion_assets.release import graphs, indexes, value_counting
 from fashion_assets.release.indexes import Rebuilt
 from fashion_assets.release.snapshots import Snapshot
 from fashion_assets.settings import Settings
-from fashion_assets.warehouse import releases
+from fashion_assets.warehouse import changes, releases
+from fashion_assets.warehouse.locks import once_nobody_writes
 from fashion_assets.warehouse.releases import Release
 
 OLD_SECONDS = 30.0
@@ -98,8 +99,12 @@ def tend(
     release: Release,
     progress: Callable[[str], None] = lambda said: None,
 ) -> Tended:
-    """Sum up what was added to the counts of values, build the index of vectors anew where it is due, and drop what a rebuild that was cut
+    """Have writes be logged where they are not, sum up what was added to the counts of values, build the index of vectors anew where it is due, and drop what a rebuild that was cut
     off left. `conn` is in autocommit, the caller's alone, and closed afterwards. Readers and writers wait for nothing. Raises what the server does, where it does not end well."""
+    with suppress(Busy), conn.transaction(), once_nobody_writes(conn, release):
+        changes.begin(
+            conn, release
+        )  # as where somebody dropped or disabled a trigger, or a former version made it
     value_counting.settle(conn, release)
     state = of_vectors(conn, settings, release)
     if not (state.is_due or state.leftovers):

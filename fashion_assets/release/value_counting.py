@@ -293,6 +293,12 @@ def _follow(conn: psycopg.Connection[Any], release: Release) -> None:
                 sql.Identifier(name), event.format(release.table("products")), release.table(FUNCTION)
             )
         )
+        # See `changes.begin`.
+        conn.execute(
+            sql.SQL("ALTER TABLE {} ENABLE ALWAYS TRIGGER {}").format(
+                release.table("products"), sql.Identifier(name)
+            )
+        )
 
 
 def _open(conn: psycopg.Connection[Any], settings: Settings, release: Release) -> None:

@@ -61,6 +61,12 @@ def begin(conn: psycopg.Connection[Any], release: Release) -> None:
                     sql.Identifier("fashion_ops", function),
                 )
             )
+            # Also of sessions that replay others' writes (session_replication_role), or whose role has that set.
+            conn.execute(
+                sql.SQL("ALTER TABLE {} ENABLE ALWAYS TRIGGER {}").format(
+                    release.table(name), sql.Identifier(f"log_{event}")
+                )
+            )
 
 
 def end(conn: psycopg.Connection[Any], release: Release) -> None:
@@ -79,7 +85,7 @@ def _triggers(conn: psycopg.Connection[Any], release: Release) -> set[tuple[str,
     rows = conn.execute(
         "SELECT c.relname::text, t.tgname::text, p.proname::text FROM pg_trigger t JOIN pg_class c ON c.oid = t.tgrelid "
         "JOIN pg_proc p ON p.oid = t.tgfoid WHERE c.relnamespace = to_regnamespace(%s) AND p.pronamespace = to_regnamespace('fashion_ops') "
-        "AND t.tgenabled = 'O'",
+        "AND t.tgenabled = 'A'",
         (release.release,),
     ).fetchall()
     return {*rows}  # pyright: ignore[reportReturnType]

@@ -46,6 +46,10 @@ class ServerFacts(NamedTuple):
     is_standby: bool
     read_only: str | None
     """What makes every transaction read only, as `pg_settings.source` names it; None where they are not."""
+    replication_role: str
+    """`session_replication_role`: `origin`, or triggers do not fire."""
+    replication_role_set: str
+    """By what, as `pg_settings.source` names it."""
     role_connections: int | None
     database_connections: int | None
     server_connections: int | None
@@ -95,6 +99,8 @@ SELECT current_setting('server_version') AS version,
        coalesce(has_schema_privilege(to_regnamespace(%(ops)s), 'CREATE'), false) AS may_use,
        pg_is_in_recovery() AS is_standby,
        (SELECT source FROM pg_settings WHERE name = 'default_transaction_read_only' AND setting = 'on') AS read_only,
+       current_setting('session_replication_role') AS replication_role,
+       (SELECT source FROM pg_settings WHERE name = 'session_replication_role') AS replication_role_set,
        CASE WHEN r.rolsuper THEN NULL ELSE nullif(r.rolconnlimit, -1) END AS role_connections,
        CASE WHEN r.rolsuper THEN NULL ELSE nullif(d.datconnlimit, -1) END AS database_connections,
        CASE WHEN r.rolsuper THEN NULL ELSE current_setting('max_connections')::int
@@ -173,16 +179,29 @@ def _require_writing(facts: ServerFacts, where: str) -> None:
             f"The server is a standby, which takes no writes ({where}). Name the primary in FASHION_ASSETS_DATABASE_URL."
         )
     if facts.read_only is not None:
-        who = {
-            "database": f"ALTER DATABASE {facts.database}",
-            "user": f"ALTER ROLE {facts.role}",
-            "database user": f"ALTER ROLE {facts.role} IN DATABASE {facts.database}",
-        }.get(facts.read_only)
-        undone = f"`{who} RESET default_transaction_read_only`" if who else "setting it off in the server"
+        undone = (
+            _undone(facts, "default_transaction_read_only", facts.read_only) or "setting it off in the server"
+        )
         raise ReadOnly(
             f"default_transaction_read_only is on ({where}), so nothing can be written. Find out why (some hosts do so when "
             f"a disk is full), then undo it by {undone}, or use a role that may write."
         )
+    if facts.replication_role != "origin":
+        undone = _undone(facts, "session_replication_role", facts.replication_role_set)
+        raise ReadOnly(
+            f"session_replication_role is {facts.replication_role} ({where}), by which no trigger fires, and nothing would log what "
+            f"changes. Undo it by {undone or 'setting it to origin in the server'}, or use another role."
+        )
+
+
+def _undone(facts: ServerFacts, setting: str, source: str) -> str | None:
+    """The statement that undoes a setting, which an administrator may have to run; None where none does."""
+    who = {
+        "database": f"ALTER DATABASE {facts.database}",
+        "user": f"ALTER ROLE {facts.role}",
+        "database user": f"ALTER ROLE {facts.role} IN DATABASE {facts.database}",
+    }.get(source)
+    return f"`{who} RESET {setting}`" if who else None
 
 
 def _require_connections(facts: ServerFacts, where: str) -> None:

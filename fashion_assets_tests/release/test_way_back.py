@@ -11,7 +11,7 @@ from fashion_assets import sync
 from fashion_assets.cli import app
 from fashion_assets.criteria.subject import Candidate
 from fashion_assets.postgres.connections import connect
-from fashion_assets.release import swap
+from fashion_assets.release import swap, upkeep
 from fashion_assets.release.carrying import Carried
 from fashion_assets.release.following import behind
 from fashion_assets.release.swap import promote, rollback
@@ -120,6 +120,23 @@ def test_what_changed_since_is_in_both_and_the_way_back_ends(live: Candidate):
         and nearer == WayBack(second.release, first, 40, 1, False)
         and nearer.until.startswith("until another release is live")
     )
+
+
+def test_what_is_written_where_triggers_do_not_fire_is_carried_all_the_same(live: Candidate):
+    conn, settings = live.conn, live.settings
+    second = copy_of(live, None)
+    promote(conn, settings, second)
+    write = "INSERT INTO fashion_sota.favourites (user_id, source, record) VALUES (%s, 'people', '{}')"
+    with connect(settings, autocommit=True) as writer:
+        writer.execute("SET session_replication_role = replica")
+        writer.execute(write, ("u1",))
+        # A trigger that somebody took away is there again once the release was looked after.
+        writer.execute(sql.SQL("DROP TRIGGER log_insert ON {}").format(second.table("favourites")))
+        upkeep.tend(writer, settings, second)
+        writer.execute(write, ("u2",))
+    assert rollback(conn, settings).release == live.release.release
+    found = conn.execute("SELECT user_id FROM fashion_sota.favourites WHERE source = 'people' ORDER BY 1")
+    assert found.fetchall() == [("u1",), ("u2",)]
 
 
 def test_what_was_carried_is_not_taken_for_what_was_built(live: Candidate):

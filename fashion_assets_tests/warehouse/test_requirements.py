@@ -214,6 +214,17 @@ def test_what_is_read_only(shop: Shop, administrator: Connection, whose: str):
     prepare(settings)
 
 
+def test_a_role_whose_writes_fire_no_trigger(shop: Shop, administrator: Connection):
+    settings = shop()
+    administrator.execute(
+        sql.SQL("ALTER ROLE {} SET session_replication_role = replica").format(own_role(settings))
+    )
+    error = refused(ReadOnly, settings, "session_replication_role is replica")
+    assert nothing_was_made(administrator)
+    follow(administrator, error)
+    prepare(settings)
+
+
 @pytest.mark.parametrize("whose", ["ROLE {role}", "DATABASE {database}"])
 def test_too_few_connections(shop: Shop, administrator: Connection, whose: str):
     settings = shop()
