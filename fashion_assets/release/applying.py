@@ -184,74 +184,32 @@ class Applying:
                 if live.state != "live":
                     raise Moved(f"{release.release} is {live.state} by now. Sync again.")
                 changes.originating(conn, f"{changes.SYNC} {entry.name}")
-                done = self._write(release, entry.name, portion, judged.rejections, judged.rows, allow_shrink)
+                done = self._write(release, entry.name, portion, judged, allow_shrink)
         self._writing_seconds += time.monotonic() - began
         return done
 
     def _write(
-        self,
-        release: Release,
-        source: str,
-        portion: Portion,
-        rejections: pa.Table | None,
-        rows: ServingRows | None,
-        allow_shrink: bool,
+        self, release: Release, source: str, portion: Portion, judged: Judged, allow_shrink: bool
     ) -> Followed:
-        conn, products = self._conn, release.table(PRODUCTS.name)
-        arriving = _arriving(conn, release, PRODUCTS.name)
-        vectors = _arriving(conn, release, EMBEDDINGS.name)
-        for block in () if rows is None else rows.products:
-            copy_encoded(conn, arriving, block)
-        for block in () if rows is None else rows.vectors:
-            copy_encoded(conn, vectors, block.rows)
-        for table in (IDS, MOVED):
-            conn.execute(
-                sql.SQL(
-                    "CREATE TEMPORARY TABLE IF NOT EXISTS {} (product_id uuid PRIMARY KEY) ON COMMIT DELETE ROWS"
-                ).format(table)
-            )
-        conn.execute(
-            sql.SQL(
-                "INSERT INTO {} SELECT product_id FROM {} UNION SELECT unnest(%s::uuid[]) UNION "
-                "SELECT product_id FROM {} WHERE source = %s AND external_id = ANY (%s)"
-            ).format(IDS, arriving, products),
-            (portion.gone, source, _first(portion, rejections)),
-        )
+        conn = self._conn
+        arriving, vectors = _bring(conn, release, judged.rows)
+        _name(conn, release, source, portion, judged.rejections, arriving)
         before = counted(conn, release, IDS)
         replaced = _note_moved(conn, release, arriving)
         written = _upsert(conn, release, arriving)
         _replace_vectors(conn, release, vectors)
-        if portion.gone or portion.gone_keys or (rejections is not None and rejections.num_rows):
+        rejected = REJECTION_SCHEMA.empty_table() if judged.rejections is None else judged.rejections
+        if portion.gone or portion.gone_keys or rejected.num_rows:
             # Two that each take out what may be gone would take out too much together. Behind what takes long: others wait meanwhile.
             lock_figures(conn, release)
-        removed = conn.execute(
-            sql.SQL(
-                "DELETE FROM {products} p USING {ids} i WHERE p.product_id = i.product_id "
-                "AND NOT EXISTS (SELECT FROM {arriving} a WHERE a.product_id = i.product_id)"
-            ).format(products=products, ids=IDS, arriving=arriving)
-        ).rowcount
+        removed = _take_out(conn, release, arriving)
         if removed and not allow_shrink:
             self._hold_up(release, source)
         of_styles = styles.reassign(conn, release, self._styles_of(release), MOVED)
         lock_figures(conn, release)
         styles.count(conn, release, of_styles)
-        judged = [*portion.listings["listing_key"].to_pylist(), *portion.gone_keys]
-        rejected = REJECTION_SCHEMA.empty_table() if rejections is None else rejections
-        if judged:
-            replace_listings(
-                conn,
-                source,
-                judged,
-                rejected,
-                [portion.batch_of[key] for key in rejected["listing_key"].to_pylist()],
-            )
-            batch_files.quarantine_differs(conn, list(portion.batches))
-        conn.execute(
-            sql.SQL(
-                "INSERT INTO fashion_ops.id_map (source, external_id, product_id, first_release) "
-                "SELECT source, external_id, product_id, {} FROM {} ON CONFLICT (source, external_id) DO NOTHING"
-            ).format(sql.Literal(release.release), arriving)
-        )
+        _quarantine(conn, source, portion, rejected)
+        _map_ids(conn, release, arriving)
         more = _count(conn, release, before, portion)
         if removed or more:
             # Rows of other tables may refer to what came or went. Whoever comes next settles them, should this process not.
@@ -271,36 +229,82 @@ class Applying:
     def _hold_up(self, release: Release, source: str) -> None:
         """Raise `TooMuchGone` where what goes within a while is too much of a source's products."""
         row = self._conn.execute(
-            sql.SQL(
-                """
-                SELECT (SELECT count(DISTINCT c.product_id) FROM fashion_ops.changes c
-                        WHERE c.release = %(release)s AND c.operation = 'delete' AND c.name = %(name)s AND c.origin = %(origin)s
-                          AND c.at > now() - %(within)s::interval
-                          AND NOT EXISTS (SELECT FROM {products} p WHERE p.product_id = c.product_id)),
-                       (SELECT coalesce(sum(r.products), 0) FROM fashion_ops.release_batches r
-                        JOIN fashion_ops.batches b USING (batch) WHERE r.release = %(release)s AND b.source = %(source)s)
-                """
-            ).format(products=release.table(PRODUCTS.name)),
-            {
-                "release": release.release,
-                "name": PRODUCTS.name,
-                "origin": f"{changes.SYNC} {source}",
-                "within": WITHIN,
-                "source": source,
-            },
+            "SELECT coalesce(sum(r.products), 0) FROM fashion_ops.release_batches r JOIN fashion_ops.batches b USING (batch) "
+            "WHERE r.release = %s AND b.source = %s",
+            (release.release, source),
         ).fetchone()
         assert row is not None
-        gone, of = row
-        if gone > 1 and gone > self._settings.max_shrink * of:
+        (of,) = row
+        most = max(1, self._settings.max_shrink * of)
+        # What came back counts for nothing. Whether it did is asked only where it matters: a watch asks each time something goes.
+        if (gone := self._gone(release, source, all_of_it=False)) > most:
+            gone = self._gone(release, source, all_of_it=True)
+        if gone > most:
             raise TooMuchGone(
                 f"{gone:,} of {of:,} products of source {source} would be gone from {release.release}, within {WITHIN}; at most "
                 f"{self._settings.max_shrink:.0%} may be. Nothing was changed. If the source delivered too little, mend it; if so much "
                 "is meant to be gone: fashion-assets sync --allow-shrink"
             )
 
+    def _gone(self, release: Release, source: str, *, all_of_it: bool) -> int:
+        """How many of a source's products went within a while; or at the most, unless `all_of_it` is looked at."""
+        still = sql.SQL("AND NOT EXISTS (SELECT FROM {} p WHERE p.product_id = c.product_id)").format(
+            release.table(PRODUCTS.name)
+        )
+        row = self._conn.execute(
+            sql.SQL(
+                "SELECT count({what}) FROM fashion_ops.changes c WHERE c.release = %s AND c.operation = 'delete' AND c.at > now() - %s::interval "
+                "AND c.name = %s AND c.origin = %s {still}"
+            ).format(
+                what=sql.SQL("DISTINCT c.product_id" if all_of_it else "*"),
+                still=still if all_of_it else sql.SQL(""),
+            ),
+            (release.release, WITHIN, PRODUCTS.name, f"{changes.SYNC} {source}"),
+        ).fetchone()
+        assert row is not None
+        return row[0]
+
 
 WITHIN = "1 hour"
 """The time over which is counted what goes, so that much does not go little by little unseen."""
+
+
+def _bring(
+    conn: psycopg.Connection, release: Release, rows: ServingRows | None
+) -> tuple[sql.Identifier, sql.Identifier]:
+    """Bring rows to the server, into temporary tables: of products, and of vectors."""
+    arriving = _arriving(conn, release, PRODUCTS.name)
+    vectors = _arriving(conn, release, EMBEDDINGS.name)
+    if rows is not None:
+        for block in rows.products:
+            copy_encoded(conn, arriving, block)
+        for block in rows.vectors:
+            copy_encoded(conn, vectors, block.rows)
+    return arriving, vectors
+
+
+def _name(
+    conn: psycopg.Connection,
+    release: Release,
+    source: str,
+    portion: Portion,
+    rejections: pa.Table | None,
+    arriving: sql.Identifier,
+) -> None:
+    """Name the products that arrive, are gone, or are rejected by now (`IDS`)."""
+    for table in (IDS, MOVED):
+        conn.execute(
+            sql.SQL(
+                "CREATE TEMPORARY TABLE IF NOT EXISTS {} (product_id uuid PRIMARY KEY) ON COMMIT DELETE ROWS"
+            ).format(table)
+        )
+    conn.execute(
+        sql.SQL(
+            "INSERT INTO {} SELECT product_id FROM {} UNION SELECT unnest(%s::uuid[]) UNION "
+            "SELECT product_id FROM {} WHERE source = %s AND external_id = ANY (%s)"
+        ).format(IDS, arriving, release.table(PRODUCTS.name)),
+        (portion.gone, source, _first(portion, rejections)),
+    )
 
 
 def _first(portion: Portion, rejections: pa.Table | None) -> list[str]:
@@ -393,6 +397,35 @@ def _replace_vectors(conn: psycopg.Connection, release: Release, arriving: sql.I
         raise NeedsSnapshot(
             f"Vectors came that are of a space {release.release} does not have, which takes a new release: fashion-assets run"
         ) from error
+
+
+def _take_out(conn: psycopg.Connection, release: Release, arriving: sql.Identifier) -> int:
+    """Take out the products that were named and did not arrive; returns how many there were."""
+    return conn.execute(
+        sql.SQL(
+            "DELETE FROM {products} p USING {ids} i WHERE p.product_id = i.product_id "
+            "AND NOT EXISTS (SELECT FROM {arriving} a WHERE a.product_id = i.product_id)"
+        ).format(products=release.table(PRODUCTS.name), ids=IDS, arriving=arriving)
+    ).rowcount
+
+
+def _quarantine(conn: psycopg.Connection, source: str, portion: Portion, rejected: pa.Table) -> None:
+    """Have quarantine say of a portion's listings what was found now."""
+    judged = [*portion.listings["listing_key"].to_pylist(), *portion.gone_keys]
+    if not judged:
+        return
+    batches = [portion.batch_of[key] for key in rejected["listing_key"].to_pylist()]
+    replace_listings(conn, source, judged, rejected, batches)
+    batch_files.quarantine_differs(conn, list(portion.batches))
+
+
+def _map_ids(conn: psycopg.Connection, release: Release, arriving: sql.Identifier) -> None:
+    conn.execute(
+        sql.SQL(
+            "INSERT INTO fashion_ops.id_map (source, external_id, product_id, first_release) "
+            "SELECT source, external_id, product_id, {} FROM {} ON CONFLICT (source, external_id) DO NOTHING"
+        ).format(sql.Literal(release.release), arriving)
+    )
 
 
 def _count(conn: psycopg.Connection, release: Release, before: Counted, portion: Portion) -> int:

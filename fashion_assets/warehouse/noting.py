@@ -368,6 +368,52 @@ def _fingerprint(
     connection.execute("ANALYZE pg_temp.fingerprinted")
 
 
+_GONE = """
+touched AS (
+    UPDATE {listings} l SET present = false WHERE l.source = %(source)s AND l.present AND {gone}
+    RETURNING l.batch
+)
+"""
+
+# Three kinds of difference: another content, the same content under another signature, or only another place.
+_CHANGED = """
+known AS (
+    SELECT l.source, l.listing_key, l.present, l.content_hash,
+           coalesce(f.content_hash, l.content_hash) AS found, i.locator, i.signature
+    FROM pg_temp.identified i
+    JOIN {listings} l ON l.source = %(source)s AND l.listing_key = i.listing_key
+    LEFT JOIN pg_temp.fingerprinted f USING (position)
+    WHERE i.is_different AND NOT i.is_new
+), updated AS (
+    UPDATE {listings} l
+    SET locator = known.locator, signature = known.signature, content_hash = known.found,
+        present = true
+    FROM known WHERE l.source = known.source AND l.listing_key = known.listing_key
+    RETURNING l.batch, known.present, known.content_hash, known.found
+), touched AS (
+    SELECT batch FROM updated WHERE NOT present OR content_hash <> found
+)
+"""
+
+_NEW = """
+touched AS (
+    INSERT INTO {listings}
+        (source, listing_key, external_id, occurrence, batch, locator, signature, content_hash,
+         present)
+    SELECT %(source)s, listing_key, external_id, occurrence,
+           %(source)s || '-'
+               || CASE WHEN number < 100000 THEN lpad(number::text, 5, '0') ELSE number::text END,
+           locator, signature, content_hash, true
+    FROM (
+        SELECT i.*, f.content_hash,
+               %(last)s + (%(filled)s + row_number() OVER (ORDER BY position) - 1) / %(batch_size)s AS number
+        FROM pg_temp.identified i JOIN pg_temp.fingerprinted f USING (position) WHERE i.is_new
+    ) numbered
+    RETURNING batch
+)
+"""
+
+
 def _apply(
     connection: psycopg.Connection[Any], source: str, batch_size: int, gone_keys: Sequence[str] | None
 ) -> SyncReport:
@@ -383,63 +429,11 @@ def _apply(
         statement = on_tables("WITH " + steps + " SELECT batch, count(*) FROM touched GROUP BY batch")
         return dict(connection.execute(statement, values).fetchall())
 
+    missing = "NOT EXISTS (SELECT FROM pg_temp.identified i WHERE i.listing_key = l.listing_key)"
     gone = touched(
-        """
-        touched AS (
-            UPDATE {listings} l SET present = false
-            WHERE l.source = %(source)s AND l.present
-              AND """
-        + (
-            "NOT EXISTS (SELECT FROM pg_temp.identified i WHERE i.listing_key = l.listing_key)"
-            if gone_keys is None
-            else "l.listing_key = ANY (%(gone)s)"
-        )
-        + """
-            RETURNING l.batch
-        )
-        """
+        _GONE.replace("{gone}", missing if gone_keys is None else "l.listing_key = ANY (%(gone)s)")
     )
-    # Three kinds of difference: another content, the same content under another signature, or only another
-    # place.
-    changed = touched(
-        """
-        known AS (
-            SELECT l.source, l.listing_key, l.present, l.content_hash,
-                   coalesce(f.content_hash, l.content_hash) AS found, i.locator, i.signature
-            FROM pg_temp.identified i
-            JOIN {listings} l ON l.source = %(source)s AND l.listing_key = i.listing_key
-            LEFT JOIN pg_temp.fingerprinted f USING (position)
-            WHERE i.is_different AND NOT i.is_new
-        ), updated AS (
-            UPDATE {listings} l
-            SET locator = known.locator, signature = known.signature, content_hash = known.found,
-                present = true
-            FROM known WHERE l.source = known.source AND l.listing_key = known.listing_key
-            RETURNING l.batch, known.present, known.content_hash, known.found
-        ), touched AS (
-            SELECT batch FROM updated WHERE NOT present OR content_hash <> found
-        )
-        """
-    )
-    new = touched(
-        """
-        touched AS (
-            INSERT INTO {listings}
-                (source, listing_key, external_id, occurrence, batch, locator, signature, content_hash,
-                 present)
-            SELECT %(source)s, listing_key, external_id, occurrence,
-                   %(source)s || '-'
-                       || CASE WHEN number < 100000 THEN lpad(number::text, 5, '0') ELSE number::text END,
-                   locator, signature, content_hash, true
-            FROM (
-                SELECT i.*, f.content_hash,
-                       %(last)s + (%(filled)s + row_number() OVER (ORDER BY position) - 1) / %(batch_size)s AS number
-                FROM pg_temp.identified i JOIN pg_temp.fingerprinted f USING (position) WHERE i.is_new
-            ) numbered
-            RETURNING batch
-        )
-        """
-    )
+    changed, new = touched(_CHANGED), touched(_NEW)
     names = sorted({*gone, *changed, *new})
     if names:
         write_batches(connection, names)

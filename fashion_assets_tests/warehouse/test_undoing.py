@@ -36,6 +36,7 @@ STEPS = (
     "0018",
     "0019",
     "0020",
+    "0021",
 )
 
 
@@ -217,7 +218,7 @@ def test_the_command_checks_and_undoes(full):
     done = invoke(app, ["migrate", "--undo-to", "0008", "--yes"])
     assert (
         done.exit_code == 0
-        and "undone: 0020\nundone: 0019\nundone: 0018\nundone: 0017\nundone: 0016\nundone: 0015\nundone: 0014\nundone: 0013\nundone: 0012\nundone: 0011\nundone: 0010\nundone: 0009"
+        and "undone: 0021\nundone: 0020\nundone: 0019\nundone: 0018\nundone: 0017\nundone: 0016\nundone: 0015\nundone: 0014\nundone: 0013\nundone: 0012\nundone: 0011\nundone: 0010\nundone: 0009"
         in done.stdout
     ), done.output
     looked = invoke(app, ["migrate", "--check"])

@@ -14,7 +14,7 @@ if TYPE_CHECKING:
     from alembic.config import Config
     from sqlalchemy import Connection
 
-HEAD = "0020"
+HEAD = "0021"
 """The newest version. Known without importing Alembic, so that looking whether there is anything to do is
 cheap."""
 

@@ -78,6 +78,7 @@ LOST: dict[str, tuple[Loses, ...]] = {
     # A spare's state is lost: a former version drops it.
     "0019": (Loses("releases", ("release",), columns=("made_from", "shared")),),
     "0020": (),
+    "0021": (),
 }
 """By step."""
 

@@ -266,7 +266,7 @@ changes = Table(
     ),
     CheckConstraint("operation IN ('insert', 'update', 'delete')", name="operation"),
     Index(None, "transaction"),
-    Index(None, "release", "operation"),
+    Index(None, "release", "operation", "at"),
     comment="What changed in releases since they were built, row by row, and from where.",
 )
 
