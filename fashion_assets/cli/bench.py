@@ -21,6 +21,7 @@ from fashion_assets.cli.app import (
     print_json,
 )
 from fashion_assets.cli.properties import records_of
+from fashion_assets.faults.schedule import Origin
 from fashion_assets.progress import steps
 from fashion_assets.settings import Settings
 from fashion_assets.terminal import shown
@@ -307,10 +308,17 @@ def bench_faults(
         typer.Option(
             "--only",
             metavar="FAULTS",
-            help="These faults alone, with commas between: kill, cut, lost, server, recovering, full, stall, timeout, clock, twice, beside, elsewhere.",
+            help="These faults alone, with commas between: kill, cut, lost, server, recovering, full, stall, timeout, clock, twice, beside, elsewhere, and of a table away, restart.",
             show_default=False,
         ),
     ] = None,
+    origin: Annotated[
+        Origin,
+        typer.Option(
+            "--source",
+            help="What the source is: a folder, or a table of another server that is written to while it is watched. Seeds are other schedules of either.",
+        ),
+    ] = "folder",
     folder: Annotated[
         Path | None,
         typer.Option(
@@ -330,16 +338,17 @@ def bench_faults(
     import time
 
     from fashion_assets.faults.replay import Result, Stage, summary
-    from fashion_assets.faults.schedule import KINDS, Kind, draw
+    from fashion_assets.faults.schedule import KINDS, OF_TABLES, Kind, draw
 
-    wanted = [*KINDS] if only is None else ["none", *(each.strip() for each in only.split(","))]
-    if unknown := sorted(set(wanted) - set(KINDS)):
-        fail(f"there is no fault {', '.join(unknown)}; there are {', '.join(KINDS[1:])}", 2)
+    known = [*KINDS, *(OF_TABLES if origin == "table" else ())]
+    wanted = known if only is None else ["none", *(each.strip() for each in only.split(","))]
+    if unknown := sorted(set(wanted) - set(known)):
+        fail(f"there is no fault {', '.join(unknown)}; there are {', '.join(known[1:])}", 2)
     if folder is not None and folder.exists():
         fail(f"{folder} is there already. It is deleted afterwards: give a folder that is not there.", 2)
     console = err if as_json else out
     began, results = time.monotonic(), list[Result]()
-    with Stage.open(folder) as stage:
+    with Stage.open(folder, origin) as stage:
         if lacking := [kind for kind in wanted if kind not in stage.kinds]:
             err.print(
                 f"not to be had here: {', '.join(lacking)} (full takes the right to mount a disk, clock a C compiler)",
@@ -349,7 +358,7 @@ def bench_faults(
         for number in range(seed, seed + schedules):
             if seconds is not None and time.monotonic() - began > seconds:
                 break
-            result = stage.replay(draw(number, kinds))
+            result = stage.replay(draw(number, kinds, origin=origin))
             results.append(result)
             for told in result.steps if result.wrong else ():
                 console.print(f"  {shown(str(told.step))}", soft_wrap=True, highlight=False)
@@ -360,6 +369,7 @@ def bench_faults(
                 console.print(f"  {shown(said)}", soft_wrap=True, highlight=False)
             if result.wrong:
                 again = f"fashion-assets bench faults --seed {number} --schedules 1"
+                again += f" --source {origin}" if origin != "folder" else ""
                 console.print(
                     f"  again: {again}{f' --only {only}' if only else ''}", soft_wrap=True, highlight=False
                 )

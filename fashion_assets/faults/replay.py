@@ -25,9 +25,19 @@ from urllib.parse import quote, urlencode
 import psycopg
 
 from fashion_assets.doctor import examination
-from fashion_assets.faults import catalogues, invariants, steps
+from fashion_assets.faults import catalogues, invariants, steps, tables
 from fashion_assets.faults.proxy import PORT, Proxy
-from fashion_assets.faults.schedule import CATALOGUES, KINDS, TOGETHER, Fault, Kind, Schedule, Step
+from fashion_assets.faults.schedule import (
+    CATALOGUES,
+    KINDS,
+    OF_TABLES,
+    TOGETHER,
+    Fault,
+    Kind,
+    Origin,
+    Schedule,
+    Step,
+)
 from fashion_assets.faults.servers import Server
 from fashion_assets.faults.steps import Ended, Place
 from fashion_assets.faults.striking import kill, striking
@@ -44,6 +54,9 @@ DOCUMENTS = 40
 REPAIRING = CATALOGUES
 """The catalogue with which the template begins and a schedule ends; no step has it."""
 
+FOLLOWED_THROUGH = ("none", "cut", "lost", "timeout", "stall", "clock", *OF_TABLES)
+"""Faults of which a watch of a table is to have seen everything when they are over, and before its step is."""
+
 _FORGIVEN = {"disk", "server disk", "home", "sources", "runs"}
 """What the doctor looks at that is no matter of faults: the small disk, and folders that come and go."""
 
@@ -58,6 +71,8 @@ class Told:
     struck: bool
     statements: int
     seconds: float
+    asked: int = 0
+    """Statements sent to a table that is the source."""
 
 
 @dataclass
@@ -75,10 +90,14 @@ class Result:
 class Stage:
     """All that schedules are replayed on; `with Stage.open(folder) as stage`."""
 
-    def __init__(self, folder: Path):
+    def __init__(self, folder: Path, origin: Origin = "folder"):
         self.folder = folder
+        self.origin: Origin = origin
         self.server = Server(folder / "server")
+        self.source = Server(folder / "source", plain=True) if origin == "table" else None
         self.proxy: Proxy
+        self.source_proxy: Proxy | None = None
+        self._notifies = False
         self.undisturbed: dict[str, Any] = {}
         self._context = multiprocessing.get_context("forkserver")
         self._context.set_forkserver_preload(["fashion_assets.faults.steps"])
@@ -86,12 +105,12 @@ class Stage:
 
     @classmethod
     @contextmanager
-    def open(cls, folder: Path | None = None) -> Iterator[Self]:
-        """In `folder`, which is made, or a temporary one; nothing of it is left."""
+    def open(cls, folder: Path | None = None, origin: Origin = "folder") -> Iterator[Self]:
+        """In `folder`, which is made, or a temporary one; nothing of it is left. `origin`: what the source of all of its schedules is."""
         own = Path(tempfile.mkdtemp(prefix="fashion_assets_faults-")) if folder is None else folder
         own.mkdir(parents=True, exist_ok=True)
         own.chmod(0o711)
-        stage = cls(own)
+        stage = cls(own, origin)
         try:
             stage._prepare()
             yield stage
@@ -99,6 +118,8 @@ class Stage:
             for process in stage._processes:
                 process.kill()
             stage.server.close()
+            if stage.source is not None:
+                stage.source.close()
             shutil.rmtree(own, ignore_errors=True)
 
     @property
@@ -106,7 +127,8 @@ class Stage:
         """Faults that can be had here."""
         lacking = {"full"} if not self.server.has_disk else set()
         lacking |= {"clock"} if self.server.clock is None else set()
-        return [kind for kind in KINDS if kind not in lacking]
+        own = () if self.source is None else OF_TABLES
+        return [kind for kind in (*KINDS, *own) if kind not in lacking]
 
     # --- the template
 
@@ -116,6 +138,9 @@ class Stage:
         self.proxy = Proxy(self.folder / "proxy", socket)
         self.whole = self.folder / "catalogues" / "whole"
         self.catalogues = catalogues.draw(self.folder / "catalogues", CATALOGUES + 1)
+        if self.source is not None:
+            self.source_proxy = Proxy(self.folder / "source-proxy", self.source.start())
+            tables.make(self.source, self.whole)
         home = self._home("template")
         home.mkdir(mode=0o700, parents=True)
         self.server.copy("template0", TEMPLATE)
@@ -137,6 +162,7 @@ class Stage:
     def replay(self, schedule: Schedule, tell: Callable[[str], None] = lambda said: None) -> Result:
         """Replay a schedule from the template; what did not hold is in the result."""
         result, began = Result(schedule), time.monotonic()
+        self._notifies = schedule.notifies
         home, elsewhere = self._home("own"), self._home("elsewhere")
         for folder in (home, elsewhere):
             shutil.rmtree(folder, ignore_errors=True)
@@ -215,22 +241,45 @@ class Stage:
     # --- a step
 
     def _place(
-        self, database: str, home: Path, catalogue: int = REPAIRING, *, through_proxy: bool = True
+        self,
+        database: str,
+        home: Path,
+        catalogue: int = REPAIRING,
+        *,
+        through_proxy: bool = True,
+        must_follow: bool = False,
     ) -> Place:
-        folder = self.proxy.folder if through_proxy else self.server.start()
-        where = {"host": str(folder), "port": str(PORT), "user": USER, "dbname": database}
-        url = "postgresql:///?" + urlencode(where, quote_via=quote)
+        url = _url(self.proxy.folder if through_proxy else self.server.start(), database)
         # What a watch finds after catalogue n: the next one, and the one after that.
         later = [self.catalogues[(catalogue + more) % CATALOGUES] for more in (1, 2)]
-        return Place(home, url, self.folder / "catalogue", [self.whole, *later])
+        table = None
+        if self.source is not None and self.source_proxy is not None:
+            table = tables.Table(
+                _url(self.source_proxy.folder, tables.DATABASE),
+                _url(self.source.start(), tables.DATABASE),
+                self.whole,
+                _url(self.server.start(), database),
+                catalogue,
+                must_follow,
+            )
+        return Place(home, url, self.folder / "catalogue", [self.whole, *later], table)
 
     def _step(self, step: Step, database: str, home: Path, elsewhere: Path | None = None) -> Told:
         began, fault = time.monotonic(), step.fault
-        catalogues.place(self.catalogues[step.catalogue], self.whole, self.folder / "catalogue")
+        if self.source is None:
+            catalogues.place(self.catalogues[step.catalogue], self.whole, self.folder / "catalogue")
+        else:
+            tables.become(self.source, self.catalogues[step.catalogue], notifies=self._notifies)
+        place = self._place(database, home, step.catalogue, must_follow=fault.kind in FOLLOWED_THROUGH)
         self._processes = []
-        strike = striking(fault, self.server, self.proxy, lambda: [each.pid or 0 for each in self._processes])
-        self.proxy.arm(strike, fault.at, commits=fault.kind == "lost")
-        place = self._place(database, home, step.catalogue)
+        proxies = [each for each in (self.proxy, self.source_proxy) if each is not None]
+        struck_at = proxies[-1] if fault.kind in OF_TABLES else self.proxy
+        for each in proxies:
+            each.arm(None)
+        strike = striking(
+            fault, self.server, struck_at, lambda: [each.pid or 0 for each in self._processes], self.source
+        )
+        struck_at.arm(strike, fault.at, commits=fault.kind == "lost")
         started = [self._start(step.action, place)]
         if fault.kind == "twice":
             started.append(self._start(step.action, place))
@@ -240,13 +289,15 @@ class Stage:
             elsewhere.mkdir(mode=0o700, exist_ok=True)
             started.append(self._start(step.action, self._place(database, elsewhere, step.catalogue)))
         ended = [self._ended(process, pipe, database) for process, pipe in started]
-        struck, statements = self.proxy.struck or fault.kind in TOGETHER, self.proxy.statements
-        self.proxy.arm(None)
-        self.proxy.end_all()
+        struck, statements = struck_at.struck or fault.kind in TOGETHER, self.proxy.statements
+        asked = 0 if self.source_proxy is None else self.source_proxy.statements
+        for each in proxies:
+            each.arm(None)
+            each.end_all()
         self.server.free()
         self._settle(database)
         worst = next((each for each in ended if each is None or each.outcome == "unforeseen"), ended[0])
-        return Told(step, worst, struck, statements, time.monotonic() - began)
+        return Told(step, worst, struck, statements, time.monotonic() - began, asked)
 
     def _ended(self, process: BaseProcess, pipe: Any, database: str) -> Ended | None:
         found, hung = None, ""
@@ -305,6 +356,11 @@ class Stage:
                 time.sleep(0.05)
 
 
+def _url(folder: Path, database: str) -> str:
+    where = {"host": str(folder), "port": str(PORT), "user": USER, "dbname": database}
+    return "postgresql:///?" + urlencode(where, quote_via=quote)
+
+
 _UNDER_WAY = """
 SELECT pid, application_name, state, wait_event_type, wait_event, pg_blocking_pids(pid), left(query, 100) FROM pg_stat_activity
 WHERE datname = %s AND pid <> pg_backend_pid()
@@ -319,7 +375,8 @@ def _said(told: Told) -> str:
     how = (
         "killed" if told.ended is None else f"{told.ended.outcome}: {told.ended.said.splitlines()[-1][:110]}"
     )
-    return f"{how} ({told.statements} statements, {told.seconds:.1f} s{'' if told.struck or told.step.fault.kind == 'none' else ', it did not strike'})"
+    asked = f", {told.asked} to the source" if told.asked else ""
+    return f"{how} ({told.statements} statements{asked}, {told.seconds:.1f} s{'' if told.struck or told.step.fault.kind == 'none' else ', it did not strike'})"
 
 
 def summary(results: Collection[Result]) -> dict[str, Any]:

@@ -40,13 +40,23 @@ Kind = Literal[
     "twice",
     "beside",
     "elsewhere",
+    "away",
+    "restart",
 ]
 """kill: SIGKILL of the step's processes. cut: its connection ends. lost: a commit is carried out, and its answer never comes. server:
 SIGKILL of the server. recovering: and once more while it recovers. full: its disk, and the home's, is full. stall: the server stands still for a moment, as on a disk that hangs.
 timeout: the statement is cancelled. clock: the server's jumps. twice: the step is done twice at once on one home. beside: another
-one at once. elsewhere: from another home at once on the same database."""
+one at once. elsewhere: from another home at once on the same database. Of a source that is a table: away: the connection to it ends. restart: its server
+is killed, and starts again."""
 
-KINDS: tuple[Kind, ...] = get_args(Kind)
+Origin = Literal["folder", "table"]
+"""What the source is: files that are replaced, or a table of another PostgreSQL server, which people write to while it is watched."""
+
+OF_TABLES: tuple[Kind, ...] = ("away", "restart")
+"""Faults of a source that is a table: they strike at a statement sent to it."""
+
+KINDS: tuple[Kind, ...] = tuple(kind for kind in get_args(Kind) if kind not in OF_TABLES)
+"""Faults whatever the source is."""
 
 TOGETHER: tuple[Kind, ...] = ("twice", "beside", "elsewhere")
 """Faults that are two steps at once, and strike at no statement."""
@@ -66,6 +76,9 @@ WEIGHTS: dict[Action, int] = {
     "unfill": 1,
     "search": 1,
 }
+
+WATCHED_MORE = 6
+"""So much more often is a table watched."""
 
 READING = ("run", "build", "sync", "watch")
 """Actions that read a catalogue."""
@@ -100,6 +113,9 @@ COMMITS: dict[Action, int] = {
     "retire": 3,
 }
 """Transactions a step ends, about."""
+
+ASKED: dict[Action, int] = {"run": 12, "build": 12, "sync": 8, "watch": 60}
+"""Statements a step sends to a table that is its source, about."""
 
 JUMPS = (-86_400, -600, 600, 30 * 86_400)
 """Seconds by which a clock jumps."""
@@ -143,27 +159,37 @@ class Schedule:
 
     seed: int
     steps: Sequence[Step]
+    notifies: bool = False
+    """Whether a table tells of its changes."""
 
 
-def draw(seed: int, kinds: Collection[Kind] = KINDS, length: int = 0) -> Schedule:
-    """The schedule of a seed: two to five steps, or `length`. `kinds`: the faults that can be had here; another one is left out of the
-    schedule, which is otherwise the same."""
-    chance = random.Random(seed)
+def draw(seed: int, kinds: Collection[Kind] = KINDS, length: int = 0, origin: Origin = "folder") -> Schedule:
+    """The schedule of a seed, another one for each origin: two to five steps, or `length`. `kinds`: the faults that can be had here; another
+    one is left out of the schedule, which is otherwise the same."""
+    weights: dict[Action, int]
+    if origin == "folder":
+        chance, weights, all_kinds, notifies = random.Random(seed), WEIGHTS, KINDS, False
+    else:
+        chance = random.Random(f"{origin}:{seed}")
+        weights, all_kinds = WEIGHTS.copy(), (*KINDS, *OF_TABLES)
+        weights["watch"] *= WATCHED_MORE
+        notifies = chance.random() < 0.5
     drawn = chance.randint(2, 5)
     steps = []
     for _ in range(length or drawn):
-        action = chance.choices(list(WEIGHTS), list(WEIGHTS.values()))[0]
+        action = chance.choices(list(weights), list(weights.values()))[0]
         catalogue = chance.randrange(CATALOGUES)
-        fault = _fault(chance, action)
+        fault = _fault(chance, action, all_kinds)
         steps.append(Step(action, catalogue, fault if fault.kind in kinds else Fault("none")))
-    return Schedule(seed, tuple(steps))
+    return Schedule(seed, tuple(steps), notifies)
 
 
-def _fault(chance: random.Random, action: Action) -> Fault:
-    kind = chance.choice(KINDS)
+def _fault(chance: random.Random, action: Action, kinds: Sequence[Kind]) -> Fault:
+    kind = chance.choice(kinds)
     where, jump = chance.random(), chance.choice(JUMPS)
     other = chance.choices(list(WEIGHTS), list(WEIGHTS.values()))[0]
     most = COMMITS.get(action, 2) if kind == "lost" else STATEMENTS[action]
+    most = ASKED.get(action, 1) if kind in OF_TABLES else most
     at = 1 + int(where * most)
     at = 0 if kind in ("none", *TOGETHER) else at
     return Fault(kind, at, jump if kind == "clock" else 0, other if kind == "beside" else None)

@@ -93,17 +93,19 @@ class Clock:
 
 
 class Server:
-    """A server of our own, in `folder`."""
+    """A server of our own, in `folder`; `plain`: on no disk and with no clock of its own."""
 
-    def __init__(self, folder: Path):
+    def __init__(self, folder: Path, *, plain: bool = False):
         self.folder = folder
         folder.mkdir(parents=True, exist_ok=True)
-        self.has_disk = self._mount()
+        self.has_disk = not plain and self._mount()
         self.data = folder / "postgres"
         self.clock: Clock | None = None
         self._killed_again = False
         with suppress(OSError, subprocess.CalledProcessError):
-            self.clock = Clock(folder.parent)  # not on that disk, which could not be taken away
+            self.clock = (
+                None if plain else Clock(folder.parent)
+            )  # not on that disk, which could not be taken away
 
     def _mount(self) -> bool:
         options = f"size={DISK_MEGABYTES}m,mode=711"

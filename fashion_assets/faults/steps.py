@@ -33,10 +33,11 @@ from fashion_assets.batches import rows, stages
 from fashion_assets.batches.rows import READING_ROWS, VALIDATING_ROWS, RowsWork
 from fashion_assets.batches.stage import Stage, Work
 from fashion_assets.benchmarks.brief import measure_briefly
+from fashion_assets.choice import chosen, found_out
 from fashion_assets.criteria.losses import NOTHING_MUCH_IS_LOST
 from fashion_assets.embedding.encoder import InstalledModel
 from fashion_assets.failure import told
-from fashion_assets.faults import catalogues
+from fashion_assets.faults import catalogues, tables
 from fashion_assets.postgres.connections import connect
 from fashion_assets.release import build, indexes, scan, styles, swap, upkeep, value_counting
 from fashion_assets.release.applying import NeedsSnapshot
@@ -62,6 +63,9 @@ DOCUMENTS = "wardrobe"
 WATCHED_SECONDS = 3.0
 """How long a watch may take to tell of a change: after a fault it looks again after five."""
 
+SEEN_SECONDS = 25.0
+"""How long a watch may take until it has seen what was written to a table: after a fault it asks again after five, twice if it must connect anew."""
+
 REBUILT = ("products_pkey", "product_embeddings_index")
 
 Outcome = Literal["done", "nothing", "told", "unforeseen"]
@@ -83,6 +87,8 @@ class Place(NamedTuple):
     catalogue: Path
     later: Sequence[Path]
     """Other catalogues' folders, which a watch finds in place of it, and the one with the pictures, first."""
+    table: tables.Table | None = None
+    """The source, where it is no folder."""
 
     def settings(self) -> Settings:
         return Settings(
@@ -135,7 +141,7 @@ def run(settings: Settings, place: Place, promote: bool = True) -> Ended:
     model, store = InstalledModel(settings), ParquetStore(settings.assets_url)
     with run_lock(settings, "run") as turn, connect(settings) as conn:
         with conn.transaction():
-            scan.use_source(conn, SOURCE, "folder", str(place.catalogue), None)
+            _use_source(conn, settings, place)
             scan.scan_active_sources(conn, settings, needed={SOURCE})
             wanted, _ = recovered_plan(conn, settings)
         if not wanted.release_is_due:
@@ -168,6 +174,16 @@ def run(settings: Settings, place: Place, promote: bool = True) -> Ended:
         return Ended("done", f"{release.release} is live")
 
 
+def _use_source(conn: psycopg.Connection, settings: Settings, place: Place) -> None:
+    if place.table is None:
+        scan.use_source(conn, SOURCE, "folder", str(place.catalogue), None)
+        return
+    choice = chosen(settings, place.table.url, None, None, None, place.table.pictures)
+    assert choice is not None
+    found = found_out(settings, choice, conn)
+    scan.use_source(conn, SOURCE, found.kind, found.location, found.options)
+
+
 def _through(work: Work | RowsWork, all_stages: tuple[Stage, ...], store: ParquetStore, batch: str) -> None:
     tables: dict = {}
     for stage in all_stages:
@@ -197,21 +213,22 @@ def _sync(settings: Settings, _: Place) -> Ended:
 
 
 def _watch(settings: Settings, place: Place) -> Ended:
-    """What `fashion-assets sync --watch --mode triggered` does, while the catalogue becomes another one twice."""
-    said: list[str] = []
+    """What `fashion-assets sync --watch --mode triggered` does, while the catalogue becomes another one twice, or people write to the table."""
+    said, lacking = list[str](), list[str]()
     with closing(
         Watch(settings, Console(quiet=True), interval=0.05, mode="triggered", tell=said.append)
     ) as work:
 
         def change() -> None:
-            whole, *later = place.later
             try:
-                for each in later:
-                    told = len(said)
-                    catalogues.place(each, whole, place.catalogue)
-                    deadline = time.monotonic() + WATCHED_SECONDS
-                    while len(said) == told and time.monotonic() < deadline:
-                        time.sleep(0.02)
+                if place.table is not None:
+                    writing = tables.Writing(place.table)
+                    writing.go()
+                    lacking.extend(
+                        writing.lacking(SEEN_SECONDS if place.table.must_follow else WATCHED_SECONDS)
+                    )
+                else:
+                    _become_others(place, said)
             finally:
                 work.stop()
 
@@ -220,7 +237,20 @@ def _watch(settings: Settings, place: Place) -> Ended:
             work.follow()
         except NeedsSnapshot as error:
             return Ended("nothing", str(error))
+    if lacking and place.table is not None and place.table.must_follow:
+        return Ended("unforeseen", "\n".join(["a watch passed something over", *said, *lacking]))
     return Ended("done", said[-1] if said else "it saw nothing")
+
+
+def _become_others(place: Place, said: list[str]) -> None:
+    """Have the folder's catalogue become each of the later ones, until the watch says something or time is up."""
+    whole, *later = place.later
+    for each in later:
+        told = len(said)
+        catalogues.place(each, whole, place.catalogue)
+        deadline = time.monotonic() + WATCHED_SECONDS
+        while len(said) == told and time.monotonic() < deadline:
+            time.sleep(0.02)
 
 
 # --- releases

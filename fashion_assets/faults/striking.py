@@ -17,6 +17,9 @@ from fashion_assets.faults.proxy import Next, Proxy, Session
 from fashion_assets.faults.schedule import Fault
 from fashion_assets.faults.servers import Server
 
+AWAY_SECONDS = 0.3
+"""How long the source's server is gone."""
+
 STALL_SECONDS = 0.7
 """How long a server stands still."""
 
@@ -33,9 +36,14 @@ def kill(process: int) -> None:
 
 
 def striking(
-    fault: Fault, server: Server, proxy: Proxy, processes: Callable[[], list[int]]
+    fault: Fault,
+    server: Server,
+    proxy: Proxy,
+    processes: Callable[[], list[int]],
+    source: Server | None = None,
 ) -> Callable[[Session], Next] | None:
-    """What happens at the statement the fault strikes at; None of those that are no statement's. `processes`: the step's."""
+    """What happens at the statement the fault strikes at; None of those that are no statement's. `processes`: the step's. `source`: the
+    server of a source that is a table."""
 
     def killed(_: Session) -> Next:
         for process in processes():
@@ -54,6 +62,12 @@ def striking(
 
     def killed_while_it_recovers(_: Session) -> Next:
         server.kill(again=True)
+        return "cut"
+
+    def restarted(_: Session) -> Next:
+        if source is not None:
+            source.kill()
+            threading.Timer(AWAY_SECONDS, source.start).start()
         return "cut"
 
     def full(_: Session) -> Next:
@@ -84,6 +98,8 @@ def striking(
         "stall": stalled,
         "timeout": cancelled,
         "clock": jumped,
+        "away": cut,
+        "restart": restarted,
     }.get(fault.kind)
 
 

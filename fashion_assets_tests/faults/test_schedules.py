@@ -11,10 +11,10 @@ import pytest
 from typer.testing import CliRunner
 
 from fashion_assets.cli import app
-from fashion_assets.faults import catalogues
+from fashion_assets.faults import catalogues, tables
 from fashion_assets.faults.proxy import PORT, Next, Proxy, Session, is_commit
 from fashion_assets.faults.replay import Stage
-from fashion_assets.faults.schedule import KINDS, Fault, Schedule, Step, draw
+from fashion_assets.faults.schedule import KINDS, OF_TABLES, Fault, Schedule, Step, draw
 from fashion_assets.postgres import server
 from fashion_assets.settings import Settings
 
@@ -24,6 +24,12 @@ def test_the_same_seed_is_the_same_schedule():
     assert drawn == [draw(seed) for seed in range(300)]
     assert {step.fault.kind for each in drawn for step in each.steps} == set(KINDS)
     assert len({each.steps for each in drawn}) > 290
+    # Of a table they are others, and have its faults too.
+    of_tables = [draw(seed, (*KINDS, *OF_TABLES), origin="table") for seed in range(300)]
+    assert {step.fault.kind for each in of_tables for step in each.steps} == {*KINDS, *OF_TABLES}
+    assert {each.notifies for each in of_tables} == {True, False} and not {
+        each.steps for each in of_tables
+    } & {each.steps for each in drawn}
     # What cannot be had is left out, and all else is as it was.
     without = draw(7, [kind for kind in KINDS if kind != "full"])
     for own, whole in zip(without.steps, draw(7).steps, strict=True):
@@ -92,15 +98,36 @@ def test_a_server_that_is_gone_is_gone_behind_the_proxy_too(tmp_path: Path):
 def test_a_schedule_of_faults_breaks_nothing():
     steps = (
         Step("run", 1, Fault("kill", 150)),
-        Step("sync", 2, Fault("none")),
+        Step("watch", 2, Fault("away", 110)),
         Step("rollback", 0, Fault("lost", 1)),
     )
-    with Stage.open() as stage:
-        result = stage.replay(Schedule(0, steps))
+    with Stage.open(origin="table") as stage:
+        result = stage.replay(Schedule(0, steps, notifies=True))
     assert result.wrong == [] and result.answers and result.writes
     assert result.steps[0].ended is None
-    assert [each.struck for each in result.steps] == [True, False, True]
-    assert result.steps[1].ended is not None and result.steps[1].ended.outcome == "done"
+    # The watch may have seen everything before.
+    assert [each.struck for each in result.steps[::2]] == [True, True]
+    assert result.steps[1].ended is not None and result.steps[1].asked >= 70
+
+
+def test_what_a_watch_passed_over_is_told(database: psycopg.Connection):
+    conninfo = database.info.dsn
+    database.execute(
+        'CREATE TABLE products (id text PRIMARY KEY, "productDisplayName" text); CREATE SCHEMA IF NOT EXISTS fashion_sota; '
+        "INSERT INTO products SELECT n::text, 'Shirt ' || n FROM generate_series(1, 9) n; "
+        'CREATE VIEW fashion_sota.products AS SELECT id AS external_id, "productDisplayName" AS title FROM products'
+    )
+    database.commit()
+    writing = tables.Writing(tables.Table("", conninfo, Path(), conninfo, 7, True))
+    writing.go()
+    assert writing.lacking(5) == []
+    # As if nothing had been seen of it.
+    database.execute(
+        "CREATE OR REPLACE VIEW fashion_sota.products AS SELECT n::text AS external_id, 'Shirt ' || n AS title FROM generate_series(1, 9) n"
+    )
+    database.commit()
+    lacking = writing.lacking(0.1)
+    assert any("'gone' in the table" in said for said in lacking) and any("New" in said for said in lacking)
 
 
 def test_the_command_names_what_there_is(tmp_path: Path):
