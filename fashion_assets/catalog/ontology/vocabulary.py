@@ -14,7 +14,7 @@ import itertools
 import re
 import tomllib
 from collections.abc import Iterator
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from functools import cache
 from importlib import resources
 from importlib.resources.abc import Traversable
@@ -81,7 +81,7 @@ class Meaning:
     """A property's file (`colour`), or what context it makes (`denies`, `parts` …)."""
     value: str
     language: str
-    only_there: bool
+    only_there: bool = False
     """Whether only a text of that language means it."""
 
 
@@ -153,110 +153,115 @@ class Ontology:
 @cache
 def ontology(folder: Traversable = WORDS) -> Ontology:
     """Everything the files say. Raises `VocabularyError`: which file, where, and what to do."""
-    phrases: dict[tuple[str, ...], dict[tuple[str, str], Meaning]] = {}
+    phrases = _Phrases()
+    properties = {name: _property(name, folder, phrases) for name in _FILES}
+    _check_lines(folder, properties)
+    _add_context(folder, phrases)
+    tiers, brands, everyday = _brands(folder, phrases)
+    properties["designer_tier"] = _property_of_tiers(folder, tiers)
+    return Ontology(
+        properties,
+        {phrase: tuple(meanings.values()) for phrase, meanings in phrases.known.items()},
+        _language_words(folder, phrases),
+        tiers,
+        brands,
+        everyday,
+    )
+
+
+class _Phrases:
+    """Every phrase the files have, as they are gone through, with what it means by kind and language."""
+
+    def __init__(self) -> None:
+        self.known: dict[tuple[str, ...], dict[tuple[str, str], Meaning]] = {}
 
     def add(
-        kind: str,
-        value: str,
-        language: str,
+        self,
+        meaning: Meaning,
         text: str,
-        where: str,
+        where: Traversable,
         *,
         inflected: bool = False,
         yields: bool = False,
     ) -> None:
-        only_there = text.endswith("!")
-        for phrase in _forms(text.rstrip("!"), language, inflected):
+        """Note a text of a file in all its forms. One that `yields` leaves a phrase to the value that has it already; else such a
+        phrase raises `VocabularyError`."""
+        if text.endswith("!"):
+            meaning = replace(meaning, only_there=True)
+        for phrase in _forms(text.rstrip("!"), meaning.language, inflected):
             if not phrase:
-                raise VocabularyError(f"{where}: {text!r} of {value!r} has no letters; take it out.")
-            other = phrases.setdefault(phrase, {}).get((kind, language))
-            if other is None:
-                phrases[phrase][kind, language] = Meaning(kind, value, language, only_there)
-            elif other.value != value and not yields:
+                raise VocabularyError(f"{where}: {text!r} of {meaning.value!r} has no letters; take it out.")
+            other = self.known.setdefault(phrase, {}).setdefault((meaning.kind, meaning.language), meaning)
+            if other.value != meaning.value and not yields:
                 raise VocabularyError(
-                    f"{where}: {' '.join(phrase)!r} stands for both {other.value!r} and {value!r} in {language}; leave it to one of them."
+                    f"{where}: {' '.join(phrase)!r} stands for both {other.value!r} and {meaning.value!r} in {meaning.language}; leave it to one of them."
                 )
 
-    properties: dict[str, Property] = {}
-    for name in _FILES:
-        path, document = _document(name, folder)
-        entries = _table(path, document, "values")
-        inflected = bool(document.get("inflected"))
-        unread = set(document.get("unread", ()))
-        borrowed = wordlists.read(document["vocabulary"]) if "vocabulary" in document else {}
-        values: dict[str, Value] = {}
-        for value, facts in entries.items():
-            values[value] = Value(
-                tuple(_listed(facts.get("under", ""))), facts.get("shopify"), facts.get("for")
-            )
-            for language in LANGUAGES:
-                for text in _listed(facts.get(language, "")):
-                    add(name, value, language, text, str(path), inflected=inflected)
-        for value in dict.fromkeys([*entries, *borrowed]):
-            values.setdefault(value, Value((), None, None))
-            for text in (value, *borrowed.get(value, ())):
-                if text not in unread:
-                    add(name, value, "en", text, str(path), inflected=inflected, yields=True)
-        properties[name] = Property(
-            name,
-            values,
-            tuple(document.get("columns", ())),
-            bool(document.get("several")),
-            frozenset(document.get("applies", ())),
-            document.get("vocabulary") or document.get("stated_by"),
-        )
-    _check_lines(folder, properties)
 
+def _property(name: str, folder: Traversable, phrases: _Phrases) -> Property:
+    """A property's file, its words among the phrases."""
+    path, document = _document(name, folder)
+    inflected = bool(document.get("inflected"))
+    values: dict[str, Value] = {}
+    for value, facts in _table(path, document, "values").items():
+        values[value] = Value(tuple(_listed(facts.get("under", ""))), facts.get("shopify"), facts.get("for"))
+        for language in LANGUAGES:
+            for text in _listed(facts.get(language, "")):
+                phrases.add(Meaning(name, value, language), text, path, inflected=inflected)
+    # Behind all that the file says itself: a word that stands for something else there is left to it.
+    unread = set(document.get("unread", ()))
+    borrowed = wordlists.read(document["vocabulary"]) if "vocabulary" in document else {}
+    for value in dict.fromkeys([*values, *borrowed]):
+        values.setdefault(value, Value((), None, None))
+        for text in (value, *borrowed.get(value, ())):
+            if text not in unread:
+                phrases.add(Meaning(name, value, "en"), text, path, inflected=inflected, yields=True)
+    return Property(
+        name,
+        values,
+        tuple(document.get("columns", ())),
+        bool(document.get("several")),
+        frozenset(document.get("applies", ())),
+        document.get("vocabulary") or document.get("stated_by"),
+    )
+
+
+def _add_context(folder: Traversable, phrases: _Phrases) -> None:
+    """Words that make a context, as `without` denies what follows."""
     path, document = _document("context", folder)
     for kind, by_language in document.items():
         if isinstance(by_language, dict):
             for key, texts in by_language.items():
+                language = key if key in LANGUAGES else "en"
                 for text in _listed(texts):
-                    language = key if key in LANGUAGES else "en"
-                    add(kind, key, language, text, str(path))
+                    phrases.add(Meaning(kind, key, language), text, path)
 
+
+def _brands(folder: Traversable, phrases: _Phrases) -> tuple[dict[str, str], dict[str, str], frozenset[str]]:
+    """Each brand's tier, how it is shown, and which are everyday words as well; all by brands in lower case."""
     path, document = _document("designer_tier", folder)
-    tiers = {
-        brand.lower(): tier.replace("_", "-")
-        for tier, brands in _table(path, document, "tiers", of=str).items()
-        if tier != "everyday"
-        for brand in _listed(brands)
-    }
-    shown = {
-        brand.lower(): brand
-        for key, brands in document["tiers"].items()
-        for brand in _listed(brands)
-        if key != "everyday"
-    }
+    by_tier = {tier: _listed(brands) for tier, brands in _table(path, document, "tiers", of=str).items()}
+    everyday = {brand.lower() for brand in by_tier.pop("everyday", ())}
+    tiers = {brand.lower(): tier.replace("_", "-") for tier, brands in by_tier.items() for brand in brands}
+    shown = {brand.lower(): brand for brands in by_tier.values() for brand in brands}
     known = gazetteer()
-    everyday = {brand.lower() for brand in _listed(document["tiers"].get("everyday", ""))}
-    everyday |= known.needs_gender_word
-    common = {phrase for phrase in phrases if len(phrase) == 1}
     for spelling, brand in known.names.items():
         shown.setdefault(spelling, brand)
+    everyday |= known.needs_gender_word
+    words = {phrase for phrase in phrases.known if len(phrase) == 1}
     for spelling, brand in shown.items():
         phrase = tuple(words_of(spelling).words)
-        if phrase in common or (len(phrase) == 1 and len(phrase[0]) < 3):
+        if phrase in words or (len(phrase) == 1 and len(phrase[0]) < 3):
             everyday.add(spelling)
         if phrase:
-            add("brand", brand, "en", spelling, str(path), yields=True)
-    properties["designer_tier"] = Property(
-        "designer_tier",
-        dict.fromkeys(tiers.values(), Value((), None, None)),
-        tuple(document.get("columns", ())),
-        False,
-        frozenset(),
-    )
+            phrases.add(Meaning("brand", brand, "en"), spelling, path, yields=True)
+    return tiers, shown, frozenset(everyday)
 
-    language_words = _language_words(folder, phrases)
-    return Ontology(
-        properties,
-        {phrase: tuple(meanings.values()) for phrase, meanings in phrases.items()},
-        language_words,
-        tiers,
-        shown,
-        frozenset(everyday),
-    )
+
+def _property_of_tiers(folder: Traversable, tiers: dict[str, str]) -> Property:
+    _, document = _document("designer_tier", folder)
+    values = dict.fromkeys(tiers.values(), Value((), None, None))
+    return Property("designer_tier", values, tuple(document.get("columns", ())), False, frozenset())
 
 
 FILES = {"color": "colour", "secondary_color": "colour"}
@@ -295,14 +300,14 @@ def version(folder: Traversable = WORDS) -> str:
     return digest.hexdigest()
 
 
-def _language_words(folder: Traversable, phrases: dict[tuple[str, ...], dict]) -> dict[str, str]:
+def _language_words(folder: Traversable, phrases: _Phrases) -> dict[str, str]:
     """Words that only one language has, of the list of such words and of all phrases of one word."""
     _, document = _document("languages", folder)
     languages: dict[str, set[str]] = {}
     for language in LANGUAGES:
         for word in words_of(document.get(language, "")).words:
             languages.setdefault(word, set()).add(language)
-    for phrase, meanings in phrases.items():
+    for phrase, meanings in phrases.known.items():
         if len(phrase) == 1 and not any(
             meaning.only_there or meaning.kind == "brand" for meaning in meanings.values()
         ):
