@@ -1,6 +1,7 @@
-"""pyarrow without pandas, for commands that have no need of it.
+"""pyarrow as it is used here: without pandas, for commands that have no need of it, and columns as one array.
 
-What belongs here: keeping pyarrow from importing it, and the way back. What does not: what worker processes import (`preloaded`).
+What belongs here: keeping pyarrow from importing pandas, and the way back; what every room asks of a column. What does not: what worker
+processes import (`preloaded`), what a column holds (`catalog`).
 """
 
 import sys
@@ -34,3 +35,12 @@ def spare_pandas() -> None:
 def want_pandas() -> None:
     """Undo `spare_pandas`, for code of others that may hand a Series to pyarrow: of one it takes for a list, NaN would not be null."""
     pa.array([0]).to_pandas()
+
+
+def one_array(column: pa.ChunkedArray | pa.Array) -> pa.Array:
+    """A column as a single array; not copied where it is in one piece already."""
+    if not isinstance(column, pa.ChunkedArray):
+        return column
+    if column.num_chunks == 1:
+        return column.chunk(0)
+    return pa.concat_arrays(column.chunks or [pa.array([], column.type)])

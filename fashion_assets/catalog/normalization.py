@@ -20,6 +20,7 @@ from functools import cache, partial
 import pyarrow as pa
 import pyarrow.compute as pc
 
+from fashion_assets.arrow import one_array
 from fashion_assets.catalog import attributes, wordlists
 from fashion_assets.catalog.brands import brand_from_title, canonical_brand
 from fashion_assets.catalog.listing import NORMALIZED_SCHEMA, PRODUCT_SCHEMA
@@ -116,7 +117,7 @@ def normalize(products: pa.Table, *, at: datetime) -> pa.Table:
     if at.tzinfo is None:
         raise ValueError("normalize(at=...) needs a time with a time zone")
     products = products.select(PRODUCT_SCHEMA.names).combine_chunks()
-    columns = {name: _one(products[name]) for name in products.column_names}
+    columns = {name: one_array(products[name]) for name in products.column_names}
     fragments: list[pa.Array] = []
     unknown: list[pa.Array] = []
 
@@ -157,17 +158,6 @@ def normalize(products: pa.Table, *, at: datetime) -> pa.Table:
 
 
 _json: Callable[[object], str] = json.JSONEncoder(ensure_ascii=False, separators=(",", ":")).encode
-
-
-def _one(column: pa.ChunkedArray | pa.Array) -> pa.Array:
-    """The column as a single array."""
-    if isinstance(column, pa.ChunkedArray):
-        return (
-            column.chunk(0)
-            if column.num_chunks == 1
-            else pa.concat_arrays(column.chunks or [pa.array([], column.type)])
-        )
-    return column
 
 
 def _joined(fragments: list[pa.Array]) -> pa.Array:
@@ -286,15 +276,15 @@ def reuse_normalized(products: pa.Table, old: pa.Table) -> tuple[pa.Table, pa.Ta
         old["normalized"], f'"normalized_version":{_json(NORMALIZATION_VERSION)}'
     )
     old = old.filter(same_version).combine_chunks()
-    positions = _one(pc.index_in(products["product_id"], value_set=_one(old["product_id"])))
+    positions = one_array(pc.index_in(products["product_id"], value_set=one_array(old["product_id"])))
     matched = old.take(positions)
     same = pc.and_(
-        pc.equal(_one(matched["content_hash"]), _one(products["content_hash"])),
-        pc.equal(_one(matched["validated_with"]), _one(products["validated_with"])),
+        pc.equal(one_array(matched["content_hash"]), one_array(products["content_hash"])),
+        pc.equal(one_array(matched["validated_with"]), one_array(products["validated_with"])),
     )
     holds = pc.fill_null(same, False)
     kept = matched.filter(holds)
-    place = _one(products["image_uri"]).filter(holds)
+    place = one_array(products["image_uri"]).filter(holds)
     index = kept.schema.get_field_index("image_uri")
     kept = kept.set_column(index, kept.schema.field(index), place)
     return kept.cast(NORMALIZED_SCHEMA), products.filter(pc.invert(holds))

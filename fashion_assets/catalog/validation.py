@@ -19,6 +19,7 @@ import numpy as np
 import pyarrow as pa
 import pyarrow.compute as pc
 
+from fashion_assets.arrow import one_array
 from fashion_assets.catalog import attributes
 from fashion_assets.catalog.attributes import YEAR
 from fashion_assets.catalog.formats.outlines import (
@@ -154,7 +155,7 @@ class Reused(NamedTuple):
 def null_like(column: pa.ChunkedArray | pa.Array, further: Sequence[str] = ()) -> pa.Array:
     """Which values state nothing: null, or one of `NULL_WORDS` or of `further` in any case, blanks and what does not show ignored
     around it."""
-    column = _one(column)
+    column = one_array(column)
     words = pc.utf8_trim_whitespace(pc.utf8_trim(pc.utf8_lower(column), characters=_UNSEEN))
     return pc.or_(
         pc.is_null(column), pc.is_in(words, value_set=pa.array((*NULL_WORDS, *further)))
@@ -189,7 +190,7 @@ def _unknown(column: pa.ChunkedArray, name: str, unknown: Mapping[str, Sequence[
     """Which values of an attribute are among those that mean "unknown". A price is one whatever way it is written: 0 is
     0.00."""
     said = pa.array(unknown[name], pa.string())
-    found = pc.is_in(pc.utf8_trim_whitespace(_one(column)), value_set=pc.utf8_trim_whitespace(said))
+    found = pc.is_in(pc.utf8_trim_whitespace(one_array(column)), value_set=pc.utf8_trim_whitespace(said))
     if name in AMOUNTS:
         amounts = parse_price(said).drop_null()
         found = pc.or_(found, pc.is_in(parse_price(column), value_set=amounts))
@@ -202,7 +203,7 @@ def parse_price(column: pa.ChunkedArray | pa.Array) -> pa.Array:
     Understood: digits with a point ("1999.5"), commas between thousands ("1,999.50"), a decimal comma
     ("19,99"), a sign, a currency sign or code on either side ("€ 19.99", "19.99 EUR").
     """
-    text = pc.utf8_trim_whitespace(_one(column))
+    text = pc.utf8_trim_whitespace(one_array(column))
     currency = r"(?:[A-Z]{3}|[$€£¥₹]|Rs\.?)"
     text = pc.replace_substring_regex(text, rf"^([+-]?)\s*{currency}\s*", r"\1")
     text = pc.replace_substring_regex(text, rf"\s*{currency}$", "")
@@ -224,7 +225,7 @@ def parse_price(column: pa.ChunkedArray | pa.Array) -> pa.Array:
 
 def parse_year(column: pa.ChunkedArray | pa.Array) -> pa.Array:
     """Four-digit years as int16 ("2012", "2012.0"); null for anything else, since a year is not critical."""
-    text = pc.utf8_trim_whitespace(_one(column))
+    text = pc.utf8_trim_whitespace(one_array(column))
     year = pc.fill_null(pc.match_substring_regex(text, r"^[12]\d{3}(\.0*)?$"), False)
     digits = pc.utf8_slice_codeunits(pc.if_else(year, text, pa.scalar(None, pa.string())), 0, 4)
     return pc.cast(digits, pa.int16())
@@ -264,18 +265,18 @@ def validate(
     for name in profile.critical:
         fail(f"null_{name}", np.asarray(nulls[name]) & readable)
     for name, most in LONGEST.items():
-        longer = pc.fill_null(pc.greater(pc.utf8_length(_one(listings[name])), most), False)
+        longer = pc.fill_null(pc.greater(pc.utf8_length(one_array(listings[name])), most), False)
         fail(f"{name}_too_long", np.asarray(longer) & ~np.asarray(nulls[name]) & readable)
     for name in TEXTS:
-        fail("nul_character", pc.fill_null(pc.match_substring(_one(listings[name]), "\0"), False))
-    fail("duplicate_id", np.asarray(pc.greater(_one(listings["occurrence"]), 0)) & has_id & readable)
+        fail("nul_character", pc.fill_null(pc.match_substring(one_array(listings[name]), "\0"), False))
+    fail("duplicate_id", np.asarray(pc.greater(one_array(listings["occurrence"]), 0)) & has_id & readable)
 
     above = pc.greater_equal if profile.free_items else pc.greater
     # What its reader could not read for sure has that for its reason.
     unread = failed[:, [_POSITION[name] for name in (PRICE_UNREADABLE, PRICE_AMBIGUOUS)]].any(axis=1)
     amounts: dict[str, pa.Array] = {}
     for name in AMOUNTS:
-        stated = pc.if_else(nulls[name], pa.scalar(None, pa.string()), _one(listings[name]))
+        stated = pc.if_else(nulls[name], pa.scalar(None, pa.string()), one_array(listings[name]))
         amounts[name] = amount = parse_price(stated)
         low_enough = pc.less_equal(pc.cast(amount, pa.float64()), rules.max_price)
         sane = np.asarray(pc.fill_null(pc.and_(above(amount, pa.scalar(0)), low_enough), False))
@@ -290,7 +291,9 @@ def validate(
             fail("nothing_to_show", bare & readable & ~failed.any(axis=1))
         else:
             # Where not even an id says which picture it would be, its absence is no reason of its own.
-            failed[:, _POSITION[IMAGE_MISSING]] &= np.asarray(pc.is_valid(_one(listings["image"]))) | has_id
+            failed[:, _POSITION[IMAGE_MISSING]] &= (
+                np.asarray(pc.is_valid(one_array(listings["image"]))) | has_id
+            )
     else:
         none = np.zeros(listings.num_rows, dtype=np.int32)
         found = _Sizes(none, none)
@@ -315,20 +318,20 @@ def reuse(listings: pa.Table, old_products: pa.Table, old_rejections: pa.Table, 
     Verdicts that hold are given in the listings' order, with the picture's present place: the same bytes may lie elsewhere by now.
     """
     listings = listings.select(LISTING_SCHEMA.names).combine_chunks()
-    repetition = np.asarray(pc.greater(_one(listings["occurrence"]), 0)) & np.asarray(
-        pc.is_valid(_one(listings["external_id"]))
+    repetition = np.asarray(pc.greater(one_array(listings["occurrence"]), 0)) & np.asarray(
+        pc.is_valid(one_array(listings["external_id"]))
     )
 
     product_rows, product_holds = _matches(listings, old_products, version)
     product_holds &= ~repetition
     if old_products.num_rows:
         # A picture that went between reading and judging, where a product may have none, may be back.
-        pictured = np.asarray(pc.is_valid(_one(old_products["image_sha256"])))[product_rows]
-        product_holds &= pictured == np.asarray(pc.is_valid(_one(listings["image_sha256"])))
+        pictured = np.asarray(pc.is_valid(one_array(old_products["image_sha256"])))[product_rows]
+        product_holds &= pictured == np.asarray(pc.is_valid(one_array(listings["image_sha256"])))
 
     rejection_rows, rejection_holds = _matches(listings, old_rejections, version)
     if old_rejections.num_rows:
-        reasons = _one(old_rejections["reasons"])
+        reasons = one_array(old_rejections["reasons"])
         was_repetition = _any_of(reasons, "duplicate_id")[rejection_rows]
         unreadable = _any_of(reasons, IMAGE_UNREADABLE)[rejection_rows]
         whole_record = (_any_of(reasons, _WHOLE_RECORD[0]) | _any_of(reasons, _WHOLE_RECORD[1]))[
@@ -339,7 +342,7 @@ def reuse(listings: pa.Table, old_products: pa.Table, old_rejections: pa.Table, 
 
     def still_valid(old: pa.Table, rows: np.ndarray, holds: np.ndarray) -> pa.Table:
         kept = old.take(pa.array(rows[holds]))
-        place = _one(listings["image_uri"]).filter(pa.array(holds))
+        place = one_array(listings["image_uri"]).filter(pa.array(holds))
         return kept.set_column(
             kept.schema.get_field_index("image_uri"), kept.schema.field("image_uri"), place
         )
@@ -362,17 +365,6 @@ def rejected(products: pa.Table, why: Sequence[str]) -> pa.Table:
     return pa.Table.from_arrays(columns, schema=REJECTION_SCHEMA)
 
 
-def _one(column: pa.ChunkedArray | pa.Array) -> pa.Array:
-    """The column as a single array."""
-    if isinstance(column, pa.ChunkedArray):
-        return (
-            column.chunk(0)
-            if column.num_chunks == 1
-            else pa.concat_arrays(column.chunks or [pa.array([], column.type)])
-        )
-    return column
-
-
 def _any_of(lists: pa.Array, value: str) -> np.ndarray:
     """Which lists hold the value."""
     found = np.zeros(len(lists), dtype=bool)
@@ -384,10 +376,10 @@ def _any_of(lists: pa.Array, value: str) -> np.ndarray:
 def _matches(listings: pa.Table, old: pa.Table, version: str) -> tuple[np.ndarray, np.ndarray]:
     """For each listing the row of `old` with its key, and whether that row has its content and the
     version."""
-    rows = pc.index_in(_one(listings["listing_key"]), value_set=_one(old["listing_key"]))
+    rows = pc.index_in(one_array(listings["listing_key"]), value_set=one_array(old["listing_key"]))
     same = pc.and_(
-        pc.equal(pc.take(_one(old["content_hash"]), rows), _one(listings["content_hash"])),
-        pc.equal(pc.take(_one(old["validated_with"]), rows), version),
+        pc.equal(pc.take(one_array(old["content_hash"]), rows), one_array(listings["content_hash"])),
+        pc.equal(pc.take(one_array(old["validated_with"]), rows), version),
     )
     holds = np.array(pc.fill_null(same, False), dtype=bool)
     return np.asarray(pc.fill_null(rows, 0)), holds
@@ -395,7 +387,7 @@ def _matches(listings: pa.Table, old: pa.Table, version: str) -> tuple[np.ndarra
 
 def _defects(column: pa.ChunkedArray, rows: int) -> Iterable[tuple[str, np.ndarray]]:
     """The reader's defects, each with a mask of the listings that have it."""
-    lists = _one(column)
+    lists = one_array(column)
     values = pc.list_flatten(lists)
     if not len(values):
         return
@@ -423,7 +415,7 @@ def _judge_pictures(
     readable: np.ndarray,
 ) -> _Sizes:
     """Mark the listings whose picture fails, or is not there; give the sizes of the others'. `known`: sizes of sound ones by their hash."""
-    uris, hashes = _one(listings["image_uri"]), _one(listings["image_sha256"])
+    uris, hashes = one_array(listings["image_uri"]), one_array(listings["image_sha256"])
     placed = np.asarray(pc.is_valid(uris))
     settled = failed[:, _OF_PICTURES].any(axis=1)
     failed[:, _POSITION[IMAGE_MISSING]] |= ~placed & ~settled & readable
@@ -466,7 +458,7 @@ def _rejections(listings: pa.Table, failed: np.ndarray, rejected: np.ndarray, ve
     verdicts = failed[rejected]
     offsets = np.concatenate([[0], np.cumsum(verdicts.sum(axis=1))]).astype(np.int32)
     names = pa.array([rule.name for rule in RULES]).take(pa.array(np.nonzero(verdicts)[1]))
-    columns = [_one(kept[name]) for name in REJECTION_SCHEMA.names[:6]]
+    columns = [one_array(kept[name]) for name in REJECTION_SCHEMA.names[:6]]
     columns.append(pa.ListArray.from_arrays(pa.array(offsets), names))
     columns.append(pa.repeat(version, kept.num_rows))
     return pa.Table.from_arrays(columns, schema=REJECTION_SCHEMA)
@@ -484,7 +476,7 @@ def _products(
     kept = listings.filter(mask)
     none = pa.scalar(None, pa.string())
     columns: dict[str, pa.Array] = {
-        name: _one(kept[name]) for name in kept.column_names if name in PRODUCT_SCHEMA.names
+        name: one_array(kept[name]) for name in kept.column_names if name in PRODUCT_SCHEMA.names
     }
     for name in ATTRIBUTES:
         columns[name] = pc.if_else(nulls[name].filter(mask), none, columns[name])

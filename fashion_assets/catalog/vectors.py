@@ -18,6 +18,7 @@ import numpy as np
 import pyarrow as pa
 import pyarrow.compute as pc
 
+from fashion_assets.arrow import one_array
 from fashion_assets.catalog.listing import PRODUCT, VECTOR_KINDS, VECTORS
 
 LONGEST_VECTOR = 4_000
@@ -61,12 +62,12 @@ def brought(products: pa.Table, dimensions: Mapping[str, int] | None = None) -> 
     the length most of its vectors have."""
     came = pc.greater(pc.fill_null(pc.list_value_length(products["vectors"]), 0), 0)
     bringing = products.select(["product_id", "vectors"]).filter(came).combine_chunks()
-    lists = _one(bringing["vectors"])
+    lists = one_array(bringing["vectors"])
     structs = pc.list_flatten(lists)
     parents = pc.list_parent_indices(lists)
     rows = pa.Table.from_arrays(
         [
-            _one(bringing["product_id"]).take(parents),
+            one_array(bringing["product_id"]).take(parents),
             *(pc.struct_field(structs, name) for name in BROUGHT_SCHEMA.names[1:]),
         ],
         schema=BROUGHT_SCHEMA,
@@ -133,7 +134,7 @@ KIND_RANK = {
 
 def _reasons(rows: pa.Table, dimensions: Mapping[str, int]) -> pa.Array:
     """Why each vector is refused; null where it is not."""
-    spaces, vectors = _one(rows["space"]), _one(rows["vector"])
+    spaces, vectors = one_array(rows["space"]), one_array(rows["vector"])
     lengths = pc.fill_null(pc.list_value_length(vectors), 0)
     numbers = np.asarray(pc.list_flatten(vectors).fill_null(float("nan")))
     widths = np.asarray(lengths, np.int64)
@@ -144,7 +145,7 @@ def _reasons(rows: pa.Table, dimensions: Mapping[str, int]) -> pa.Array:
         finite[some] = np.logical_and.reduceat(np.isfinite(numbers), starts[some])
         zero[some] = ~np.logical_or.reduceat(numbers != 0, starts[some])
     named = np.asarray(pc.fill_null(pc.greater(pc.utf8_length(pc.utf8_trim_whitespace(spaces)), 0), False))
-    known = np.asarray(pc.is_in(_one(rows["kind"]), value_set=pa.array(VECTOR_KINDS)))
+    known = np.asarray(pc.is_in(one_array(rows["kind"]), value_set=pa.array(VECTOR_KINDS)))
     found = {
         "vector_without_space": ~named,
         "vector_of_unknown_kind": ~known,
@@ -209,7 +210,7 @@ def _of_another_length(
 def _repeated(rows: pa.Table, sound: np.ndarray) -> np.ndarray:
     """Which of the sound vectors follow another one of the same product, space and kind."""
     keys = pc.binary_join_element_wise(
-        *(pc.fill_null(_one(rows[name]), "") for name in ("product_id", "space", "kind")), "\0"
+        *(pc.fill_null(one_array(rows[name]), "") for name in ("product_id", "space", "kind")), "\0"
     ).dictionary_encode()
     codes = np.asarray(keys.indices)[sound]
     _, first = np.unique(codes, return_index=True)
@@ -218,8 +219,3 @@ def _repeated(rows: pa.Table, sound: np.ndarray) -> np.ndarray:
     repeated = np.zeros(len(sound), bool)
     repeated[sound] = again
     return repeated
-
-
-def _one(column: pa.ChunkedArray) -> pa.Array:
-    """The column as a single array."""
-    return pa.concat_arrays(column.chunks or [pa.array([], column.type)])

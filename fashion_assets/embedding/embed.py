@@ -15,6 +15,7 @@ import numpy as np
 import pyarrow as pa
 import pyarrow.compute as pc
 
+from fashion_assets.arrow import one_array
 from fashion_assets.embedding.encoder import Encodes, Failure
 from fashion_assets.embedding.spaces import EmbeddingSpace
 from fashion_assets.warehouse.embedding_store import EmbeddingStore
@@ -141,15 +142,11 @@ def vector_column(vectors: np.ndarray) -> pa.ListArray:
 
 def vector_matrix(column: pa.ChunkedArray | pa.Array) -> np.ndarray:
     """The [n, d] float32 array of a list column whose lists are equally long; `ValueError` where they are not."""
-    array = (
-        pa.concat_arrays(column.chunks)
-        if isinstance(column, pa.ChunkedArray) and column.num_chunks
-        else column
-    )
+    array = one_array(column)
     if len(array) == 0:
         return np.empty((0, 0), np.float32)
     lengths = np.unique(np.asarray(pc.list_value_length(array)))
     if len(lengths) != 1:
         raise ValueError(f"vectors of different dimensions stand in one column: {lengths.tolist()}")
-    values = np.asarray(array.flatten(), np.float32)  # type: ignore[union-attr]
+    values = np.asarray(array.flatten(), np.float32)
     return values.reshape(len(array), -1)
