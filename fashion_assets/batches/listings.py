@@ -30,7 +30,8 @@ from fashion_assets.catalog.formats.outlines import Picture
 from fashion_assets.catalog.normalization import normalize, reuse_normalized
 from fashion_assets.catalog.pictures import Limits
 from fashion_assets.catalog.rules import Rules
-from fashion_assets.catalog.validation import Validated, reuse, unknown_values, validate
+from fashion_assets.catalog.stated import unknown_values
+from fashion_assets.catalog.validation import Validated, reuse, validate
 from fashion_assets.criteria.canonical import NormalizedBatch
 from fashion_assets.criteria.listings import Judged, RawBatch, ValidatedBatch
 from fashion_assets.warehouse.register import batches

@@ -27,7 +27,7 @@ from fashion_assets.catalog.listing import NORMALIZED_SCHEMA, PRODUCT_SCHEMA
 from fashion_assets.catalog.ontology import named
 from fashion_assets.catalog.ontology import vocabulary as words
 from fashion_assets.catalog.sizes import canonical_size
-from fashion_assets.catalog.validation import NULL_WORDS
+from fashion_assets.catalog.stated import NULL_WORDS
 
 RULES_VERSION = "5"
 """Raise it when a rule here changes. Vocabularies are part of the version by themselves."""

@@ -1,7 +1,7 @@
 """The split of listings into products and rejections, by the rules.
 
 What belongs here: applying every rule, and which earlier verdicts still hold. What does not: which rules there are
-(`catalog.rules`), how many rejections are too many (`criteria`), where the rejected are kept (`warehouse`).
+(`catalog.rules`), what a text states (`catalog.stated`), how many rejections are too many (`criteria`), where the rejected are kept (`warehouse`).
 
 Column rules are computed over whole columns; only pictures are opened one by one, in threads. A listing is
 rejected with every reason that applies. Listings in = products + rejections, always, or `AccountingError`.
@@ -47,86 +47,15 @@ from fashion_assets.catalog.rules import (
     TEXTS,
     Rules,
 )
+from fashion_assets.catalog.stated import parse_price, parse_year, stating_nothing
 from fashion_assets.memory import MemoryBudget
-
-_UNSEEN = " \t\n\r\u00a0\u00ad\u115f\u1160\u200b\u200c\u200d\u200e\u200f\u2060\u2800\u3164\ufeff\uffa0"
-"""Blanks, joiners and marks without width, and letters that are drawn as nothing."""
-
-SPREADSHEET_ERRORS = (
-    "#value!",
-    "#ref!",
-    "#name?",
-    "#div/0!",
-    "#num!",
-    "#null!",
-    "#error!",
-    "#wert!",
-    "#bezug!",
-    "#valeur!",
-    "#valor!",
-    "#valore!",
-    "#waarde!",
-)
-"""What a spreadsheet shows where a formula failed (lower case): something was stated, and is lost."""
-
-NULL_WORDS = (
-    "",
-    "na",
-    "n/a",
-    "n.a.",
-    "#n/a",
-    "null",
-    "(null)",
-    "none",
-    "nan",
-    "nil",
-    "<na>",
-    "\\n",
-    "\\\\n",
-    "-",
-    "--",
-    "---",
-    "–",  # noqa: RUF001
-    "—",
-    "_",
-    ".",
-    "..",
-    "...",
-    "?",
-    "??",
-    "???",
-    "*",
-    "/",
-    "undefined",
-    "[null]",
-    "<null>",
-    "<none>",
-    "<nan>",
-    "(none)",
-    "(blank)",
-    "(empty)",
-    "(leer)",
-    "n/d",
-    "n.d.",
-    "k.a.",
-    "k. a.",
-    "keine angabe",
-    "ohne angabe",
-    "sin datos",
-    "#nv",
-    "#n/d",
-    *SPREADSHEET_ERRORS,
-)
-"""Words (lower case, trimmed) that state nothing. `\\n` is a backslash and an n: Postgres' null in text
-exports. A sign alone is what people write where they know nothing."""
 
 NOWHERE = PictureFolders("")
 """Of a source that has no pictures."""
 
 _WHOLE_RECORD = ("unreadable_line", "wrong_encoding")  # nothing else can be said about such a listing
 _POSITION = {rule.name: position for position, rule in enumerate(RULES)}
-_OF_PICTURES = [position for name, position in _POSITION.items() if name.startswith("image_")]
-_MAX_STATED_PRICE = 10**9  # far above any `max_price` that fits decimal(12, 2)
+_OF_PICTURES = tuple(name for name in _POSITION if name.startswith("image_"))
 _CHUNK = 64  # pictures handed to a thread at once: fewer cost more in handing over than in decoding
 _WORTH_A_THREAD = 0.0005
 """Seconds a picture must take for threads to judge more of them side by side. Small ones take a tenth of it, and two
@@ -152,85 +81,6 @@ class Reused(NamedTuple):
     to_validate: pa.Table
 
 
-def null_like(column: pa.ChunkedArray | pa.Array, further: Sequence[str] = ()) -> pa.Array:
-    """Which values state nothing: null, or one of `NULL_WORDS` or of `further` in any case, blanks and what does not show ignored
-    around it."""
-    column = one_array(column)
-    words = pc.utf8_trim_whitespace(pc.utf8_trim(pc.utf8_lower(column), characters=_UNSEEN))
-    return pc.or_(
-        pc.is_null(column), pc.is_in(words, value_set=pa.array((*NULL_WORDS, *further)))
-    )  # is_in says False for null
-
-
-def stating_nothing(listings: pa.Table, profile: Profile) -> dict[str, pa.Array]:
-    """For each attribute, and the id, which listings (LISTING_SCHEMA) state nothing by it, or what means "unknown" in a source
-    of this profile."""
-    return {name: states_nothing(listings[name], name, profile) for name in ("external_id", *ATTRIBUTES)}
-
-
-def states_nothing(column: pa.ChunkedArray, name: str, profile: Profile) -> pa.Array:
-    """As `stating_nothing`, of one attribute's values."""
-    nothing = null_like(column, profile.null_words)
-    return pc.or_(nothing, _unknown(column, name, profile.unknown)) if name in profile.unknown else nothing
-
-
-def unknown_values(listings: pa.Table, profile: Profile) -> dict[str, int]:
-    """How many values of each attribute state something by their words and nothing in a source of this profile; attributes
-    without such values are left out."""
-    if not profile.null_words and not profile.unknown:
-        return {}
-    counts = {
-        name: pc.sum(pc.and_not(nothing, null_like(listings[name]))).as_py() or 0
-        for name, nothing in stating_nothing(listings, profile).items()
-    }
-    return {name: count for name, count in counts.items() if count}
-
-
-def _unknown(column: pa.ChunkedArray, name: str, unknown: Mapping[str, Sequence[str]]) -> pa.Array:
-    """Which values of an attribute are among those that mean "unknown". A price is one whatever way it is written: 0 is
-    0.00."""
-    said = pa.array(unknown[name], pa.string())
-    found = pc.is_in(pc.utf8_trim_whitespace(one_array(column)), value_set=pc.utf8_trim_whitespace(said))
-    if name in AMOUNTS:
-        amounts = parse_price(said).drop_null()
-        found = pc.or_(found, pc.is_in(parse_price(column), value_set=amounts))
-    return found
-
-
-def parse_price(column: pa.ChunkedArray | pa.Array) -> pa.Array:
-    """Prices as decimal(12, 2), rounded half up; null where the text is no amount.
-
-    Understood: digits with a point ("1999.5"), commas between thousands ("1,999.50"), a decimal comma
-    ("19,99"), a sign, a currency sign or code on either side ("€ 19.99", "19.99 EUR").
-    """
-    text = pc.utf8_trim_whitespace(one_array(column))
-    currency = r"(?:[A-Z]{3}|[$€£¥₹]|Rs\.?)"
-    text = pc.replace_substring_regex(text, rf"^([+-]?)\s*{currency}\s*", r"\1")
-    text = pc.replace_substring_regex(text, rf"\s*{currency}$", "")
-    # Only one of the two comma forms can match: thousands come in threes, decimals in ones and twos.
-    text = pc.replace_substring_regex(text, r"^([+-]?\d+),(\d{1,2})$", r"\1.\2")
-    thousands = pc.fill_null(pc.match_substring_regex(text, r"^[+-]?\d{1,3}(,\d{3})+(\.\d+)?$"), False)
-    text = pc.if_else(thousands, pc.replace_substring(text, ",", ""), text)
-    text = pc.replace_substring_regex(text, r"^\+", "")
-    text = pc.replace_substring_regex(text, r"(\.\d{6})\d+$", r"\1")
-    text = pc.replace_substring_regex(text, r"\.$", "")
-    amount = pc.fill_null(pc.match_substring_regex(text, r"^-?(\d{1,18}(\.\d{1,6})?|\.\d{1,6})$"), False)
-    number = pc.cast(pc.if_else(amount, text, pa.scalar(None, pa.string())), pa.decimal128(26, 6))
-    fits = pc.fill_null(pc.less_equal(pc.abs(number), pa.scalar(_MAX_STATED_PRICE)), False)
-    rounded = pc.round(
-        pc.if_else(fits, number, pa.scalar(None, number.type)), ndigits=2, round_mode="half_towards_infinity"
-    )
-    return pc.cast(rounded, pa.decimal128(12, 2))
-
-
-def parse_year(column: pa.ChunkedArray | pa.Array) -> pa.Array:
-    """Four-digit years as int16 ("2012", "2012.0"); null for anything else, since a year is not critical."""
-    text = pc.utf8_trim_whitespace(one_array(column))
-    year = pc.fill_null(pc.match_substring_regex(text, r"^[12]\d{3}(\.0*)?$"), False)
-    digits = pc.utf8_slice_codeunits(pc.if_else(year, text, pa.scalar(None, pa.string())), 0, 4)
-    return pc.cast(digits, pa.int16())
-
-
 def validate(
     listings: pa.Table,
     rules: Rules,
@@ -245,63 +95,25 @@ def validate(
 
     `threads` open pictures side by side, where these are large enough for that to be faster, and as far as `memory` lets
     them (None: this process's own). Without `pictures` only what is said is judged: none is opened or missed, and products have
-    none. `sizes`: of pictures, by the SHA-256 of their bytes, that were found sound under these rules before: they are not opened again. Raises `AccountingError` if a listing were lost or counted twice.
+    none. `sizes`: of pictures, by the SHA-256 of their bytes, that were found sound under these rules before: they are not opened again.
+    Raises `AccountingError` if a listing were lost or counted twice.
     """
     listings = listings.select(LISTING_SCHEMA.names).combine_chunks()
-    failed = np.zeros((listings.num_rows, len(RULES)), dtype=bool)
-
-    def fail(name: str, rows: pa.Array | np.ndarray) -> None:
-        rows = rows if isinstance(rows, np.ndarray) else np.asarray(rows)
-        failed[:, _POSITION[name]] |= rows
-
-    for defect, rows in _defects(listings["defects"], listings.num_rows):
-        fail(defect, rows)
-    readable: np.ndarray = np.asarray(~failed[:, [_POSITION[name] for name in _WHOLE_RECORD]].any(axis=1))
-
-    profile = rules.profile
-    nulls = stating_nothing(listings, profile)
-    has_id = ~np.asarray(nulls["external_id"])
-    fail("null_external_id", ~has_id & readable)
-    for name in profile.critical:
-        fail(f"null_{name}", np.asarray(nulls[name]) & readable)
-    for name, most in LONGEST.items():
-        longer = pc.fill_null(pc.greater(pc.utf8_length(one_array(listings[name])), most), False)
-        fail(f"{name}_too_long", np.asarray(longer) & ~np.asarray(nulls[name]) & readable)
-    for name in TEXTS:
-        fail("nul_character", pc.fill_null(pc.match_substring(one_array(listings[name]), "\0"), False))
-    fail("duplicate_id", np.asarray(pc.greater(one_array(listings["occurrence"]), 0)) & has_id & readable)
-
-    above = pc.greater_equal if profile.free_items else pc.greater
-    # What its reader could not read for sure has that for its reason.
-    unread = failed[:, [_POSITION[name] for name in (PRICE_UNREADABLE, PRICE_AMBIGUOUS)]].any(axis=1)
-    amounts: dict[str, pa.Array] = {}
-    for name in AMOUNTS:
-        stated = pc.if_else(nulls[name], pa.scalar(None, pa.string()), one_array(listings[name]))
-        amounts[name] = amount = parse_price(stated)
-        low_enough = pc.less_equal(pc.cast(amount, pa.float64()), rules.max_price)
-        sane = np.asarray(pc.fill_null(pc.and_(above(amount, pa.scalar(0)), low_enough), False))
-        fail(f"{name}_absurd", ~np.asarray(nulls[name]) & ~sane & ~unread & readable)
-
+    nothing = stating_nothing(listings, rules.profile)
+    reasons = _Reasons(listings)
+    _judge_texts(listings, rules.profile, nothing, reasons)
+    amounts = _judge_amounts(listings, rules, nothing, reasons)
     if pictures:
         limits = Limits(rules.max_image_bytes, rules.max_image_pixels, memory or MemoryBudget.own())
-        found = _judge_pictures(listings, limits, pictures_in, threads, sizes or {}, failed, readable)
-        if profile.picture == "optional":
-            failed[:, [_POSITION[name] for name in (IMAGE_MISSING, *NOT_HAD)]] = False
-            bare = np.asarray(nulls["title"]) & (found.width == 0)
-            fail("nothing_to_show", bare & readable & ~failed.any(axis=1))
-        else:
-            # Where not even an id says which picture it would be, its absence is no reason of its own.
-            failed[:, _POSITION[IMAGE_MISSING]] &= (
-                np.asarray(pc.is_valid(one_array(listings["image"]))) | has_id
-            )
+        probing = _Probing(pictures_in, limits, threads, sizes or {})
+        found = _judge_pictures(listings, rules.profile, nothing, probing, reasons)
     else:
-        none = np.zeros(listings.num_rows, dtype=np.int32)
-        found = _Sizes(none, none)
-        failed[:, _OF_PICTURES] = False
+        found = _Sizes.of_none(listings.num_rows)
+        reasons.forgive(_OF_PICTURES)
 
-    rejected: np.ndarray = np.asarray(failed.any(axis=1))
-    rejections = _rejections(listings, failed, rejected, rules.version)
-    products = _products(listings, ~rejected, nulls, amounts, found, rules.version)
+    rejected = reasons.any_of(_POSITION)
+    rejections = _rejections(listings, reasons.failed, rejected, rules.version)
+    products = _products(listings, ~rejected, nothing, amounts, found, rules.version)
     if products.num_rows + rejections.num_rows != listings.num_rows:
         raise AccountingError(
             f"{listings.num_rows} listings in, but {products.num_rows} products "
@@ -385,6 +197,31 @@ def _matches(listings: pa.Table, old: pa.Table, version: str) -> tuple[np.ndarra
     return np.asarray(pc.fill_null(rows, 0)), holds
 
 
+class _Reasons:
+    """Which listings fail which rule. Begins with what the reader found."""
+
+    def __init__(self, listings: pa.Table) -> None:
+        self.failed = np.zeros((listings.num_rows, len(RULES)), dtype=bool)
+        """By listing, and by rule in the order of `RULES`."""
+        for defect, rows in _defects(listings["defects"], listings.num_rows):
+            self.add(defect, rows)
+        self.readable = ~self.any_of(_WHOLE_RECORD)
+        """Listings of which something can be said beside that."""
+
+    def add(self, rule: str, rows: pa.Array | np.ndarray) -> None:
+        """These listings (bool [n]) fail that rule."""
+        self.failed[:, _POSITION[rule]] |= np.asarray(rows)
+
+    def any_of(self, rules: Iterable[str]) -> np.ndarray:
+        """Which listings fail one of those rules."""
+        return np.asarray(self.failed[:, [_POSITION[rule] for rule in rules]].any(axis=1))
+
+    def forgive(self, rules: Iterable[str], rows: np.ndarray | None = None) -> None:
+        """These listings, or all, do not fail those rules after all."""
+        for rule in rules:
+            self.failed[:, _POSITION[rule]] &= False if rows is None else ~rows
+
+
 def _defects(column: pa.ChunkedArray, rows: int) -> Iterable[tuple[str, np.ndarray]]:
     """The reader's defects, each with a mask of the listings that have it."""
     lists = one_array(column)
@@ -398,59 +235,113 @@ def _defects(column: pa.ChunkedArray, rows: int) -> Iterable[tuple[str, np.ndarr
         yield (defect if defect in _POSITION else "reader_defect"), mask
 
 
+def _judge_texts(
+    listings: pa.Table, profile: Profile, nothing: Mapping[str, pa.Array], reasons: _Reasons
+) -> None:
+    """What is critical and not stated, too long, not to be stored, or there a second time."""
+    stated = {name: ~np.asarray(each) for name, each in nothing.items()}
+    reasons.add("null_external_id", ~stated["external_id"] & reasons.readable)
+    for name in profile.critical:
+        reasons.add(f"null_{name}", ~stated[name] & reasons.readable)
+    for name, most in LONGEST.items():
+        longer = pc.fill_null(pc.greater(pc.utf8_length(one_array(listings[name])), most), False)
+        reasons.add(f"{name}_too_long", np.asarray(longer) & stated[name] & reasons.readable)
+    for name in TEXTS:
+        reasons.add("nul_character", pc.fill_null(pc.match_substring(one_array(listings[name]), "\0"), False))
+    again = np.asarray(pc.greater(one_array(listings["occurrence"]), 0))
+    reasons.add("duplicate_id", again & stated["external_id"] & reasons.readable)
+
+
+def _judge_amounts(
+    listings: pa.Table, rules: Rules, nothing: Mapping[str, pa.Array], reasons: _Reasons
+) -> dict[str, pa.Array]:
+    """Mark amounts nobody asks for a thing; every listing's amounts, null where none is stated or it is unreadable."""
+    above = pc.greater_equal if rules.profile.free_items else pc.greater
+    # What its reader could not read for sure has that for its reason.
+    unread = reasons.any_of((PRICE_UNREADABLE, PRICE_AMBIGUOUS))
+    amounts: dict[str, pa.Array] = {}
+    for name in AMOUNTS:
+        stated = pc.if_else(nothing[name], pa.scalar(None, pa.string()), one_array(listings[name]))
+        amounts[name] = amount = parse_price(stated)
+        low_enough = pc.less_equal(pc.cast(amount, pa.float64()), rules.max_price)
+        sane = np.asarray(pc.fill_null(pc.and_(above(amount, pa.scalar(0)), low_enough), False))
+        reasons.add(f"{name}_absurd", ~np.asarray(nothing[name]) & ~sane & ~unread & reasons.readable)
+    return amounts
+
+
 class _Sizes(NamedTuple):
     """Width and height of each listing's picture in pixels (int32 [n]); 0 where there is none, or none that is sound."""
 
     width: np.ndarray
     height: np.ndarray
 
+    @classmethod
+    def of_none(cls, listings: int) -> "_Sizes":
+        return cls(np.zeros(listings, np.int32), np.zeros(listings, np.int32))
+
+
+class _Probing(NamedTuple):
+    """How pictures are looked at."""
+
+    folders: PictureFolders
+    limits: Limits
+    threads: int
+    known: Mapping[str, Picture]
+    """Sizes of sound ones by the SHA-256 of their bytes: they are not opened again."""
+
+    def verdicts(self, uris: Sequence[str], hashes: Sequence[str | None]) -> list[Picture | str]:
+        """Of each picture its size, or the rule it fails."""
+        before = [self.known.get(each) if each is not None else None for each in hashes]
+        probed = iter(self._opened([uri for uri, size in zip(uris, before, strict=True) if size is None]))
+        return [size or next(probed) for size in before]
+
+    def _opened(self, uris: Sequence[str]) -> list[Picture | str]:
+        def some(start: int) -> list[Picture | str]:
+            return [probe(self.folders.path(uri), self.limits) for uri in uris[start : start + _CHUNK]]
+
+        started = time.perf_counter()
+        verdicts = some(0)
+        rest = range(_CHUNK, len(uris), _CHUNK)
+        if self.threads <= 1 or time.perf_counter() - started < _WORTH_A_THREAD * len(verdicts):
+            return verdicts + [verdict for start in rest for verdict in some(start)]
+        with ThreadPoolExecutor(self.threads, thread_name_prefix="probe") as pool:
+            return verdicts + [verdict for judged in pool.map(some, rest) for verdict in judged]
+
 
 def _judge_pictures(
     listings: pa.Table,
-    limits: Limits,
-    pictures_in: PictureFolders,
-    threads: int,
-    known: Mapping[str, Picture],
-    failed: np.ndarray,
-    readable: np.ndarray,
+    profile: Profile,
+    nothing: Mapping[str, pa.Array],
+    probing: _Probing,
+    reasons: _Reasons,
 ) -> _Sizes:
-    """Mark the listings whose picture fails, or is not there; give the sizes of the others'. `known`: sizes of sound ones by their hash."""
+    """Mark the listings whose picture fails, or is not there although it must be; the sizes of the others'."""
     uris, hashes = one_array(listings["image_uri"]), one_array(listings["image_sha256"])
+    unsettled = ~reasons.any_of(_OF_PICTURES) & reasons.readable
     placed = np.asarray(pc.is_valid(uris))
-    settled = failed[:, _OF_PICTURES].any(axis=1)
-    failed[:, _POSITION[IMAGE_MISSING]] |= ~placed & ~settled & readable
+    reasons.add(IMAGE_MISSING, ~placed & unsettled)
 
-    rows = np.flatnonzero(placed & ~settled & readable)
-    paths = [pictures_in.path(uri) for uri in uris.take(pa.array(rows)).to_pylist()]
-    before = [known.get(each) for each in hashes.take(pa.array(rows)).to_pylist()]
-    probed = iter(
-        _probe_all([path for path, size in zip(paths, before, strict=True) if size is None], limits, threads)
-    )
-    verdicts = [size or next(probed) for size in before]
-    width = np.zeros(listings.num_rows, dtype=np.int32)
-    height = np.zeros(listings.num_rows, dtype=np.int32)
-    sound = np.asarray(pc.is_valid(hashes))
+    rows = np.flatnonzero(placed & unsettled)
+    sizes, hashed = _Sizes.of_none(listings.num_rows), np.asarray(pc.is_valid(hashes))
+    theirs = pa.array(rows)
+    verdicts = probing.verdicts(uris.take(theirs).to_pylist(), hashes.take(theirs).to_pylist())
     for row, verdict in zip(rows.tolist(), verdicts, strict=True):
         if isinstance(verdict, str):
-            failed[row, _POSITION[verdict]] = True
-        elif not sound[row]:  # it could not be read when it was hashed: not this content's picture
-            failed[row, _POSITION[IMAGE_UNREADABLE]] = True
+            reasons.failed[row, _POSITION[verdict]] = True
+        elif not hashed[row]:  # it could not be read when it was hashed: not this content's picture
+            reasons.failed[row, _POSITION[IMAGE_UNREADABLE]] = True
         else:
-            width[row], height[row] = verdict
-    return _Sizes(width, height)
+            sizes.width[row], sizes.height[row] = verdict
 
-
-def _probe_all(paths: list[str], limits: Limits, threads: int) -> list[Picture | str]:
-    def some(start: int) -> list[Picture | str]:
-        return [probe(path, limits) for path in paths[start : start + _CHUNK]]
-
-    started = time.perf_counter()
-    verdicts = some(0)
-    rest = range(_CHUNK, len(paths), _CHUNK)
-    if threads <= 1 or time.perf_counter() - started < _WORTH_A_THREAD * len(verdicts):
-        return verdicts + [verdict for start in rest for verdict in some(start)]
-    with ThreadPoolExecutor(threads, thread_name_prefix="probe") as pool:
-        return verdicts + [verdict for judged in pool.map(some, rest) for verdict in judged]
+    if profile.picture == "optional":
+        reasons.forgive((IMAGE_MISSING, *NOT_HAD))
+        bare = np.asarray(nothing["title"]) & (sizes.width == 0)
+        reasons.add("nothing_to_show", bare & reasons.readable & ~reasons.any_of(_POSITION))
+    else:
+        # Where not even an id says which picture it would be, its absence is no reason of its own.
+        nameless = ~np.asarray(pc.is_valid(one_array(listings["image"]))) & np.asarray(nothing["external_id"])
+        reasons.forgive((IMAGE_MISSING,), nameless)
+    return sizes
 
 
 def _rejections(listings: pa.Table, failed: np.ndarray, rejected: np.ndarray, version: str) -> pa.Table:
@@ -467,7 +358,7 @@ def _rejections(listings: pa.Table, failed: np.ndarray, rejected: np.ndarray, ve
 def _products(
     listings: pa.Table,
     accepted: np.ndarray,
-    nulls: dict[str, pa.Array],
+    nothing: Mapping[str, pa.Array],
     amounts: dict[str, pa.Array],
     pictures: _Sizes,
     version: str,
@@ -479,7 +370,7 @@ def _products(
         name: one_array(kept[name]) for name in kept.column_names if name in PRODUCT_SCHEMA.names
     }
     for name in ATTRIBUTES:
-        columns[name] = pc.if_else(nulls[name].filter(mask), none, columns[name])
+        columns[name] = pc.if_else(nothing[name].filter(mask), none, columns[name])
     for each in attributes.ATTRIBUTES:
         if each.kind is YEAR:
             columns[each.name] = parse_year(columns[each.name])

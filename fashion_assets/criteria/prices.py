@@ -20,7 +20,7 @@ import pyarrow.compute as pc
 from psycopg import sql
 
 from fashion_assets.catalog.profile import Profile
-from fashion_assets.catalog.validation import parse_price, states_nothing
+from fashion_assets.catalog.stated import parse_price, states_nothing
 from fashion_assets.criteria.verdict import OFFENDERS_SHOWN
 from fashion_assets.warehouse.parquet import ParquetStore
 from fashion_assets.warehouse.releases import Release

@@ -17,7 +17,7 @@ from decimal import Decimal, InvalidOperation
 from typing import Any
 
 from fashion_assets.catalog.listing import uuid_of
-from fashion_assets.catalog.validation import NULL_WORDS
+from fashion_assets.catalog.stated import NULL_WORDS
 from fashion_assets.characters import seen
 from fashion_assets.sources.columns import Columns
 from fashion_assets.sources.mapping_expression import Condition, Expression, Named

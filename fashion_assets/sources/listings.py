@@ -14,7 +14,7 @@ import pyarrow as pa
 from fashion_assets.catalog import attributes
 from fashion_assets.catalog.listing import ATTRIBUTES, LISTING_SCHEMA
 from fashion_assets.catalog.rules import PRICE_UNREADABLE
-from fashion_assets.catalog.validation import SPREADSHEET_ERRORS
+from fashion_assets.catalog.stated import SPREADSHEET_ERRORS
 from fashion_assets.characters import seen
 from fashion_assets.sources.column_values import TRANSLATED, translated
 from fashion_assets.sources.columns import Columns, stated_currency, synonyms

@@ -18,7 +18,7 @@ from fashion_assets.catalog.normalization import (
     vocabulary,
 )
 from fashion_assets.catalog.ontology.vocabulary import values
-from fashion_assets.catalog.validation import NULL_WORDS
+from fashion_assets.catalog.stated import NULL_WORDS
 from fashion_assets.catalog.wordlists import is_there
 
 NOW = datetime(2024, 1, 15, 10, 30, tzinfo=UTC)

@@ -21,15 +21,8 @@ from fashion_assets.catalog.listing import (
 from fashion_assets.catalog.normalization import normalize
 from fashion_assets.catalog.profile import Profile
 from fashion_assets.catalog.rules import LONGEST, RULES, Rules
-from fashion_assets.catalog.validation import (
-    NULL_WORDS,
-    null_like,
-    parse_price,
-    parse_year,
-    reuse,
-    unknown_values,
-    validate,
-)
+from fashion_assets.catalog.stated import NULL_WORDS, null_like, parse_price, parse_year, unknown_values
+from fashion_assets.catalog.validation import reuse, validate
 from fashion_assets.settings import Settings
 from fashion_assets_tests import hostile
 

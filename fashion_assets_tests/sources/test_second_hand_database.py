@@ -10,7 +10,8 @@ import pytest
 
 from fashion_assets.catalog.listing import uuid_of
 from fashion_assets.catalog.rules import Rules
-from fashion_assets.catalog.validation import unknown_values, validate
+from fashion_assets.catalog.stated import unknown_values
+from fashion_assets.catalog.validation import validate
 from fashion_assets.postgres.connections import connect
 from fashion_assets.settings import Settings
 from fashion_assets.sources.drawn import second_hand

@@ -20,7 +20,7 @@ from fashion_assets.catalog.ontology.phrases import Phrases, every_phrase
 from fashion_assets.catalog.ontology.sizes import Size, find_sizes
 from fashion_assets.catalog.ontology.tokens import Words, plain, words_of, words_of_name
 from fashion_assets.catalog.ontology.vocabulary import FILES, PROPERTIES, Ontology
-from fashion_assets.catalog.validation import NULL_WORDS
+from fashion_assets.catalog.stated import NULL_WORDS
 
 STATED, TEXT = "stated", "text"
 

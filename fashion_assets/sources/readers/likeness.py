@@ -9,7 +9,7 @@ from collections import Counter
 from collections.abc import Collection, Sequence
 from typing import Literal
 
-from fashion_assets.catalog.validation import NULL_WORDS
+from fashion_assets.catalog.stated import NULL_WORDS
 
 Like = Literal[0, 1, 2]
 """0: no row; 1: it may be one; 2: one for sure, for it repeats words other rows have in the same columns."""
