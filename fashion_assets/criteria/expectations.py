@@ -9,13 +9,14 @@ import logging
 import os
 import sys
 import warnings
-from collections.abc import Callable
+from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 from fashion_assets.catalog.attributes import ATTRIBUTES, CRITICAL, MONEY, YEAR, Attribute
 from fashion_assets.catalog.normalization import vocabulary
+from fashion_assets.catalog.profile import Profile
 from fashion_assets.criteria.profiles import needed_by, profiles
 from fashion_assets.criteria.verdict import in_force
 from fashion_assets.postgres.connections import connect
@@ -183,40 +184,76 @@ def _import_when_used(name: str) -> None:
 def validate_products(settings: Settings, release: Release) -> tuple[list[ExpectationResult], Path]:
     """Run the suite on the candidate's table, in the database; results in the suite's order, and its page of the Data
     Docs."""
-    # Not above: a command that shows reports is done before SQLAlchemy is imported.
-    from fashion_assets.postgres.engines import sqlalchemy_url
-
     gx, gxe, UpdateDataDocsAction = import_library()
     logging.getLogger("great_expectations").setLevel(logging.ERROR)
     docs = data_docs_folder(settings)
     docs.mkdir(parents=True, exist_ok=True)
     context = gx.get_context(mode="ephemeral")
     context.variables.progress_bars = {"globally": False, "metric_calculations": False}  # type: ignore[assignment]
-    site = "candidate"
-    if site not in context.list_data_docs_sites():
-        context.add_data_docs_site(
-            site_name=site,
-            site_config={
-                "class_name": "SiteBuilder",
-                "site_index_builder": {"class_name": "DefaultSiteIndexBuilder"},
-                # The library would put variables of the environment, or its own, in place of a `$name`.
-                "store_backend": {
-                    "class_name": "TupleFilesystemStoreBackend",
-                    "base_directory": str(docs).replace("$", r"\$"),
-                },
-            },
-        )
-    with warnings.catch_warnings():
-        # The library's own Postgres data source refuses socket URLs, and the generic one warns that it is there.
-        warnings.simplefilter("ignore", UserWarning)
-        datasource = context.data_sources.add_sql(
-            release.release, connection_string=sqlalchemy_url(settings).render_as_string(hide_password=False)
-        )
-    asset = datasource.add_table_asset("products", table_name="products", schema_name=release.release)
-    batch = asset.add_batch_definition_whole_table("all")
+    _add_site(context, docs)
     suite = context.suites.add(gx.ExpectationSuite(name=f"{release.release}.products"))
     with connect(settings, vectors=False) as conn:
         held_to = profiles(conn, settings)
+    for expectation in _expectations(gxe, settings, held_to):
+        suite.add_expectation(expectation)
+    validation = context.validation_definitions.add(
+        gx.ValidationDefinition(name=release.release, data=_table(context, settings, release), suite=suite)
+    )
+    checkpoint = context.checkpoints.add(
+        gx.Checkpoint(
+            name=release.release,
+            validation_definitions=[validation],
+            actions=[UpdateDataDocsAction(name="data_docs", site_names=[_SITE])],
+            result_format={"result_format": "BASIC", "partial_unexpected_count": OFFENDERS_SHOWN},
+        )
+    )
+    run = next(iter(checkpoint.run().run_results.values()))
+    found = {_configuration(result)["meta"]["check"]: result for result in run.results}
+    results = [_result(expected, found.get(expected.name)) for expected in EXPECTATIONS]
+    return results, validation_page(settings, release.release) or docs / "index.html"
+
+
+_SITE = "candidate"
+"""What the Data Docs are called in the library."""
+
+
+def _add_site(context: Any, docs: Path) -> None:
+    """Have the library write Data Docs into that folder."""
+    if _SITE in context.list_data_docs_sites():
+        return
+    context.add_data_docs_site(
+        site_name=_SITE,
+        site_config={
+            "class_name": "SiteBuilder",
+            "site_index_builder": {"class_name": "DefaultSiteIndexBuilder"},
+            # The library would put variables of the environment, or its own, in place of a `$name`.
+            "store_backend": {
+                "class_name": "TupleFilesystemStoreBackend",
+                "base_directory": str(docs).replace("$", r"\$"),
+            },
+        },
+    )
+
+
+def _table(context: Any, settings: Settings, release: Release) -> Any:
+    """All of the release's `products`, as the library names what it validates."""
+    # Not above: a command that shows reports is done before SQLAlchemy is imported.
+    from fashion_assets.postgres.engines import sqlalchemy_url
+
+    url = sqlalchemy_url(settings).render_as_string(hide_password=False)
+    with warnings.catch_warnings():
+        # The library's own Postgres data source refuses socket URLs, and the generic one warns that it is there.
+        warnings.simplefilter("ignore", UserWarning)
+        datasource = context.data_sources.add_sql(release.release, connection_string=url)
+    asset = datasource.add_table_asset("products", table_name="products", schema_name=release.release)
+    return asset.add_batch_definition_whole_table("all")
+
+
+def _expectations(gxe: Any, settings: Settings, held_to: Mapping[str, Profile]) -> Iterator[Any]:
+    """The library's expectations, each asked of the products whose source is held to it (profiles by source); without
+    those no source asks for."""
+    from great_expectations.expectations.row_conditions import Column
+
     lacks = needed_by(held_to)
     for expected in EXPECTATIONS:
         expectation = expected.build(gxe, settings)
@@ -225,46 +262,28 @@ def validate_products(settings: Settings, release: Release) -> tuple[list[Expect
             if not asking and held_to:
                 continue
             if len(asking) < len(held_to):
-                from great_expectations.expectations.row_conditions import Column
-
                 expectation.row_condition = Column("source").is_in(asking)
         if expected.name == "price_is_in_range" and any(each.free_items for each in held_to.values()):
             expectation.strict_min = False
         expectation.meta = {"check": expected.name}
-        suite.add_expectation(expectation)
-    validation = context.validation_definitions.add(
-        gx.ValidationDefinition(name=release.release, data=batch, suite=suite)
+        yield expectation
+
+
+def _result(expected: Expected, result: Any | None) -> ExpectationResult:
+    """What the library found, as it is shown here; `None`: it was not asked, since no source asks for it."""
+    if result is None:
+        return ExpectationResult(expected.name, True, 0, 0, [], {})
+    figures = result.result or {}
+    # One that could not be computed has no figures; what hindered it is all there is to say.
+    hindered = [info["exception_message"] for info in _exceptions(result) if info.get("raised_exception")]
+    return ExpectationResult(
+        name=expected.name,
+        passed=bool(result.success),
+        unexpected=int(figures.get("unexpected_count") or 0),
+        elements=int(figures.get("element_count") or 0),
+        offenders=[str(value) for value in figures.get("partial_unexpected_list") or hindered],
+        expectation=_configuration(result),
     )
-    checkpoint = context.checkpoints.add(
-        gx.Checkpoint(
-            name=release.release,
-            validation_definitions=[validation],
-            actions=[UpdateDataDocsAction(name="data_docs", site_names=[site])],
-            result_format={"result_format": "BASIC", "partial_unexpected_count": OFFENDERS_SHOWN},
-        )
-    )
-    run = next(iter(checkpoint.run().run_results.values()))
-    by_name = {_configuration(result)["meta"]["check"]: result for result in run.results}
-    results = []
-    for expected in EXPECTATIONS:
-        if expected.name not in by_name:  # no source asks for it
-            results.append(ExpectationResult(expected.name, True, 0, 0, [], {}))
-            continue
-        result = by_name[expected.name]
-        figures = result.result or {}
-        # One that could not be computed has no figures; what hindered it is all there is to say.
-        hindered = [info["exception_message"] for info in _exceptions(result) if info.get("raised_exception")]
-        results.append(
-            ExpectationResult(
-                name=expected.name,
-                passed=bool(result.success),
-                unexpected=int(figures.get("unexpected_count") or 0),
-                elements=int(figures.get("element_count") or 0),
-                offenders=[str(value) for value in figures.get("partial_unexpected_list") or hindered],
-                expectation=_configuration(result),
-            )
-        )
-    return results, validation_page(settings, release.release) or docs / "index.html"
 
 
 def _exceptions(result: Any) -> list[dict[str, Any]]:
