@@ -81,8 +81,7 @@ def gather(
 ) -> dict[str, Any]:
     """Everything the report says, JSON-friendly; pictures are named by path. `expectations`: what the suite found, where it
     was run."""
-    values, at = _values(conn, release), picture_folders(conn, settings)
-    said = claims(settings)
+    values = _values(conn, release)
     by_name = {verdict.name: verdict for verdict in verdicts}
     return {
         "release": release.release,
@@ -102,43 +101,12 @@ def gather(
         },
         "promotable": all(verdict.passed for verdict in verdicts),
         "criteria": [verdict.to_dict() for verdict in verdicts],
-        "expectations": [
-            {
-                "name": result.name,
-                "claim": said[result.name],
-                "passed": result.passed,
-                "unexpected": result.unexpected,
-                "elements": result.elements,
-                "offenders": result.offenders,
-            }
-            for result in expectations
-        ],
+        "expectations": _expectations(settings, expectations),
         "vectors": _vectors(conn, release),
         "sources": of_release(conn, release),
         "duplicates": _duplicates(conn, release),
-        "batches": _rows(
-            conn,
-            ("batch", "listings", "products", "quarantined"),
-            "SELECT batch, listings, products, quarantined FROM fashion_ops.release_batches WHERE release = %s ORDER BY batch",
-            (release.release,),
-        ),
-        "quarantine_reasons": [
-            {
-                "reason": reason,
-                "listings": count,
-                "examples": [
-                    {
-                        "external_id": held.external_id,
-                        "batch": held.batch,
-                        "reasons": held.reasons,
-                        "record": _as_far_as_shown(held.record),
-                        "image": picture_of(held, at),
-                    }
-                    for held in quarantined(conn, reason=reason, limit=EXAMPLES_PER_REASON)
-                ],
-            }
-            for reason, count in reasons(conn)
-        ],
+        "batches": _batches(conn, release),
+        "quarantine_reasons": _quarantine(conn, settings),
         "coverage": _coverage(conn, release),
         "distributions": {
             column: [{"value": value, "products": count} for value, count in counts[:VALUES]]
@@ -152,14 +120,7 @@ def gather(
             for name, created_at, benchmark, rows in results.history(conn, PLOTTED, RELEASES)
         ],
         "searches": _searches(settings, release, _example_words(conn, release, values)),
-        "examples": _rows(
-            conn,
-            ("title", "image"),
-            sql.SQL("SELECT title, image_path FROM {} ORDER BY product_id LIMIT %s").format(
-                release.table("products")
-            ),
-            (EXAMPLES,),
-        ),
+        "examples": _examples(conn, release),
     }
 
 
@@ -234,6 +195,57 @@ def _rows(
     conn: psycopg.Connection, names: Sequence[str], query: Any, parameters: tuple = ()
 ) -> list[dict[str, Any]]:
     return [dict(zip(names, row, strict=True)) for row in conn.execute(query, parameters).fetchall()]
+
+
+def _batches(conn: psycopg.Connection, release: Release) -> list[dict[str, Any]]:
+    return _rows(
+        conn,
+        ("batch", "listings", "products", "quarantined"),
+        "SELECT batch, listings, products, quarantined FROM fashion_ops.release_batches WHERE release = %s ORDER BY batch",
+        (release.release,),
+    )
+
+
+def _examples(conn: psycopg.Connection, release: Release) -> list[dict[str, Any]]:
+    query = sql.SQL("SELECT title, image_path FROM {} ORDER BY product_id LIMIT %s")
+    return _rows(conn, ("title", "image"), query.format(release.table("products")), (EXAMPLES,))
+
+
+def _expectations(settings: Settings, found: Sequence[ExpectationResult]) -> list[dict[str, Any]]:
+    said = claims(settings)
+    return [
+        {
+            "name": result.name,
+            "claim": said[result.name],
+            "passed": result.passed,
+            "unexpected": result.unexpected,
+            "elements": result.elements,
+            "offenders": result.offenders,
+        }
+        for result in found
+    ]
+
+
+def _quarantine(conn: psycopg.Connection, settings: Settings) -> list[dict[str, Any]]:
+    """Each reason of rejection, with how many listings it holds back and some of them."""
+    at = picture_folders(conn, settings)
+    return [
+        {
+            "reason": reason,
+            "listings": count,
+            "examples": [
+                {
+                    "external_id": held.external_id,
+                    "batch": held.batch,
+                    "reasons": held.reasons,
+                    "record": _as_far_as_shown(held.record),
+                    "image": picture_of(held, at),
+                }
+                for held in quarantined(conn, reason=reason, limit=EXAMPLES_PER_REASON)
+            ],
+        }
+        for reason, count in reasons(conn)
+    ]
 
 
 def _duplicates(conn: psycopg.Connection, release: Release) -> dict[str, Any] | None:
