@@ -4,7 +4,10 @@ What belongs here: `prepare`, `undo`, `verified`. What does not: connections (`p
 (`warehouse.requirements`), and the tables themselves (`warehouse.tables`, `warehouse.migrations`).
 """
 
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import psycopg
 from psycopg import sql
@@ -15,10 +18,13 @@ from fashion_assets.postgres import server, session
 from fashion_assets.postgres.connections import Connection, connect, wait_for
 from fashion_assets.postgres.errors import Busy, MadeByNewer, NoRights, NotInstalled, explained
 from fashion_assets.settings import Settings
-from fashion_assets.warehouse import keeper, reader, release_tables, writer
+from fashion_assets.warehouse import keeper, migrations, reader, release_tables, writer
 from fashion_assets.warehouse.migrations import HEAD
 from fashion_assets.warehouse.requirements import check_server, require_free_names
 from fashion_assets.warehouse.schemas import DAGSTER, OPS, SERVING, VERSION_TABLE
+
+if TYPE_CHECKING:
+    import sqlalchemy
 
 _PREPARING = 7_051_922_310
 """Advisory lock of `prepare`: any number, the same everywhere."""
@@ -67,18 +73,11 @@ def give_rights(settings: Settings) -> str | None:
 
 def verified(settings: Settings) -> tuple[str | None, list[str]]:
     """The newest step that is done (None: none), and how the tables differ from their definition. Makes nothing."""
-    from sqlalchemy import create_engine
-    from sqlalchemy.pool import StaticPool
-
-    from fashion_assets.warehouse import migrations
-
     if not is_installed(settings):
         return None, []
-    with connect(settings, vectors=False) as connection:
-        engine = create_engine("postgresql+psycopg://", creator=lambda: connection, poolclass=StaticPool)
-        with engine.connect() as same:
-            done = migrations.version(same)
-            return done, migrations.differences(same) if done == HEAD else []
+    with connect(settings, vectors=False) as connection, _by_sqlalchemy(connection) as same:
+        done = migrations.version(same)
+        return done, migrations.differences(same) if done == HEAD else []
 
 
 def undo(settings: Settings, revision: str) -> list[str]:
@@ -87,28 +86,25 @@ def undo(settings: Settings, revision: str) -> list[str]:
 
     Raises a `WarehouseError` where there is no such version, or somebody's run is under way.
     """
-    from sqlalchemy import create_engine
-    from sqlalchemy.pool import StaticPool
-
-    from fashion_assets.warehouse import migrations
-
     known = migrations.steps()
     if revision not in known:
         raise NotInstalled(f"There is no version {revision} of the tables; there are {', '.join(known)}.")
-    with explained(server.describe(settings)), connect(settings, vectors=False) as connection:
-        engine = create_engine("postgresql+psycopg://", creator=lambda: connection, poolclass=StaticPool)
-        with engine.begin() as same:
-            wait_for(connection, _PREPARING, "prepares this database")
-            try:
-                # Not by `run_lock`, whose own connection would keep the table that is locked from being dropped.
-                connection.execute(
-                    sql.SQL("LOCK TABLE {} IN EXCLUSIVE MODE NOWAIT").format(sql.Identifier(OPS, "run_lock"))
-                )
-            except psycopg.errors.UndefinedTable:
-                raise NotInstalled("The tables are of a version from before any that is undone.") from None
-            except psycopg.errors.LockNotAvailable:
-                raise Busy("A run is under way. Undo the steps when it has ended.") from None
-            return migrations.undo(same, revision)
+    with (
+        explained(server.describe(settings)),
+        connect(settings, vectors=False) as connection,
+        _by_sqlalchemy(connection) as same,
+    ):
+        wait_for(connection, _PREPARING, "prepares this database")
+        try:
+            # Not by `run_lock`, whose own connection would keep the table that is locked from being dropped.
+            connection.execute(
+                sql.SQL("LOCK TABLE {} IN EXCLUSIVE MODE NOWAIT").format(sql.Identifier(OPS, "run_lock"))
+            )
+        except psycopg.errors.UndefinedTable:
+            raise NotInstalled("The tables are of a version from before any that is undone.") from None
+        except psycopg.errors.LockNotAvailable:
+            raise Busy("A run is under way. Undo the steps when it has ended.") from None
+        return migrations.undo(same, revision)
 
 
 def is_installed(settings: Settings) -> bool:
@@ -151,16 +147,20 @@ def _nothing_in(data: Path) -> str:
     )
 
 
-def _bring_up_to_date(connection: Connection, settings: Settings, where: str) -> None:
+@contextmanager
+def _by_sqlalchemy(connection: Connection) -> "Iterator[sqlalchemy.Connection]":
+    """The connection as Alembic takes it. One under both, so that all of it happens in one transaction, or nothing."""
+    # Not above: where nothing is to do, a command is done before SQLAlchemy is imported.
     from sqlalchemy import create_engine
     from sqlalchemy.pool import StaticPool
 
-    from fashion_assets.warehouse import migrations
-
-    # Alembic speaks SQLAlchemy. One connection under both, so that all of it happens in one transaction, or
-    # nothing.
     engine = create_engine("postgresql+psycopg://", creator=lambda: connection, poolclass=StaticPool)
     with engine.begin() as same:
+        yield same
+
+
+def _bring_up_to_date(connection: Connection, settings: Settings, where: str) -> None:
+    with _by_sqlalchemy(connection) as same:
         # Waits for another process that is at it, then looks again.
         wait_for(connection, _PREPARING, "prepares this database")
         if _is_ready(connection, settings.reader_role):
