@@ -333,7 +333,7 @@ def _cost(
         speed = SHIPPED_PER_SECOND
     if vectors:
         result.seconds["vectors"] = None if speed is None else round(vectors / speed, 1)
-    size = _bytes(conn, live)
+    size = releases.size_of(conn, live)
     if result.how == "sync":
         rows = result.to_judge + sum(each["products_leaving"] for each in result.sources.values())
         result.seconds["writing"] = round(rows * writing_seconds(conn), 1)
@@ -353,16 +353,5 @@ def _cost(
             if built
             else None
         )
-    if size is not None and live is not None and live.listings:
+    if live is not None and live.listings:
         result.bytes = round(size * written / live.listings)
-
-
-def _bytes(conn: psycopg.Connection, live: Release | None) -> int | None:
-    """What the live release takes, indexes and all."""
-    if live is None:
-        return None
-    row = conn.execute(
-        "SELECT sum(pg_total_relation_size(oid))::bigint FROM pg_class WHERE relnamespace = to_regnamespace(%s) AND relkind = 'r'",
-        (live.release,),
-    ).fetchone()
-    return row[0] if row else None

@@ -19,7 +19,7 @@ from fashion_assets.postgres.server import describe
 from fashion_assets.release import views
 from fashion_assets.release.plan import plan
 from fashion_assets.settings import Settings
-from fashion_assets.warehouse import database
+from fashion_assets.warehouse import database, releases
 from fashion_assets.warehouse.releases import Release
 
 Check = Callable[[], Finding | list[Finding]]
@@ -59,9 +59,9 @@ def event_of(findings: Sequence[Finding]) -> Event | None:
 def _of_database(conn: psycopg.Connection[Any], settings: Settings) -> Iterator[Finding]:
     done, different = database.verified(settings)
     installed = done is not None
-    known = schemas.registered(conn) if installed else []
+    known = releases.releases(conn) if installed else []
     live = next((each for each in known if each.state == "live"), None)
-    needed = schemas.size_of(conn, live)
+    needed = releases.size_of(conn, live)
     embedded = settings.database_url is None
     held = work.held_locks(conn) if installed else []
     running = any(each.table == work.RUN_LOCK.as_string(conn) for each in held)

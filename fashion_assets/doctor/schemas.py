@@ -12,7 +12,7 @@ import psycopg
 from fashion_assets.doctor.finding import Finding, mend, note, well
 from fashion_assets.release import indexes, value_counting
 from fashion_assets.settings import Settings
-from fashion_assets.warehouse import migrations, releases
+from fashion_assets.warehouse import migrations
 from fashion_assets.warehouse.releases import Release
 from fashion_assets.warehouse.schemas import DAGSTER, OPS, SERVING
 
@@ -70,46 +70,8 @@ def of_steps(done: str | None, different: Collection[str]) -> list[Finding]:
 def of_schemas(known: Collection[Release], there: Collection[str], running: bool) -> list[Finding]:
     """Schemas of releases (`there`) against the register; `running`: somebody holds the run lock."""
     by_name = {each.release: each for each in known}
-    findings = []
-    for name in sorted(there):
-        release = by_name.get(name)
-        if _ASIDE.fullmatch(name):
-            findings.append(
-                note(
-                    "schemas",
-                    f"{name} is left of a swap; somebody may still hold it",
-                    "The next promotion or run drops it when nobody does.",
-                )
-            )
-        elif not _OF_A_RELEASE.fullmatch(name):
-            continue
-        elif release is None or release.state == "dropped":
-            said = (
-                "no release of that name is registered" if release is None else "it is registered as dropped"
-            )
-            findings.append(
-                mend(
-                    "schemas",
-                    f"{name} is there, and {said}",
-                    f"Look into it; if nobody needs it: DROP SCHEMA {name} CASCADE",
-                )
-            )
-        elif release.state == "dropping":
-            findings.append(
-                note(
-                    "schemas",
-                    f"{name} is to be dropped, and is still there",
-                    "The next promotion or run drops it when nobody reads it any more.",
-                )
-            )
-        elif release.state in ("building", "failed") and not running:
-            findings.append(
-                note(
-                    "schemas",
-                    f"{name} was left half built by a run that ended",
-                    "The next run that builds a release goes on with it if the catalogue is the same, and else drops it.",
-                )
-            )
+    told = (_of_schema(name, by_name.get(name), running) for name in sorted(there))
+    findings = [finding for finding in told if finding is not None]
     for release in known:
         if release.state in STANDING and release.release not in there:
             findings.append(
@@ -125,6 +87,38 @@ def of_schemas(known: Collection[Release], there: Collection[str], running: bool
     if not live and any(each.state in STANDING for each in known):
         findings.append(mend("schemas", "no release is live", "Put one live: fashion-assets promote RELEASE"))
     return findings or [well("schemas", f"{len(there)}, each as the register says")]
+
+
+def _of_schema(name: str, release: Release | None, running: bool) -> Finding | None:
+    """What is to be said of a schema that is there; None where it is as the register says, or somebody else's."""
+    if _ASIDE.fullmatch(name):
+        return note(
+            "schemas",
+            f"{name} is left of a swap; somebody may still hold it",
+            "The next promotion or run drops it when nobody does.",
+        )
+    if not _OF_A_RELEASE.fullmatch(name):
+        return None
+    if release is None or release.state == "dropped":
+        said = "no release of that name is registered" if release is None else "it is registered as dropped"
+        return mend(
+            "schemas",
+            f"{name} is there, and {said}",
+            f"Look into it; if nobody needs it: DROP SCHEMA {name} CASCADE",
+        )
+    if release.state == "dropping":
+        return note(
+            "schemas",
+            f"{name} is to be dropped, and is still there",
+            "The next promotion or run drops it when nobody reads it any more.",
+        )
+    if release.state in ("building", "failed") and not running:
+        return note(
+            "schemas",
+            f"{name} was left half built by a run that ended",
+            "The next run that builds a release goes on with it if the catalogue is the same, and else drops it.",
+        )
+    return None
 
 
 def schemas_there(conn: psycopg.Connection[Any]) -> list[str]:
@@ -181,7 +175,26 @@ def of_indexes(
 
 def faults_of_indexes(conn: psycopg.Connection[Any], known: Collection[Release]) -> list[Finding]:
     """What is wrong with them, whatever the settings are: those that are not valid or not there, and counts that do not follow."""
-    findings = []
+    standing = [each for each in known if each.state in STANDING]
+    findings = _invalid(conn, standing)
+    for release in standing:
+        remedy = f"fashion-assets reindex {release.release}"
+        there = {each.name for each in indexes.standing(conn, release)}
+        if there and (lacking := indexes.lacking(conn, release, there)):
+            findings.append(mend("indexes", f"{release.release} lacks {', '.join(lacking)}", remedy))
+        if there and value_counting.do_not_follow(conn, release):
+            findings.append(
+                mend(
+                    "indexes",
+                    f"the counts of values of {release.release} do not follow what is written: pages under one filter are counted wrong",
+                    remedy,
+                )
+            )
+    return findings
+
+
+def _invalid(conn: psycopg.Connection[Any], standing: Collection[Release]) -> list[Finding]:
+    """Indexes of releases and of our own tables that answer nothing as they are."""
     rebuilt = {oid for (oid,) in conn.execute("SELECT index_relid FROM pg_stat_progress_create_index")}
     bad = conn.execute(
         """
@@ -191,7 +204,6 @@ def faults_of_indexes(conn: psycopg.Connection[Any], known: Collection[Release])
         """,
         (OPS, DAGSTER, f"{SERVING}_r"),
     ).fetchall()
-    standing = [each for each in known if each.state in STANDING]
     names = {each.release for each in standing}
     dropped = {
         (each.release, name)
@@ -199,66 +211,18 @@ def faults_of_indexes(conn: psycopg.Connection[Any], known: Collection[Release])
         if each.state == "live"
         for name in indexes.leftovers(conn, each)
     }
+    findings = []
     for oid, schema, index in bad:
+        what, again = f"{schema}.{index}", f"fashion-assets reindex {schema}"
         if oid in rebuilt:
-            findings.append(
-                note("indexes", f"{schema}.{index} is being built", "It is valid when that has ended.")
+            findings.append(note("indexes", f"{what} is being built", "It is valid when that has ended."))
+        elif (schema, index) in dropped:
+            said = f"{what} is left of a rebuild that was cut off: it costs every write and answers nothing"
+            findings.append(note("indexes", said, f"The next sync drops it; at once: {again}"))
+        else:
+            by_hand = (
+                f"`REINDEX INDEX CONCURRENTLY {what}`, or drop it if its name ends with _ccnew or _ccold"
             )
-            continue
-        if (schema, index) in dropped:
-            findings.append(
-                note(
-                    "indexes",
-                    f"{schema}.{index} is left of a rebuild that was cut off: it costs every write and answers nothing",
-                    f"The next sync drops it; at once: fashion-assets reindex {schema}",
-                )
-            )
-            continue
-        remedy = (
-            f"fashion-assets reindex {schema}"
-            if schema in names
-            else f"`REINDEX INDEX CONCURRENTLY {schema}.{index}`, or drop it if its name ends with _ccnew or _ccold"
-        )
-        findings.append(
-            mend(
-                "indexes",
-                f"{schema}.{index} is not valid: it costs every write and answers nothing",
-                remedy,
-            )
-        )
-    for release in standing:
-        there = {each.name for each in indexes.standing(conn, release)}
-        if there and (lacking := indexes.lacking(conn, release, there)):
-            findings.append(
-                mend(
-                    "indexes",
-                    f"{release.release} lacks {', '.join(lacking)}",
-                    f"fashion-assets reindex {release.release}",
-                )
-            )
-        if there and value_counting.do_not_follow(conn, release):
-            findings.append(
-                mend(
-                    "indexes",
-                    f"the counts of values of {release.release} do not follow what is written: pages under one filter are counted wrong",
-                    f"fashion-assets reindex {release.release}",
-                )
-            )
+            said = f"{what} is not valid: it costs every write and answers nothing"
+            findings.append(mend("indexes", said, again if schema in names else by_hand))
     return findings
-
-
-def size_of(conn: psycopg.Connection[Any], release: Release | None) -> int:
-    """Bytes of a release's tables and indexes; 0 where there is none."""
-    if release is None:
-        return 0
-    row = conn.execute(
-        "SELECT coalesce(sum(pg_total_relation_size(oid)), 0)::bigint FROM pg_class "
-        "WHERE relnamespace = to_regnamespace(%s) AND relkind = 'r'",
-        (release.release,),
-    ).fetchone()
-    assert row is not None
-    return row[0]
-
-
-def registered(conn: psycopg.Connection[Any]) -> list[Release]:
-    return releases.releases(conn)

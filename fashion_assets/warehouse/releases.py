@@ -196,6 +196,19 @@ def lacking(conn: psycopg.Connection, name: str) -> dict[str, int]:
     return dict(zip(("without_picture", "without_vector", "refused_vectors"), row, strict=True))
 
 
+def size_of(conn: psycopg.Connection, release: Release | None) -> int:
+    """Bytes that a release's tables take, indexes and all; 0 where there is none."""
+    if release is None:
+        return 0
+    row = conn.execute(
+        "SELECT coalesce(sum(pg_total_relation_size(oid)), 0)::bigint FROM pg_class "
+        "WHERE relnamespace = to_regnamespace(%s) AND relkind = 'r'",
+        (release.release,),
+    ).fetchone()
+    assert row is not None
+    return row[0]
+
+
 def begin(conn: psycopg.Connection, content_version: str, space: str | None, run_id: str | None) -> Release:
     """Register a new candidate under the next number. One run at a time (`locks.run_lock`)."""
     row = conn.execute("SELECT coalesce(max(number), 0) + 1 FROM fashion_ops.releases").fetchone()

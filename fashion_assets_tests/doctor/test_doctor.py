@@ -24,7 +24,7 @@ from fashion_assets.postgres.connections import connect
 from fashion_assets.release import swap
 from fashion_assets.search import merchandising
 from fashion_assets.settings import Settings
-from fashion_assets.warehouse import feedback, keeper, migrations, searches, writer
+from fashion_assets.warehouse import feedback, keeper, migrations, releases, searches, writer
 from fashion_assets.warehouse.database import give_rights
 from fashion_assets.warehouse.feedback import Event
 from fashion_assets.warehouse.locks import Holder
@@ -299,7 +299,7 @@ def test_each_fault_of_an_installation_is_found(candidate: Candidate, durable: N
         "reader": lambda: roles.of_roles(candidate.conn, settings),
         "writer": lambda: roles.of_roles(candidate.conn, settings),
         "keeper": lambda: roles.of_roles(candidate.conn, settings),
-        "indexes": lambda: schemas.of_indexes(candidate.conn, settings, schemas.registered(candidate.conn)),
+        "indexes": lambda: schemas.of_indexes(candidate.conn, settings, releases.releases(candidate.conn)),
     }
     for what, (check, said, wrong, right) in FAULTS.items():
         with broken(candidate, wrong.format(release=name), right.format(release=name)):
