@@ -27,7 +27,7 @@ from fashion_assets.terminal import shown
 if TYPE_CHECKING:
     from rich.table import Table
 
-    from fashion_assets.search.query import Hit, Plan, Results
+    from fashion_assets.search.query import Hit, Plan, Query, Results
 
 SearchedRelease = Annotated[
     str | None,
@@ -127,12 +127,19 @@ def search(
         written = pictured(settings, title, results.plan, {"": results.hits}, results.facets)
     if as_json:
         return print_json(results_as_json(results, explain))
+    _print_found(results, query, explain)
+    if written is not None:
+        out.print(str(written), soft_wrap=True)
+    return None
+
+
+def _print_found(results: "Results", query: "Query", explain: bool) -> None:
     plan = results.plan
-    if plan.understood not in ("", " ".join(text.split())):
+    if plan.understood not in ("", " ".join(query.words.split())):
         out.print(f"read as: {shown(plan.understood)}")
     if plan.synonyms:
         out.print(f"looked for as well: {shown(', '.join(plan.synonyms))}")
-    table = _found_table(results.hits, grouped=bool(group), highlight=highlight, explain=explain)
+    table = _found_table(results.hits, grouped=bool(query.group), highlight=query.highlight, explain=explain)
     out.print(table if results.hits else "nothing found")
     _print_counts(results, explain)
     if explain:
@@ -142,10 +149,15 @@ def search(
     for lacked in plan.lacking:
         if lacked.by != "spelling":
             out.print(shown(str(lacked)), highlight=False)
-    for note in plan.notes:
-        out.print(shown(note), highlight=False)
+    print_notes(plan)
     if results.next_page:
         out.print(f"more: --page {results.next_page}", soft_wrap=True)
+
+
+def print_notes(plan: "Plan", written: Path | None = None) -> None:
+    """What there is to say of an answer below its hits, and where the page with their pictures is."""
+    for note in plan.notes:
+        out.print(shown(note), highlight=False)
     if written is not None:
         out.print(str(written), soft_wrap=True)
 
@@ -312,8 +324,8 @@ def recommend(
     if as_json:
         return print_json(results_as_json(results, explain=False))
     out.print(hits_table(results.hits) if results.hits else "nothing found")
-    for note in results.plan.notes:
-        out.print(shown(note), highlight=False)
+    print_notes(results.plan)
+    return None
 
 
 @app.command()

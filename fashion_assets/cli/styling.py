@@ -1,7 +1,8 @@
 """Commands about what goes together: styles, looks, what a picture of an outfit finds."""
 
+from collections.abc import Sequence
 from pathlib import Path
-from typing import Annotated
+from typing import TYPE_CHECKING, Annotated
 
 import typer
 
@@ -12,10 +13,17 @@ from fashion_assets.cli.searching import (
     hit_as_json,
     hits_table,
     pictured,
+    print_notes,
     results_as_json,
 )
 from fashion_assets.settings import Settings
 from fashion_assets.terminal import shown
+
+if TYPE_CHECKING:
+    from rich.table import Table
+
+    from fashion_assets.search.query import Results
+    from fashion_assets.search.styles import Style
 
 
 @app.command()
@@ -54,22 +62,24 @@ def styles(
     check_release(settings, release)
     with SearchEngine.open(settings, size=1) as engine:
         if style is not None:
-            results = engine.of_style(style, limit, release)
-            written = pictured(settings, style, results.plan, {"": results.hits}) if show else None
-            if as_json:
-                return print_json(results_as_json(results, explain=False))
-            out.print(hits_table(results.hits) if results.hits else "nothing found")
-            for note in results.plan.notes:
-                out.print(shown(note), highlight=False)
-            if written is not None:
-                out.print(str(written), soft_wrap=True)
-            return None
-        if product is None and user is None:
-            found = engine.styles(release)
-        else:
-            found = engine.styles_of(product, user, release=release)
+            return _print_style(settings, engine.of_style(style, limit, release), style, show, as_json)
+        of_all = product is None and user is None
+        found = engine.styles(release) if of_all else engine.styles_of(product, user, release=release)
     if as_json:
         return print_json([vars(each) for each in found])
+    out.print(_styles_table(found) if found else "none: no favourites are known, or nothing has a vector")
+    return None
+
+
+def _print_style(settings: Settings, results: "Results", style: str, show: bool, as_json: bool) -> None:
+    written = pictured(settings, style, results.plan, {"": results.hits}) if show else None
+    if as_json:
+        return print_json(results_as_json(results, explain=False))
+    out.print(hits_table(results.hits) if results.hits else "nothing found")
+    return print_notes(results.plan, written)
+
+
+def _styles_table(found: "Sequence[Style]") -> "Table":
     near = any(each.affinity is not None for each in found)
     figures = {"no.", "products", "affinity"}
     table = plain_table(
@@ -79,8 +89,7 @@ def styles(
         affinity = () if each.affinity is None else (f"{each.affinity:.3f}",)
         words = ", ".join(f"{word['value']} {word['lift']:.1f}x" for word in each.words[:4])
         table.add_row(str(each.number), shown(each.name), f"{each.products:,}", *affinity, shown(words))
-    out.print(table if found else "none: no favourites are known, or nothing has a vector")
-    return None
+    return table
 
 
 @app.command()
@@ -126,10 +135,7 @@ def look(
         hit = piece.hit
         table.add_row(piece.slot, shown(hit.external_id), shown(hit.title or ""), f"{hit.score:.3f}")
     out.print(table)
-    for note in found.plan.notes:
-        out.print(shown(note), highlight=False)
-    if written is not None:
-        out.print(str(written), soft_wrap=True)
+    print_notes(found.plan, written)
     return None
 
 
@@ -185,8 +191,5 @@ def inspire(
         for hit in part.hits:
             table.add_row(part.name, shown(hit.external_id), shown(hit.title or ""), f"{hit.score:.3f}")
     out.print(table if any(part.hits for part in found.parts) else "nothing found")
-    for note in found.plan.notes:
-        out.print(shown(note), highlight=False)
-    if written is not None:
-        out.print(str(written), soft_wrap=True)
+    print_notes(found.plan, written)
     return None
