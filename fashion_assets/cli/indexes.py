@@ -1,8 +1,10 @@
 """The command that builds the indexes of a release anew."""
 
-from typing import Annotated
+from collections.abc import Sequence
+from typing import TYPE_CHECKING, Annotated
 
 import typer
+from rich.table import Table
 
 from fashion_assets.cli.app import (
     Home,
@@ -16,6 +18,9 @@ from fashion_assets.cli.app import (
     print_json,
 )
 from fashion_assets.terminal import shown
+
+if TYPE_CHECKING:
+    from fashion_assets.release.indexes import Rebuilt, Standing
 
 
 @app.command()
@@ -48,15 +53,7 @@ def reindex(
     if not there:
         fail(f"{chosen.release} is {chosen.state}, and has no indexes")
     if check:
-        if as_json:
-            print_json([each._asdict() for each in there])
-        else:
-            table = plain_table("index", "table", "valid", "MB", figures={"MB"})
-            for each in there:
-                table.add_row(
-                    shown(each.name), shown(each.table), "yes" if each.valid else "no", _megabytes(each.size)
-                )
-            out.print(table)
+        print_json([each._asdict() for each in there]) if as_json else out.print(_standing_table(there))
         raise typer.Exit(0 if all(each.valid for each in there) else 1)
     done = indexes.rebuild(
         settings, chosen, index or (), lambda said: err.print(shown(said), style="dim", soft_wrap=True)
@@ -65,11 +62,26 @@ def reindex(
         err.print("counts of values", style="dim")
         value_counting.count(settings, chosen, wait=LOCK_SECONDS)
     if as_json:
-        print_json([each._asdict() for each in done])
-        return
-    table = plain_table(
-        "index", "table", "was", "MB before", "MB now", "seconds", figures={"MB before", "MB now", "seconds"}
+        return print_json([each._asdict() for each in done])
+    out.print(_rebuilt_table(done))
+    out.print(
+        f"{chosen.release}: {len(done)} indexes are built anew, and every index is valid", soft_wrap=True
     )
+    return None
+
+
+def _standing_table(there: "Sequence[Standing]") -> Table:
+    table = plain_table("index", "table", "valid", "MB", figures={"MB"})
+    for each in there:
+        table.add_row(
+            shown(each.name), shown(each.table), "yes" if each.valid else "no", _megabytes(each.size)
+        )
+    return table
+
+
+def _rebuilt_table(done: "Sequence[Rebuilt]") -> Table:
+    figures = "MB before", "MB now", "seconds"
+    table = plain_table("index", "table", "was", *figures, figures=figures)
     for each in done:
         table.add_row(
             shown(each.name),
@@ -79,10 +91,7 @@ def reindex(
             _megabytes(each.after),
             f"{each.seconds:.1f}",
         )
-    out.print(table)
-    out.print(
-        f"{chosen.release}: {len(done)} indexes are built anew, and every index is valid", soft_wrap=True
-    )
+    return table
 
 
 def _megabytes(size: int) -> str:

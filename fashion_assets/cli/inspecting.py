@@ -6,6 +6,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 from rich.markup import escape
+from rich.table import Table
 
 from fashion_assets.cli.app import (
     ChosenMapping,
@@ -75,6 +76,28 @@ def inspect(
 
 def _show(found: "Inspection") -> None:
     """The inspection on a terminal."""
+    _show_reading(found)
+    _show_section("Columns", _columns_table(found))
+    _show_section("What products have", _coverage_table(found))
+    if found.price["examples"]:
+        out.print(f"\n[bold]Prices[/] ({escape(found.price['notation'])})")
+        out.print(_prices_table(found))
+    if any(each["text"] != str(each["year"]) for each in found.years):
+        _show_section("Years", _years_table(found))
+    if found.examples:
+        _show_section("Products as they would be", *map(_product, found.examples))
+    if found.rejected:
+        _show_section("Rejected", _rejected_table(found))
+
+
+def _show_section(title: str, *those: Table | str) -> None:
+    out.print(f"\n[bold]{title}[/]")
+    for each in those:
+        out.print(each)
+
+
+def _show_reading(found: "Inspection") -> None:
+    """How the catalogue is read, and what would come of it."""
     how = ", ".join(f"{name} {value}" for name, value in found.how.items())
     lines = {
         "catalogue": shown(found.file),
@@ -96,47 +119,46 @@ def _show(found: "Inspection") -> None:
     for other in found.others:
         out.print(f"[dim]also fits: {shown(other)}[/]")
 
-    out.print("\n[bold]Columns[/]")
+
+def _columns_table(found: "Inspection") -> Table:
     table = plain_table("column", "becomes", "stated", "example", figures=["stated"])
     for column in found.columns:
         becomes = ", ".join(column["becomes"]) or "[dim]kept in the record[/]"
         table.add_row(
             shown(column["column"]), becomes, f"{column['stated']:,}", shown(column["example"] or "")
         )
-    out.print(table)
+    return table
 
-    out.print("\n[bold]What products have[/]")
+
+def _coverage_table(found: "Inspection") -> Table:
     table = plain_table("attribute", "products", "share", figures=["products", "share"])
     for name, count in found.coverage.items():
         share = f"{count / found.products:.0%}" if found.products else ""
         table.add_row(name, f"{count:,}", share)
-    out.print(table)
+    return table
 
-    if found.price["examples"]:
-        out.print(f"\n[bold]Prices[/] ({escape(found.price['notation'])})")
-        table = plain_table("as it stands", "amount", "currency", figures=["amount"])
-        for each in found.price["examples"]:
-            read = f"[red]{each['problem']}[/]" if each["problem"] else each["amount"]
-            table.add_row(shown(each["text"]), read, each["currency"] or "[dim]unknown[/]")
-        out.print(table)
-    if any(each["text"] != str(each["year"]) for each in found.years):
-        out.print("\n[bold]Years[/]")
-        table = plain_table("as it stands", "year", figures=["year"])
-        for each in found.years:
-            table.add_row(shown(each["text"]), "[dim]none[/]" if each["year"] is None else str(each["year"]))
-        out.print(table)
 
-    if found.examples:
-        out.print("\n[bold]Products as they would be[/]")
-        for example in found.examples:
-            out.print(_product(example))
-    if found.rejected:
-        out.print("\n[bold]Rejected[/]")
-        table = plain_table("reason", "listings", "what it means", "for example", figures=["listings"])
-        for each in found.rejected:
-            named = each["example"]["external_id"] or each["example"]["record"][:60]
-            table.add_row(each["reason"], f"{each['listings']:,}", escape(each["meaning"]), shown(named))
-        out.print(table)
+def _prices_table(found: "Inspection") -> Table:
+    table = plain_table("as it stands", "amount", "currency", figures=["amount"])
+    for each in found.price["examples"]:
+        read = f"[red]{each['problem']}[/]" if each["problem"] else each["amount"]
+        table.add_row(shown(each["text"]), read, each["currency"] or "[dim]unknown[/]")
+    return table
+
+
+def _years_table(found: "Inspection") -> Table:
+    table = plain_table("as it stands", "year", figures=["year"])
+    for each in found.years:
+        table.add_row(shown(each["text"]), "[dim]none[/]" if each["year"] is None else str(each["year"]))
+    return table
+
+
+def _rejected_table(found: "Inspection") -> Table:
+    table = plain_table("reason", "listings", "what it means", "for example", figures=["listings"])
+    for each in found.rejected:
+        named = each["example"]["external_id"] or each["example"]["record"][:60]
+        table.add_row(each["reason"], f"{each['listings']:,}", escape(each["meaning"]), shown(named))
+    return table
 
 
 def _product(example: Mapping[str, Any]) -> str:
