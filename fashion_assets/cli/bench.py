@@ -1,11 +1,12 @@
 """The `bench` commands: measure this machine and the product on it."""
 
 import json
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from pathlib import Path
-from typing import Annotated, Any
+from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
+from rich.table import Table
 
 from fashion_assets.cli.app import (
     Home,
@@ -25,6 +26,9 @@ from fashion_assets.faults.schedule import Origin
 from fashion_assets.progress import steps
 from fashion_assets.settings import Settings
 from fashion_assets.terminal import shown
+
+if TYPE_CHECKING:
+    from fashion_assets.faults.replay import Result
 
 bench = typer.Typer(help="Measure this machine and the product on it.", no_args_is_help=True)
 app.add_typer(bench, name="bench")
@@ -278,12 +282,7 @@ def bench_properties(
     figures = measured.to_dict()
     if as_json:
         return print_json({**figures, "wrong": {name: each.wrong for name, each in measured.figures.items()}})
-    names = "stated", "said", "read", "precision", "coverage"
-    table = plain_table("property", *names, figures=names)
-    for name, each in figures["properties"].items():
-        shares = ("" if each[share] is None else f"{each[share]:.3f}" for share in names[3:])
-        table.add_row(name, *(f"{each[count]:,}" for count in names[:3]), *shares)
-    out.print(table)
+    out.print(_properties_table(figures["properties"]))
     out.print(
         f"\n{measured.listings:,} listings, {figures['listings_per_second'] or 0:,} a second on one core"
     )
@@ -291,6 +290,16 @@ def bench_properties(
         for found in each.wrong:
             said = f"{name}: stated {found['stated']}, read {found['value']} from {found['evidence']!r} ({found['way']}): "
             out.print(shown(said + " ".join((found["title"] or found["description"] or "").split())[:120]))
+    return None
+
+
+def _properties_table(figures: Mapping[str, Mapping[str, Any]]) -> Table:
+    counts, shares = ("stated", "said", "read"), ("precision", "coverage")
+    table = plain_table("property", *counts, *shares, figures=(*counts, *shares))
+    for name, each in figures.items():
+        told = ("" if each[share] is None else f"{each[share]:.3f}" for share in shares)
+        table.add_row(name, *(f"{each[count]:,}" for count in counts), *told)
+    return table
 
 
 @bench.command("faults")
@@ -338,12 +347,9 @@ def bench_faults(
     import time
 
     from fashion_assets.faults.replay import Result, Stage, summary
-    from fashion_assets.faults.schedule import KINDS, OF_TABLES, Kind, draw
+    from fashion_assets.faults.schedule import Kind, draw
 
-    known = [*KINDS, *(OF_TABLES if origin == "table" else ())]
-    wanted = known if only is None else ["none", *(each.strip() for each in only.split(","))]
-    if unknown := sorted(set(wanted) - set(known)):
-        fail(f"there is no fault {', '.join(unknown)}; there are {', '.join(known[1:])}", 2)
+    wanted = _faults_named(only, origin)
     if folder is not None and folder.exists():
         fail(f"{folder} is there already. It is deleted afterwards: give a folder that is not there.", 2)
     console = err if as_json else out
@@ -358,30 +364,47 @@ def bench_faults(
         for number in range(seed, seed + schedules):
             if seconds is not None and time.monotonic() - began > seconds:
                 break
-            result = stage.replay(draw(number, kinds, origin=origin))
-            results.append(result)
-            for told in result.steps if result.wrong else ():
-                console.print(f"  {shown(str(told.step))}", soft_wrap=True, highlight=False)
-            outcome = "[bold red]BROKEN[/]" if result.wrong else "[green]ok[/]"
-            what = f"{len(result.steps)} steps, {result.answers:,} answers, {result.writes:,} writes, {result.seconds:.1f} s"
-            console.print(f"seed {number}: {outcome}, {what}", soft_wrap=True, highlight=False)
-            for said in result.wrong:
-                console.print(f"  {shown(said)}", soft_wrap=True, highlight=False)
-            if result.wrong:
-                again = f"fashion-assets bench faults --seed {number} --schedules 1"
-                again += f" --source {origin}" if origin != "folder" else ""
-                console.print(
-                    f"  again: {again}{f' --only {only}' if only else ''}", soft_wrap=True, highlight=False
-                )
-    told_of = summary(results)
+            results.append(stage.replay(draw(number, kinds, origin=origin)))
+            for line in _in_words(number, results[-1], only, origin):
+                console.print(line, soft_wrap=True, highlight=False)
+    told = summary(results)
     if as_json:
-        print_json(told_of)
+        print_json(told)
     else:
-        struck = ", ".join(f"{count} {kind}" for kind, count in told_of["faults"].items()) or "none"
+        struck = ", ".join(f"{count} {kind}" for kind, count in told["faults"].items()) or "none"
         out.print(
-            f"{told_of['schedules']} schedules, {told_of['steps']} steps; faults that struck: {struck}; "
-            + (f"{len(told_of['broken'])} broke something" if told_of["broken"] else "nothing broke"),
+            f"{told['schedules']} schedules, {told['steps']} steps; faults that struck: {struck}; "
+            + (f"{len(told['broken'])} broke something" if told["broken"] else "nothing broke"),
             soft_wrap=True,
             highlight=False,
         )
-    raise typer.Exit(1 if told_of["broken"] else 0)
+    raise typer.Exit(1 if told["broken"] else 0)
+
+
+def _faults_named(only: str | None, origin: Origin) -> list[str]:
+    """The kinds of faults that are asked for, with commas between; None: all that befall such a source."""
+    from fashion_assets.faults.schedule import KINDS, OF_TABLES
+
+    known = [*KINDS, *(OF_TABLES if origin == "table" else ())]
+    if only is None:
+        return known
+    wanted = ["none", *(each.strip() for each in only.split(","))]
+    if unknown := sorted(set(wanted) - set(known)):
+        fail(f"there is no fault {', '.join(unknown)}; there are {', '.join(known[1:])}", 2)
+    return wanted
+
+
+def _in_words(seed: int, result: "Result", only: str | None, origin: Origin) -> Iterator[str]:
+    """How a schedule ended; of one that broke something its steps, what broke, and the command that repeats it."""
+    if result.wrong:
+        yield from (f"  {shown(str(told.step))}" for told in result.steps)
+    outcome = "[bold red]BROKEN[/]" if result.wrong else "[green]ok[/]"
+    yield (
+        f"seed {seed}: {outcome}, {len(result.steps)} steps, {result.answers:,} answers, {result.writes:,} writes, "
+        f"{result.seconds:.1f} s"
+    )
+    yield from (f"  {shown(said)}" for said in result.wrong)
+    if result.wrong:
+        again = f"fashion-assets bench faults --seed {seed} --schedules 1"
+        again += f" --source {origin}" if origin != "folder" else ""
+        yield f"  again: {again}{f' --only {only}' if only else ''}"

@@ -1,12 +1,13 @@
 """Commands of embedding models: train one, measure and compare them, find the one in use, list their spaces."""
 
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from contextlib import contextmanager
 from itertools import islice
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated
+from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
+from rich.table import Table
 
 from fashion_assets.cli.app import (
     Home,
@@ -171,15 +172,7 @@ def evaluate(
     settings = Settings()
     try:
         ids = None if unseen_ids is None else _lines(unseen_ids)
-        encoders = [
-            encoder_of(
-                settings.model_copy(
-                    update={"model": None if name == SHIPPED else name, "model_revision": None}
-                )
-            )
-            for name in (chosen, against)
-            if name is not None
-        ]
+        encoders = [encoder_of(_using(settings, name)) for name in (chosen, against) if name is not None]
         with steps(err, f"reading {data}", lines=not as_json):
             catalogue = read_catalogue(data, settings)
         spaces = [encoder.space for encoder in encoders]
@@ -206,6 +199,12 @@ def evaluate(
     _print_comparison(comparison)
     if page is not None:
         out.print(f"written to {page}", soft_wrap=True, markup=False)
+
+
+def _using(settings: Settings, model: str) -> Settings:
+    """The settings with another model, or the shipped one."""
+    named = {"model": None if model == SHIPPED else model, "model_revision": None}
+    return settings.model_copy(update=named)
 
 
 def _lines(path: Path) -> list[str]:
@@ -247,46 +246,59 @@ def _print_comparison(comparison: "Comparison") -> None:
 
     out.print(f"{comparison.catalogue}: {comparison.listings:,} sound listings", markup=False)
     out.print(f"asked with {comparison.asked.rows.sum():,}: {comparison.asked.note}\n", markup=False)
+    out.print(_tasks_table(comparison, PUBLISHED))
+    if comparison.vectors:
+        out.print(_vectors_table(comparison))
+    out.print()
+    for task, said in PROTOCOL.items():
+        out.print(f"{task}: {said}", style="dim", markup=False)
+    out.print(f"published figures: {PUBLISHED_PROTOCOL}", style="dim", markup=False)
+
+
+def _tasks_table(comparison: "Comparison", published: Iterable[str]) -> Table:
+    """Each measure of each task, of one model or of two with what they differ by, beside published figures."""
     names = [evaluation.name for evaluation in comparison.models]
     gaps = {(row["task"], row["measure"]): row for row in comparison.differences()}
-    figures = "queries", "documents", *names, *(["difference"] if gaps else []), *PUBLISHED
+    figures = "queries", "documents", *names, *(["difference"] if gaps else []), *published
     table = plain_table("task", "measure", *figures, figures=figures)
     before = None
     for row in comparison.rows():
         gap = gaps.get((row["task"], row["measure"]))
-        said = []
-        if gap is not None:
-            told = f"{gap['difference']:+.3f} ± {gap['margin']:.3f}"
-            said = [f"[bold]{told}[/]" if gap["beyond_chance"] else told]
         table.add_row(
             "" if row["task"] == before else row["task"],
             row["measure"],
             f"{row['queries']:,}",
             f"{row['documents']:,}",
             *("" if value is None else f"{value:.3f}" for value in row["values"]),
-            *(said if gaps else []),
+            *([_difference(gap)] if gaps else []),
             *("" if value is None else f"[dim]{value:.3f}[/]" for value in row["published"]),
         )
         before = row["task"]
-    out.print(table)
-    if comparison.vectors:
-        figures = "queries", "documents", *(each.name for each in comparison.vectors)
-        title = "\nPictures only, on the listings the given vectors are of"
-        beside = plain_table("task", "measure", *figures, figures=figures, title=title)
-        for figure in comparison.vectors[0].figures:
-            own = [each.figure(*figure.key) for each in comparison.vectors]
-            beside.add_row(
-                figure.task,
-                figure.measure,
-                f"{len(figure.values):,}",
-                f"{figure.documents:,}",
-                *("" if each is None else f"{each.mean:.3f}" for each in own),
-            )
-        out.print(beside)
-    out.print()
-    for task, said in PROTOCOL.items():
-        out.print(f"{task}: {said}", style="dim", markup=False)
-    out.print(f"published figures: {PUBLISHED_PROTOCOL}", style="dim", markup=False)
+    return table
+
+
+def _difference(gap: Mapping[str, Any] | None) -> str:
+    if gap is None:
+        return ""
+    told = f"{gap['difference']:+.3f} ± {gap['margin']:.3f}"
+    return f"[bold]{told}[/]" if gap["beyond_chance"] else told
+
+
+def _vectors_table(comparison: "Comparison") -> Table:
+    """The models beside vectors that were given, on the listings those are of."""
+    figures = "queries", "documents", *(each.name for each in comparison.vectors)
+    title = "\nPictures only, on the listings the given vectors are of"
+    table = plain_table("task", "measure", *figures, figures=figures, title=title)
+    for figure in comparison.vectors[0].figures:
+        own = [each.figure(*figure.key) for each in comparison.vectors]
+        table.add_row(
+            figure.task,
+            figure.measure,
+            f"{len(figure.values):,}",
+            f"{figure.documents:,}",
+            *("" if each is None else f"{each.mean:.3f}" for each in own),
+        )
+    return table
 
 
 @model.command("path")
