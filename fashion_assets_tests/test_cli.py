@@ -10,10 +10,12 @@ import sys
 import time
 from collections.abc import Iterator
 from pathlib import Path
+from typing import Any
 from urllib.parse import quote
 
 import psycopg
 import pytest
+import typer
 from psycopg import sql
 from typer.testing import CliRunner, Result
 
@@ -56,6 +58,20 @@ def refusal(*arguments: object, code: int = 1) -> str:
     *_, said = result.stderr.splitlines()
     assert result.stdout == "" and said.startswith("error ")
     return said
+
+
+def test_help_lists_every_command_below_a_heading_in_whole_paragraphs():
+    root: Any = typer.main.get_command(app)
+    context = typer.Context(root)
+    commands = [root.get_command(context, name) for name in root.list_commands(context)]
+    assert {command.name for command in commands if not command.rich_help_panel} == set()
+    commands += [
+        group.get_command(context, name)
+        for group in commands
+        if hasattr(group, "commands")
+        for name in group.commands
+    ]
+    assert {command.name for command in commands if "\n" in command.help.replace("\n\n", "")} == set()
 
 
 def test_a_candidate_is_told_promoted_and_searched(candidate: Candidate):

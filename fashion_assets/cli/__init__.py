@@ -15,11 +15,23 @@ import warnings
 from io import TextIOWrapper
 
 # Imported for the commands they register, in the order `--help` lists them.
-from fashion_assets.cli import releases, swapping, planning, syncing, contracts, sources, inspecting  # isort: skip  # noqa: F401
-from fashion_assets.cli import proving, serving, keys, merchandising, feedback  # isort: skip  # noqa: F401
-from fashion_assets.cli import searching, styling, properties, indexes, installation, doctor, backups  # isort: skip  # noqa: F401
-from fashion_assets.cli import shadowing, metrics, models, bench, backfill, stories  # isort: skip  # noqa: F401
-from fashion_assets.cli.app import app
+from fashion_assets.cli import releases, swapping, planning, syncing, indexes  # isort: skip
+from fashion_assets.cli import sources, inspecting, proving, properties, backfill, stories  # isort: skip
+from fashion_assets.cli import searching, styling, shadowing, merchandising, feedback  # isort: skip
+from fashion_assets.cli import serving, keys, metrics  # isort: skip
+from fashion_assets.cli import installation, doctor, backups, contracts, models, bench  # isort: skip
+from fashion_assets.cli.app import app, arrange
+
+arrange(
+    {
+        "Migrate, release": (releases, swapping, planning, syncing, indexes),
+        "Sources, and what is in them": (sources, inspecting, proving, properties, backfill, stories),
+        "Search": (searching, styling, shadowing, merchandising, feedback),
+        "Serve": (serving, keys, metrics),
+        "The installation": (installation, doctor, backups, contracts),
+        "Models, measurements": (models, bench),
+    }
+)
 
 __all__ = ["app", "main"]
 

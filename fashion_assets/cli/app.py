@@ -4,12 +4,14 @@ What belongs here: the app itself, options many commands take, consoles, and wha
 a command (the files beside this one, each registering its own).
 """
 
+import inspect
 import os
 import sys
 import traceback
-from collections.abc import Container, Iterator
+from collections.abc import Container, Iterable, Iterator, Mapping
 from contextlib import contextmanager, suppress
 from pathlib import Path
+from types import ModuleType
 from typing import TYPE_CHECKING, Annotated, Any, NoReturn
 
 import typer
@@ -31,7 +33,19 @@ if TYPE_CHECKING:
     from fashion_assets.warehouse.releases import Release
 
 
-class _Commands(TyperGroup):
+class _Group(TyperGroup):
+    """Commands whose help is broken where the terminal ends, and not where their docstrings are."""
+
+    def get_command(self, ctx: Any, cmd_name: str) -> Any:
+        """The command of that name; None where there is none."""
+        command = super().get_command(ctx, cmd_name)
+        if command is not None and command.help:
+            paragraphs = inspect.cleandoc(command.help).split("\n\n")
+            command.help = "\n\n".join(" ".join(each.split()) for each in paragraphs)
+        return command
+
+
+class _Commands(_Group):
     """All commands: what any of them raises ends in one line."""
 
     def invoke(self, ctx: Any) -> Any:
@@ -46,6 +60,27 @@ app = typer.Typer(
     no_args_is_help=True,
     pretty_exceptions_show_locals=False,  # locals may hold a password
 )
+
+
+def group(name: str, help: str) -> typer.Typer:
+    """A name with commands of its own below it, as `sources add`."""
+    below = typer.Typer(cls=_Group, help=help, no_args_is_help=True)
+    app.add_typer(below, name=name)
+    return below
+
+
+def arrange(headings: Mapping[str, Iterable[ModuleType]]) -> None:
+    """Have `--help` list all commands below headings, by the modules they are of."""
+    heading_of = {module.__name__: heading for heading, modules in headings.items() for module in modules}
+    for command in app.registered_commands:
+        assert command.callback is not None
+        command.rich_help_panel = heading_of[command.callback.__module__]
+    for below in app.registered_groups:
+        assert below.typer_instance is not None
+        first = below.typer_instance.registered_commands[0].callback
+        assert first is not None
+        below.rich_help_panel = heading_of[first.__module__]
+
 
 out = Terminal()
 err = Terminal(stderr=True)

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from fashion_assets.cli.app import Home, Json, agreed, app, err, fail, folder, out, print_json
+from fashion_assets.cli.app import Home, Json, agreed, err, fail, folder, group, out, print_json
 from fashion_assets.cli.backfill_options import (
     Column,
     Environment,
@@ -41,11 +41,9 @@ if TYPE_CHECKING:
     from fashion_assets.backfill.table import Table
     from fashion_assets.backfill.walk import Options
 
-backfill = typer.Typer(
-    help="Canonical styles, occasions, moods and seasons for wardrobe documents, where they lie.",
-    no_args_is_help=True,
+backfill = group(
+    "backfill", "Canonical styles, occasions, moods and seasons for wardrobe documents, where they lie."
 )
-app.add_typer(backfill, name="backfill")
 
 
 @backfill.command("run")

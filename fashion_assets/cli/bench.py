@@ -11,12 +11,12 @@ from rich.table import Table
 from fashion_assets.cli.app import (
     Home,
     Json,
-    app,
     chosen_release,
     err,
     existing_installation,
     fail,
     folder,
+    group,
     out,
     plain_table,
     print_json,
@@ -30,8 +30,7 @@ from fashion_assets.terminal import shown
 if TYPE_CHECKING:
     from fashion_assets.faults.replay import Result
 
-bench = typer.Typer(help="Measure this machine and the product on it.", no_args_is_help=True)
-app.add_typer(bench, name="bench")
+bench = group("bench", "Measure this machine and the product on it.")
 
 
 @bench.command("floor")

@@ -8,18 +8,15 @@ from fashion_assets.cli.app import (
     Home,
     Json,
     agreed,
-    app,
     existing_installation,
+    group,
     out,
     plain_table,
     print_json,
 )
 from fashion_assets.terminal import shown
 
-contract_app = typer.Typer(
-    help="What readers of the serving schemas may rely on: views, columns, types.", no_args_is_help=True
-)
-app.add_typer(contract_app, name="contract")
+contract_app = group("contract", "What readers of the serving schemas may rely on: views, columns, types.")
 
 
 @contract_app.command("show")

@@ -4,13 +4,12 @@ from typing import Annotated
 
 import typer
 
-from fashion_assets.cli.app import Home, Json, app, existing_installation, out, plain_table, print_json
+from fashion_assets.cli.app import Home, Json, existing_installation, group, out, plain_table, print_json
 from fashion_assets.terminal import shown
 
-feedback_app = typer.Typer(
-    no_args_is_help=True, help="What people like, dislike and look at: how much is kept; forgetting somebody."
+feedback_app = group(
+    "feedback", "What people like, dislike and look at: how much is kept; forgetting somebody."
 )
-app.add_typer(feedback_app, name="feedback")
 
 
 @feedback_app.command("counts")

@@ -5,14 +5,22 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from fashion_assets.cli.app import Home, Json, app, existing_installation, fail, out, plain_table, print_json
+from fashion_assets.cli.app import (
+    Home,
+    Json,
+    existing_installation,
+    fail,
+    group,
+    out,
+    plain_table,
+    print_json,
+)
 from fashion_assets.terminal import shown
 
 if TYPE_CHECKING:
     from fashion_assets.warehouse.keys import Key
 
-keys_app = typer.Typer(no_args_is_help=True, help="Keys to the search API: who may ask it what.")
-app.add_typer(keys_app, name="keys")
+keys_app = group("keys", "Keys to the search API: who may ask it what.")
 
 
 @keys_app.command()

@@ -13,9 +13,9 @@ import typer
 from fashion_assets.cli.app import (
     Home,
     Json,
-    app,
     existing_installation,
     fail,
+    group,
     out,
     plain_table,
     print_json,
@@ -25,11 +25,9 @@ from fashion_assets.terminal import shown
 if TYPE_CHECKING:
     from fashion_assets.warehouse.merchandising import Rule, Synonym
 
-merchandising_app = typer.Typer(
-    no_args_is_help=True,
-    help="What a merchant decides about search: synonyms, products pinned, hidden and boosted.",
+merchandising_app = group(
+    "merchandising", "What a merchant decides about search: synonyms, products pinned, hidden and boosted."
 )
-app.add_typer(merchandising_app, name="merchandising")
 
 Id = Annotated[
     str | None,

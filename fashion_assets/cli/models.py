@@ -17,6 +17,7 @@ from fashion_assets.cli.app import (
     existing_installation,
     fail,
     folder,
+    group,
     out,
     plain_table,
     print_json,
@@ -28,8 +29,7 @@ from fashion_assets.terminal import shown
 if TYPE_CHECKING:
     from fashion_assets.models.evaluation.comparison import Comparison
 
-model = typer.Typer(help="The embedding model.", no_args_is_help=True)
-app.add_typer(model, name="model")
+model = group("model", "The embedding model.")
 
 
 @app.command()

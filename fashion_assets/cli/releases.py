@@ -10,7 +10,7 @@ from rich.markup import escape
 from rich.padding import Padding
 from rich.table import Table
 
-from fashion_assets.characters import to_json
+from fashion_assets.characters import harmless_json, to_json
 from fashion_assets.cli.app import (
     ChosenMapping,
     ChosenRelease,
@@ -336,6 +336,28 @@ def criteria(
         out.print(_verdict_table(verdicts, f"Criteria of {chosen.release} ({chosen.state})"))
         out.print(_requirements(verdicts))
     raise typer.Exit(0 if all(verdict.passed for verdict in verdicts) else 1)
+
+
+@app.command()
+def report(
+    release: ChosenRelease = None,
+    open_page: Annotated[bool, typer.Option("--open", help="Show it in the browser.")] = False,
+    home: Home = None,
+    as_json: Json = False,
+) -> None:
+    """Where a release's report is: a page, and the same as JSON. A report that is gone is written anew."""
+    from fashion_assets.postgres.connections import connect
+    from fashion_assets.reports.report import page_of
+
+    settings = existing_installation()
+    with connect(settings) as conn:
+        page = page_of(conn, settings, chosen_release(conn, release))
+    print(harmless_json(page.with_suffix(".json").read_text("utf-8")) if as_json else page)
+    if open_page:
+        import webbrowser
+
+        if not webbrowser.open(page.as_uri()):
+            fail("there is no browser to open it with")
 
 
 @app.command()

@@ -1,4 +1,4 @@
-"""Commands that show what a release holds: searches, recommendations, its report."""
+"""Commands that ask a release: searches, recommendations."""
 
 from collections.abc import Mapping, Sequence
 from dataclasses import asdict
@@ -8,13 +8,10 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from fashion_assets.characters import harmless_json
 from fashion_assets.cli.app import (
-    ChosenRelease,
     Home,
     Json,
     app,
-    chosen_release,
     existing_installation,
     fail,
     out,
@@ -326,25 +323,3 @@ def recommend(
     out.print(hits_table(results.hits) if results.hits else "nothing found")
     print_notes(results.plan)
     return None
-
-
-@app.command()
-def report(
-    release: ChosenRelease = None,
-    open_page: Annotated[bool, typer.Option("--open", help="Show it in the browser.")] = False,
-    home: Home = None,
-    as_json: Json = False,
-) -> None:
-    """Where a release's report is: a page, and the same as JSON. A report that is gone is written anew."""
-    from fashion_assets.postgres.connections import connect
-    from fashion_assets.reports.report import page_of
-
-    settings = existing_installation()
-    with connect(settings) as conn:
-        page = page_of(conn, settings, chosen_release(conn, release))
-    print(harmless_json(page.with_suffix(".json").read_text("utf-8")) if as_json else page)
-    if open_page:
-        import webbrowser
-
-        if not webbrowser.open(page.as_uri()):
-            fail("there is no browser to open it with")

@@ -12,9 +12,9 @@ from fashion_assets.cli.app import (
     Json,
     PicturesFolder,
     agreed,
-    app,
     existing_installation,
     fail,
+    group,
     out,
     plain_table,
     print_json,
@@ -22,10 +22,7 @@ from fashion_assets.cli.app import (
 from fashion_assets.settings import Settings
 from fashion_assets.terminal import shown
 
-sources_app = typer.Typer(
-    help="Where listings come from: any number of catalogues make one release.", no_args_is_help=True
-)
-app.add_typer(sources_app, name="sources")
+sources_app = group("sources", "Where listings come from: any number of catalogues make one release.")
 
 Name = Annotated[str, typer.Argument(metavar="NAME", help="Name of the source.", show_default=False)]
 NewName = Annotated[

@@ -4,14 +4,11 @@ from typing import Annotated
 
 import typer
 
-from fashion_assets.cli.app import Home, Json, app, err, existing_installation, fail, out, print_json
+from fashion_assets.cli.app import Home, Json, err, existing_installation, fail, group, out, print_json
 from fashion_assets.progress import tasks
 from fashion_assets.terminal import shown
 
-stories = typer.Typer(
-    help="Stories of products by a model behind an OpenAI-compatible endpoint.", no_args_is_help=True
-)
-app.add_typer(stories, name="stories")
+stories = group("stories", "Stories of products by a model behind an OpenAI-compatible endpoint.")
 
 
 @stories.command("write")
