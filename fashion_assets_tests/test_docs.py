@@ -254,6 +254,26 @@ def anchors(page: Path) -> set[str]:
     return {re.sub(r"[^\w\- ]", "", heading.lower()).strip().replace(" ", "-") for heading in headings}
 
 
+# --- tables
+
+
+def table_faults(text: str) -> Iterator[Fault]:
+    """Rows that stand apart from their table's head, as text: behind an empty line, or with a number of cells of their own."""
+    prose = FENCE.sub(lambda fence: "\n" * fence[0].count("\n"), text)
+    width = 0
+    lines = prose.split("\n")
+    for number, line in enumerate(lines, 1):
+        if not line.startswith("|"):
+            width = 0
+            continue
+        cells = len(re.findall(r"(?<!\\)\|", line)) - 1
+        if not width and not re.fullmatch(r"\|[\s|:-]+\|", [*lines, ""][number]):
+            yield Fault(number, "a row without a head")
+        elif width and cells != width:
+            yield Fault(number, f"{cells} cells in a table of {width}")
+        width = width or cells
+
+
 # --- what containers are made by
 
 
@@ -270,8 +290,16 @@ def all_of(faults: Iterator[Fault], path: Path) -> list[str]:
 @pytest.mark.parametrize("page", PAGES, ids=lambda page: str(page.relative_to(PROJECT)))
 def test_a_page_names_only_what_there_is(page: Path):
     text = page.read_text("utf-8")
-    faults = [*command_faults(text), *setting_faults(text), *link_faults(page, text)]
+    faults = [*command_faults(text), *setting_faults(text), *link_faults(page, text), *table_faults(text)]
     assert all_of(iter(faults), page) == []
+
+
+def test_the_first_page_leads_to_every_page():
+    text = (PROJECT / "docs" / "index.md").read_text("utf-8")
+    linked = {found[1].partition("#")[0] for found in LINK.finditer(text)}
+    pages = {str(page.relative_to(PROJECT / "docs")) for page in PROJECT.glob("docs/**/*.md")}
+    made = {f"reference/{name}.md" for name in generated()}
+    assert (pages | made) - linked == {"index.md"}
 
 
 @pytest.mark.parametrize("path", DEPLOYED, ids=lambda path: str(path.relative_to(PROJECT)))
@@ -353,4 +381,13 @@ def test_links_that_lead_nowhere_are_found(tmp_path: Path):
         Fault(3, "gone.md leads to no file"),
         Fault(3, "other.md#nowhere leads to no heading"),
         Fault(7, "#nowhere leads to no heading"),
+    ]
+
+
+def test_rows_that_are_of_no_table_are_found():
+    sound = "| a | b |\n|---|---|\n| `x \\| y` | 1 |\n\n```\n| no table |\n```\n"
+    assert list(table_faults(sound)) == []
+    assert list(table_faults(sound + "\n| apart | 2 |\n| too |\n")) == [
+        Fault(9, "a row without a head"),
+        Fault(10, "1 cells in a table of 2"),
     ]
