@@ -1,6 +1,7 @@
 """What is shipped: a wheel that runs from any folder, one version, and the papers a stranger looks for."""
 
 import fcntl
+import itertools
 import json
 import os
 import re
@@ -17,10 +18,13 @@ import venv
 import zipfile
 from collections.abc import Iterator
 from contextlib import contextmanager
+from importlib.metadata import packages_distributions
 from pathlib import Path
 from typing import Any
 
 import pytest
+from packaging.requirements import Requirement
+from packaging.utils import canonicalize_name
 
 from fashion_assets import __version__
 from fashion_assets.places import CHECKOUT
@@ -33,6 +37,38 @@ ASKED = """{
 }"""
 PATIENCE = 180
 """Seconds a UI may take to come up on a machine that is busy with something else."""
+
+
+COME_ALONG = {"dagster-shared", "psycopg-pool", "pydantic-core", "starlette-problem"}
+"""Parts of what is declared, under a name of their own: of dagster, psycopg[pool], pydantic, fastapi-problem."""
+
+
+def imported(package: Path) -> dict[str, str]:
+    """Modules that files of a package import, each with one of them. By the lines: parsing them all takes seconds."""
+    return {
+        module: str(file.relative_to(package.parent))
+        for file in sorted(package.rglob("*.py"))
+        for module in re.findall(r"^\s*(?:from|import) (\w+)", file.read_text("utf-8"), re.MULTILINE)
+    }
+
+
+def undeclared(modules: dict[str, str], project: dict[str, Any]) -> set[tuple[str, str]]:
+    """Distributions that modules are of and the project declares nowhere, each with a file that imports it."""
+    stated = [*project["dependencies"], *itertools.chain(*project["optional-dependencies"].values())]
+    known = {canonicalize_name(Requirement(each).name) for each in stated} | COME_ALONG
+    of = {
+        module: {canonicalize_name(name) for name in names}
+        for module, names in packages_distributions().items()
+    }
+    return {(name, file) for module, file in modules.items() for name in of.get(module, set()) - known}
+
+
+def test_what_is_imported_is_declared():
+    """What merely comes along with something else may be gone with its next version."""
+    project = tomllib.loads((PROJECT / "pyproject.toml").read_text("utf-8"))["project"]
+    assert undeclared(imported(PROJECT / "fashion_assets"), project) == set()
+    fewer = project | {"dependencies": [each for each in project["dependencies"] if "watchfiles" not in each]}
+    assert undeclared({"watchfiles": "x.py"}, fewer) == {("watchfiles", "x.py")}
 
 
 @pytest.fixture(scope="module")
