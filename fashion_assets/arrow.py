@@ -1,13 +1,17 @@
-"""pyarrow as it is used here: without pandas, for commands that have no need of it, and columns as one array.
+"""pyarrow as it is used here: without pandas, for commands that have no need of it, and what several rooms ask of a column.
 
-What belongs here: keeping pyarrow from importing pandas, and the way back; what every room asks of a column. What does not: what worker
+What belongs here: keeping pyarrow from importing pandas, and the way back; columns as one array, and counted. What does not: what worker
 processes import (`preloaded`), what a column holds (`catalog`).
 """
+
+# pyarrow.compute makes its functions when it is imported, out of pyright's sight.
+# pyright: reportAttributeAccessIssue=false
 
 import sys
 from importlib.abc import MetaPathFinder
 
 import pyarrow as pa
+import pyarrow.compute as pc
 
 
 class _WithoutPandas(MetaPathFinder):
@@ -44,3 +48,9 @@ def one_array(column: pa.ChunkedArray | pa.Array) -> pa.Array:
     if column.num_chunks == 1:
         return column.chunk(0)
     return pa.concat_arrays(column.chunks or [pa.array([], column.type)])
+
+
+def counted(lists: pa.ChunkedArray) -> list[tuple[str, int]]:
+    """The values of a column of lists, each with how often it is in one, the most frequent first."""
+    rows = pc.value_counts(pc.list_flatten(lists)).to_pylist()
+    return sorted(((row["values"], row["counts"]) for row in rows), key=lambda row: -row[1])

@@ -14,6 +14,7 @@ from typing import NamedTuple
 import pyarrow as pa
 import pyarrow.compute as pc
 
+from fashion_assets.arrow import counted
 from fashion_assets.criteria.verdict import Criterion, Finding, holds, not_applicable
 
 REJECTION_RATE_IS_BEARABLE = "rejection_rate_is_bearable"
@@ -147,9 +148,8 @@ def _rejection_rate_is_bearable(batch: ValidatedBatch) -> Finding:
         return not_applicable(
             f"{listings} listings are too few for a rate (at least {batch.min_listings_for_a_rate})"
         )
-    reasons = pc.value_counts(pc.list_flatten(batch.rejections["reasons"])).to_pylist()  # type: ignore[attr-defined]
-    worst = sorted(reasons, key=lambda row: -row["counts"])
-    offenders = [f"{row['values']}: {row['counts']}" for row in worst]
+    worst = counted(batch.rejections["reasons"])
+    offenders = [f"{reason}: {count}" for reason, count in worst]
     if not batch.is_above_the_limit:
         return holds(True, round(batch.own.rate, 4), offenders)
     source, products = batch.of_source, batch.of_products
@@ -159,9 +159,7 @@ def _rejection_rate_is_bearable(batch: ValidatedBatch) -> Finding:
         "batch that were products before"
     )
     if not bearable:
-        told = [
-            f"{row['values']} ({row['counts']:,}{_for_example(batch, row['values'])})" for row in worst[:3]
-        ]
+        told = [f"{reason} ({count:,}{_for_example(batch, reason)})" for reason, count in worst[:3]]
         figures += f"; above all for {', '.join(told)}"
     how = "" if bearable else "; where that is known and meant: fashion-assets run --accept-rejections"
     return holds(bearable, round(batch.own.rate, 4), offenders, figures + how)

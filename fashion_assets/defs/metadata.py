@@ -12,6 +12,7 @@ import dagster as dg
 import pyarrow as pa
 from PIL import Image
 
+from fashion_assets.arrow import counted
 from fashion_assets.catalog.listing import COLUMNS_IN_WORDS
 from fashion_assets.catalog.pictures import Limits
 from fashion_assets.catalog.thumbnails import Thumbnails
@@ -65,6 +66,11 @@ def counts_table(counts: Sequence[tuple[str, int]], label: str) -> dg.TableMetad
             columns=[dg.TableColumn(name=label), dg.TableColumn(name="listings", type="int")]
         ),
     )
+
+
+def reasons_table(rejections: pa.Table) -> dg.TableMetadataValue:
+    """Why listings or rows (REJECTION_SCHEMA) were rejected, the most frequent reason first."""
+    return counts_table(counted(rejections["reasons"]), "reason")
 
 
 def png(image: Image.Image, alt: str) -> dg.MarkdownMetadataValue:

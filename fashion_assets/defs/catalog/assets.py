@@ -3,14 +3,10 @@
 What belongs here: the Dagster face of `batches.listings`: inputs, outputs, what the UI is shown. The work is theirs.
 """
 
-# pyarrow.compute makes its functions when it is imported, out of pyright's sight.
-# pyright: reportAttributeAccessIssue=false
-
 from collections.abc import Iterator
 
 import dagster as dg
 import pyarrow as pa
-import pyarrow.compute as pc
 from pydantic import Field
 
 from fashion_assets.batches.stages import FILLING, NORMALIZATION, READING, VALIDATION
@@ -19,7 +15,7 @@ from fashion_assets.catalog.normalization import NORMALIZATION_VERSION
 from fashion_assets.catalog.pictures import Limits
 from fashion_assets.criteria.listings import REJECTION_RATE_IS_BEARABLE
 from fashion_assets.defs.failures import telling
-from fashion_assets.defs.metadata import contact_sheet, counts_table, sample_table
+from fashion_assets.defs.metadata import contact_sheet, counts_table, reasons_table, sample_table
 from fashion_assets.defs.partitions import BATCHES
 from fashion_assets.defs.resources import (
     PARQUET_FILES,
@@ -115,7 +111,6 @@ def validation(
     work = work_of(context, warehouse, encoder, parquet)
     made = VALIDATION.make(work, {"raw_listings": raw_listings})
     products, rejections = (made.tables[file.name] for file in VALIDATION.makes)
-    reasons = pc.value_counts(pc.list_flatten(rejections["reasons"])).to_pylist()
     shown = products["image_uri"].drop_null().slice(0, 8).to_pylist()
     pictures = [work.source.picture_folders.path(uri) for uri in shown]
     yield dg.Output(
@@ -137,9 +132,7 @@ def validation(
         metadata={
             "dagster/row_count": rejections.num_rows,
             "rejection_rate": made.figures["rejection_rate"],
-            "reasons": counts_table(
-                sorted(((row["values"], row["counts"]) for row in reasons), key=lambda row: -row[1]), "reason"
-            ),
+            "reasons": reasons_table(rejections),
             "sample": sample_table(rejections, ["external_id", "reasons", "record"]),
         },
     )

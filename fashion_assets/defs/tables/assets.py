@@ -3,18 +3,14 @@
 What belongs here: the Dagster face of `batches.rows`: inputs, outputs, what the UI is shown. The work is theirs.
 """
 
-# pyarrow.compute makes its functions when it is imported, out of pyright's sight.
-# pyright: reportAttributeAccessIssue=false
-
 from collections.abc import Iterator
 
 import dagster as dg
 import pyarrow as pa
-import pyarrow.compute as pc
 
 from fashion_assets.batches.rows import READING_ROWS, VALIDATING_ROWS, RowsWork, keep_what_is_held
 from fashion_assets.defs.failures import telling
-from fashion_assets.defs.metadata import counts_table, sample_table
+from fashion_assets.defs.metadata import reasons_table, sample_table
 from fashion_assets.defs.partitions import TABLE_BATCHES
 from fashion_assets.defs.resources import PARQUET_FILES, BatchTurn, ParquetResource, WarehouseResource
 from fashion_assets.defs.sources import source_listings
@@ -98,7 +94,6 @@ def rows_validation(
     work = _work_of(context, warehouse, parquet)
     made = VALIDATING_ROWS.make(work, {"raw_rows": raw_rows})
     rows, rejections = (made.tables[file.name] for file in VALIDATING_ROWS.makes)
-    reasons = pc.value_counts(pc.list_flatten(rejections["reasons"])).to_pylist()
     yield dg.Output(rows, "validated_rows", metadata={"dagster/row_count": rows.num_rows, **made.figures})
     yield dg.Output(
         rejections,
@@ -106,9 +101,7 @@ def rows_validation(
         metadata={
             "dagster/row_count": rejections.num_rows,
             **made.figures,
-            "reasons": counts_table(
-                sorted(((row["values"], row["counts"]) for row in reasons), key=lambda row: -row[1]), "reason"
-            ),
+            "reasons": reasons_table(rejections),
             "sample": sample_table(rejections, ["listing_key", "reasons"]),
         },
     )
