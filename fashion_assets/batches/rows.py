@@ -99,6 +99,11 @@ def declared(source: Source) -> list[tuple[Declared, DeclaredTable]]:
 
 def _wrong(table: Declared, tables: Mapping[str, DeclaredTable]) -> str | None:
     """Why a release cannot have such a table; None where it can."""
+    return _wrong_names(table) or _wrong_references(table, tables) or _wrong_counts(table, tables)
+
+
+def _wrong_names(table: Declared) -> str | None:
+    """What is wrong with what the table and its columns are called, and with the columns it names."""
     if not _NAME.fullmatch(table.name):
         return "its name must be lower-case letters, digits and underscores, a letter first, 51 at the most"
     if table.name in _RESERVED or table.name.startswith(("products_", "product_embeddings_")):
@@ -112,9 +117,11 @@ def _wrong(table: Declared, tables: Mapping[str, DeclaredTable]) -> str | None:
             return f"its column {column!r} is of type {kind}; known are {', '.join(PARSERS)}"
     named = [*table.key, *table.readable, *(each.column for each in (*table.references, *table.counts))]
     named += [name for each in table.references for name in (each.type, each.into) if name is not None]
-    for column in named:
-        if column not in table.columns:
-            return f"{column!r} is none of its columns, which are {', '.join(table.columns)}"
+    return next((_is_no_column(table, column) for column in named if column not in table.columns), None)
+
+
+def _wrong_references(table: Declared, tables: Mapping[str, DeclaredTable]) -> str | None:
+    """What is wrong with what its rows refer to."""
     for column, other, *_, within in table.references:
         if not other:
             continue
@@ -122,13 +129,21 @@ def _wrong(table: Declared, tables: Mapping[str, DeclaredTable]) -> str | None:
             return f"its column {column!r} refers to {other!r}, which the source does not declare"
         if other != "products" and len(tables[other].key) != 1:
             return f"its column {column!r} refers to {other!r}, whose key is not one column"
-        if within is not None and within[0] not in table.columns:
-            return f"{within[0]!r} is none of its columns, which are {', '.join(table.columns)}"
-        if within is not None and (other == "products" or tables[other].columns.get(within[1]) != "jsonb"):
+        if within is None:
+            continue
+        if within[0] not in table.columns:
+            return _is_no_column(table, within[0])
+        if other == "products" or tables[other].columns.get(within[1]) != "jsonb":
             return f"its column {column!r} names an entry of {within[1]!r} of {other!r}, which is no column of type jsonb"
+    return None
+
+
+def _wrong_counts(table: Declared, tables: Mapping[str, DeclaredTable]) -> str | None:
+    """What is wrong with the rows of other tables it counts."""
     for count in table.counts:
+        what = f"its column {count.column!r} counts"
         if count.table not in tables:
-            return f"its column {count.column!r} counts rows of {count.table!r}, which the source does not declare"
+            return f"{what} rows of {count.table!r}, which the source does not declare"
         named = [
             count.by,
             *([count.where] if count.where else []),
@@ -136,12 +151,16 @@ def _wrong(table: Declared, tables: Mapping[str, DeclaredTable]) -> str | None:
         ]
         for column in named:
             if column not in tables[count.table].columns:
-                return f"its column {count.column!r} counts rows of {count.table!r}, which has no column {column!r}"
+                return f"{what} rows of {count.table!r}, which has no column {column!r}"
         if count.entries and table.columns[count.column] != "jsonb":
-            return f"its column {count.column!r} counts for each entry of a list, and is of type {table.columns[count.column]}, not jsonb"
+            return f"{what} for each entry of a list, and is of type {table.columns[count.column]}, not jsonb"
         if len(table.key) != 1:
-            return f"its column {count.column!r} counts rows that name one of its own, and its key is not one column"
+            return f"{what} rows that name one of its own, and its key is not one column"
     return None
+
+
+def _is_no_column(table: Declared, column: str) -> str:
+    return f"{column!r} is none of its columns, which are {', '.join(table.columns)}"
 
 
 # Values
