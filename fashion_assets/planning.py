@@ -7,6 +7,7 @@ The sources are scanned into the register in a transaction that is rolled back, 
 afterwards, so that nobody waits for it.
 """
 
+from collections.abc import Iterator
 from dataclasses import dataclass, field
 from typing import Any, Literal, NamedTuple
 
@@ -117,66 +118,65 @@ class Planned:
 
     def summary(self) -> list[str]:
         """What is told, beside the tables."""
+        return [*self.said, *self._judged(), *self._promised(), *self._due()]
+
+    def _judged(self) -> Iterator[str]:
+        """What listings would become."""
         found, some = self.forecast, " of those looked at" if self.is_sample else ""
-        lines = [*self.said]
         if self.is_sample:
-            lines.append(
+            yield (
                 f"{found.looked_at:,} of {self.to_judge:,} listings were looked at, drawn by chance: what follows is of them, vectors and "
                 "seconds of all"
             )
         if found.looked_at:
-            lines.append(f"products  {found.new:,} new, {found.changed:,} with another value{some}")
+            yield f"products  {found.new:,} new, {found.changed:,} with another value{some}"
         if found.attributes:
-            lines.append("values    " + ", ".join(f"{name} {n:,}" for name, n in found.attributes.items()))
-        lines += [
-            f"price     {each['external_id']} of {each['source']}: {each['was']} → {each['becomes']}"
-            + (f" {each['currency']}" if each["currency"] else "")
-            + f" ({each['change']:+.0%}) {each['title'] or ''}".rstrip()
-            for each in found.prices
-        ]
+            yield "values    " + ", ".join(f"{name} {n:,}" for name, n in found.attributes.items())
+        for each in found.prices:
+            currency = f" {each['currency']}" if each["currency"] else ""
+            change = f" ({each['change']:+.0%}) {each['title'] or ''}".rstrip()
+            yield f"price     {each['external_id']} of {each['source']}: {each['was']} → {each['becomes']}{currency}{change}"
         if found.rejected:
             reasons = ", ".join(f"{n:,} {reason}" for reason, n in found.reasons.items())
-            lines.append(
-                f"rejected  {found.rejected:,}{some}, {found.no_longer:,} of them products by now: {reasons}"
-            )
-            lines += [
-                f"          {each['listing']} of {each['source']}: {', '.join(each['reasons'])}"
-                for each in found.rejections
-            ]
+            yield f"rejected  {found.rejected:,}{some}, {found.no_longer:,} of them products by now: {reasons}"
+            for each in found.rejections:
+                yield f"          {each['listing']} of {each['source']}: {', '.join(each['reasons'])}"
         if found.pictures or found.titles:
-            lines.append(
+            yield (
                 f"vectors   {self.in_all(found.pictures):,} of pictures and {self.in_all(found.titles):,} of titles to be made"
             )
-        lines += [f"schema    {each}" for each in self.schema]
+
+    def _promised(self) -> Iterator[str]:
+        """What readers would find otherwise, and what keeps the next release from going live."""
+        yield from (f"schema    {each}" for each in self.schema)
         if self.not_promised:
-            lines.append(
+            yield (
                 f"schema    in no contract, so no view has them (fashion-assets contract next): {', '.join(self.not_promised)}"
             )
         if self.dependents:
-            lines.append(f"depend    on the serving views: {', '.join(self.dependents)}")
-        lines += [f"stop      {each}" for each in self.in_the_way]
+            yield f"depend    on the serving views: {', '.join(self.dependents)}"
+        yield from (f"stop      {each}" for each in self.in_the_way)
+
+    def _due(self) -> Iterator[str]:
+        """What there is to do, and what it takes."""
         if self.how == "nothing":
-            return [
-                *lines,
-                f"{self.live} is in step with its sources: nothing would change{self.why and f'. {self.why}'}",
-            ]
+            yield f"{self.live} is in step with its sources: nothing would change{self.why and f'. {self.why}'}"
+            return
         if self.made_from:
-            lines.append(
-                f"shares    {self.shared:,} listings with {self.made_from}, which was let go: what differs is written into it"
-            )
+            yield f"shares    {self.shared:,} listings with {self.made_from}, which was let go: what differs is written into it"
         elif self.whole:
-            lines.append(f"shares    nothing, the release is built whole: {self.whole}")
+            yield f"shares    nothing, the release is built whole: {self.whole}"
+        if self.how == "sync":
+            yield f"due       {self.live} is changed in place: fashion-assets sync"
+        else:
+            yield f"due       a new release is due, as {self.why}: fashion-assets run"
         known = {name: seconds for name, seconds in self.seconds.items() if seconds is not None}
         unknown = [name for name, seconds in self.seconds.items() if seconds is None]
         cost = f"about {sum(known.values()):,.1f} s ({', '.join(f'{n} {s:,.1f}' for n, s in known.items())})"
         cost += f", and for {', '.join(unknown)} nothing is known yet" if unknown else ""
         cost += f", {amount(self.bytes)} more in the database" if self.bytes is not None else ""
-        what = (
-            f"{self.live} is changed in place: fashion-assets sync"
-            if self.how == "sync"
-            else f"a new release is due, as {self.why}: fashion-assets run"
-        )
-        return [*lines, f"due       {what}", f"takes     {cost}", "Nothing was changed."]
+        yield f"takes     {cost}"
+        yield "Nothing was changed."
 
 
 class _Looked(NamedTuple):
