@@ -13,7 +13,7 @@ garments that are gone.
 import hashlib
 import json
 import random
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from datetime import timedelta
 from pathlib import Path
 from typing import Any, Literal, NamedTuple
@@ -294,87 +294,105 @@ def build(
             unrelated(connection)
         rows = [_row(number, garment, postgres) for number, garment in enumerate(garments, 1)]
         _fill(connection, made["garment"], rows)
-        _fill(
-            connection,
-            made["inventory_image"],
-            [
-                {
-                    "id": 1,
-                    "file_path": "data/inventory/0a1b2c3d4e5f-wall.jpg",
-                    "original_format": "png",
-                    "optimized_format": "JPEG",
-                    "width": 1024,
-                    "height": 768,
-                    "hash": hashlib.sha1(b"wall").hexdigest(),
-                    "processed": True,
-                    "source": "upload",
-                    "created_at": BEGAN,
-                }
-            ],
-        )
-        _fill(
-            connection,
-            made["inventory_item"],
-            [
-                {
-                    "id": 1,
-                    "image_id": 1,
-                    "garment_id": min(2, len(garments)),
-                    "slot_index": 0,
-                    "description": "A bomber in olive.",
-                    "description_embedding": _json(drawn(2), postgres),
-                    "description_embedding_vec": _text(drawn(2)),
-                    "attributes_extracted": False,
-                    "color_stats": {"mean_rgb": [85, 95, 60], "clusters": [[80, 90, 55]], "cluster_count": 1},
-                    "created_at": BEGAN,
-                },
-                {"id": 2, "image_id": 1, "garment_id": None, "slot_index": 1, "color_stats": sa.null()},
-            ],
-        )
-        values = (("color_primary", "navy"), ("style", "vintage"))
-        _fill(
-            connection,
-            made["attribute_value"],
-            [{"id": n, "family": family, "value": value} for n, (family, value) in enumerate(values, 1)],
-        )
-        _fill(
-            connection,
-            made["garment_attribute"],
-            [{"id": 1, "garment_id": 1, "attribute_value_id": 1, "confidence": 0.8}],
-        )
-        _fill(
-            connection,
-            made["user_preference"],
-            [
-                {
-                    "id": n,
-                    "user_id": person,
-                    "attribute_value_id": value,
-                    "weight": weight,
-                    "confidence": 0.6,
-                    "last_updated": BEGAN,
-                }
-                for n, (person, value, weight) in enumerate(PREFERENCES, 1)
-            ],
-        )
-        events = [*EVENTS, *(() if postgres else (GONE,))]
-        _fill(
-            connection,
-            made["interaction_event"],
-            [
-                {
-                    "id": n,
-                    "user_id": person,
-                    "garment_id": garment,
-                    "event_type": event,
-                    "weight_delta": weight,
-                    "created_at": BEGAN + timedelta(minutes=n),
-                    "processed": n % 2 == 0,
-                }
-                for n, (person, garment, event, weight) in enumerate(events, 1)
-            ],
-        )
+        _fill_inventory(connection, made, min(2, len(garments)), postgres)
+        _fill_attributes(connection, made)
+        _fill_feedback(connection, made, [*EVENTS, *(() if postgres else (GONE,))])
     engine.dispose()
+
+
+def _fill_inventory(
+    connection: sa.Connection, made: Mapping[str, sa.Table], garment: int, postgres: bool
+) -> None:
+    """A picture of things on a wall, one of them a garment that is there."""
+    _fill(
+        connection,
+        made["inventory_image"],
+        [
+            {
+                "id": 1,
+                "file_path": "data/inventory/0a1b2c3d4e5f-wall.jpg",
+                "original_format": "png",
+                "optimized_format": "JPEG",
+                "width": 1024,
+                "height": 768,
+                "hash": hashlib.sha1(b"wall").hexdigest(),
+                "processed": True,
+                "source": "upload",
+                "created_at": BEGAN,
+            }
+        ],
+    )
+    _fill(
+        connection,
+        made["inventory_item"],
+        [
+            {
+                "id": 1,
+                "image_id": 1,
+                "garment_id": garment,
+                "slot_index": 0,
+                "description": "A bomber in olive.",
+                "description_embedding": _json(drawn(2), postgres),
+                "description_embedding_vec": _text(drawn(2)),
+                "attributes_extracted": False,
+                "color_stats": {"mean_rgb": [85, 95, 60], "clusters": [[80, 90, 55]], "cluster_count": 1},
+                "created_at": BEGAN,
+            },
+            {"id": 2, "image_id": 1, "garment_id": None, "slot_index": 1, "color_stats": sa.null()},
+        ],
+    )
+
+
+def _fill_attributes(connection: sa.Connection, made: Mapping[str, sa.Table]) -> None:
+    """Values of attributes, a garment that has one, people who prefer them."""
+    values = (("color_primary", "navy"), ("style", "vintage"))
+    _fill(
+        connection,
+        made["attribute_value"],
+        [{"id": n, "family": family, "value": value} for n, (family, value) in enumerate(values, 1)],
+    )
+    _fill(
+        connection,
+        made["garment_attribute"],
+        [{"id": 1, "garment_id": 1, "attribute_value_id": 1, "confidence": 0.8}],
+    )
+    _fill(
+        connection,
+        made["user_preference"],
+        [
+            {
+                "id": n,
+                "user_id": person,
+                "attribute_value_id": value,
+                "weight": weight,
+                "confidence": 0.6,
+                "last_updated": BEGAN,
+            }
+            for n, (person, value, weight) in enumerate(PREFERENCES, 1)
+        ],
+    )
+
+
+def _fill_feedback(
+    connection: sa.Connection, made: Mapping[str, sa.Table], events: Sequence[tuple[str, int, str, float]]
+) -> None:
+    """What people did, a minute after each other."""
+    _fill(
+        connection,
+        made["interaction_event"],
+        [
+            {
+                "id": n,
+                "user_id": person,
+                "garment_id": garment,
+                "event_type": event,
+                "weight_delta": weight,
+                "created_at": BEGAN + timedelta(minutes=n),
+                "processed": n % 2 == 0,
+            }
+            for n, (person, garment, event, weight) in enumerate(events, 1)
+        ],
+    )
 
 
 def _row(number: int, garment: Garment, postgres: bool) -> dict[str, Any]:

@@ -74,6 +74,14 @@ PEOPLE = ("uid-anna", "001234.abcdef.0567", "uid-studio", "uid-ben")
 
 def fill(connection: psycopg.Connection[Any], transactions: str) -> int:
     """The odd rows of every table beside the items; how many users there are."""
+    _fill_people(connection)
+    _fill_sketchbooks(connection)
+    (_fill_swaps if transactions == "swaps" else _fill_payments)(connection)
+    return len(PEOPLE)
+
+
+def _fill_people(connection: psycopg.Connection[Any]) -> None:
+    """Who they are, what they own, like and follow."""
     anna, apple, studio, ben = PEOPLE
     copy(
         connection,
@@ -84,13 +92,12 @@ def fill(connection: psycopg.Connection[Any], transactions: str) -> int:
             for n, uid in enumerate(PEOPLE)
         ),
     )  # fmt: skip
-    wardrobe = (None,) * 4
     copy(
         connection,
         "user_wardrobe",
         (
             (n, uid, None, None, vector_text(drawn_vector(n)), f"Coat {n}", "outerwear", "Zara", "M", "black", "Wool", None,
-             Decimal("40.00"), *wardrobe[:1], 3, None, n == 2, False, False, None, None, 50, BEGAN, BEGAN)
+             Decimal("40.00"), None, 3, None, n == 2, False, False, None, None, 50, BEGAN, BEGAN)
             for n, uid in ((1, anna), (2, anna), (3, ben), (4, "uid-gone"))
         ),
     )  # fmt: skip
@@ -117,6 +124,11 @@ def fill(connection: psycopg.Connection[Any], transactions: str) -> int:
         "user_follows",
         ((a, b, BEGAN) for a, b in ((anna, studio), (ben, studio), (ben, "uid-gone"))),
     )
+
+
+def _fill_sketchbooks(connection: psycopg.Connection[Any]) -> None:
+    """One brand's, with its posts, members, votes, reactions and comments."""
+    anna, _, studio, ben = PEOPLE
     copy(
         connection,
         "sketchbooks",
@@ -152,64 +164,71 @@ def fill(connection: psycopg.Connection[Any], transactions: str) -> int:
         ((1, 1, anna, "love", BEGAN), (2, 1, ben, "fire", BEGAN), (3, 9, ben, "fire", BEGAN)),
     )
     copy(connection, "sketchbook_comments", ((1, 1, anna, "Red!", BEGAN), (2, 2, ben, "Nice", BEGAN)))
-    if transactions == "swaps":
-        copy(
-            connection,
-            "transactions",
-            (
-                (1, "purchase", "completed", anna, ben, "marketplace", 1, Decimal("18.00"), Decimal("1.80"), Decimal("16.20"), None,
-                 None, None, BEGAN, BEGAN),
-                (2, "rental", "refunded", anna, ben, "wardrobe", 2, Decimal("5.00"), None, None, BEGAN.date(), BEGAN.date(), None,
-                 BEGAN, None),
-                (3, "swap", "pending", ben, anna, "marketplace", 99_999, None, None, None, None, None, None, BEGAN, None),
-            ),
-        )  # fmt: skip
-    else:
-        copy(
-            connection,
-            "transactions",
-            (
-                (UUID(int=n), buyer, seller, item, Decimal(amount), "USD", Decimal("1.00"), Decimal("9.00"), status, type_, None,
-                 f"pi_{n}", None, None, None, None, None, None, json.dumps({"n": n}), BEGAN, BEGAN, None)
-                for n, (buyer, seller, item, amount, status, type_) in enumerate(
-                    (
-                        (ben, anna, 1, "19.08", "disputed", "item_purchase"),
-                        (anna, ben, None, "5.00", "completed", "p2p_transfer"),
-                        (anna, studio, None, "49.99", "processing", "brand_subscription"),
-                        (ben, anna, 99_999, "8.00", "failed", "item_purchase"),
-                    ),
-                    1,
-                )
-            ),
-        )  # fmt: skip
-        plan = UUID(int=500)
-        copy(
-            connection,
-            "subscription_plans",
-            [(plan, "Pro", None, Decimal("49.99"), "USD", "month", "pro", '["a"]', "price_1", True)],
-        )
-        copy(
-            connection,
-            "user_subscriptions",
-            (
+
+
+def _fill_swaps(connection: psycopg.Connection[Any]) -> None:
+    """What changed hands, where a database's `transactions` are that."""
+    anna, _, _, ben = PEOPLE
+    copy(
+        connection,
+        "transactions",
+        (
+            (1, "purchase", "completed", anna, ben, "marketplace", 1, Decimal("18.00"), Decimal("1.80"), Decimal("16.20"), None,
+             None, None, BEGAN, BEGAN),
+            (2, "rental", "refunded", anna, ben, "wardrobe", 2, Decimal("5.00"), None, None, BEGAN.date(), BEGAN.date(), None,
+             BEGAN, None),
+            (3, "swap", "pending", ben, anna, "marketplace", 99_999, None, None, None, None, None, None, BEGAN, None),
+        ),
+    )  # fmt: skip
+
+
+def _fill_payments(connection: psycopg.Connection[Any]) -> None:
+    """What was paid, where a database's `transactions` are that, and who pays a subscription."""
+    anna, _, studio, ben = PEOPLE
+    copy(
+        connection,
+        "transactions",
+        (
+            (UUID(int=n), buyer, seller, item, Decimal(amount), "USD", Decimal("1.00"), Decimal("9.00"), status, type_, None,
+             f"pi_{n}", None, None, None, None, None, None, json.dumps({"n": n}), BEGAN, BEGAN, None)
+            for n, (buyer, seller, item, amount, status, type_) in enumerate(
                 (
-                    UUID(int=600 + n),
-                    uid,
-                    of,
-                    studio,
-                    "pending",
-                    BEGAN,
-                    BEGAN,
-                    False,
-                    None,
-                    f"sub_{n}",
-                    None,
-                    BEGAN,
-                )
-                for n, (uid, of) in enumerate(((anna, plan), (ben, UUID(int=501))))
-            ),
-        )
-    return len(PEOPLE)
+                    (ben, anna, 1, "19.08", "disputed", "item_purchase"),
+                    (anna, ben, None, "5.00", "completed", "p2p_transfer"),
+                    (anna, studio, None, "49.99", "processing", "brand_subscription"),
+                    (ben, anna, 99_999, "8.00", "failed", "item_purchase"),
+                ),
+                1,
+            )
+        ),
+    )  # fmt: skip
+    plan = UUID(int=500)
+    copy(
+        connection,
+        "subscription_plans",
+        [(plan, "Pro", None, Decimal("49.99"), "USD", "month", "pro", '["a"]', "price_1", True)],
+    )
+    copy(
+        connection,
+        "user_subscriptions",
+        (
+            (
+                UUID(int=600 + n),
+                uid,
+                of,
+                studio,
+                "pending",
+                BEGAN,
+                BEGAN,
+                False,
+                None,
+                f"sub_{n}",
+                None,
+                BEGAN,
+            )
+            for n, (uid, of) in enumerate(((anna, plan), (ben, UUID(int=501))))
+        ),
+    )
 
 
 def crowd(connection: psycopg.Connection[Any], size: int, items: int, transactions: str) -> int:
