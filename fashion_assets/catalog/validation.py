@@ -105,7 +105,7 @@ def validate(
     amounts = _judge_amounts(listings, rules, nothing, reasons)
     if pictures:
         limits = Limits(rules.max_image_bytes, rules.max_image_pixels, memory or MemoryBudget.own())
-        probing = _Probing(pictures_in, limits, threads, sizes or {})
+        probing = Probing(pictures_in, limits, threads, sizes or {})
         found = _judge_pictures(listings, rules.profile, nothing, probing, reasons)
     else:
         found = _Sizes.of_none(listings.num_rows)
@@ -280,7 +280,7 @@ class _Sizes(NamedTuple):
         return cls(np.zeros(listings, np.int32), np.zeros(listings, np.int32))
 
 
-class _Probing(NamedTuple):
+class Probing(NamedTuple):
     """How pictures are looked at."""
 
     folders: PictureFolders
@@ -312,7 +312,7 @@ def _judge_pictures(
     listings: pa.Table,
     profile: Profile,
     nothing: Mapping[str, pa.Array],
-    probing: _Probing,
+    probing: Probing,
     reasons: _Reasons,
 ) -> _Sizes:
     """Mark the listings whose picture fails, or is not there although it must be; the sizes of the others'."""

@@ -10,6 +10,7 @@ from PIL import Image, ImageOps
 
 from fashion_assets.catalog import formats, pictures, validation
 from fashion_assets.catalog.formats.outlines import Picture, PictureError
+from fashion_assets.catalog.listing import PictureFolders
 from fashion_assets.catalog.pictures import Limits, PictureFile, load_rgb, probe, rgb_pixels
 from fashion_assets.embedding.encoder import Encoder
 from fashion_assets.embedding.spaces import embedding_space
@@ -275,7 +276,8 @@ def test_pictures_are_decoded_side_by_side_as_far_as_memory_goes(tmp_path, monke
     monkeypatch.setattr(validation, "_CHUNK", 1)
     budget = Counted(megabytes * 2**20)
     limits = Limits(memory=budget)
-    assert validation._probe_all(paths, limits, 4) == [(3_000, 3_000)] * 8
+    probing = validation.Probing(PictureFolders(""), limits, 4, {})
+    assert probing.verdicts(paths, [None] * 8) == [(3_000, 3_000)] * 8
     assert 4 * 9_000_000 <= budget.most <= budget.size and budget.now == 0
     encoder = Encoder(embedding_space(None), device="cpu", threads=4, batch_size=1, limits=limits)
     budget.most = 0
