@@ -18,6 +18,8 @@ from fashion_assets.catalog.normalization import canonical
 from fashion_assets.origins import shown
 from fashion_assets.sources import mapping as mappings
 from fashion_assets.sources.column_matching import FILLED, PRICE, SOME, TITLE, Matching, in_cents
+from fashion_assets.sources.column_paths import expressions as path_expressions
+from fashion_assets.sources.column_paths import paths_among
 from fashion_assets.sources.column_values import Column, columns_of, foreign
 from fashion_assets.sources.columns import synonyms
 from fashion_assets.sources.further_rows import further_rows, together
@@ -132,8 +134,15 @@ def _made_of(
         attributes[TITLE] = title.read()
     if price is not None:
         attributes[PRICE] = price.read(scale="0.01" if in_cents(price) else None)
+    paths = paths_among([column for column in matching.columns if column.name not in matching.taken])
+    of_paths = {} if paths is None else dict(path_expressions(paths))
+    if paths is not None:
+        matching.taken[paths.column.name] = "category"
     columns_for = dict(matching.others())
     attributes.update((name, _expression(name, column)) for name, column in columns_for.items())
+    for name, expression in of_paths.items():
+        if paths is not None and (name not in attributes or paths.are_in(columns_for[name])):
+            attributes[name], columns_for[name] = expression, paths.column
     columns_for |= {name: each for name, each in ((TITLE, title), (PRICE, price)) if each is not None}
     found = _pictures(
         image, identity, pictures or folder_of(location), matching.notes, downloaded=pictures is not None

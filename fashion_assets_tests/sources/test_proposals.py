@@ -236,6 +236,34 @@ def test_elements_may_have_names_in_any_letters(tmp_path: Path, encoding: str) -
     ]
 
 
+@pytest.mark.parametrize(
+    ("name", "paths", "expected"),
+    [
+        ("Kategorien", ["Herren > Oberteile > Hemden", "Damen > Kleider > Abendkleider"], [("Men", "Oberteile", "Hemden"), ("Women", "Kleider", "Abendkleider")]),
+        ("Category", ["All / Saleable / Men / Shirts", "All / Saleable / Women / Dresses"], [("Men", None, "Shirts"), ("Women", None, "Dresses")]),
+        ("categories", ["Default/Men/Tops/Shirts,Default/Sale", "Default/Women/Dresses/Dresses"], [("Men", "Tops", "Shirts"), ("Women", "Dresses", "Dresses")]),
+        ("Category", ["Shirts/Blouses", "Dresses/Skirts"], [(None, "Shirts/Blouses", None), (None, "Dresses/Skirts", None)]),
+    ],
+)  # fmt: skip
+def test_paths_of_categories_say_whom_things_are_for_and_of_what_type_they_are(
+    tmp_path: Path, name: str, paths: list[str], expected: Any
+) -> None:
+    rows = [f'A{n},Model {n} of linen,"{path}",5.00' for n, path in enumerate(paths)]
+    file = write_table(tmp_path / "a.csv", f"sku,name,{name},price", *rows)
+    assert read(file, "gender", "category", "article_type") == expected
+
+
+def test_numbers_of_googles_categories_are_what_they_stand_for(tmp_path: Path) -> None:
+    rows = ["1,Linen shirt,https://h.example/1.jpg,212,in stock,,", "2,Shoe,https://h.example/2.jpg,187,in stock,,", "3,Spade,https://h.example/3.jpg,3798,in stock,,Garden > Spades"]  # fmt: skip
+    header = "id,title,image_link,google_product_category,availability,product_type,fb_product_category"
+    file = write_table(tmp_path / "feed.csv", header, *rows)
+    assert read(file, "category", "article_type") == [
+        ("Apparel", "Shirts"),
+        ("Footwear", "Shoes"),
+        (None, "Spades"),
+    ]
+
+
 SHIRT = "Linen Shirt,Blue,Men,19.90"
 DRESS = "Wrap Dress,Red,Women,29.90"
 
