@@ -89,6 +89,11 @@ _OTHER_PRICE = re.compile(
 
 _FRACTION = re.compile(r"-?\d+[.,]\d+")
 _AMOUNT = re.compile(r"\d{1,6}[.,]\d{2}")
+_WORDS = frozenset(
+    each.name for each in ATTRIBUTES if each.name not in ("year", "size", "price", "title", "description")
+)
+"""Attributes whose values are words."""
+_SEVERAL = re.compile(r"[,;|\[\n]")
 _NAMED = ("name", "value", "title")
 _INSIDE = {"image": ("src", "url", "large", "original", "href", "path", "uri", *_NAMED)}
 """Members of an object that is an attribute's value, the surest first."""
@@ -117,8 +122,10 @@ class Matching:
     Ask in the order of the methods: what `id`, `image`, `price` and `title` take is no other attribute's.
     """
 
-    def __init__(self, columns: Sequence[Column]) -> None:
+    def __init__(self, columns: Sequence[Column], *, variants: bool = False) -> None:
+        """`variants`: whether rows of variants were put together: then no one size is the listing's."""
         self.columns = columns
+        self._variants = variants
         self.by_name = {column.name: column for column in columns}
         self.taken: dict[str, str] = {}
         """By the column's name, what it is."""
@@ -344,6 +351,14 @@ class Matching:
                     in ("type", "tipo", "typ", "tip", "soort", "тип", "类型")
                 ):
                     continue
+            if attribute in _WORDS and column.share(str.isdecimal) >= MOST:
+                continue  # numbers of another table's rows
+            if attribute == "size" and (
+                self._variants or column.is_list or column.share(_SEVERAL.search) > SOME
+            ):
+                continue  # what sizes there are, and not the listing's
+            if attribute == "condition" and column.known(attribute) < SOME:
+                continue
             if attribute == "year" and column.share(lambda text: read_year(text) is not None) < MOST:
                 continue
             if attribute == "currency" and column.share(lambda text: len(text) <= 4) < MOST:

@@ -22,7 +22,7 @@ MOST_ENTRIES = 10_000
 OPEN_IN_EXCEL = "~$"
 """With which the name of the file begins that says who has a workbook open."""
 
-_DATA = (".csv", ".tsv", *WORKBOOKS, ".json", ".jsonl", ".ndjson", ".parquet")
+_DATA = (".csv", ".tsv", *WORKBOOKS, ".json", ".jsonl", ".ndjson", ".parquet", ".npy", ".npz")
 _TABLES = (".csv", ".tsv", ".txt")
 
 

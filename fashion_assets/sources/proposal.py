@@ -7,6 +7,7 @@ choosing among mappings (`recognition`), writing one to a file (`mapping_file`).
 import json
 import os
 import re
+from collections import Counter
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from itertools import islice
@@ -20,7 +21,7 @@ from fashion_assets.sources import mapping as mappings
 from fashion_assets.sources.column_matching import FILLED, PRICE, SOME, TITLE, Matching, in_cents
 from fashion_assets.sources.column_paths import expressions as path_expressions
 from fashion_assets.sources.column_paths import paths_among
-from fashion_assets.sources.column_values import Column, columns_of, foreign
+from fashion_assets.sources.column_values import MOSTLY, Column, columns_of, foreign
 from fashion_assets.sources.columns import synonyms
 from fashion_assets.sources.further_rows import further_rows, together
 from fashion_assets.sources.mapping import Held, Pictures, Recognise
@@ -44,8 +45,11 @@ LOOKED_FOR = 50
 FEW = 10
 """Pictures by which the folder is found that they are named from."""
 
-LEVELS, MOST_FOLDERS = 3, 200
-"""How far below the catalogue's folder that may be, and how many folders are looked into."""
+LEVELS, MOST_FOLDERS, MOST_NAMES = 3, 200, 100_000
+"""How far below the catalogue's folder that may be, how many folders are looked into, and how many names of one."""
+
+_MAIN = re.compile(r"(?i)main|front|default|cover|primary")
+"""What the first of several pictures is called."""
 
 _HTML = re.compile(r"<(?:p|br|ul|li|div|span|b|strong|h\d)\b[^>]*>", re.I)
 
@@ -75,7 +79,7 @@ def propose(
     names, rows = _first_rows(location, format, options)
     further = None if format == "sql" else further_rows(names, rows)
     records = rows if further is None else together(further, rows)
-    matching = Matching(columns_of(names, records))
+    matching = Matching(columns_of(names, records), variants=further is not None)
     if further is not None:
         by = " and ".join(dict.fromkeys(further.group.columns()))
         matching.notes.append(
@@ -237,8 +241,43 @@ def _pictures(
                 tried = [f"{pattern}{suffix}".replace("{id}", each) for each in ids]
                 if sum(1 for path in tried if files.find(path).path) >= 0.5 * len(tried):
                     return _Found(Pictures(pattern=(f"{pattern}{suffix}",)), True)
+        if pattern := _pattern(ids, files.root):
+            return _Found(Pictures(pattern=(pattern,)), True)
     notes.append("no column states pictures, and none is called by an id: products have none")
     return _Found(Pictures(), False)
+
+
+def _pattern(ids: Sequence[str], root: str) -> str | None:
+    """How pictures are called by ids that stand before more: `images/{id}_1.jpg` of several pictures each, `photos/{id}/front.jpg` of a folder each.
+    None where most ids have none that is called alike."""
+    some = ids[:FEW]
+    for folder in ["", *_folders_below(root)]:
+        if folder.rpartition("/")[2] in some:
+            continue
+        path = os.path.join(root, folder)
+        try:
+            with os.scandir(path) as entries:
+                names = [entry.name for entry in islice(entries, MOST_NAMES)]
+        except OSError:
+            continue
+        rests: Counter[str] = Counter()
+        for each in some:
+            behind = {name[len(each) :] for name in names if name.startswith(each)}
+            if "" in behind:
+                behind = {f"/{name}" for name in _names_in(os.path.join(path, each))}
+            rests.update(rest for rest in behind if not rest[0].isalnum() and rest.lower().endswith(SUFFIXES))
+        usual = [rest for rest, count in rests.items() if count > MOSTLY * len(some)]
+        if usual:
+            first = min(usual, key=lambda rest: (_MAIN.search(rest) is None, rest))
+            return f"{folder}/{{id}}{first}".lstrip("/")
+    return None
+
+
+def _names_in(folder: str) -> list[str]:
+    try:
+        return os.listdir(folder)[:MOST_FOLDERS]
+    except OSError:
+        return []
 
 
 def _stated(image: Column, files: PictureFiles | None, notes: list[str], downloaded: bool) -> _Found:

@@ -264,6 +264,39 @@ def test_numbers_of_googles_categories_are_what_they_stand_for(tmp_path: Path) -
     ]
 
 
+@pytest.mark.parametrize(
+    ("there", "found"),
+    [
+        (["images/{}_1.jpg", "images/{}_2.jpg"], "images/12_1.jpg"),
+        (["photos/{}/back.jpg", "photos/{}/front.jpg"], "photos/12/front.jpg"),
+        (["photos/{}0.jpg", "photos/1{}.jpg"], None),
+    ],
+)
+def test_pictures_are_found_by_ids_with_more_behind_them(
+    tmp_path: Path, there: list[str], found: str | None
+) -> None:
+    file = write_table(
+        tmp_path / "a.csv", "id,name,color", "12,Linen Shirt,Blue", "13,Wrap Dress,Red", "14,Coat,Red"
+    )
+    for number in (12, 13, 14):
+        for place in there:
+            path = tmp_path / place.format(number)
+            path.parent.mkdir(parents=True, exist_ok=True)
+            draw_picture(path, number)
+    rows = read_all(Mapped("shop", str(file), recognise(str(file)).mapping)).to_pylist()
+    assert rows[0]["image_uri"] == found
+
+
+def test_numbers_of_other_tables_are_no_words_and_a_range_of_sizes_is_no_size(tmp_path: Path) -> None:
+    header = "id,name,category,colour,size,condition"
+    file = write_table(tmp_path / "a.csv", header, "1,Linen Shirt,3,0,M,good", "2,Wrap Dress,4,1,EU 38,fair")
+    assert read(file, "category", "colour", "size", "condition")[1] == (None, None, "EU 38", "fair")
+    write_table(
+        file, header, '1,Linen Shirt,Shirts,Blue,"S,M,L",4 stars', '2,Wrap Dress,Dresses,Red,"S, M",5 stars'
+    )
+    assert read(file, "colour", "size", "condition")[1] == ("Red", None, None)
+
+
 SHIRT = "Linen Shirt,Blue,Men,19.90"
 DRESS = "Wrap Dress,Red,Women,29.90"
 
