@@ -20,7 +20,7 @@ _NOTHING = AnyOf("source", ())
 def read(query: Query, facts: Facts, notes: list[str]) -> Work[Query]:
     """The question without what its words say of the price and of what is not wanted, which narrow it instead. Notes say how they were read.
 
-    A search by words alone keeps them where nothing else would be left to look for.
+    A search by words, or by meaning alone, keeps them where nothing else would be left to look for.
     """
     if query.avoid:
         query = yield from _avoiding(query)
@@ -44,8 +44,9 @@ def _without_words(query: Query, notes: list[str]) -> Query:
     notes.append(f"there is no word in {query.words[:80]!r}")
     if query.mode == "text":
         return query
-    others = query.picture is not None or query.product is not None or query.vector is not None
-    return replace(query, words="", filters=query.narrowed if others else (*query.narrowed, _NOTHING))
+    if _has_more_than_words(query):
+        return replace(query, words="")
+    return replace(query, words="", mode="hybrid", filters=(*query.narrowed, _NOTHING))
 
 
 def _priced(query: Query, facts: Facts, notes: list[str]) -> Query:
@@ -79,5 +80,10 @@ def _refusing(query: Query, notes: list[str]) -> Work[Query]:
 
 
 def _may_lose(query: Query, left: str) -> bool:
-    """Whether words may be taken out of a question, given what is left of them: a search by words alone must keep some."""
-    return bool(left) or query.mode != "text"
+    """Whether words may be taken out of a question, given what is left of them: a search that asks by nothing else must keep some."""
+    return bool(left) or query.mode == "hybrid" or (query.mode == "vector" and _has_more_than_words(query))
+
+
+def _has_more_than_words(query: Query) -> bool:
+    """Whether a question has a meaning without its words."""
+    return query.picture is not None or query.product is not None or query.vector is not None
