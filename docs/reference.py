@@ -29,7 +29,7 @@ from fashion_assets.criteria.expectations import EXPECTATIONS
 from fashion_assets.criteria.requirements import REQUIREMENTS
 from fashion_assets.criteria.verdict import Criterion, in_force
 from fashion_assets.origins import variable
-from fashion_assets.settings import Settings
+from fashion_assets.settings import GROUPS, Settings
 from fashion_assets.sources.known_mappings import shipped
 from fashion_assets.sources.mapping import Details, Held, Pictures, Recognise, Vector
 from fashion_assets.sources.mapping import Mapping as MappingFile
@@ -40,111 +40,6 @@ from fashion_assets.warehouse.serving import LATER_TABLES, TABLES
 from fashion_assets.warehouse.tables import metadata
 
 PROGRAM = "fashion-assets"
-
-SETTINGS_BY_GROUP = {
-    "Where things are": (
-        "home",
-        "database_url",
-        "storage_url",
-        "reader_role",
-        "writer_role",
-        "keeper_role",
-        "source_code_url",
-    ),
-    "Environments of a backfill": (
-        "development_database_url",
-        "staging_database_url",
-        "production_database_url",
-    ),
-    "Reading a catalogue": ("source_name", "batch_size", "max_price", "fill_from"),
-    "Pictures": ("max_image_pixels", "max_image_bytes", "decoding_memory"),
-    "Pictures by URL": (
-        "fetch_pictures",
-        "fetch_hosts",
-        "fetch_per_host",
-        "fetch_seconds",
-        "fetch_again_hours",
-    ),
-    "The model": ("model", "model_revision", "device", "encode_batch_size", "encode_threads"),
-    "A cluster": (
-        "compute",
-        "ray_address",
-        "ray_batches",
-        "ray_encoders",
-        "ray_encoder_cpus",
-        "ray_encoder_gpus",
-        "ray_wait_seconds",
-        "ray_idle_seconds",
-    ),
-    "What goes together": ("outfit_rules",),
-    "Stories by a model": (
-        "story_endpoint",
-        "story_model",
-        "story_key",
-        "story_input_price",
-        "story_output_price",
-        "story_budget",
-        "story_requests_per_minute",
-        "story_at_once",
-        "story_seconds",
-    ),
-    "Releases": (
-        "keep_releases",
-        "keep_candidates",
-        "keep_spare",
-        "promote_automatically",
-        "approval_required",
-        "old_snapshots",
-        "old_snapshot_seconds",
-        "index_method",
-        "index_memory",
-        "counts_from",
-    ),
-    "A live release that follows": ("reindex_after", "changes_channel", "watch_nice"),
-    "The Dagster UI": ("sensor_runs_per_tick", "stale_after_days", "ui_url", "ui_hosts"),
-    "The search API": (
-        "api_host",
-        "api_port",
-        "api_workers",
-        "api_connections",
-        "api_release",
-        "api_open_to",
-        "api_requests_per_minute",
-        "api_search_seconds",
-        "api_max_body",
-        "api_cors_origins",
-        "shadow_release",
-        "shadow_share",
-    ),
-    "Former clients": ("former_hosts", "former_source"),
-    "What people look for and like": ("searches_kept_days", "feedback_kept_days"),
-    "Being told": ("notify_webhook", "notify_email", "notify_from", "smtp_url"),
-    "When something goes wrong": ("debug", "plain_dagster_storage"),
-    "Criteria: how sure": (
-        "criteria_confidence",
-        "criteria_sample",
-        "criteria_pictures",
-        "benchmark_seconds",
-        "max_used_by_others",
-    ),
-    "Criteria: batches": ("max_rejection_rate", "min_listings_for_a_rate"),
-    "Criteria: rows of a release": ("max_shrink", "min_brand_share", "max_price_shift", "min_known_share"),
-    "Criteria: what searches find": ("min_found_share", "min_article_type_precision", "min_recall"),
-    "Criteria: how soon searches answer": (
-        "max_listing_p95_ms",
-        "max_vector_search_p95_ms",
-        "max_picture_search_p95_ms",
-        "vector_load_qps",
-        "vector_load_p95_ms",
-        "hybrid_load_qps",
-        "hybrid_load_p95_ms",
-        "load_products",
-        "max_slowdown",
-        "min_products_for_times",
-    ),
-    "Criteria: what indexes take": ("max_index_mb_per_10k", "min_vectors_for_size"),
-}
-"""Every setting once, in the order the page has them."""
 
 MAPPING_TABLES: dict[str, type[BaseModel]] = {
     "The file": MappingFile,
@@ -208,18 +103,16 @@ def settings() -> str:
         f"`settings.toml` in the installation's home; the first of these wins. `{PROGRAM} settings` shows those in force, and "
         "where each comes from. A variable that is empty counts as not set; one that is no setting is warned of.",
     ]
-    for group, names in SETTINGS_BY_GROUP.items():
-        rows = []
-        for name in names:
-            field = Settings.model_fields[name]
-            rows.append(
-                (
-                    f"{_code(name)}<br>{_code(variable(name))}",
-                    kind(field),
-                    default(name, field),
-                    _text(field.description or ""),
-                )
+    for group, part in GROUPS.items():
+        rows = [
+            (
+                f"{_code(name)}<br>{_code(variable(name))}",
+                kind(field),
+                default(name, field),
+                _text(field.description or ""),
             )
+            for name, field in part.model_fields.items()
+        ]
         parts += [f"## {group}", _table(("name, variable", "kind", "default", "meaning"), rows)]
     return "\n\n".join(parts)
 

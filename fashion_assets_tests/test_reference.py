@@ -17,7 +17,7 @@ from fashion_assets.criteria.expectations import EXPECTATIONS
 from fashion_assets.criteria.requirements import REQUIREMENTS, in_words
 from fashion_assets.origins import variable
 from fashion_assets.places import CHECKOUT
-from fashion_assets.settings import Settings
+from fashion_assets.settings import GROUPS, Settings
 from fashion_assets.warehouse.serving import LATER_TABLES, TABLES
 from fashion_assets.warehouse.tables import metadata
 
@@ -66,7 +66,7 @@ def test_every_command_and_option_says_what_it_does(reference: ModuleType):
 
 
 def test_every_setting_stands_in_one_group_with_kind_default_and_meaning(reference: ModuleType):
-    grouped = [name for names in reference.SETTINGS_BY_GROUP.values() for name in names]
+    grouped = [name for part in GROUPS.values() for name in part.model_fields]
     assert sorted(grouped) == sorted(Settings.model_fields)
     told = rows(reference.settings())
     for name in Settings.model_fields:

@@ -1,6 +1,7 @@
 """Commands about an installation itself: its settings, and its database for other programs."""
 
 import re
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Annotated, Any
 
@@ -10,32 +11,36 @@ from rich.padding import Padding
 
 from fashion_assets.cli.app import Home, Json, agreed, app, err, existing_installation, fail, out, print_json
 from fashion_assets.origins import FILE_NAME, origin, variable
-from fashion_assets.settings import Settings
+from fashion_assets.settings import GROUPS, Settings
 from fashion_assets.terminal import shown
-from fashion_assets.thresholds import Thresholds
 
 
 @app.command("settings")
 def show_settings(home: Home = None, as_json: Json = False) -> None:
     """Every setting: its value, where that comes from, and what it means. Passwords are never shown."""
     settings = Settings()
-    # What criteria are judged by stands last: fewer people change it, and it is much.
-    names = sorted(Settings.model_fields, key=lambda name: name in Thresholds.model_fields)
-    known = [_setting(settings, name) for name in names]
     file = settings.home / FILE_NAME
     if as_json:
+        known = [_setting(settings, name) for part in GROUPS.values() for name in part.model_fields]
         return print_json({"file": str(file), "file_exists": file.is_file(), "settings": known})
     out.print(f"Set by variables {variable('<name>')}, which win, or lines `name = value` of")
-    out.print(f"{shown(str(file))} ({'there' if file.is_file() else 'not there'})\n", soft_wrap=True)
-    for setting in known:
-        value = "unset" if setting["value"] is None else str(setting["value"])
-        source = "default" if setting["where"] is None else f"{setting['origin']}, {setting['where']}"
-        out.print(
-            f"[bold]{setting['name']}[/] = {shown(value)}  [dim]({shown(source)})[/]",
-            soft_wrap=True,
-            highlight=False,
-        )
-        out.print(Padding(shown(setting["meaning"]), (0, 0, 0, 4)), style="dim", highlight=False)
+    out.print(f"{shown(str(file))} ({'there' if file.is_file() else 'not there'})", soft_wrap=True)
+    for heading, part in GROUPS.items():
+        out.print(f"\n[bold underline]{heading}[/]\n")
+        for name in part.model_fields:
+            _print_setting(_setting(settings, name))
+    return None
+
+
+def _print_setting(setting: Mapping[str, Any]) -> None:
+    value = "unset" if setting["value"] is None else str(setting["value"])
+    source = "default" if setting["where"] is None else f"{setting['origin']}, {setting['where']}"
+    out.print(
+        f"[bold]{setting['name']}[/] = {shown(value)}  [dim]({shown(source)})[/]",
+        soft_wrap=True,
+        highlight=False,
+    )
+    out.print(Padding(shown(setting["meaning"]), (0, 0, 0, 4)), style="dim", highlight=False)
 
 
 def _setting(settings: Settings, name: str) -> dict[str, Any]:

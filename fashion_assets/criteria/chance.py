@@ -15,7 +15,7 @@ from collections.abc import Sequence
 from typing import Any
 
 from fashion_assets.criteria.verdict import Finding, holds
-from fashion_assets.thresholds import Thresholds
+from fashion_assets.settings.thresholds import Thresholds
 
 
 def highest(mean: float, values: int, confidence: float) -> float:

@@ -15,7 +15,7 @@ from fashion_assets.benchmarks.recall import QUESTIONS, SELECTIVITIES
 from fashion_assets.benchmarks.results import Row
 from fashion_assets.criteria.chance import highest, lowest
 from fashion_assets.criteria.verdict import Criterion, Finding, holds, not_applicable
-from fashion_assets.thresholds import Thresholds
+from fashion_assets.settings.thresholds import Thresholds
 
 PROMISED = {"listing": (0.30, 0.40), "vector": (0.20, 0.30)}
 """A10: share of the old layout's median time that the new one saves, by the benchmark's kind. A promise that is merely not

@@ -1,7 +1,7 @@
 """Prices as they were read of the source and as the products have them.
 
 What belongs here: both sides of a release, listing by listing, and how far apart they lie. What does not: reading a notation
-(`sources.prices`), the rule by which a price is sane (`catalog.rules`), the limit (`thresholds`), drawing them
+(`sources.prices`), the rule by which a price is sane (`catalog.rules`), the limit (`settings.thresholds`), drawing them
 (`reports.charts`).
 """
 

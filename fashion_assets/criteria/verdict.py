@@ -10,7 +10,7 @@ from typing import Any, Generic, Literal, Self, TypeVar
 
 from fashion_assets.origins import variable
 from fashion_assets.settings import Settings
-from fashion_assets.thresholds import Thresholds
+from fashion_assets.settings.thresholds import Thresholds
 
 Subject = TypeVar("Subject")
 Whole = TypeVar("Whole")

@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 
 from fashion_assets.criteria.chance import at_least, highest, lowest
-from fashion_assets.thresholds import Thresholds
+from fashion_assets.settings.thresholds import Thresholds
 
 SETTINGS = Thresholds()
 ONCE_IN = 1_000
