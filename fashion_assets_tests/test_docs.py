@@ -35,7 +35,7 @@ COMMAND = "fashion-assets"
 PLACEHOLDER = re.compile(r"[A-Z][A-Z_]*|…|\.\.\.")
 """What stands for a value of the reader's own."""
 
-SERVICES = ("code", "init", "webserver", "daemon")
+SERVICES = ("code", "init", "webserver", "daemon", "search")
 """Services of the compose file in which our command is there: `docker compose exec code fashion-assets …`."""
 
 WRAPS = re.compile(r"[A-Z_]+=.*|\$|env|exec|nice|sudo|time", re.S)
@@ -311,7 +311,7 @@ def test_the_services_of_the_compose_file_call_commands_that_there_are():
     text = (PROJECT / "docker-compose.yml").read_text("utf-8")
     assert set(SERVICES) < set(yaml.safe_load(text)["services"])
     ours = {name: call for name, call in compose_commands(text).items() if call[0] == COMMAND}
-    assert set(ours) == {"init", "webserver"}
+    assert set(ours) == {"init", "webserver", "search"}
     assert {name: misuse(call[1:]) for name, call in ours.items()} == dict.fromkeys(ours)
     for call in compose_commands(text).values():
         for word in call:
