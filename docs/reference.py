@@ -1,11 +1,13 @@
 """Reference pages made of the code itself, as the site is built: what they say is what is in force.
 
-What belongs here: commands, settings, criteria, reasons of rejection, tables and requirements as Markdown. What does not:
+What belongs here: commands, settings, criteria, reasons of rejection, tables, requirements and benchmarks as Markdown. What does not:
 what any of them means (that stands in the code, with each), and pages told by hand (beside this file). MkDocs calls
 `on_files`. Values are the defaults, whatever the environment in which the site is built.
 """
 
+import ast
 import inspect
+import textwrap
 import typing
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from pathlib import Path
@@ -40,6 +42,8 @@ from fashion_assets.warehouse.serving import LATER_TABLES, TABLES
 from fashion_assets.warehouse.tables import metadata
 
 PROGRAM = "fashion-assets"
+
+BENCHMARKS = Path(__file__).parents[1] / "benchmarks"
 
 MAPPING_TABLES: dict[str, type[BaseModel]] = {
     "The file": MappingFile,
@@ -284,6 +288,25 @@ def requirements() -> str:
     return "\n\n".join(parts)
 
 
+def benchmarks() -> str:
+    """Every script of the folder `benchmarks`: what it measures, how it is called, what it prints; by what stands at its head."""
+    parts = [
+        "# Benchmarks",
+        "Scripts that measure, or try to break, an installation: called as shown, in a checkout. What they found is in "
+        f"[Performance](../performance.md); `{PROGRAM} bench` has those that belong to the product.",
+    ]
+    for script in sorted(BENCHMARKS.glob("*.py")):
+        head = ast.get_docstring(ast.parse(script.read_text("utf-8"))) or ""
+        said, *more = head.split("\n\n")
+        used = next((each for each in more if f"python {BENCHMARKS.name}/{script.name}" in each), None)
+        if used is None:  # what scripts share
+            continue
+        usage = textwrap.dedent(used.removeprefix("Usage: "))
+        parts += [f"## {script.stem}", _text(said), f"```text\n{usage}\n```"]
+        parts += [_text(each) for each in more if each is not used]
+    return "\n\n".join(parts)
+
+
 def kind(field: FieldInfo) -> str:
     """What a setting's value is, in words, with its limits."""
     if typing.get_origin(field.annotation) is typing.Literal:
@@ -391,4 +414,5 @@ PAGES: dict[str, Callable[[], str]] = {
     "mapping": mapping,
     "tables": tables,
     "requirements": requirements,
+    "benchmarks": benchmarks,
 }

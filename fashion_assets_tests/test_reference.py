@@ -75,6 +75,14 @@ def test_every_setting_stands_in_one_group_with_kind_default_and_meaning(referen
         assert variable(name) in reference.settings()
 
 
+def test_every_benchmark_says_what_it_measures_and_how_it_is_called(reference: ModuleType):
+    page = sections(reference.benchmarks())
+    for script in reference.BENCHMARKS.glob("*.py"):
+        if "__main__" in script.read_text("utf-8"):
+            said, _, usage = page[script.stem].partition("```text\n")
+            assert len(said.split()) > 4 and f"benchmarks/{script.name}" in usage.partition("```")[0]
+
+
 def test_every_key_of_a_mapping_is_explained(reference: ModuleType):
     page = reference.mapping()
     for title, model in reference.MAPPING_TABLES.items():
