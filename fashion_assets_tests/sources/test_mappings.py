@@ -7,6 +7,7 @@ import pytest
 from fashion_assets.catalog.normalization import canonical
 from fashion_assets.sources.known_mappings import load_mapping, shipped
 from fashion_assets.sources.mapped import Mapped
+from fashion_assets.sources.recognition import recognise
 from fashion_assets_tests.catalog.keyed import read_all
 from fashion_assets_tests.catalogue import draw_picture
 from fashion_assets_tests.sources.exports import LAYOUTS, Listing
@@ -112,3 +113,25 @@ def test_every_shipped_mapping_is_as_it_must_be_and_called_like_its_file():
     assert len(names) == len(set(names)) and set(names) >= {mapping for mapping, _ in LAYOUTS.values()}
     for mapping in shipped():
         assert load_mapping(mapping.name) == mapping and mapping.title
+
+
+def test_products_of_magento_are_those_it_shows(tmp_path: Path):
+    header = "sku,store_view_code,attribute_set_code,product_type,categories,name,visibility,price,special_price,base_image,additional_attributes,configurable_variations"
+    rows = [
+        'M1-S,,Top,simple,"Default Category/Men/Tops/Jackets",Wind Jacket-S,Not Visible Individually,49.000000,,/m/1/m1.jpg,"color=Black,size=S",',
+        'M1,,Top,configurable,"Default Category/Men/Tops/Jackets,Default Category/Sale",Wind Jacket,"Catalog, Search",49.000000,39.000000,/m/1/m1.jpg,"climate=Cold|Cool,gender=Men,pattern=Solid","sku=M1-S,size=S,color=Black|sku=M1-M,size=M,color=Black"',
+        "M1,de,Top,configurable,,Windjacke,,,,,,",
+        'W1,,Bag,simple,"Default Category/Gear/Bags",Tote,"Catalog, Search",15.000000,,no_selection,,',
+    ]
+    (tmp_path / "export_catalog_product_1.csv").write_text("\n".join([header, *rows]) + "\n")
+    folder = tmp_path / "pub" / "media" / "catalog" / "product" / "m" / "1"
+    folder.mkdir(parents=True)
+    draw_picture(folder / "m1.jpg", 1)
+    found = recognise(str(tmp_path))
+    source = Mapped("shop", found.location, found.mapping)
+    names = ("external_id", "title", "gender", "article_type", "colour", "price", "image_uri")
+    assert [tuple(row[name] for name in names) for row in read_all(source).to_pylist()] == [
+        ("M1", "Wind Jacket", "Men", "Jackets", "Black", "39.00", "pub/media/catalog/product/m/1/m1.jpg"),
+        ("W1", "Tote", None, "Bags", None, "15.00", None),
+    ]
+    assert (found.mapping.name, source.left_out["records that where leaves out"]) == ("magento", 1)

@@ -20,6 +20,8 @@ BOM = b"\xef\xbb\xbf"
 OTHER_UNICODE = (b"\xff\xfe", b"\xfe\xff", b"\0\0\xfe\xff")
 """How UTF-16 and UTF-32 begin."""
 
+_DUMP = re.compile(rb'\[\s*+\{\s*+"type"\s*+:\s*+"header"')
+_TABLE = re.compile(rb'\{\s*+"type"\s*+:\s*+"table"\s*+,\s*+"name"\s*+:\s*+("[^"\\]*+")')
 _OBJECT = re.compile(rb"\s*+\{")
 _LIST, _LIST_OF_LISTS = re.compile(rb"\s*+\[(?!\s*+\{)"), re.compile(rb'\[\s*+\[\s*+"')
 _KEY_OR_BRACKET = re.compile(rb"(?P<key>" + STRING + rb")\s*+:|" + STRING + rb"|[\[\]{},]", re.S)
@@ -52,6 +54,12 @@ def find_out(location: Path, sample: bytes, kind: str | None = None, items: str 
     begins = sample[first : first + 1]
     if kind is None and not items:
         kind = _kind_of(location.name.lower(), sample[start:], begins)
+    if not items and (tables := _TABLE.findall(sample)) and _DUMP.match(sample, first):
+        names = list(dict.fromkeys(map(_name, tables)))
+        raise SourceError(
+            f"{location} is phpMyAdmin's export of tables ({', '.join(names[:5])}), and a catalogue is one. Export that one as CSV, with its "
+            f"columns' names; or take it out: jq '.[] | select(.name == {json.dumps(names[-1])} and .data) | .data'."
+        )
     if kind != "array" and not items and len(keys := by_key(sample, first)) > 1:
         raise SourceError(
             f"{location} is one object that holds {len(keys):,} others by their keys ({', '.join(keys[:3])} …), and no array "

@@ -201,6 +201,11 @@ def test_what_was_changed_has_another_digest(tmp_path):
             r"one object that holds 2 others by their keys \(a, b",
         ),
         (b'{"shop": {"a": {"t": 1},\n "b": {"t": [2]}}}', {}, r"one object that holds 2 others"),
+        (
+            b'[\n{"type":"header","version":"5.2"},\n{"type":"table","name":"products","database":"shop","data":\n[\n{"id":"1"}\n]\n}\n]',
+            {},
+            r"phpMyAdmin's export of tables \(products\)",
+        ),
         (b'[{"id": 1}]\n{"id": 2}', {}, "In line 2 of .*behind the array, something else begins"),
         (b"id,title\n1,Shirt\n", {"layout": "objects"}, "no JSON of objects"),
         (b'{"products": [{"id": 1}]}', {"items": "goods"}, "called goods.*but products"),
