@@ -78,7 +78,9 @@ def _show(found: "Inspection") -> None:
     """The inspection on a terminal."""
     _show_reading(found)
     _show_section("Columns", _columns_table(found))
-    _show_section("What products have", _coverage_table(found))
+    lacked = [name for name, count in found.coverage.items() if not count]
+    nobody = [f"[dim]none has: {', '.join(lacked)}[/]"] if lacked else []
+    _show_section("What products have", _coverage_table(found), *nobody)
     if found.price["examples"]:
         out.print(f"\n[bold]Prices[/] ({escape(found.price['notation'])})")
         out.print(_prices_table(found))
@@ -133,8 +135,8 @@ def _columns_table(found: "Inspection") -> Table:
 def _coverage_table(found: "Inspection") -> Table:
     table = plain_table("attribute", "products", "share", figures=["products", "share"])
     for name, count in found.coverage.items():
-        share = f"{count / found.products:.0%}" if found.products else ""
-        table.add_row(name, f"{count:,}", share)
+        if count:
+            table.add_row(name, f"{count:,}", f"{count / found.products:.0%}")
     return table
 
 

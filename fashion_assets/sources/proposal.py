@@ -190,7 +190,7 @@ def _made_of(
     ]
     reason = (
         f"no mapping fits; proposed by the names of the columns and the values of {rows:,} rows: "
-        f"{len(attributes)} attributes, {len(left)} columns left over"
+        f"{len(attributes)} attributes, of the columns {len(left)} left over"
     )
     return Proposal(mapping, reason, tuple(matching.notes), rows)
 
