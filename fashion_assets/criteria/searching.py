@@ -109,13 +109,14 @@ def _titles_find_their_article_type(searching: Searching) -> Finding:
 
 
 def _text_search_finds_the_product(searching: Searching) -> Finding:
-    return _found(
-        searching,
-        searching.texts,
-        # A page of hits that have every word leaves out others that have.
-        lambda asked: asked.about.product_id in asked.ids or asked.tied_down_to(1.0),
-        _no("title", searching),
-    )
+    def is_found(asked: Asked) -> bool:
+        if asked.about.product_id in asked.ids or asked.results is None:
+            return asked.about.product_id in asked.ids
+        # A page of hits that have every word, or score as one of the very title does, leaves out others that do.
+        alike = [hit.score for hit in asked.results.hits if hit.title == asked.about.title]
+        return asked.tied_down_to(min([1.0, *alike]))
+
+    return _found(searching, searching.texts, is_found, _no("title", searching))
 
 
 def _picture_search_finds_the_product(searching: Searching) -> Finding:

@@ -275,6 +275,9 @@ def test_equal_products_stand_in_for_each_other(candidate: Candidate):
     )
     assert verdict_of(candidate, "vector_search_finds_the_product").value == 1.0
     assert verdict_of(candidate, "text_search_finds_the_product").value == 1.0
+    # Where a word of the title stands for others too, none that has it scores as much as one that would have all of them.
+    damage(candidate, "UPDATE {products} SET title = 'Blue cotton shirt'")
+    assert verdict_of(candidate, "text_search_finds_the_product").value == 1.0
 
 
 def test_errors_that_were_there_before_refuse_nothing(candidate: Candidate):
