@@ -139,19 +139,8 @@ def pin(
     as_json: Json = False,
 ) -> None:
     """Have a product stand at a place of what is found for words, or of a list by filters."""
-    _rule(
-        as_json,
-        product,
-        id,
-        "pin",
-        words,
-        when,
-        place=place,
-        starts_at=start,
-        ends_at=until,
-        note=note,
-        by=by,
-    )
+    rule = _rule("pin", id, words, when, by, place=place, starts_at=start, ends_at=until, note=note)
+    _put([rule], as_json, product)
 
 
 @merchandising_app.command()
@@ -167,7 +156,8 @@ def hide(
     as_json: Json = False,
 ) -> None:
     """Have a product not be found, for words or at all; who has its address sees it still."""
-    _rule(as_json, product, id, "hide", words, None, starts_at=start, ends_at=until, note=note, by=by)
+    rule = _rule("hide", id, words, None, by, starts_at=start, ends_at=until, note=note)
+    _put([rule], as_json, product)
 
 
 @merchandising_app.command()
@@ -192,15 +182,8 @@ def boost(
     as_json: Json = False,
 ) -> None:
     """Have products come sooner, or later, among what is found; nothing else is found by it."""
-    _rule(
-        *(as_json, None, id, "boost", words, when),
-        products=filters,
-        factor=factor,
-        starts_at=start,
-        ends_at=until,
-        note=note,
-        by=by,
-    )
+    values = {"products": filters, "factor": factor, "starts_at": start, "ends_at": until, "note": note}
+    _put([_rule("boost", id, words, when, by, **values)], as_json)
 
 
 @merchandising_app.command()
@@ -296,20 +279,12 @@ def searches(
 
 
 def _rule(
-    as_json: bool,
-    product: str | None,
-    id: str | None,
-    action: Any,
-    words: str | None,
-    when: list[str] | None,
-    *,
-    by: str | None,
-    **values: Any,
-) -> None:
+    action: Any, id: str | None, words: str | None, when: list[str] | None, by: str | None, **values: Any
+) -> "Rule":
+    """A rule as its command has it; what is not said is made: its id, and who decides it."""
     from fashion_assets.warehouse.merchandising import Rule
 
-    rule = Rule(id or _new("r"), action, words, when or [], by=_who(by), **values)
-    _put([rule], as_json, product)
+    return Rule(id or _new("r"), action, words, when or [], by=_who(by), **values)
 
 
 def _put(decisions: Sequence["Synonym | Rule"], as_json: bool, product: str | None = None) -> None:
