@@ -91,6 +91,11 @@ class WorkbookFile:
         )
         self._relations = self._related(self._book)
 
+    @property
+    def pictures(self) -> int:
+        """How many pictures lie in it."""
+        return sum(name.startswith("xl/media/") for name in self._parts)
+
     @cached_property
     def sheets(self) -> Sequence[Sheet]:
         """Its sheets of cells, in the order of their tabs."""

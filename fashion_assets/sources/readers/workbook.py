@@ -47,6 +47,9 @@ ALIKE = 0.6
 MOST_OPEN = 4
 """Workbooks, in one state each, that a process keeps unpacked: listings, and the tables beside them."""
 
+FEW_PICTURES = 3
+"""Pictures of a workbook that are more than a letterhead's."""
+
 looks_like = is_workbook
 
 
@@ -151,6 +154,11 @@ class _Unpacked:
         if self._others:
             said.append(
                 f"of {self.path.name} the sheets {', '.join(self._others)} are not read (name one in a mapping's options: sheet = …)"
+            )
+        if self._file.pictures >= FEW_PICTURES:
+            said.append(
+                f"{self._file.pictures:,} pictures lie in {self.path.name} itself, which are not read out of it: save each as images/ID.jpg beside "
+                "it, with the row's id for ID"
             )
         if self._file.uncalculated:
             said.append(

@@ -217,6 +217,16 @@ def test_the_sheet_of_the_listings_is_read_and_those_of_the_same_columns_with_it
         Workbook(path, {"sheet": "Shoes"})
 
 
+def test_pictures_that_lie_in_it_are_told_but_for_a_letterheads(tmp_path):
+    path = put(tmp_path / "a.xlsx", products("1", "2"))
+    for number, notes in ((1, 0), (2, 0), (3, 1)):
+        rewritten(path, f"xl/media/image{number}.png", lambda _: "PNG")
+        with Workbook(path) as reader:
+            assert count(reader) == 2
+            assert len(reader.notes) == notes
+    assert "3 pictures lie in a.xlsx itself" in reader.notes[0]
+
+
 def test_what_cannot_be_taken_apart_is_a_row_and_damage_is_told(tmp_path, monkeypatch):
     path = put(tmp_path / "a.xlsx", products("1", "2", "3", "_x0000_"))
     rewritten(
