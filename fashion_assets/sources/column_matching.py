@@ -8,6 +8,7 @@ column that is not mapped stays in the record.
 """
 
 import re
+import unicodedata
 from collections import Counter
 from collections.abc import Iterable, Iterator, Sequence
 
@@ -88,6 +89,17 @@ _OTHER_PRICE = re.compile(
 """Words for prices in the folded names of columns; and words beside them in names of what is not the price a thing is sold at."""
 
 _FRACTION = re.compile(r"-?\d+[.,]\d+")
+_OFFERS = frozenset(
+    map(
+        folded,
+        (
+            *("sale_price", "special_price", "offer_price", "discounted_price", "discount_price", "promo_price", "angebotspreis", "aktionspreis"),
+            *("sonderpreis", "tarif promo", "prix promo", "precio rebajado", "precio oferta", "prezzo scontato", "prezzo in offerta", "actieprijs"),
+            *("cena promocyjna", "kampanjpris"),
+        ),
+    )
+)  # fmt: skip
+"""What columns of special offers are called."""
 _AMOUNT = re.compile(r"\d{1,6}[.,]\d{2}")
 _WORDS = frozenset(
     each.name for each in ATTRIBUTES if each.name not in ("year", "size", "price", "title", "description")
@@ -127,6 +139,8 @@ class Matching:
         self.columns = columns
         self._variants = variants
         self.by_name = {column.name: column for column in columns}
+        self.offer: Column | None = None
+        """The column of prices of what is on offer, which goes before that of the price, where there is one."""
         self.taken: dict[str, str] = {}
         """By the column's name, what it is."""
         self.notes: list[str] = []
@@ -206,7 +220,12 @@ class Matching:
                     f"{column.name} is called as prices are and holds none ({column.stated[0]!r}): left out"
                 )
         if sure:  # a column of special offers is mostly empty
-            return self._take("price", next((each for each in sure if each.filled >= HALF), sure[0]))
+            usual = next((each for each in sure if each.filled * (1 - each.share(_is_zero)) >= HALF), sure[0])
+            offer = next((each for each in sure if self._is_offer(each) and each is not usual), None)
+            if offer is not None:
+                self.offer = self._take("price", offer)
+                self.notes.append(f"{offer.name} is read as the price where it states one, else {usual.name}")
+            return self._take("price", usual)
         named = self._names.money(synonyms()[PRICE])
         if named in self.by_name and named not in self.taken:
             return self._take("price", self.by_name[named])
@@ -222,6 +241,14 @@ class Matching:
             self.notes.append(f"{called[0].name} is read as the price")
             return self._take("price", called[0])
         return self._price_by_values() or self._no_price(called)
+
+    def _is_offer(self, column: Column) -> bool:
+        """Whether a column has the prices of what is on offer, and nothing where nothing is."""
+        return (
+            folded(without_language(column.called)) in _OFFERS
+            and column.filled < HALF
+            and not column.share(_is_zero)
+        )
 
     def title(self) -> Column | None:
         """The column of titles, or of short texts that could be some."""
@@ -393,6 +420,11 @@ class Matching:
 def in_cents(column: Column) -> bool:
     """Whether a column of prices is called as those in hundredths are."""
     return _CENTS.fullmatch(folded(column.name)) is not None
+
+
+def _is_zero(text: str) -> bool:
+    """Whether an amount is zero, as some systems write that nothing is on offer."""
+    return not any(unicodedata.decimal(character, 0) for character in text)
 
 
 def _is_place(text: str) -> bool:

@@ -137,7 +137,10 @@ def _made_of(
     if title is not None:
         attributes[TITLE] = title.read()
     if price is not None:
-        attributes[PRICE] = price.read(scale="0.01" if in_cents(price) else None)
+        read = price.read(scale="0.01" if in_cents(price) else None)
+        attributes[PRICE] = (
+            read if matching.offer is None else Expression(first=(matching.offer.read(), read))
+        )
     paths = paths_among([column for column in matching.columns if column.name not in matching.taken])
     of_paths = {} if paths is None else dict(path_expressions(paths))
     if paths is not None:

@@ -297,6 +297,23 @@ def test_numbers_of_other_tables_are_no_words_and_a_range_of_sizes_is_no_size(tm
     assert read(file, "colour", "size", "condition")[1] == ("Red", None, None)
 
 
+@pytest.mark.parametrize(
+    ("offers", "read_as"),
+    [
+        (("", "12,50", ""), ["19.90", "12.50", "39.90"]),
+        (("0,00", "12,50", "0,00"), ["19.90", "29.90", "39.90"]),
+    ],
+)
+def test_what_is_on_offer_has_the_price_of_the_offer(tmp_path: Path, offers: Any, read_as: list[str]) -> None:
+    rows = [f"A{n};{title};{colour};{price.replace('.', ',')};{offer}" for n, ((title, colour, _, price), offer) in enumerate(zip(GARMENTS, offers, strict=True))]  # fmt: skip
+    file = write_table(tmp_path / "a.csv", "Artikelnummer;Name;Farbe;Regulärer Preis;Angebotspreis", *rows)
+    assert read(file, "price") == [(amount,) for amount in read_as]
+    file.write_text(
+        file.read_text("utf-8").replace("Regulärer Preis;Angebotspreis", "Regular price;Sale price"), "utf-8"
+    )
+    assert read(file, "price") == [(amount,) for amount in read_as]
+
+
 SHIRT = "Linen Shirt,Blue,Men,19.90"
 DRESS = "Wrap Dress,Red,Women,29.90"
 
