@@ -25,7 +25,7 @@ from fashion_assets.search.answering import Answering
 from fashion_assets.search.meaning import Encoders
 from fashion_assets.search.query import Query
 from fashion_assets.search.reading import Statement, settle
-from fashion_assets.search.work import Compute, Once, Read, Work
+from fashion_assets.search.work import Beside, Compute, Once, Read, Work
 from fashion_assets.settings import Settings
 from fashion_assets.warehouse.releases import Release
 
@@ -116,6 +116,9 @@ def _drive(conn: psycopg.Connection, work: Work[Any], sent: list[Read]) -> Any:
             elif isinstance(step, Once):
                 known = step.known()
                 answer = _drive(conn, step.work(), sent) if known is None else known
+            elif isinstance(step, Beside):
+                _drive(conn, step.work(), sent)
+                answer = True
             else:
                 sent.append(step)
                 answer = list(_answers(conn, step))
