@@ -250,8 +250,9 @@ def _found_table(connection: sa.Connection, wanted: str | Sequence[str]) -> tupl
         try:
             if inspector.has_table(name, schema=schema):  # views, too
                 return schema, name
-        except exc.OperationalError:  # a schema SQLite does not know
-            continue
+        except exc.OperationalError:
+            if connection.dialect.name != "sqlite":  # which so says that it knows no such schema
+                raise
     return None
 
 

@@ -22,7 +22,7 @@ from fashion_assets.sources import SourceError
 from fashion_assets.sources.known_mappings import parse_mapping
 from fashion_assets.sources.mapped import Mapped
 from fashion_assets.sources.proposal import propose
-from fashion_assets.sources.readers import format_of, keys, open_rows
+from fashion_assets.sources.readers import databases, format_of, keys, open_rows
 from fashion_assets.sources.readers.keeping import kept
 from fashion_assets.sources.readers.sql import FETCHED_ROWS, LOCATORS, Sql
 from fashion_assets.warehouse.noting import SyncReport
@@ -307,6 +307,17 @@ def test_a_lost_connection_goes_on_behind_the_last_key(settings, database):
             database.commit()
     assert sorted(seen) == list(range(1, 2001))
     assert "the connection was lost" in reader.how["interrupted"]
+
+
+def test_a_lost_connection_is_no_table_that_is_missing(settings, database):
+    made(database, EVERY_TYPE)
+    engine = databases.engine(database_url(settings))
+    with engine.connect() as connection:
+        ended = connection.scalar(sa.text("SELECT pg_backend_pid()"))
+        database.execute("SELECT pg_terminate_backend(%s)", (ended,))
+        with pytest.raises(sa.exc.OperationalError, match="terminat"):
+            databases.find_table(connection, "shop.things", "here")
+    engine.dispose()
 
 
 def test_it_works_where_the_role_has_time_outs(settings, database):
