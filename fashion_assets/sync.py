@@ -15,6 +15,7 @@ from datetime import UTC, datetime
 from typing import Literal
 
 import psycopg
+import stamina
 from rich.console import Console
 
 from fashion_assets.arrow import spare_pandas
@@ -24,7 +25,7 @@ from fashion_assets.migration import Allowed, Migration
 from fashion_assets.outcome import MigrationResult, said_of_scan
 from fashion_assets.postgres.connections import connect
 from fashion_assets.release import following_tables, roots, upkeep
-from fashion_assets.release.applying import Applying, Followed, Judged, NeedsSnapshot
+from fashion_assets.release.applying import Applying, Followed, Judged, NeedsSnapshot, Overtaken
 from fashion_assets.release.carrying import carry_ahead, carry_late
 from fashion_assets.release.following import Portion, behind, differing, portions
 from fashion_assets.release.plan import made_with, plan, tables_version
@@ -206,13 +207,18 @@ class Sync:
                     f"The live release cannot be changed: {why}. Build a new one: fashion-assets sync"
                 )
             return why
-        names = [each for each in behind(conn, live) if source in (None, each[0])]
-        counts = dict(differing(conn, live, [batch for _, batch in names]))
-        if mode == "auto" and (why := takes_longer(conn, live, sum(counts.values()))):
-            return why
-        clock.lap("reading")
         entries = {each.name: each for each in active_sources(conn)}
-        self._follow(live, portions(conn, live, names, counts), entries, result.followed, allow_shrink)
+        # A watch writes beside it.
+        for attempt in stamina.retry_context(Overtaken, attempts=5, wait_initial=0.05):
+            with attempt:
+                names = [each for each in behind(conn, live) if source in (None, each[0])]
+                counts = dict(differing(conn, live, [batch for _, batch in names]))
+                if mode == "auto" and (why := takes_longer(conn, live, sum(counts.values()))):
+                    return why
+                clock.lap("reading")
+                self._follow(
+                    live, portions(conn, live, names, counts), entries, result.followed, allow_shrink
+                )
         clock.lap("judging and writing")
         self._follow_tables(live, result.followed)
         clock.lap("tables")

@@ -28,6 +28,7 @@ from fashion_assets.catalog.listing import REJECTION_SCHEMA
 from fashion_assets.embedding.encoder import Model
 from fashion_assets.errors import FashionAssetsError
 from fashion_assets.postgres.copy import copy_encoded
+from fashion_assets.postgres.errors import Busy
 from fashion_assets.release import roots, styles
 from fashion_assets.release.counting import Counted, count_vectors, counted
 from fashion_assets.release.following import Portion
@@ -54,6 +55,10 @@ class NeedsSnapshot(FashionAssetsError):
 
 class Moved(FashionAssetsError):
     """Another release went live meanwhile; whoever asks again finds what there is now."""
+
+
+class Overtaken(Busy):
+    """Another sync wrote to the same batches since they were compared with the register; whoever asks again compares anew."""
 
 
 class TooMuchGone(FashionAssetsError):
@@ -171,7 +176,7 @@ class Applying:
     ) -> Followed:
         """Bring the release in step with a portion, in one transaction; it is judged now, if it is not yet.
 
-        Raises `TooMuchGone`, `NeedsSnapshot`, `Moved` where the release is live no more, and what `judge` raises; then nothing has
+        Raises `TooMuchGone`, `NeedsSnapshot`, `Overtaken`, `Moved` where the release is live no more, and what `judge` raises; then nothing has
         changed.
         """
         judged = judged or self.judge(entry, portion)
@@ -183,6 +188,7 @@ class Applying:
                 live = releases.get(conn, release.release)
                 if live.state != "live":
                     raise Moved(f"{release.release} is {live.state} by now. Sync again.")
+                _require_as_found(conn, release, portion)
                 changes.originating(conn, f"{changes.SYNC} {entry.name}")
                 done = self._write(release, entry.name, portion, judged, allow_shrink)
         self._writing_seconds += time.monotonic() - began
@@ -267,6 +273,18 @@ class Applying:
 
 WITHIN = "1 hour"
 """The time over which is counted what goes, so that much does not go little by little unseen."""
+
+
+def _require_as_found(conn: psycopg.Connection, release: Release, portion: Portion) -> None:
+    """Raise `Overtaken` unless the release has the portion's batches as they were compared, which are locked by now."""
+    rows = conn.execute(
+        "SELECT batch, content_version FROM fashion_ops.release_batches WHERE release = %s AND batch = ANY(%s)",
+        (release.release, list(portion.batches)),
+    ).fetchall()
+    if changed := [batch for batch, version in rows if version != portion.found.get(batch, "")]:
+        raise Overtaken(
+            f"Another sync wrote {', '.join(changed)} into {release.release} meanwhile. Sync again."
+        )
 
 
 def _bring(

@@ -30,6 +30,8 @@ class Portion(NamedTuple):
     source: str
     batches: dict[str, tuple[str, int]]
     """Content version and listings of each, as the register has them."""
+    found: dict[str, str]
+    """The content version the release had each of them in, before it was compared; of those it had none of, nothing."""
     listings: pa.Table
     """What is to be judged (`REFERENCES_SCHEMA`)."""
     batch_of: dict[str, str]
@@ -184,6 +186,11 @@ def _portion(
             return ""
         return f" AND {alias}.source = %(source)s AND {alias}.listing_key = ANY(%(keys)s)"
 
+    # First: whoever writes to the release from here on makes it another.
+    found = conn.execute(
+        "SELECT batch, content_version FROM fashion_ops.release_batches WHERE release = %s AND batch = ANY(%s)",
+        (release.release, batches),
+    ).fetchall()
     rows = conn.execute(
         sql.SQL(
             "SELECT l.external_id, l.locator, l.signature, l.listing_key, l.occurrence, l.batch, "
@@ -226,6 +233,7 @@ def _portion(
     return Portion(
         source,
         {batch: (version, listings) for batch, version, listings in versions},
+        dict(found),
         pa.table([list(column) for column in columns[:5]], schema=REFERENCES_SCHEMA),
         dict(zip(columns[3], columns[5], strict=True)),
         [product for (product,) in gone],

@@ -15,7 +15,7 @@ from fashion_assets.embedding.encoder import InstalledModel
 from fashion_assets.outcome import MigrationResult
 from fashion_assets.postgres.connections import connect
 from fashion_assets.release import carrying, roots, swap
-from fashion_assets.release.applying import Applying, Followed, Moved, NeedsSnapshot, TooMuchGone
+from fashion_assets.release.applying import Applying, Followed, Moved, NeedsSnapshot, Overtaken, TooMuchGone
 from fashion_assets.release.carrying import Carried
 from fashion_assets.release.following import behind, portions
 from fashion_assets.release.following_tables import settle
@@ -301,6 +301,26 @@ def test_a_release_that_is_not_live_any_more_is_left_alone(live: Candidate):
     swap.rollback(live.conn, live.settings, other.release)
     with pytest.raises(Moved, match="is retired by now"):
         apply_all(live)
+
+
+def test_what_another_sync_wrote_meanwhile_is_compared_anew(live: Candidate):
+    conn, (entry,) = live.conn, active_sources(live.conn)
+    gone_from_the_register(live, ["1"])
+    (early,) = portions(conn, live.release, behind(conn, live.release))
+    # By a watch whose register is another one: what it wrote is in no register, and none of what was compared.
+    conn.execute(
+        "UPDATE fashion_ops.release_batches SET content_version = 'other' WHERE batch = ANY (%s)",
+        (list(early.batches),),
+    )
+    conn.commit()
+    with (
+        connect(live.settings, autocommit=True) as own,
+        closing(Applying(live.settings, own, own, InstalledModel(live.settings))) as applying,
+        pytest.raises(Overtaken, match="wrote fashion_demo-00001 into fashion_sota_r0001 meanwhile"),
+    ):
+        applying.apply(live.release, entry, early)
+    assert figures(conn, live.release.release) == (40, 0, 40, 40)
+    assert apply_all(live).removed == 1
 
 
 def test_figures_that_do_not_add_up_change_nothing(live: Candidate):
