@@ -23,7 +23,9 @@ PYTHON ?= $(shell for python in python3.11 python3 python; do \
 run: $(INSTALLED)
 	$(BIN)/fashion-assets run $(if $(CATALOG),--catalog "$(CATALOG)") $(if $(SAMPLE),--sample $(SAMPLE))
 
+# Compiled first: a shell may keep Python from it, and hundreds of processes of the tests would do it for themselves.
 test: $(INSTALLED)
+	$(BIN)/python -m compileall -q fashion_assets
 	$(BIN)/python -m pytest --numprocesses logical --maxprocesses 4 --dist worksteal
 
 serve: $(INSTALLED)
