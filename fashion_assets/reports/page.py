@@ -7,6 +7,7 @@ drawn (`charts`) and how the page looks (`templates`).
 from collections.abc import Iterator, Mapping, Sequence
 from typing import Any
 
+from jinja2 import Template
 from markupsafe import Markup
 
 from fashion_assets.catalog.attributes import TELLING
@@ -38,14 +39,19 @@ def _words(reason: str) -> str:
     return reason.removeprefix("image_").replace("_", " ")
 
 
-def render(content: Mapping[str, Any], limits: Limits) -> str:
-    """The page of what `gather` found: HTML that needs nothing beside it. Pictures beyond the limits are not opened."""
+def template(limits: Limits) -> Template:
+    """The page's template, compiled."""
     templates = environment("fashion_assets.reports")
     templates.filters["thumbnail"] = Thumbnails(limits, (THUMBNAIL, THUMBNAIL)).of
     templates.filters["words"] = _words
     templates.filters["requirement"] = in_words
     templates.filters["record"] = to_json
-    return templates.get_template("report.html").render(
+    return templates.get_template("report.html")
+
+
+def render(content: Mapping[str, Any], limits: Limits) -> str:
+    """The page of what `gather` found: HTML that needs nothing beside it. Pictures beyond the limits are not opened."""
+    return template(limits).render(
         **content,
         failed=[verdict for verdict in content["criteria"] if verdict["outcome"] == "fail"],
         batches_shown=content["batches"][:BATCHES],
