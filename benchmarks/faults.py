@@ -60,6 +60,7 @@ def environment(**settings: object) -> dict[str, str]:
         for name, value in os.environ.items()
         if not name.startswith((ENVIRONMENT_PREFIX, "DAGSTER_"))
     }
+    settings = {"benchmark_seconds": 0, **settings}  # how fast a release is does not matter here
     given = {ENVIRONMENT_PREFIX + name.upper(): str(value) for name, value in settings.items()}
     return {**ours, "COLUMNS": "200", "NO_COLOR": "1", **given}
 

@@ -1,6 +1,6 @@
 """SIGKILL at random instants of a run, a promotion, a rollback and a retirement; and what is there afterwards.
 
-Usage: python benchmarks/kills.py WORK_FOLDER [--listings N] [--kills N] [--seed N]
+Usage: python benchmarks/kills.py WORK_FOLDER [--listings N] [--batches N] [--kills N] [--seed N]
 
 So many kills for each command: of the command, all it started and, every second time, the Postgres in its home. After each the
 live release answers: a search finds something, and readers see what the register says is live. The run after a killed run
@@ -61,6 +61,7 @@ def main() -> int:
     )
     parser.add_argument("work", type=Path)
     parser.add_argument("--listings", type=int, default=600)
+    parser.add_argument("--batches", type=int, default=6, help="of each catalogue")
     parser.add_argument("--kills", type=int, default=5, help="of each command")
     parser.add_argument(
         "--commands", default="run,promote,rollback,retire", help="those of these that are killed"
@@ -70,7 +71,7 @@ def main() -> int:
     work, chance, trials = given.work.resolve(), random.Random(given.seed), Trials()
     work.mkdir(parents=True, exist_ok=True)
     first, second = catalogues(work, given.listings)
-    home, batch = work / "home", max(1, given.listings // 6)
+    home, batch = work / "home", max(1, given.listings // given.batches)
     whole = call(home, "run", "--catalog", first, batch_size=batch)
     trials.ended("a run", whole, succeeds=True, wrong=unsound(home))
 

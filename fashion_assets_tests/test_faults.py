@@ -32,7 +32,7 @@ def harness(name: str, *arguments: object) -> None:
 def repaired(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """Where an installation lies whose second run was killed, and which a further one has repaired."""
     work = tmp_path_factory.mktemp("faults")
-    harness("kills.py", work, "--listings", 24, "--kills", 1, "--commands", "run")
+    harness("kills.py", work, "--listings", 24, "--batches", 3, "--kills", 1, "--commands", "run")
     return work
 
 
