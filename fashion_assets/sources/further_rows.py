@@ -22,36 +22,10 @@ FURTHER = frozenset(
     ("sku", "variant", "variation", "child", "rule", "option", "variante", "variación", "variazione", "variação", "wariant", "variatie")
 )  # fmt: skip
 """What systems call rows that are no products of their own, in a column of kinds."""
-KINDS = FURTHER | frozenset(
-    (
-        *(
-            "simple",
-            "configurable",
-            "grouped",
-            "bundle",
-            "virtual",
-            "downloadable",
-            "variable",
-            "external",
-            "parent",
-            "product",
-            "physical",
-        ),
-        *(
-            "digital",
-            "item",
-            "p",
-            "d",
-            "",
-            "standalone",
-            "master",
-            "produkt",
-            "produit",
-            "producto",
-            "prodotto",
-        ),
-    )
-)
+KINDS = FURTHER | frozenset((
+    "", "simple", "configurable", "grouped", "bundle", "virtual", "downloadable", "variable", "external", "parent", "product", "physical", "digital",
+    "item", "p", "d", "standalone", "master", "produkt", "produit", "producto", "prodotto",
+))  # fmt: skip
 """What they call records at all."""
 PARENTS = frozenset(
     map(folded, ("parent", "parent_id", "parent sku", "parent_sku", "parent.id", "parent id", "Übergeordnetes Produkt", "parent product", "parente", "padre", "superior"))

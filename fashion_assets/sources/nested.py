@@ -12,22 +12,10 @@ from typing import Any
 MOST_PRINTED = 100_000
 """Characters of an object as Python prints it that is taken apart: far more than a garment has properties."""
 
-_TYPED = frozenset(
-    (
-        *(
-            "$oid",
-            "$date",
-            "$numberInt",
-            "$numberLong",
-            "$numberDouble",
-            "$numberDecimal",
-            "$uuid",
-            "$symbol",
-        ),
-        *("stringValue", "integerValue", "doubleValue", "booleanValue", "timestampValue", "referenceValue"),
-        *("arrayValue", "mapValue"),
-    )
-)
+_TYPED = frozenset((
+    "$oid", "$date", "$numberInt", "$numberLong", "$numberDouble", "$numberDecimal", "$uuid", "$symbol",
+    "stringValue", "integerValue", "doubleValue", "booleanValue", "timestampValue", "referenceValue", "arrayValue", "mapValue",
+))  # fmt: skip
 """Keys by which exports say of what type a value is: of MongoDB (Extended JSON), and of Firestore."""
 
 _OF_DYNAMODB: Mapping[str, type | tuple[type, ...]] = {
