@@ -12,7 +12,15 @@ import unicodedata
 from collections import Counter
 from collections.abc import Iterable, Iterator, Sequence
 
-from fashion_assets.catalog.attributes import ATTRIBUTES, BY_VALUES, DIFFERENT, LEVELS, VOCABULARIES
+from fashion_assets.catalog.attributes import (
+    ATTRIBUTES,
+    BY_VALUES,
+    DIFFERENT,
+    LEVELS,
+    SHORT,
+    TEXT,
+    VOCABULARIES,
+)
 from fashion_assets.sources.column_values import Column
 from fashion_assets.sources.columns import Columns, folded, synonyms, without_language
 from fashion_assets.sources.notations import read_year
@@ -102,9 +110,9 @@ _OFFERS = frozenset(
 """What columns of special offers are called."""
 _AMOUNT = re.compile(r"\d{1,6}[.,]\d{2}")
 _WORDS = frozenset(
-    each.name for each in ATTRIBUTES if each.name not in ("year", "size", "price", "title", "description")
+    each.name for each in ATTRIBUTES if each.kind is TEXT and each.longest == SHORT and each.name != "size"
 )
-"""Attributes whose values are words."""
+"""Attributes whose values are words: no numbers, and no sentences."""
 _SEVERAL = re.compile(r"[,;|\[\n]")
 _NAMED = ("name", "value", "title")
 _INSIDE = {"image": ("src", "url", "large", "original", "href", "path", "uri", *_NAMED)}

@@ -46,6 +46,7 @@ ELSEWHERE = {
     "sources/drawn/people.py": "columns of an old system",
     "sources/drawn/json_garments.py": "columns of an old system",
     "sources/drawn/json_tables.py": "columns of an old system",
+    "sources/column_matching.py": "what a product's variants, pictures and categories state for it",
     "sources/statements.py": "by which names a text's own title and brand are found",
     "release/garments.py": "the columns of a former system, whose view this is",
     "serving/former/fashion_ecom.py": "keys of a former system's calls",
