@@ -110,7 +110,7 @@ def test_a_server_that_cannot_be_reached_or_used(settings: Settings, monkeypatch
             "fashion_assets.warehouse.requirements._FACTS",
             "SELECT 'x' AS version, 'r' AS role, 'd' AS database, '0.8.5' AS vector, '0.8.5' AS available_vector, 'public' AS vector_schema, "
             "true AS may_use_vector, false AS may_create, true AS may_have_temporary, false AS may_use, false AS is_standby, NULL AS read_only, NULL::int AS "
-            "role_connections, NULL::int AS database_connections, NULL::int AS server_connections",
+            "role_connections, NULL::int AS database_connections, NULL::int AS server_connections, 'origin' AS replication_role, 'default' AS replication_role_set",
         )
         found = server.of_versions(conn)
     assert found.state == "mend" and "GRANT CREATE ON DATABASE d TO r" in found.remedy
