@@ -99,12 +99,11 @@ def tend(
     release: Release,
     progress: Callable[[str], None] = lambda said: None,
 ) -> Tended:
-    """Have writes be logged where they are not, sum up what was added to the counts of values, build the index of vectors anew where it is due, and drop what a rebuild that was cut
-    off left. `conn` is in autocommit, the caller's alone, and closed afterwards. Readers and writers wait for nothing. Raises what the server does, where it does not end well."""
+    """Have writes be logged where they are not, sum up what was added to the counts of values, build the index of vectors anew where it is due,
+    and drop what a rebuild that was cut off left. `conn` is in autocommit, the caller's alone, and closed afterwards. Readers and writers wait for nothing. Raises what the server does, where it does not end well."""
     with suppress(Busy), conn.transaction(), once_nobody_writes(conn, release):
-        changes.begin(
-            conn, release
-        )  # as where somebody dropped or disabled a trigger, or a former version made it
+        # As where somebody dropped or disabled a trigger, or a former version made it.
+        changes.begin(conn, release)
     value_counting.settle(conn, release)
     state = of_vectors(conn, settings, release)
     if not (state.is_due or state.leftovers):

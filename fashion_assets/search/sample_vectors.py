@@ -9,7 +9,7 @@ is in those, its head, and how long the rest of it is, its tail. A similarity di
 the rest of a search in the processor's cache, which 4 MB of vectors would take from it.
 
 The dimensions are those of a randomised range finder with half a power iteration (Halko, Martinsson, Tropp: Finding structure with randomness, SIAM
-Review 53, 2011, 4.5), which takes 7 ms where the principal ones would take a hundred.
+Review 53, 2011, 4.5), found in 4 ms where the principal ones take 23.
 """
 
 from dataclasses import dataclass

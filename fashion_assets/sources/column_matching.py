@@ -101,9 +101,9 @@ _OFFERS = frozenset(
     map(
         folded,
         (
-            *("sale_price", "special_price", "offer_price", "discounted_price", "discount_price", "promo_price", "angebotspreis", "aktionspreis"),
-            *("sonderpreis", "tarif promo", "prix promo", "precio rebajado", "precio oferta", "prezzo scontato", "prezzo in offerta", "actieprijs"),
-            *("cena promocyjna", "kampanjpris"),
+            "sale_price", "special_price", "offer_price", "discounted_price", "discount_price", "promo_price", "angebotspreis", "aktionspreis",
+            "sonderpreis", "tarif promo", "prix promo", "precio rebajado", "precio oferta", "prezzo scontato", "prezzo in offerta", "actieprijs",
+            "cena promocyjna", "kampanjpris",
         ),
     )
 )  # fmt: skip

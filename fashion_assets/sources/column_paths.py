@@ -16,9 +16,9 @@ CALLED = tuple(
     map(
         folded,
         (
-            *("categories", "category", "product_type", "product_category", "category_path", "categorytext", "breadcrumb", "breadcrumbs"),
-            *("google_product_category", "product category/complete name", "taxonomy", "kategorien", "kategorie", "catégories", "catégorie"),
-            *("categorías", "categoria", "categorie", "categorieën", "kategorier", "kategorie produktu", "kategória", "категория", "merchant_category"),
+            "categories", "category", "product_type", "product_category", "category_path", "categorytext", "breadcrumb", "breadcrumbs",
+            "google_product_category", "product category/complete name", "taxonomy", "kategorien", "kategorie", "catégories", "catégorie",
+            "categorías", "categoria", "categorie", "categorieën", "kategorier", "kategorie produktu", "kategória", "категория", "merchant_category",
         ),
     )
 )  # fmt: skip
