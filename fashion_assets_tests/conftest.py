@@ -23,6 +23,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, NamedTuple
 from urllib.parse import quote, urlencode
 
+import hypothesis
 import pytest
 from psycopg import sql
 from pydantic import SecretStr
@@ -47,6 +48,10 @@ from fashion_assets_tests.object_storage import ObjectStorage, serving
 
 if TYPE_CHECKING:
     import dagster as dg
+
+hypothesis.settings.register_profile("fixed", derandomize=True)
+hypothesis.settings.load_profile("fixed")
+"""The same cases in every run, so that a run tells of the change alone. `--hypothesis-profile=default` draws others."""
 
 TEMPLATE = "prepared_template"
 

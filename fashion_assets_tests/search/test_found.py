@@ -75,7 +75,7 @@ filters = st.fixed_dictionaries(
 )
 
 
-@settings(max_examples=40, deadline=None, suppress_health_check=[HealthCheck.too_slow], derandomize=True)
+@settings(max_examples=40, deadline=None, suppress_health_check=[HealthCheck.too_slow])
 @given(
     words=st.sampled_from(
         ["", "thing 12", "kind 3", "red thing", "red shirt", "blue kind 7", "nothing of it", "navy blue"]
@@ -286,7 +286,7 @@ def decided(drawn: tuple[Settings, Large]) -> Iterator[SearchEngine]:
         yield engine
 
 
-@settings(max_examples=15, deadline=None, suppress_health_check=[HealthCheck.too_slow], derandomize=True)
+@settings(max_examples=15, deadline=None, suppress_health_check=[HealthCheck.too_slow])
 @given(
     words=st.sampled_from(["", "kind 3", "red thing", "blue kind 7", "crimson thing"]),
     like=st.sampled_from([None, None, 17]),

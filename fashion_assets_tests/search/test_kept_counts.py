@@ -58,7 +58,7 @@ narrowed = st.fixed_dictionaries(
 )
 
 
-@settings(max_examples=30, deadline=None, suppress_health_check=[HealthCheck.too_slow], derandomize=True)
+@settings(max_examples=30, deadline=None, suppress_health_check=[HealthCheck.too_slow])
 @given(filters=narrowed, facets=st.lists(st.sampled_from(FACETS), unique=True, max_size=4))
 def test_pages_by_kept_counts_say_what_pages_by_rows_do(
     counted: Candidate, engines: tuple[SearchEngine, SearchEngine], filters: dict, facets: list

@@ -40,6 +40,8 @@ FIELD = st.text(
     | st.characters(codec="utf-8", exclude_categories=["Cc", "Cs"], exclude_characters="\ufeff"),
     max_size=12,
 )
+FIRST = FIELD.filter(lambda text: not re.search(r"[\r\n]", text))
+"""Of a row: where the first column has several lines, the last of them may look like a row."""
 
 
 @example(
@@ -47,14 +49,14 @@ FIELD = st.text(
 )
 @settings(deadline=None, max_examples=150, suppress_health_check=[HealthCheck.function_scoped_fixture])
 @given(
-    table=st.lists(st.lists(FIELD, min_size=9, max_size=9).filter(any), max_size=6),
+    table=st.lists(st.tuples(FIRST, *[FIELD] * 8).map(list).filter(any), max_size=6),
     delimiter=st.sampled_from(",;\t|"),
     end=st.sampled_from(["\n", "\r\n", "\r"]),
     encoding=st.sampled_from(["utf-8", "utf-8-sig", "utf-16", "utf-16-le", "utf-16-be"]),
     everywhere=st.booleans(),
     escaped=st.booleans(),
 )
-def test_what_a_csv_writer_wrote_reads_back(
+def test_what_a_csv_writer_wrote_reads_back_or_is_in_quarantine(
     tmp_path: Path, table, delimiter, end, encoding, everywhere, escaped
 ):
     buffer = io.StringIO(newline="")
@@ -66,8 +68,24 @@ def test_what_a_csv_writer_wrote_reads_back(
     # A line that is one quote may be a stray one: the next test.
     assume('"' not in re.split(r"[\r\n]", buffer.getvalue()))
     path = written(tmp_path, buffer.getvalue().encode(encoding))
-    given = "backslash" if escaped else "doubled"
-    assert [list(row.values.values()) for row in read(path, delimiter=delimiter, quoting=given)] == table
+    rows = read(path, delimiter=delimiter, quoting="backslash" if escaped else "doubled")
+    for row in table:
+        if not rows[0].defect:
+            assert list(rows.pop(0).values.values()) == row
+            continue
+        # A text of several lines, in a column of numbers or with lines that look like other rows, is in quarantine, whole.
+        assert len(table) > 1 and re.search(r"[\r\n]", "".join(row))
+        record = io.StringIO(newline="")
+        csv.writer(record, delimiter=delimiter, lineterminator=end, quoting=quoting, **sort).writerow(row)
+        whole, told = _without_ends(record.getvalue()), ""
+        while told != whole:
+            told += _without_ends(rows.pop(0).text or "")
+            assert whole.startswith(told)
+    assert not rows
+
+
+def _without_ends(text: str) -> str:
+    return re.sub(r"[\r\n]", "", text)
 
 
 @pytest.mark.parametrize("before", range(4))
