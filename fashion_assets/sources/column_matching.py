@@ -22,7 +22,7 @@ from fashion_assets.catalog.attributes import (
     VOCABULARIES,
 )
 from fashion_assets.sources.column_values import Column
-from fashion_assets.sources.columns import Columns, folded, synonyms, without_language
+from fashion_assets.sources.columns import Columns, folded, is_called, names_of, synonyms, without_language
 from fashion_assets.sources.notations import read_year
 from fashion_assets.sources.picture_files import is_url
 
@@ -44,48 +44,6 @@ FILLED = 0.9
 UNIQUE = 0.98
 """Share of different ids; a few listings occur twice."""
 
-_SCALES = frozenset(
-    map(
-        folded,
-        (
-            "precision",
-            "fraction_digits",
-            "exponent",
-            "scale",
-            "decimals",
-            "minor_units",
-            "decimal_places",
-            "nanos",
-        ),
-    )
-)
-"""Members of an object beside an amount that say that it is no number of whole currency."""
-
-_RECORD_KINDS = frozenset(
-    [
-        "simple",
-        "configurable",
-        "grouped",
-        "bundle",
-        "virtual",
-        "downloadable",
-        "variable",
-        "variation",
-        "variant",
-        "external",
-        "parent",
-        "child",
-        "product",
-        "physical",
-        "digital",
-        "item",
-        "sku",
-        "p",
-        "d",
-    ]
-)
-"""What systems call the kinds of their records, in columns that are called as types of articles are."""
-
 _CENTS = re.compile(r"(?:price|amount|preis|prix|precio|prezzo|prijs)(?:in)?(?:eur|usd|gbp)?cents?")
 """What a column of prices in hundredths is called, folded."""
 
@@ -97,17 +55,6 @@ _OTHER_PRICE = re.compile(
 """Words for prices in the folded names of columns; and words beside them in names of what is not the price a thing is sold at."""
 
 _FRACTION = re.compile(r"-?\d+[.,]\d+")
-_OFFERS = frozenset(
-    map(
-        folded,
-        (
-            "sale_price", "special_price", "offer_price", "discounted_price", "discount_price", "promo_price", "angebotspreis", "aktionspreis",
-            "sonderpreis", "tarif promo", "prix promo", "precio rebajado", "precio oferta", "prezzo scontato", "prezzo in offerta", "actieprijs",
-            "cena promocyjna", "kampanjpris",
-        ),
-    )
-)  # fmt: skip
-"""What columns of special offers are called."""
 _AMOUNT = re.compile(r"\d{1,6}[.,]\d{2}")
 _WORDS = frozenset(
     each.name for each in ATTRIBUTES if each.kind is TEXT and each.longest == SHORT and each.name != "size"
@@ -253,7 +200,7 @@ class Matching:
     def _is_offer(self, column: Column) -> bool:
         """Whether a column has the prices of what is on offer, and nothing where nothing is."""
         return (
-            folded(without_language(column.called)) in _OFFERS
+            is_called(without_language(column.called), "offers")
             and column.filled < HALF
             and not column.share(_is_zero)
         )
@@ -336,7 +283,7 @@ class Matching:
             (
                 each
                 for each in self.by_name
-                if each.rpartition(".")[0] == beside and folded(each.rpartition(".")[2]) in _SCALES
+                if each.rpartition(".")[0] == beside and is_called(each.rpartition(".")[2], "scales")
             ),
             None,
         )
@@ -368,10 +315,7 @@ class Matching:
         for column in self._synonyms(attribute):
             if attribute in VOCABULARIES:
                 known = column.known(attribute)
-                if (
-                    attribute == "article_type"
-                    and {text.casefold() for text in column.stated} <= _RECORD_KINDS
-                ):
+                if attribute == "article_type" and _states_kinds(column):
                     continue
                 if attribute in ("category", "sub_category") and column.known("article_type") >= MOST > known:
                     continue  # a column of article types that is called category
@@ -428,6 +372,11 @@ class Matching:
 def in_cents(column: Column) -> bool:
     """Whether a column of prices is called as those in hundredths are."""
     return _CENTS.fullmatch(folded(column.name)) is not None
+
+
+def _states_kinds(column: Column) -> bool:
+    """Whether a column that may be called as one of types of articles says what kinds of records there are."""
+    return {text.casefold() for text in column.stated} <= {*names_of("kinds"), *names_of("further")}
 
 
 def _is_zero(text: str) -> bool:

@@ -9,14 +9,10 @@ from collections import Counter
 from collections.abc import Iterator, Mapping, Sequence
 from typing import Any, NamedTuple
 
-from fashion_assets.sources.columns import folded, synonyms
+from fashion_assets.sources.columns import folded, is_called, synonyms
 from fashion_assets.sources.expressions import as_text, states, texts
 from fashion_assets.sources.mapping_expression import Expression, Named
 from fashion_assets.sources.nested import opened, pairs_within, ways_in
-
-NAMES = frozenset(map(folded, ("name", "key", "label", "attribute", "attribute name", "param name", "trait_type", "property", "attribute_code", "attribute-id", "code")))  # fmt: skip
-VALUES = frozenset(map(folded, ("value", "values", "val", "option", "options", "content", "attribute value", "param value")))  # fmt: skip
-"""What members are called that name a value, and those that hold it."""
 
 MOST_NAMES = 200
 """Different names of a file that are columns: more than garments have properties."""
@@ -65,15 +61,15 @@ def _lists(rows: Sequence[Mapping[str, Any]]) -> list[tuple[str, str]]:
     found = []
     for way in ways:
         outer, _, last = way.rpartition(".")
-        if outer and folded(last) in NAMES:
+        if outer and is_called(last, "naming"):
             values = [
                 each
                 for each in ways
-                if each.rpartition(".")[0] == outer and folded(each.rpartition(".")[2]) in VALUES
+                if each.rpartition(".")[0] == outer and is_called(each.rpartition(".")[2], "holding")
             ]
             found += [(way, each) for each in values[:1]]
         plain, at, attribute = way.rpartition("@")
-        if at and folded(attribute) in NAMES and plain in ways:
+        if at and is_called(attribute, "naming") and plain in ways:
             found.append((way, plain))
     return found
 

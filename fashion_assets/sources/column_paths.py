@@ -9,20 +9,8 @@ from typing import NamedTuple
 
 from fashion_assets.catalog.normalization import canonical
 from fashion_assets.sources.column_values import Column, foreign
-from fashion_assets.sources.columns import folded
+from fashion_assets.sources.columns import folded, names_of
 from fashion_assets.sources.mapping_expression import Expression
-
-CALLED = tuple(
-    map(
-        folded,
-        (
-            "categories", "category", "product_type", "product_category", "category_path", "categorytext", "breadcrumb", "breadcrumbs",
-            "google_product_category", "product category/complete name", "taxonomy", "kategorien", "kategorie", "catégories", "catégorie",
-            "categorías", "categoria", "categorie", "categorieën", "kategorier", "kategorie produktu", "kategória", "категория", "merchant_category",
-        ),
-    )
-)  # fmt: skip
-"""What columns of paths are called, the surest first."""
 
 SIGNS = (" > ", ">", "»", "|", " / ", "/")
 """Between the levels of a path; a slash alone stands in names of one level, too."""
@@ -66,8 +54,8 @@ class Paths(NamedTuple):
 def paths_among(columns: Sequence[Column]) -> Paths | None:
     """The column of paths of categories, if there is one."""
     called = {folded(column.called): column for column in reversed(columns)}
-    for name in CALLED:
-        column = called.get(name)
+    for name in names_of("paths"):
+        column = called.get(folded(name))
         if column is None or column.is_list:
             continue
         for sign in SIGNS:

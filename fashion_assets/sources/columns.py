@@ -1,10 +1,11 @@
 """Names of columns: which column of a file a mapping means, whatever the export made of its name.
 
-What belongs here: comparing names, the synonyms of attributes (`synonyms.toml`). What does not: what is done with a column's
-values (`sources.expressions`).
+What belongs here: comparing names, the synonyms of attributes (`synonyms.toml`) and of what else columns are (`called.toml`). What does not: what is
+done with a column's values (`sources.expressions`).
 """
 
 import re
+import tomllib
 import unicodedata
 from collections.abc import Iterable, Sequence
 from functools import cache
@@ -12,7 +13,8 @@ from importlib import resources
 
 _MARKS = "*#: \t\r\n\u0085\u00a0\ufeff"
 
-SYNONYMS = resources.files("fashion_assets.sources").joinpath("synonyms.toml")
+_ROOM = resources.files("fashion_assets.sources")
+SYNONYMS, CALLED = _ROOM.joinpath("synonyms.toml"), _ROOM.joinpath("called.toml")
 
 
 @cache
@@ -33,10 +35,24 @@ def folded(name: str) -> str:
 @cache
 def synonyms() -> dict[str, tuple[str, ...]]:
     """By attribute (and `id`, `image`), what systems call it, folded; the surest first."""
-    import tomllib
-
     said = tomllib.loads(SYNONYMS.read_text("utf-8"))
     return {attribute: tuple(dict.fromkeys(map(folded, names))) for attribute, names in said.items()}
+
+
+@cache
+def names_of(what: str) -> tuple[str, ...]:
+    """What systems call columns, members and kinds of rows of this sort, as `called.toml` has it; where one is looked for the surest first."""
+    return tuple(tomllib.loads(CALLED.read_text("utf-8"))[what])
+
+
+def is_called(name: str, what: str) -> bool:
+    """Whether a column or member is called as those of this sort are."""
+    return folded(name) in _folded(what)
+
+
+@cache
+def _folded(what: str) -> frozenset[str]:
+    return frozenset(map(folded, names_of(what)))
 
 
 _TOKENS = re.compile(r"[^\W\d_]+|[^\w\s().\[\]/-]")

@@ -10,27 +10,13 @@ import re
 from collections.abc import Mapping, Sequence
 from typing import Any, NamedTuple
 
-from fashion_assets.sources.columns import Columns, folded, synonyms
+from fashion_assets.sources.columns import Columns, is_called, names_of, synonyms
 from fashion_assets.sources.expressions import as_text, states
 from fashion_assets.sources.mapping_expression import Condition, Expression
 from fashion_assets.sources.readers.reader import Row
 from fashion_assets.sources.records import grouped
 
 Values = Mapping[str, Any]
-
-FURTHER = frozenset(
-    ("sku", "variant", "variation", "child", "rule", "option", "variante", "variación", "variazione", "variação", "wariant", "variatie")
-)  # fmt: skip
-"""What systems call rows that are no products of their own, in a column of kinds."""
-KINDS = FURTHER | frozenset((
-    "", "simple", "configurable", "grouped", "bundle", "virtual", "downloadable", "variable", "external", "parent", "product", "physical", "digital",
-    "item", "p", "d", "standalone", "master", "produkt", "produit", "producto", "prodotto",
-))  # fmt: skip
-"""What they call records at all."""
-PARENTS = frozenset(
-    map(folded, ("parent", "parent_id", "parent sku", "parent_sku", "parent.id", "parent id", "Übergeordnetes Produkt", "parent product", "parente", "padre", "superior"))
-)  # fmt: skip
-"""What columns are called that name the product a row belongs to."""
 
 OF_ID = "id:"
 """What WooCommerce puts before the id of a product that is named by it."""
@@ -75,16 +61,18 @@ def together(further: Further, rows: Sequence[Values]) -> list[dict[str, Any]]:
 
 def _by_kind(names: Sequence[str], rows: Sequence[Values]) -> Further | None:
     """By a column that says what kind of row each is."""
+    further_kinds = names_of("further")
+    all_kinds = {"", *names_of("kinds"), *further_kinds}
     for name in names:
         kinds = [_said(row.get(name)).casefold() for row in rows]
-        known = sum(kind in KINDS for kind in kinds)
-        if known < NEARLY * len(rows) or kinds[0] in FURTHER or set(kinds).isdisjoint(FURTHER):
+        known = sum(kind in all_kinds for kind in kinds)
+        if known < NEARLY * len(rows) or kinds[0] in further_kinds or set(kinds).isdisjoint(further_kinds):
             continue
-        own = [row for row, kind in zip(rows, kinds, strict=True) if kind not in FURTHER]
-        rest = [row for row, kind in zip(rows, kinds, strict=True) if kind in FURTHER]
-        words = tuple(sorted(FURTHER))
+        own = [row for row, kind in zip(rows, kinds, strict=True) if kind not in further_kinds]
+        rest = [row for row, kind in zip(rows, kinds, strict=True) if kind in further_kinds]
+        words = tuple(sorted(further_kinds))
         first, further = Condition(column=name, but=words), Condition(column=name, among=words)
-        for parent in (each for each in names if folded(each) in PARENTS):
+        for parent in (each for each in names if is_called(each, "parents")):
             named = {_said(row.get(parent)).removeprefix(OF_ID) for row in rest}
             shared = [] if "" in named else [
                 each for each in names if each not in (parent, name) and named <= {_said(row.get(each)) for row in own}
@@ -137,8 +125,8 @@ def _identity(names: Sequence[str], rows: Sequence[Values]) -> str | None:
         if said and len(said) >= NEARLY * len(rows) and len(set(said)) == len(said):
             found.append(name)
     columns = Columns(found)
-    called = (each for name in synonyms()["id"] if (each := columns.find(name)) is not None)
-    return next(called, next(filter(_ID.search, found), None))
+    ids = (each for name in synonyms()["id"] if (each := columns.find(name)) is not None)
+    return next(ids, next(filter(_ID.search, found), None))
 
 
 def _stated(rows: Sequence[Values]) -> float:
