@@ -21,7 +21,7 @@ import pyarrow as pa
 import pyarrow.compute as pc
 
 from fashion_assets.arrow import one_array
-from fashion_assets.catalog import attributes, wordlists
+from fashion_assets.catalog import attributes, seasons, wordlists
 from fashion_assets.catalog.brands import brand_from_title, canonical_brand
 from fashion_assets.catalog.listing import NORMALIZED_SCHEMA, PRODUCT_SCHEMA
 from fashion_assets.catalog.ontology import named
@@ -29,7 +29,7 @@ from fashion_assets.catalog.ontology import vocabulary as words
 from fashion_assets.catalog.sizes import canonical_size
 from fashion_assets.catalog.stated import NULL_WORDS
 
-RULES_VERSION = "5"
+RULES_VERSION = "6"
 """Raise it when a rule here changes. Vocabularies are part of the version by themselves."""
 
 NORMALIZATION_VERSION = f"{RULES_VERSION}-{wordlists.version()}-{words.version()}-{attributes.version('vocabulary', 'many', 'read')}"
@@ -71,7 +71,9 @@ def canonical(field: str, raw: str) -> tuple[str | None, bool]:
 
 
 def _within(field: str, name: str) -> list[str]:
-    """The values named in a longer statement ("80% wool, lining of silk"), of what has the words of a property."""
+    """The values named in a longer statement ("80% wool, lining of silk"), of what has the words of a property; of seasons in their codes, too."""
+    if field == "season":
+        return seasons.stated(name.lower())
     if wordlists.is_there(field) or field not in attributes.READ:
         return []
     return named.stated_values(attributes.READ[field][0], name)

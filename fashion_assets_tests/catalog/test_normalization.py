@@ -220,3 +220,26 @@ def test_only_changed_products_are_normalized_again():
     assert changed["product_id"].to_pylist() == ["1", "2"]
     kept, changed = reuse_normalized(pa.Table.from_pylist(rows, PRODUCT_SCHEMA), old.slice(0, 0))
     assert (kept.num_rows, changed.num_rows) == (0, 4)
+
+
+@pytest.mark.parametrize(
+    ("stated", "seasons"),
+    [
+        ("SS24", ["spring", "summer"]),
+        ("2024 S/S", ["spring", "summer"]),
+        ("A/W 2023/24", ["fall", "winter"]),
+        ("Herbst/Winter 23", ["fall", "winter"]),
+        ("Spring-Summer", ["spring", "summer"]),
+        ("Automne", ["fall"]),
+        ("Fall 2012", ["fall"]),
+        ("FA22", ["fall"]),
+        (["SS24", "AW24"], ["spring", "summer", "fall", "winter"]),
+    ],
+)
+def test_seasons_are_read_in_codes_and_languages(stated: str | list[str], seasons: list[str]):
+    assert canonical_list("season", stated) == (seasons, [])
+
+
+@pytest.mark.parametrize("stated", ["2024", "Resort 24", "Basic", "SSS", "Winterfest", "Summer Camp 24"])
+def test_what_names_no_season_is_kept_as_unknown(stated: str):
+    assert canonical_list("season", stated) == ([stated.lower()], [stated.lower()])
