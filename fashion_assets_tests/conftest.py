@@ -49,9 +49,9 @@ from fashion_assets_tests.object_storage import ObjectStorage, serving
 if TYPE_CHECKING:
     import dagster as dg
 
+# The same cases in every run, so that a run tells of the change alone. `--hypothesis-profile=default` draws others.
 hypothesis.settings.register_profile("fixed", derandomize=True)
 hypothesis.settings.load_profile("fixed")
-"""The same cases in every run, so that a run tells of the change alone. `--hypothesis-profile=default` draws others."""
 
 TEMPLATE = "prepared_template"
 

@@ -32,7 +32,7 @@ from fashion_assets.catalog.stated import NULL_WORDS
 RULES_VERSION = "6"
 """Raise it when a rule here changes. Vocabularies are part of the version by themselves."""
 
-NORMALIZATION_VERSION = f"{RULES_VERSION}-{wordlists.version()}-{words.version()}-{attributes.version('vocabulary', 'many', 'read')}"
+NORMALIZATION_VERSION = f"{RULES_VERSION}-{wordlists.version()}-{words.version()}-{attributes.version('vocabulary', 'many', 'read')}-{seasons.version()}"
 """Changes whenever a vocabulary, a rule here or what the table of attributes says of vocabularies changes: what was made with
 another one is made again."""
 

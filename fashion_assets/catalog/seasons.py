@@ -3,11 +3,13 @@
 What belongs here: the seasons such a statement names. What does not: their plain names and synonyms (`vocabularies`), seasons in texts (`ontology`).
 """
 
+import hashlib
 import re
 import tomllib
 from functools import cache
 from importlib import resources
 
+_WORDS = resources.files("fashion_assets.catalog").joinpath("seasons.toml")
 _YEAR = r"(?:(?:19|20)\d{2}|['\u2019]?\d{2})"
 _YEARS = re.compile(rf"^{_YEAR}(?:[/-]\d{{2}})?(?!\d)[\s/_-]*|[\s/_-]*(?<!\d){_YEAR}(?:[/-](?:20)?\d{{2}})?$")
 _BETWEEN = re.compile(r"\s*[/,;|&+-]\s*|\s+(?:(?:and|und|et|y|e|en)\s+)?")
@@ -25,8 +27,12 @@ def stated(text: str) -> list[str]:
 
 
 @cache
+def version() -> str:
+    """Changes whenever a word does."""
+    return hashlib.blake2b(_WORDS.read_bytes(), digest_size=4).hexdigest()
+
+
+@cache
 def _words() -> tuple[dict[str, str], dict[str, list[str]]]:
-    said = tomllib.loads(
-        resources.files("fashion_assets.catalog").joinpath("seasons.toml").read_text("utf-8")
-    )
+    said = tomllib.loads(_WORDS.read_text("utf-8"))
     return {word: season for season, words in said["names"].items() for word in words}, said["codes"]

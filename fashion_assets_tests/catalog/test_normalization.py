@@ -5,6 +5,7 @@ from importlib import resources
 import pyarrow as pa
 import pytest
 
+from fashion_assets.catalog import seasons
 from fashion_assets.catalog.attributes import READ, SPARSE
 from fashion_assets.catalog.listing import NORMALIZED_SCHEMA, PRODUCT_SCHEMA
 from fashion_assets.catalog.normalization import (
@@ -243,3 +244,7 @@ def test_seasons_are_read_in_codes_and_languages(stated: str | list[str], season
 @pytest.mark.parametrize("stated", ["2024", "Resort 24", "Basic", "SSS", "Winterfest", "Summer Camp 24"])
 def test_what_names_no_season_is_kept_as_unknown(stated: str):
     assert canonical_list("season", stated) == ([stated.lower()], [stated.lower()])
+
+
+def test_what_was_made_with_other_words_for_seasons_is_made_again():
+    assert NORMALIZATION_VERSION.endswith(f"-{seasons.version()}")
